@@ -1,0 +1,262 @@
+"""The command line. Heavy modules are imported inside the commands, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from pipeline.contracts import InputError
+
+if TYPE_CHECKING:
+    from pipeline.runner import Outcome
+    from pipeline.store import Run
+
+app = typer.Typer(
+    help="Find the photos on which an image classifier fails, say why, and prove the repair.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+runs_app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
+datasets_app = typer.Typer(help="The kinds of data set that can be read.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+app.add_typer(datasets_app, name="datasets")
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[STAGE.KEY=VALUE]...", help="Settings over the file's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Home = Annotated[Path, typer.Option("--runs", help="The folder of all runs.")]
+HOME = Path("runs")
+
+
+def _print(value: Any, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(value, indent=1, ensure_ascii=False))
+        return
+    grid = Grid(*(rows[0] if rows else ["nothing to list"]))
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row.values()))
+    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(grid)
+
+
+def _end(result: Outcome) -> NoReturn:
+    print(result.report or result.run.path)
+    raise typer.Exit(0 if result.passed else 1)
+
+
+def _check_stage(name: str | None) -> None:
+    from pipeline.graph import STAGES
+
+    if name is not None and name not in [s.name for s in STAGES]:
+        raise InputError(f"{name!r}: no such stage; the stages are: {', '.join(s.name for s in STAGES)}")
+
+
+def _find(run: str, home: Path) -> Run:
+    from pipeline.store import Run
+
+    return Run.open(Path(run) if os.sep in run else home / run)
+
+
+@app.command()
+def demo(
+    photos: Annotated[int, typer.Option(min=200, help="How many photos to draw.")] = 2400,
+    seed: Annotated[int, typer.Option(help="Seed of the photos.")] = 0,
+    data: Annotated[Path, typer.Option(help="Where to draw them.")] = Path("data/gate"),
+    config: ConfigFile = Path("configs/demo.yaml"),
+) -> None:
+    """Draw the gate-camera photos and run everything on them."""
+    from pipeline import runner
+    from pipeline.datasets import gate
+    from pipeline.progress import say
+
+    say(f"drawing {photos:,} photos into {data}")
+    gate.generate(data, photos=photos, seed=seed)
+    settings = runner.configure(config, [f"ingest.data={data}"])
+    _end(runner.execute(runner.start(settings), settings))
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="A data set on disk.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The config to write.")] = Path("config.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+) -> None:
+    """Look at a data set, say what was found, and write a commented config that runs."""
+    from pipeline.datasets.survey import survey
+
+    if output.exists() and not force:
+        raise InputError(f"{output}: exists already; choose another with -o, or --force")
+    seen = survey(data)
+    for line in seen.lines:
+        print(line)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(seen.config, encoding="utf-8")
+    print(f"next: nightshift run -c {output}")
+    print(output)
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this run.")] = None,
+    to_stage: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    from_stage: Annotated[str | None, typer.Option(help="Make this stage and what depends on it anew.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
+    home: Home = HOME,
+) -> None:
+    """Run every stage that is not up to date."""
+    from pipeline import runner
+
+    _check_stage(to_stage)
+    _check_stage(from_stage)
+    if not config and not resume:
+        raise InputError("name a config (-c CONFIG) or a run to go on with (--resume RUN)")
+    old = _find(resume, home) if resume else None
+    path = config or (old.path / "config.yaml" if old else None)
+    settings = runner.configure(path, overrides or [])
+    _end(runner.execute(runner.start(settings, old), settings, to_stage=to_stage, from_stage=from_stage, force=force))
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(help="The stage.")],
+    run: Annotated[str, typer.Option("--run", help="The run (made where it is new).")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make it anew.")] = False,
+    overrides: Overrides = None,
+    home: Home = HOME,
+) -> None:
+    """Run one stage (what the scheduler calls)."""
+    from pipeline import runner
+    from pipeline.progress import say
+    from pipeline.store import Run
+
+    _check_stage(name)
+    folder = Path(run) if os.sep in run else home / run
+    path = config or folder / "config.yaml"
+    settings = runner.configure(path, overrides or [])
+    target = runner.start(settings, Run.begin(folder))
+    with target.lock():
+        say(f"{name}: {runner.run_stage(target, settings, name, force=force)}")
+    if name not in ("promote", "report"):
+        print(target.path)
+        return
+    _end(runner.outcome(target, settings.general.reports))
+
+
+@app.command()
+def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME) -> None:
+    """Make the report of a run anew and print where it is."""
+    from pipeline import runner
+
+    target = _find(run, home)
+    settings = runner.configure(target.path / "config.yaml")
+    with target.lock():
+        runner.run_stage(target, settings, "report", force=True)
+    print(runner.publish(target, settings.general.reports))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    from pipeline import store
+
+    summary = run.load("summary") if run.file("summary").is_file() else {}
+    verdict = summary.get("verdict", {})
+    state = (
+        "promoted" if verdict.get("promoted") else "refused" if verdict else f"{len(store.finished(run))} stages done"
+    )
+    confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
+    return {"run": run.run_id, "state": state, "slices": len(confirmed), "headline": verdict.get("headline", "")}
+
+
+@runs_app.command("list")
+def runs_list(as_json: Json = False, home: Home = HOME) -> None:
+    """List all runs, newest first."""
+    from pipeline import store
+
+    rows = [_row(r) for r in store.runs(home)]
+    _print(rows, rows, as_json)
+
+
+@runs_app.command("show")
+def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json = False, home: Home = HOME) -> None:
+    """Show a run's stages and its summary."""
+    from pipeline import store
+
+    target = _find(run, home)
+    records = {name: target.record(name) or {} for name in store.finished(target)}
+    rows = [
+        {"stage": n, "seconds": r["seconds"], "from": r.get("linked_from", ""), "notes": "; ".join(r["notes"])}
+        for n, r in records.items()
+    ]
+    summary = target.load("summary") if target.file("summary").is_file() else None
+    _print({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
+    if not as_json and summary:
+        print(summary["verdict"]["headline"])
+
+
+@runs_app.command("compare")
+def runs_compare(
+    a: Annotated[str, typer.Argument(help="A run.")],
+    b: Annotated[str, typer.Argument(help="Another run.")],
+    as_json: Json = False,
+    home: Home = HOME,
+) -> None:
+    """Two runs side by side."""
+    rows = [_row(_find(name, home)) for name in (a, b)]
+    merged = [{"": key, a: rows[0][key], b: rows[1][key]} for key in rows[0] if key != "run"]
+    _print(rows, merged, as_json)
+
+
+@datasets_app.command("list")
+def datasets_list(as_json: Json = False) -> None:
+    """List the kinds of data set that can be read."""
+    from pipeline import plugins
+
+    words = {n: (plugins.load("datasets", n).__doc__ or "").strip().split("\n")[0] for n in plugins.names("datasets")}
+    rows = [{"name": name, "reads": text} for name, text in words.items()]
+    _print(rows, rows, as_json)
+
+
+@app.command()
+def graph(as_json: Json = False) -> None:
+    """Print the stages, what each needs and what it makes."""
+    from pipeline.graph import STAGES
+
+    rows = [{"stage": s.name, "needs": ", ".join(s.needs), "makes": ", ".join(s.makes)} for s in STAGES]
+    _print([{"stage": s.name, "needs": s.needs, "makes": s.makes} for s in STAGES], rows, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Examine this machine and say what is missing."""
+    from pipeline.doctor import examine
+
+    rows = [vars(finding) for finding in examine()]
+    _print(rows, rows, as_json)
+    raise typer.Exit(1 if any(row["status"] == "bad" for row in rows) else 0)
+
+
+def main() -> None:
+    """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input (one line on standard error)."""
+    try:
+        app()
+    except InputError as error:
+        print(f"nightshift: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("nightshift: stopped; go on with: nightshift run --resume RUN", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Settings: YAML, then `stage.key=value` on the command line, checked against each stage's `Config`.
+
+This module knows no stage: the caller hands down the `Config` classes by section name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.contracts import InputError
+
+
+class Settings(BaseModel):
+    """Base of every stage's `Config`: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class General(Settings):
+    """What belongs to no single stage; the top level of the YAML."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="names the run folders of this config")
+    seed: int = Field(0, ge=0, description="seeds everything random")
+    runs: Path = Field(Path("runs"), description="the folder of all runs")
+    reports: Path = Field(Path("reports"), description="the folder of the HTML reports")
+
+
+class Resolved(BaseModel):
+    """A whole config: the general part and one validated `Config` for each stage."""
+
+    general: General
+    stages: dict[str, Settings]
+
+    def dump(self) -> str:
+        """The config as YAML with every default written out; reading it back gives the same settings."""
+        tree = self.general.model_dump(mode="json")
+        tree |= {name: config.model_dump(mode="json") for name, config in self.stages.items()}
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such config file")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "is not UTF-8 text"
+        raise InputError(f"{path}{line}: not valid YAML: {problem}") from error
+    if not isinstance(tree, dict | None):
+        raise InputError(f"{path}: a config is a mapping of sections, not a {type(tree).__name__}")
+    return tree or {}
+
+
+def _override(tree: dict[str, Any], assignment: str) -> None:
+    key, equals, value = assignment.partition("=")
+    if not equals:
+        raise InputError(f"{assignment!r}: write an override as stage.key=value")
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        branch = tree.setdefault(parent, {})
+        if branch is None:
+            branch = tree[parent] = {}
+        if not isinstance(branch, dict):
+            raise InputError(f"{key}: {parent} is a value, not a section")
+        tree = branch
+    try:
+        tree[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"{key}: {value!r} is not a YAML value") from error
+
+
+def _nearest(section: str, key: str, known: Mapping[str, Iterable[str]]) -> str:
+    """The likeliest key meant by `section.key`: the same key of another section, else the most alike one."""
+    spelled = [f"{s}.{k}".lstrip(".") for s, keys in known.items() for k in keys if k == key]
+    mine = [f"{section}.{k}".lstrip(".") for k in known[section]]
+    every = [f"{s}.{k}".lstrip(".") for s, keys in known.items() for k in keys]
+    wanted = f"{section}.{key}".lstrip(".")
+    near = (
+        spelled or difflib.get_close_matches(wanted, mine, 1, 0.6) or difflib.get_close_matches(wanted, every, 1, 0.6)
+    )
+    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(mine)}"
+
+
+def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Iterable[str]], origin: str) -> Any:
+    if not isinstance(tree, dict):
+        raise InputError(f"{origin}: {section}: a section is a mapping of keys, not {tree!r}")
+    try:
+        return model(**{str(k): v for k, v in tree.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = _nearest(section, key, known)
+            raise InputError(f"{origin}: unknown key {f'{section}.{key}'.lstrip('.')}; {hint}") from error
+        name = f"{section}.{key}".strip(".")
+        raise InputError(f"{origin}: {name}: {first['msg']} (got {first['input']!r})") from error
+
+
+def resolve(
+    path: Path | None, overrides: Iterable[str], classes: Mapping[str, type[Settings]], defaults: Mapping[str, Any] = {}
+) -> Resolved:
+    """Read `path` (none: all defaults), apply `overrides`, validate against `classes` by section name.
+
+    defaults: a tree laid under the file's, such as the data location that a command knows.
+    Raises `InputError`, one line that names the file, the key and, for a typo, its nearest neighbour.
+    """
+    tree: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in defaults.items()}
+    for key, value in (_read(path) if path else {}).items():
+        tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
+    for assignment in overrides:
+        _override(tree, assignment)
+    origin = str(path or "config")
+    sections = {name: tree.pop(name, None) or {} for name in classes}
+    known = {"": [*General.model_fields, *classes]} | {n: list(m.model_fields) for n, m in classes.items()}
+    general = _validate(General, "", tree, known, origin)
+    stages = {name: _validate(model, name, sections[name], known, origin) for name, model in classes.items()}
+    return Resolved(general=general, stages=stages)

@@ -1,0 +1,198 @@
+"""Load needs -> run -> check -> save, stage by stage; what is up to date is skipped."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__, store
+from pipeline.config import Resolved, Settings, resolve
+from pipeline.contracts import Context, Dims, InputError, Made
+from pipeline.graph import ARTIFACTS, STAGES, Stage, stage, upstream
+from pipeline.progress import say, tracker
+from pipeline.store import Run
+
+_VERSIONS = (
+    "torch",
+    "torchvision",
+    "timm",
+    "albumentations",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"pipeline.stages.{name}")
+
+
+def configure(path: Path | None, overrides: Iterable[str] = (), defaults: Mapping[str, Any] = {}) -> Resolved:
+    """A config checked against every stage's `Config` class (see `pipeline.config.resolve`)."""
+    classes: dict[str, type[Settings]] = {s.name: _module(s.name).Config for s in STAGES}
+    return resolve(path, overrides, classes, defaults)
+
+
+def start(config: Resolved, run: Run | None = None) -> Run:
+    """A run folder (a new one, where none is given) with the resolved config saved in it."""
+    run = run or Run.create(config.general.runs, config.general.name)
+    (run.path / "config.yaml").write_text(config.dump(), encoding="utf-8")
+    return run
+
+
+def _code_and_inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
+    outside = getattr(_module(item.name), "fingerprint", None)
+    inputs = {}
+    for need in item.needs:
+        made_by = next(s.name for s in STAGES if need in s.makes)
+        record = run.record(made_by)
+        if record is None:
+            raise InputError(f"{run.path}: stage {item.name} needs {need}; run the stage {made_by} first")
+        inputs[need] = record["artifacts"][need]
+    return {
+        "inputs": inputs,
+        "settings": config.stages[item.name].model_dump(mode="json"),
+        "seed": config.general.seed,
+        "code": store.code_version(item.name),
+        "outside": outside(config.stages[item.name], run.path.parent) if outside else "",
+    }
+
+
+def _facts(run: Run, config: Resolved) -> dict[str, Any]:
+    versions = {"nightshift": __version__, "python": platform.python_version()}
+    for package in _VERSIONS:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    records = {name: run.record(name) or {} for name in store.finished(run)}
+    stages = [{"name": n, "seconds": r.get("seconds", 0.0), "notes": r.get("notes", [])} for n, r in records.items()]
+    return {"config": config.dump(), "versions": versions, "stages": stages}
+
+
+def _previous(run: Run, item: Stage, went_in: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if not item.reuses:
+        return None
+    for other in store.runs(run.path.parent):
+        record = other.record(item.name)
+        if record and all(record["went_in"][part] == went_in[part] for part in ("settings", "code")):
+            return {name: other.load(name) for name in item.makes}
+    return None
+
+
+def _linkable(run: Run, item: Stage, key: str) -> Run | None:
+    if item.effects:
+        return None
+    for other in store.runs(run.path.parent):
+        record = other.record(item.name)
+        if other.run_id != run.run_id and record and record["key"] == key and other.intact(item.name):
+            return other
+    return None
+
+
+def _make(item: Stage, config: Settings, context: Context, needs: Mapping[str, Any]) -> Made:
+    dims: Dims = {}
+    for name, value in needs.items():
+        ARTIFACTS[name].check(name, value, dims)
+    made: Made = _module(item.name).run(config, context, **needs)
+    if set(made) != set(item.makes):
+        raise AssertionError(f"{item.name} promised {sorted(item.makes)}, made {sorted(made)}")
+    for name, value in made.items():
+        ARTIFACTS[name].check(name, value, dims)
+    return made
+
+
+def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> str:
+    """Bring one stage of `run` up to date; returns `skipped`, `linked` or `done`.
+
+    Raises `InputError` where a needed stage has not run or the input cannot be used, `ContractError` where
+    a stage broke its promise. Whatever happens, the run keeps its earlier finished stages.
+    """
+    item = stage(name)
+    went_in = _code_and_inputs(run, config, item)
+    key = store.key_of(name, went_in)
+    record = run.record(name)
+    if record and record["key"] == key and not force:
+        return "skipped"
+    other = None if force else _linkable(run, item, key)
+    if other:
+        run.link(name, other)
+        return "linked"
+    context = Context(
+        run_id=run.run_id,
+        seed=config.general.seed,
+        scratch=run.scratch(name, key),
+        home=run.path.parent,
+        track=tracker(name),
+        previous=_previous(run, item, went_in),
+        facts=_facts(run, config),
+        on_note=lambda line: say(f"  {name}: {line}"),
+    )
+    began = time.monotonic()
+    made = _make(item, config.stages[name], context, {need: run.load(need) for need in item.needs})
+    seconds = round(time.monotonic() - began, 2)
+    run.save(name, made, {"key": key, "went_in": went_in, "notes": context.notes, "seconds": seconds})
+    return "done"
+
+
+def _descendants(name: str) -> set[str]:
+    reached = {name}
+    for item in STAGES:
+        if reached & set(upstream(item.name)):
+            reached.add(item.name)
+    return reached
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the report's path where it got that far, and whether every condition held."""
+
+    run: Run
+    report: Path | None
+    passed: bool
+
+
+def publish(run: Run, reports: Path) -> Path:
+    """Lay the run's page at `reports/<run_id>/index.html`, its summary beside it, and renew the list of all runs."""
+    from pipeline.sections.index import render_index
+
+    folder = reports / run.run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run.file("html") / "index.html", folder / "index.html")
+    store.write_json(run.path / "summary.json", run.load("summary"))
+    every = [r.load("summary") for r in store.runs(run.path.parent) if r.file("summary").is_file()]
+    (reports / "index.html").write_text(render_index(every), encoding="utf-8")
+    return folder / "index.html"
+
+
+def outcome(run: Run, reports: Path) -> Outcome:
+    """What stands in the run folder now; publishes the report where there is one."""
+    verdict = run.load("verdict") if run.file("verdict").is_file() else None
+    page = publish(run, reports) if run.file("summary").is_file() else None
+    return Outcome(run, page, verdict is None or bool(verdict["promoted"]))
+
+
+def execute(
+    run: Run, config: Resolved, *, to_stage: str | None = None, from_stage: str | None = None, force: bool = False
+) -> Outcome:
+    """Bring every stage up to `to_stage` up to date, in the order of the graph.
+
+    from_stage: make this stage and all that depends on it anew. force: make every stage anew.
+    """
+    anew = {s.name for s in STAGES} if force else _descendants(from_stage) if from_stage else set[str]()
+    with run.lock():
+        for item in STAGES:
+            began = time.monotonic()
+            how = run_stage(run, config, item.name, force=item.name in anew)
+            say(f"{item.name:<10} {how:<8} {time.monotonic() - began:7.1f} s")
+            if item.name == to_stage:
+                break
+        return outcome(run, config.general.reports)

@@ -1,0 +1,1 @@
+"""Verbs: one file a stage, `Config` on top and `run()` below. Stages never import each other."""

@@ -1,0 +1,260 @@
+"""Artifact name <-> file. The only module that touches artifact files.
+
+A stage's folder is written aside and renamed into place with `stage.json`: the key (hash of what went in),
+the content hash of every artifact, settings, code version, notes and seconds. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import __version__, plugins
+from pipeline.contracts import Array, Bundle, InputError, Record, Table
+from pipeline.graph import ARTIFACTS, STAGES, maker
+
+SCHEMA = 1
+PACKAGE = Path(__file__).parent
+_PLUGIN_KINDS = ("datasets", "attributes", "remedies", "sections")
+_MACHINERY = {"cli", "runner", "store", "config", "graph", "contracts", "plugins", "progress", "doctor"}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically: whoever reads `path` sees the old text or the whole new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`; raises `InputError` where the file is missing or cut short."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete its folder and run again with --resume") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, or of a folder's file names and bytes."""
+    if path.is_dir():
+        parts = [f"{p.relative_to(path).as_posix()}:{digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """SHA-256 (hex) of any JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "pipeline")
+
+
+def _files(module: str) -> list[Path]:
+    parts = module.split(".")[1:]
+    if not parts or parts[0] in _MACHINERY:
+        return []
+    base = PACKAGE.joinpath(*parts)
+    if base.is_dir():  # a package of plugins counts whole: they are loaded by name
+        return sorted(base.glob("*.py")) if parts[0] in _PLUGIN_KINDS else [base / "__init__.py"]
+    return [base.with_suffix(".py")] if base.with_suffix(".py").is_file() else []
+
+
+@cache
+def code_version(stage: str) -> str:
+    """Hash of the source of stage `stage` and of all it imports from this package, plug-ins included."""
+    todo, seen = _files(f"pipeline.stages.{stage}"), set[Path]()
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen.add(file)
+            todo += [f for module in _imports(file) for f in _files(module)]
+    outside = [plugins.version(kind) for kind in _PLUGIN_KINDS if any(kind in f.parts for f in seen)]
+    return key_of([(str(f.relative_to(PACKAGE)), digest(f)) for f in sorted(seen)], outside)
+
+
+def _write(path: Path, kind: Any, value: Any) -> None:
+    if isinstance(kind, Table):
+        value.reset_index(drop=True).to_parquet(path, index=False)
+    elif isinstance(kind, Array):
+        np.save(path, value, allow_pickle=False)
+    elif isinstance(kind, Record):
+        write_json(path, value)
+    elif isinstance(kind, Bundle):
+        shutil.copytree(value, path, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, `runs/<run_id>/`."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, home: Path, name: str) -> Run:
+        """A new, empty run folder named by time and config."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        for suffix in ["", *(f"-{i}" for i in range(2, 1000))]:
+            path = home / f"{stamp}-{name}{suffix}"
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls.begin(path)
+        raise InputError(f"{home}: a thousand runs began in one second; try again")
+
+    @classmethod
+    def begin(cls, path: Path) -> Run:
+        """Make `path` a run folder, or open the one that stands there."""
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / "run.json").exists():
+            created = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_json(path / "run.json", {"schema": SCHEMA, "version": __version__, "created": created})
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """The run in `path`; raises `InputError` where there is none, or one of another version."""
+        if not (path / "run.json").is_file():
+            known = ", ".join(r.run_id for r in runs(path.parent)[:5]) or "none"
+            raise InputError(f"{path}: no such run; the latest are: {known}")
+        schema = read_json(path / "run.json").get("schema")
+        if schema != SCHEMA:
+            raise InputError(
+                f"{path}: written by another version of nightshift (schema {schema}, this one reads {SCHEMA}); "
+                "start a new run, or use that version"
+            )
+        return cls(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold this run for one process (children inherit it); raises `InputError` where another holds it."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{self.path}: another process is at work in this run; wait for it") from error
+            os.set_inheritable(file.fileno(), True)
+            yield
+
+    def record(self, stage: str) -> dict[str, Any] | None:
+        """`stage.json` of a finished stage, or None."""
+        path = self.path / stage / "stage.json"
+        return dict(read_json(path)) if path.is_file() else None
+
+    def file(self, artifact: str) -> Path:
+        """Where an artifact of this run lies."""
+        return self.path / maker(artifact).name / f"{artifact}{ARTIFACTS[artifact].suffix}"
+
+    def load(self, artifact: str) -> Any:
+        """An artifact's value; arrays are memory-mapped. Raises `InputError` where it is missing or broken."""
+        path, kind = self.file(artifact), ARTIFACTS[artifact]
+        if not path.exists():
+            raise InputError(f"{path}: missing; run the stage {maker(artifact).name} of this run first")
+        try:
+            if isinstance(kind, Table):
+                return pd.read_parquet(path)
+            if isinstance(kind, Array):
+                return np.load(path, mmap_mode="r" if path.stat().st_size > 1 << 20 else None, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); delete its folder and run again") from error
+        return read_json(path) if isinstance(kind, Record) else path
+
+    def scratch(self, stage: str, key: str) -> Path:
+        """A folder for checkpoints of this stage with these inputs; it survives a kill."""
+        for other in self.path.glob(f".work-{stage}-*"):
+            if not other.name.endswith(key[:12]):
+                shutil.rmtree(other)
+        path = self.path / f".work-{stage}-{key[:12]}"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def _settle(self, aside: Path, stage: str) -> None:
+        target, old = self.path / stage, self.path / f".old-{stage}"
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        aside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        for work in self.path.glob(f".work-{stage}-*"):
+            shutil.rmtree(work)
+
+    def save(self, stage: str, made: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        """Write every artifact of a stage, with their hashes, and rename them into place together."""
+        aside = self.path / f".tmp-{stage}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        hashes = {}
+        for name, value in made.items():
+            path = aside / f"{name}{ARTIFACTS[name].suffix}"
+            _write(path, ARTIFACTS[name], value)
+            hashes[name] = digest(path)
+        write_json(aside / "stage.json", {**record, "stage": stage, "artifacts": hashes})
+        self._settle(aside, stage)
+
+    def link(self, stage: str, other: Run) -> None:
+        """Take over, by hard links, a stage that another run made from the same inputs."""
+        aside = self.path / f".tmp-{stage}"
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(other.path / stage, aside, copy_function=_link)
+        record = {**read_json(aside / "stage.json"), "linked_from": other.run_id}
+        write_json(aside / "stage.json", record)
+        self._settle(aside, stage)
+
+    def intact(self, stage: str) -> bool:
+        """Whether every artifact of a finished stage still has the content hash it was saved with."""
+        record = self.record(stage) or {"artifacts": {}}
+        files = {name: self.file(name) for name in record["artifacts"]}
+        return all(files[n].exists() and digest(files[n]) == h for n, h in record["artifacts"].items())
+
+
+def runs(home: Path) -> list[Run]:
+    """Every run folder of this version under `home`, newest first; others are passed over."""
+    found = []
+    for path in home.glob("*/run.json"):
+        try:
+            found.append((read_json(path).get("created", ""), Run.open(path.parent)))
+        except InputError:
+            continue
+    return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id), reverse=True)]
+
+
+def finished(run: Run) -> list[str]:
+    """The names of the stages that stand in this run, in the order of the graph."""
+    return [s.name for s in STAGES if (run.path / s.name / "stage.json").is_file()]

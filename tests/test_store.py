@@ -1,0 +1,152 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import store
+from pipeline.contracts import InputError
+from pipeline.graph import stage
+from pipeline.store import Run
+
+IMAGES = pd.DataFrame(
+    {
+        "image_id": ["a"],
+        "content_hash": ["h"],
+        "path": ["a.jpg"],
+        "source": ["/a.jpg"],
+        "label": ["x"],
+        "group": ["g"],
+        "captured_at": pd.to_datetime(["2026-01-01"]),
+        "width": [4],
+        "height": [3],
+        "given_split": pd.Series([None], dtype="str"),
+    }
+)
+MADE = {
+    "images": IMAGES,
+    "rejected": pd.DataFrame({"path": ["b.jpg"], "reason": ["empty"]}),
+    "pixels": np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3),
+    "classes": {"names": ["x"]},
+}
+
+
+def _run(home: Path) -> Run:
+    run = Run.create(home, "gate")
+    run.save("ingest", MADE, {"key": "k", "went_in": {}, "notes": [], "seconds": 1.0})
+    return run
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    pd.testing.assert_frame_equal(run.load("images"), IMAGES)
+    assert (run.load("pixels") == MADE["pixels"]).all()
+    assert run.load("classes") == {"names": ["x"]}
+    assert store.finished(run) == ["ingest"]
+    assert run.intact("ingest")
+
+
+def test_an_altered_artifact_is_noticed(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    run.file("classes").write_text('{"names": ["y"]}')
+    assert not run.intact("ingest")
+
+
+def test_a_save_that_dies_leaves_the_old_stage_and_no_new_one(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    with pytest.raises(TypeError):
+        run.save("ingest", {**MADE, "classes": {"names": object()}}, {"key": "other"})
+    record = run.record("ingest")
+    assert record is not None
+    assert record["key"] == "k"
+    assert run.intact("ingest")
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    np.save(run.file("pixels"), np.array([object()], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"pixels\.npy: cannot be read"):
+        run.load("pixels")
+
+
+def test_a_linked_stage_is_the_same_and_lives_on_when_the_other_run_goes(tmp_path: Path) -> None:
+    import shutil
+
+    first, second = _run(tmp_path), Run.create(tmp_path, "gate")
+    second.link("ingest", first)
+    shutil.rmtree(first.path)
+    assert second.intact("ingest")
+    record = second.record("ingest")
+    assert record is not None
+    assert record["linked_from"] == first.run_id
+
+
+def test_a_missing_artifact_names_its_stage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run the stage train of this run first"):
+        _run(tmp_path).load("model")
+
+
+def test_runs_of_another_version_are_refused_by_name_and_passed_over_in_lists(tmp_path: Path) -> None:
+    run, other = _run(tmp_path), Run.create(tmp_path, "old")
+    (other.path / "run.json").write_text(json.dumps({"schema": 99, "created": "2020"}))
+    with pytest.raises(InputError, match="another version of nightshift"):
+        Run.open(other.path)
+    assert store.runs(tmp_path) == [run]
+
+
+def test_no_such_run_lists_those_there_are(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    with pytest.raises(InputError, match=f"no such run; the latest are: {run.run_id}"):
+        Run.open(tmp_path / "nothing")
+
+
+def _hold(path: Path, held: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event") -> None:
+    with Run.open(path).lock():
+        held.set()
+        done.wait(20)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    run, context = _run(tmp_path), multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(run.path, held, done))
+    process.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(InputError, match="another process is at work"), run.lock():
+            pass
+    finally:
+        done.set()
+        process.join()
+    with run.lock():
+        pass
+
+
+def test_scratch_survives_until_the_stage_is_saved_and_belongs_to_its_inputs(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "gate")
+    folder = run.scratch("ingest", "a" * 64)
+    (folder / "checkpoint").write_text("1")
+    assert (run.scratch("ingest", "a" * 64) / "checkpoint").exists()
+    assert not (run.scratch("ingest", "b" * 64) / "checkpoint").exists()
+    run.save("ingest", MADE, {"key": "b"})
+    assert not list(run.path.glob(".work-*"))
+
+
+def test_the_code_version_follows_imports_and_plugins_but_not_the_machinery() -> None:
+    reached = {f.name for m in ("measure", "cluster") for f in _reach(m)}
+    assert {"luminance.py", "propose.py", "rules.py"} <= reached
+    assert not reached & {"runner.py", "cli.py", "graph.py"}
+    assert store.code_version("measure") != store.code_version("cluster")
+    assert stage("measure").reuses
+
+
+def _reach(name: str) -> set[Path]:
+    todo, seen = store._files(f"pipeline.stages.{name}"), set()
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen.add(file)
+            todo += [f for module in store._imports(file) for f in store._files(module)]
+    return seen

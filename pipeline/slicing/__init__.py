@@ -1,0 +1,1 @@
+"""The finder (scikit-learn lives here): propose, confirm, name."""

@@ -1,0 +1,104 @@
+"""Confirmation on the folds that did not propose: by excess error, or by the matched effect of an intervention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evidence.intervals import codes
+from pipeline.evidence.multiple import benjamini_hochberg
+from pipeline.evidence.permutation import Test, margin_strata, matched_effect
+from pipeline.slicing.rules import Mask
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the probe measured, rows as probed: label and correctness before, margin, correct after each intervention.
+
+    correct: bool [n]; after: bool [n, interventions]; margin: float [n] (true logit less best other);
+    groups: [n]; weights: float [n].
+    """
+
+    correct: Mask
+    after: NDArray[np.bool_]
+    margin: Floats
+    groups: NDArray[np.intp]
+    weights: Floats
+
+    @property
+    def change(self) -> Floats:
+        """float [n, interventions]: correct after less correct before."""
+        return np.asarray(self.after.astype(float) - self.correct[:, None])
+
+    def part(self, rows: NDArray[np.intp] | Mask) -> Probe:
+        """The same for some rows."""
+        return Probe(self.correct[rows], self.after[rows], self.margin[rows], self.groups[rows], self.weights[rows])
+
+
+def matched_effects(probe: Probe, inside: Mask) -> tuple[Floats, Floats]:
+    """Effect of every intervention on the images inside over equally unsure outsiders, and its standard error by
+    group: float [interventions] each (the estimate of `evidence.permutation.matched_effect`, for all at once)."""
+    strata, change, weights = margin_strata(~probe.correct, probe.margin), probe.change, probe.weights[:, None]
+    mean = np.zeros_like(change)
+    for stratum in np.unique(strata):
+        here, outside = strata == stratum, (strata == stratum) & ~inside
+        if outside.any():
+            mean[here] = (change[outside] * weights[outside]).sum(0) / weights[outside].sum()
+        else:
+            mean[here] = change[here]
+    residual = ((change - mean) * weights)[inside] / max(float(weights[inside].sum()), 1e-12)
+    effect = residual.sum(0)
+    group, count = codes(probe.groups[inside])
+    sums = np.zeros((count, change.shape[1]))
+    np.add.at(sums, group, residual - effect * (weights[inside] / weights[inside].sum()))
+    return effect, np.sqrt((sums**2).sum(0) * count / max(count - 1, 1))
+
+
+def choose_intervention(probe: Probe, inside: Mask) -> int | None:
+    """The intervention with the largest matched effect in units of its error; None where nothing helps."""
+    if inside.sum() < 2 or not probe.after.shape[1]:
+        return None
+    effect, error = matched_effects(probe, inside)
+    strength = np.where(effect > 0, effect / np.maximum(error, 0.01), 0.0)
+    best = int(np.argmax(strength))
+    return best if strength[best] > 0 else None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Both tests of one slice and its q-value, the smaller of the two after Benjamini-Hochberg over all tests."""
+
+    excess: Test
+    effect: Test | None
+    q: float | None
+    status: str  # confirmed | not confirmed | not testable
+
+
+def effect_of(probe: Probe, chosen: NDArray[np.intp], inside: Mask, seed: int) -> Test | None:
+    """The matched effect where row i was given intervention `chosen[i]` (-1: none chosen for its fold)."""
+    rows = chosen >= 0
+    if not (rows & inside).any():
+        return None
+    part, column = probe.part(rows), chosen[rows]
+    d = part.change[np.arange(rows.sum()), column]
+    return matched_effect(
+        d, ~part.correct, part.margin, inside[rows], part.groups, part.weights, seed=seed, blocks=column
+    )
+
+
+def judge(tests: list[tuple[Test, Test | None]], level: float) -> list[Tested]:
+    """Correct over everything tested; a slice is confirmed by q <= level and an effect that matters."""
+    flat = [t.p if t is not None else None for pair in tests for t in pair]
+    q = benjamini_hochberg(flat).reshape(-1, 2) if flat else np.zeros((0, 2))
+    judged = []
+    for (excess, effect), (q_excess, q_effect) in zip(tests, q, strict=True):
+        testable = [v for v in (q_excess, q_effect) if not np.isnan(v)]
+        by_excess = q_excess <= level and excess.large
+        by_effect = effect is not None and q_effect <= level and effect.large
+        status = "confirmed" if by_excess or by_effect else "not confirmed" if testable else "not testable"
+        judged.append(Tested(excess, effect, min(testable) if testable else None, status))
+    return judged

@@ -1,0 +1,144 @@
+"""Which cause a slice is given, and the sentence that says so. A cause is named only by intervention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from pipeline.slicing.rules import Condition, Rule, period
+
+ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
+REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
+TIE = 0.03  # AUCs nearer than this do not decide between two rivals
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One possible cause of a slice: a treatment of good photos that makes them resemble it.
+
+    dose: the best-matched one; auc: held-out two-sample AUC of treated good photos against the slice;
+    reproduces: share of good photos that the treatment breaks; repairs, p_repairs: matched effect of the
+    inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the broken
+    photos' (label, prediction) pairs that the slice's own failures show.
+    """
+
+    remedy: str
+    words: str
+    dose: float
+    auc: float
+    reproduces: float
+    confusions: float
+    invertible: bool
+    repairs: float | None = None
+    p_repairs: float | None = None
+    equivalent: bool = False
+    named: bool = False
+
+    def passes(self, level: float) -> bool:
+        """Design rule 4: reproduces, and its inverse repairs; without an inverse, an alike copy that errs alike."""
+        if self.reproduces < REPRODUCES:
+            return False
+        if self.invertible:
+            return self.p_repairs is not None and self.p_repairs <= level and (self.repairs or 0.0) > 0
+        return self.auc <= ALIKE and self.confusions >= 0.5
+
+
+def order(rivals: list[Rival], level: float) -> list[Rival]:
+    """Rivals that pass first, then by how hard their copies are to tell from the slice."""
+    return sorted(rivals, key=lambda r: (not r.passes(level), not r.invertible, r.auc, -(r.repairs or 0.0), r.remedy))
+
+
+def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival]:
+    """Name the best rival, and with it each one that it does not beat and that is not equivalent to it.
+
+    rivals: in the order of `order`; equivalent: remedies whose best copies cannot be told from the best one's.
+    """
+    if not rivals or not rivals[0].passes(level):
+        return rivals
+    best = rivals[0]
+    marked = [replace(best, named=True)]
+    for rival in rivals[1:]:
+        same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
+        tied = rival.passes(level) and rival.invertible == best.invertible and rival.auc - best.auc <= TIE
+        marked.append(replace(rival, equivalent=same, named=tied and not same))
+    return marked
+
+
+def hours(values: pd.Series, rest: pd.Series) -> str:
+    """`taken 21:00 to 05:00`, where the shortest arc that holds nine tenths of the hours sets the slice apart."""
+    inside, outside = values.dropna().to_numpy(), rest.dropna().to_numpy()
+    if len(inside) < 10 or not len(outside):
+        return ""
+    for length in range(2, 13):
+        for start in range(24):
+            held = ((inside - start) % 24 < length).mean()
+            if held >= 0.9:
+                share = ((outside - start) % 24 < length).mean()
+                clock = f"{start:02d}:00 to {(start + length) % 24:02d}:00"
+                return f"taken {clock}" if share < 0.6 * held else ""
+    return ""
+
+
+def _setting(inside: pd.DataFrame, outside: pd.DataFrame) -> list[str]:
+    words = []
+    for name in inside.columns[3:]:
+        if period(name) == 24:
+            words.append(hours(inside[name], outside[name]))
+        elif not pd.api.types.is_numeric_dtype(inside[name]) and len(inside):
+            counts = inside[name].astype("str").value_counts(normalize=True)
+            top, share = str(counts.index[0]), float(counts.iloc[0])
+            elsewhere = float((outside[name].astype("str") == top).mean()) if len(outside) else 0.0
+            if share >= 0.8 and elsewhere < 0.7 * share:
+                words.append(f"{name} {top}")
+    return [w for w in words if w]
+
+
+def plain(condition: Condition, words: dict[str, tuple[str, str]]) -> str:
+    """A condition in plain words: `dark` for a low luminance; words: low and high, by attribute."""
+    if condition.op == "near":
+        return "alike in looks"
+    if condition.column in words and condition.op in ("<=", ">="):
+        return words[condition.column][0 if condition.op == "<=" else 1]
+    return condition.words()
+
+
+def sentence(
+    rivals: list[Rival],
+    rule: Rule,
+    inside: pd.DataFrame,
+    outside: pd.DataFrame,
+    failures: int,
+    words: dict[str, tuple[str, str]],
+    repaired: str,
+) -> str:
+    """What the photos of a slice share, as a gate manager reads it; the cause comes first."""
+    named = [r for r in rivals if r.named]
+    causes = list(dict.fromkeys(r.words for r in named))
+    plainly = [plain(c, words) for c in rule.conditions if period(c.column) != 24]
+    if causes:
+        first = " or ".join(causes)
+        first = first if named[0].invertible else f"consistent with {first}"
+    else:
+        first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
+    of_class = f" in class {rule.label}" if rule.label else ""
+    setting = [w for w in _setting(inside, outside) if w not in first]
+    where = f", {', '.join(setting)}" if setting else ""
+    count = f"{failures:,} of {len(inside):,} photos are misread"
+    text = f"{first}{of_class}{where}: {count}{repaired}."
+    return text[0].upper() + text[1:]
+
+
+def dose_grid(doses: tuple[float, ...], neutral: float | None) -> list[list[float]]:
+    """Doses to match with, for each side of neutral: the plug-in's own and the points half way between."""
+    if neutral is None:
+        return [[d] for d in doses]
+    sides = []
+    for side in (sorted(d for d in doses if d < neutral), sorted((d for d in doses if d > neutral), reverse=True)):
+        if side:
+            anchors = [*side, neutral]
+            halves = [float(np.mean(pair)) for pair in pairwise(anchors)]
+            sides.append(sorted({*side, *halves}, key=lambda d: abs(d - neutral)))
+    return sides

@@ -1,0 +1,200 @@
+"""Proposals on some folds of val: readable rules that gather recoverable errors.
+
+Three sources, one search. Targets are all errors, the errors of one cluster of repair signatures (k-means on
+the changes of the true class's log-probability), or errors near to each other in frozen features; the rule
+is always the readable condition (or pair) with the most target errors in excess of the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from pipeline.slicing.rules import Condition, Mask, Rule, period
+
+Floats = NDArray[np.float64]
+TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What proposals are made from: the rows of val that belong to the proposing folds.
+
+    frame: conditions_frame rows; errors: bool [n]; signatures: float [n, interventions], NaN where not probed;
+    distance: float32 [prototypes, n] to the photos `prototypes` (image ids) in frozen features.
+    """
+
+    frame: pd.DataFrame
+    errors: Mask
+    signatures: NDArray[np.float32]
+    prototypes: tuple[str, ...]
+    distance: NDArray[np.float32]
+    least: int = 20
+    seed: int = 0
+
+    @property
+    def classes(self) -> NDArray[np.intp]:
+        """int [n]: a code for each row's class."""
+        return np.asarray(pd.factorize(self.frame["label"])[0])
+
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """int [n]: a code for each row's group."""
+        return np.asarray(pd.factorize(self.frame["group"])[0])
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A rule with the errors it would recover: the sum, over its members, of error less the class's mean error."""
+
+    rule: Rule
+    mask: Mask
+    recoverable: float
+    score: float  # recoverable less one standard error by group
+
+
+def excess(errors: Mask, classes: NDArray[np.intp]) -> Floats:
+    """float [n]: each row's error less the mean error of its class."""
+    sums, counts = np.bincount(classes, errors.astype(float)), np.bincount(classes)
+    return np.asarray(errors - (sums / np.maximum(counts, 1))[classes])
+
+
+def _single_conditions(frame: pd.DataFrame) -> Iterator[Condition]:
+    for name in frame.columns[3:]:
+        column = frame[name]
+        circle = period(name)
+        if circle:
+            yield from (
+                Condition(name, "between", (start, (start + arc * circle / 24) % circle))
+                for arc in HOURS
+                for start in np.arange(0, circle, circle / 24)
+            )
+        elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.nunique() > 8:
+            tails = sorted({*TAILS, *(1 - t for t in TAILS)})
+            cuts = np.nanquantile(column.to_numpy(dtype=float, na_value=np.nan), tails)
+            yield from (Condition(name, "<=", float(c)) for t, c in zip(tails, cuts, strict=True) if t < 0.5)
+            yield from (Condition(name, ">=", float(c)) for t, c in zip(tails, cuts, strict=True) if t > 0.5)
+        else:
+            yield from (Condition(name, "is", str(v)) for v in sorted(column.dropna().astype("str").unique()))
+
+
+def _scores(masks: NDArray[np.bool_], residual: Floats, groups: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Recoverable errors of each mask [masks, n], and that less one standard error over group sums."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) > 0])
+    recoverable, error = np.empty(len(masks)), np.empty(len(masks))
+    for i, mask in enumerate(masks):
+        sums = np.add.reduceat((mask * residual)[order], starts)
+        recoverable[i], error[i] = sums.sum(), np.sqrt((sums**2).sum())
+    return recoverable, recoverable - error
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Every single condition of a frame with its mask, scored against any target."""
+
+    evidence: Evidence
+    conditions: list[Condition]
+    masks: NDArray[np.bool_]
+
+    @classmethod
+    def over(cls, evidence: Evidence) -> _Search:
+        conditions = list(_single_conditions(evidence.frame))
+        masks = np.array([c.mask(evidence.frame, {}) for c in conditions]).reshape(-1, len(evidence.frame))
+        enough = (masks.sum(1) >= evidence.least) & (masks.sum(1) <= 0.6 * masks.shape[1])
+        return cls(evidence, [c for c, ok in zip(conditions, enough, strict=True) if ok], masks[enough])
+
+    def best(self, target: Mask, source: str, keep: int, label: str | None = None) -> list[Proposal]:
+        """The rules that gather most of `target`: single conditions, and pairs of one with the `keep` best."""
+        evidence = self.evidence
+        of_class = np.ones(len(target), bool) if label is None else np.asarray(evidence.frame["label"] == label)
+        residual = excess(target, evidence.classes) * of_class
+        if not len(self.masks):
+            return []
+        _, single = _scores(self.masks, residual, evidence.groups)
+        order = np.argsort(-single, kind="stable")
+        top = [int(i) for i in order[:keep]]
+        rules: list[tuple[tuple[Condition, ...], Mask, float]] = [
+            ((self.conditions[i],), self.masks[i], single[i]) for i in top
+        ]
+        for i in top[: keep // 2]:
+            others = [j for j in order[: 6 * keep] if self.conditions[j].column != self.conditions[i].column]
+            pairs = self.masks[i] & self.masks[others]
+            _, score = _scores(pairs, residual, evidence.groups)
+            j = int(np.argmax(score)) if len(others) else -1
+            # a longer rule must earn its second condition
+            if j >= 0 and score[j] > 1.1 * max(single[i], 0.0) and (pairs[j] & of_class).sum() >= evidence.least:
+                rules.append(((self.conditions[i], self.conditions[others[j]]), pairs[j], score[j]))
+        found = [self._proposal(conditions, mask & of_class, label, source) for conditions, mask, s in rules if s > 0]
+        return [p for p in found if p.mask.sum() >= evidence.least]
+
+    def _proposal(self, conditions: tuple[Condition, ...], mask: Mask, label: str | None, source: str) -> Proposal:
+        return proposal(self.evidence, Rule(conditions, label, source), mask)
+
+
+def proposal(evidence: Evidence, rule: Rule, mask: Mask) -> Proposal:
+    """Score a rule against all errors of the proposing folds."""
+    recoverable, score = _scores(mask[None], excess(evidence.errors, evidence.classes), evidence.groups)
+    return Proposal(rule, mask, float(recoverable[0]), float(score[0]))
+
+
+def from_signatures(evidence: Evidence, search: _Search, clusters: int) -> Iterator[Proposal]:
+    """Rules for the errors that the same interventions repair (k-means on their signatures)."""
+    probed = (
+        evidence.errors & ~np.isnan(evidence.signatures[:, 0]) if evidence.signatures.shape[1] else np.zeros(0, bool)
+    )
+    k = min(clusters, int(probed.sum()) // 10)
+    if k < 2:
+        return
+    signature = np.clip(np.nan_to_num(evidence.signatures[probed]), -5, 5)
+    codes = KMeans(k, n_init=3, random_state=evidence.seed).fit_predict(signature)
+    for code in range(k):
+        target = np.zeros(len(evidence.errors), bool)
+        target[np.flatnonzero(probed)[codes == code]] = True
+        yield from search.best(target, "repair signature", keep=4)
+
+
+def from_features(evidence: Evidence) -> Iterator[Proposal]:
+    """Rules `looks like photo X`: the radius around a prototype that gathers most excess error."""
+    residual = excess(evidence.errors, evidence.classes)
+    for name, distance in zip(evidence.prototypes, evidence.distance, strict=True):
+        order = np.argsort(distance, kind="stable")
+        gathered = np.cumsum(residual[order])[: int(0.3 * len(order))]
+        size = int(np.argmax(gathered)) + 1 if len(gathered) else 0
+        if size >= evidence.least:
+            rule = Rule((Condition(name, "near", float(distance[order[size - 1]])),), source="frozen features")
+            yield proposal(evidence, rule, np.asarray(distance <= distance[order[size - 1]]))
+
+
+def _distinct(proposals: list[Proposal], errors: Mask, overlap: float) -> Iterator[Proposal]:
+    taken: list[Mask] = []
+    for found in sorted(proposals, key=lambda p: (-p.score, len(p.rule.conditions), p.rule.key)):
+        mine = found.mask & errors
+        if all((mine & other).sum() <= overlap * (mine | other).sum() for other in taken):
+            taken.append(mine)
+            yield found
+
+
+def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: float = 0.4) -> list[Proposal]:
+    """The `slices` best distinct proposals of all sources, by recoverable errors; empty where nothing fails."""
+    if not evidence.errors.any():
+        return []
+    search = _Search.over(evidence)
+    hard = evidence.frame.loc[evidence.errors, "label"].value_counts()
+    found = list(
+        chain(
+            search.best(evidence.errors, "attributes", keep=24),
+            from_signatures(evidence, search, clusters),
+            from_features(evidence),
+            *(search.best(evidence.errors, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
+        )
+    )
+    distinct = _distinct([f for f in found if f.score > 0], evidence.errors, overlap)
+    return [replace(found) for found, _ in zip(distinct, range(slices), strict=False)]

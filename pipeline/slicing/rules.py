@@ -1,0 +1,150 @@
+"""Frozen, readable rules: membership is a function of the image and its label, never of the prediction.
+
+A rule is a conjunction of conditions on the image (attributes, metadata, distance to a photo in frozen
+packaged features) and, kept apart from it, an optional class. It is stored as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import plugins
+
+Mask = NDArray[np.bool_]
+LEVELS = 50  # a text column with more values than this is no condition
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One test of an image.
+
+    op: `<=`, `>=` (value: number), `between` (value: [from, to], on a circle where from > to),
+    `is` (value: text or bool), `near` (column: image_id of a photo, value: radius in frozen features).
+    """
+
+    column: str
+    op: str
+    value: Any
+
+    @property
+    def key(self) -> str:
+        """What the condition is about, whatever its threshold."""
+        return f"{self.column} {self.op}" + (f" {self.value}" if self.op == "is" else "")
+
+    def mask(self, frame: pd.DataFrame, near: Mapping[str, NDArray[np.float32]]) -> Mask:
+        """bool [rows of frame]; `near` holds the distance of every row to each photo that a rule names."""
+        if self.op == "near":
+            distance = near.get(self.column)
+            return np.zeros(len(frame), bool) if distance is None else np.asarray(distance <= self.value)
+        column = frame[self.column]
+        if self.op == "is":
+            return np.asarray(column.astype("str") == str(self.value))
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        with np.errstate(invalid="ignore"):
+            if self.op == "between":
+                low, high = self.value
+                inside = (values >= low, values < high)
+                return np.asarray(inside[0] & inside[1] if low <= high else inside[0] | inside[1])
+            return np.asarray(values <= self.value if self.op == "<=" else values >= self.value)
+
+    def words(self) -> str:
+        """The condition as an engineer reads it."""
+        if self.op == "near":
+            return f"looks like photo {self.column}"
+        if self.op == "between":
+            return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
+        return f"{self.column} is {self.value}" if self.op == "is" else f"{self.column} {self.op} {self.value:.4g}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The image part (all conditions hold) and the label part (a class name, or None for every class)."""
+
+    conditions: tuple[Condition, ...]
+    label: str | None = None
+    source: str = field(default="attributes", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Equal for rules about the same conditions and class, whatever their thresholds."""
+        return " and ".join(sorted(c.key for c in self.conditions)) + (f" | {self.label}" if self.label else "")
+
+    def image_mask(self, frame: pd.DataFrame, near: Mapping[str, NDArray[np.float32]] | None = None) -> Mask:
+        """bool [rows]: the image part alone (a photo at the gate has no label)."""
+        masks = [c.mask(frame, near or {}) for c in self.conditions]
+        return np.logical_and.reduce(masks) if masks else np.ones(len(frame), bool)
+
+    def mask(self, frame: pd.DataFrame, near: Mapping[str, NDArray[np.float32]] | None = None) -> Mask:
+        """bool [rows]: image part and, where the rule has one, the label part (column `label`)."""
+        inside = self.image_mask(frame, near)
+        return inside & np.asarray(frame["label"] == self.label) if self.label else inside
+
+    def words(self) -> str:
+        """The rule in numbers."""
+        parts = [c.words() for c in self.conditions] or ["every photo"]
+        return " and ".join(parts) + (f", class {self.label}" if self.label else "")
+
+    def dump(self) -> str:
+        """The rule as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """The rule that `dump` wrote."""
+        tree = json.loads(text)
+        return cls(tuple(Condition(**c) for c in tree["conditions"]), tree["label"], tree["source"])
+
+
+def distances(embeddings: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """float32 [rows]: cosine distance of every row to row `index`, in frozen packaged features."""
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
+    return np.asarray(1 - unit @ unit[index], dtype=np.float32)
+
+
+def _usable(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:
+    values = column.astype("str")
+    levels = values.nunique()
+    if levels < 2 or (not pd.api.types.is_numeric_dtype(column) and levels > LEVELS):
+        return False
+    names_group = levels >= groups.nunique() / 2 and bool((values.groupby(groups).nunique() == 1).all())
+    names_label = bool((labels.groupby(values).nunique() == 1).all() and (values.groupby(labels).nunique() == 1).all())
+    return not (names_group or names_label)
+
+
+def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a rule may ask about, beside `image_id`, `label` and `group`: every attribute, and every
+    user column that is not merely another name for the group or for the label. Rows as in `images`."""
+    core = {
+        "image_id",
+        "content_hash",
+        "path",
+        "source",
+        "label",
+        "group",
+        "captured_at",
+        "width",
+        "height",
+        "given_split",
+    }
+    user = images[[c for c in images.columns if c not in core]]
+    frame = pd.concat([images[["image_id", "label", "group"]], attributes.drop(columns="image_id"), user], axis=1)
+    frame = frame.loc[:, ~frame.columns.duplicated()]
+    keep = [c for c in frame.columns[3:] if not pd.api.types.is_datetime64_any_dtype(frame[c])]
+    return frame[
+        ["image_id", "label", "group", *(c for c in keep if _usable(frame[c], frame["label"], frame["group"]))]
+    ]
+
+
+def period(column: str) -> float | None:
+    """The length of the circle on which an attribute lies (24 for the hour), None for a plain number."""
+    if column not in plugins.names("attributes"):
+        return None
+    value = plugins.module("attributes", column).PERIOD
+    return None if value is None else float(value)

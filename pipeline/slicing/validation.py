@@ -1,0 +1,69 @@
+"""The photos of val on which slices are found and tested: labelled, and not suspected of a wrong label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.slicing.confirm import Probe
+from pipeline.slicing.rules import Mask
+
+
+@dataclass(frozen=True)
+class Val:
+    """All arrays have the rows of `frame` (see `conditions_frame`), but for those of the probed photos.
+
+    rows: row in `images`; truth, guess: class indices; probe: of the probed photos; probed: row of each of
+    them; kept: bool [rows of the artifact `probed`], whether that photo is in here.
+    """
+
+    frame: pd.DataFrame
+    rows: NDArray[np.intp]
+    fold: NDArray[np.intp]
+    truth: NDArray[np.intp]
+    guess: NDArray[np.intp]
+    probe: Probe
+    probed: NDArray[np.intp]
+    kept: Mask
+
+    @property
+    def errors(self) -> Mask:
+        """bool [rows]: the predicted class is not the label."""
+        return np.asarray(self.truth != self.guess)
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """The group of each row."""
+        return self.frame["group"].to_numpy(dtype=str)
+
+
+def validation(
+    frame: pd.DataFrame,
+    splits: pd.DataFrame,
+    names: list[str],
+    predictions: pd.DataFrame,
+    label_issues: pd.DataFrame,
+    probed: pd.DataFrame,
+    responses: NDArray[np.int16],
+) -> Val:
+    """Lay predictions and probe results over the rows of val; frame and splits have the rows of `images`."""
+    index = pd.Series(np.arange(len(names)), index=names)
+    position = pd.Series(np.arange(len(frame)), index=frame["image_id"])
+    shown = predictions[~predictions["image_id"].isin(set(label_issues["image_id"]))]
+    rows = position[shown["image_id"]].to_numpy()
+    part = frame.iloc[rows].reset_index(drop=True)
+    row_of = pd.Series(np.arange(len(part)), index=part["image_id"])
+    kept = probed["image_id"].isin(row_of.index).to_numpy()
+    where = row_of[probed["image_id"][kept]].to_numpy()
+    truth, guess = index[shown["label"]].to_numpy(), index[shown["predicted"]].to_numpy()
+    probe = Probe(
+        (truth == guess)[where],
+        np.asarray(responses)[kept] == truth[where, None],
+        shown["margin"].to_numpy(dtype=float)[where],
+        pd.factorize(part["group"])[0][where],
+        probed["weight"].to_numpy(dtype=float)[kept],
+    )
+    return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept)

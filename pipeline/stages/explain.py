@@ -1,0 +1,235 @@
+"""Tests every slice on the folds that did not propose it, words it, and names its cause and dose, or says unnamed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline import plugins, remedies
+from pipeline.attributes import measure as attributes_of
+from pipeline.config import Settings
+from pipeline.contracts import Context, Made
+from pipeline.evidence.permutation import Test, excess_error
+from pipeline.learning.backbone import load_model
+from pipeline.learning.predict import logits
+from pipeline.slicing.confirm import Tested, effect_of, judge
+from pipeline.slicing.match import Tools, find_causes, undoing
+from pipeline.slicing.name import Rival, sentence
+from pipeline.slicing.rules import Mask, Rule, conditions_frame
+from pipeline.slicing.validation import Val, validation
+
+
+class Config(Settings):
+    """Settings of the tests and of the naming."""
+
+    level: float = Field(0.05, gt=0, lt=1, description="false discovery rate over everything tested")
+    photos: int = Field(150, ge=30, description="photos of a slice, and good photos, that a cause is matched on")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A slice as cluster left it: one rule and intervention a fold; `inside`: held-out members."""
+
+    name: str
+    rank: int
+    rule: Rule
+    inside: Mask
+    chosen: NDArray[np.intp]  # intervention of each row's fold, -1 where there is none
+    folds: tuple[int, ...]
+
+
+def _typical(rules: pd.DataFrame) -> Rule:
+    """The rule to show: of the most common form, its thresholds the medians over folds."""
+    parsed = [Rule.parse(text) for text in rules["rule"]]
+    keys = pd.Series([r.key for r in parsed])
+    alike = [r for r in parsed if r.key == keys.mode().iloc[0]]
+    return sorted(alike, key=lambda r: [str(c.value) for c in r.conditions])[len(alike) // 2]
+
+
+def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventions: pd.DataFrame) -> list[Found]:
+    column = {(r.remedy, r.dose): i for i, r in enumerate(interventions.itertuples())}
+    found = []
+    for name, rules in slices.groupby("slice", sort=False):
+        members = set(membership.loc[membership["slice"] == name, "image_id"])
+        by_fold = {int(r.fold): column.get((r.remedy, r.dose), -1) for r in rules.itertuples()}
+        chosen = np.array([by_fold.get(int(f), -1) for f in val.fold], dtype=np.intp)
+        inside = val.frame["image_id"].isin(members).to_numpy()
+        folds = tuple(sorted(by_fold))
+        found.append(Found(str(name), int(rules["rank"].iloc[0]), _typical(rules), inside, chosen, folds))
+    return found
+
+
+def _test(val: Val, item: Found, seed: int) -> tuple[Test, Test | None]:
+    told = np.isin(val.fold, item.folds)  # a fold to which no rule of this slice was applied says nothing about it
+    excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
+    return excess, effect_of(val.probe, item.chosen[val.probed], item.inside[val.probed], seed)
+
+
+def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.DataFrame) -> str:
+    """What the inverse does to the slice's failures, in words; empty where there is none."""
+    column = undoing(interventions, rival) if rival else None
+    inside = item.inside[val.probed] & ~val.probe.correct
+    if rival is None or column is None or not inside.any():
+        return ""
+    share = float(np.average(val.probe.after[inside, column], weights=val.probe.weights[inside]))
+    dose = float(interventions["dose"].iloc[column])
+    return f"; {remedies.describe(rival.remedy, dose)} repairs {share:.0%} of them"
+
+
+def _tools(pixels: NDArray[np.uint8], model: Path) -> Tools:
+    net, meta = load_model(model)
+    return Tools(
+        pixels,
+        remedies.treat,
+        lambda treated: attributes_of(treated).to_numpy(dtype=float),
+        lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
+    )
+
+
+def _explanation(
+    val: Val,
+    item: Found,
+    tested: Tested,
+    rivals: list[Rival],
+    fitted: tuple[float, float] | None,
+    interventions: pd.DataFrame,
+) -> dict[str, Any]:
+    named = [r for r in rivals if r.named]
+    best = named[0] if named else None
+    inside, errors, effect = item.inside, val.errors, tested.effect
+    column = pd.Series(item.chosen[inside & (item.chosen >= 0)]).mode()
+    words = {n: tuple(plugins.module("attributes", n).WORDS) for n in plugins.names("attributes")}
+    error = float(errors[inside].mean()) if inside.any() else 0.0
+    excess = tested.excess.interval
+    finite = {
+        k: float(np.nan_to_num(v, nan=0.0, posinf=1.0, neginf=-1.0))
+        for k, v in (("excess", excess.value), ("low", excess.low), ("high", excess.high))
+    }
+    text = sentence(
+        rivals,
+        item.rule,
+        val.frame[inside],
+        val.frame[~inside],
+        int(errors[inside].sum()),
+        words,
+        _repaired(val, item, best, interventions),
+    )
+    how = "unnamed" if best is None else "proved by intervention" if best.invertible else "consistent with"
+    effect_known = effect is not None and np.isfinite(effect.interval.value)
+    return {
+        "slice": item.name,
+        "rank": item.rank,
+        "status": tested.status,
+        "words": text,
+        "rule": item.rule.words(),
+        "cause": best.remedy if best else None,
+        "dose_low": fitted[0] if fitted else np.nan,
+        "dose_high": fitted[1] if fitted else np.nan,
+        "confidence": how,
+        "n": int(inside.sum()),
+        "groups": len(np.unique(val.groups[inside])),
+        "failures": int(errors[inside].sum()),
+        "error": error,
+        "expected": error - finite["excess"],
+        **finite,
+        "p_excess": tested.excess.p,
+        "remedy": str(interventions["remedy"].iloc[column.iloc[0]]) if len(column) else None,
+        "dose": float(interventions["dose"].iloc[column.iloc[0]]) if len(column) else np.nan,
+        "effect": effect.interval.value if effect and effect_known else np.nan,
+        "effect_low": effect.interval.low if effect and effect_known else np.nan,
+        "effect_high": effect.interval.high if effect and effect_known else np.nan,
+        "p_effect": effect.p if effect else np.nan,
+        "q_value": tested.q,
+        "groups_needed": min(t.groups_needed for t in (tested.excess, effect) if t is not None),
+    }
+
+
+_COLUMNS = {
+    "slice": "str",
+    "rank": "int64",
+    "status": "str",
+    "words": "str",
+    "rule": "str",
+    "cause": "str",
+    "dose_low": "float64",
+    "dose_high": "float64",
+    "confidence": "str",
+    "n": "int64",
+    "groups": "int64",
+    "failures": "int64",
+    "error": "float64",
+    "expected": "float64",
+    "excess": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p_excess": "float64",
+    "remedy": "str",
+    "dose": "float64",
+    "effect": "float64",
+    "effect_low": "float64",
+    "effect_high": "float64",
+    "p_effect": "float64",
+    "q_value": "float64",
+    "groups_needed": "Int64",
+}
+_CAUSES = {
+    "slice": "str",
+    "remedy": "str",
+    "words": "str",
+    "dose": "float64",
+    "auc": "float64",
+    "reproduces": "float64",
+    "repairs": "float64",
+    "p_repairs": "float64",
+    "equivalent": "bool",
+    "named": "bool",
+}
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    images: pd.DataFrame,
+    pixels: NDArray[np.uint8],
+    attributes: pd.DataFrame,
+    splits: pd.DataFrame,
+    classes: dict[str, list[str]],
+    model: Path,
+    predictions: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    label_issues: pd.DataFrame,
+    probed: pd.DataFrame,
+    responses: NDArray[np.int16],
+    dose_response: pd.DataFrame,
+    slices: pd.DataFrame,
+    membership: pd.DataFrame,
+) -> Made:
+    """Test, word and name every slice."""
+    frame = conditions_frame(images, attributes)
+    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
+    found = _found(val, slices, membership, dose_response)
+    judged = judge([_test(val, item, context.seed) for item in found], config.level)
+    tools = _tools(pixels, model)
+    rows, causes = [], []
+    for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
+        rivals: list[Rival] = []
+        fitted = None
+        if tested.status == "confirmed":
+            rivals, fitted = find_causes(
+                val, item.inside, tools, dose_response, config.photos, config.level, context.seed
+            )
+        rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
+        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(_CAUSES)[1:]}} for r in rivals]
+    if found and not any(t.status == "confirmed" for t in judged):
+        context.note(f"{len(found)} slices were tested on held-out folds, and none was confirmed")
+    return {
+        "explanations": pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS),
+        "causes": pd.DataFrame(causes, columns=list(_CAUSES)).astype(_CAUSES),
+    }

@@ -1,0 +1,18 @@
+import numpy as np
+
+from pipeline.evidence.multiple import benjamini_hochberg, holm
+
+
+def test_benjamini_hochberg_by_hand() -> None:
+    np.testing.assert_allclose(benjamini_hochberg([0.01, 0.04, 0.03, 0.5]), [0.04, 0.16 / 3, 0.16 / 3, 0.5])
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+
+
+def test_what_was_not_tested_stays_so_and_costs_nothing() -> None:
+    q = benjamini_hochberg([0.02, None, float("nan")])
+    assert q[0] == 0.02
+    assert np.isnan(q[1:]).all()
+    assert len(holm([])) == 0

@@ -1,0 +1,147 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.contracts import Record
+from pipeline.evidence.paired import Margins, mcnemar, non_inferiority, paired_gain
+
+GROUP = np.repeat(np.arange(80), 10)
+
+
+def _pair(rng: np.random.Generator, gain: float, seeds: int = 1, luck: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Correctness [seeds, n] of two arms that share the photos' difficulty; a group's frames share their luck, and
+    each run of an arm has luck of its own (sd `luck`)."""
+    shared = rng.normal(size=80)[GROUP]
+
+    def arm(shift: float) -> np.ndarray:
+        rows = []
+        for _ in range(seeds):
+            own = shared + 0.3 * rng.normal(size=80)[GROUP] + 0.3 * rng.normal(size=len(GROUP))
+            rows.append(own + shift + luck * rng.normal() > -1.2)
+        return np.array(rows)
+
+    return arm(gain), arm(0.0)
+
+
+def test_mcnemar_is_exact() -> None:
+    result = mcnemar([False] * 6 + [True] * 4, [True] * 6 + [True, True, True, False])
+    assert (result.fixed, result.broken) == (6, 1)
+    assert result.p == pytest.approx(2 * stats.binom.cdf(1, 7, 0.5))
+    assert mcnemar([True], [True]).p == 1.0
+
+
+def test_the_bound_is_the_formula() -> None:
+    rng = np.random.default_rng(0)
+    treated, control = _pair(rng, 0.3, seeds=3, luck=0.1)
+    gain = paired_gain(treated, control, GROUP)
+    d = treated.astype(float) - control
+    by_group = d.mean(0).reshape(80, 10).mean(1)
+    changed = (np.abs(d.mean(0)).reshape(80, 10).sum(1) > 0).sum()
+    variance = by_group.var(ddof=1) / 80 * (changed + 2) / changed
+    spread = d.mean(1).var(ddof=1) / 3
+    assert gain.bound == pytest.approx(d.mean() - stats.t.ppf(0.95, 2) * math.sqrt(spread + variance))
+    assert gain.seeds_judged
+
+
+def test_one_seed_says_that_seeds_were_not_judged() -> None:
+    treated, control = _pair(np.random.default_rng(1), 0.3)
+    gain = paired_gain(treated[0], control[0], GROUP)
+    assert not gain.seeds_judged
+    assert gain.df == 79
+    assert gain.low < gain.bound < gain.mean < gain.high
+
+
+@pytest.mark.parametrize(("seeds", "luck"), [(1, 0.0), (3, 0.3)])
+def test_no_gain_is_rarely_called_one(seeds: int, luck: float) -> None:
+    rng = np.random.default_rng(2)
+    alarms = np.mean([paired_gain(*_pair(rng, 0.0, seeds, luck), GROUP).bound > 0 for _ in range(400)])
+    assert alarms <= 0.05 + 2.6 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_seed_luck_would_fool_mcnemar() -> None:
+    rng, alarms = np.random.default_rng(3), 0
+    for _ in range(100):
+        treated, control = _pair(rng, 0.0, 1, 0.3)
+        alarms += mcnemar(control[0], treated[0]).p < 0.05
+    assert alarms > 40
+
+
+def test_a_real_gain_is_found() -> None:
+    rng = np.random.default_rng(4)
+    assert np.mean([paired_gain(*_pair(rng, 0.5), GROUP).bound > 0 for _ in range(50)]) > 0.9
+
+
+@pytest.mark.parametrize(("fixed", "shown"), [(1, False), (3, False), (4, False), (6, True)])
+def test_a_handful_of_photos_is_no_proof(fixed: int, shown: bool) -> None:
+    control = np.zeros(200)
+    treated = (np.arange(200) < fixed).astype(float)
+    assert (paired_gain(treated, control, np.arange(200)).bound > 0) is shown
+
+
+def test_degenerate_inputs() -> None:
+    one = paired_gain(np.ones(5), np.zeros(5), np.zeros(5))
+    assert (one.mean, one.bound, one.high, one.p_harm) == (1.0, -1.0, 1.0, None)
+    none = paired_gain(np.zeros((1, 0)), np.zeros((1, 0)), [])
+    assert none.record()["mean"] is None
+    same = paired_gain(np.ones(50), np.ones(50), np.arange(50))
+    assert -0.1 < same.bound < 0 < same.high
+    assert same.record()["within_noise"]
+    Record(()).check("gain", none.record() | one.record(), {})
+
+
+def test_needed_grows_as_the_gain_shrinks() -> None:
+    rng = np.random.default_rng(5)
+    big, small = paired_gain(*_pair(rng, 0.5), GROUP), paired_gain(*_pair(rng, 0.1), GROUP)
+    assert big.needed() is not None
+    assert small.mean <= 0 or small.needed() > big.needed()
+    assert big.needed(target=0.9) is None
+
+
+LABEL = np.where(GROUP < 40, "a", np.where(GROUP < 76, "b", "c"))  # c: four groups
+
+
+def _arms(harm: dict[str, float], seed: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    control = rng.random(800) < 0.9
+    broken = np.zeros(800, bool)
+    for name, share in harm.items():
+        broken |= (name == LABEL) & (rng.random(800) < share)
+    return control & ~broken, control
+
+
+def test_equal_models_are_not_inferior() -> None:
+    result = non_inferiority(*_arms({}), LABEL, GROUP)
+    assert result.passed
+    assert [c.status for c in result.classes] == ["not inferior", "not inferior", "not assessable"]
+    assert result.pooled is not None
+    assert result.pooled.n == 40
+    assert result.pooled_passed is None  # four groups cannot be judged
+    Record(("passed", "classes")).check("record", result.record(), {})
+
+
+def test_shown_harm_to_one_class_vetoes() -> None:
+    treated, control = _arms({"a": 0.2})
+    treated |= LABEL == "b"  # and the others gain enough to hide it overall
+    result = non_inferiority(treated, control, LABEL, GROUP, margins=Margins(overall=0.2))
+    assert result.overall_passed
+    assert not result.classes_passed
+    assert {c.name: c.status for c in result.classes} == {"a": "harmed", "b": "not inferior", "c": "not assessable"}
+
+
+def test_an_overall_loss_is_refused() -> None:
+    result = non_inferiority(*_arms({"a": 0.04, "b": 0.04, "c": 0.04}), LABEL, GROUP)
+    assert not result.overall_passed
+
+
+def test_small_classes_are_judged_together() -> None:
+    label = np.array([f"class {g % 20}" for g in GROUP])  # four groups each
+    rng = np.random.default_rng(8)
+    control = np.ones(800)
+    treated = control - (rng.random(800) < 0.06)
+    result = non_inferiority(treated, control, label, GROUP, margins=Margins(overall=0.2))
+    assert result.pooled is not None
+    assert result.pooled.groups == 80
+    assert result.pooled_passed is False
+    assert not result.classes_passed

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.slicing.rules import Condition, Rule, conditions_frame, distances
+
+FRAME = pd.DataFrame(
+    {
+        "image_id": list("abcd"),
+        "label": ["x", "x", "y", "y"],
+        "group": list("1122"),
+        "luminance": [10.0, 50.0, np.nan, 90.0],
+        "hour": [23.0, 2.0, 12.0, 5.0],
+        "camera": ["n", "s", "n", None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "inside"),
+    [
+        (Condition("luminance", "<=", 50.0), "ab"),
+        (Condition("luminance", ">=", 50.0), "bd"),
+        (Condition("hour", "between", (21.0, 5.0)), "ab"),
+        (Condition("hour", "between", (2.0, 12.0)), "bd"),
+        (Condition("camera", "is", "n"), "ac"),
+    ],
+)
+def test_a_condition_admits_what_it_says_and_never_the_unknown(condition: Condition, inside: str) -> None:
+    assert "".join(FRAME["image_id"][condition.mask(FRAME, {})]) == inside
+
+
+def test_the_label_part_stands_apart_from_the_image_part() -> None:
+    rule = Rule((Condition("luminance", "<=", 95.0),), label="x")
+    assert rule.image_mask(FRAME).tolist() == [True, True, False, True]
+    assert rule.mask(FRAME).tolist() == [True, True, False, False]
+
+
+def test_a_rule_survives_json_and_means_the_same() -> None:
+    rule = Rule((Condition("hour", "between", (21.0, 5.0)), Condition("camera", "is", "n")), label="x", source="class")
+    again = Rule.parse(rule.dump())
+    assert again.mask(FRAME).tolist() == rule.mask(FRAME).tolist() == [True, False, False, False]
+    assert again.source == "class"
+    assert again.key == rule.key
+    assert again.words() == "hour from 21 to 5 and camera is n, class x"
+
+
+def test_thresholds_do_not_change_what_a_rule_is_about() -> None:
+    one, two = (Rule((Condition("luminance", "<=", v),)) for v in (10.0, 20.0))
+    assert one.key == two.key != Rule((Condition("luminance", ">=", 10.0),)).key
+
+
+def test_near_asks_for_a_distance_and_admits_nobody_without_one() -> None:
+    features = np.array([[1, 0], [0.9, 0.1], [0, 1], [1, 1]], np.float32)
+    rule = Rule((Condition("a", "near", 0.3),))
+    assert rule.mask(FRAME, {"a": distances(features, 0)}).tolist() == [True, True, False, True]
+    assert not rule.mask(FRAME).any()
+
+
+def test_names_of_groups_and_of_labels_are_no_conditions() -> None:
+    images = FRAME[["image_id", "label", "group", "camera"]].assign(
+        path="p",
+        source="s",
+        content_hash="h",
+        width=1,
+        height=1,
+        captured_at=pd.Timestamp("2026-01-01"),
+        given_split=None,
+        track=list("1122"),
+        class_name=["X", "X", "Y", "Y"],
+        weather=["sun", "rain", "sun", "rain"],
+    )
+    frame = conditions_frame(images, FRAME[["image_id", "luminance"]])
+    assert list(frame.columns) == ["image_id", "label", "group", "luminance", "camera", "weather"]

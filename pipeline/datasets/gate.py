@@ -1,0 +1,156 @@
+"""The demo's data set: drawn people before a gate, some with the employee badge, from two cameras, by day and night.
+
+`generate` writes it; on disk it is a plain manifest folder. What it planted goes to `.truth.json`, a hidden file that
+only tests and benchmarks read: by day a network learns the badge from plenty of photos, and two things are almost or
+wholly absent from train and present in val and test, the night shift and a camera that hangs tilted from a day on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.contracts import InputError
+from pipeline.datasets import Photo, Rejected, manifest
+from pipeline.datasets.gate_camera import develop
+from pipeline.datasets.gate_plan import BLACK, Filed, plan
+
+MARKER, TABLE, TRUTH = "gate.json", "metadata.csv", ".truth.json"
+VERSION = 1
+"""Goes up whenever the same photos and seed give other bytes, so that an older folder is written anew."""
+
+LEAST = 60
+_ALONE = 300  # fewer photos than this are drawn sooner than other processes start
+
+
+def recognises(root: Path) -> str | None:
+    """The marker that the generator left."""
+    made = _marker(root)
+    return f"the demo's gate, {made['photos']} drawn photos of seed {made['seed']}" if made else None
+
+
+def gate(root: Path) -> Iterator[Photo | Rejected]:
+    """Every photo that the folder's manifest lists. Raises `InputError` where the manifest cannot be read."""
+    return manifest.manifest(root)
+
+
+def generate(root: Path, photos: int = 2400, seed: int = 0) -> None:
+    """Writes the demo's photos and their manifest into `root`; does nothing where they already are.
+
+    photos: number of JPEG files, at least 60, second copies included. The same seed gives the same bytes. The folder
+    appears as a whole or not at all, and takes the place of an earlier one of other photos or seed. Raises
+    `InputError` where `root` holds anything that the generator did not write, or too few photos are asked for.
+    """
+    if photos < LEAST:
+        raise InputError(f"demo: photos = {photos} is too few for every kind of photo; ask for {LEAST} or more")
+    wanted = {"version": VERSION, "photos": photos, "seed": seed}
+    if _complete(root, wanted):
+        return
+    _require_own(root)
+    aside = root.with_name(f".{root.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    files = plan(photos, seed)
+    _write_photos(aside, files, seed)
+    _write_table(aside / TABLE, files)
+    (aside / TRUTH).write_text(json.dumps(_truth(files), indent=1), encoding="utf-8")
+    (aside / MARKER).write_text(json.dumps(wanted), encoding="utf-8")
+    shutil.rmtree(root, ignore_errors=True)
+    os.replace(aside, root)
+
+
+def _marker(root: Path) -> dict[str, Any]:
+    """What the marker says, or nothing where there is none."""
+    try:
+        made = json.loads((root / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(made, dict) and {"version", "photos", "seed"} <= made.keys()
+    return made if known else {}
+
+
+def _listed(root: Path) -> list[str]:
+    try:
+        with (root / TABLE).open(encoding="utf-8", newline="") as lines:
+            return [row["file_name"] for row in csv.DictReader(lines)]
+    except (OSError, KeyError, ValueError):
+        return []
+
+
+def _complete(root: Path, wanted: Mapping[str, int]) -> bool:
+    files = _listed(root)
+    whole = _marker(root) == wanted and len(files) == wanted["photos"] and (root / TRUTH).is_file()
+    return whole and all((root / name).is_file() for name in files)
+
+
+def _require_own(root: Path) -> None:
+    """Nothing is ever replaced that the generator did not write."""
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file; name a folder for the demo's photos")
+    own = {MARKER, TABLE, TRUTH, *_listed(root)} if _marker(root) else set()
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir())
+    foreign = [name for name in found if name not in own]
+    if foreign:
+        raise InputError(f"{root}: holds {foreign[0]}, which the demo did not write; name another folder or remove it")
+
+
+def _write_photos(root: Path, files: list[Filed], seed: int) -> None:
+    fresh = [file for file in files if file.copy_of is None]
+    for folder in {(root / file.name).parent for file in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    write = partial(_write_photo, root, seed)
+    if len(fresh) < _ALONE:
+        for file in fresh:
+            write(file)
+    else:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+            list(pool.map(write, fresh, chunksize=40))
+    for file in files:
+        if file.copy_of is not None:
+            shutil.copyfile(root / file.copy_of, root / file.name)
+
+
+def _write_photo(root: Path, seed: int, file: Filed) -> None:
+    (root / file.name).write_bytes(develop(file, seed))
+
+
+def _write_table(path: Path, files: list[Filed]) -> None:
+    """The table as a user would keep it; the times are in the photos' EXIF."""
+    with path.open("w", encoding="utf-8", newline="") as lines:
+        table = csv.writer(lines, lineterminator="\n")
+        table.writerow(("file_name", "label", "split", "group", "camera"))
+        for file in files:
+            visit = file.visit
+            table.writerow((file.name, file.label, visit.split, f"visit-{visit.number:04d}", visit.camera))
+
+
+def _truth(files: list[Filed]) -> dict[str, dict[str, Any]]:
+    """By file name, what was planted: what is worn, the light, the tilt, wrong labels and second copies."""
+    return {
+        file.name: {
+            "split": file.visit.split,
+            "group": f"visit-{file.visit.number:04d}",
+            "camera": file.visit.camera,
+            "captured_at": file.at.isoformat(),
+            "label": file.visit.label,
+            "wears": file.visit.wears,
+            "night": file.visit.night,
+            "gain": round(file.visit.gain, 4),
+            "black": file.visit.gain <= BLACK,
+            "tilted": file.visit.tilted,
+            "tilt": round(file.visit.tilt, 2),
+            "wrong_label": file.label != file.visit.label,
+            "copy_of": file.copy_of,
+        }
+        for file in files
+    }

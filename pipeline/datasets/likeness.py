@@ -1,0 +1,94 @@
+"""Photos that are one photo: the same bytes, or the same picture stored, scaled or compressed anew.
+
+Perceptual hash: pHash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010), bit for
+bit as in the package imagehash but over whole arrays: 26,638 photos in 1 s instead of 21 s on one core.
+A pair counts only if its pixels correlate as well. Measured on 64 px copies: recompressed (JPEG quality 20 to 50),
+halved or brightened flowers are found in 99 to 100 %; among 888 tracks of traffic signs, a correlation of .97 ties
+five pairs of tracks that show different signs, .98 none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pandas as pd
+import scipy.fft
+from numpy.typing import NDArray
+
+CORRELATION = 0.98
+CONTRAST = 8.0
+"""Standard deviation of the pixels (of 255) below which a photo is too flat to be compared."""
+
+_CELLS = 8_000_000
+
+
+def perceptual_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """64-bit pHash of each photo of uint8 [N, side, side, 3] RGB: uint64 [N]."""
+    hashes = [np.empty(0, np.uint64)]
+    for start in range(0, len(pixels), 2048):
+        grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pixels[start : start + 2048]]
+        small = np.stack([cv2.resize(g, (32, 32), interpolation=cv2.INTER_AREA) for g in grey]).astype(np.float32)
+        low = scipy.fft.dctn(small, axes=(1, 2))[:, :8, :8].reshape(-1, 64)
+        bits = low > np.median(low, axis=1, keepdims=True)
+        hashes.append(np.packbits(bits, axis=1).view(np.uint64).ravel())
+    return np.concatenate(hashes)
+
+
+def _close(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int) -> Iterator[NDArray[np.int64]]:
+    """Blocks of rows (i, j, distance) with i < j, other groups and at most `distance` different bits."""
+    step = max(1, _CELLS // max(1, len(hashes)))
+    for start in range(0, len(hashes), step):
+        bits = np.bitwise_count(hashes[start : start + step, None] ^ hashes[None, start:])
+        first, second = np.nonzero(bits <= distance)
+        keep = (groups[first + start] != groups[second + start]) & (first < second)
+        first, second = first[keep], second[keep]
+        yield np.stack([first + start, second + start, bits[first, second]], axis=1).astype(np.int64)
+
+
+def _standard(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    spread = flat.std(axis=1)
+    return flat / np.maximum(spread, 1e-6)[:, None], spread
+
+
+def _correlation(pixels: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pearson correlation of the pixels of each pair; 0 where one is too flat to be compared."""
+    found = [np.empty(0)]
+    for start in range(0, len(pairs), 1024):
+        block = pairs[start : start + 1024]
+        (one, spread_one), (two, spread_two) = _standard(pixels[block[:, 0]]), _standard(pixels[block[:, 1]])
+        flat = np.minimum(spread_one, spread_two) < CONTRAST
+        found.append(np.where(flat, 0.0, (one * two).mean(axis=1)))
+    return np.concatenate(found)
+
+
+def near_pairs(
+    pixels: NDArray[np.uint8], groups: NDArray[np.int64], distance: int,
+    track: Callable[[Iterator[NDArray[np.int64]], int], Iterator[NDArray[np.int64]]] = lambda blocks, total: blocks,
+) -> pd.DataFrame:
+    """Pairs of rows of different `groups` (int64 [N]) that show one photo: columns one, other, distance (bits).
+
+    At most `distance` of 64 bits differ and the pixels correlate by `CORRELATION`; of two groups the likest pair.
+    """
+    total = -(-len(pixels) // max(1, _CELLS // max(1, len(pixels))))
+    blocks = list(track(_close(perceptual_hash(pixels), groups, distance), total))
+    pairs = np.concatenate([np.empty((0, 3), np.int64), *blocks])
+    likeness = _correlation(pixels, pairs)
+    table = pd.DataFrame(pairs, columns=["one", "other", "distance"]).assign(likeness=likeness)
+    table = table[table["likeness"] >= CORRELATION].sort_values(["likeness", "one"], ascending=[False, True])
+    tie = np.sort(np.stack([groups[table["one"]], groups[table["other"]]], axis=1), axis=1)
+    table = table.assign(a=tie[:, 0], b=tie[:, 1]).drop_duplicates(["a", "b"])
+    return table.sort_values(["one", "other"], ignore_index=True)[["one", "other", "distance"]]
+
+
+def exact_pairs(content: pd.Series[str], labels: pd.Series[str]) -> pd.DataFrame:
+    """Pairs of rows with the same bytes, each copy with the first copy of every label: columns one, other, distance."""
+    rows = pd.DataFrame({"row": np.arange(len(content)), "content": content.to_numpy(), "label": labels.to_numpy()})
+    rows = rows[rows.duplicated("content", keep=False)]
+    pairs = rows.drop_duplicates(["content", "label"]).merge(rows, on="content", suffixes=("_one", "_other"))
+    low, high = np.minimum(pairs["row_one"], pairs["row_other"]), np.maximum(pairs["row_one"], pairs["row_other"])
+    table = pd.DataFrame({"one": low, "other": high, "distance": 0})
+    return table[table["one"] < table["other"]].drop_duplicates().sort_values(["one", "other"], ignore_index=True)

@@ -1,0 +1,228 @@
+"""split: train / val / test by a permanent hash of the group; what belongs together stays together."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from pipeline.config import Settings
+from pipeline.contracts import Context, InputError, Made
+from pipeline.datasets.likeness import exact_pairs, near_pairs
+from pipeline.datasets.where import satisfies
+
+PARTS = ("train", "val", "test")
+_MANY = 50_000
+_WITHOUT = {"train": "the model cannot learn it", "val": "no failure of it can be found", "test": "it is not judged"}
+
+
+class Config(Settings):
+    """Shares, folds, and which training rows count."""
+
+    val: float = Field(0.2, gt=0, lt=1, description="share of the groups to find failures on")
+    test: float = Field(0.2, gt=0, lt=1, description="share of the groups that stays sealed until compare")
+    folds: int = Field(5, ge=2, le=20, description="grouped folds of val")
+    salt: str = Field("nightshift", description="another salt draws another split")
+    train_where: str | None = Field(None, description='keeps training rows only where this holds: "luminance >= 70"')
+    near_duplicates: int = Field(4, ge=-1, le=16, description="bits (of 64) in which near-duplicates differ; -1: off")
+
+    @field_validator("test")
+    @classmethod
+    def _leaves_some(cls, test: float, info: ValidationInfo) -> float:
+        if test + info.data.get("val", 0.0) >= 1:
+            raise ValueError("split.val and split.test leave nothing to train on; their sum must be below 1")
+        return test
+
+
+def draw(group: str, salt: str) -> float:
+    """The permanent place of a group in [0, 1): the first 64 bits of SHA-256 of salt and group."""
+    return int.from_bytes(hashlib.sha256(f"{salt}\0{group}".encode("utf-8", "replace")).digest()[:8]) / 2**64
+
+
+def _ties(images: pd.DataFrame, pairs: pd.DataFrame) -> NDArray[np.int64]:
+    """Number of the component of each row: groups that share a photo are one component. int64 [images]."""
+    codes = pd.factorize(images["group"])[0]
+    count = int(codes.max()) + 1
+    one, other = codes[pairs["one"]], codes[pairs["other"]]
+    graph = coo_array((np.ones(len(pairs), np.int8), (one, other)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)[codes]
+
+
+def _places(groups: pd.Series[str], components: NDArray[np.int64], salt: str) -> NDArray[np.float64]:
+    """The place in [0, 1) of each row: its group's, or where groups are tied, that of the one with the least tie hash.
+
+    (The least place of the tied groups would favour the test split.)
+    """
+    table = pd.DataFrame({"group": groups.to_numpy(), "component": components}).drop_duplicates()
+    table["tie"] = [draw(group, f"{salt}\0tie") for group in table["group"]]
+    first = table.sort_values("tie").drop_duplicates("component").set_index("component")["group"]
+    place = {component: draw(group, salt) for component, group in first.items()}
+    return np.array([place[component] for component in components])
+
+
+def _drawn(places: NDArray[np.float64], config: Config) -> NDArray[np.str_]:
+    return np.select([places < config.test, places < config.test + config.val], ["test", "val"], "train")
+
+
+def _membership(
+    config: Config, context: Context, images: pd.DataFrame, components: NDArray[np.int64]
+) -> pd.Series[str]:
+    """train | val | test of each row: the given split where there is one, else by the group's permanent hash."""
+    drawn = pd.Series(_drawn(_places(images["group"], components, config.salt), config), images.index, dtype="str")
+    given = images["given_split"].astype("str")
+    if given.isna().all():
+        return drawn
+    if given.isna().any():
+        context.note(f"{int(given.isna().sum())} photos have no given split; theirs is drawn by group")
+        return given.fillna(given.groupby(components).transform("first")).fillna(drawn)
+    missing = [part for part in ("val", "test") if not (given == part).any()]
+    if missing:
+        context.note(f"the given split has no {' and no '.join(missing)}; drawn from its train part by group")
+    return given.mask((given == "train") & drawn.isin(missing), drawn)
+
+
+def _leaks(images: pd.DataFrame, part: pd.Series[str]) -> pd.Series[str]:
+    """Why a row of val or test may not be used: its bytes or its group are in train (for val: or in test) too."""
+    reason = pd.Series(None, images.index, dtype="str")
+    for column, what in (("content_hash", "same photo as"), ("group", "same group as")):
+        for kept, losing in (("train", ("val", "test")), ("test", ("val",))):
+            usable = (part == kept) & reason.isna()
+            first = images[usable].drop_duplicates(column).set_index(column)["path"]
+            other = images[column].map(first)
+            hit = part.isin(losing) & other.notna() & reason.isna()
+            reason = reason.mask(hit, f"{what} " + other.astype("str") + f" in {kept}")
+    return reason
+
+
+def _require_parts(images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.int64], config: Config) -> None:
+    """Raise `InputError` that says how to mend it where train, val or test is empty."""
+    empty = [name for name in PARTS if not (part == name).any()]
+    if not empty:
+        return
+    count = len(np.unique(components))
+    if images["given_split"].notna().any():
+        raise InputError(
+            f"ingest.data: the given split leaves no photo in {' and '.join(empty)} (photos and groups that "
+            "are in train too are left out); check ingest.group, or remove the split from the data set"
+        )
+    salts = (f"{config.salt}-{number}" for number in range(2, 500))
+    enough = (s for s in salts if set(_drawn(_places(images["group"], components, s), config)) == set(PARTS))
+    salt = next(enough, None) if count >= len(PARTS) else None
+    mend = f"set split.salt={salt}, or" if salt else "set another ingest.group, or"
+    raise InputError(
+        f"split.salt: the photos form {count} groups, too few to share out: none fell to {' or '.join(empty)}; "
+        f"{mend} add photos of more groups"
+    )
+
+
+def _folds(labels: pd.Series[str], components: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """Fold of each row of val, stratified by label where that can be, whole components in one fold."""
+    count = min(folds, len(np.unique(components)))
+    fold = np.zeros(len(labels), np.int64)
+    if count < 2:
+        return fold
+    scarce = int(labels.value_counts().max()) < count
+    split = GroupKFold(count) if scarce else StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes with fewer photos than folds
+        for number, (_, rows) in enumerate(split.split(fold, labels, components)):
+            fold[rows] = number
+    return fold
+
+
+def _pairs(config: Config, context: Context, images: pd.DataFrame, pixels: NDArray[np.uint8]) -> pd.DataFrame:
+    """Exact and near-duplicate pairs of rows: columns one, other, distance, kind."""
+    exact = exact_pairs(images["content_hash"], images["label"].astype("str")).assign(kind="exact")
+    if config.near_duplicates < 0:
+        return exact
+    if len(images) > _MANY:
+        context.note(f"{len(images)} photos, above {_MANY}: duplicates are sought by bytes only, not by look")
+        return exact
+    known = _ties(images, exact)  # a copy of a copy is not listed again
+    near = near_pairs(
+        pixels, known, config.near_duplicates, lambda blocks, total: context.track(blocks, total=total, what="blocks")
+    )
+    return pd.concat([exact, near.assign(kind="near")], ignore_index=True)
+
+
+def _duplicates(images: pd.DataFrame, pairs: pd.DataFrame, part: pd.Series[str]) -> pd.DataFrame:
+    one, other = images.iloc[pairs["one"]], images.iloc[pairs["other"]]
+    parts = part.to_numpy()
+    return pd.DataFrame(
+        {
+            "image_id": one["image_id"].to_numpy(), "other_id": other["image_id"].to_numpy(), "kind": pairs["kind"],
+            "distance": pairs["distance"].astype("int64"),
+            "same_label": one["label"].to_numpy() == other["label"].to_numpy(),
+            "across_splits": parts[pairs["one"]] != parts[pairs["other"]],
+        }
+    ).astype({"image_id": "str", "other_id": "str", "kind": "str", "same_label": "bool", "across_splits": "bool"})
+
+
+def _note_parts(context: Context, images: pd.DataFrame, part: pd.Series[str], classes: list[str]) -> None:
+    """How much is in each part, and which classes are absent from it."""
+    counts = [
+        f"{name} {int((part == name).sum())} photos in {images.loc[part == name, 'group'].nunique()} groups"
+        for name in (*PARTS, "left_out") if (part == name).any()
+    ]
+    context.note("; ".join(counts).replace("left_out", "left out"))
+    for name in PARTS:
+        absent = sorted(set(classes) - set(images.loc[part == name, "label"]))
+        shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        if absent:
+            context.note(f"no photo of class {shown} is in {name}: {_WITHOUT[name]}")
+
+
+def _note_duplicates(context: Context, duplicates: pd.DataFrame, components: NDArray[np.int64], groups: int) -> None:
+    if not len(duplicates):
+        return
+    exact, two = int((duplicates["kind"] == "exact").sum()), int((~duplicates["same_label"]).sum())
+    across = int(duplicates["across_splits"].sum())
+    where = f"{across} lie across the given splits" if across else "each pair stays in one split"
+    near = len(duplicates) - exact
+    context.note(f"{exact} exact and {near} near-duplicate pairs, {two} of them under two labels; {where}")
+    tied = groups - len(np.unique(components))
+    if tied > groups // 5:
+        context.note(f"duplicates tie {tied} of {groups} groups to others; if wrongly, lower split.near_duplicates")
+
+
+def run(
+    config: Config, context: Context, *,
+    images: pd.DataFrame, attributes: pd.DataFrame, pixels: NDArray[np.uint8], classes: dict[str, list[str]],
+) -> Made:
+    """Make `splits` (train | val | test | left_out, and the fold of each row of val) and `duplicates`.
+
+    Membership follows from salt and group alone, so that it stays when photos are added; groups that share a photo go
+    together. A given split is kept, without the photos of val and test that train has too. Raises `InputError` where
+    train, val or test would be empty.
+    """
+    images = images.reset_index(drop=True)
+    pairs = _pairs(config, context, images, pixels)
+    components = _ties(images, pairs)
+    part = _membership(config, context, images, components)
+    duplicates = _duplicates(images, pairs, part)
+    reason = _leaks(images, part)
+    if config.train_where:
+        known = attributes.set_index("image_id").loc[images["image_id"]].reset_index(drop=True)
+        table = known.join(images.drop(columns=[c for c in images if c in known]))
+        kept = pd.Series(satisfies(config.train_where, table, "split.train_where"))
+        reason = reason.mask((part == "train") & ~kept, f"not {config.train_where}")
+        if not ((part == "train") & kept).any():
+            raise InputError(f"split.train_where: no training photo satisfies {config.train_where!r}")
+    part = part.mask(reason.notna(), "left_out")
+    _require_parts(images, part, components, config)
+    fold, val = np.full(len(images), -1), (part == "val").to_numpy()
+    fold[val] = _folds(images.loc[val, "label"], components[val], config.folds, context.seed)
+    leaked = int(reason.notna().sum()) - int(reason.astype("str").str.startswith("not ").sum())
+    if leaked:
+        context.note(f"{leaked} photos of val and test are left out: the same photo or group is in another split")
+    _note_parts(context, images, part, classes["names"])
+    _note_duplicates(context, duplicates, components, images["group"].nunique())
+    splits = pd.DataFrame({"image_id": images["image_id"], "split": part, "fold": fold, "reason": reason})
+    return {"splits": splits, "duplicates": duplicates}

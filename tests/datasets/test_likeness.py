@@ -1,0 +1,74 @@
+"""Exact and near-duplicates: pipeline/datasets/likeness.py."""
+
+from __future__ import annotations
+
+import imagehash
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.datasets import likeness
+from pipeline.datasets.likeness import exact_pairs, near_pairs, perceptual_hash
+
+
+def _waves(count: int, side: int = 64, seed: int = 0) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.linspace(0, 6, side), np.linspace(0, 6, side))
+    photos = []
+    for _ in range(count):
+        a, b, c, d = rng.uniform(-2, 2, 4)
+        shape = np.sin(d * x * y / 6)
+        photos.append(np.stack([np.sin(a * x + k + np.cos(b * y + c)) + shape for k in range(3)], axis=2))
+    return np.stack([((p - p.min()) / np.ptp(p) * 255).astype(np.uint8) for p in photos])
+
+
+def test_the_hash_is_that_of_imagehash() -> None:
+    photos = _waves(20, side=32)  # at 32 px neither resizes
+    bits = np.unpackbits(perceptual_hash(photos).view(np.uint8).reshape(-1, 8), axis=1)
+    theirs = np.stack([imagehash.phash(Image.fromarray(photo)).hash.ravel() for photo in photos])
+    assert (bits != theirs).mean() < 0.01  # rounding of grey values alone
+
+
+def test_pairs_do_not_depend_on_the_size_of_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = _waves(40)
+    photos[30:] = photos[:10]
+    groups = np.arange(40)
+    whole = near_pairs(photos, groups, 4)
+    assert whole.to_numpy().tolist() == [[row, row + 30, 0] for row in range(10)]
+    monkeypatch.setattr(likeness, "_CELLS", 7 * 40)
+    pd.testing.assert_frame_equal(near_pairs(photos, groups, 4), whole)
+
+
+def test_of_two_groups_the_likest_pair() -> None:
+    photos = _waves(6)
+    photos[3:] = photos[:3]
+    photos[3] = np.clip(photos[3].astype(int) + np.random.default_rng(0).integers(-12, 12, photos[3].shape), 0, 255)
+    found = near_pairs(photos, np.array([0, 0, 0, 1, 1, 1]), 4)
+    assert found.to_numpy().tolist() == [[1, 4, 0]]
+
+
+def test_flat_photos_and_negatives_are_not_alike() -> None:
+    flat = np.full((4, 64, 64, 3), 30, np.uint8)
+    assert not len(near_pairs(flat, np.arange(4), 4))
+    photos = _waves(1)
+    assert not len(near_pairs(np.concatenate([photos, 255 - photos]), np.arange(2), 16))
+
+
+def test_no_photos_and_one() -> None:
+    assert not len(near_pairs(np.empty((0, 64, 64, 3), np.uint8), np.arange(0), 4))
+    assert not len(near_pairs(_waves(1), np.arange(1), 4))
+
+
+def test_exact_pairs_reach_every_label() -> None:
+    content = pd.Series(["x", "y", "x", "x", "z", "x", "y"])
+    labels = pd.Series(["a", "a", "b", "a", "a", "b", "a"])
+    pairs = {(one, other) for one, other, _ in exact_pairs(content, labels).to_numpy()}
+    assert pairs == {(0, 2), (0, 3), (0, 5), (2, 3), (2, 5), (1, 6)}
+    assert not len(exact_pairs(pd.Series(["x", "y"]), pd.Series(["a", "a"])))
+
+
+def test_a_thousand_copies_do_not_make_half_a_million_pairs() -> None:
+    content, labels = pd.Series(["x"] * 1000), pd.Series(["a", "b"] * 500)
+    assert len(exact_pairs(content, labels)) < 2000

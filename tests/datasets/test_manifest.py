@@ -1,0 +1,187 @@
+"""Manifests: pipeline/datasets/manifest.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.contracts import InputError
+from pipeline.datasets import Photo, Rejected
+from pipeline.datasets.manifest import manifest, recognises
+
+Rows = list[dict[str, object]]
+
+
+def _csv(path: Path, rows: Rows) -> None:
+    pd.DataFrame(rows).to_csv(path.with_suffix(".csv"), index=False)
+
+
+def _jsonl(path: Path, rows: Rows) -> None:
+    path.with_suffix(".jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+
+def _parquet(path: Path, rows: Rows) -> None:
+    pd.DataFrame(rows).to_parquet(path.with_suffix(".parquet"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.jpg", "c.jpg", "deep/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def _photos(root: Path, **names: str) -> dict[str, Photo]:
+    return {item.path: item for item in manifest(root, **names) if isinstance(item, Photo)}
+
+
+def _rejected(root: Path) -> set[tuple[str, str]]:
+    return {(item.path, item.reason) for item in manifest(root) if isinstance(item, Rejected)}
+
+
+@pytest.mark.parametrize("write", [_csv, _jsonl, _parquet])
+def test_every_format_gives_the_same_photos(root: Path, write: Callable[[Path, Rows], None]) -> None:
+    write(root / "metadata", [
+        {
+            "file_name": "a.jpg", "label": "00", "split": "train", "group": "7", "captured_at": "2024-05-31T22:40",
+            "lux": 3,
+        },
+        {"file_name": "b.jpg", "label": "01", "split": "valid", "group": "8", "captured_at": "2024-06-01", "lux": 4},
+    ])
+    photos = _photos(root)
+    assert [(p.label, p.split, p.group) for p in photos.values()] == [("00", "train", "7"), ("01", "val", "8")]
+    assert photos["a.jpg"].captured_at == datetime(2024, 5, 31, 22, 40)
+    assert photos["a.jpg"].columns == {"lux": 3}
+    assert photos["a.jpg"].source == str(root / "a.jpg")
+    assert _rejected(root) == {("c.jpg", "not listed in the manifest"), ("deep/d.jpg", "not listed in the manifest")}
+    assert "metadata" in (recognises(root) or "")
+
+
+@pytest.mark.parametrize("label", ["00", "1.50", "True", "NA", "null", "None", "1e3", "héron"])
+def test_csv_labels_stay_text(root: Path, label: str) -> None:
+    (root / "metadata.csv").write_text(f"file_name,label\na.jpg,{label}\n", encoding="utf-8")
+    assert _photos(root)["a.jpg"].label == label
+
+
+@pytest.mark.parametrize(("value", "label"), [(0, "0"), (1.0, "1"), (True, "true"), ("00", "00")])
+def test_jsonl_labels_become_text(root: Path, value: object, label: str) -> None:
+    _jsonl(root / "metadata", [{"file_name": "a.jpg", "label": value}])
+    assert _photos(root)["a.jpg"].label == label
+
+
+def test_integer_labels_with_a_hole_in_parquet(root: Path) -> None:
+    _parquet(root / "metadata", [{"file_name": "a.jpg", "label": 3.0}, {"file_name": "b.jpg", "label": None}])
+    assert _photos(root)["a.jpg"].label == "3"
+    assert ("b.jpg", "no label") in _rejected(root)
+
+
+def test_other_columns_are_numbers_only_where_all_of_them_are(root: Path) -> None:
+    (root / "metadata.csv").write_text(
+        "file_name,label,lux,code,badge,mixed,none\na.jpg,x,3,007,true,1,\nb.jpg,y,4.5,010,False,two,\nc.jpg,y,,011,true,3,\n"
+    )
+    photos = _photos(root)
+    assert [dict(photo.columns) for photo in photos.values()] == [
+        {"lux": 3, "code": "007", "badge": True, "mixed": "1", "none": None},
+        {"lux": 4.5, "code": "010", "badge": False, "mixed": "two", "none": None},
+        {"lux": None, "code": "011", "badge": True, "mixed": "3", "none": None},
+    ]
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_other_separators_and_a_byte_order_mark(root: Path, sign: str) -> None:
+    (root / "metadata.csv").write_text(f"file_name{sign}label\na.jpg{sign}x, y\n", encoding="utf-8-sig")
+    assert _photos(root)["a.jpg"].label == "x, y"
+
+
+def test_rows_that_are_set_aside(root: Path) -> None:
+    (root / "README.md").touch()
+    _csv(root / "metadata", [
+        {"file_name": "a.jpg", "label": "x", "split": "train"},
+        {"file_name": "./a.jpg", "label": "y", "split": "train"},
+        {"file_name": "gone.jpg", "label": "x", "split": "train"},
+        {"file_name": "/etc/passwd", "label": "x", "split": "train"},
+        {"file_name": "deep/../../up.jpg", "label": "x", "split": "train"},
+        {"file_name": "b.jpg", "label": "", "split": "train"},
+        {"file_name": "c.jpg", "label": "x", "split": "dev"},
+        {"file_name": None, "label": "x", "split": "train"},
+        {"file_name": "deep\\d.jpg", "label": "x", "split": None},
+    ])
+    assert {p.path: p.split for p in _photos(root).values()} == {"a.jpg": "train", "deep/d.jpg": None}
+    outside = "its path leads out of the data set's folder"
+    assert _rejected(root) == {
+        ("a.jpg", "listed more than once in metadata.csv"),
+        ("gone.jpg", "listed in metadata.csv, but there is no such file"),
+        ("/etc/passwd", outside), ("../up.jpg", outside),
+        ("b.jpg", "no label"),
+        ("c.jpg", "its split is none of train, val and test"),
+        ("metadata.csv row 8", "no file_name"),
+        ("README.md", "not an image file"),
+    }
+
+
+def test_manifests_in_split_folders(root: Path) -> None:
+    for name in ("train", "test"):
+        (root / name).mkdir()
+        (root / name / "x.jpg").touch()
+        _csv(root / name / "metadata", [{"file_name": "x.jpg", "label": name[0]}])
+    assert {(p.path, p.label, p.split) for p in _photos(root).values()} == {
+        ("train/x.jpg", "t", "train"), ("test/x.jpg", "t", "test"),
+    }
+    assert recognises(root) == "a manifest, test/metadata.csv and train/metadata.csv"
+
+
+def test_the_label_column_may_have_another_name(root: Path) -> None:
+    _csv(root / "metadata", [{"file_name": "a.jpg", "species": "01", "label": "kept"}])
+    photo = _photos(root, label="species")["a.jpg"]
+    assert (photo.label, photo.columns) == ("01", {"label": "kept"})
+
+
+def test_a_time_that_cannot_be_read_is_kept_as_text(root: Path) -> None:
+    _csv(root / "metadata", [{"file_name": "a.jpg", "label": "x", "captured_at": "dusk"}])
+    photo = _photos(root)["a.jpg"]
+    assert (photo.captured_at, photo.columns) == (None, {"captured_at": "dusk"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file_name,lable\na.jpg,x\n", r"metadata\.csv: no column 'label'.*found: file_name, lable; did you mean"),
+        ("filename,label\na.jpg,x\n", r"no column 'file_name'.*did you mean filename"),
+        ("file_name,label\n", "lists no photos"),
+        ("", "cannot be read as a table"),
+        ("file_name,label\na.jpg,x,y,z\nb.jpg,x\n", "line 2 has more values"),
+        ('file_name,label\na.jpg,"x\n', "cannot be read as a table"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used(root: Path, text: str, message: str) -> None:
+    (root / "metadata.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        list(manifest(root))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("metadata.csv", b"file_name,label\n\xff\xfe,x\n"),
+        ("metadata.jsonl", b'{"file_name": "a.jpg"'),
+        ("metadata.jsonl", b"[1, 2]"),
+        ("metadata.parquet", b"PAR1"),
+    ],
+)
+def test_broken_files_name_themselves(root: Path, name: str, data: bytes) -> None:
+    (root / name).write_bytes(data)
+    with pytest.raises(InputError, match=rf"{name}: cannot be read as a table"):
+        list(manifest(root))
+
+
+def test_no_manifest(root: Path) -> None:
+    assert recognises(root) is None
+    assert recognises(root / "missing") is None
+    with pytest.raises(InputError, match=r"no metadata\.csv"):
+        list(manifest(root))

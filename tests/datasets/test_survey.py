@@ -1,0 +1,103 @@
+"""What `nightshift init` sees and writes: pipeline/datasets/survey.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.config import resolve
+from pipeline.contracts import Context, InputError
+from pipeline.datasets.survey import survey
+from pipeline.stages import ingest, split
+
+SECTIONS = {"ingest": ingest.Config, "split": split.Config}
+
+
+def _photos(root: Path, *paths: str) -> Path:
+    for number, path in enumerate(paths):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + number % 3, 30), (number % 250, 9, 9)).save(root / path)
+    return root
+
+
+def _manifest(root: Path, columns: str, rows: list[str]) -> Path:
+    _photos(root, *(f"{number}.png" for number in range(len(rows))))
+    lines = [f"{number}.png,{row}" for number, row in enumerate(rows)]
+    (root / "metadata.csv").write_text("\n".join([f"file_name,label,{columns}", *lines]))
+    return root
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    root = _photos(
+        tmp_path / "my photos!", *(f"train/cat/{n}.png" for n in range(25)), "train/dog/0.png", "test/cat/0.png"
+    )
+    (root / "README.md").touch()
+    seen = survey(root)
+    assert (seen.adapter, seen.photos, seen.rejected) == ("folder", 27, 1)
+    assert seen.classes == {"cat": 26, "dog": 1}
+    assert seen.splits == {"train": 26, "test": 1}
+    assert "1 file set aside: not an image file" in seen.problems
+    assert "under 20 photos in 1 class: dog" in seen.problems
+    assert "no photo of dog in test" in seen.problems
+    assert "problem: no photo of dog in test" in seen.lines
+    assert any(line.startswith("41 x 30 px is the median size, 30 to 42 px") for line in seen.lines)
+
+
+@pytest.mark.parametrize("folder", ["my photos!", "häuser: 2", "#1", "true"])
+def test_the_config_runs_as_it_is(tmp_path: Path, folder: str) -> None:
+    root = _photos(tmp_path / folder, *(f"{label}/{n}.png" for label in ("cat", "dog") for n in range(3)))
+    (tmp_path / "config.yaml").write_text(survey(root).config, encoding="utf-8")
+    resolved = resolve(tmp_path / "config.yaml", [], SECTIONS)
+    config = resolved.stages["ingest"]
+    assert isinstance(config, ingest.Config)
+    assert config.data == root
+    assert config == ingest.Config(data=root)
+    assert len(ingest.run(config, Context("run", 0, tmp_path, tmp_path))["images"]) == 6
+
+
+def test_group_and_time_columns_are_found(tmp_path: Path) -> None:
+    rows = [f"{'xy'[n % 2]},p{n // 2},c{n % 3},2024-05-{n % 28 + 1:02d} 22:10,{n}" for n in range(30)]
+    root = _manifest(tmp_path / "data", "person_id,camera,shot_time,tracking", rows)
+    seen = survey(root)
+    tree = yaml.safe_load(seen.config)
+    assert tree["ingest"] == {"data": root.as_posix(), "group": "person_id", "time": "shot_time"}
+    assert any("person_id (15 values)" in line for line in seen.lines)
+    config = ingest.Config.model_validate(tree["ingest"])
+    images = ingest.run(config, Context("run", 0, tmp_path, tmp_path))["images"]
+    assert images["group"].nunique() == 15
+    assert images["captured_at"].notna().all()
+
+
+@pytest.mark.parametrize("columns", ["group", "frame", "camera", "tracking"])
+def test_no_group_is_made_up(tmp_path: Path, columns: str) -> None:
+    rows = [f"{'xy'[n % 2]},v{n % 4 if columns == 'camera' else n // 2}" for n in range(30)]
+    seen = survey(_manifest(tmp_path / "data", columns, rows))
+    assert seen.group is None
+    assert "group" not in yaml.safe_load(seen.config)["ingest"]
+
+
+def test_one_class_and_unreadable_photos_are_problems(tmp_path: Path) -> None:
+    root = _photos(tmp_path / "data", "cat/1.png", "cat/2.png")
+    (root / "cat" / "3.png").touch()
+    assert survey(root).problems == [
+        "1 photo of the sample cannot be read; ingest lists each with its reason",
+        "one class only: a classifier needs at least two",
+        "under 20 photos in 1 class: cat",
+    ]
+
+
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gone: no such folder"):
+        survey(tmp_path / "gone")
+    with pytest.raises(InputError, match="one folder a class"):
+        survey(tmp_path)
+
+
+@pytest.mark.data
+def test_real_signs_are_grouped_by_track(gtsrb: Path) -> None:
+    seen = survey(gtsrb)
+    assert (seen.photos, len(seen.classes), seen.group) == (26640, 43, "track")
+    assert yaml.safe_load(seen.config)["ingest"]["group"] == "track"

@@ -1,0 +1,272 @@
+"""Train, val and test: pipeline/stages/split.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from pipeline.contracts import Context, InputError, Made
+from pipeline.graph import ARTIFACTS
+from pipeline.stages import split
+from pipeline.stages.split import Config, draw
+
+
+def _images(groups: list[str], labels: list[str] | None = None, **columns: Any) -> pd.DataFrame:
+    rows = range(len(groups))
+    frame = pd.DataFrame({
+        "image_id": [f"{row:016x}" for row in rows], "content_hash": [f"h{row}" for row in rows],
+        "path": [f"p/{row}.jpg" for row in rows], "source": "s", "group": groups,
+        "label": labels or ["ab"[row % 2] for row in rows],
+        "captured_at": pd.Series([pd.NaT] * len(groups), dtype="datetime64[us]"), "width": 8, "height": 8,
+        "given_split": pd.Series([None] * len(groups), dtype="str"),
+    })
+    return frame.assign(**columns)
+
+
+def _noise(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Photos that are nothing like each other."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(photo, (64, 64), interpolation=cv2.INTER_CUBIC) for photo in coarse])
+
+
+def _split(
+    images: pd.DataFrame, config: Config | None = None, pixels: np.ndarray[Any, Any] | None = None, **attributes: Any
+) -> tuple[Made, Context]:
+    context = Context("run", 0, Path("."), Path("."))
+    table = pd.DataFrame({"image_id": images["image_id"], **attributes})
+    pixels = _noise(len(images)) if pixels is None else pixels
+    classes = {"names": sorted(images["label"].unique())}
+    made = split.run(config or Config(), context, images=images, attributes=table, pixels=pixels, classes=classes)
+    for name, value in made.items():
+        ARTIFACTS[name].check(name, value, {"images": len(images)})
+    return made, context
+
+
+def _groups(count: int, each: int = 3) -> list[str]:
+    return [f"g{row // each}" for row in range(count * each)]
+
+
+def test_shares_groups_and_folds() -> None:
+    images = _images(_groups(300, 2))
+    splits = _split(images, Config(val=0.3, test=0.1))[0]["splits"].merge(images, on="image_id")
+    assert (splits.groupby("group")["split"].nunique() == 1).all()
+    shares = splits["split"].value_counts(normalize=True)
+    assert abs(shares["val"] - 0.3) < 0.08
+    assert abs(shares["test"] - 0.1) < 0.06
+    val = splits[splits["split"] == "val"]
+    assert sorted(val["fold"].unique()) == [0, 1, 2, 3, 4]
+    assert (val.groupby("group")["fold"].nunique() == 1).all()
+    assert (splits.loc[splits["split"] != "val", "fold"] == -1).all()
+    assert splits["reason"].isna().all()
+
+
+def test_membership_is_permanent_when_photos_are_added() -> None:
+    small, large = _images(_groups(60, 1)), _images([*_groups(60, 1), *(f"new{row}" for row in range(60))])
+    before, after = _split(small)[0]["splits"]["split"], _split(large)[0]["splits"]["split"]
+    assert (after[:60] == before).all()
+    assert (_split(small.iloc[::-1])[0]["splits"]["split"].to_numpy()[::-1] == before).all()
+    other = _split(small, Config(salt="other"))[0]["splits"]["split"]
+    assert (other != before).any()
+
+
+def test_draw_is_a_fixed_function() -> None:
+    assert draw("g1", "nightshift") == pytest.approx(0.589377052177011)  # sha256sum of "nightshift\0g1"
+    places = [draw(f"g{row}", "salt") for row in range(2000)]
+    assert abs(np.mean(places) - 0.5) < 0.03
+    assert 0 <= min(places) < max(places) < 1
+
+
+def test_copies_in_several_groups_stay_together_and_are_listed() -> None:
+    images = _images(_groups(200, 1))
+    images.loc[100:149, "content_hash"] = images.loc[0:49, "content_hash"].to_numpy()
+    images.loc[100, "label"] = "b"
+    images.loc[0, "label"] = "a"
+    made, context = _split(images)
+    part = made["splits"]["split"].to_numpy()
+    assert (part[100:150] == part[:50]).all()
+    pairs = made["duplicates"]
+    assert len(pairs) == 50
+    assert set(pairs["kind"]) == {"exact"}
+    assert not pairs["across_splits"].any()
+    assert not pairs.set_index("image_id").loc[f"{0:016x}", "same_label"]
+    assert any("50 exact and 0 near-duplicate pairs" in note for note in context.notes)
+
+
+def test_tied_groups_do_not_crowd_the_test_split() -> None:
+    images = _images(_groups(1200, 1))
+    images["content_hash"] = [f"h{row // 3}" for row in range(1200)]  # 400 components of three groups
+    part = _split(images, Config(near_duplicates=-1))[0]["splits"]["split"]
+    assert abs((part == "test").mean() - 0.2) < 0.06  # the least of three places would give 0.49
+
+
+def test_recompressed_and_brightened_copies_are_near_duplicates() -> None:
+    pixels = _noise(60)
+    pixels[41] = cv2.imdecode(cv2.imencode(".jpg", pixels[1], [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1)
+    pixels[42] = np.clip(pixels[2] * 1.1, 0, 255)
+    pixels[43] = pixels[3][:, ::-1]  # a mirror image is another photo
+    pixels[50:] = np.random.default_rng(1).integers(20, 24, (10, 64, 64, 3))  # black: nobody can tell
+    made, _ = _split(_images(_groups(60, 1)), pixels=pixels)
+    pairs = made["duplicates"]
+    assert list(zip(pairs["image_id"], pairs["other_id"], strict=True)) == [
+        (f"{1:016x}", f"{41:016x}"), (f"{2:016x}", f"{42:016x}"),
+    ]
+    assert set(pairs["kind"]) == {"near"}
+    part = made["splits"]["split"]
+    assert (part[41], part[42]) == (part[1], part[2])
+    off, _ = _split(_images(_groups(60, 1)), Config(near_duplicates=-1), pixels=pixels)
+    assert not len(off["duplicates"])
+
+
+def test_frames_of_one_group_are_no_duplicates_and_two_groups_make_one_pair() -> None:
+    pixels = np.repeat(_noise(20), 5, axis=0)
+    assert not len(_split(_images(_groups(20, 5)), pixels=pixels)[0]["duplicates"])
+    pixels[95:] = pixels[:5]
+    assert len(_split(_images(_groups(20, 5)), pixels=pixels)[0]["duplicates"]) == 1
+
+
+def test_many_photos_are_compared_by_their_bytes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "_MANY", 39)
+    made, context = _split(_images(_groups(40, 1)), pixels=np.repeat(_noise(1), 40, axis=0))
+    assert not len(made["duplicates"])
+    assert any("40 photos, above 39" in note for note in context.notes)
+
+
+def test_a_given_split_is_kept() -> None:
+    given = ["train", "train", "val", "test"] * 15
+    made, _ = _split(_images(_groups(60, 1), given_split=given))
+    assert list(made["splits"]["split"]) == given
+
+
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_a_missing_part_is_drawn_from_train(missing: str) -> None:
+    other = {"val": "test", "test": "val"}[missing]
+    given = ["train", "train", "train", other] * 40
+    images = _images(_groups(80, 2), given_split=given)
+    images["group"] = [f"{group}{part}" for group, part in zip(images["group"], given, strict=True)]
+    made, context = _split(images)
+    splits = made["splits"].merge(images, on="image_id")
+    assert (splits.loc[splits["given_split"] == other, "split"] == other).all()
+    assert set(splits.loc[splits["given_split"] == "train", "split"]) == {"train", missing}
+    assert (splits.groupby("group")["split"].nunique() == 1).all()
+    assert any(f"has no {missing}; drawn from its train part" in note for note in context.notes)
+
+
+def test_a_partly_given_split_keeps_groups_whole() -> None:
+    images = _images(_groups(100, 2))
+    images.loc[0:39:2, "given_split"] = "test"
+    splits = _split(images)[0]["splits"]
+    assert (splits.loc[:39, "split"] == "test").all()
+    assert set(splits.loc[40:, "split"]) == {"train", "val", "test"}
+
+
+def test_leaks_of_a_given_split_are_left_out() -> None:
+    images = _images(_groups(60, 1), given_split=["train", "train", "val", "test"] * 15)
+    images.loc[3, "content_hash"] = images.loc[0, "content_hash"]  # test, also in train
+    images.loc[6, "group"] = images.loc[1, "group"]  # val, its group in train
+    images.loc[10, "content_hash"] = images.loc[7, "content_hash"]  # val, also in test
+    pixels = _noise(60)
+    pixels[11] = pixels[4]  # test, looks like one of train
+    made, context = _split(images, pixels=pixels)
+    splits = made["splits"]
+    left = splits[splits["split"] == "left_out"]["reason"]
+    assert dict(left) == {
+        3: "same photo as p/0.jpg in train", 6: "same group as p/1.jpg in train", 10: "same photo as p/7.jpg in test",
+    }
+    pairs = made["duplicates"].set_index("other_id")
+    assert pairs["across_splits"].all()
+    assert pairs["kind"].to_dict() == {f"{3:016x}": "exact", f"{10:016x}": "exact", f"{11:016x}": "near"}
+    assert splits.loc[11, "split"] == "test"
+    assert any("3 photos of val and test are left out" in note for note in context.notes)
+    assert any("3 lie across the given splits" in note for note in context.notes)
+
+
+def test_a_given_split_without_anything_of_its_own() -> None:
+    images = _images(["one"] * 40, given_split=["train", "train", "val", "test"] * 10)
+    with pytest.raises(InputError, match=r"leaves no photo in val and test.*ingest.group"):
+        _split(images)
+
+
+def test_train_where_filters_training_rows_only() -> None:
+    images = _images(_groups(100, 1), camera=["n", "s"] * 50)
+    light = np.arange(100.0)
+    everything = _split(images)[0]["splits"]["split"]
+    made, context = _split(images, Config(train_where="luminance >= 30 and camera in ['n']"), luminance=light)
+    splits = made["splits"]
+    kept = (light >= 30) & (images["camera"] == "n")
+    assert (splits["split"] == everything.mask((everything == "train") & ~kept, "left_out")).all()
+    reasons = splits.loc[splits["split"] == "left_out", "reason"]
+    assert set(reasons) == {"not luminance >= 30 and camera in ['n']"}
+    assert any("left out" in note for note in context.notes)
+    assert not any("val and test are left out" in note for note in context.notes)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("luminace >= 3", "no column 'luminace'; did you mean luminance"),
+        ("luminance >= 1000", "no training photo satisfies"),
+        ("luminance > 'x'", r"split\.train_where"),
+        ("luminance", "is not true or false"),
+    ],
+)
+def test_train_where_that_cannot_be_used(expression: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _split(_images(_groups(60, 1)), Config(train_where=expression), luminance=np.arange(60.0))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_too_few_groups_say_how_to_mend_it(groups: int) -> None:
+    images = _images(_groups(groups, 10))
+    config = Config(salt="s14" if groups == 4 else "nightshift")
+    with pytest.raises(InputError, match=rf"form {groups} groups") as caught:
+        _split(images, config)
+    if groups == 4:
+        salt = str(caught.value).split("set split.salt=")[1].split(",")[0]
+        assert set(_split(images, Config(salt=salt))[0]["splits"]["split"]) == {"train", "val", "test"}
+
+
+def test_a_tiny_data_set_survives() -> None:
+    made, _ = _split(_images(_groups(10, 1)))
+    assert set(made["splits"]["split"]) == {"train", "val", "test"}
+    assert made["splits"]["fold"].max() <= 4
+
+
+def test_a_class_missing_from_a_part_is_noted() -> None:
+    labels = ["a", "b"] * 40
+    labels[5] = "rare"
+    part = _split(_images(_groups(80, 1), labels))[0]["splits"]["split"][5]
+    _, context = _split(_images(_groups(80, 1), labels))
+    absent = {note.split(" is in ")[1].split(":")[0] for note in context.notes if "no photo of class rare" in note}
+    assert absent == {"train", "val", "test"} - {part}
+
+
+def test_folds_are_stratified() -> None:
+    labels = ["rare" if row % 5 == 0 else "common" for row in range(500)]
+    splits = _split(_images(_groups(500, 1), labels))[0]["splits"].assign(label=labels)
+    share = splits[splits["split"] == "val"].groupby("fold")["label"].apply(lambda values: (values == "rare").mean())
+    assert share.max() - share.min() < 0.06
+
+
+def test_shares_that_leave_nothing_to_train_on() -> None:
+    with pytest.raises(ValidationError, match="leave nothing to train on"):
+        Config(val=0.5, test=0.5)
+
+
+@pytest.mark.data
+def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
+    from pipeline.stages import ingest
+
+    made = ingest.run(ingest.Config(data=flowers), Context("run", 0, tmp_path, tmp_path))
+    images = made["images"]
+    out, _ = _split(images, pixels=made["pixels"])
+    pairs = out["duplicates"]
+    assert pairs["kind"].value_counts().to_dict() == {"near": 11, "exact": 6}
+    assert int((~pairs["same_label"]).sum()) == 4
+    part = out["splits"].set_index("image_id")["split"]
+    assert (part.loc[pairs["image_id"]].to_numpy() == part.loc[pairs["other_id"]].to_numpy()).all()

@@ -21,6 +21,7 @@ ATTRIBUTES = (
     "sharpness",
     "noise",
     "blockiness",
+    "tilt",
     "hour",
     "day",
     "size",

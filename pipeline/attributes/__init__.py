@@ -1,0 +1,66 @@
+"""What can be measured on one photo. One file is one attribute is one function.
+
+A plugin `pipeline/attributes/<name>.py` holds the function `<name>(shot) -> float` (NaN where unknown) and
+UNIT: what the number counts; WORDS: adjectives for a low and for a high value; PERIOD: 24.0 for hours, None
+for what does not wrap round; SOURCE: `pixels` (from the picture), `native` (from the picture as it was
+stored: resizing changes its meaning) or `metadata` (never looks at the pixels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import plugins
+
+SOURCES = ("pixels", "native", "metadata")
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One photo. pixels: uint8 [H, W, 3] RGB; width, height: of the stored file, in px; captured_at: camera time."""
+
+    pixels: NDArray[np.uint8]
+    captured_at: datetime | None
+    width: int
+    height: int
+
+    @cached_property
+    def luma(self) -> NDArray[np.uint8]:
+        """Rec. 601 luma, uint8 [H, W]."""
+        return np.asarray(cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @property
+    def native(self) -> bool:
+        """Whether the pixels are those of the stored file, neither reduced nor enlarged."""
+        return sorted(self.pixels.shape[:2]) == sorted((self.width, self.height))
+
+
+def names(sources: Collection[str] = SOURCES) -> tuple[str, ...]:
+    """The registered attributes whose SOURCE is among `sources`, in the order of the list."""
+    return tuple(n for n in plugins.names("attributes") if plugins.module("attributes", n).SOURCE in sources)
+
+
+def functions(sources: Collection[str] = SOURCES) -> dict[str, Callable[[Shot], float]]:
+    """The functions of those attributes by name; NaN is their word for unknown."""
+    return {name: plugins.load("attributes", name) for name in names(sources)}
+
+
+def measure(pixels: NDArray[np.uint8]) -> pd.DataFrame:
+    """Measure copies of one size: uint8 [N, side, side, 3] to one row each, one float column an attribute.
+
+    Leaves out what comes from metadata. Compare only with values measured on copies of the same size.
+    """
+    chosen = functions(("pixels", "native"))
+    values = np.full((len(pixels), len(chosen)), np.nan)
+    for row, photo in enumerate(pixels):
+        shot = Shot(np.ascontiguousarray(photo), None, photo.shape[1], photo.shape[0])
+        values[row] = [function(shot) for function in chosen.values()]
+    return pd.DataFrame(values, columns=list(chosen))

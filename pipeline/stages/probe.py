@@ -1,0 +1,150 @@
+"""Intervenes on photos of val and asks the model again: what repairs a failure, what makes one, what does nothing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import log_softmax
+
+from pipeline.config import Settings
+from pipeline.contracts import Context, Made
+from pipeline.evidence.intervals import cluster_mean
+from pipeline.learning.backbone import load_model
+from pipeline.learning.predict import logits
+from pipeline.remedies import interventions, treat
+
+CHUNK = 1024  # photos treated at a time, which bounds the memory
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Ask = Callable[[Pixels], Floats]
+
+
+class Config(Settings):
+    """Settings of the interventions."""
+
+    max_images: int = Field(2000, ge=1, description="most photos of val that are tried, sampled evenly by group")
+    batch: int = Field(64, ge=1, description="photos the model looks at together")
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    images: pd.DataFrame,
+    pixels: Pixels,
+    classes: dict[str, Any],
+    splits: pd.DataFrame,
+    model: Path,
+    predictions: pd.DataFrame,
+) -> Made:
+    """Try every remedy at every dose on each probed photo.
+
+    Makes `probed` (the sample with its weights), `signatures` float32 [probed, interventions] (log-probability of
+    the true class after less before, natural logarithm, no temperature), `responses` int16 of that shape (class
+    index answered), and `dose_response` (weighted accuracy with a 95 % interval by group; repaired share of the
+    wrong, broken share of the right photos). The sample never looks at what the model answered.
+    """
+    frame = _frame(images, splits, predictions, list(classes["names"]))
+    chosen = _sample(frame["group"], config.max_images, np.random.default_rng(context.seed))
+    sample = frame.loc[chosen.index].assign(weight=chosen)
+    if sample.empty:
+        context.note("val holds no labelled photo, so no intervention was tried")
+    network, meta = load_model(model)
+
+    def ask(photos: Pixels) -> Floats:
+        return np.asarray(logits(network, photos, meta, batch=config.batch), dtype=np.float32)
+
+    truth = sample["truth"].to_numpy(np.int64)
+    before = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
+    shape = (len(sample), len(interventions()))
+    signatures, responses = np.zeros(shape, np.float32), np.zeros(shape, np.int16)
+    rows = []
+    for column, (name, dose) in enumerate(context.track(interventions(), total=shape[1], what="interventions")):
+        after = _answers(ask, pixels, sample["row"].to_numpy(), (name, dose), context.seed, before.shape[1])
+        signatures[:, column] = _log_true(after, truth) - _log_true(before, truth)
+        responses[:, column] = after.argmax(axis=1)
+        right = responses[:, column] == truth
+        rows.append({"remedy": name, "dose": dose} | _judge(right, before.argmax(axis=1) == truth, sample))
+    return {
+        "probed": sample[["image_id", "weight"]].reset_index(drop=True),
+        "signatures": signatures,
+        "responses": responses,
+        "dose_response": pd.DataFrame(rows),
+    }
+
+
+def _frame(images: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The labelled photos of val in the order of `images`: row in `pixels`, group, truth (class index), logits."""
+    known = images[["image_id", "group"]].assign(row=np.arange(len(images)))
+    val = splits.loc[splits["split"] == "val", ["image_id"]]
+    frame = known.merge(val, on="image_id").merge(predictions, on="image_id")
+    frame["truth"] = [names.index(label) if label in names else -1 for label in frame["label"]]
+    return frame[frame["truth"] >= 0].sort_values("row", ignore_index=True)
+
+
+def _sample(groups: pd.Series[str], most: int, random: np.random.Generator) -> pd.Series[float]:
+    """Weights of at most `most` rows, by index in order: an equal cap a group, random within it.
+
+    A weight is how many rows a sampled one stands for. With more groups than `most`, groups are drawn at random.
+    """
+    sizes = groups.value_counts(sort=False)
+    drawn = sizes.iloc[np.sort(random.permutation(len(sizes))[:most])]
+    cap = _cap(drawn.to_numpy(), most)
+    order = groups.iloc[random.permutation(len(groups))]
+    taken = order[order.isin(drawn.index) & (order.groupby(order).cumcount() < cap)].sort_index()
+    weight = taken.map(sizes / sizes.clip(upper=cap)).astype(np.float64)
+    return weight * (len(sizes) / max(len(drawn), 1))
+
+
+def _cap(sizes: NDArray[np.integer], most: int) -> int:
+    """The largest cap for which the capped sizes add up to at most `most` (at least 1)."""
+    low, high = 1, max(int(sizes.max(initial=1)), 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if np.minimum(sizes, middle).sum() <= most else (low, middle - 1)
+    return low
+
+
+def _answers(
+    ask: Ask, pixels: Pixels, rows: NDArray[np.int64], intervention: tuple[str, float], seed: int, classes: int
+) -> Floats:
+    """Logits float32 [rows, classes] after the intervention; drawn anew for each intervention, whatever ran before."""
+    name, dose = intervention
+    parts = [np.zeros((0, classes), np.float32)]
+    for start in range(0, len(rows), CHUNK):
+        photos = np.asarray(pixels[rows[start : start + CHUNK]])
+        parts.append(ask(treat(name, photos, dose, dose, seed=zlib.crc32(f"{seed} {name} {dose} {start}".encode()))))
+    return np.concatenate(parts)
+
+
+def _log_true(scores: Floats, truth: NDArray[np.int64]) -> Floats:
+    """Log-probability of the true class, float32 [N]."""
+    return np.asarray(log_softmax(scores, axis=1)[np.arange(len(truth)), truth], dtype=np.float32)
+
+
+def _judge(right: NDArray[np.bool_], was_right: NDArray[np.bool_], sample: pd.DataFrame) -> dict[str, float]:
+    weight = sample["weight"].to_numpy()
+    if not len(sample):
+        return {"accuracy": 0.0, "low": 0.0, "high": 1.0, "repairs": 0.0, "breaks": 0.0}
+    interval = cluster_mean(right, sample["group"].to_numpy(), alpha=0.05, weights=weight)
+    return {
+        "accuracy": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "repairs": _share(right, ~was_right, weight),
+        "breaks": _share(~right, was_right, weight),
+    }
+
+
+def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
+    """Weighted share of `hit` among `among`; 0 where there are none."""
+    total = float(weight[among].sum())
+    return float(weight[hit & among].sum()) / total if total > 0 else 0.0

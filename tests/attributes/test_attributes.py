@@ -1,0 +1,69 @@
+"""What holds for every attribute, and for measuring copies."""
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from pipeline import plugins
+from pipeline.attributes import SOURCES, Shot, functions, measure, names
+
+WHEN = datetime(2024, 3, 1, 22, 30)
+
+
+@pytest.mark.parametrize("name", plugins.ATTRIBUTES)
+def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
+    module, function = plugins.module("attributes", name), plugins.load("attributes", name)
+    assert module.SOURCE in SOURCES
+    assert module.UNIT
+    low, high = module.WORDS
+    assert low
+    assert high
+    assert low != high
+    assert module.PERIOD is None or module.PERIOD > 0
+    assert function.__doc__.strip()
+    assert np.isfinite(function(Shot(scene, WHEN, 128, 96)))
+
+
+@pytest.mark.parametrize("name", plugins.ATTRIBUTES)
+@pytest.mark.parametrize("level", [0, 255])
+def test_flat_and_tiny_photos_give_a_number_or_nan(name: str, level: int) -> None:
+    for shape in ((64, 64, 3), (1, 1, 3), (2, 5, 3), (16, 3, 3)):
+        shot = Shot(np.full(shape, level, np.uint8), None, shape[1], shape[0])
+        assert not np.isinf(plugins.load("attributes", name)(shot))
+
+
+def test_names_follow_the_list_and_the_source() -> None:
+    assert names() == plugins.ATTRIBUTES
+    assert names(("metadata",)) == ("hour", "day", "size")
+    assert set(names(("pixels",))) == {"luminance", "contrast", "saturation", "warmth", "sharpness", "noise", "tilt"}
+    assert list(functions(("native",))) == ["blockiness"]
+
+
+def test_metadata_attributes_never_look_at_the_pixels() -> None:
+    nothing = Shot(np.zeros((0, 0, 3), np.uint8), WHEN, 40, 90)
+    values = {name: function(nothing) for name, function in functions(("metadata",)).items()}
+    assert values["size"] == 60
+    assert values["hour"] == 22.5
+
+
+def test_measure_has_one_row_a_copy_and_agrees_with_the_functions(scene: np.ndarray) -> None:
+    copies = np.stack([scene[:96, :96], scene[:96, 32:]])
+    copies.flags.writeable = False
+    table = measure(copies)
+    assert list(table.columns) == [n for n in plugins.ATTRIBUTES if n not in ("hour", "day", "size")]
+    assert table.shape == (2, 8)
+    assert all(dtype == np.float64 for dtype in table.dtypes)
+    second = Shot(np.ascontiguousarray(copies[1]), None, 96, 96)
+    assert table["sharpness"][1] == functions()["sharpness"](second)
+    assert table["luminance"][0] != table["luminance"][1]
+
+
+def test_measure_of_no_copies_is_an_empty_table() -> None:
+    assert measure(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 8)
+
+
+def test_a_shot_knows_whether_it_was_reduced(scene: np.ndarray) -> None:
+    assert Shot(scene, None, 128, 96).native
+    assert Shot(scene, None, 96, 128).native  # EXIF orientation exchanges the sides
+    assert not Shot(scene, None, 1280, 960).native

@@ -1,0 +1,20 @@
+import numpy as np
+import pytest
+
+from pipeline.attributes import measure
+from pipeline.remedies import treat
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.2, 2.0])
+def test_dose_is_the_standard_deviation_of_the_spread(sigma: float) -> None:
+    point = np.zeros((1, 65, 65, 3), np.uint8)
+    point[0, :, 32] = 255
+    profile = treat("blur", point, sigma, sigma, seed=1)[0, 32, :, 0].astype(float)
+    x = np.arange(65)
+    assert np.sqrt(np.average((x - 32) ** 2, weights=profile)) == pytest.approx(sigma, rel=0.06)
+
+
+def test_brightness_stays_and_sharpness_falls(photos: np.ndarray) -> None:
+    before, after = measure(photos), measure(treat("blur", photos, 1.2, 1.2, seed=1))
+    np.testing.assert_allclose(after["luminance"], before["luminance"], atol=0.5)
+    assert (after["sharpness"] < before["sharpness"]).all()

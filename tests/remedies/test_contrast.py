@@ -1,0 +1,17 @@
+import numpy as np
+import pytest
+
+from pipeline.attributes import measure
+from pipeline.remedies import treat
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2.0])
+def test_spread_is_multiplied_and_the_mean_stays(factor: float, photos: np.ndarray) -> None:
+    before, after = measure(photos), measure(treat("contrast", photos, factor, factor, seed=1))
+    np.testing.assert_allclose(after["contrast"], before["contrast"] * factor, rtol=0.02)
+    np.testing.assert_allclose(after["luminance"], before["luminance"], atol=0.6)
+
+
+def test_each_photo_keeps_its_own_mean() -> None:
+    pair = np.stack([np.full((8, 8, 3), 40, np.uint8), np.full((8, 8, 3), 200, np.uint8)])
+    np.testing.assert_array_equal(treat("contrast", pair, 0.5, 0.5, seed=1), pair)

@@ -102,11 +102,13 @@ def paired_gain(treated: ArrayLike, control: ArrayLike, groups: ArrayLike, alpha
 
 @dataclass(frozen=True)
 class Margins:
-    """How much worse is not yet inferior, as shares; many: groups from which a class stands for itself."""
+    """How much worse is not yet inferior, as shares; many: groups from which a class stands for itself; harm: the
+    level at which harm to one class counts as shown, whatever the bounds may spend."""
 
     overall: float = 0.01
     by_class: float = 0.03
     many: int = 20
+    harm: float = 0.05
 
 
 MARGINS = Margins()
@@ -153,16 +155,16 @@ class NonInferiority:
         }
 
 
-def _status(gain: Gain, p: float, alpha: float, margins: Margins) -> str:
-    if p <= alpha:
+def _status(gain: Gain, p: float, margins: Margins) -> str:
+    if p <= margins.harm:
         return "harmed"
     return "not inferior" if gain.groups >= margins.many and gain.bound > -margins.by_class else "not assessable"
 
 
-def _classes(gains: dict[str, Gain], alpha: float, margins: Margins) -> tuple[ClassChange, ...]:
+def _classes(gains: dict[str, Gain], margins: Margins) -> tuple[ClassChange, ...]:
     adjusted = holm([g.p_harm for g in gains.values()])
     return tuple(
-        ClassChange(name, gain, finite(p), _status(gain, p, alpha, margins))
+        ClassChange(name, gain, finite(p), _status(gain, p, margins))
         for (name, gain), p in zip(gains.items(), adjusted.tolist(), strict=True)
     )
 
@@ -192,6 +194,6 @@ def non_inferiority(
     pooled = over(small) if small.any() else None
     judged = pooled is not None and pooled.groups >= margins.many
     pooled_passed = bool(pooled.bound > -margins.by_class) if pooled and judged else None
-    classes = _classes(gains, alpha, margins)
+    classes = _classes(gains, margins)
     passed = pooled_passed is not False and not any(k.status == "harmed" for k in classes)
     return NonInferiority(overall, overall.bound > -margins.overall, pooled, pooled_passed, classes, passed)

@@ -7,7 +7,7 @@ packaged features) and, kept apart from it, an optional class. It is stored as J
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -100,6 +100,11 @@ class Rule:
         """The rule that `dump` wrote."""
         tree = json.loads(text)
         return cls(tuple(Condition(**c) for c in tree["conditions"]), tree["label"], tree["source"])
+
+
+def named_rows(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table as named tuples."""
+    return iter(table.itertuples())
 
 
 def distances(embeddings: NDArray[np.float32], index: int) -> NDArray[np.float32]:

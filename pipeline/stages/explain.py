@@ -21,7 +21,7 @@ from pipeline.learning.predict import logits
 from pipeline.slicing.confirm import Tested, effect_of, judge
 from pipeline.slicing.match import Tools, find_causes, undoing
 from pipeline.slicing.name import Rival, sentence
-from pipeline.slicing.rules import Mask, Rule, conditions_frame
+from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
 
@@ -53,11 +53,11 @@ def _typical(rules: pd.DataFrame) -> Rule:
 
 
 def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventions: pd.DataFrame) -> list[Found]:
-    column = {(r.remedy, r.dose): i for i, r in enumerate(interventions.itertuples())}
+    column = {(r.remedy, r.dose): i for i, r in enumerate(named_rows(interventions))}
     found = []
     for name, rules in slices.groupby("slice", sort=False):
         members = set(membership.loc[membership["slice"] == name, "image_id"])
-        by_fold = {int(r.fold): column.get((r.remedy, r.dose), -1) for r in rules.itertuples()}
+        by_fold = {int(r.fold): column.get((r.remedy, r.dose), -1) for r in named_rows(rules)}
         chosen = np.array([by_fold.get(int(f), -1) for f in val.fold], dtype=np.intp)
         inside = val.frame["image_id"].isin(members).to_numpy()
         folds = tuple(sorted(by_fold))
@@ -146,7 +146,7 @@ def _explanation(
         "effect_high": effect.interval.high if effect and effect_known else np.nan,
         "p_effect": effect.p if effect else np.nan,
         "q_value": tested.q,
-        "groups_needed": min(t.groups_needed for t in (tested.excess, effect) if t is not None),
+        "groups_needed": min([t.groups_needed for t in (tested.excess, effect) if t and t.groups_needed], default=None),
     }
 
 

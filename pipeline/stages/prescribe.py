@@ -15,7 +15,7 @@ from pipeline import plugins, remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean, finite
-from pipeline.slicing.rules import Rule, conditions_frame
+from pipeline.slicing.rules import Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
 
@@ -51,17 +51,22 @@ def label_changes(
     truth, groups = val.truth[val.probed][right], val.probe.groups[right]
     after = np.asarray(responses)[val.kept][right]
     count = np.bincount(truth, minlength=len(names))
-    sent = np.zeros((len(interventions), len(names), len(names)))
-    for column in range(len(interventions)):
-        np.add.at(sent[column], (truth, after[:, column]), 1)
-    share = sent / np.maximum(count, 1)[None, :, None]
-    column_of = {(r.remedy, round(r.dose, 6)): i for i, r in enumerate(interventions.itertuples())}
+    column_of = {(r.remedy, round(r.dose, 6)): i for i, r in enumerate(named_rows(interventions))}
+
+    def share(column: int) -> NDArray[np.float64]:
+        sent = np.zeros((len(names), len(names)))
+        np.add.at(sent, (truth, after[:, column]), 1)
+        return sent / np.maximum(count, 1)[:, None]
+
     found = []
-    for i, item in enumerate(interventions.itertuples()):
+    for i, item in enumerate(named_rows(interventions)):
         plugin = plugins.module("remedies", item.remedy)
         inverse = plugin.inverse(item.dose) if plugin.CHANGES_LABEL else None
         back = column_of.get((item.remedy, round(inverse, 6))) if inverse is not None else None
-        for a, b in [] if back is None else np.argwhere(np.minimum(share[i], share[back].T) >= least):
+        if back is None:
+            continue
+        there = share(i)
+        for a, b in np.argwhere(np.minimum(there, share(back).T) >= least):
             n_groups = len(np.unique(groups[truth == a]))
             if a != b and n_groups >= 2:
                 found.append(
@@ -70,7 +75,7 @@ def label_changes(
                         "dose": float(item.dose),
                         "from": names[a],
                         "to": names[b],
-                        "share": round(float(share[i, a, b]), 4),
+                        "share": round(float(there[a, b]), 4),
                         "n": int(count[a]),
                         "groups": n_groups,
                     }
@@ -180,7 +185,7 @@ def _exports(
     path_of = images.set_index("image_id")["path"]
     train, val = (splits["split"] == "train").to_numpy(), (splits["split"] == "val").to_numpy()
     rows = []
-    for item in confirmed.itertuples():
+    for item in named_rows(confirmed):
         inside = admitted(frame, _rules(slices, item.slice))
         wanted = round(float(inside[val].mean()) * int(train.sum())) if val.any() else 0
         members = membership[membership["slice"] == item.slice].nlargest(5, "score")["image_id"]
@@ -231,7 +236,7 @@ def run(
     named = confirmed[confirmed["cause"].notna()]
     plans, corrections, prescriptions = [], [], []
     train = (splits["split"] == "train").to_numpy()
-    for item in confirmed.itertuples():
+    for item in named_rows(confirmed):
         planned, correction = 0, None
         if item.slice in set(named["slice"]):
             rules = _rules(slices, item.slice)

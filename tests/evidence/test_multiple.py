@@ -1,4 +1,8 @@
+from collections.abc import Callable
+
 import numpy as np
+import pytest
+from statsmodels.stats.multitest import multipletests
 
 from pipeline.evidence.multiple import benjamini_hochberg, holm
 
@@ -9,6 +13,13 @@ def test_benjamini_hochberg_by_hand() -> None:
 
 def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+def test_the_same_as_statsmodels(ours: Callable[[np.ndarray], np.ndarray], theirs: str) -> None:
+    p = np.random.default_rng(0).random(50) ** 3
+    p[:5] = p[5]
+    np.testing.assert_allclose(ours(p), multipletests(p, method=theirs)[1])
 
 
 def test_what_was_not_tested_stays_so_and_costs_nothing() -> None:

@@ -1,0 +1,200 @@
+"""The gate: every condition with its value; moves the champion pointer, or refuses and leaves it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Settings
+from pipeline.contracts import Context, Made
+from pipeline.store import read_json, write_json
+
+POINTER = "champion.json"
+NOTHING = {
+    "no failures": "nothing to promote: the model makes no mistake on the validation photos",
+    "no slice": "nothing to promote: no failure group was confirmed",
+    "no plan": "nothing to promote: no confirmed failure group has a remedy for training photos",
+    "no candidates": "nothing to promote: there is no targeted and control model to compare",
+    "no test": "not promoted: there is no test photo to prove it on",
+    "refused on val": "not promoted: the remedy did not prove itself on the validation photos; the test stays sealed",
+    "used up": "not promoted: this test set has been opened too often; replace it by newly arrived groups",
+}
+
+
+class Config(Settings):
+    """The gate has no settings of its own: levels and margins are those of the comparison."""
+
+
+def points(share: float | None) -> str:
+    """A share in percentage points, as in "+2.3 points"."""
+    return "unknown" if share is None else f"{100 * share:+.1f} points"
+
+
+def _condition(
+    name: str, value: float | None, threshold: float | None, passed: bool, why: str, evidence: str = "#headline"
+) -> dict[str, Any]:
+    return {"name": name, "value": value, "threshold": threshold, "passed": passed, "why": why, "evidence": evidence}
+
+
+def _gain(name: str, part: dict[str, Any], evidence: str) -> dict[str, Any]:
+    """Whether the lower bound of a gain lies above zero, over all seeds and for the first one."""
+    gain, first = part["gain"], part["first_seed"]
+    bound = gain["bound"] if gain["bound"] is None or first["bound"] is None else min(gain["bound"], first["bound"])
+    needed = part["groups_needed"]
+    more = "" if part["passed"] or needed is None else f"; about {needed} groups would decide it"
+    why = (
+        f"{points(gain['mean'])} over the control on {part['n']} photos of {part['groups']} groups, "
+        f"at least {points(bound)}{more}"
+    )
+    return _condition(name, bound, 0.0, bool(part["passed"]), why, evidence)
+
+
+def _worse(where: str, worse: dict[str, Any], margins: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two conditions: not worse overall, and for no class."""
+    overall, pooled = worse["overall"], worse["pooled"]
+    harmed = [c["class"] for c in worse["classes"] if c["status"] == "harmed"]
+    unjudged = sum(c["status"] == "not assessable" for c in worse["classes"])
+    over = f"not worse overall on {where}"
+    least, allowed = points(overall["bound"]), points(-margins["overall"])
+    why = f"{points(overall['mean'])} overall, at least {least}; {allowed} is allowed"
+    classes = f"harm was shown for {', '.join(harmed)}" if harmed else "harm was shown for no class"
+    classes += f"; {unjudged} of {len(worse['classes'])} cannot be judged alone" if unjudged else ""
+    if worse["pooled_passed"] is not None:
+        classes += f"; the small classes together changed by at least {points(pooled['bound'])}"
+    return [
+        _condition(over, overall["bound"], -margins["overall"], worse["overall_passed"], why),
+        _condition(f"no class worse on {where}", float(len(harmed)), 0.0, worse["classes_passed"], classes, "#classes"),
+    ]
+
+
+def _outside(where: str, part: dict[str, Any]) -> dict[str, Any]:
+    """Whether harm was shown to the photos outside the planned groups; what cannot be judged does not count."""
+    gain = part["gain"]
+    harmed = gain["high"] is not None and gain["high"] < 0
+    between = f"between {points(gain['low'])} and {points(gain['high'])}"
+    why = f"{points(gain['mean'])} on the {part['n']} other photos, {between}"
+    return _condition(f"no harm shown to others on {where}", gain["high"], 0.0, not harmed, why)
+
+
+def _val_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    val = comparison["val"]
+    planned = [s for s in val["slices"] if s["planned"]]
+    best = max(planned, key=lambda s: (s["passed"], s["gain"]["bound"] or -1.0))
+    gained = _gain(f"{best['slice']} gained on val", best, "#slices")
+    worse = _worse("val", val["non_inferiority"], comparison["margins"])
+    return [gained, *worse, _outside("val", val["outside"])]
+
+
+def _test_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    opening, test = comparison["opening"], comparison["test"]
+    opened = _condition("test opened", opening["number"], None, bool(opening["opened"]), opening["reason"], "#identity")
+    if test is None:
+        return [opened]
+    opened["why"] = f"opened for the {opening['ordinal']} time by any run; it may spend alpha = {opening['alpha']:.3g}"
+    gained = _gain("the planned groups gained on test", test["primary"], "#headline")
+    worse = _worse("test", test["non_inferiority"], comparison["margins"])
+    return [opened, gained, *worse, _outside("test", test["outside"])]
+
+
+def conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every condition of the gate that could be judged, each with value, threshold, passed, why and evidence."""
+    counts, compared = comparison["counts"], (comparison["val"].get("arms") or {}).get("targeted")
+    confirmed, planned = counts["confirmed"], counts["planned"]
+    slices = f"{confirmed} of {counts['slices']} proposed groups were confirmed, {planned} with a remedy for training"
+    found = [_condition("a failure group with a remedy", float(planned), 1.0, planned > 0, slices, "#slices")]
+    if planned and compared:
+        found += _val_conditions(comparison) + _test_conditions(comparison)
+    return found
+
+
+def _limits(comparison: dict[str, Any], other: str | None) -> list[str]:
+    """What this verdict does not show, in sentences."""
+    limits = []
+    if comparison["counts"]["seeds"] == 1:
+        limits.append("One seed: another run of the same training might differ; seeds were not judged.")
+    for row in comparison["power"]:
+        if row["enough"] is False:
+            limits.append(
+                f"{row['test'].capitalize()} on {row['split']}: {row['groups']} groups are at hand; "
+                f"about {row['groups_needed']} would decide it."
+            )
+    if other:
+        limits.append(f"The candidate was compared with its own control, not with the champion of run {other}.")
+    return limits
+
+
+def _headline(comparison: dict[str, Any], found: list[dict[str, Any]], promoted: bool) -> str:
+    if comparison["outcome"] != "tested":
+        return NOTHING[comparison["outcome"]]
+    gain = comparison["test"]["primary"]["gain"]
+    told = f"{points(gain['mean'])} over the control on the sealed test's photos of the planned groups"
+    unjudged = "; seeds were not judged (one seed)" if not gain["seeds_judged"] else ""
+    if promoted:
+        return f"promoted: {told}, at least {points(gain['bound'])}{unjudged}"
+    failed = ", ".join(c["name"] for c in found if not c["passed"])
+    return f"not promoted: {told}, but this did not hold: {failed}{unjudged}"
+
+
+def _bundle(context: Context, model: Path, candidates: Path, policy: dict[str, Any], promoted: bool) -> Path:
+    """The model now in force: the first seed's targeted candidate, or the model before."""
+    meta = read_json(model / "model.json")
+    source, arm = model / "model.safetensors", {"arm": "before", "seed": None}
+    if promoted:
+        chosen = next(r for r in read_json(candidates / "candidates.json") if r["arm"] == "targeted")
+        source, arm = candidates / chosen["file"], {"arm": "targeted", "seed": chosen["seed"]}
+        meta = {**meta, "temperature": chosen.get("temperature") or meta.get("temperature")}
+    folder = context.scratch / "bundle"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copyfile(source, folder / "model.safetensors")
+    write_json(folder / "model.json", meta)  # so that a later run can take the champion as its model
+    write_json(folder / "bundle.json", {**meta, **arm, "run_id": context.run_id, "policy": policy})
+    return folder
+
+
+def _point(context: Context, promoted: bool) -> tuple[str, str | None]:
+    """Move the pointer where the candidate is promoted, or nothing is in force yet; else leave it.
+
+    Returns what is in force now (candidate | baseline | kept) and the run of another champion found there."""
+    path = context.home / POINTER
+    known = read_json(path) if path.is_file() else None
+    other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
+    if not promoted and known:
+        return ("kept" if other else str(known.get("champion", "baseline"))), other
+    champion = "candidate" if promoted else "baseline"
+    where = f"{context.home.name}/{context.run_id}/promote/bundle"
+    write_json(path, {"run_id": context.run_id, "bundle": where, "champion": champion})
+    folder = os.open(context.home, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return champion, other
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    comparison: dict[str, Any],
+    candidates: Path,
+    model: Path,
+    policy: dict[str, Any],
+) -> Made:
+    """Promote the targeted model where every condition holds; safe to repeat."""
+    found = conditions(comparison)
+    promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
+    bundle = _bundle(context, Path(model), Path(candidates), policy, promoted)
+    champion, other = _point(context, promoted)
+    verdict = {
+        "promoted": promoted,
+        "headline": _headline(comparison, found, promoted),
+        "conditions": found,
+        "limits": _limits(comparison, other),
+        "champion": champion,
+        "seeds_judged": comparison["counts"]["seeds"] > 1,
+        "opening": comparison["opening"]["number"],
+    }
+    return {"verdict": verdict, "bundle": bundle}

@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.evidence.flips import flips_of, worth_seeing
+from pipeline.evidence.trial import Judged, Trial
+
+TRUTH = np.array([0, 0, 1, 1])
+BEFORE = np.array([[2.0, 0], [0, 2], [2, 0], [0, 1]])
+AFTER = np.array([[3.0, 0], [0, 1], [0, 2], [1, 0]])
+IDS = pd.Series(["w", "x", "y", "z"])
+
+
+def _trial(arms: bool) -> Trial:
+    models = [Judged("before", None, BEFORE, 2.0)]
+    if arms:
+        models += [Judged("control", 0, BEFORE), Judged("targeted", 0, AFTER), Judged("targeted", 1, BEFORE)]
+    return Trial(TRUTH, np.arange(4), ["cat", "dog"], models)
+
+
+def test_each_change_has_its_name() -> None:
+    flips = flips_of(IDS, _trial(True))
+    assert flips["change"].tolist() == ["still right", "still wrong", "fixed", "broken"]
+    assert flips["before"].tolist() == flips["control"].tolist() == ["cat", "dog", "cat", "dog"]
+    assert flips["after"].tolist() == ["cat", "dog", "dog", "cat"]
+    assert flips["p_before"][0] == pytest.approx(1 / (1 + np.exp(-1.0)))  # at temperature 2
+    assert flips["p_after"][2] == pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert (flips["saliency"] == -1).all()
+
+
+def test_without_a_candidate_after_is_before() -> None:
+    flips = flips_of(IDS, _trial(False))
+    assert flips["after"].tolist() == flips["before"].tolist() == flips["control"].tolist()
+    assert flips["change"].tolist() == ["still right", "still wrong", "still wrong", "still right"]
+    assert (flips["p_before"] == flips["p_after"]).all()
+
+
+def test_kinds_take_turns_and_large_changes_come_first() -> None:
+    change = ["still right", "fixed", "fixed", "fixed", "broken", "still wrong"]
+    flips = pd.DataFrame({"change": change, "p_before": 0.0, "p_after": [0.9, 0.1, 0.8, 0.5, 0.2, 0.0]})
+    assert worth_seeing(flips, 10).tolist() == [2, 4, 5, 3, 1]
+    assert worth_seeing(flips, 2).tolist() == [2, 4]
+    assert worth_seeing(flips.iloc[:1], 5).tolist() == []

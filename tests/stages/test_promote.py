@@ -1,0 +1,179 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.contracts import Context, Dims
+from pipeline.evidence.ledger import Opening, sealed
+from pipeline.evidence.paired import Margins
+from pipeline.evidence.power import power_row
+from pipeline.evidence.trial import Judged, Trial
+from pipeline.graph import ARTIFACTS
+from pipeline.stages import promote
+
+N = 400
+GROUPS = np.repeat(np.arange(100), 4)
+TRUTH = np.arange(N) % 2
+DARK = GROUPS < 40
+POLICY = {"corrections": [{"slice": "s1"}], "decline": None, "refused": [], "prescriptions": []}
+GOOD, SAME, HARM, WORSE = (0.1, 0.1), (0.6, 0.1), (0.1, 0.35), (0.1, 0.8)
+
+
+def _model(arm: str, seed: int | None, errors: tuple[float, float]) -> Judged:
+    rng = np.random.default_rng(1)
+    luck = 0.5 * rng.random(100)[GROUPS] + 0.5 * rng.random(N)
+    wrong = luck < np.where(DARK, *errors)
+    return Judged(arm, seed, np.eye(2)[np.where(wrong, 1 - TRUTH, TRUTH)] * 4.0)
+
+
+def _split(errors: tuple[float, float] | None, seeds: int, alpha: float) -> dict[str, Any]:
+    models = [_model("before", None, SAME)]
+    for seed in range(seeds if errors else 0):
+        models += [_model("control", seed, SAME), _model("targeted", seed, errors or SAME)]
+    trial = Trial(TRUTH, GROUPS, ["badge", "none"], models, {"s1": DARK})
+    record = trial.record(alpha, Margins())
+    for row in record["slices"]:
+        row |= {"planned": errors is not None, "words": "too dark"}
+    return {**record, "primary": trial.part(DARK, alpha), "outside": trial.part(~DARK, alpha)}
+
+
+def _comparison(outcome: str, val: Any = GOOD, test: Any = None, seeds: int = 1) -> dict[str, Any]:
+    opening = Opening("abc", 1, 0.025, "2026-01-01", True, False, "val passed").record() if test else sealed("why")
+    planned = outcome not in ("no slice", "no plan", "no failures")
+    on_val = _split(val if planned else None, seeds, 0.05)
+    part = on_val["slices"][0]
+    counts = {"errors": 90, "slices": 3, "confirmed": int(outcome != "no slice"), "planned": int(planned)}
+    return {
+        "outcome": outcome, "reason": "", "counts": {**counts, "seeds": seeds if planned else 0},
+        "margins": {"overall": 0.01, "by_class": 0.03, "many": 20}, "val": on_val, "opening": opening,
+        "test": _split(test, seeds, 0.025) if test else None, "power": [power_row("gain of s1", "val", part, 90)],
+    }
+
+
+class House:
+    """A folder of runs."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.model, self.candidates = home / "model", home / "candidates"
+        for folder in (self.model, self.candidates):
+            folder.mkdir(parents=True)
+        (self.model / "model.safetensors").write_text("the model before")
+        meta = {"backbone": "b", "classes": ["badge", "none"], "side": 64, "temperature": 1.5}
+        (self.model / "model.json").write_text(json.dumps(meta))
+        (self.candidates / "targeted-7.safetensors").write_text("the candidate")
+        files = {arm: {"file": f"{arm}-7.safetensors", "temperature": 1.2} for arm in ("control", "targeted")}
+        arms = [{"arm": arm, "seed": 7, **file} for arm, file in files.items()]
+        (self.candidates / "candidates.json").write_text(json.dumps(arms))
+
+    def gate(self, comparison: dict[str, Any], run_id: str = "run1") -> tuple[dict[str, Any], Path]:
+        scratch = self.home / run_id / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        context = Context(run_id=run_id, seed=0, scratch=scratch, home=self.home)
+        artifacts = {"comparison": comparison, "candidates": self.candidates, "model": self.model, "policy": POLICY}
+        made = promote.run(promote.Config(), context, **artifacts)
+        dims: Dims = {}
+        for name, value in made.items():
+            ARTIFACTS[name].check(name, value, dims)
+        return made["verdict"], made["bundle"]
+
+    @property
+    def pointer(self) -> dict[str, Any]:
+        return dict(json.loads((self.home / "champion.json").read_text()))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "runs")
+
+
+def test_what_passes_every_condition_is_promoted(house: House) -> None:
+    verdict, bundle = house.gate(_comparison("tested", test=GOOD))
+    assert verdict["promoted"]
+    assert verdict["headline"].startswith("promoted: +")
+    assert "seeds were not judged" in verdict["headline"]
+    assert len(verdict["conditions"]) == 10
+    assert all(c["passed"] and c["why"] and c["evidence"].startswith("#") for c in verdict["conditions"])
+    assert (bundle / "model.safetensors").read_text() == "the candidate"
+    meta = json.loads((bundle / "bundle.json").read_text())
+    assert (meta["arm"], meta["seed"], meta["temperature"], meta["run_id"]) == ("targeted", 7, 1.2, "run1")
+    assert meta["policy"] == POLICY
+    assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
+    assert house.pointer == {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
+
+
+def test_three_seeds_are_judged(house: House) -> None:
+    verdict, _ = house.gate(_comparison("tested", test=GOOD, seeds=3))
+    assert verdict["seeds_judged"]
+    assert "seeds were not judged" not in verdict["headline"]
+    assert not any("One seed" in line for line in verdict["limits"])
+
+
+@pytest.mark.parametrize(
+    ("test", "failed"),
+    [
+        (SAME, {"the planned groups gained on test", "not worse overall on test"}),
+        (HARM, {"no harm shown to others on test"}),
+        (WORSE, {"not worse overall on test", "no class worse on test", "no harm shown to others on test"}),
+    ],
+)
+def test_a_candidate_that_fails_on_test_is_refused(house: House, test: tuple[float, float], failed: set[str]) -> None:
+    verdict, bundle = house.gate(_comparison("tested", test=test))
+    assert not verdict["promoted"]
+    names = {c["name"] for c in verdict["conditions"] if not c["passed"]}
+    assert names
+    assert names <= failed
+    assert all(name in verdict["headline"] for name in names)
+    assert (bundle / "model.safetensors").read_text() == "the model before"
+
+
+def test_a_sealed_test_is_a_condition_that_failed(house: House) -> None:
+    verdict, _ = house.gate(_comparison("refused on val", val=SAME))
+    failed = [c["name"] for c in verdict["conditions"] if not c["passed"]]
+    assert "s1 gained on val" in failed
+    assert "test opened" in failed
+    assert "sealed" in verdict["headline"]
+
+
+@pytest.mark.parametrize("outcome", ["no failures", "no slice", "no plan"])
+def test_nothing_to_promote_is_a_normal_ending(house: House, outcome: str) -> None:
+    verdict, bundle = house.gate(_comparison(outcome))
+    assert not verdict["promoted"]
+    assert verdict["headline"] == promote.NOTHING[outcome]
+    assert [c["passed"] for c in verdict["conditions"]] == [False]
+    assert json.loads((bundle / "bundle.json").read_text())["arm"] == "before"
+
+
+def test_the_first_model_is_the_baseline_and_a_refusal_never_moves_the_pointer(house: House) -> None:
+    verdict, _ = house.gate(_comparison("no slice"))
+    assert verdict["champion"] == "baseline"
+    assert house.pointer["run_id"] == "run1"
+    before = (house.home / "champion.json").read_bytes()
+    verdict, _ = house.gate(_comparison("no slice"), "run2")
+    assert verdict["champion"] == "kept"
+    assert (house.home / "champion.json").read_bytes() == before
+    assert house.gate(_comparison("no slice"))[0]["champion"] == "baseline"  # and again
+
+
+def test_repeating_a_promotion_changes_nothing(house: House) -> None:
+    comparison = _comparison("tested", test=GOOD)
+    first, _ = house.gate(comparison)
+    pointer = house.pointer
+    again, _ = house.gate(comparison)
+    assert first == again
+    assert house.pointer == pointer
+    assert not list(house.home.glob(".champion*"))
+
+
+def test_a_champion_of_another_run_that_was_not_compared_is_said(house: House) -> None:
+    house.gate(_comparison("no slice"), "old")
+    verdict, _ = house.gate(_comparison("tested", test=GOOD), "new")
+    assert house.pointer["run_id"] == "new"
+    assert any("not with the champion of run old" in line for line in verdict["limits"])
+
+
+def test_limits_say_what_would_do(house: House) -> None:
+    verdict, _ = house.gate(_comparison("tested", test=GOOD))
+    assert "Gain of s1 on val: 40 groups are at hand; about 90 would decide it." in verdict["limits"]

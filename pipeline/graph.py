@@ -118,7 +118,7 @@ ARTIFACTS: dict[str, Artifact] = {
     # Every rival cause that was tried for a confirmed slice, best first.
     "causes": Table(
         {
-            "slice": "str", "remedy": "str", "words": "str", "dose": "float", "auc": "float",
+            "slice": "str", "remedy": "str", "words": "str", "dose": "float", "apart": "float", "auc": "float",
             "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "equivalent": "bool",
             "named": "bool",
         },

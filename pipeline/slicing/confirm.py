@@ -59,11 +59,16 @@ def matched_effects(probe: Probe, inside: Mask) -> tuple[Floats, Floats]:
 
 
 def choose_intervention(probe: Probe, inside: Mask) -> int | None:
-    """The intervention with the largest matched effect in units of its error; None where nothing helps."""
+    """The intervention that helps most, in units of its error; None where nothing helps.
+
+    Help is the smaller of the matched effect and the plain gain: one that only turns every answer into the class that
+    fails here would repair as much as it breaks.
+    """
     if inside.sum() < 2 or not probe.after.shape[1]:
         return None
     effect, error = matched_effects(probe, inside)
-    strength = np.where(effect > 0, effect / np.maximum(error, 0.01), 0.0)
+    gain = np.average(probe.change[inside], axis=0, weights=probe.weights[inside])
+    strength = np.minimum(effect, gain) / np.maximum(error, 0.01)
     best = int(np.argmax(strength))
     return best if strength[best] > 0 else None
 

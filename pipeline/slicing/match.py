@@ -1,16 +1,21 @@
-"""Which treatment of good photos makes them look like a slice, and does undoing it repair the slice?"""
+"""Which treatment of good photos makes them look like a slice, and does undoing it repair the slice?
+
+How alike treated good photos and the slice are is measured by their mean Cliff's delta over the attributes: unlike a
+multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise, say), it still ranks the doses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline import plugins
+from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.multiple import holm
 from pipeline.evidence.twosample import auc
 from pipeline.slicing.confirm import effect_of
@@ -19,6 +24,7 @@ from pipeline.slicing.rules import Mask
 from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Tools:
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
-    measure: Callable[[Pixels], NDArray[np.float64]]
+    measure: Callable[[Pixels], Floats]
     guess: Callable[[Pixels], NDArray[np.intp]]
 
 
@@ -39,65 +45,93 @@ def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np
     return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])
 
 
-class Matcher:
-    """Treats good photos of a slice's classes and compares them with the slice."""
+def mismatch(a: Floats, b: Floats) -> float:
+    """Mean absolute Cliff's delta over the columns of a [n, k] and b [m, k]: 0 alike, 1 apart (Cliff 1993)."""
+    deltas = []
+    for x, y in zip(a.T, b.T, strict=True):
+        x, y = x[~np.isnan(x)], y[~np.isnan(y)]
+        if len(x) and len(y):
+            ranks = stats.rankdata(np.concatenate([x, y]))[: len(x)]
+            deltas.append(abs(2 * (ranks.sum() - len(x) * (len(x) + 1) / 2) / (len(x) * len(y)) - 1))
+    return float(np.mean(deltas)) if deltas else 1.0
 
-    def __init__(self, val: Val, inside: Mask, tools: Tools, photos: int, seed: int) -> None:
-        """Draw up to `photos` of the slice, and as many correct ones outside it, of its classes."""
-        rng = np.random.default_rng(seed)
-        self.val, self.inside, self.tools, self.seed = val, inside, tools, seed
-        self.rows = sample(val.groups, np.flatnonzero(inside), photos, rng)
-        good = np.flatnonzero(~inside & ~val.errors & np.isin(val.truth, val.truth[inside]))
-        self.good = sample(val.groups, good, photos, rng)
-        self.slice_values = tools.measure(np.asarray(tools.pixels[val.rows[self.rows]]))
-        self.good_pixels = np.asarray(tools.pixels[val.rows[self.good]])
+
+@dataclass
+class Pool:
+    """Good photos (correct, outside every confirmed slice) of some classes, and their treated copies' attributes."""
+
+    val: Val
+    rows: NDArray[np.intp]
+    tools: Tools
+    seed: int
+    _values: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
 
     def treat(self, remedy: str, low: float, high: float) -> Pixels:
         """The good photos, treated."""
-        return self.tools.treat(remedy, self.good_pixels, low, high, self.seed)
+        photos = np.asarray(self.tools.pixels[self.val.rows[self.rows]])
+        return self.tools.treat(remedy, photos, low, high, self.seed)
 
-    def alike(self, treated: Pixels) -> float:
-        """Held-out AUC of telling treated good photos from the slice, by the attributes of their pixels."""
-        groups = self.val.groups
-        return auc(self.tools.measure(treated), self.slice_values, groups[self.good], groups[self.rows], self.seed)
+    def values(self, remedy: str, low: float, high: float) -> Floats:
+        """Attributes float [n, attributes] of the treated photos, computed once."""
+        key = (remedy, low, high)
+        if key not in self._values:
+            self._values[key] = self.tools.measure(self.treat(remedy, low, high))
+        return self._values[key]
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """The group of each good photo."""
+        return self.val.groups[self.rows]
+
+
+class Matcher:
+    """Compares the treated photos of a pool with one slice."""
+
+    def __init__(self, pool: Pool, inside: Mask, photos: int) -> None:
+        """Draw up to `photos` of the slice."""
+        self.pool, self.val, self.inside = pool, pool.val, inside
+        self.rows = sample(self.val.groups, np.flatnonzero(inside), photos, np.random.default_rng(pool.seed))
+        self.slice_values = pool.tools.measure(np.asarray(pool.tools.pixels[self.val.rows[self.rows]]))
+
+    def apart(self, remedy: str, low: float, high: float) -> float:
+        """How far the treated good photos are from the slice."""
+        return mismatch(self.pool.values(remedy, low, high), self.slice_values)
 
     def rival(self, remedy: str, side: list[float]) -> Rival:
-        """The best-matched dose on one side of neutral, and what it does to good photos."""
+        """The best-matched dose on one side of neutral."""
         plugin = plugins.module("remedies", remedy)
-        scored = [(self.alike(self.treat(remedy, dose, dose)), dose) for dose in side]
-        best, dose = min(scored)
-        guess, truth = self.tools.guess(self.treat(remedy, dose, dose)), self.val.truth[self.good]
-        broken = guess != truth
-        errors = self.val.errors & self.inside
+        apart, dose = min((self.apart(remedy, dose, dose), dose) for dose in side)
+        below = plugin.NEUTRAL is not None and dose < plugin.NEUTRAL
+        words = plugin.WORDS[0 if below else 1]
+        return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None)
+
+    def tried(self, rival: Rival) -> Rival:
+        """What the treatment does to good photos, and whether a classifier tells its copies from the slice."""
+        pool, groups = self.pool, self.val.groups
+        truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
+        guess = pool.tools.guess(treated)
+        broken, errors = guess != truth, self.val.errors & self.inside
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
-        below = plugin.NEUTRAL is not None and dose < plugin.NEUTRAL
-        return Rival(
-            remedy=remedy,
-            words=plugin.WORDS[0 if below else 1],
-            dose=float(dose),
-            auc=best,
+        values = pool.values(rival.remedy, rival.dose, rival.dose)
+        return replace(
+            rival,
+            auc=auc(values, self.slice_values, pool.groups, groups[self.rows], pool.seed),
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
-            invertible=plugin.inverse(dose) is not None,
         )
 
     def equivalents(self, best: Rival, others: list[Rival]) -> set[str]:
         """Remedies whose copies of the good photos cannot be told from the best rival's (design rule 4)."""
-        mine = self.tools.measure(self.treat(best.remedy, best.dose, best.dose))
-        groups = self.val.groups[self.good]
-        found = set()
-        for other in others:
-            theirs = self.tools.measure(self.treat(other.remedy, other.dose, other.dose))
-            if auc(mine, theirs, groups, groups, self.seed) <= ALIKE:
-                found.add(other.remedy)
-        return found
+        mine, groups = self.pool.values(best.remedy, best.dose, best.dose), self.pool.groups
+        theirs = {o.remedy: self.pool.values(o.remedy, o.dose, o.dose) for o in others}
+        return {name for name, values in theirs.items() if auc(mine, values, groups, groups, self.pool.seed) <= ALIKE}
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The range of doses whose copies are hardest to tell from the slice (the widest of equals)."""
+        """The range of doses whose copies are nearest to the slice (the widest of equals)."""
         inner = sorted(side)
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
-        scored = [(round(self.alike(self.treat(best.remedy, a, b)), 2), a - b, a, b) for a, b in ranges]
+        scored = [(round(self.apart(best.remedy, a, b), 2), a - b, a, b) for a, b in ranges]
         _, _, low, high = min(scored)
         return low, high
 
@@ -105,7 +139,9 @@ class Matcher:
 def nearest(interventions: pd.DataFrame, remedy: str, dose: float | None) -> int | None:
     """The row of the probed intervention nearest to a dose; None where the remedy was not probed."""
     near = interventions[interventions["remedy"] == remedy]["dose"]
-    return None if dose is None or near.empty else int(near.index[int(np.argmin(np.abs(near.to_numpy() - dose)))])
+    if dose is None or near.empty:
+        return None
+    return int(near.index[int(np.argmin(np.abs(near.to_numpy() - dose)))])
 
 
 def undoing(interventions: pd.DataFrame, rival: Rival) -> int | None:
@@ -113,37 +149,59 @@ def undoing(interventions: pd.DataFrame, rival: Rival) -> int | None:
     return nearest(interventions, rival.remedy, plugins.module("remedies", rival.remedy).inverse(rival.dose))
 
 
+def repair_of(val: Val, inside: Mask, column: int | None, seed: int) -> tuple[float | None, float | None]:
+    """Effect and one-sided p of an intervention on a slice's probed photos.
+
+    The matched effect where it is testable (design rule 3). Where the slice holds nearly all failures, nothing
+    outside is comparable; then the mean of all other interventions on the same photos is the control, by group.
+    """
+    if column is None:
+        return None, None
+    rows = inside[val.probed]
+    test = effect_of(val.probe, np.full(len(val.probed), column, dtype=np.intp), rows, seed)
+    if test is not None and test.p is not None:
+        return float(test.interval.value), test.p
+    change = val.probe.change[rows]
+    others = np.delete(change, column, axis=1)
+    if not len(change) or not others.shape[1]:
+        return None, None
+    gain = cluster_mean(change[:, column] - others.mean(1), val.probe.groups[rows], weights=val.probe.weights[rows])
+    if not gain.groups >= 10 or not gain.variance > 0:
+        return None, None
+    return gain.value, float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
+
+
 def _with_repairs(val: Val, inside: Mask, rivals: list[Rival], interventions: pd.DataFrame, seed: int) -> list[Rival]:
-    """Add the matched effect of each rival's inverse, p corrected over the rivals (Holm)."""
-    effects: list[Any] = []
-    for rival in rivals:
-        column = undoing(interventions, rival)
-        chosen = np.full(len(val.probed), -1 if column is None else column, dtype=np.intp)
-        effects.append(effect_of(val.probe, chosen, inside[val.probed], seed))
-    adjusted = holm([None if t is None else t.p for t in effects])
+    """Add each rival's repair, p corrected over the rivals (Holm)."""
+    found = [repair_of(val, inside, undoing(interventions, rival), seed) for rival in rivals]
+    adjusted = holm([p for _, p in found])
     return [
-        r if t is None else replace(r, repairs=float(t.interval.value), p_repairs=None if np.isnan(p) else float(p))
-        for r, t, p in zip(rivals, effects, adjusted, strict=True)
+        replace(r, repairs=effect, p_repairs=None if np.isnan(p) else float(p))
+        for r, (effect, _), p in zip(rivals, found, adjusted, strict=True)
     ]
 
 
+def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int, seed: int) -> Pool:
+    """Correct photos outside every slice, of the classes of this one, up to `photos`."""
+    good = np.flatnonzero(outside & ~inside & ~val.errors & np.isin(val.truth, val.truth[inside]))
+    return Pool(val, sample(val.groups, good, photos, np.random.default_rng(seed)), tools, seed)
+
+
 def find_causes(
-    val: Val, inside: Mask, tools: Tools, interventions: pd.DataFrame, photos: int, level: float, seed: int
+    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
     """Every rival cause of a confirmed slice, the named ones marked, and the best one's dose range."""
-    matcher = Matcher(val, inside, tools, photos, seed)
-    if not len(matcher.good) or not len(matcher.rows):
+    matcher = Matcher(pool, inside, photos)
+    if not len(pool.rows) or not len(matcher.rows):
         return [], None
-    sides: dict[tuple[str, float], list[float]] = {}
-    rivals = []
+    rivals, sides = [], dict[tuple[str, float], list[float]]()
     for remedy in plugins.names("remedies"):
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
-            rivals.append(matcher.rival(remedy, side))
+            rivals.append(matcher.tried(matcher.rival(remedy, side)))
             sides[remedy, rivals[-1].dose] = side
-    rivals = order(_with_repairs(val, inside, rivals, interventions, seed), level)
+    rivals = order(_with_repairs(pool.val, inside, rivals, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None
-    passing = [r for r in rivals[1:] if r.passes(level)]
-    elected = elect(rivals, matcher.equivalents(rivals[0], passing), level)
+    elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)
     return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].dose])

@@ -12,26 +12,27 @@ from pipeline.slicing.rules import Condition, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
-TIE = 0.03  # AUCs nearer than this do not decide between two rivals
+TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
 
 
 @dataclass(frozen=True)
 class Rival:
     """One possible cause of a slice: a treatment of good photos that makes them resemble it.
 
-    dose: the best-matched one; auc: held-out two-sample AUC of treated good photos against the slice;
-    reproduces: share of good photos that the treatment breaks; repairs, p_repairs: matched effect of the
-    inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the broken
-    photos' (label, prediction) pairs that the slice's own failures show.
+    dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
+    two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
+    effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
+    broken photos' (label, prediction) pairs that the slice's own failures show.
     """
 
     remedy: str
     words: str
     dose: float
-    auc: float
-    reproduces: float
-    confusions: float
+    apart: float
     invertible: bool
+    auc: float = 1.0
+    reproduces: float = 0.0
+    confusions: float = 0.0
     repairs: float | None = None
     p_repairs: float | None = None
     equivalent: bool = False
@@ -47,8 +48,8 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, then by how hard their copies are to tell from the slice."""
-    return sorted(rivals, key=lambda r: (not r.passes(level), not r.invertible, r.auc, -(r.repairs or 0.0), r.remedy))
+    """Rivals that pass first, then by how near their copies come to the slice."""
+    return sorted(rivals, key=lambda r: (not r.passes(level), not r.invertible, r.apart, -(r.repairs or 0.0), r.remedy))
 
 
 def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival]:
@@ -62,7 +63,7 @@ def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival
     marked = [replace(best, named=True)]
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
-        tied = rival.passes(level) and rival.invertible == best.invertible and rival.auc - best.auc <= TIE
+        tied = rival.passes(level) and rival.invertible == best.invertible and rival.apart - best.apart <= TIE
         marked.append(replace(rival, equivalent=same, named=tied and not same))
     return marked
 
@@ -108,13 +109,16 @@ def plain(condition: Condition, words: dict[str, tuple[str, str]]) -> str:
 def sentence(
     rivals: list[Rival],
     rule: Rule,
-    inside: pd.DataFrame,
+    failing: pd.DataFrame,
     outside: pd.DataFrame,
-    failures: int,
+    photos: int,
     words: dict[str, tuple[str, str]],
     repaired: str,
 ) -> str:
-    """What the photos of a slice share, as a gate manager reads it; the cause comes first."""
+    """What the failing photos of a slice share, as a gate manager reads it; the cause comes first.
+
+    failing: rows of `conditions_frame`; outside: those of the photos outside; photos: how many are in the slice.
+    """
     named = [r for r in rivals if r.named]
     causes = list(dict.fromkeys(r.words for r in named))
     plainly = [plain(c, words) for c in rule.conditions if period(c.column) != 24]
@@ -124,9 +128,9 @@ def sentence(
     else:
         first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
     of_class = f" in class {rule.label}" if rule.label else ""
-    setting = [w for w in _setting(inside, outside) if w not in first]
+    setting = [w for w in _setting(failing, outside) if w not in first]
     where = f", {', '.join(setting)}" if setting else ""
-    count = f"{failures:,} of {len(inside):,} photos are misread"
+    count = f"{len(failing):,} of {photos:,} photos are misread"
     text = f"{first}{of_class}{where}: {count}{repaired}."
     return text[0].upper() + text[1:]
 

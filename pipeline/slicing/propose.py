@@ -19,7 +19,9 @@ from sklearn.cluster import KMeans
 from pipeline.slicing.rules import Condition, Mask, Rule, period
 
 Floats = NDArray[np.float64]
-TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+PAIR = 1.25  # a second condition must raise the score by this factor
+UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
 HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
 
 
@@ -79,8 +81,8 @@ def _single_conditions(frame: pd.DataFrame) -> Iterator[Condition]:
         elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.nunique() > 8:
             tails = sorted({*TAILS, *(1 - t for t in TAILS)})
             cuts = np.nanquantile(column.to_numpy(dtype=float, na_value=np.nan), tails)
-            yield from (Condition(name, "<=", float(c)) for t, c in zip(tails, cuts, strict=True) if t < 0.5)
-            yield from (Condition(name, ">=", float(c)) for t, c in zip(tails, cuts, strict=True) if t > 0.5)
+            yield from (Condition(name, "<=", float(c)) for t, c in zip(tails, cuts, strict=True) if t <= 0.5)
+            yield from (Condition(name, ">=", float(c)) for t, c in zip(tails, cuts, strict=True) if t >= 0.5)
         else:
             yield from (Condition(name, "is", str(v)) for v in sorted(column.dropna().astype("str").unique()))
 
@@ -130,7 +132,7 @@ class _Search:
             _, score = _scores(pairs, residual, evidence.groups)
             j = int(np.argmax(score)) if len(others) else -1
             # a longer rule must earn its second condition
-            if j >= 0 and score[j] > 1.1 * max(single[i], 0.0) and (pairs[j] & of_class).sum() >= evidence.least:
+            if j >= 0 and score[j] > PAIR * max(single[i], 0.0) and (pairs[j] & of_class).sum() >= evidence.least:
                 rules.append(((self.conditions[i], self.conditions[others[j]]), pairs[j], score[j]))
         found = [self._proposal(conditions, mask & of_class, label, source) for conditions, mask, s in rules if s > 0]
         return [p for p in found if p.mask.sum() >= evidence.least]
@@ -170,7 +172,8 @@ def from_features(evidence: Evidence) -> Iterator[Proposal]:
         size = int(np.argmax(gathered)) + 1 if len(gathered) else 0
         if size >= evidence.least:
             rule = Rule((Condition(name, "near", float(distance[order[size - 1]])),), source="frozen features")
-            yield proposal(evidence, rule, np.asarray(distance <= distance[order[size - 1]]))
+            found = proposal(evidence, rule, np.asarray(distance <= distance[order[size - 1]]))
+            yield replace(found, score=found.score * UNREADABLE)
 
 
 def _distinct(proposals: list[Proposal], errors: Mask, overlap: float) -> Iterator[Proposal]:

@@ -19,7 +19,7 @@ from pipeline.evidence.permutation import Test, excess_error
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.slicing.confirm import Tested, effect_of, judge
-from pipeline.slicing.match import Tools, find_causes, undoing
+from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, undoing
 from pipeline.slicing.name import Rival, sentence
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
@@ -114,9 +114,9 @@ def _explanation(
     text = sentence(
         rivals,
         item.rule,
-        val.frame[inside],
+        val.frame[inside & errors],
         val.frame[~inside],
-        int(errors[inside].sum()),
+        int(inside.sum()),
         words,
         _repaired(val, item, best, interventions),
     )
@@ -183,6 +183,7 @@ _CAUSES = {
     "remedy": "str",
     "words": "str",
     "dose": "float64",
+    "apart": "float64",
     "auc": "float64",
     "reproduces": "float64",
     "repairs": "float64",
@@ -217,14 +218,18 @@ def run(
     found = _found(val, slices, membership, dose_response)
     judged = judge([_test(val, item, context.seed) for item in found], config.level)
     tools = _tools(pixels, model)
+    confirmed = [item.inside for item, tested in zip(found, judged, strict=True) if tested.status == "confirmed"]
+    outside = ~np.logical_or.reduce(confirmed) if confirmed else np.ones(len(val.frame), bool)
+    pools: dict[bytes, Pool] = {}
     rows, causes = [], []
     for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
         rivals: list[Rival] = []
         fitted = None
         if tested.status == "confirmed":
-            rivals, fitted = find_causes(
-                val, item.inside, tools, dose_response, config.photos, config.level, context.seed
-            )
+            classes_inside = np.unique(val.truth[item.inside]).tobytes()
+            if classes_inside not in pools:
+                pools[classes_inside] = good_photos(val, outside, item.inside, tools, config.photos, context.seed)
+            rivals, fitted = find_causes(pools[classes_inside], item.inside, dose_response, config.photos, config.level)
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(_CAUSES)[1:]}} for r in rivals]
     if found and not any(t.status == "confirmed" for t in judged):

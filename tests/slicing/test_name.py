@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +7,9 @@ import pytest
 from pipeline.slicing.name import Rival, dose_grid, elect, hours, order, sentence
 from pipeline.slicing.rules import Condition, Rule
 
-DARK = Rival("exposure", "too dark", 0.25, 0.6, 0.4, 1.0, True, 0.3, 0.001)
-DULL = Rival("contrast", "too low in contrast", 0.5, 0.95, 0.3, 1.0, True, 0.1, 0.01)
-BLUR = Rival("blur", "blurred", 2.0, 0.5, 0.4, 0.9, False)
+DARK = Rival("exposure", "too dark", 0.25, 0.2, True, 0.9, 0.4, 1.0, 0.3, 0.001)
+DULL = Rival("contrast", "too low in contrast", 0.5, 0.6, True, 0.9, 0.3, 1.0, 0.1, 0.01)
+BLUR = Rival("blur", "blurred", 2.0, 0.1, False, 0.5, 0.4, 0.9)
 WORDS = {"luminance": ("dark", "bright")}
 RULE = Rule((Condition("luminance", "<=", 40.0),))
 
@@ -25,17 +27,17 @@ def test_the_cause_that_repairs_wins_over_one_that_only_looks_alike() -> None:
 
 def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
     for broken in (
-        Rival("exposure", "too dark", 0.25, 0.5, 0.01, 1.0, True, 0.3, 0.001),
-        Rival("exposure", "too dark", 0.25, 0.5, 0.4, 1.0, True, 0.3, 0.2),
-        Rival("exposure", "too dark", 0.25, 0.5, 0.4, 1.0, True, -0.3, 0.001),
-        Rival("blur", "blurred", 2.0, 0.8, 0.4, 1.0, False),
-        Rival("blur", "blurred", 2.0, 0.5, 0.4, 0.1, False),
+        replace(DARK, reproduces=0.01),
+        replace(DARK, p_repairs=0.2),
+        replace(DARK, repairs=-0.3),
+        replace(BLUR, auc=0.8),
+        replace(BLUR, confusions=0.1),
     ):
         assert not any(r.named for r in elect(order([broken], 0.05), set(), 0.05))
 
 
 def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:
-    near = Rival("contrast", "too low in contrast", 0.5, 0.61, 0.3, 1.0, True, 0.1, 0.01)
+    near = replace(DULL, apart=0.22)
     assert [r.remedy for r in elect(order([near, DARK], 0.05), set(), 0.05) if r.named] == ["exposure", "contrast"]
     ranked = elect(order([near, DARK], 0.05), {"contrast"}, 0.05)
     assert [(r.remedy, r.named, r.equivalent) for r in ranked] == [("exposure", True, False), ("contrast", False, True)]
@@ -54,16 +56,16 @@ def test_hours_are_told_where_they_set_the_slice_apart(inside: float, outside: f
 def test_the_sentence_begins_with_the_cause_and_says_where_and_when() -> None:
     rivals = elect([DARK], set(), 0.05)
     text = sentence(
-        rivals, RULE, _frame(12, "north"), _frame(3, "south"), 31, WORDS, "; exposure x2 repairs 74% of them"
+        rivals, RULE, _frame(12, "north"), _frame(3, "south"), 90, WORDS, "; exposure x2 repairs 74% of them"
     )
     assert text.startswith("Too dark, taken 10:00 to ")
     assert "camera north" in text
-    assert text.endswith("31 of 40 photos are misread; exposure x2 repairs 74% of them.")
+    assert text.endswith("40 of 90 photos are misread; exposure x2 repairs 74% of them.")
 
 
 def test_without_a_cause_the_sentence_says_so_and_tells_the_rule() -> None:
-    text = sentence([DARK], RULE, _frame(12, "north"), _frame(12, "north"), 31, WORDS, "")
-    assert text.startswith("Dark (cause unnamed): 31 of 40")
+    text = sentence([DARK], RULE, _frame(12, "north"), _frame(12, "north"), 90, WORDS, "")
+    assert text.startswith("Dark (cause unnamed): 40 of 90")
 
 
 def test_doses_to_match_lie_on_either_side_of_neutral() -> None:

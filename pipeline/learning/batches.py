@@ -1,0 +1,84 @@
+"""Batches of memory-mapped pixels: order and augmentation follow from the seed and the step, from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+Rows = NDArray[np.intp]
+Treatment = Callable[[Rows, Pixels, int], Pixels]
+"""(rows of a batch [B], its pixels uint8 [B, S, S, 3], seed) -> pixels of the same shape, decided by these alone."""
+
+LEAST, EPOCH = 8, 8  # the smallest batch of a set that has as many photos; batches that an epoch has at least
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos with their classes: `rows` [n] of `pixels` uint8 [images, S, S, 3], and class indices `labels` [n]."""
+
+    pixels: Pixels
+    rows: Rows
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    def take(self, positions: Rows | slice) -> Photos:
+        """The photos at these positions of `rows`."""
+        return Photos(self.pixels, self.rows[positions], self.labels[positions])
+
+    def load(self) -> Pixels:
+        """uint8 [n, S, S, 3], read from the memory map."""
+        return np.asarray(self.pixels[self.rows])
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A 63-bit seed of its own for each step."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def batch_size(photos: int, wanted: int) -> int:
+    """`wanted`, or as few as leave an epoch eight steps, but at least eight where there are so many."""
+    return max(2, min(wanted, photos, max(LEAST, photos // EPOCH)))
+
+
+@lru_cache(maxsize=4)
+def _epoch(photos: int, seed: int, epoch: int) -> Rows:
+    return np.random.default_rng([seed, epoch]).permutation(photos)
+
+
+def positions(photos: int, batch: int, step: int, seed: int) -> Rows:
+    """Which of `photos` photos make up batch `step` (from 0): always `batch` of them, one permutation an epoch."""
+    start, stop = step * batch, (step + 1) * batch
+    epochs = range(start // photos, (stop - 1) // photos + 1)
+    stream = np.concatenate([_epoch(photos, seed, epoch) for epoch in epochs])
+    return stream[start - epochs[0] * photos :][:batch]
+
+
+def shift_and_crop(pixels: Pixels, shift: float, seed: int) -> Pixels:
+    """Each photo of uint8 [B, S, S, 3] moved by whole pixels, at most `shift` of its side, and cropped to its size.
+
+    Edges are repeated. Whole pixels, so that no photo is blurred by it.
+    """
+    count, height, width = pixels.shape[:3]
+    rng, most = np.random.default_rng(seed), np.array([height, width]) * shift
+    moves = np.rint(rng.uniform(-most, most, (count, 2))).astype(np.intp)
+    down = np.clip(np.arange(height) + moves[:, :1], 0, height - 1)
+    right = np.clip(np.arange(width) + moves[:, 1:], 0, width - 1)
+    return np.asarray(pixels[np.arange(count)[:, None, None], down[:, :, None], right[:, None, :]])
+
+
+def tensor(pixels: Pixels, meta: Mapping[str, Any], device: torch.device) -> Tensor:
+    """float32 [B, 3, S, S] on the device, normalised by `meta`'s mean and std, channels last in memory."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(meta[k], device=device).view(1, 3, 1, 1) * 255 for k in ("mean", "std"))
+    return x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)

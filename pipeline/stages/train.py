@@ -1,0 +1,153 @@
+"""Fine-tunes a backbone, or takes the champion as it is; watches the gap between training photos and a holdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.contracts import Context, InputError, Made
+from pipeline.learning.settings import HISTORY, BackboneSettings, FitSettings
+from pipeline.store import digest, key_of, read_json
+
+POINTER = "champion.json"
+WEIGHTS = "model.safetensors"
+
+
+class Config(BackboneSettings, FitSettings):
+    """Settings of the training."""
+
+    model: Literal["new", "champion"] = Field("new", description="train a new model, or take the champion as it is")
+    holdout: float = Field(
+        0.1, gt=0, le=0.5, description="share of train, by whole groups, for early stop and temperature"
+    )
+
+
+def champion(home: Path) -> Path | None:
+    """The folder of the model in force, or None where no run has promoted one. Raises `InputError` where it is gone."""
+    pointer = home / POINTER
+    if not pointer.is_file():
+        return None
+    folder = home.parent / str(read_json(pointer).get("bundle"))
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"{pointer}: the champion's folder {folder} is gone; delete {pointer}, or set train.model=new")
+    return folder
+
+
+def fingerprint(config: Config, home: Path) -> str:
+    """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key."""
+    folder = champion(home) if config.model == "champion" else None
+    if folder:
+        return key_of(digest(folder))
+    weights = Path(config.weights)
+    return digest(weights) if config.weights not in ("packaged", "hub", "none") and weights.is_file() else ""
+
+
+def _taken(folder: Path, context: Context, names: list[str], side: int, share: float) -> Made:
+    """The champion as this run's model, with nothing learnt."""
+    from pipeline.learning.backbone import load_model, save_model
+
+    model, meta = load_model(folder)
+    if meta["classes"] != names:
+        there, here = ", ".join(meta["classes"]), ", ".join(names)
+        raise InputError(f"train.model: the champion knows the classes {there}; the data has {here}; set it to new")
+    if meta["side"] != side:
+        raise InputError(f"train.model: the champion looks at {meta['side']} px; set ingest.side={meta['side']}")
+    context.note(f"took the champion of run {folder.parent.parent.name} as it is")
+    record = {
+        "best_step": 0,
+        "steps": 0,
+        "passes": 0,
+        "temperature": float(meta.get("temperature") or 1.0),
+        "overfitting_from": None,
+        "judgement": "the champion was taken as it is: nothing was trained",
+        "holdout": {"share": share, "seed": context.seed},
+    }
+    history = pd.DataFrame(columns=list(HISTORY)).astype(HISTORY)
+    return {"model": save_model(context.scratch / "model", model, meta), "history": history, "training": record}
+
+
+def _check_classes(
+    context: Context, images: pd.DataFrame, splits: pd.DataFrame, names: list[str], seen: set[str]
+) -> None:
+    """Raise `InputError` below two classes; note each class of which there is nothing to learn from."""
+    if len(seen) < 2:
+        there = f"only {next(iter(seen))}" if seen else "no labelled photo"
+        raise InputError(f"train: the training part holds {there}; two classes are needed; see split.train_where")
+    val = images.loc[(splits["split"] == "val").to_numpy(), "label"].value_counts()
+    for name in names:
+        if name not in seen:
+            n = int(val.get(name, 0))
+            context.note(f"class {name} is absent from train: its {n} photos of val cannot be recognised")
+
+
+def _record(fitted: Any, temperature: float, holdout: dict[str, Any]) -> dict[str, Any]:
+    from pipeline.learning.judgement import judgement, overfitting_from
+
+    return {
+        "best_step": fitted.best_step,
+        "steps": fitted.steps,
+        "passes": fitted.passes,
+        "temperature": temperature,
+        "overfitting_from": overfitting_from(fitted.history),
+        "judgement": judgement(fitted.history, fitted.best_step),
+        "holdout": holdout,
+    }
+
+
+def _trained(
+    config: Config,
+    context: Context,
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    pixels: NDArray[np.uint8],
+    names: list[str],
+) -> Made:
+    from pipeline.learning.backbone import build, save_model
+    from pipeline.learning.calibration import fit_temperature
+    from pipeline.learning.fit import fit
+    from pipeline.learning.holdout import hold_out, training_photos
+    from pipeline.learning.predict import logits
+
+    photos = training_photos(images, splits, pixels, names)
+    _check_classes(context, images, splits, names, {names[k] for k in np.unique(photos.labels)})
+    groups = images["group"].to_numpy(dtype=str)
+    rest, held = hold_out(photos, groups[photos.rows], config.holdout, context.seed)
+    if not held:
+        context.note("train has too few groups for a holdout: no early stop, no temperature, the gap is not judged")
+    weights, dropout = config.weights, config.dropout
+    model, meta = build(config.backbone, weights, names, int(pixels.shape[1]), dropout, seed=context.seed)
+    fitted = fit(
+        model, meta, rest, config, holdout=held, seed=context.seed, scratch=context.scratch / "fit", track=context.track
+    )
+    temperature = fit_temperature(logits(fitted.model, held.load(), meta), held.labels)
+    holdout = {"share": config.holdout, "seed": context.seed, "photos": len(held)}
+    saved = save_model(context.scratch / "model", fitted.model, meta | {"temperature": temperature})
+    return {"model": saved, "history": fitted.history, "training": _record(fitted, temperature, holdout)}
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    images: pd.DataFrame,
+    pixels: NDArray[np.uint8],
+    classes: dict[str, list[str]],
+    splits: pd.DataFrame,
+) -> Made:
+    """Train on the labelled photos of `train` less a grouped holdout, or take the champion where that is asked for.
+
+    Makes `model` (its temperature set on the holdout), `history` and `training`. Raises `InputError` where there are
+    fewer than two classes to learn, the weights do not fit, or the champion was made for other classes.
+    """
+    names, side = list(classes["names"]), int(pixels.shape[1])
+    folder = champion(context.home) if config.model == "champion" else None
+    if folder:
+        return _taken(folder, context, names, side, config.holdout)
+    if config.model == "champion":
+        context.note("there is no champion yet: a new model is trained")
+    return _trained(config, context, images, splits, pixels, names)

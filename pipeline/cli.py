@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -233,7 +234,7 @@ def graph(as_json: Json = False) -> None:
     from pipeline.graph import STAGES
 
     rows = [{"stage": s.name, "needs": ", ".join(s.needs), "makes": ", ".join(s.makes)} for s in STAGES]
-    _print([{"stage": s.name, "needs": s.needs, "makes": s.makes} for s in STAGES], rows, as_json)
+    _print([{"stage": s.name, "needs": s.needs, "makes": list(s.makes)} for s in STAGES], rows, as_json)
 
 
 @app.command()
@@ -247,7 +248,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input (one line on standard error)."""
+    """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input (one line), 70 a defect."""
     try:
         app()
     except InputError as error:
@@ -256,6 +257,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("nightshift: stopped; go on with: nightshift run --resume RUN", file=sys.stderr)
         sys.exit(130)
+    except Exception:  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
+        traceback.print_exc()
+        sys.exit(70)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Dtypes: a trailing `?` allows nulls. Symbols in shapes and `rows` are equal with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.contracts import Array, Artifact, Bundle, Record, Table
@@ -22,179 +23,192 @@ class Stage:
 
     name: str
     needs: tuple[str, ...]
-    makes: tuple[str, ...]
+    makes: Mapping[str, Artifact]
     effects: bool = False
     reuses: bool = False
 
 
 # fmt: off
-ARTIFACTS: dict[str, Artifact] = {
-    # ingest. image_id: hash of bytes, relative path and crop. source: where the bytes are (absolute).
-    "images": Table(
-        {
-            "image_id": "str", "content_hash": "str", "path": "str", "source": "str", "label": "str?",
-            "group": "str", "captured_at": "time?", "width": "int", "height": "int", "given_split": "str?",
-        },
-        key=("image_id",), rows="images",
-        extra=True,  # further columns are the user's own
-    ),
-    "rejected": Table({"path": "str", "reason": "str"}),
-    "pixels": Array("uint8", ("images", "side", "side", 3)),  # RGB, letterboxed, EXIF orientation applied
-    "classes": Record(("names",)),  # names: list of str, sorted; a class index is a position in it
-    # measure. One float column for each attribute in plugins.ATTRIBUTES, NaN where unknown; rows as in images.
-    "attributes": Table({"image_id": "str"}, key=("image_id",), rows="images", extra=True),
-    # split. split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
-    "splits": Table(
-        {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"}, key=("image_id",), rows="images"
-    ),
-    "duplicates": Table(
-        {
-            "image_id": "str", "other_id": "str",
-            "kind": "str",  # exact | near
-            "distance": "int", "same_label": "bool", "across_splits": "bool",
-        },
-        key=("image_id", "other_id"),
-    ),
-    # train. model.json: backbone, classes, side, mean, std, temperature.
-    "model": Bundle(("model.safetensors", "model.json")),
-    "history": Table(
-        {"step": "int", "passes": "int", "split": "str", "loss": "float", "accuracy": "float", "rate": "float"},
-        key=("step", "split"),  # split: train | holdout; passes: images seen; rate: learning rate
-    ),
-    "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
-    # evaluate, on val. margin: true logit less best other. Further columns logit_0, logit_1, ...: float32.
-    "predictions": Table(
-        {
-            "image_id": "str", "label": "str", "predicted": "str", "correct": "bool", "confidence": "float",
-            "margin": "float",
-        },
-        key=("image_id",), rows="val",
-        extra=True,
-    ),
-    # Frozen packaged weights, never the trained model's; rows of the test split are NaN (it is sealed).
-    "embeddings": Array("float32", ("images", "features")),
-    "metrics": Record(("accuracy", "macro_f1", "classes", "confusion", "calibration")),
-    "label_issues": Table(
-        {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str", "split": "str"},
-        key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels)
-    ),
-    # probe. One row of dose_response for each intervention, in the column order of the two arrays.
-    "probed": Table({"image_id": "str", "weight": "float"}, key=("image_id",), rows="probed"),
-    "signatures": Array("float32", ("probed", "interventions")),  # change of the true class's log-probability
-    "responses": Array("int16", ("probed", "interventions")),  # class index predicted after the intervention
-    "dose_response": Table(
-        {
-            "remedy": "str", "dose": "float", "accuracy": "float", "low": "float", "high": "float",
-            "repairs": "float",
-            "breaks": "float",  # shares of the wrong and of the correct photos
-        },
-        key=("remedy", "dose"), rows="interventions",
-    ),
-    # cluster. One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
-    "slices": Table(
-        {
-            "slice": "str", "rank": "int", "fold": "int", "source": "str",
-            "rule": "str",  # rule: JSON
-            "remedy": "str?", "dose": "float?", "recoverable": "float",
-        },
-        key=("slice", "fold"),
-    ),
-    "membership": Table(
-        {"image_id": "str", "slice": "str", "fold": "int", "score": "float"}, key=("image_id", "slice")
-    ),
-    # explain. status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
-    "explanations": Table(
-        {
-            "slice": "str", "rank": "int", "status": "str", "words": "str", "rule": "str", "cause": "str?",
-            "dose_low": "float?", "dose_high": "float?", "confidence": "str", "n": "int",
-            "groups": "int", "failures": "int", "error": "float", "expected": "float", "excess": "float",
-            "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?", "dose": "float?",
-            "effect": "float?", "effect_low": "float?", "effect_high": "float?", "p_effect": "float?",
-            "q_value": "float?", "groups_needed": "int?",
-        },
-        key=("slice",),
-        extra=True,
-    ),
-    # Every rival cause that was tried for a confirmed slice, best first.
-    "causes": Table(
-        {
-            "slice": "str", "remedy": "str", "words": "str", "dose": "float", "apart": "float", "auc": "float",
-            "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "equivalent": "bool",
-            "named": "bool",
-        },
-        key=("slice", "remedy", "dose"),
-    ),
-    # prescribe. The plan in force for one training image and remedy: dose uniform in [low, high].
-    "plan": Table(
-        {
-            "image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float", "dose_high": "float",
-            "probability": "float",
-        }
-    ),
-    "policy": Record(("corrections", "decline", "refused", "prescriptions")),
-    "exports": Bundle(("collect.csv", "relabel.csv")),
-    # retrain. candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
-    "candidates": Bundle(("candidates.json",)),
-    # compare. val and test (null while sealed): arms, differences with intervals; test is aggregates only.
-    "comparison": Record(("val", "test", "opening", "power")),
-    "flips": Table(
-        {
-            "image_id": "str", "label": "str", "before": "str", "control": "str", "after": "str",
-            "p_before": "float", "p_after": "float", "change": "str", "saliency": "int",
-        },
-        key=("image_id",), rows="val",  # change: fixed | broken | still wrong | still right; saliency: row or -1
-    ),
-    "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
-    # promote.
-    "verdict": Record(("promoted", "headline", "conditions")),
-    "bundle": Bundle(("model.safetensors", "bundle.json")),  # the model now in force
-    # report.
-    "html": Bundle(("index.html",)),
-    "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
-}
-
 STAGES: tuple[Stage, ...] = (
-    Stage("ingest", needs=(), makes=("images", "rejected", "pixels", "classes"), reuses=True),
-    Stage("measure", needs=("images",), makes=("attributes",), reuses=True),
-    Stage("split", needs=("images", "attributes", "pixels", "classes"), makes=("splits", "duplicates")),
-    Stage("train", needs=("images", "pixels", "classes", "splits"), makes=("model", "history", "training")),
+    Stage(
+        "ingest",
+        needs=(),
+        makes={
+            # image_id: hash of bytes, relative path and crop. source: where the bytes are (absolute).
+            "images": Table(
+                {
+                    "image_id": "str", "content_hash": "str", "path": "str", "source": "str", "label": "str?",
+                    "group": "str", "captured_at": "time?", "width": "int", "height": "int", "given_split": "str?",
+                },
+                key=("image_id",), rows="images",
+                extra=True,  # further columns are the user's own
+            ),
+            "rejected": Table({"path": "str", "reason": "str"}),
+            "pixels": Array("uint8", ("images", "side", "side", 3)),  # RGB, letterboxed, EXIF orientation applied
+            "classes": Record(("names",)),  # names: list of str, sorted; a class index is a position in it
+        },
+        reuses=True,
+    ),
+    Stage(
+        "measure",
+        needs=("images",),
+        makes={
+            # One float column for each attribute in plugins.ATTRIBUTES, NaN where unknown; rows as in images.
+            "attributes": Table({"image_id": "str"}, key=("image_id",), rows="images", extra=True),
+        },
+        reuses=True,
+    ),
+    Stage(
+        "split",
+        needs=("images", "attributes", "pixels", "classes"),
+        makes={
+            # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
+            "splits": Table(
+                {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"}, key=("image_id",), rows="images"
+            ),
+            "duplicates": Table(
+                {
+                    "image_id": "str", "other_id": "str",
+                    "kind": "str",  # exact | near
+                    "distance": "int", "same_label": "bool", "across_splits": "bool",
+                },
+                key=("image_id", "other_id"),
+            ),
+        },
+    ),
+    Stage(
+        "train",
+        needs=("images", "pixels", "classes", "splits"),
+        makes={
+            # model.json: backbone, classes, side, mean, std, temperature.
+            "model": Bundle(("model.safetensors", "model.json")),
+            "history": Table(
+                {"step": "int", "passes": "int", "split": "str", "loss": "float", "accuracy": "float", "rate": "float"},
+                key=("step", "split"),  # split: train | holdout; passes: images seen; rate: learning rate
+            ),
+            "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
+        },
+    ),
     Stage(
         "evaluate",
         needs=("images", "pixels", "classes", "splits", "duplicates", "model"),
-        makes=("predictions", "embeddings", "metrics", "label_issues"),
+        makes={
+            # evaluate, on val. margin: true logit less best other. Further columns logit_0, logit_1, ...: float32.
+            "predictions": Table(
+                {
+                    "image_id": "str", "label": "str", "predicted": "str", "correct": "bool", "confidence": "float",
+                    "margin": "float",
+                },
+                key=("image_id",), rows="val",
+                extra=True,
+            ),
+            # Frozen packaged weights, never the trained model's; rows of the test split are NaN (it is sealed).
+            "embeddings": Array("float32", ("images", "features")),
+            "metrics": Record(("accuracy", "macro_f1", "classes", "confusion", "calibration")),
+            "label_issues": Table(
+                {
+                    "image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str",
+                    "split": "str",
+                },
+                key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels)
+            ),
+        },
     ),
     Stage(
         "probe",
         needs=("images", "pixels", "classes", "splits", "model", "predictions"),
-        makes=("probed", "signatures", "responses", "dose_response"),
+        makes={
+            # One row of dose_response for each intervention, in the column order of the two arrays.
+            "probed": Table({"image_id": "str", "weight": "float"}, key=("image_id",), rows="probed"),
+            "signatures": Array("float32", ("probed", "interventions")),  # change of the true class's log-probability
+            "responses": Array("int16", ("probed", "interventions")),  # class index predicted after the intervention
+            "dose_response": Table(
+                {
+                    "remedy": "str", "dose": "float", "accuracy": "float", "low": "float", "high": "float",
+                    "repairs": "float",
+                    "breaks": "float",  # shares of the wrong and of the correct photos
+                },
+                key=("remedy", "dose"), rows="interventions",
+            ),
+        },
     ),
     Stage(
         "cluster",
         needs=(
-            "images", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues",
-            "probed", "signatures", "responses", "dose_response",
+            "images", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues", "probed",
+            "signatures", "responses", "dose_response",
         ),
-        makes=("slices", "membership"),
+        makes={
+            # One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
+            "slices": Table(
+                {
+                    "slice": "str", "rank": "int", "fold": "int", "source": "str",
+                    "rule": "str",  # rule: JSON
+                    "remedy": "str?", "dose": "float?", "recoverable": "float",
+                },
+                key=("slice", "fold"),
+            ),
+            "membership": Table(
+                {"image_id": "str", "slice": "str", "fold": "int", "score": "float"}, key=("image_id", "slice")
+            ),
+        },
     ),
     Stage(
         "explain",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions",
-            "embeddings", "label_issues", "probed", "responses", "dose_response", "slices",
-            "membership",
+            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "embeddings",
+            "label_issues", "probed", "responses", "dose_response", "slices", "membership",
         ),
-        makes=("explanations", "causes"),
+        makes={
+            # status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
+            "explanations": Table(
+                {
+                    "slice": "str", "rank": "int", "status": "str", "words": "str", "rule": "str", "cause": "str?",
+                    "dose_low": "float?", "dose_high": "float?", "confidence": "str", "n": "int",
+                    "groups": "int", "failures": "int", "error": "float", "expected": "float", "excess": "float",
+                    "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?", "dose": "float?",
+                    "effect": "float?", "effect_low": "float?", "effect_high": "float?", "p_effect": "float?",
+                    "q_value": "float?", "groups_needed": "int?",
+                },
+                key=("slice",),
+                extra=True,
+            ),
+            # Every rival cause that was tried for a confirmed slice, best first.
+            "causes": Table(
+                {
+                    "slice": "str", "remedy": "str", "words": "str", "dose": "float", "apart": "float", "auc": "float",
+                    "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "equivalent": "bool",
+                    "named": "bool",
+                },
+                key=("slice", "remedy", "dose"),
+            ),
+        },
     ),
     Stage(
         "prescribe",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "predictions", "label_issues",
-            "probed", "responses", "dose_response", "slices", "membership", "explanations", "causes",
+            "images", "pixels", "attributes", "splits", "classes", "predictions", "label_issues", "probed",
+            "responses", "dose_response", "slices", "membership", "explanations", "causes",
         ),
-        makes=("plan", "policy", "exports"),
+        makes={
+            # The plan in force for one training image and remedy: dose uniform in [low, high].
+            "plan": Table(
+                {
+                    "image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float", "dose_high": "float",
+                    "probability": "float",
+                }
+            ),
+            "policy": Record(("corrections", "decline", "refused", "prescriptions")),
+            "exports": Bundle(("collect.csv", "relabel.csv")),
+        },
     ),
     Stage(
-        "retrain", needs=("images", "pixels", "classes", "splits", "model", "training", "plan"), makes=("candidates",)
+        "retrain",
+        needs=("images", "pixels", "classes", "splits", "model", "training", "plan"),
+        makes={
+            # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
+            "candidates": Bundle(("candidates.json",)),
+        },
     ),
     Stage(
         "compare",
@@ -202,24 +216,48 @@ STAGES: tuple[Stage, ...] = (
             "images", "pixels", "classes", "splits", "attributes", "model", "predictions", "slices",
             "membership", "explanations", "policy", "plan", "candidates",
         ),
-        makes=("comparison", "flips", "saliency"),
+        makes={
+            # val and test (null while sealed): arms, differences with intervals; test is aggregates only.
+            "comparison": Record(("val", "test", "opening", "power")),
+            "flips": Table(
+                {
+                    "image_id": "str", "label": "str", "before": "str", "control": "str", "after": "str",
+                    "p_before": "float", "p_after": "float", "change": "str", "saliency": "int",
+                },
+                key=("image_id",), rows="val",  # change: fixed | broken | still wrong | still right
+            ),
+            "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
+        },
         effects=True,
     ),
-    Stage("promote", needs=("comparison", "candidates", "model", "policy"), makes=("verdict", "bundle"), effects=True),
+    Stage(
+        "promote",
+        needs=("comparison", "candidates", "model", "policy"),
+        makes={
+
+            "verdict": Record(("promoted", "headline", "conditions")),
+            "bundle": Bundle(("model.safetensors", "bundle.json")),  # the model now in force
+        },
+        effects=True,
+    ),
     Stage(
         "report",
         needs=(
-            "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
-            "history", "training", "predictions", "metrics", "label_issues", "probed",
-            "dose_response", "responses", "slices", "membership", "explanations", "causes", "plan",
-            "policy", "comparison", "flips", "saliency", "verdict",
+            "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
+            "training", "predictions", "metrics", "label_issues", "probed", "dose_response", "responses",
+            "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips",
+            "saliency", "verdict",
         ),
-        makes=("html", "summary"),
+        makes={
+
+            "html": Bundle(("index.html",)),
+            "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
+        },
         effects=True,  # it bears the run's identity
     ),
 )
-
 # fmt: on
+ARTIFACTS: dict[str, Artifact] = {name: kind for item in STAGES for name, kind in item.makes.items()}
 
 
 def stage(name: str) -> Stage:

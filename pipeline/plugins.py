@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
-DATASETS = ("manifest", "folder", "gate")  # the first that recognises a path reads it
+DATASETS = ("gate", "manifest", "folder")  # the first that recognises a path reads it
 ATTRIBUTES = (
     "luminance",
     "contrast",

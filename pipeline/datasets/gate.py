@@ -39,7 +39,7 @@ def recognises(root: Path) -> str | None:
 
 def gate(root: Path) -> Iterator[Photo | Rejected]:
     """Every photo that the folder's manifest lists. Raises `InputError` where the manifest cannot be read."""
-    return manifest.manifest(root)
+    return (photo for photo in manifest.manifest(root) if photo.path != MARKER)
 
 
 def generate(root: Path, photos: int = 2400, seed: int = 0) -> None:

@@ -101,6 +101,15 @@ def _hub(backbone: str, classes: int, side: int, dropout: float) -> nn.Module:
         raise InputError(f"train.weights: hub: {backbone} cannot be fetched ({reason}); use a file") from error
 
 
+def _soft_head(model: nn.Module) -> None:
+    """Small weights in the fresh head: timm scales them by the number of classes, and for two classes they are so
+    large (0.4) that the first steps wreck the features."""
+    head = cast(Any, model).get_classifier()
+    if isinstance(head, nn.Linear):
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+
+
 def _network(backbone: str, weights: str, classes: int, side: int, dropout: float) -> nn.Module:
     if weights == "hub":
         return _hub(backbone, classes, side, dropout)
@@ -125,6 +134,7 @@ def build(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _network(backbone, weights, len(classes), side, dropout)
+        _soft_head(model)
     cfg = cast(Any, model).pretrained_cfg
     half = weights in ("packaged", "none")
     return model, {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -64,17 +65,19 @@ def positions(photos: int, batch: int, step: int, seed: int) -> Rows:
     return stream[start - epochs[0] * photos :][:batch]
 
 
-def shift_and_crop(pixels: Pixels, shift: float, seed: int) -> Pixels:
-    """Each photo of uint8 [B, S, S, 3] moved by whole pixels, at most `shift` of its side, and cropped to its size.
-
-    Edges are repeated. Whole pixels, so that no photo is blurred by it.
+def shift_and_crop(pixels: Pixels, shift: float, crop: float, seed: int) -> Pixels:
+    """Each photo of uint8 [B, S, S, 3] cropped by at most `crop` of its side, enlarged to its size again, and moved by
+    at most `shift` of its side either way; edges are repeated. Each photo has its own draw.
     """
-    count, height, width = pixels.shape[:3]
-    rng, most = np.random.default_rng(seed), np.array([height, width]) * shift
-    moves = np.rint(rng.uniform(-most, most, (count, 2))).astype(np.intp)
-    down = np.clip(np.arange(height) + moves[:, :1], 0, height - 1)
-    right = np.clip(np.arange(width) + moves[:, 1:], 0, width - 1)
-    return np.asarray(pixels[np.arange(count)[:, None, None], down[:, :, None], right[:, None, :]])
+    height, width = pixels.shape[1:3]
+    draws = np.random.default_rng(seed).uniform((0, -shift, -shift), (crop, shift, shift), (len(pixels), 3))
+    out = np.empty_like(pixels)
+    for photo, (part, right, down), moved in zip(pixels, draws, out, strict=True):
+        scale = 1 / (1 - part)
+        centre = (1 - scale) * (width - 1) / 2 + right * width, (1 - scale) * (height - 1) / 2 + down * height
+        matrix = np.array([[scale, 0, centre[0]], [0, scale, centre[1]]])
+        cv2.warpAffine(photo, matrix, (width, height), dst=moved, borderMode=cv2.BORDER_REPLICATE)
+    return out
 
 
 def tensor(pixels: Pixels, meta: Mapping[str, Any], device: torch.device) -> Tensor:

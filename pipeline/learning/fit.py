@@ -101,7 +101,7 @@ class _Course:
         pixels, seed = picked.load(), step_seed(self.seed, step)
         if self.treatment:
             pixels = self.treatment(picked.rows, pixels, seed)
-        pixels = shift_and_crop(pixels, self.schedule.settings.shift, seed)
+        pixels = shift_and_crop(pixels, self.schedule.settings.shift, self.schedule.settings.crop, seed)
         return tensor(pixels, self.meta, device()), torch.from_numpy(picked.labels).to(device()), picked
 
     def step(self, step: int) -> tuple[float, float]:

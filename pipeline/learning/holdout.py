@@ -30,17 +30,22 @@ def folds_of(labels: NDArray[np.int64], groups: ArrayLike, folds: int, seed: int
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold = np.zeros(len(labels), np.int64)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        warnings.filterwarnings("ignore", "The (least populated class|groups parameter is ignored)", UserWarning)
         for number, (_, held) in enumerate(splitter.split(fold, labels, group)):
             fold[held] = number
     return fold
 
 
+def class_indices(images: pd.DataFrame, names: list[str]) -> NDArray[np.int64]:
+    """Class index of each image, -1 where it has no label or one that is not in `names`: int64 [images]."""
+    return pd.Index(names).get_indexer(pd.Index(images["label"])).astype(np.int64)
+
+
 def training_photos(images: pd.DataFrame, splits: pd.DataFrame, pixels: NDArray[np.uint8], names: list[str]) -> Photos:
     """The photos of the split `train` whose label is one of `names`."""
-    codes_of = pd.Categorical(images["label"], categories=names).codes.astype(np.int64)
-    rows = np.flatnonzero((splits["split"] == "train").to_numpy() & (codes_of >= 0))
-    return Photos(pixels, rows, codes_of[rows])
+    index = class_indices(images, names)
+    rows = np.flatnonzero((splits["split"] == "train").to_numpy() & (index >= 0))
+    return Photos(pixels, rows, index[rows])
 
 
 def hold_out(photos: Photos, groups: ArrayLike, share: float, seed: int) -> tuple[Photos, Photos]:

@@ -44,5 +44,6 @@ class FitSettings(Settings):
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     shift: float = Field(0.1, ge=0, lt=0.5, description="farthest random shift, as a share of the side")
+    crop: float = Field(0.2, ge=0, lt=0.9, description="largest random crop, as a share of the side; enlarged again")
     every: int = Field(0, ge=0, description="steps between looks at the holdout; 0: eight looks in all")
     patience: int = Field(4, ge=1, description="looks without a lower holdout loss after which an early stop ends it")

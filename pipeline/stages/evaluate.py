@@ -24,13 +24,8 @@ class Config(Settings):
 
     batch: int = Field(64, ge=1, description="photos the model looks at together")
     check_labels: bool = Field(True, description="look for wrong labels")
-    suspicion: float = Field(0.9, gt=0.5, lt=1, description="probability of another class that makes a label suspected")
+    suspicion: float = Field(0.8, gt=0.5, lt=1, description="probability of another class that makes a label suspected")
     label_photos: int = Field(4000, ge=100, description="most photos that a label-checking head learns from")
-
-
-def _truth(images: pd.DataFrame, names: list[str]) -> NDArray[np.int64]:
-    """Class index of each image, -1 without a known label: int64 [images]."""
-    return pd.Categorical(images["label"], categories=names).codes.astype(np.int64)
 
 
 def predictions_of(
@@ -67,16 +62,19 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> 
     ]
 
 
-def _embeddings(pixels: NDArray[np.uint8], rows: NDArray[np.intp], context: Context) -> NDArray[np.float32]:
-    """float32 [images, features], NaN but for `rows`."""
-    from pipeline.learning.predict import FEATURES, features
+def _frozen(
+    pixels: NDArray[np.uint8], rows: NDArray[np.intp], context: Context
+) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """(embeddings float32 [images, features], NaN but for `rows`; layout float16 [images, D], 0 but for `rows`)."""
+    from pipeline.learning.predict import FEATURES, LAYOUT, features_and_layout
 
-    out = np.full((len(pixels), FEATURES), np.nan, np.float32)
+    embeddings = np.full((len(pixels), FEATURES), np.nan, np.float32)
+    layout = np.zeros((len(pixels), LAYOUT), np.float16)
     starts = range(0, len(rows), CHUNK)
     for start in context.track(starts, total=len(starts), what=f"times {CHUNK} photos"):
         part = rows[start : start + CHUNK]
-        out[part] = features(np.asarray(pixels[part]))
-    return out
+        embeddings[part], layout[part] = features_and_layout(np.asarray(pixels[part]))
+    return embeddings, layout
 
 
 def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +98,7 @@ def _suspected(
     context: Context,
     images: pd.DataFrame,
     splits: pd.DataFrame,
-    embeddings: NDArray[np.float32],
+    layout: NDArray[np.float16],
     truth: NDArray[np.int64],
 ) -> pd.DataFrame:
     """Labels outside test that heads on frozen features, which never saw the photo's group, hold to be wrong."""
@@ -114,10 +112,8 @@ def _suspected(
     _, labels = np.unique(truth[rows], return_inverse=True)
     if len(rows) > config.label_photos:
         context.note(f"label heads learnt from about {config.label_photos} of {len(rows)} photos, evenly by group")
-    odds = out_of_fold(
-        embeddings[rows], labels, groups, most=config.label_photos, seed=context.seed, track=context.track
-    )
-    found = suspected(odds, labels, config.suspicion)
+    odds = out_of_fold(layout[rows], labels, groups, most=config.label_photos, seed=context.seed, track=context.track)
+    found = suspected(odds, labels, groups, config.suspicion)
     at = rows[found["position"].to_numpy(np.intp)]
     names = images["label"].iloc[rows].groupby(labels).first()
     return pd.DataFrame(
@@ -149,19 +145,20 @@ def run(
     reliability diagram) and `label_issues`.
     """
     from pipeline.learning.backbone import load_model
+    from pipeline.learning.holdout import class_indices
     from pipeline.learning.predict import logits
 
     names = list(classes["names"])
     network, meta = load_model(Path(model))
-    truth, temperature = _truth(images, names), float(meta.get("temperature") or 1.0)
+    truth, temperature = class_indices(images, names), float(meta.get("temperature") or 1.0)
     val = np.flatnonzero((splits["split"] == "val").to_numpy() & (truth >= 0))
     answers = logits(network, np.asarray(pixels[val]), meta, config.batch, context.track)
     table = predictions_of(images["image_id"].iloc[val], truth[val], answers, names, temperature)
     metrics: dict[str, Any] = scores(answers, truth[val], images["group"].to_numpy(dtype=str)[val], names, temperature)
     metrics["calibration"]["bins"] = reliability(table["confidence"].to_numpy(), table["correct"].to_numpy())
-    embeddings = _embeddings(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
+    embeddings, layout = _frozen(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
     issues = [conflicts(duplicates, images, splits)]
     if config.check_labels:
-        issues.append(_suspected(config, context, images, splits, embeddings, truth))
+        issues.append(_suspected(config, context, images, splits, layout, truth))
     found = pd.concat(issues, ignore_index=True).astype(ISSUES)
     return {"predictions": table, "embeddings": embeddings, "metrics": metrics, "label_issues": found}

@@ -150,7 +150,7 @@ def _explanation(
     }
 
 
-_COLUMNS = {
+COLUMNS = {
     "slice": "str",
     "rank": "int64",
     "status": "str",
@@ -178,7 +178,7 @@ _COLUMNS = {
     "q_value": "float64",
     "groups_needed": "Int64",
 }
-_CAUSES = {
+CAUSES = {
     "slice": "str",
     "remedy": "str",
     "words": "str",
@@ -231,10 +231,10 @@ def run(
                 pools[classes_inside] = good_photos(val, outside, item.inside, tools, config.photos, context.seed)
             rivals, fitted = find_causes(pools[classes_inside], item.inside, dose_response, config.photos, config.level)
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
-        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(_CAUSES)[1:]}} for r in rivals]
+        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in rivals]
     if found and not any(t.status == "confirmed" for t in judged):
         context.note(f"{len(found)} slices were tested on held-out folds, and none was confirmed")
     return {
-        "explanations": pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS),
-        "causes": pd.DataFrame(causes, columns=list(_CAUSES)).astype(_CAUSES),
+        "explanations": pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS),
+        "causes": pd.DataFrame(causes, columns=list(CAUSES)).astype(CAUSES),
     }

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.learning.checkpoint import Checkpoint, Progress, key_of
+from pipeline.learning.settings import FitSettings
+
+
+def _pair(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.autograd.backward(model(torch.ones(1, 3)).sum())
+    optimizer.step()
+    return model, optimizer
+
+
+def test_a_state_comes_back_whole(tmp_path: Path) -> None:
+    store = Checkpoint(tmp_path / "new", "k")
+    progress = Progress(7, 5, 0.25, 1, 0.5, [{"step": 7, "split": "train", "loss": 0.5}], [[0.5, 1.0]])
+    model, optimizer = _pair(0)
+    store.save(model, optimizer, progress)
+    other, other_optimizer = _pair(1)
+    assert store.restore(other, other_optimizer) == progress
+    assert torch.equal(other.weight, model.weight)  # type: ignore[arg-type]
+    assert str(other_optimizer.state_dict()) == str(optimizer.state_dict())
+
+
+def test_another_training_is_not_taken_up(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, "one").save(*_pair(0), Progress(step=9))
+    assert Checkpoint(tmp_path, "two").restore(*_pair(1)).step == 0
+    assert Checkpoint(tmp_path / "none", "one").restore(*_pair(1)).step == 0
+
+
+def test_a_kill_while_writing_leaves_the_earlier_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Checkpoint(tmp_path, "k")
+    store.save(*_pair(0), Progress(step=1))
+
+    def killed(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.save(*_pair(0), Progress(step=2))
+    assert store.restore(*_pair(1)).step == 1
+
+
+def test_the_best_weights_come_back(tmp_path: Path) -> None:
+    store, (model, _) = Checkpoint(tmp_path, "k"), _pair(0)
+    store.keep_best(model)
+    other, _ = _pair(1)
+    store.load_best(other)
+    assert torch.equal(other.weight, model.weight)  # type: ignore[arg-type]
+
+
+def test_the_key_follows_settings_and_data() -> None:
+    keys = {key_of(FitSettings(), 1), key_of(FitSettings(), 2), key_of(FitSettings(batch=16), 1)}
+    assert len(keys) == 3
+    assert key_of(FitSettings(), 1) in keys

@@ -1,0 +1,203 @@
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.contracts import Dims, InputError
+from pipeline.graph import ARTIFACTS
+from pipeline.learning import fit as module
+from pipeline.learning.backbone import build
+from pipeline.learning.batches import Photos
+from pipeline.learning.checkpoint import Checkpoint
+from pipeline.learning.fit import Fitted, Schedule, fit
+from pipeline.learning.predict import logits
+from pipeline.learning.settings import FitSettings
+from tests.learning.drawn import draw
+
+META = {"classes": ["lying", "standing"], "mean": [0.5] * 3, "std": [0.5] * 3}
+FAST = FitSettings(epochs=6, rate=4e-3, batch=16, every=6)
+
+
+def _fit(photos: Photos, scratch: Path, settings: FitSettings = FAST, dropout: float = 0.2, **more: Any) -> Fitted:
+    model, meta = build("test_efficientnet", "none", ["lying", "standing"], 32, dropout)
+    return fit(model, meta, photos, settings, seed=more.pop("seed", 0), scratch=scratch, **more)
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(v, theirs[k]) for k, v in one.state_dict().items())
+
+
+def test_it_learns_and_tells_how(tmp_path: Path) -> None:
+    photos, held = draw(192), draw(64, seed=1)
+    fitted = _fit(photos, tmp_path, FitSettings(epochs=14, rate=5e-3, batch=16), holdout=held)
+    answers = logits(fitted.model, draw(64, seed=2).pixels, META)
+    assert (answers.argmax(1) == draw(64, seed=2).labels).mean() > 0.9
+    ARTIFACTS["history"].check("history", fitted.history, Dims())
+    assert set(fitted.history["split"]) == {"train", "holdout"}
+    assert fitted.passes == fitted.steps * 16 == fitted.history["passes"].max()
+    assert 7 <= fitted.history["step"].nunique() <= 8
+    best = fitted.history[fitted.history["split"] == "holdout"].set_index("step")["loss"].idxmin()
+    assert fitted.best_step == best
+    assert not fitted.model.training
+
+
+def test_the_same_twice_to_the_bit_and_another_seed_another_model(photos: Photos, tmp_path: Path) -> None:
+    one, two, other = (_fit(photos, tmp_path / str(n), seed=s) for n, s in enumerate((0, 0, 1)))
+    assert _same(one.model, two.model)
+    assert one.history.equals(two.history)
+    assert not _same(one.model, other.model)
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("at", [1, 5, 6, 7, 17, 35])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_killed_training_resumes_to_the_same_bits(at: int, held: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    photos, holdout = draw(96), draw(20, seed=1) if held else None
+    whole = _fit(photos, tmp_path / "whole", holdout=holdout)
+
+    def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        for item in items:
+            if item == at:
+                raise Killed
+            yield item
+
+    monkeypatch.setattr(module, "CHECKPOINT", 4)
+    with pytest.raises(Killed):
+        _fit(photos, tmp_path / "cut", holdout=holdout, track=until)
+    resumed = _fit(photos, tmp_path / "cut", holdout=holdout)
+    assert _same(whole.model, resumed.model)
+    assert whole.history.equals(resumed.history)
+    assert (whole.best_step, whole.loss) == (resumed.best_step, resumed.loss)
+
+
+def _doomed(scratch: Path) -> None:
+    torch.set_num_threads(1)
+
+    def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        for item in items:
+            if item == 20:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield item
+
+    _fit(draw(96), scratch, track=until)
+
+
+def test_a_process_killed_outright_resumes_to_the_same_bits(photos: Photos, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_doomed, args=(tmp_path / "cut",))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "cut" / "last.pt").is_file()
+    assert _same(_fit(photos, tmp_path / "whole").model, _fit(photos, tmp_path / "cut").model)
+
+
+def test_a_resumed_training_does_only_what_is_left(photos: Photos, tmp_path: Path) -> None:
+    done: list[int] = []
+
+    def count(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        taken = list(items)
+        done.append(len(taken))
+        return iter(taken)
+
+    _fit(photos, tmp_path, track=count)
+    _fit(photos, tmp_path, track=count)
+    assert done == [Schedule(FAST, 96).steps, 0]
+
+
+def test_early_stop_gives_back_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holdout's labels are wrong: whatever is learnt makes it worse."""
+    held = draw(32, seed=1)
+    wrong = Photos(held.pixels, held.rows, 1 - held.labels)
+    kept: list[dict[str, torch.Tensor]] = []
+    keep = Checkpoint.keep_best
+
+    def noted(self: Checkpoint, model: nn.Module) -> None:
+        kept.append({k: v.clone() for k, v in model.state_dict().items()})
+        keep(self, model)
+
+    monkeypatch.setattr(Checkpoint, "keep_best", noted)
+    settings = FitSettings(epochs=40, rate=5e-3, batch=16, every=5, patience=3)
+    fitted = _fit(draw(96), tmp_path, settings, holdout=wrong)
+    assert fitted.steps < Schedule(settings, 96).steps
+    assert fitted.steps == fitted.best_step + 3 * 5
+    assert all(torch.equal(v, kept[-1][k]) for k, v in fitted.model.state_dict().items())
+    again = _fit(draw(96), tmp_path, settings, holdout=wrong)
+    assert (again.steps, again.best_step) == (fitted.steps, fitted.best_step), "a finished one is not taken further"
+
+
+def test_without_a_holdout_it_goes_to_the_end(photos: Photos, tmp_path: Path) -> None:
+    fitted = _fit(photos, tmp_path, FitSettings(passes=320, batch=16, every=3, patience=1))
+    assert (fitted.steps, fitted.passes, fitted.best_step) == (27, 324, 27)
+    assert set(fitted.history["split"]) == {"train"}
+
+
+def test_a_treatment_changes_what_is_seen_and_neither_order_nor_passes(photos: Photos, tmp_path: Path) -> None:
+    seen: dict[str, list[Any]] = {"same": [], "dark": []}
+
+    def note(name: str, gain: float) -> Any:
+        def treatment(rows: np.ndarray, pixels: np.ndarray, seed: int) -> np.ndarray:
+            seen[name].append((rows.tolist(), seed, np.array_equal(pixels, photos.pixels[rows])))
+            return (pixels * gain).astype(np.uint8)
+
+        return treatment
+
+    control = _fit(photos, tmp_path / "a")
+    same, dark = (_fit(photos, tmp_path / n, treatment=note(n, g)) for n, g in (("same", 1.0), ("dark", 0.3)))
+    assert seen["same"] == seen["dark"]
+    assert all(plain for _, _, plain in seen["same"]), "the treatment comes before shift and crop"
+    assert control.passes == dark.passes
+    assert _same(control.model, same.model)
+    assert not _same(control.model, dark.model)
+
+
+def test_a_loss_that_is_no_number_names_the_rows(photos: Photos, tmp_path: Path) -> None:
+    part = Photos(photos.pixels, np.arange(40, 60), photos.labels[40:60])
+    with pytest.raises(InputError, match=r"loss is (nan|inf) at step \d+ on image rows (4|5)\d, ") as caught:
+        _fit(part, tmp_path, FitSettings(epochs=50, rate=1e18, batch=8, warmup=0, optimizer="sgd"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_very_few_photos_survive(count: int, tmp_path: Path) -> None:
+    fitted = _fit(draw(count), tmp_path, FitSettings(epochs=3))
+    assert fitted.steps == 3
+    assert np.isfinite(logits(fitted.model, draw(count).pixels, META)).all()
+
+
+def test_class_weights_make_up_for_rarity(tmp_path: Path) -> None:
+    photos = draw(8)
+    rare = Photos(photos.pixels, photos.rows, np.array([0] * 6 + [1] * 2))
+    weight = module._class_weights(rare, 3, FitSettings(class_weights=True))
+    assert weight is not None
+    assert weight.tolist() == pytest.approx([8 / 12, 2.0, 0.0])
+    assert module._class_weights(rare, 3, FitSettings()) is None
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    schedule = Schedule(FitSettings(passes=1600, batch=16, warmup=0.1, rate=1.0), 1000)
+    rates = [schedule.rate(step) for step in range(schedule.steps)]
+    assert len(rates) == 100
+    assert int(np.argmax(rates)) == 10
+    assert max(rates) == 1.0
+    assert (np.diff(rates[:11]) > 0).all()
+    assert (np.diff(rates[10:]) < 0).all()
+    assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_norms_and_biases_are_exempt_from_decay(optimizer: Any) -> None:
+    model, _ = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
+    made = module._optimizer(model, FitSettings(optimizer=optimizer, weight_decay=0.3))
+    decay = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
+    assert all(decay[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in model.parameters())

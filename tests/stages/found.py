@@ -1,0 +1,92 @@
+"""The artifacts around the finder, drawn from numbers with a planted dark slice (see tests/slicing/conftest.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import remedies
+from tests.slicing.conftest import draw_val
+
+NAMES = ["a", "b", "c"]
+
+
+def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
+    """What cluster, explain and prescribe need, by name: val as drawn, and as many training photos beside it."""
+    planted = draw_val(seed, **options)
+    val, n = planted.val, len(planted.val.frame)
+    rng = np.random.default_rng(seed)
+    frame = pd.concat(
+        [
+            val.frame,
+            val.frame.assign(
+                image_id=[f"t{k}" for k in range(n)],
+                group=[f"t{g}" for g in val.frame["group"]],
+                luminance=rng.normal(120, 6, n),
+                hour=rng.uniform(8, 17, n),
+            ),
+        ],
+        ignore_index=True,
+    )
+    images = frame[["image_id", "label", "group", "camera"]].assign(
+        content_hash=frame["image_id"],
+        path=frame["image_id"] + ".jpg",
+        source="/" + frame["image_id"],
+        captured_at=pd.Timestamp("2026-01-01"),
+        width=16,
+        height=16,
+        given_split=pd.Series([None] * 2 * n, dtype="str"),
+    )
+    truth, guess = val.truth, val.guess
+    interventions = remedies.interventions()
+    helps = [i for i, (name, dose) in enumerate(interventions) if name == "exposure" and dose > 1]
+    responses = np.repeat(guess[:, None], len(interventions), axis=1).astype(np.int16)
+    responses[:, helps] = np.where(val.probe.after[:, :1], truth[:, None], guess[:, None])
+    signatures = rng.normal(0, 0.1, responses.shape).astype(np.float32)
+    signatures[:, helps] += planted.signatures[:, :1]
+    return {
+        "images": images,
+        "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
+        "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
+        "classes": {"names": NAMES},
+        "splits": pd.DataFrame(
+            {
+                "image_id": frame["image_id"],
+                "split": ["val"] * n + ["train"] * n,
+                "fold": [*val.fold, *[-1] * n],
+                "reason": pd.Series([None] * 2 * n, dtype="str"),
+            }
+        ),
+        "predictions": pd.DataFrame(
+            {
+                "image_id": val.frame["image_id"],
+                "label": [NAMES[t] for t in truth],
+                "predicted": [NAMES[g] for g in guess],
+                "correct": truth == guess,
+                "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe.margin)),
+                "margin": val.probe.margin,
+            }
+        ),
+        "embeddings": rng.normal(0, 1, (2 * n, 8)).astype(np.float32),
+        "label_issues": pd.DataFrame(
+            {
+                c: pd.Series([], dtype=t)
+                for c, t in (
+                    ("image_id", "str"),
+                    ("label", "str"),
+                    ("suggested", "str"),
+                    ("confidence", "float"),
+                    ("kind", "str"),
+                    ("split", "str"),
+                )
+            }
+        ),
+        "probed": pd.DataFrame({"image_id": val.frame["image_id"], "weight": 1.0}),
+        "signatures": signatures,
+        "responses": responses,
+        "dose_response": pd.DataFrame(interventions, columns=["remedy", "dose"]).assign(
+            accuracy=0.5, low=0.4, high=0.6, repairs=0.1, breaks=0.1
+        ),
+    }

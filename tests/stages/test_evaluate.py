@@ -1,0 +1,170 @@
+"""The evaluate stage with a planted model: what it says of val, of labels, and that it leaves test alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.evidence.intervals import cluster_mean
+from pipeline.learning import backbone, labels, predict
+from pipeline.stages import evaluate
+from pipeline.stages.evaluate import Config, predictions_of, reliability
+from tests.learning.drawn import NAMES, World
+
+
+def _frame(world: World) -> Any:
+    return world.images.assign(split=world.splits["split"])
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """A "model" that answers by the label's own number, written into the first pixel, and errs where that says so."""
+    world = World(groups=100, classes=3, names=NAMES)
+    truth = world.images["label"].map({n: k for k, n in enumerate(NAMES)}).to_numpy()
+    wrong = np.arange(len(truth)) % 5 == 0
+    world.pixels[:, 0, 0, 2] = truth
+    world.pixels[:, 0, 0, 0] = np.where(wrong, (truth + 1) % 3, truth)
+    world.pixels[(world.splits["split"] == "test").to_numpy(), 0, 0, 1] = 251
+    world.made["model"] = tmp_path
+
+    def logits(model: Any, pixels: np.ndarray, meta: Any, batch: int, track: Any) -> np.ndarray:
+        assert not (pixels[:, 0, 0, 1] == 251).any(), "the test is sealed"
+        return (np.eye(3)[pixels[:, 0, 0, 0].astype(int)] * 4).astype(np.float32)
+
+    def frozen(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        assert not (pixels[:, 0, 0, 1] == 251).any(), "the test is sealed"
+        corner = pixels[:, 0, 0, 2].astype(int)
+        noise = np.random.default_rng(0).normal(0, 0.3, (len(pixels), 1792))
+        noise[:, :3] += 3 * np.eye(3)[corner]
+        return np.tile(pixels[:, :8, :8].mean((1, 2)), (1, 427))[:, :1280].astype(np.float32), noise.astype(np.float16)
+
+    monkeypatch.setattr(backbone, "load_model", lambda folder: (None, {"temperature": 2.0}))
+    monkeypatch.setattr(predict, "logits", logits)
+    monkeypatch.setattr(predict, "features_and_layout", frozen)
+    return world
+
+
+def test_predictions_are_of_the_labelled_photos_of_val(world: World, tmp_path: Path) -> None:
+    val = _frame(world).query("split == 'val'")
+    world.images.loc[val.index[:2], "label"] = None
+    made, _ = world.run(evaluate, tmp_path, Config())
+    table = made["predictions"]
+    assert list(table["image_id"]) == list(val["image_id"][2:])
+    assert list(table["label"]) == list(val["label"][2:])
+    assert (table["correct"] == (table["label"] == table["predicted"])).all()
+    assert 0.7 < table["correct"].mean() < 0.9
+    assert (table["margin"][table["correct"]] == 4).all()
+    assert (table["margin"][~table["correct"]] == -4).all()
+    assert table["confidence"].iloc[0] == pytest.approx(np.exp(2) / (np.exp(2) + 2)), "after the temperature"
+    assert {str(table[f"logit_{k}"].dtype) for k in range(3)} == {"float32"}
+
+
+def test_embeddings_are_of_every_photo_but_the_tests(world: World, tmp_path: Path) -> None:
+    found = world.run(evaluate, tmp_path, Config())[0]["embeddings"]
+    sealed = (world.splits["split"] == "test").to_numpy()
+    assert np.isnan(found[sealed]).all()
+    assert np.isfinite(found[~sealed]).all()
+    for row in np.flatnonzero(~sealed)[[0, 7, -1]]:
+        own = world.pixels[row, :8, :8].mean((0, 1))
+        np.testing.assert_allclose(found[row, :3], own, rtol=1e-5)
+
+
+def test_metrics_are_by_group_and_by_class(world: World, tmp_path: Path) -> None:
+    made, _ = world.run(evaluate, tmp_path, Config())
+    table, metrics = made["predictions"], made["metrics"]
+    val = (world.splits["split"] == "val").to_numpy()
+    wanted = cluster_mean(table["correct"].to_numpy(), world.images["group"].to_numpy()[val]).record()
+    assert metrics["accuracy"] == wanted
+    assert metrics["accuracy"]["groups"] == 30
+    counts = np.array(metrics["confusion"])
+    for k, name in enumerate(NAMES):
+        own = table[table["label"] == name]
+        assert counts[k].tolist() == [int((own["predicted"] == n).sum()) for n in NAMES]
+        assert metrics["classes"][k]["recall"] == pytest.approx(own["correct"].mean())
+    bins = metrics["calibration"]["bins"]
+    assert sum(b["n"] for b in bins) == len(table)
+    gap = sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / len(table)
+    assert metrics["calibration"]["ece"] == pytest.approx(gap)
+    assert metrics["calibration"]["temperature"] == 2.0
+
+
+def test_reliability_bins_hold_what_they_say() -> None:
+    bins = reliability(np.array([0.34, 0.35, 1.0, 0.99]), np.array([True, False, True, True]))
+    assert [(b["n"], b["accuracy"]) for b in bins] == [(2, 0.5), (2, 1.0)]
+    assert bins[1]["high"] == 1.0
+    assert bins[0]["low"] <= 0.34 < 0.35 < bins[0]["high"]
+
+
+def test_margins_of_a_tie_and_of_no_photo() -> None:
+    images = World(groups=1).images["image_id"]
+    tie = predictions_of(images, np.array([0, 1]), np.array([[1.0, 1.0], [0.0, 3.0]], np.float32), ["a", "b"], 1.0)
+    assert tie["margin"].tolist() == [0.0, 3.0]
+    none = predictions_of(images[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.float32), ["a", "b"], 1.0)
+    assert len(none) == 0
+
+
+def test_an_empty_val_ends_well(world: World, tmp_path: Path) -> None:
+    world.splits.loc[world.splits["split"] == "val", "split"] = "train"
+    made, _ = world.run(evaluate, tmp_path, Config())
+    assert len(made["predictions"]) == 0
+    assert made["metrics"]["accuracy"]["n"] == 0
+
+
+def test_planted_wrong_labels_are_suspected_and_never_in_test(world: World, tmp_path: Path) -> None:
+    frame = _frame(world)
+    train, val, test = (frame.index[frame["split"] == s][4] for s in ("train", "val", "test"))
+    for row in (train, val, test):
+        world.images.loc[row, "label"] = NAMES[(NAMES.index(frame["label"][row]) + 1) % 3]
+    made, notes = world.run(evaluate, tmp_path, Config())
+    found = made["label_issues"].query("kind == 'suspected'").set_index("image_id")
+    ids = frame["image_id"]
+    assert notes == []
+    assert set(found.index) == {ids[train], ids[val]}
+    assert found.loc[ids[train], "suggested"] == frame["label"][train]
+    assert found.loc[ids[val], "suggested"] == frame["label"][val]
+    assert found.loc[ids[val], "split"] == "val"
+
+
+def test_the_same_bytes_under_two_labels_are_a_conflict(world: World, tmp_path: Path) -> None:
+    frame = _frame(world)
+    a, b = (frame.query("split == 'train' and label == @n")["image_id"].iloc[0] for n in ("lying", "square"))
+    c = frame.query("split == 'train' and label == 'lying'")["image_id"].iloc[1]
+    t, u = (frame.query("split == 'test' and label == @n")["image_id"].iloc[0] for n in ("lying", "standing"))
+    world.duplicates.loc[0] = [a, b, "exact", 0, False, False]
+    world.duplicates.loc[1] = [c, b, "near", 2, False, False]
+    world.duplicates.loc[2] = [t, u, "exact", 0, False, False]
+    world.duplicates.loc[3] = [a, c, "exact", 0, True, False]
+    made, _ = world.run(evaluate, tmp_path, Config(check_labels=False))
+    found = made["label_issues"].set_index("image_id")
+    assert set(found.index) == {a, b}
+    assert (found.loc[a, "label"], found.loc[a, "suggested"], found.loc[a, "split"]) == ("lying", "square", "train")
+    assert set(found["kind"]) == {"conflict"}
+
+
+def test_too_few_groups_and_thinned_heads_are_noted(world: World, tmp_path: Path) -> None:
+    _, notes = world.run(evaluate, tmp_path, Config(label_photos=100))
+    assert notes == ["label heads learnt from about 100 of 180 photos, evenly by group"]
+    world.splits["split"] = ["train"] * 20 + ["val"] * 10 + ["test"] * 170
+    world.pixels[:, 0, 0, 1] = np.where(world.splits["split"] == "test", 251, 0)
+    made, notes = world.run(evaluate, tmp_path, Config())
+    assert notes == ["too few groups to look for wrong labels"]
+    assert len(made["label_issues"]) == 0
+
+
+def test_the_check_can_be_left_out(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "out_of_fold", None)
+    assert len(world.run(evaluate, tmp_path, Config(check_labels=False))[0]["label_issues"]) == 0
+
+
+def test_with_a_real_network_twice_the_same(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    world = World(groups=30)
+    model, meta = backbone.build("test_efficientnet", "none", world.names, 32, 0.0)
+    world.made["model"] = backbone.save_model(tmp_path / "model", model, meta)
+    one, two = (world.run(evaluate, tmp_path, Config())[0] for _ in range(2))
+    assert one["predictions"].equals(two["predictions"])
+    assert one["label_issues"].equals(two["label_issues"])
+    assert np.array_equal(one["embeddings"], two["embeddings"], equal_nan=True)
+    assert one["embeddings"].shape == (60, 1280)

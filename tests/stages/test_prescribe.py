@@ -1,0 +1,119 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.contracts import Context
+from pipeline.graph import ARTIFACTS, stage
+from pipeline.slicing.rules import conditions_frame
+from pipeline.slicing.validation import validation
+from pipeline.stages import cluster, explain, prescribe
+from tests.stages.found import NAMES, artifacts
+
+
+def _explained(given: dict[str, Any], folder: Path, cause: str | None) -> dict[str, Any]:
+    """The slices as cluster finds them, the first one confirmed with a cause (or without)."""
+    context = Context("r", 0, folder, folder)
+    given |= cluster.run(cluster.Config(), context, **{n: given[n] for n in stage("cluster").needs})
+    row: dict[str, Any] = dict.fromkeys(explain.COLUMNS) | {
+        "slice": "s1",
+        "rank": 1,
+        "status": "confirmed",
+        "words": "Too dark.",
+        "rule": "luminance <= 60",
+        "cause": cause,
+        "dose_low": 0.2 if cause else np.nan,
+        "dose_high": 0.4 if cause else np.nan,
+        "confidence": "x",
+        "n": 9,
+        "groups": 3,
+        "failures": 5,
+        "error": 0.5,
+        "expected": 0.1,
+        "excess": 0.4,
+        "low": 0.2,
+        "high": 0.6,
+    }
+    given["explanations"] = pd.DataFrame([row]).astype(explain.COLUMNS)
+    given["causes"] = pd.DataFrame(columns=list(explain.CAUSES)).astype(explain.CAUSES)
+    return given
+
+
+def _run(given: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Context]:
+    context = Context("r", 0, folder, folder)
+    made = prescribe.run(prescribe.Config(), context, **{n: given[n] for n in stage("prescribe").needs})
+    for name, value in made.items():
+        ARTIFACTS[name].check(name, value, {})
+    return made, context
+
+
+def test_training_photos_that_are_not_in_the_slice_get_its_cause_at_its_doses(tmp_path: Path) -> None:
+    given = _explained(artifacts(), tmp_path, "exposure")
+    made, _ = _run(given, tmp_path)
+    plan = made["plan"]
+    assert len(plan) == 960
+    assert plan["image_id"].str.startswith("t").all()
+    assert set(plan["remedy"]) == {"exposure"}
+    assert set(zip(plan["dose_low"], plan["dose_high"], plan["probability"], strict=True)) == {(0.2, 0.4, 0.5)}
+    correction = made["policy"]["corrections"][0]
+    assert correction["remedy"] == "exposure"
+    assert correction["dose"] > 1
+    assert correction["helps"]
+    assert made["policy"]["prescriptions"][0]["kind"] == "augment"
+
+
+def test_without_a_cause_it_asks_for_more_photos_and_says_which(tmp_path: Path) -> None:
+    given = _explained(artifacts(), tmp_path, None)
+    made, _ = _run(given, tmp_path)
+    assert made["plan"].empty
+    assert made["policy"]["prescriptions"][0]["kind"] == "collect"
+    collect = pd.read_csv(made["exports"] / "collect.csv")
+    assert collect["wanted"].iloc[0] > collect["have"].iloc[0]
+    assert collect["examples"].str.contains("i").all()
+
+
+def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_path: Path) -> None:
+    given = _explained(artifacts(), tmp_path, "horizontal_flip")
+    flip = int(given["dose_response"].query("remedy == 'horizontal_flip'").index[0])
+    truth = given["predictions"]["label"].map({n: i for i, n in enumerate(NAMES)}).to_numpy()
+    given["responses"][:, flip] = np.where(truth == 0, 1, np.where(truth == 1, 0, truth))
+    given["explanations"]["dose_low"] = given["explanations"]["dose_high"] = 1.0
+    made, context = _run(given, tmp_path)
+    pairs = {(r["remedy"], r["from"], r["to"]) for r in made["policy"]["refused"]}
+    assert pairs == {("horizontal_flip", "a", "b"), ("horizontal_flip", "b", "a")}
+    assert any("horizontal_flip changes labels" in note for note in context.notes)
+    label = given["images"].set_index("image_id")["label"]
+    assert set(label[made["plan"]["image_id"]]) == {"c"}
+
+
+def test_a_transform_that_only_breaks_a_class_is_no_relabelling(tmp_path: Path) -> None:
+    given = _explained(artifacts(), tmp_path, None)
+    given["responses"][:, given["dose_response"].query("remedy == 'rotation'").index] = 0  # all become class a
+    frame = conditions_frame(given["images"], given["attributes"])
+    val = validation(
+        frame, given["splits"], NAMES, given["predictions"], given["label_issues"], given["probed"], given["responses"]
+    )
+    assert prescribe.label_changes(val, given["responses"], given["dose_response"], NAMES, 0.5) == []
+
+
+def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:
+    confidence = np.array([0.9, 0.8, 0.7, 0.6])
+    rule = prescribe.decline_rule(np.array([True, True, False, True]), confidence, 0.25)
+    assert (rule["coverage"], rule["threshold"], rule["error"]) == (1.0, 0.6, 0.25)
+    strict = prescribe.decline_rule(np.array([True, True, False, True]), confidence, 0.1)
+    assert (strict["coverage"], strict["threshold"]) == (0.5, 0.8)
+    nobody = prescribe.decline_rule(np.array([False, False]), confidence[:2], 0.1)
+    assert (nobody["coverage"], nobody["threshold"]) == (0.0, None)
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_no_confirmed_slice_is_a_normal_ending(tmp_path: Path, empty: bool) -> None:
+    given = _explained(artifacts(), tmp_path, "exposure")
+    given["explanations"] = (
+        given["explanations"].iloc[:0] if empty else given["explanations"].assign(status="not confirmed")
+    )
+    made, _ = _run(given, tmp_path)
+    assert made["plan"].empty
+    assert made["policy"]["prescriptions"] == []

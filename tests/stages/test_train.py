@@ -1,0 +1,175 @@
+"""The train stage on drawn photos: it learns, holds out, notes, resumes, or takes the champion."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.contracts import InputError
+from pipeline.learning.backbone import load_model
+from pipeline.learning.holdout import hold_out, training_photos
+from pipeline.learning.predict import logits
+from pipeline.stages import train
+from pipeline.stages.train import Config, fingerprint
+from tests.learning.drawn import NAMES, World
+
+SMALL = {"backbone": "test_efficientnet", "weights": "none", "dropout": 0.1, "batch": 8, "rate": 4e-3, "epochs": 12}
+QUICK = SMALL | {"epochs": 1}
+
+
+def _bundle(home: Path, model: Path) -> Path:
+    """What promote leaves behind: a bundle and the pointer to it."""
+    folder = home / "old" / "promote" / "bundle"
+    folder.mkdir(parents=True)
+    shutil.copy(model / "model.safetensors", folder)
+    shutil.copy(model / "model.json", folder / "bundle.json")
+    where = {"run_id": "old", "bundle": f"{home.name}/old/promote/bundle", "champion": "candidate"}
+    (home / "champion.json").write_text(json.dumps(where))
+    return folder
+
+
+def test_it_learns_and_records(tmp_path: Path) -> None:
+    world = World(groups=100)
+    made, notes = world.run(train, tmp_path, Config(**SMALL))
+    assert notes == []
+    model, meta = load_model(made["model"])
+    val = (world.splits["split"] == "val").to_numpy()
+    said = np.array(world.names)[logits(model, world.pixels[val], meta).argmax(1)]
+    assert (said == world.images["label"].to_numpy()[val]).mean() > 0.85
+    record = made["training"]
+    assert meta["temperature"] == record["temperature"] != 1.0
+    assert (meta["classes"], meta["side"], meta["backbone"]) == (["lying", "standing"], 32, "test_efficientnet")
+    assert record["best_step"] in set(made["history"]["step"])
+    assert record["passes"] == record["steps"] * 8
+    assert "gap" in record["judgement"]
+    assert "seconds" not in str(record), "wall-clock times differ from run to run"
+
+
+def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.learning import fit as module
+
+    world, seen = World(groups=80), set[int]()
+    own = module._Course.step
+
+    def step(self: Any, number: int) -> tuple[float, float]:
+        seen.update(self.photos.rows.tolist())
+        return own(self, number)
+
+    monkeypatch.setattr(module._Course, "step", step)
+    world.images.loc[[0, 1], "label"] = None
+    made, _ = world.run(train, tmp_path, Config(**QUICK))
+    photos = training_photos(world.images, world.splits, world.pixels, world.names)
+    known = made["training"]["holdout"]
+    rest, held = hold_out(photos, world.images["group"].to_numpy()[photos.rows], known["share"], known["seed"])
+    assert seen == set(rest.rows.tolist())
+    assert not seen & set(held.rows.tolist())
+    assert len(held) == known["photos"] > 0
+    assert set(world.splits["split"].to_numpy()[sorted(seen)]) == {"train"}
+    assert world.images["label"].notna().to_numpy()[sorted(seen)].all()
+
+
+def test_killed_and_resumed_it_makes_the_same_bytes(tmp_path: Path) -> None:
+    whole, _ = World().run(train, tmp_path / "a", Config(**SMALL))
+
+    def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        for number, item in enumerate(items):
+            if what == "steps" and number == 30:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        World().run(train, tmp_path / "b", Config(**SMALL), track=until)
+    resumed, _ = World().run(train, tmp_path / "b", Config(**SMALL))
+    for file in ("model.safetensors", "model.json"):
+        assert (whole["model"] / file).read_bytes() == (resumed["model"] / file).read_bytes()
+    assert whole["training"] == resumed["training"]
+    assert whole["history"].equals(resumed["history"])
+
+
+def test_an_absent_class_is_noted_with_what_it_costs(tmp_path: Path) -> None:
+    world = World(groups=90, classes=3, names=NAMES)
+    gone = (world.images["label"] == "square") & (world.splits["split"] == "train").to_numpy()
+    world.splits.loc[gone, "split"] = "left_out"
+    lost = int(((world.images["label"] == "square") & (world.splits["split"] == "val").to_numpy()).sum())
+    made, notes = world.run(train, tmp_path, Config(**QUICK))
+    assert notes == [f"class square is absent from train: its {lost} photos of val cannot be recognised"]
+    assert lost > 0
+    assert load_file(made["model"] / "model.safetensors")["classifier.weight"].shape[0] == 3
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_fewer_than_two_classes_are_refused_in_one_line(left: int, tmp_path: Path) -> None:
+    world = World()
+    keep = world.images["label"].eq("lying") & (left > 0)
+    world.splits.loc[(world.splits["split"] == "train") & ~keep, "split"] = "left_out"
+    with pytest.raises(InputError, match="two classes are needed") as caught:
+        world.run(train, tmp_path, Config(**QUICK))
+    assert ("only lying" in str(caught.value)) == bool(left)
+    assert "\n" not in str(caught.value)
+
+
+def test_four_photos_survive_and_say_what_was_not_judged(tmp_path: Path) -> None:
+    world = World(groups=20)
+    train_rows = world.splits.index[world.splits["split"] == "train"]
+    two = [world.images.loc[train_rows].query("label == @name").index[:2] for name in world.names]
+    world.splits.loc[train_rows.difference(two[0].union(two[1])), "split"] = "left_out"
+    made, notes = world.run(train, tmp_path, Config(**QUICK))
+    assert len(notes) == 1
+    assert "no early stop" in notes[0]
+    assert made["training"]["temperature"] == 1.0
+    assert made["training"]["overfitting_from"] is None
+
+
+def test_the_champion_is_taken_as_it_is(tmp_path: Path) -> None:
+    made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
+    folder = _bundle(tmp_path / "home", made["model"])
+    taken, notes = World().run(train, tmp_path / "home", Config(**QUICK, model="champion"))
+    assert notes == ["took the champion of run old as it is"]
+    assert (taken["model"] / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert taken["training"]["steps"] == 0
+    assert taken["training"]["temperature"] == made["training"]["temperature"]
+    assert len(taken["history"]) == 0
+
+
+def test_without_a_champion_one_is_trained_and_it_says_so(tmp_path: Path) -> None:
+    made, notes = World().run(train, tmp_path, Config(**QUICK, model="champion"))
+    assert notes == ["there is no champion yet: a new model is trained"]
+    assert made["training"]["steps"] > 0
+
+
+@pytest.mark.parametrize("wrong", ["classes", "side", "gone"])
+def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) -> None:
+    made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
+    folder = _bundle(tmp_path / "home", made["model"])
+    world = World(names=["cat", "dog"]) if wrong == "classes" else World()
+    if wrong == "side":
+        world.pixels = np.repeat(np.repeat(world.pixels, 2, axis=1), 2, axis=2)
+    if wrong == "gone":
+        shutil.rmtree(folder)
+    says = {"classes": "set it to new", "side": "ingest.side=32", "gone": "is gone"}[wrong]
+    with pytest.raises(InputError, match=says) as caught:
+        world.run(train, tmp_path / "home", Config(**QUICK, model="champion"))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Path) -> None:
+    home, asks = tmp_path / "home", Config(**QUICK, model="champion")
+    assert fingerprint(asks, home) == fingerprint(Config(), home) == ""
+    made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
+    folder = _bundle(home, made["model"])
+    before = fingerprint(asks, home)
+    assert before
+    assert fingerprint(Config(**QUICK), home) == "", "who trains anew does not depend on the champion"
+    (folder / "bundle.json").write_text("{}")
+    assert fingerprint(asks, home) not in ("", before)
+    weights = tmp_path / "w.safetensors"
+    marks = set()
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        marks.add(fingerprint(Config(**QUICK | {"weights": str(weights)}), home))
+    assert len(marks) == 2

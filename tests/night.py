@@ -40,8 +40,16 @@ def draw(root: Path, visits: int = 330, frames: int = 2, night: bool = True, see
         for frame in range(frames):
             name = f"{visit:04d}_{frame}.png"
             cv2.imwrite(str(root / name), photo(label, dark, rng)[:, :, ::-1])
-            rows.append({"file_name": name, "label": label, "split": split, "group": f"v{visit}",
-                         "captured_at": at.strftime("%Y-%m-%d %H:%M:%S"), "door": str(rng.choice(["east", "west"]))})
+            rows.append(
+                {
+                    "file_name": name,
+                    "label": label,
+                    "split": split,
+                    "group": f"v{visit}",
+                    "captured_at": at.strftime("%Y-%m-%d %H:%M:%S"),
+                    "door": str(rng.choice(["east", "west"])),
+                }
+            )
     pd.DataFrame(rows).to_csv(root / "metadata.csv", index=False)
     return root
 

@@ -37,7 +37,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
 
 def test_it_learns_and_tells_how(tmp_path: Path) -> None:
     photos, held = draw(192), draw(64, seed=1)
-    fitted = _fit(photos, tmp_path, FitSettings(epochs=14, rate=5e-3, batch=16), holdout=held)
+    fitted = _fit(photos, tmp_path, FitSettings(epochs=14, rate=5e-3, batch=16, patience=8), holdout=held)
     answers = logits(fitted.model, draw(64, seed=2).pixels, META)
     assert (answers.argmax(1) == draw(64, seed=2).labels).mean() > 0.9
     ARTIFACTS["history"].check("history", fitted.history, Dims())

@@ -1,0 +1,52 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+AIRFLOW := .airflow/venv/bin
+WORKERS ?= 2
+
+.PHONY: demo test test-all bench lint install chromium airflow dag
+
+install: .venv/.installed  ## the package and all it needs, in .venv
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Nightshift needs Python 3.11 or newer; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -e '.[dev]'
+	@touch $@
+
+demo: install  ## draw the gate-camera photos and run everything on them (exit 1: ran to its report, not promoted)
+	@$(BIN)/nightshift demo; code=$$?; \
+	if [ $$code -eq 1 ]; then echo "Not promoted. The report says which condition failed."; else exit $$code; fi
+
+lint: install  ## style, types, and the layers of the architecture
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chromium:  # the report's tests need a browser: installed where this may be done, else they are skipped with a reason
+	@if which chromium || which chromium-browser || which google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium \
+		|| echo "Chromium could not be installed: the browser tests will say so."; \
+	else echo "No Chromium, and it cannot be installed from here: the browser tests are skipped."; fi
+
+test: lint chromium  ## everything that CI runs
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not long'
+
+test-all: lint chromium  ## the tests that take minutes too
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+bench: install  ## measured figures: speed, found slices, false alarms
+	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
+
+airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its own with frozen versions
+
+.airflow/venv/.installed: dags/constraints.txt
+	$(PYTHON) -m venv .airflow/venv
+	$(AIRFLOW)/python -m pip install apache-airflow -c dags/constraints.txt
+	echo "$(CURDIR)" > "$$($(AIRFLOW)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nightshift.pth"
+	@touch $@
+
+dag: airflow  ## the whole loop once, as Airflow runs it
+	AIRFLOW_HOME=$(CURDIR)/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
+	AIRFLOW__CORE__PARALLELISM=2 sh -c '$(AIRFLOW)/airflow db migrate && $(AIRFLOW)/airflow dags test failure_loop'

@@ -1,0 +1,70 @@
+"""Before and after: accuracy of each arm with its interval, and the paired gain over the control arm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.sections import Page, draw
+from pipeline.sections import results as r
+
+TITLE = "Before and after"
+_WIDTH = 180  # of the whisker, in SVG units
+
+
+def headline(page: Page) -> Markup:
+    """Every comparison with its interval, "within noise" said plainly, and what was too small to judge."""
+    rows = _once(r.parts(page), page["comparison"]["primary"]["slices"])
+    if not rows:
+        return Markup("")
+    reach = max([abs(g[k]) for row in rows if (g := row["gain"]) for k in ("low", "high") if g[k] is not None] or [0.1])
+    rows = [{**row, "whisker": _whisker(row["gain"], min(reach, 0.5))} for row in rows]
+    main = rows[0]
+    splits = {key: record for key, _, record in r.opened(page)}
+    power = r.power(page)
+    return draw(
+        "headline.html",
+        rows=rows,
+        main=main,
+        changed=page.changed,
+        f1=_macro_f1(splits),
+        power=power,
+        worse=splits[main["split"]].get("non_inferiority"),
+        margins=page["comparison"].get("margins"),
+        sealed=None if "test" in splits else page["comparison"]["opening"],
+        short=[p for p in power if p["enough"] is False],
+        seeds=main["gain"]["seeds"] if main["gain"] else 0,
+    )
+
+
+def _once(rows: list[dict[str, Any]], planned: list[str]) -> list[dict[str, Any]]:
+    """The rows without those that say the same twice: one planned slice is all that the repair is meant for."""
+    return [row for row in rows if row["what"] != "planned" or len(planned) != 1]
+
+
+def _macro_f1(splits: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for key, record in splits.items():
+        arms = record["arms"]
+        rows.append(
+            {
+                "split": key,
+                **{
+                    arm: arms[arm][0]["macro_f1"] if arms.get(arm) else None
+                    for arm in ("before", "control", "targeted")
+                },
+            }
+        )
+    return rows
+
+
+def _whisker(gain: dict[str, Any] | None, reach: float) -> dict[str, float] | None:
+    """Places of an interval on a line from -reach to +reach, in SVG units."""
+    if not gain or gain["mean"] is None or gain["low"] is None or gain["high"] is None:
+        return None
+    half = _WIDTH / 2
+    place = {
+        k: round(half + half * max(-1.0, min(1.0, gain[k] / (reach or 1.0))) * 0.94, 1) for k in ("low", "mean", "high")
+    }
+    return {**place, "zero": half, "width": _WIDTH}

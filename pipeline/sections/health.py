@@ -1,0 +1,77 @@
+"""The data themselves: what was rejected, duplicates and leaks, suspected labels, class balance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from pipeline.sections import Page, draw, plain, sheets
+
+TITLE = "The data"
+ROWS = 200  # of rejected files
+SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"), ("left_out", "Left out"))
+
+
+def health(page: Page) -> Markup:
+    """Rejected files, duplicates and leaks, labels that may be wrong, photos of each class by split."""
+    pairs = page["duplicates"]
+    return draw(
+        "health.html",
+        rejected=[plain(r) for r in page["rejected"].head(ROWS).to_dict("records")],
+        n_rejected=len(page["rejected"]),
+        n_images=len(page.images),
+        issues=_issues(page),
+        n_issues=len(page["label_issues"]),
+        duplicates=_duplicates(page),
+        n_duplicates=len(pairs),
+        leaks=int(pairs["across_splits"].astype(bool).sum()),
+        exact=int((pairs["kind"] == "exact").sum()),
+        clash=int((~pairs["same_label"].astype(bool)).sum()),
+        balance=_balance(page),
+        splits=SPLITS,
+        sizes=page.images["split"].value_counts().to_dict(),
+        groups=page.images.groupby("split")["group"].nunique().to_dict(),
+        reasons=_reasons(page["splits"]),
+    )
+
+
+def _reasons(splits: pd.DataFrame) -> list[tuple[str, int]]:
+    reasons = splits.loc[splits["split"] == "left_out", "reason"].dropna()
+    return [(str(k), int(v)) for k, v in reasons.value_counts().head(10).items()]
+
+
+def _side(page: Page, image_id: str | None) -> dict[str, Any] | None:
+    if image_id is None or image_id not in page.images.index:
+        return None
+    row = page.images.loc[image_id]
+    label: str = "" if pd.isna(row["label"]) else str(row["label"])
+    return {
+        "img": page.photos.img(image_id, str(row["path"])),
+        "label": label,
+        "path": str(row["path"]),
+        "split": str(row["split"]),
+    }
+
+
+def _issues(page: Page) -> list[dict[str, Any]]:
+    rows = [plain(r) for r in sheets.issues(page).to_dict("records")]
+    return [{**row, "this": _side(page, row["image_id"]), "that": _side(page, row["twin"])} for row in rows]
+
+
+def _duplicates(page: Page) -> list[dict[str, Any]]:
+    rows = [plain(r) for r in sheets.duplicates(page).to_dict("records")]
+    return [{**row, "this": _side(page, row["image_id"]), "that": _side(page, row["other_id"])} for row in rows]
+
+
+def _balance(page: Page) -> list[dict[str, Any]]:
+    table = page.images.dropna(subset=["label"]).groupby(["label", "split"]).size().to_dict()
+    counts = {name: [int(table.get((name, key), 0)) for key, _ in SPLITS] for name in page.classes}
+    most = max([sum(row) for row in counts.values()] or [0]) or 1
+    rows = []
+    for name, row in counts.items():
+        starts = [sum(row[:k]) for k in range(len(row))]
+        bars = [(round(200 * a / most, 2), round(200 * n / most, 2)) for a, n in zip(starts, row, strict=True)]
+        rows.append({"name": name, "counts": row, "bars": bars})
+    return rows

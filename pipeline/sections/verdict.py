@@ -1,0 +1,59 @@
+"""The verdict: promoted, refused, or nothing to fix, and each condition with its value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.sections import Page, draw
+from pipeline.sections import results as r
+from pipeline.sections.words import minus, number, points
+
+TITLE = "Verdict"
+OWN_HEADING = True
+
+
+def verdict(page: Page) -> Markup:
+    """A banner with the outcome in words, accuracy before and after, and a table of conditions."""
+    record = page["verdict"]
+    conditions = [_condition(page, c) for c in record["conditions"]]
+    return draw(
+        "verdict.html",
+        word=r.outcome_word(page),
+        tone=r.tone(page),
+        text=r.after_colon(str(record["headline"])),
+        conditions=conditions,
+        hero=_hero(page),
+        missed=[c for c in conditions if c["state"] == "failed"],
+        limits=[r.in_words(page, str(line)) for line in record.get("limits", ())],
+    )
+
+
+def _condition(page: Page, condition: dict[str, Any]) -> dict[str, Any]:
+    state, word = {True: ("held", "held"), False: ("failed", "failed")}.get(
+        condition["passed"], ("unknown", "not judged")
+    )
+    value, threshold = condition["value"], condition["threshold"]
+    shares = any(x is not None and not float(x).is_integer() for x in (value, threshold))
+    form = points if shares else number
+    return {
+        "state": state,
+        "word": word,
+        "name": r.in_words(page, str(condition["name"])),
+        "value": form(value),
+        "threshold": form(threshold),
+        "why": minus(str(condition.get("why") or "")),
+        "link": str(condition.get("evidence") or "#headline").removeprefix("#"),
+    }
+
+
+def _hero(page: Page) -> list[dict[str, Any]]:
+    """The two or three figures that stand large: accuracy, the photos that the repair is meant for, slices."""
+    rows = [row for row in r.parts(page) if row["what"] in ("all", "planned")]
+    main = [row for row in rows if row["split"] == rows[0]["split"]] if rows else []
+    if len(main) == 1 and page.changed:
+        main += [row for row in r.parts(page) if row["what"] == "slice" and row["split"] == main[0]["split"]][:2]
+    return [
+        {**row, "name": f"{'Accuracy' if row['what'] == 'all' else row['name']}, {row['word'].lower()}"} for row in main
+    ]

@@ -1,0 +1,35 @@
+"""`make bench`: the day-trained protocol on real traffic signs, against its oracle. Prints; asserts only that it ran.
+
+NIGHTSHIFT_RUN names a finished run of configs/gtsrb_night.yaml to measure; without it one is made.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import runner
+from pipeline.store import Run
+from tests.bench.gtsrb import measure
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.data
+@pytest.mark.timeout(3600)
+def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
+    named = os.environ.get("NIGHTSHIFT_RUN")
+    settings = runner.configure(
+        ROOT / "configs" / "gtsrb_night.yaml",
+        [f"ingest.data={gtsrb}", f"runs={tmp_path / 'runs'}", f"reports={tmp_path / 'reports'}"],
+    )
+    began = time.monotonic()
+    run = Run.open(Path(named)) if named else runner.execute(runner.start(settings), settings).run
+    if not named:
+        print(f"\nthe run took {time.monotonic() - began:.0f} s")
+    figures = measure(run, settings.stages["retrain"], tmp_path / "oracle")  # type: ignore[arg-type]
+    for part, row in figures["rows"].items():
+        print(f"{part:<10}" + "".join(f"  {k} {v}" for k, v in row.items()))
+    print(f"closure on dark photos {figures['closure']:.2f} ({figures['low']:.2f} to {figures['high']:.2f} by track)")
+    assert figures["rows"]["dark"]["n"] > 0

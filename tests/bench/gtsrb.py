@@ -1,0 +1,93 @@
+"""The oracle of the day-trained protocol: what real dark photos would have brought, measured on the sealed test.
+
+Oracle: the same start, passes and schedule as the arms of a finished run, with the left-out dark training photos added.
+Oracle: the same start, passes and schedule as the arms of a finished run, with its left-out dark training photos added.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.learning.backbone import load_model
+from pipeline.learning.batches import Photos
+from pipeline.learning.fit import fit
+from pipeline.learning.holdout import class_indices, hold_out, training_photos
+from pipeline.learning.predict import logits
+from pipeline.stages import retrain
+from pipeline.store import Run, read_json
+
+DARK, VERY_DARK, LIT = 40, 20, 70
+
+
+def oracle_photos(run: Run, photos: Photos) -> Photos:
+    """The arms' photos, and the dark training photos that the run left out."""
+    images, names = run.load("images"), run.load("classes")["names"]
+    out = (run.load("splits")["split"] == "left_out").to_numpy()
+    dark = (run.load("attributes")["luminance"] < DARK).to_numpy()
+    index = class_indices(images, names)
+    more = np.flatnonzero(out & dark & (index >= 0))
+    return Photos(photos.pixels, np.concatenate([photos.rows, more]), np.concatenate([photos.labels, index[more]]))
+
+
+def train_oracle(run: Run, settings: retrain.Config, seed: int, scratch: Path) -> Any:
+    """The oracle's model."""
+    images, names = run.load("images"), run.load("classes")["names"]
+    photos = training_photos(images, run.load("splits"), run.load("pixels"), names)
+    known = run.load("training").get("holdout") or {"share": 0.1, "seed": 0}
+    rest, _ = hold_out(photos, images["group"].to_numpy(dtype=str)[photos.rows], known["share"], known["seed"])
+    passes = read_json(run.file("candidates") / "candidates.json")[0]["passes"]
+    model, meta = load_model(run.file("model"))
+    same = settings.model_copy(update={"passes": passes})
+    return fit(model, meta, oracle_photos(run, rest), same, seed=seed, scratch=scratch).model, meta
+
+
+def _tables(run: Run, settings: retrain.Config, scratch: Path) -> pd.DataFrame:
+    """One row for each test photo: track, luminance, and whether each model reads it right."""
+    images, names, splits = run.load("images"), run.load("classes")["names"], run.load("splits")
+    truth = class_indices(images, names)
+    test = np.flatnonzero((splits["split"] == "test").to_numpy() & (truth >= 0))
+    pixels = np.asarray(run.load("pixels")[test])
+    entries = {e["arm"]: e for e in reversed(read_json(run.file("candidates") / "candidates.json"))}
+    models = {"before": load_model(run.file("model"))}
+    models |= {arm: load_model(run.file("candidates"), e["file"]) for arm, e in entries.items()}
+    models["oracle"] = train_oracle(run, settings, entries["control"]["seed"], scratch)
+    right = {name: logits(model, pixels, meta).argmax(1) == truth[test] for name, (model, meta) in models.items()}
+    light = run.load("attributes")["luminance"].to_numpy()[test]
+    return pd.DataFrame({"track": images["group"].to_numpy()[test], "luminance": light, **right})
+
+
+def _closure(table: pd.DataFrame) -> float:
+    gain = table[["targeted", "oracle"]].mean() - table["control"].mean()
+    return float(gain["targeted"] / gain["oracle"]) if gain["oracle"] else float("nan")
+
+
+def measure(run: Run, settings: retrain.Config, scratch: Path) -> dict[str, Any]:
+    """Accuracy by light and model on the sealed test, and the closure with its interval by track."""
+    table = _tables(run, settings, scratch)
+    parts = {
+        "all": table,
+        "lit": table[table["luminance"] >= LIT],
+        "dark": table[table["luminance"] < DARK],
+        "very dark": table[table["luminance"] < VERY_DARK],
+    }
+    names = ["before", "control", "targeted", "oracle"]
+    rows = {
+        k: {n: round(float(t[n].mean()), 4) for n in names} | {"n": len(t), "tracks": t["track"].nunique()}
+        for k, t in parts.items()
+    }
+    dark = parts["dark"]
+    sums = dark.groupby("track")[names].sum().assign(n=dark.groupby("track").size())
+
+    def closure_of(picked: pd.DataFrame) -> float:
+        share = picked[names].sum() / picked["n"].sum()
+        gain = share["oracle"] - share["control"]
+        return float((share["targeted"] - share["control"]) / gain) if gain else float("nan")
+
+    rng = np.random.default_rng(0)
+    drawn = [closure_of(sums.iloc[rng.integers(0, len(sums), len(sums))]) for _ in range(4000)]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return {"rows": rows, "closure": _closure(dark), "low": float(low), "high": float(high)}

@@ -1,0 +1,89 @@
+"""What all tests share: a stated reason for every skip, one thread a worker, and where the real photos lie.
+
+With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos and Airflow may be absent: where
+they are, a test marked `data` or `airflow` still skips.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+    os.environ.setdefault(_name, "1")  # two workers share the machine; before numpy and torch are imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("NIGHTSHIFT_DATA", ROOT.parent / "shared" / "data"))
+STRICT = os.environ.get("NIGHTSHIFT_CI") == "1"
+AIRFLOW = Path(os.environ.get("NIGHTSHIFT_AIRFLOW", ROOT / ".airflow" / "venv" / "bin"))
+EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not part.is_dir()]
+
+Require = Callable[[object, str], None]
+
+
+def _require(condition: object, reason: str) -> None:
+    if not condition:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def require() -> Require:
+    """`require(condition, reason)`: skip with the reason where a part is missing (in CI that is a failure)."""
+    return _require
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    excused = hasattr(report, "wasxfail") or any(item.get_closest_marker(name) for name in EXCUSED)
+    if STRICT and report.skipped and not excused:
+        report.outcome, report.longrepr = "failed", f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if STRICT and report.skipped:
+        report.outcome, report.longrepr = "failed", f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}"
+    return report
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
+@pytest.fixture(scope="session")
+def flowers() -> Path:
+    """The folder of the real flowers (one folder a class). Mark the test `data`."""
+    _require((DATA / "flowers").is_dir(), f"the real photos are absent: {DATA / 'flowers'}")
+    return DATA / "flowers"
+
+
+@pytest.fixture(scope="session")
+def gtsrb() -> Path:
+    """The unpacked folder of the real traffic signs, with `metadata.csv`. Mark the test `data`."""
+    folder, archive = ROOT / "data" / "gtsrb", DATA / "gtsrb.tar.gz"
+    if not folder.is_dir():
+        _require(archive.is_file(), f"the real photos are absent: {archive}")
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as aside, tarfile.open(archive) as tar:
+            tar.extractall(aside, filter="data")
+            if not folder.is_dir():  # the other worker may have been faster
+                (Path(aside) / "gtsrb").rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The command that starts Chromium. Mark the test `browser`."""
+    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    _require(any(found), "Chromium is absent: apt-get install chromium")
+    return next(path for path in found if path)

@@ -1,0 +1,230 @@
+"""A small, complete and consistent set of the report stage's artifacts, with drawn photos. Seeded."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.evidence.ledger import Opening, sealed
+from pipeline.evidence.paired import Margins
+from pipeline.evidence.trial import Judged, Trial
+from pipeline.stages.promote import NOTHING, conditions
+from tests.factory_base import HOSTILE
+from tests.factory_found import Found
+
+
+class Factory(Found):
+    """Makes every artifact that the report stage needs."""
+
+    def make(
+        self, changed: bool = True, slices: bool = True, sealed: bool = False, promoted: bool = True
+    ) -> dict[str, Any]:
+        """Every artifact that the report stage needs, by name."""
+        made = self._data()
+        made |= self._model(made)
+        made |= self._probe(made) | self._slices(made, slices) | self._repair(made, changed, slices)
+        return made | self._verdict(made, changed, sealed, promoted)
+
+    def _repair(self, made: dict[str, Any], changed: bool, slices: bool) -> dict[str, Any]:
+        rng, val, truth = self.rng, self.val, self.label[self.val]
+        train = made["images"]["image_id"].to_numpy()[self.split == "train"]
+        plan = pd.DataFrame(
+            {
+                "image_id": train,
+                "slice": "s1",
+                "remedy": "exposure",
+                "dose_low": 0.15,
+                "dose_high": 0.4,
+                "probability": 0.5,
+            }
+        )
+        wrong = self.guess != truth
+        after = np.where(
+            wrong & (rng.random(len(val)) < 0.6),
+            truth,
+            np.where(rng.random(len(val)) < 0.02, (truth + 1) % len(self.names), self.guess),
+        )
+        after = after if changed else self.guess
+        was, now = ~wrong, after == truth
+        change = np.select([~was & now, was & ~now, ~was & ~now], ["fixed", "broken", "still wrong"], "still right")
+        name = np.array(self.names, dtype=object)
+        flips = pd.DataFrame(
+            {
+                "image_id": made["predictions"]["image_id"],
+                "label": name[truth],
+                "before": name[self.guess],
+                "control": name[self.guess],
+                "after": name[after],
+                "p_before": np.where(was, 0.9, 0.2) - rng.uniform(0, 0.1, len(val)),
+                "p_after": np.where(now, 0.95, 0.25) - rng.uniform(0, 0.1, len(val)),
+                "change": change,
+                "saliency": -1,
+            }
+        )
+        policy = {
+            "corrections": [
+                {
+                    "slice": "s1",
+                    "when": "luminance <= 62.4",
+                    "rule": "{}",
+                    "remedy": "exposure",
+                    "dose": 2.0,
+                    "helps": True,
+                    "words": "exposure x2",
+                    "chosen_on": "val",
+                    "gain": {"value": 0.27, "low": 0.12, "high": 0.42, "groups": 24, "n": 60},
+                }
+            ],
+            "refused": [
+                {
+                    "remedy": "horizontal_flip",
+                    "dose": 1.0,
+                    "from": self.names[0],
+                    "to": self.names[-1],
+                    "share": 0.81,
+                    "n": 60,
+                    "groups": 15,
+                }
+            ],
+            "decline": {
+                "attribute": "confidence",
+                "threshold": 0.71,
+                "target_error": 0.02,
+                "error": 0.019,
+                "coverage": 0.83,
+                "n": len(val),
+                "chosen_on": "val",
+            },
+            "prescriptions": [
+                {
+                    "slice": "s1",
+                    "kind": "augment",
+                    "words": "Too dark",
+                    "photos": len(train),
+                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training photos",
+                },
+                {
+                    "slice": "s2",
+                    "kind": "collect",
+                    "words": "High saturation",
+                    "photos": 0,
+                    "action": "collect more photos like these: no transform was shown to be the cause",
+                },
+            ],
+        }
+        if not slices:
+            policy |= {"corrections": [], "prescriptions": []}
+        return {
+            "plan": plan if slices else plan.iloc[:0],
+            "policy": policy,
+            "flips": flips,
+            "saliency": np.zeros((0, 2, 64, 64), np.uint8),
+        }
+
+    def _trial(
+        self, rows: NDArray[np.intp], answers: dict[str, NDArray[np.intp]], members: dict[str, NDArray[np.bool_]]
+    ) -> Trial:
+        hot = np.eye(len(self.names), dtype=np.float32) * 3
+        models = [Judged(arm, None if arm == "before" else 0, hot[said]) for arm, said in answers.items()]
+        return Trial(self.label[rows], (rows // 4).astype(str), self.names, models, members)
+
+    def _record(self, trial: Trial, planned: NDArray[np.bool_], alpha: float) -> dict[str, Any]:
+        parts = {"primary": trial.part(planned, alpha), "outside": trial.part(~planned, alpha)}
+        return trial.record(alpha, Margins()) | parts
+
+    def _verdict(self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool) -> dict[str, Any]:
+        rng, k = self.rng, len(self.names)
+        index = {name: i for i, name in enumerate(self.names)}
+        said = {
+            a: made["flips"][c].map(index).to_numpy()
+            for a, c in (("before", "before"), ("control", "control"), ("targeted", "after"))
+        }
+        test = np.flatnonzero(self.split == "test")
+        chance = {"before": 0.5, "control": 0.5, "targeted": 0.0}
+        unseen = {
+            a: np.where(rng.random(len(test)) < p, (self.label[test] + 1) % k, self.label[test])
+            for a, p in chance.items()
+        }
+        confirmed = list(made["explanations"].query("status == 'confirmed'")["slice"])
+        table = made["membership"]
+        inside = {
+            s: made["flips"]["image_id"].isin(table.loc[table["slice"] == s, "image_id"]).to_numpy() for s in confirmed
+        }
+        arms = ("before", "control", "targeted") if changed else ("before",)
+        everyone = np.zeros(len(self.val), bool)
+        val = self._record(self._trial(self.val, {a: said[a] for a in arms}, inside), inside.get("s1", everyone), 0.05)
+        record = None
+        if changed and not shut:
+            trial = self._trial(test, {a: unseen[a] for a in arms}, dict.fromkeys(confirmed, self.night[test]))
+            record = self._record(trial, self.night[test], 0.025)
+        opening = (
+            Opening("a" * 16, 1, 0.025, "2025-03-01T00:00:00", True, False, "val passed").record()
+            if record
+            else sealed("val has not passed")
+        )
+        for row in val["slices"]:
+            row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
+        outcome = "tested" if record else "refused on val" if changed else "no plan" if confirmed else "no slice"
+        comparison = {
+            "outcome": outcome,
+            "reason": opening["reason"],
+            "alpha": 0.05,
+            "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
+            "counts": {
+                "errors": 1,
+                "slices": len(made["explanations"]),
+                "confirmed": len(confirmed),
+                "planned": len(confirmed[:1]),
+                "seeds": 1,
+            },
+            "val": val,
+            "test": record,
+            "opening": opening,
+            "primary": {"endpoint": "accuracy gain", "slices": confirmed[:1], "also": "not worse"},
+            "power": [
+                {
+                    "test": f"gain of {s}",
+                    "split": "val",
+                    "n": 80,
+                    "groups": 20,
+                    "groups_needed": 31,
+                    "enough": False,
+                    "bound": -0.01,
+                }
+                for s in confirmed
+            ],
+        }
+        headline = NOTHING.get(outcome, "")
+        if record:
+            headline = "promoted: +21.4 points over the control on the sealed test's photos, at least +12.2 points"
+        if self.hostile:
+            headline = HOSTILE[0] + " " + HOSTILE[3]
+        judged = conditions(comparison)
+        verdict = {
+            "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
+            "headline": headline,
+            "conditions": judged,
+            "champion": "candidate",
+            "limits": ["One seed: another run of the same training might differ; seeds were not judged."],
+            "seeds_judged": False,
+            "opening": opening["number"],
+        }
+        return {"comparison": comparison, "verdict": verdict}
+
+
+@cache
+def _planted(options: tuple[tuple[str, Any], ...], classes: int, photos: int, hostile: bool) -> dict[str, Any]:
+    names = [f"sign {k:02d}" for k in range(classes)] if classes else None
+    return Factory(names, photos, hostile=hostile).make(**dict(options))
+
+
+def planted(classes: int = 0, photos: int = 480, hostile: bool = False, **options: bool) -> dict[str, Any]:
+    """A fresh dict of artifacts that are made once (leave them as they are); classes: 0 for the gate's two.
+
+    options: changed, slices, sealed, promoted, see `Factory.make`.
+    """
+    return dict(_planted(tuple(sorted(options.items())), classes, photos, hostile))

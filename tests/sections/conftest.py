@@ -1,0 +1,84 @@
+"""Pages of planted artifacts, and a browser that may ask nothing of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.sections import Page
+from pipeline.sections.sheets import informative
+from pipeline.sections.thumbnails import Mode, Photos, rows_of
+from tests.factory import planted
+
+FACTS = {
+    "config": "name: demo\ntrain:\n  steps: 800\n",
+    "versions": {"nightshift": "0.1.0", "python": "3.11.9"},
+    "stages": [
+        {"name": "ingest", "seconds": 8.21, "notes": ["two files were set aside"]},
+        {"name": "train", "seconds": 133.0, "notes": []},
+    ],
+}
+
+
+def build_page(made: dict[str, Any], mode: Mode = "full", budget: int = 10_000_000, contact: int = 24) -> Page:
+    photos = Photos(made["pixels"], rows_of(made["images"]["image_id"]), mode)
+    page = Page(made, "demo-1", 7, photos, FACTS, ["a late note"], contact)
+    photos.choose(informative(page))
+    photos.fit(budget, 300)
+    return page
+
+
+@pytest.fixture(scope="session")
+def made() -> dict[str, Any]:
+    return planted()
+
+
+@pytest.fixture
+def page(made: dict[str, Any]) -> Page:
+    return build_page(made)
+
+
+@pytest.fixture(scope="session")
+def quiet() -> dict[str, Any]:
+    """A run in which nothing was found and nothing repaired."""
+    return planted(changed=False, slices=False)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is absent: pip install -e .[dev]")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """`visit(html, width=..., scheme=..., anchor=...)` opens the text; nothing may be asked for or complained of."""
+    asked: list[str] = []
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(html: str, width: int = 1280, scheme: str = "light", anchor: str = "", scripts: bool = True) -> Any:
+        file = tmp_path / f"page-{len(contexts)}.html"
+        file.write_text(html, encoding="utf-8")
+        size = {"width": width, "height": 900}
+        context = browser.new_context(viewport=size, color_scheme=scheme, java_script_enabled=scripts)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("request", lambda r: None if r.url.startswith(("data:", file.as_uri())) else asked.append(r.url))
+        tab.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.goto(file.as_uri() + anchor)
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not asked
+    assert not complaints

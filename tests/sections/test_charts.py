@@ -1,0 +1,41 @@
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from pipeline.sections import charts as c
+
+
+@pytest.mark.parametrize(
+    ("high", "last"), [(0.883, "1"), (800, "800"), (3.3, "4"), (1e-4, "0.0001"), (23456, "40,000")]
+)
+def test_axes_end_at_round_numbers(high: float, last: str) -> None:
+    axis = c.numbers(high, "")
+    assert axis.high >= high * (1 - 1e-9)
+    assert axis.ticks[-1][1] == last
+
+
+def test_shares_start_below_the_lowest_value() -> None:
+    assert c.shares(0.6).low == 0.5
+    assert c.shares(-0.1).low == 0.0
+    assert c.shares(0.99).low == 0.75
+
+
+def test_the_drawing_is_well_formed_labelled_and_escaped() -> None:
+    lines = [c.Line("<this & that>", [(0, 0.2), (1, 0.9)]), c.Line("other", [(0, 0.3), (1, 0.9)], "b")]
+    svg = c.line_chart(lines, c.numbers(1, "step"), c.shares(), 'says "it"', [c.Mark(0.5, "kept")], gap=True)
+    root = ET.fromstring(svg)
+    texts = [t.text for t in root.iter("text")]
+    assert root.attrib["aria-label"] == 'says "it"'
+    assert {"<this & that>", "other", "kept"} <= set(texts)
+    ends = [float(t.attrib["y"]) for t in root.iter("text") if t.text in ("<this & that>", "other")]
+    assert abs(ends[0] - ends[1]) > 14.9
+
+
+def test_nothing_to_draw() -> None:
+    assert c.line_chart([c.Line("a", [])], c.numbers(1, ""), c.shares(), "") == ""
+
+
+def test_a_tight_axis_ends_where_the_data_end() -> None:
+    axis = c.numbers(23, "step", tight=True)
+    assert axis.high == 23
+    assert [text for _, text in axis.ticks] == ["0", "10", "20"]

@@ -1,0 +1,51 @@
+import copy
+from typing import Any
+
+from pipeline.sections import Page
+from pipeline.sections.headline import headline
+from pipeline.sections.words import percent
+from tests.factory import planted
+from tests.sections.conftest import build_page
+
+
+def test_before_and_after_with_the_paired_gain(page: Page) -> None:
+    html = str(headline(page))
+    overall = page["comparison"]["test"]["overall"]
+    assert (
+        f"{percent(overall['before']['value'])} right before and {percent(overall['targeted']['value'])} after" in html
+    )
+    assert "that is more than noise" in html
+    assert "McNemar" in html
+    assert "decides nothing" in html
+    assert html.count('class="reach"') == 8
+
+
+def test_within_noise_is_said_plainly(made: dict[str, Any]) -> None:
+    comparison = copy.deepcopy(made["comparison"])
+    comparison["test"]["overall"]["gain"] |= {"mean": 0.01, "low": -0.02, "high": 0.04, "within_noise": True}
+    assert "<b>within noise</b>" in headline(build_page(made | {"comparison": comparison}))
+
+
+def test_harm_to_a_class_is_named(made: dict[str, Any]) -> None:
+    comparison = copy.deepcopy(made["comparison"])
+    comparison["test"]["non_inferiority"]["classes"][0] |= {"status": "harmed", "mean": -0.08}
+    html = str(headline(build_page(made | {"comparison": comparison})))
+    assert "Harm shown for: <bdi>employee</bdi> (−8.0 points)" in html
+
+
+def test_what_was_too_small_says_how_many_groups_would_do(page: Page) -> None:
+    html = str(headline(page))
+    assert "2 too small" in html
+    assert ">31<" in html
+
+
+def test_a_sealed_test_shows_validation_and_why() -> None:
+    html = str(headline(build_page(planted(sealed=True))))
+    assert "still sealed: val has not passed." in html
+    assert "On validation" in html
+
+
+def test_no_repair_no_gain(quiet: dict[str, Any]) -> None:
+    html = str(headline(build_page(quiet)))
+    assert "the model gets" in html
+    assert "control" not in html.lower()

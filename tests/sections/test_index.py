@@ -1,0 +1,60 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.sections import Page
+from pipeline.sections.index import render_index
+from pipeline.sections.summary import summarise
+from tests.factory import HOSTILE
+from tests.sections.conftest import build_page
+
+
+def test_every_run_is_listed_in_the_order_given_and_linked_relatively(page: Page, quiet: dict[str, Any]) -> None:
+    newest = summarise(page)
+    html = render_index([newest, summarise(build_page(quiet)) | {"run_id": "older"}])
+    assert re.findall(r'href="([^"]*/index\.html)"', html) == ["demo-1/index.html", "older/index.html"]
+    accuracy = newest["metrics"]["test"]["accuracy"]
+    assert f"{100 * accuracy['before']['value']:.1f}" in html
+    assert f"{100 * accuracy['after']['value']:.1f}" in html
+    assert "Too dark, taken 21:00 to 05:00" in html
+    assert "No slice was confirmed" in html
+
+
+def test_no_run_yet() -> None:
+    assert "No run has come to its report yet" in render_index([])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        None,
+        [],
+        "x",
+        {"run_id": "x"},
+        {"run_id": "x", "verdict": 3},
+        {"run_id": "..", "verdict": {"promoted": True}},
+    ],
+)
+def test_a_broken_summary_hides_no_other(broken: Any, page: Page) -> None:
+    html = render_index([broken, summarise(page)])
+    assert html.count("Unreadable") == 1
+    assert 'href="demo-1/index.html"' in html
+
+
+def test_half_a_summary_shows_what_it_has() -> None:
+    half = {"run_id": "r", "verdict": {"promoted": False}, "metrics": {"val": {"accuracy": {"before": {"value": "?"}}}}}
+    html = render_index([half | {"slices": [{"words": None, "status": "confirmed"}, 5]}])
+    assert "Refused" in html
+    assert "Accuracy" not in html
+
+
+@pytest.mark.browser
+def test_hostile_run_names_stay_words(visit: Callable[..., Any]) -> None:
+    summaries = [{"run_id": name, "verdict": {"promoted": True, "headline": name}} for name in HOSTILE]
+    tab = visit(render_index(summaries), width=400)
+    assert tab.evaluate("window.hacked") is None
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.locator("li h2 a").count() == len(HOSTILE)

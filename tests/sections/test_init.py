@@ -1,0 +1,50 @@
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from jinja2 import UndefinedError
+
+from pipeline.sections import Page, draw, plain
+from tests.sections.conftest import build_page
+
+
+def test_templates_escape_and_rows_become_plain(page: Page) -> None:
+    assert "&lt;b&gt;" in draw(
+        "index.html",
+        rows=[{"href": "", "word": "<b>", "tone": "", "run_id": "", "text": "", "split": None, "slices": []}],
+    )
+    row = plain(page["explanations"].iloc[2].to_dict())
+    assert row["p_excess"] is None
+    assert row["groups_needed"] == 18
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_value_that_a_template_lacks_is_an_error_not_a_blank() -> None:
+    with pytest.raises(UndefinedError):
+        draw("training.html")
+
+
+def test_rows_become_plain() -> None:
+    row = {"a": np.float32(0.5), "b": np.nan, "c": pd.NaT, "d": pd.Timestamp("2025-01-02"), "e": pd.NA, "f": np.inf}
+    assert plain(row) == {"a": 0.5, "b": None, "c": None, "d": "2025-01-02T00:00:00", "e": None, "f": None}
+
+
+def test_confirmed_slices_come_first_by_rank(made: dict[str, Any]) -> None:
+    table = made["explanations"].assign(status=["not testable", "confirmed", "confirmed"], rank=[1, 3, 2])
+    assert [row["slice"] for row in build_page(made | {"explanations": table}).slices] == ["s3", "s2", "s1"]
+
+
+def test_members_of_other_splits_are_left_out(made: dict[str, Any]) -> None:
+    train = made["splits"].loc[made["splits"]["split"] == "train", "image_id"].iloc[0]
+    stranger = pd.DataFrame([{"image_id": train, "slice": "s1", "fold": 0, "score": 1.0}])
+    page = build_page(made | {"membership": pd.concat([made["membership"], stranger])})
+    assert train not in page.members["s1"]
+
+
+def test_notes_of_all_stages_in_order(page: Page) -> None:
+    assert page.all_notes == [
+        {"stage": "ingest", "text": "two files were set aside"},
+        {"stage": "report", "text": "a late note"},
+    ]

@@ -1,0 +1,33 @@
+from typing import Any
+
+import pytest
+
+from pipeline.sections import Page
+from pipeline.sections.photos import photos
+from tests.sections.conftest import build_page
+
+
+def test_fixed_and_broken_are_counted_and_shown(page: Page) -> None:
+    html, counts = str(photos(page)), page["flips"]["change"].value_counts()
+    assert f"fixed {counts['fixed']} photos and broke {counts['broken']}" in html
+    broken = html[html.index("Broken") : html.index("Fixed")]
+    assert broken.count("<img") == min(counts["broken"], 12)
+    assert 'data-gallery="change:still wrong"' in html
+
+
+def test_past_the_size_cap_the_page_says_how_many_it_shows(made: dict[str, Any]) -> None:
+    page = build_page(made, budget=60_000)
+    carried = len(page.photos.known(page.flips.index))
+    assert 0 < carried < len(page.flips)
+    assert f"carries {carried} of {len(page.flips)} validation photos" in photos(page)
+
+
+@pytest.mark.parametrize(("mode", "text"), [("none", "left out of this page"), ("blurred", "blurred")])
+def test_privacy_settings_are_said(made: dict[str, Any], mode: Any, text: str) -> None:
+    assert text in photos(build_page(made, mode))
+
+
+def test_without_a_repair_the_misread_photos_are_shown(quiet: dict[str, Any]) -> None:
+    html = str(photos(build_page(quiet)))
+    assert "Misread" in html
+    assert "Broken" not in html

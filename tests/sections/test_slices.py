@@ -1,0 +1,60 @@
+import re
+from typing import Any
+
+from pipeline.sections import Page
+from pipeline.sections.slices import slices
+from tests.factory import planted
+from tests.sections.conftest import build_page
+
+
+def test_a_confirmed_slice_shows_words_evidence_causes_curve_and_remedy(page: Page) -> None:
+    html = str(slices(page))
+    article = html[html.index('id="slice-s1"') : html.index('id="slice-s2"')]
+    row = page["explanations"].iloc[0]
+    for text in (
+        "Too dark, taken 21:00 to 05:00",
+        "luminance ≤ 62.4",
+        "proved by intervention",
+        "exposure x2",
+        f"{row['groups']} groups",
+        "0.002",
+        "too dark in the middle tones",
+        "equivalent to the named one",
+        "ruled out",
+        "train with exposure x0.15"[1:],
+        "Told apart",
+    ):
+        assert text in article, text
+    assert article.count('<svg class="chart"') == 1
+    assert article.count('src="data:image/webp') == page.contact
+
+
+def test_photos_of_a_sheet_need_no_script(page: Page) -> None:
+    assert len(re.findall(r'<img data-p="\d+" src="data:', str(slices(page)))) > page.contact
+
+
+def test_an_unnamed_cause_says_so(page: Page) -> None:
+    html = str(slices(page))
+    assert "<b>unnamed</b>" in html[html.index('id="slice-s2"') :]
+
+
+def test_what_was_not_confirmed_is_listed_with_what_would_decide(page: Page) -> None:
+    html = str(slices(page))
+    others = html[html.index("Also looked at") :]
+    assert "not testable" in others
+    assert ">18<" in others
+
+
+def test_refused_changes_are_listed(page: Page) -> None:
+    html = str(slices(page))
+    assert "Changes that would change the label" in html
+
+
+def test_nothing_found_is_an_ending(quiet: dict[str, Any]) -> None:
+    assert "No group of photos was confirmed" in slices(build_page(quiet))
+
+
+def test_hostile_words_and_names_are_escaped() -> None:
+    html = str(slices(build_page(planted(hostile=True))))
+    assert "<script" not in html
+    assert "<img src=x" not in html

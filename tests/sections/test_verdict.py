@@ -1,0 +1,42 @@
+import copy
+from typing import Any
+
+import pytest
+
+from pipeline.sections import Page
+from pipeline.sections.verdict import verdict
+from tests.factory import planted
+from tests.sections.conftest import build_page
+
+
+def test_promoted_with_every_condition(page: Page) -> None:
+    html = str(verdict(page))
+    assert 'class="banner promoted"' in html
+    assert html.count('class="state held"') == len(page["verdict"]["conditions"])
+    assert "“Too dark, taken 21:00 to 05:00” gained on val" in html
+    assert 'href="#slices"' in html
+    assert "seeds were not judged" in html
+
+
+def test_refused_counts_what_failed() -> None:
+    made = planted(sealed=True)
+    failed = sum(not c["passed"] for c in made["verdict"]["conditions"])
+    html = str(verdict(build_page(made)))
+    assert 'class="banner refused"' in html
+    assert f"{failed} of {len(made['verdict']['conditions'])} failed" in html
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"), [("no failures", "Nothing to fix"), ("no slice", "No common cause"), ("used up", "Refused")]
+)
+def test_every_ending_has_its_word(quiet: dict[str, Any], outcome: str, word: str) -> None:
+    made = quiet | {"comparison": quiet["comparison"] | {"outcome": outcome}}
+    assert f"</svg>{word}</h1>" in verdict(build_page(made))
+
+
+def test_a_condition_that_could_not_be_judged_is_not_called_failed(made: dict[str, Any]) -> None:
+    record = copy.deepcopy(made["verdict"])
+    record["conditions"][0] |= {"passed": None, "value": None, "threshold": None}
+    html = str(verdict(build_page(made | {"verdict": record})))
+    assert "not judged" in html
+    assert "failed" not in html

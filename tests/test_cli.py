@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.graph import STAGES
+
+RUNNER = CliRunner()
+
+
+def _call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _photos(root: Path, classes: dict[str, int]) -> Path:
+    rng = np.random.default_rng(0)
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            cv2.imwrite(str(root / name / f"{i}.png"), rng.integers(0, 255, (40, 40, 3), dtype=np.uint8))
+    return root
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, pipeline.cli; print([m for m in ('torch', 'numpy', 'pandas', 'pydantic') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_the_graph_is_printed_as_it_stands() -> None:
+    result = RUNNER.invoke(cli.app, ["graph", "--json"])
+    assert [row["stage"] for row in json.loads(result.stdout)] == [s.name for s in STAGES]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "name a config"),
+        (["run", "-c", "no.yaml"], "no.yaml: no such config file"),
+        (["run", "-c", "c.yaml", "split.tran_where=x"], "did you mean split.train_where?"),
+        (["run", "-c", "c.yaml"], "ingest.data"),
+        (["run", "-c", "c.yaml", "--to-stage", "trian"], "'trian': no such stage"),
+        (["run", "--resume", "nothing"], "no such run"),
+        (["runs", "show", "nothing"], "no such run"),
+        (["report", "nothing"], "no such run"),
+        (["stage", "measure", "--run", "r", "-c", "c.yaml"], "run the stage ingest first"),
+        (["init", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "c.yaml").write_text("ingest: {data: missing}\n")
+    result = _call(*arguments, folder=tmp_path)
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("nightshift: ")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_one_class_only_is_refused_by_name(tmp_path: Path) -> None:
+    _photos(tmp_path / "data", {"cat": 12})
+    (tmp_path / "c.yaml").write_text("ingest: {data: data, side: 32}\n")
+    result = _call("run", "-c", "c.yaml", folder=tmp_path)
+    assert result.returncode == 2
+    assert "class" in result.stderr.splitlines()[-1]
+
+
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "old").mkdir(parents=True)
+    (tmp_path / "runs" / "old" / "run.json").write_text('{"schema": 0, "created": "2020"}')
+    result = _call("runs", "show", "old", folder=tmp_path)
+    assert result.returncode == 2
+    assert "another version" in result.stderr
+
+
+def test_init_writes_a_config_that_runs_as_it_is_and_stage_by_stage(tmp_path: Path) -> None:
+    _photos(tmp_path / "data", {"cat": 30, "dog": 30})
+    made = _call("init", "data", "-o", "c.yaml", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines()[-1] == "c.yaml"
+    for name in ("ingest", "measure", "split"):
+        step = _call("stage", name, "--run", "first", "-c", "c.yaml", "ingest.side=32", folder=tmp_path)
+        assert step.returncode == 0, step.stderr
+    assert (tmp_path / "runs" / "first" / "split" / "stage.json").is_file()
+    assert _call("init", "data", "-o", "c.yaml", folder=tmp_path).returncode == 2
+    listed = _call("runs", "list", "--json", folder=tmp_path)
+    assert json.loads(listed.stdout)[0]["state"] == "3 stages done"
+    shown = _call("runs", "show", "first", "--json", folder=tmp_path)
+    assert [row["stage"] for row in json.loads(shown.stdout)["stages"]] == ["ingest", "measure", "split"]
+
+
+def test_zero_runs_are_listed_as_none(tmp_path: Path) -> None:
+    result = _call("runs", "list", "--json", folder=tmp_path)
+    assert (result.returncode, json.loads(result.stdout)) == (0, [])

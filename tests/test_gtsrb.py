@@ -1,0 +1,32 @@
+"""The night shift on real traffic signs: what configs/gtsrb_night.yaml must reach (make test-all)."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import runner
+from tests.bench.gtsrb import measure
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.data
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_dark_is_found_named_and_repaired_on_real_photos(gtsrb: Path, tmp_path: Path) -> None:
+    settings = runner.configure(
+        ROOT / "configs" / "gtsrb_night.yaml",
+        [f"ingest.data={gtsrb}", f"runs={tmp_path / 'runs'}", f"reports={tmp_path / 'reports'}"],
+    )
+    run = runner.execute(runner.start(settings), settings).run
+    rejected = run.load("rejected")
+    assert sorted(rejected["path"]) == ["07/00026_00023.jpg", "33/00015_00004.jpg"]
+    confirmed = run.load("explanations").query("status == 'confirmed'").sort_values("rank")
+    assert confirmed["words"].str.startswith("Too dark").any(), confirmed["words"].to_list()
+    refused = run.load("policy")["refused"]
+    assert any(r["remedy"] == "horizontal_flip" for r in refused)
+    assert "horizontal_flip" not in set(run.load("plan")["remedy"])
+    assert run.load("comparison")["test"] is not None
+    figures = measure(run, settings.stages["retrain"], tmp_path / "oracle")  # type: ignore[arg-type]
+    assert figures["closure"] >= 0.4, figures
+    assert figures["rows"]["lit"]["targeted"] >= figures["rows"]["lit"]["control"] - 0.01, figures

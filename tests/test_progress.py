@@ -1,0 +1,18 @@
+import pytest
+
+from pipeline import progress
+
+
+def test_every_item_comes_through_in_order() -> None:
+    track = progress.tracker("train")
+    assert list(track(range(5), total=5, what="steps")) == list(range(5))
+    assert list(track([], total=0, what="steps")) == []
+
+
+def test_plain_lines_tell_how_far_how_fast_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress, "say", said.append)
+    assert sum(1 for _ in progress._lines("train", range(6), 6, "photos")) == 6
+    assert said == ["  train: 2 of 6 photos, 0.2/s, 24 s left", "  train: 4 of 6 photos, 0.2/s, 12 s left"]

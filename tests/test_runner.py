@@ -1,0 +1,151 @@
+"""The runner and the whole loop, on photos with a planted night (tests/night.py)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import runner, store
+from pipeline.contracts import InputError
+from pipeline.graph import STAGES
+from pipeline.store import Run
+from tests.night import config, draw
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("night")
+
+
+@pytest.fixture(scope="module")
+def settings(home: Path) -> Path:
+    draw(home / "data")
+    path = home / "config.yaml"
+    path.write_text(config(home / "data", home))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(settings: Path) -> Run:
+    resolved = runner.configure(settings)
+    return runner.execute(runner.start(resolved), resolved).run
+
+
+def test_the_planted_night_is_found_named_repaired_and_proved(finished: Run) -> None:
+    """Nobody tells the finder about darkness: its first words, its cause and its remedy must say so."""
+    found = finished.load("explanations")
+    first = found[found["status"] == "confirmed"].sort_values("rank").iloc[0]
+    assert first["words"].startswith("Too dark"), first["words"]
+    assert first["cause"] in ("exposure", "gamma")
+    assert "taken 22:00" in first["words"] or "taken 21:00" in first["words"]
+    plan = finished.load("plan")
+    assert set(plan["remedy"]) <= {"exposure", "gamma"}
+    assert (plan["dose_high"] < 1).all() or (plan["remedy"] == "gamma").all()
+    summary = finished.load("summary")
+    assert summary["verdict"]["promoted"], summary["verdict"]["headline"]
+    arms = finished.load("comparison")["test"]["primary"]
+    assert arms["gain"]["mean"] > 0.1
+
+
+def test_the_plan_touches_training_photos_only(finished: Run) -> None:
+    splits = finished.load("splits").set_index("image_id")["split"]
+    assert set(splits[finished.load("plan")["image_id"]]) == {"train"}
+
+
+def test_no_stage_before_compare_knows_anything_of_test(finished: Run) -> None:
+    test = set(finished.load("splits").query("split == 'test'")["image_id"])
+    for artifact in ("predictions", "probed", "membership", "flips", "label_issues"):
+        assert not test & set(finished.load(artifact)["image_id"]), artifact
+
+
+def test_a_second_run_of_the_same_links_what_has_no_effects_and_spends_no_further_opening(
+    finished: Run, settings: Path
+) -> None:
+    resolved = runner.configure(settings)
+    again = runner.execute(runner.start(resolved), resolved).run
+    linked = [s.name for s in STAGES if (again.record(s.name) or {}).get("linked_from")]
+    assert linked == [s.name for s in STAGES if not s.effects]
+
+
+def test_what_is_up_to_date_is_skipped_and_a_changed_setting_reruns_only_what_depends_on_it(
+    finished: Run, settings: Path
+) -> None:
+    resolved = runner.configure(settings)
+    assert {runner.run_stage(finished, resolved, s.name) for s in STAGES} == {"skipped"}
+    changed = runner.configure(settings, ["prescribe.target_error=0.1"])
+    how = {
+        s.name: runner.run_stage(finished, changed, s.name) for s in STAGES[: [s.name for s in STAGES].index("retrain")]
+    }
+    assert [name for name, what in how.items() if what != "skipped"] == ["prescribe"]
+    assert runner.run_stage(finished, resolved, "prescribe") in ("done", "linked")
+
+
+def test_a_stage_without_its_needs_says_which_comes_first(settings: Path, home: Path) -> None:
+    resolved = runner.configure(settings)
+    with pytest.raises(InputError, match="needs images; run the stage ingest first"):
+        runner.run_stage(runner.start(resolved, Run.begin(home / "runs" / "empty")), resolved, "measure")
+
+
+def test_the_report_and_the_list_of_runs_are_published(finished: Run, home: Path) -> None:
+    page = (home / "reports" / finished.run_id / "index.html").read_text()
+    assert "Too dark" in page
+    assert finished.run_id in (home / "reports" / "index.html").read_text()
+    assert json.loads((finished.path / "summary.json").read_text())["run_id"] == finished.run_id
+
+
+def _timeless(summary: dict[str, object]) -> str:
+    text = json.dumps({k: v for k, v in summary.items() if k != "run_id"}, sort_keys=True)
+    return text
+
+
+def test_a_killed_run_resumes_to_the_same_summary_and_repeats_no_finished_stage(finished: Run, tmp_path: Path) -> None:
+    data = Path(finished.load("images")["source"].iloc[0]).parent
+    text = config(data, tmp_path, epochs=2).replace("epochs: 6", "epochs: 1")
+    (tmp_path / "config.yaml").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        "-c",
+        str(tmp_path / "config.yaml"),
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    runs = tmp_path / "runs"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/train/stage.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run = store.runs(runs)[0]
+    before = {name: (run.path / name / "stage.json").stat().st_mtime_ns for name in store.finished(run)}
+    assert "train" in before
+    assert "report" not in before
+    done = subprocess.run([*command, "--resume", run.run_id], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert {n: (run.path / n / "stage.json").stat().st_mtime_ns for n in before} == before
+    (tmp_path / "other").mkdir()
+    other = runner.configure(tmp_path / "config.yaml", [f"runs={tmp_path / 'other'}"])
+    straight = runner.execute(runner.start(other), other).run
+    assert _timeless(run.load("summary")) == _timeless(straight.load("summary"))
+
+
+def test_no_failures_end_well(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", visits=120, night=False)
+    (tmp_path / "config.yaml").write_text(config(data, tmp_path, epochs=16))
+    resolved = runner.configure(tmp_path / "config.yaml")
+    result = runner.execute(runner.start(resolved), resolved)
+    verdict = result.run.load("verdict")
+    assert not verdict["promoted"]
+    assert result.report is not None
+    assert result.run.load("candidates").joinpath("candidates.json").read_text().strip() == "[]"
+    assert not (tmp_path / "runs" / "ledger.jsonl").exists()
+    assert isinstance(result.run.load("plan"), pd.DataFrame)

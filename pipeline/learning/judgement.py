@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 RISE, LEAST = 0.05, 0.01  # a loss has risen where it is higher by this share, and by this many nats
+WIDE = 10.0  # points of accuracy that are too many between training photos and the holdout
 LOOKS = 2  # looks in a row that make a rise persistent
 
 
@@ -38,4 +39,6 @@ def judgement(history: pd.DataFrame, best_step: int) -> str:
     since = overfitting_from(history)
     if since is not None:
         return f"overfitting from step {since}: {told}; the weights of step {best_step} were kept"
+    if gap > WIDE:
+        return f"it generalises poorly, though the holdout's loss did not rise: {told}"
     return f"no overfitting seen: {told}"

@@ -36,4 +36,7 @@ def test_the_judgement_is_one_sentence_with_the_gap() -> None:
     bad = judgement(_history([1.0, 0.5, 0.3, 0.1], [1.0, 0.6, 0.9, 1.0]), 200)
     told = "train/holdout gap 4.0 points at the end; the weights of step 200 were kept"
     assert bad == f"overfitting from step 300: {told}"
+    wide = judgement(_history([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], (0.99, 0.7)), 300)
+    assert wide.startswith("it generalises poorly")
+    assert "29.0 points" in wide
     assert "no holdout" in judgement(_history([1.0, 0.5], []), 200)

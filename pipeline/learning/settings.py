@@ -28,7 +28,7 @@ class BackboneSettings(Settings):
 
     backbone: str = Field(PACKAGED, description="any timm model")
     weights: str = Field("packaged", description="packaged | hub | none | a .safetensors or weights-only .pth file")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of the features dropped before the head")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped before the head")
 
 
 class FitSettings(Settings):
@@ -38,12 +38,12 @@ class FitSettings(Settings):
     passes: int | None = Field(None, ge=1, description="image passes in all, in place of epochs")
     batch: int = Field(32, ge=2, description="photos a step; fewer on small sets, so that an epoch has 8 steps")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum of 0.9")
-    rate: float = Field(1e-3, gt=0, description="highest learning rate, after the warm-up; cosine to zero from there")
+    rate: float = Field(2e-3, gt=0, description="highest learning rate, after the warm-up; cosine to zero from there")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.02, ge=0, description="decoupled; biases and norms are exempt")
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
-    shift: float = Field(0.1, ge=0, lt=0.5, description="farthest random shift, as a share of the side")
-    crop: float = Field(0.2, ge=0, lt=0.9, description="largest random crop, as a share of the side; enlarged again")
+    shift: float = Field(0.06, ge=0, lt=0.5, description="farthest random shift, as a share of the side")
+    crop: float = Field(0.0, ge=0, lt=0.9, description="largest random crop, as a share of the side; enlarged again")
     every: int = Field(0, ge=0, description="steps between looks at the holdout; 0: eight looks in all")
     patience: int = Field(4, ge=1, description="looks without a lower holdout loss after which an early stop ends it")

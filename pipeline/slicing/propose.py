@@ -21,6 +21,7 @@ from pipeline.slicing.rules import Condition, Mask, Rule, period
 Floats = NDArray[np.float64]
 TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 PAIR = 1.25  # a second condition must raise the score by this factor
+ONE_CLASS = 0.85  # what a rule with a label part counts: a photo at the gate has no label
 UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
 HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
 
@@ -138,7 +139,8 @@ class _Search:
         return [p for p in found if p.mask.sum() >= evidence.least]
 
     def _proposal(self, conditions: tuple[Condition, ...], mask: Mask, label: str | None, source: str) -> Proposal:
-        return proposal(self.evidence, Rule(conditions, label, source), mask)
+        found = proposal(self.evidence, Rule(conditions, label, source), mask)
+        return replace(found, score=found.score * (1.0 if label is None else ONE_CLASS))
 
 
 def proposal(evidence: Evidence, rule: Rule, mask: Mask) -> Proposal:

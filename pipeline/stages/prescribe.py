@@ -101,11 +101,9 @@ def _plan_of(
     refused: list[dict[str, Any]],
     probability: float,
 ) -> pd.DataFrame:
-    label = rules[0].label
+    # every class alike, whatever the label part: a remedy for one class only would teach that dark means this class
     banned = {r["from"] for r in refused if r["remedy"] == item.cause and item.dose_low <= r["dose"] <= item.dose_high}
     chosen = train & ~admitted(frame, rules) & ~frame["label"].isin(banned).to_numpy()
-    if label is not None:
-        chosen &= (frame["label"] == label).to_numpy()
     return pd.DataFrame(
         {
             "image_id": frame.loc[chosen, "image_id"],

@@ -221,9 +221,9 @@ def _outcome(inputs: Inputs, trial: Trial, val: dict[str, Any]) -> tuple[str, st
     if not inputs.confirmed:
         if trial.correct("before").all():
             return "no failures", "the model makes no mistake on val"
-        return "no slice", "no failure group was confirmed"
+        return "no slice", "no slice was confirmed"
     if not inputs.planned:
-        return "no plan", "no confirmed failure group has a remedy for training photos"
+        return "no plan", "no confirmed slice has a remedy for training photos"
     if not trial.compared:
         return "no candidates", "there is no targeted and control model to compare"
     if not len(inputs.test):

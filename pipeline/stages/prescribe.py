@@ -161,8 +161,9 @@ def decline_rule(correct: NDArray[np.bool_], confidence: NDArray[np.float64], ta
 
 def _prescription(item: Any, planned: int, correction: dict[str, Any] | None) -> dict[str, Any]:
     if planned:
-        doses = " to ".join(dict.fromkeys(remedies.describe(item.cause, d) for d in (item.dose_low, item.dose_high)))
-        action, kind = f"train with {doses} on {planned:,} training photos", "augment"
+        doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
+        title = str(item.cause).replace("_", " ")
+        action, kind = f"train on {planned:,} training photos treated with {title} at dose {doses}", "augment"
     else:
         action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
     also = f"; or correct them as they arrive: {correction['words']}" if correction and correction["helps"] else ""

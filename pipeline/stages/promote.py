@@ -14,8 +14,8 @@ from pipeline.store import read_json, write_json
 POINTER = "champion.json"
 NOTHING = {
     "no failures": "nothing to promote: the model makes no mistake on the validation photos",
-    "no slice": "nothing to promote: no failure group was confirmed",
-    "no plan": "nothing to promote: no confirmed failure group has a remedy for training photos",
+    "no slice": "nothing to promote: no slice was confirmed",
+    "no plan": "nothing to promote: no confirmed slice has a remedy for training photos",
     "no candidates": "nothing to promote: there is no targeted and control model to compare",
     "no test": "not promoted: there is no test photo to prove it on",
     "refused on val": "not promoted: the remedy did not prove itself on the validation photos; the test stays sealed",
@@ -70,7 +70,7 @@ def _worse(where: str, worse: dict[str, Any], margins: dict[str, Any]) -> list[d
 
 
 def _outside(where: str, part: dict[str, Any]) -> dict[str, Any]:
-    """Whether harm was shown to the photos outside the planned groups; what cannot be judged does not count."""
+    """Whether harm was shown to the photos outside the slices with a remedy; what cannot be judged does not count."""
     gain = part["gain"]
     harmed = gain["high"] is not None and gain["high"] < 0
     between = f"between {points(gain['low'])} and {points(gain['high'])}"
@@ -93,7 +93,7 @@ def _test_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     if test is None:
         return [opened]
     opened["why"] = f"opened for the {opening['ordinal']} time by any run; it may spend alpha = {opening['alpha']:.3g}"
-    gained = _gain("the planned groups gained on test", test["primary"], "#headline")
+    gained = _gain("the slices with a remedy gained on test", test["primary"], "#headline")
     worse = _worse("test", test["non_inferiority"], comparison["margins"])
     return [opened, gained, *worse, _outside("test", test["outside"])]
 
@@ -103,7 +103,7 @@ def conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     counts, compared = comparison["counts"], (comparison["val"].get("arms") or {}).get("targeted")
     confirmed, planned = counts["confirmed"], counts["planned"]
     slices = f"{confirmed} of {counts['slices']} proposed groups were confirmed, {planned} with a remedy for training"
-    found = [_condition("a failure group with a remedy", float(planned), 1.0, planned > 0, slices, "#slices")]
+    found = [_condition("a slice with a remedy", float(planned), 1.0, planned > 0, slices, "#slices")]
     if planned and compared:
         found += _val_conditions(comparison) + _test_conditions(comparison)
     return found
@@ -129,7 +129,7 @@ def _headline(comparison: dict[str, Any], found: list[dict[str, Any]], promoted:
     if comparison["outcome"] != "tested":
         return NOTHING[comparison["outcome"]]
     gain = comparison["test"]["primary"]["gain"]
-    told = f"{points(gain['mean'])} over the control on the sealed test's photos of the planned groups"
+    told = f"{points(gain['mean'])} over the control on the sealed test's photos of the slices with a remedy"
     unjudged = "; seeds were not judged (one seed)" if not gain["seeds_judged"] else ""
     if promoted:
         return f"promoted: {told}, at least {points(gain['bound'])}{unjudged}"

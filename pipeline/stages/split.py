@@ -17,6 +17,8 @@ from pipeline.config import Settings
 from pipeline.contracts import Context, InputError, Made
 from pipeline.datasets.likeness import exact_pairs, near_pairs
 from pipeline.datasets.where import satisfies
+from pipeline.evidence.permutation import LIMITS
+from pipeline.evidence.power import detectable_excess
 
 PARTS = ("train", "val", "test")
 _MANY = 50_000
@@ -192,6 +194,19 @@ def _note_duplicates(context: Context, duplicates: pd.DataFrame, components: NDA
         context.note(f"duplicates tie {tied} of {groups} groups to others; if wrongly, lower split.near_duplicates")
 
 
+def _note_power(context: Context, images: pd.DataFrame, part: pd.Series[str]) -> None:
+    """What val and test can show, said before anything is trained."""
+    for name in ("val", "test"):
+        groups = int(images.loc[part == name, "group"].nunique())
+        inside = groups // 5
+        shown = detectable_excess(inside, groups - inside)
+        few = f"; a slice needs {LIMITS.groups} groups to be tested" if inside < LIMITS.groups else ""
+        context.note(
+            f"power: {name} has {groups} groups; of a slice with a fifth of them, an excess error or a gain of "
+            f"{shown:.0%} is found with 80 % power{few}"
+        )
+
+
 def run(
     config: Config, context: Context, *,
     images: pd.DataFrame, attributes: pd.DataFrame, pixels: NDArray[np.uint8], classes: dict[str, list[str]],
@@ -224,5 +239,6 @@ def run(
         context.note(f"{leaked} photos of val and test are left out: the same photo or group is in another split")
     _note_parts(context, images, part, classes["names"])
     _note_duplicates(context, duplicates, components, images["group"].nunique())
+    _note_power(context, images, part)
     splits = pd.DataFrame({"image_id": images["image_id"], "split": part, "fold": fold, "reason": reason})
     return {"splits": splits, "duplicates": duplicates}

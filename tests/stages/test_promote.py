@@ -114,7 +114,7 @@ def test_three_seeds_are_judged(house: House) -> None:
 @pytest.mark.parametrize(
     ("test", "failed"),
     [
-        (SAME, {"the planned groups gained on test", "not worse overall on test"}),
+        (SAME, {"the slices with a remedy gained on test", "not worse overall on test"}),
         (HARM, {"no harm shown to others on test"}),
         (WORSE, {"not worse overall on test", "no class worse on test", "no harm shown to others on test"}),
     ],

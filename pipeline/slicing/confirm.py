@@ -58,6 +58,16 @@ def matched_effects(probe: Probe, inside: Mask) -> tuple[Floats, Floats]:
     return effect, np.sqrt((sums**2).sum(0) * count / max(count - 1, 1))
 
 
+def matched_residuals(probe: Probe) -> Floats:
+    """float [n, interventions]: each photo's weighted change less the mean change of all photos in its stratum; a
+    rule that gathers much of a column is one under which that intervention helps more than elsewhere."""
+    strata, residual = margin_strata(~probe.correct, probe.margin), probe.change
+    for stratum in np.unique(strata):
+        here = strata == stratum
+        residual[here] -= np.average(residual[here], axis=0, weights=probe.weights[here])
+    return np.asarray(residual * probe.weights[:, None])
+
+
 def choose_intervention(probe: Probe, inside: Mask) -> int | None:
     """The intervention that helps most, in units of its error; None where nothing helps.
 

@@ -1,15 +1,16 @@
 """Proposals on some folds of val: readable rules that gather recoverable errors.
 
-Three sources, one search. Targets are all errors, the errors of one cluster of repair signatures (k-means on
-the changes of the true class's log-probability), or errors near to each other in frozen features; the rule
-is always the readable condition (or pair) with the most target errors in excess of the same class.
+One search, several targets: all errors in excess of the same class; the errors of one cluster of repair signatures
+(k-means on the changes of the true class's log-probability); what one intervention repairs in excess of equally unsure
+photos; errors near to each other in frozen features. The rule is the readable condition (or pair) that gathers most of
+the target, and its score is in errors that could be recovered, whichever target it came from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,16 @@ HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
 class Evidence:
     """What proposals are made from: the rows of val that belong to the proposing folds.
 
-    frame: conditions_frame rows; errors: bool [n]; signatures: float [n, interventions], NaN where not probed;
+    frame: conditions_frame rows; errors: bool [n]; signatures: float [n, interventions], NaN where not probed; repairs:
+    float [n, interventions], `confirm.matched_residuals`, and gains, the weighted plain changes, 0 where not probed;
     distance: float32 [prototypes, n] to the photos `prototypes` (image ids) in frozen features.
     """
 
     frame: pd.DataFrame
     errors: Mask
     signatures: NDArray[np.float32]
+    repairs: Floats
+    gains: Floats
     prototypes: tuple[str, ...]
     distance: NDArray[np.float32]
     least: int = 20
@@ -89,14 +93,14 @@ def _single_conditions(frame: pd.DataFrame) -> Iterator[Condition]:
 
 
 def _scores(masks: NDArray[np.bool_], residual: Floats, groups: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Recoverable errors of each mask [masks, n], and that less one standard error over group sums."""
+    """What each mask [masks, n] gathers, and the standard error of that over group sums."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) > 0])
     recoverable, error = np.empty(len(masks)), np.empty(len(masks))
     for i, mask in enumerate(masks):
         sums = np.add.reduceat((mask * residual)[order], starts)
         recoverable[i], error[i] = sums.sum(), np.sqrt((sums**2).sum())
-    return recoverable, recoverable - error
+    return recoverable, error
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,16 @@ class _Search:
         enough = (masks.sum(1) >= evidence.least) & (masks.sum(1) <= 0.6 * masks.shape[1])
         return cls(evidence, [c for c, ok in zip(conditions, enough, strict=True) if ok], masks[enough])
 
-    def best(self, target: Mask, source: str, keep: int, label: str | None = None) -> list[Proposal]:
-        """The rules that gather most of `target`: single conditions, and pairs of one with the `keep` best."""
+    def best(self, target: Floats, source: str, keep: int, label: str | None = None) -> list[Proposal]:
+        """The rules that gather most of `target` (float [n], by row): single conditions, and pairs of one with the
+        `keep` best."""
         evidence = self.evidence
         of_class = np.ones(len(target), bool) if label is None else np.asarray(evidence.frame["label"] == label)
-        residual = excess(target, evidence.classes) * of_class
+        residual = target * of_class
         if not len(self.masks):
             return []
-        _, single = _scores(self.masks, residual, evidence.groups)
+        gathered, error = _scores(self.masks, residual, evidence.groups)
+        single = gathered - error
         order = np.argsort(-single, kind="stable")
         top = [int(i) for i in order[:keep]]
         rules: list[tuple[tuple[Condition, ...], Mask, float]] = [
@@ -130,26 +136,28 @@ class _Search:
         for i in top[: keep // 2]:
             others = [j for j in order[: 6 * keep] if self.conditions[j].column != self.conditions[i].column]
             pairs = self.masks[i] & self.masks[others]
-            _, score = _scores(pairs, residual, evidence.groups)
+            gathered, error = _scores(pairs, residual, evidence.groups)
+            score = gathered - error
             j = int(np.argmax(score)) if len(others) else -1
             # a longer rule must earn its second condition
             if j >= 0 and score[j] > PAIR * max(single[i], 0.0) and (pairs[j] & of_class).sum() >= evidence.least:
                 rules.append(((self.conditions[i], self.conditions[others[j]]), pairs[j], score[j]))
-        found = [self._proposal(conditions, mask & of_class, label, source) for conditions, mask, s in rules if s > 0]
-        return [p for p in found if p.mask.sum() >= evidence.least]
-
-    def _proposal(self, conditions: tuple[Condition, ...], mask: Mask, label: str | None, source: str) -> Proposal:
-        found = proposal(self.evidence, Rule(conditions, label, source), mask)
-        return replace(found, score=found.score * (1.0 if label is None else ONE_CLASS))
+        kept = [(Rule(c, label, source), mask & of_class) for c, mask, s in rules if s > 0]
+        return [proposal(evidence, rule, mask) for rule, mask in kept if mask.sum() >= evidence.least]
 
 
-def proposal(evidence: Evidence, rule: Rule, mask: Mask) -> Proposal:
-    """Score a rule against all errors of the proposing folds."""
-    recoverable, score = _scores(mask[None], excess(evidence.errors, evidence.classes), evidence.groups)
-    return Proposal(rule, mask, float(recoverable[0]), float(score[0]))
+def proposal(evidence: Evidence, rule: Rule, mask: Mask, target: Floats | None = None) -> Proposal:
+    """Score a rule against all errors of the proposing folds, or against what an intervention repairs (`target`).
+
+    The best of many interventions flatters: what one repairs counts less two standard errors.
+    """
+    residual = excess(evidence.errors, evidence.classes) if target is None else target
+    recoverable, error = (float(v[0]) for v in _scores(mask[None], residual, evidence.groups))
+    worth = 1.0 if rule.label is None else ONE_CLASS
+    return Proposal(rule, mask, recoverable, worth * (recoverable - error * (1 if target is None else 2)))
 
 
-def from_signatures(evidence: Evidence, search: _Search, clusters: int) -> Iterator[Proposal]:
+def from_signatures(evidence: Evidence, search: _Search, clusters: int) -> Iterator[list[Proposal]]:
     """Rules for the errors that the same interventions repair (k-means on their signatures)."""
     probed = (
         evidence.errors & ~np.isnan(evidence.signatures[:, 0]) if evidence.signatures.shape[1] else np.zeros(0, bool)
@@ -162,10 +170,19 @@ def from_signatures(evidence: Evidence, search: _Search, clusters: int) -> Itera
     for code in range(k):
         target = np.zeros(len(evidence.errors), bool)
         target[np.flatnonzero(probed)[codes == code]] = True
-        yield from search.best(target, "repair signature", keep=4)
+        yield search.best(excess(target, evidence.classes), "repair signature", keep=4)
 
 
-def from_features(evidence: Evidence) -> Iterator[Proposal]:
+def from_repairs(evidence: Evidence, search: _Search) -> Iterator[list[Proposal]]:
+    """For each intervention, the rule under which it repairs most in excess of equally unsure photos elsewhere."""
+    for target, gain in zip(evidence.repairs.T, evidence.gains.T, strict=True):
+        for found in search.best(target, "repair", keep=2):
+            better = proposal(evidence, found.rule, found.mask, target)
+            # an intervention that only breaks less here than elsewhere repairs nothing
+            yield [replace(better, score=min(better.score, float(gain[found.mask].sum())))]
+
+
+def from_features(evidence: Evidence) -> Iterator[list[Proposal]]:
     """Rules `looks like photo X`: the radius around a prototype that gathers most excess error."""
     residual = excess(evidence.errors, evidence.classes)
     for name, distance in zip(evidence.prototypes, evidence.distance, strict=True):
@@ -175,7 +192,7 @@ def from_features(evidence: Evidence) -> Iterator[Proposal]:
         if size >= evidence.least:
             rule = Rule((Condition(name, "near", float(distance[order[size - 1]])),), source="frozen features")
             found = proposal(evidence, rule, np.asarray(distance <= distance[order[size - 1]]))
-            yield replace(found, score=found.score * UNREADABLE)
+            yield [replace(found, score=found.score * UNREADABLE)]
 
 
 def _distinct(proposals: list[Proposal], errors: Mask, overlap: float) -> Iterator[Proposal]:
@@ -191,15 +208,14 @@ def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: 
     """The `slices` best distinct proposals of all sources, by recoverable errors; empty where nothing fails."""
     if not evidence.errors.any():
         return []
-    search = _Search.over(evidence)
+    search, residual = _Search.over(evidence), excess(evidence.errors, evidence.classes)
     hard = evidence.frame.loc[evidence.errors, "label"].value_counts()
-    found = list(
-        chain(
-            search.best(evidence.errors, "attributes", keep=24),
-            from_signatures(evidence, search, clusters),
-            from_features(evidence),
-            *(search.best(evidence.errors, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
-        )
-    )
-    distinct = _distinct([f for f in found if f.score > 0], evidence.errors, overlap)
-    return [replace(found) for found, _ in zip(distinct, range(slices), strict=False)]
+    found = [
+        search.best(residual, "attributes", keep=24),
+        *from_signatures(evidence, search, clusters),
+        *from_repairs(evidence, search),
+        *from_features(evidence),
+        *(search.best(residual, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
+    ]
+    distinct = _distinct([f for part in found for f in part if f.score > 0], evidence.errors, overlap)
+    return list(islice(distinct, slices))

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.slicing.confirm import choose_intervention
+from pipeline.slicing.confirm import choose_intervention, matched_residuals
 from pipeline.slicing.propose import Evidence, Proposal, propose
 from pipeline.slicing.rules import Mask, conditions_frame, distances
 from pipeline.slicing.validation import Val, validation
@@ -71,16 +71,21 @@ def _on_one_fold(material: Material, fold: int, config: Config, seed: int) -> li
     ids = [str(val.frame["image_id"].iloc[row]) for row in seeds]
     near = {name: distances(material.embeddings, row) for name, row in zip(ids, seeds, strict=True)}
     away = np.array([near[name][proposing] for name in ids], np.float32).reshape(len(ids), int(proposing.sum()))
+    part = np.flatnonzero(proposing[val.probed])
+    repairs, gains = np.zeros((2, len(val.frame), val.probe.after.shape[1]))
+    repairs[val.probed[part]] = matched_residuals(val.probe.part(part))
+    gains[val.probed] = val.probe.change * val.probe.weights[:, None]
     evidence = Evidence(
         val.frame[proposing].reset_index(drop=True),
         val.errors[proposing],
         material.signatures[proposing],
+        repairs[proposing],
+        gains[proposing],
         tuple(ids),
         away,
         config.least,
         seed,
     )
-    part = np.flatnonzero(proposing[val.probed])
     found = []
     for proposal in propose(evidence, slices=config.slices, clusters=config.clusters):
         mask = proposal.rule.mask(val.frame, near)

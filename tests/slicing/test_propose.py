@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 
+from pipeline.slicing.confirm import matched_residuals
 from pipeline.slicing.propose import Evidence, excess, propose
 from tests.slicing.conftest import Draw, Planted
 
 
 def _evidence(planted: Planted) -> Evidence:
     val = planted.val
-    return Evidence(val.frame, val.errors, planted.signatures, (), np.zeros((0, len(val.frame)), np.float32))
+    repairs, near = matched_residuals(val.probe), np.zeros((0, len(val.frame)), np.float32)
+    return Evidence(val.frame, val.errors, planted.signatures, repairs, val.probe.change, (), near)
 
 
 def test_the_planted_slice_is_proposed_first_and_by_what_makes_it(draw: Draw) -> None:
@@ -31,8 +35,7 @@ def test_a_hard_class_is_no_excess() -> None:
 
 def test_no_failure_no_proposal(draw: Draw) -> None:
     evidence = _evidence(draw(0))
-    nothing = Evidence(evidence.frame, np.zeros_like(evidence.errors), evidence.signatures, (), evidence.distance)
-    assert propose(nothing) == []
+    assert propose(replace(evidence, errors=np.zeros_like(evidence.errors))) == []
 
 
 def test_at_most_so_many_and_none_a_copy_of_another(draw: Draw) -> None:
@@ -48,3 +51,19 @@ def test_at_most_so_many_and_none_a_copy_of_another(draw: Draw) -> None:
 def test_tiny_sets_survive(draw: Draw) -> None:
     planted = draw(0, groups=2, frames=3)
     assert propose(_evidence(planted)) == []
+
+
+def test_what_an_intervention_repairs_is_found_where_excess_error_is_not_to_be_had(draw: Draw) -> None:
+    """The planted photos fail no more than others here, but the first intervention repairs only theirs."""
+    planted = draw(3)
+    val, rng = planted.val, np.random.default_rng(0)
+    errors = rng.random(len(val.frame)) < 0.3
+    repaired = errors & planted.dark & (rng.random(len(errors)) < 0.9)
+    margin = np.where(errors, -1.0, 1.0) * rng.gamma(2, 1, len(errors))
+    after = np.column_stack([np.where(errors, repaired, True), ~errors])
+    probe = replace(val.probe, correct=~errors, after=after, margin=margin)
+    evidence = replace(_evidence(planted), errors=errors, repairs=matched_residuals(probe), gains=probe.change)
+    found = propose(evidence)
+    best = max(found, key=lambda p: (p.mask & planted.dark).sum() / (p.mask | planted.dark).sum())
+    assert (best.mask & planted.dark).sum() > 0.7 * (best.mask | planted.dark).sum()
+    assert best.rule.source == "repair"

@@ -113,7 +113,7 @@ def run(
     to_stage: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     from_stage: Annotated[str | None, typer.Option(help="Make this stage and what depends on it anew.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
-    home: Home = HOME,
+    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs.")] = None,
 ) -> None:
     """Run every stage that is not up to date."""
     from pipeline import runner
@@ -122,10 +122,10 @@ def run(
     _check_stage(from_stage)
     if not config and not resume:
         raise InputError("name a config (-c CONFIG) or a run to go on with (--resume RUN)")
-    old = _find(resume, home) if resume else None
+    old = _find(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
-    settings = runner.configure(path, overrides or [])
-    _end(runner.execute(runner.start(settings, old), settings, to_stage=to_stage, from_stage=from_stage, force=force))
+    settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
+    _end(runner.execute(old or runner.start(settings), settings, to_stage=to_stage, from_stage=from_stage, force=force))
 
 
 @app.command()
@@ -146,8 +146,9 @@ def stage(
     folder = Path(run) if os.sep in run else home / run
     path = config or folder / "config.yaml"
     settings = runner.configure(path, overrides or [])
-    target = runner.start(settings, Run.begin(folder))
+    target = Run.begin(folder)
     with target.lock():
+        runner.save_config(target, settings)
         say(f"{name}: {runner.run_stage(target, settings, name, force=force)}")
     if name not in ("promote", "report"):
         print(target.path)

@@ -49,10 +49,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such config file")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "is not UTF-8 text"
+        problem = getattr(error, "problem", None) or str(error).split("\n")[0]
         raise InputError(f"{path}{line}: not valid YAML: {problem}") from error
     if not isinstance(tree, dict | None):
         raise InputError(f"{path}: a config is a mapping of sections, not a {type(tree).__name__}")
@@ -73,7 +73,7 @@ def _override(tree: dict[str, Any], assignment: str) -> None:
         tree = branch
     try:
         tree[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise InputError(f"{key}: {value!r} is not a YAML value") from error
 
 

@@ -187,8 +187,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "prescribe",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "predictions", "label_issues", "probed",
-            "responses", "dose_response", "slices", "membership", "explanations", "causes",
+            "images", "pixels", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues",
+            "probed", "responses", "dose_response", "slices", "membership", "explanations", "causes",
         ),
         makes={
             # The plan in force for one training image and remedy: dose uniform in [low, high].

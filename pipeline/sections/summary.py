@@ -223,8 +223,8 @@ def _slice(page: Page, row: Mapping[str, Any]) -> Slice:
         excess=Share(value=row["excess"], low=row["low"], high=row["high"]),
         effect=Share(value=row["effect"], low=row["effect_low"], high=row["effect_high"]),
         error_before=errors["before"],
-        error_control=errors["control"],
-        error_after=errors["after"],
+        error_control=errors["control"] if page.changed else None,
+        error_after=errors["after"] if page.changed else None,
         dose_response=_doses(page, row),
         image_ids=sorted(page.members.get(row["slice"], [])),
     )
@@ -272,7 +272,7 @@ def summarise(page: Page) -> dict[str, Any]:
         changes={str(k): int(v) for k, v in sorted(page.flips["change"].value_counts().items())},
         opening=Opening(
             opened=bool(opening.get("opened")),
-            number=opening.get("number"),
+            number=opening.get("number") if opening.get("opened") else None,
             alpha=opening.get("alpha"),
             test_id=opening.get("test_id"),
         ),

@@ -89,7 +89,9 @@ def _setting(inside: pd.DataFrame, outside: pd.DataFrame) -> list[str]:
         if period(name) == 24:
             words.append(hours(inside[name], outside[name]))
         elif not pd.api.types.is_numeric_dtype(inside[name]) and len(inside):
-            counts = inside[name].astype("str").value_counts(normalize=True)
+            counts = inside[name].dropna().astype("str").value_counts(normalize=True)
+            if counts.empty:
+                continue
             top, share = str(counts.index[0]), float(counts.iloc[0])
             elsewhere = float((outside[name].astype("str") == top).mean()) if len(outside) else 0.0
             if share >= 0.8 and elsewhere < 0.7 * share:

@@ -118,6 +118,8 @@ def _usable(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:
     levels = values.nunique()
     if levels < 2 or (not pd.api.types.is_numeric_dtype(column) and levels > LEVELS):
         return False
+    if column.name in plugins.names("attributes"):
+        return True
     names_group = levels >= groups.nunique() / 2 and bool((values.groupby(groups).nunique() == 1).all())
     names_label = bool((labels.groupby(values).nunique() == 1).all() and (values.groupby(labels).nunique() == 1).all())
     return not (names_group or names_label)

@@ -167,9 +167,10 @@ def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], opened: bool) -> dict[st
     return {name: np.asarray(vote * 2 > len(rules[name])) for name, vote in votes.items()}
 
 
-def _fingerprint(inputs: Inputs) -> str:
+def _fingerprint(config: Config, inputs: Inputs) -> str:
+    """What is judged and by which margins: another endpoint or a wider margin is another opening."""
     files = [inputs.candidates / r["file"] for r in inputs.runs] + [inputs.model / WEIGHTS]
-    return key_of([digest(f) for f in files if f.exists()])
+    return key_of([digest(f) for f in files if f.exists()], vars(config.margins), inputs.planned)
 
 
 def _test(config: Config, context: Context, inputs: Inputs, alpha: float) -> dict[str, Any]:
@@ -241,7 +242,7 @@ def _comparison(config: Config, context: Context, inputs: Inputs, trial: Trial) 
     if not outcome:
         groups = inputs.images["group"].iloc[inputs.test].astype(str)
         declared, ledger = f"{PRIMARY}: {', '.join(inputs.planned)}", context.home / LEDGER
-        opened = open_test(ledger, context.run_id, groups, _fingerprint(inputs), config.alpha, declared)
+        opened = open_test(ledger, context.run_id, groups, _fingerprint(config, inputs), config.alpha, declared)
         opening, outcome = opened.record(), "tested" if opened.opened else "used up"
         test = _test(config, context, inputs, opened.alpha) if opened.opened else None
     context.note(f"test opened, number {opening['number']}" if test else f"test stays sealed: {opening['reason']}")

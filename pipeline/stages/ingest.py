@@ -203,6 +203,9 @@ def _groups(config: Config, shots: Sequence[_Shot], users: Mapping[str, pd.Serie
         values: list[Value] = [shot.photo.group for shot in shots]
     elif config.group in users:
         values = [None if pd.isna(value) else str(value) for value in users[config.group]]
+    elif any(config.group in shot.photo.columns for shot in shots):  # a column that was renamed
+        given = [shot.photo.columns.get(config.group) for shot in shots]
+        values = [None if value is None else str(value) for value in given]
     else:
         hint = nearest(str(config.group), [*users, "group"])
         raise InputError(f"ingest.group: the data set has no column {config.group!r}; {hint}")

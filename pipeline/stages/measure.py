@@ -50,10 +50,11 @@ def run(config: Config, context: Context, *, images: pd.DataFrame) -> Made:
     known = _known(context)
     fresh = [task for task in tasks if task.image_id not in known]
     unreadable: list[str] = []
+    paths = dict(zip(images["image_id"], images["path"], strict=True))
     for task, row, reason in context.track(_measured(fresh, config), total=len(fresh), what="photos"):
         known[task.image_id] = row
         if reason:
-            unreadable.append(f"{task.source} ({reason})")
+            unreadable.append(f"{paths[task.image_id]} ({reason})")
     if unreadable:
         context.note(
             f"{len(unreadable)} photos could not be read again, so their attributes are unknown; first: {unreadable[0]}"

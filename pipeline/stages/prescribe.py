@@ -15,7 +15,7 @@ from pipeline import plugins, remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean, finite
-from pipeline.slicing.rules import Rule, conditions_frame, named_rows
+from pipeline.slicing.rules import Rule, conditions_frame, distances, named_rows
 from pipeline.slicing.validation import Val, validation
 
 
@@ -87,23 +87,35 @@ def _rules(slices: pd.DataFrame, name: str) -> list[Rule]:
     return [Rule.parse(text) for text in slices.loc[slices["slice"] == name, "rule"]]
 
 
-def admitted(frame: pd.DataFrame, rules: list[Rule]) -> NDArray[np.bool_]:
+Near = dict[str, NDArray[np.float32]]
+Members = dict[str, NDArray[np.bool_]]
+
+
+def admitted(frame: pd.DataFrame, rules: list[Rule], near: Near) -> NDArray[np.bool_]:
     """bool [rows]: most of a slice's fold rules admit the image, by their image part."""
-    votes = np.sum([rule.image_mask(frame) for rule in rules], axis=0)
+    votes = np.sum([rule.image_mask(frame, near) for rule in rules], axis=0)
     return np.asarray(2 * votes > len(rules))
+
+
+def _near(frame: pd.DataFrame, slices: pd.DataFrame, embeddings: NDArray[np.float32]) -> Near:
+    """Distances of every image to each photo that a rule names (NaN, so outside, for the sealed test)."""
+    named = {c.column for text in slices["rule"] for c in Rule.parse(text).conditions if c.op == "near"}
+    rows = np.flatnonzero(frame["image_id"].isin(named))
+    vectors = np.asarray(embeddings)
+    return {str(frame["image_id"].iloc[row]): distances(vectors, int(row)) for row in rows}
 
 
 def _plan_of(
     item: Any,
     frame: pd.DataFrame,
     train: NDArray[np.bool_],
-    rules: list[Rule],
+    already: NDArray[np.bool_],
     refused: list[dict[str, Any]],
     probability: float,
 ) -> pd.DataFrame:
     # every class alike, whatever the label part: a remedy for one class only would teach that dark means this class
     banned = {r["from"] for r in refused if r["remedy"] == item.cause and item.dose_low <= r["dose"] <= item.dose_high}
-    chosen = train & ~admitted(frame, rules) & ~frame["label"].isin(banned).to_numpy()
+    chosen = train & ~already & ~frame["label"].isin(banned).to_numpy()
     return pd.DataFrame(
         {
             "image_id": frame.loc[chosen, "image_id"],
@@ -173,10 +185,9 @@ def _prescription(item: Any, planned: int, correction: dict[str, Any] | None) ->
 def _exports(
     folder: Path,
     images: pd.DataFrame,
-    frame: pd.DataFrame,
     splits: pd.DataFrame,
     confirmed: pd.DataFrame,
-    slices: pd.DataFrame,
+    members: Members,
     membership: pd.DataFrame,
     label_issues: pd.DataFrame,
 ) -> Path:
@@ -185,9 +196,9 @@ def _exports(
     train, val = (splits["split"] == "train").to_numpy(), (splits["split"] == "val").to_numpy()
     rows = []
     for item in named_rows(confirmed):
-        inside = admitted(frame, _rules(slices, item.slice))
+        inside = members[str(item.slice)]
         wanted = round(float(inside[val].mean()) * int(train.sum())) if val.any() else 0
-        members = membership[membership["slice"] == item.slice].nlargest(5, "score")["image_id"]
+        typical = membership[membership["slice"] == item.slice].nlargest(5, "score")["image_id"]
         rows.append(
             {
                 "slice": item.slice,
@@ -195,7 +206,7 @@ def _exports(
                 "rule": item.rule,
                 "have": int(inside[train].sum()),
                 "wanted": max(wanted, int(inside[train].sum())),
-                "examples": "; ".join(path_of[members]),
+                "examples": "; ".join(path_of[typical]),
             }
         )
     columns = ["slice", "words", "rule", "have", "wanted", "examples"]
@@ -215,6 +226,7 @@ def run(
     splits: pd.DataFrame,
     classes: dict[str, list[str]],
     predictions: pd.DataFrame,
+    embeddings: NDArray[np.float32],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
@@ -234,12 +246,13 @@ def run(
     confirmed = explanations[explanations["status"] == "confirmed"]
     named = confirmed[confirmed["cause"].notna()]
     plans, corrections, prescriptions = [], [], []
-    train = (splits["split"] == "train").to_numpy()
+    train, near = (splits["split"] == "train").to_numpy(), _near(frame, slices, embeddings)
+    members = {str(name): admitted(frame, _rules(slices, str(name)), near) for name in confirmed["slice"]}
     for item in named_rows(confirmed):
         planned, correction = 0, None
         if item.slice in set(named["slice"]):
             rules = _rules(slices, item.slice)
-            plan = _plan_of(item, frame, train, rules, refused, config.share / max(len(named), 1))
+            plan = _plan_of(item, frame, train, members[item.slice], refused, config.share / max(len(named), 1))
             plans.append(plan)
             planned = len(plan)
             inside = (
@@ -259,6 +272,6 @@ def run(
             config.target_error,
         ),
     }
-    exports = _exports(context.scratch / "exports", images, frame, splits, confirmed, slices, membership, label_issues)
+    exports = _exports(context.scratch / "exports", images, splits, confirmed, members, membership, label_issues)
     plan = pd.concat(plans) if plans else pd.DataFrame(columns=list(_PLAN))
     return {"plan": plan.reset_index(drop=True).astype(_PLAN), "policy": policy, "exports": exports}

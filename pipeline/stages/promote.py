@@ -161,7 +161,7 @@ def _point(context: Context, promoted: bool) -> tuple[str, str | None]:
     path = context.home / POINTER
     known = read_json(path) if path.is_file() else None
     other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
-    if not promoted and known:
+    if not promoted and known and (other or known.get("champion") == "baseline"):
         return ("kept" if other else str(known.get("champion", "baseline"))), other
     champion = "candidate" if promoted else "baseline"
     where = f"{context.home.name}/{context.run_id}/promote/bundle"

@@ -90,10 +90,13 @@ def _membership(
     return given.mask((given == "train") & drawn.isin(missing), drawn)
 
 
-def _leaks(images: pd.DataFrame, part: pd.Series[str]) -> pd.Series[str]:
-    """Why a row of val or test may not be used: its bytes or its group are in train (for val: or in test) too."""
+def _leaks(images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.int64]) -> pd.Series[str]:
+    """Why a row of val or test may not be used: its bytes, its group or a near-duplicate of a photo of its group is in
+    train (for val: or in test) too."""
+    images = images.assign(tied=components)
     reason = pd.Series(None, images.index, dtype="str")
-    for column, what in (("content_hash", "same photo as"), ("group", "same group as")):
+    same = {"content_hash": "same photo as", "group": "same group as", "tied": "tied by a duplicate to"}
+    for column, what in same.items():
         for kept, losing in (("train", ("val", "test")), ("test", ("val",))):
             usable = (part == kept) & reason.isna()
             first = images[usable].drop_duplicates(column).set_index(column)["path"]
@@ -222,7 +225,7 @@ def run(
     components = _ties(images, pairs)
     part = _membership(config, context, images, components)
     duplicates = _duplicates(images, pairs, part)
-    reason = _leaks(images, part)
+    reason = _leaks(images, part, components)
     if config.train_where:
         known = attributes.set_index("image_id").loc[images["image_id"]].reset_index(drop=True)
         table = known.join(images.drop(columns=[c for c in images if c in known]))

@@ -72,3 +72,9 @@ def test_names_of_groups_and_of_labels_are_no_conditions() -> None:
     )
     frame = conditions_frame(images, FRAME[["image_id", "luminance"]])
     assert list(frame.columns) == ["image_id", "label", "group", "luminance", "camera", "weather"]
+
+
+def test_an_attribute_stays_a_condition_where_each_group_has_its_own_value() -> None:
+    images = FRAME[["image_id", "label", "group"]].assign(path="p", visit=list("1122"))
+    attributes = FRAME[["image_id"]].assign(hour=[23.0, 23.0, 12.0, 12.0])
+    assert list(conditions_frame(images, attributes).columns) == ["image_id", "label", "group", "hour"]

@@ -52,6 +52,7 @@ def test_the_dump_reads_back_as_the_same_settings(tmp_path: Path) -> None:
         ("- a\n", [], "a config is a mapping"),
         ("a: [1\n", [], "line 2: not valid YAML"),
         ("", ["epochs"], "stage.key=value"),
+        ("", ["name=2024-13-01"], "is not a YAML value"),
         ("", ["train.epochs.more=1"], "epochs is a value, not a section"),
     ],
 )

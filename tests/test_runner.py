@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,3 +150,34 @@ def test_no_failures_end_well(tmp_path: Path) -> None:
     assert result.run.load("candidates").joinpath("candidates.json").read_text().strip() == "[]"
     assert not (tmp_path / "runs" / "ledger.jsonl").exists()
     assert isinstance(result.run.load("plan"), pd.DataFrame)
+
+
+def test_a_damaged_neighbour_is_no_reason_to_stop(settings: Path, home: Path, finished: Run) -> None:
+    resolved = runner.configure(settings, ["ingest.side=40"])
+    other = runner.start(resolved)
+    assert runner.run_stage(other, resolved, "ingest") == "done"
+    other.file("pixels").unlink()
+    changed = runner.configure(settings, ["ingest.side=40", "seed=5"])
+    assert runner.run_stage(runner.start(changed), changed, "ingest") == "done"
+    assert runner.run_stage(other, resolved, "ingest") == "done"  # what is missing is made again
+    shutil.rmtree(other.path)
+
+
+def test_a_stage_whose_needs_are_out_of_date_is_refused_by_name(finished: Run, settings: Path) -> None:
+    changed = runner.configure(settings, ["split.folds=4"])
+    with pytest.raises(InputError, match="settings of stage split changed since it ran"):
+        runner.run_stage(finished, changed, "train")
+
+
+def test_a_refused_resume_leaves_the_config_of_the_running_one(finished: Run, settings: Path) -> None:
+    before = (finished.path / "config.yaml").read_text()
+    changed = runner.configure(settings, ["train.epochs=1"])
+    with finished.lock(), pytest.raises(InputError, match="another process"):
+        runner.execute(finished, changed)
+    assert (finished.path / "config.yaml").read_text() == before
+
+
+def test_what_is_no_report_publishes_nothing(finished: Run, settings: Path) -> None:
+    resolved = runner.configure(settings)
+    result = runner.execute(finished, resolved, to_stage="measure")
+    assert (result.report, result.passed) == (None, True)

@@ -71,3 +71,9 @@ def test_without_a_cause_the_sentence_says_so_and_tells_the_rule() -> None:
 def test_doses_to_match_lie_on_either_side_of_neutral() -> None:
     assert dose_grid((0.25, 0.5, 2.0), 1.0) == [[0.75, 0.5, 0.375, 0.25], [1.5, 2.0]]
     assert dose_grid((1.0,), None) == [[1.0]]
+
+
+def test_a_column_that_is_empty_for_every_failing_photo_is_passed_over() -> None:
+    failing = _frame(12, "north").assign(badge=pd.Series([None] * 40, dtype="str"))
+    outside = _frame(12, "north").assign(badge="blue")
+    assert "badge" not in sentence([], RULE, failing, outside, 90, WORDS, "")

@@ -177,12 +177,12 @@ def test_leaks_of_a_given_split_are_left_out() -> None:
     left = splits[splits["split"] == "left_out"]["reason"]
     assert dict(left) == {
         3: "same photo as p/0.jpg in train", 6: "same group as p/1.jpg in train", 10: "same photo as p/7.jpg in test",
+        11: "tied by a duplicate to p/4.jpg in train",
     }
     pairs = made["duplicates"].set_index("other_id")
     assert pairs["across_splits"].all()
     assert pairs["kind"].to_dict() == {f"{3:016x}": "exact", f"{10:016x}": "exact", f"{11:016x}": "near"}
-    assert splits.loc[11, "split"] == "test"
-    assert any("3 photos of val and test are left out" in note for note in context.notes)
+    assert any("4 photos of val and test are left out" in note for note in context.notes)
     assert any("3 lie across the given splits" in note for note in context.notes)
 
 
@@ -270,3 +270,12 @@ def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
     assert int((~pairs["same_label"]).sum()) == 4
     part = out["splits"].set_index("image_id")["split"]
     assert (part.loc[pairs["image_id"]].to_numpy() == part.loc[pairs["other_id"]].to_numpy()).all()
+
+
+def test_a_near_duplicate_across_a_given_split_is_left_out_of_test() -> None:
+    given = ["train", "train", "val", "test"] * 15
+    pixels = _noise(60)
+    pixels[3] = np.clip(pixels[0].astype(int) + 3, 0, 255).astype(np.uint8)  # row 0 is in train, row 3 in test
+    splits = _split(_images(_groups(60, 1), given_split=given), pixels=pixels)[0]["splits"]
+    assert splits["split"].tolist() == [*given[:3], "left_out", *given[4:]]
+    assert splits["reason"][3] == "tied by a duplicate to p/0.jpg in train"

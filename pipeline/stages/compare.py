@@ -2,10 +2,9 @@
 
 What `comparison` holds, besides the keys of the graph page:
 outcome: no failures | no slice | no plan | no candidates | refused on val | used up | tested; counts of each step.
-val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed, first seed first]}, non_inferiority, and
-accuracy of each arm with its interval, gain with bound and `within_noise`, first_seed, mcnemar and groups_needed for
-overall, slices, primary (the planned slices together) and outside (everybody else).
-primary: the endpoint declared before the opening. power: groups at hand and groups that would do.
+val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed]}, non_inferiority; and for overall, slices,
+primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain with bound
+and `within_noise`, first_seed, mcnemar, groups_needed. primary: the endpoint declared before the opening. power: groups.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def test_inverse_undoes_where_there_is_one(name: str, photos: np.ndarray) -> Non
         unclipped = (changed[middle] < 255) & (changed[middle] > 0)
         before = np.abs(changed[middle].astype(int) - photos[middle])[unclipped].mean()
         after = np.abs(back[middle].astype(int) - photos[middle])[unclipped].mean()
-        assert after < 1.5
+        gain = 1 / dose if name == "exposure" else 1.0  # rounding to whole levels comes back multiplied by the gain
+        assert after < max(1.5, 0.3 * gain)
         assert after < 0.6 * before
 
 

@@ -27,6 +27,7 @@ def _write(folder: Path, levels: list[int], size: tuple[int, int] = (40, 30)) ->
         rows.append(
             {
                 "image_id": f"id{number}",
+                "path": source.name,
                 "source": str(source),
                 "captured_at": pd.Timestamp(2024, 3, 1 + number, 21, 30),
                 "width": size[0],
@@ -95,7 +96,8 @@ def test_a_photo_that_is_gone_is_noted_and_tried_again_later(tmp_path: Path) -> 
     assert table["luminance"].isna().tolist() == [True, False]
     assert table["hour"].notna().all()
     assert len(context.notes) == 1
-    assert images["source"][0] in context.notes[0]
+    assert images["path"][0] in context.notes[0]
+    assert images["source"][0] not in context.notes[0]  # notes are published
     Path(images["source"][0]).write_bytes(content)
     assert list(run(Config(), context, images=images)["attributes"]["luminance"]) == [10, 200]
 

@@ -11,6 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline.learning.backbone import load_model
+from pipeline.learning.calibration import fit_temperature
+from pipeline.learning.holdout import hold_out, training_photos
+from pipeline.learning.predict import logits
 from pipeline.stages import retrain, train
 from pipeline.stages.retrain import Config, treatment_of
 from tests.learning.drawn import World
@@ -78,7 +81,13 @@ def test_the_holdout_of_train_stays_unseen_and_sets_each_temperature(world: Worl
     assert known["photos"] > 0
     assert all(e["rows"] == labelled - known["photos"] for e in entries)
     assert all(0.2 < e["temperature"] < 11 and np.isfinite(e["loss"]) for e in entries)
-    assert entries[0]["temperature"] != entries[1]["temperature"]
+    photos = training_photos(world.images, world.splits, world.pixels, world.names)
+    groups = world.images["group"].to_numpy(dtype=str)[photos.rows]
+    _, held = hold_out(photos, groups, known["share"], known["seed"])
+    assert len(held) == known["photos"]
+    for entry in entries:
+        model, meta = load_model(made["candidates"], file=entry["file"])
+        assert entry["temperature"] == pytest.approx(fit_temperature(logits(model, held.load(), meta), held.labels))
 
 
 def test_candidates_load_as_models(world: World, tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 What `comparison` holds, besides the keys of the graph page:
 outcome: no failures | no slice | no plan | no candidates | refused on val | used up | tested; counts of each step.
-val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed]}, non_inferiority; and for overall, slices,
+val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed]}, non_inferiority; for overall, slices,
 primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain with bound
-and `within_noise`, first_seed, mcnemar, groups_needed. primary: the endpoint declared before the opening. power: groups.
+and `within_noise`, first_seed, mcnemar, groups_needed. primary: the endpoint declared before the opening. power.
 """
 
 from __future__ import annotations

@@ -252,7 +252,9 @@ def run(
         planned, correction = 0, None
         if item.slice in set(named["slice"]):
             rules = _rules(slices, item.slice)
-            plan = _plan_of(item, frame, train, members[item.slice], refused, config.share / max(len(named), 1))
+            # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
+            share = config.share * item.n / max(int(named["n"].sum()), 1)
+            plan = _plan_of(item, frame, train, members[item.slice], refused, share)
             plans.append(plan)
             planned = len(plan)
             inside = (

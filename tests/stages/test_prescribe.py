@@ -117,3 +117,13 @@ def test_no_confirmed_slice_is_a_normal_ending(tmp_path: Path, empty: bool) -> N
     made, _ = _run(given, tmp_path)
     assert made["plan"].empty
     assert made["policy"]["prescriptions"] == []
+
+
+def test_two_slices_share_the_views_in_proportion_to_their_photos(tmp_path: Path) -> None:
+    given = _explained(artifacts(), tmp_path, "exposure")
+    second = given["explanations"].assign(slice="s2", rank=2, n=3, dose_low=0.1, dose_high=0.1)
+    given["explanations"] = pd.concat([given["explanations"], second], ignore_index=True)
+    given["slices"] = pd.concat([given["slices"], given["slices"].query("slice == 's1'").assign(slice="s2")])
+    made, _ = _run(given, tmp_path)
+    chance = made["plan"].groupby("slice")["probability"].first()
+    assert chance.to_dict() == pytest.approx({"s1": 0.5 * 9 / 12, "s2": 0.5 * 3 / 12})

@@ -156,7 +156,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "explain",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "embeddings",
+            "images", "pixels", "attributes", "splits", "classes", "model", "predictions",
             "label_issues", "probed", "responses", "dose_response", "slices", "membership",
         ),
         makes={

@@ -204,7 +204,6 @@ def run(
     classes: dict[str, list[str]],
     model: Path,
     predictions: pd.DataFrame,
-    embeddings: NDArray[np.float32],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
     responses: NDArray[np.int16],

@@ -18,13 +18,15 @@ from pipeline.contracts import Array, Artifact, Bundle, Record, Table
 
 @dataclass(frozen=True)
 class Stage:
-    """A verb of the pipeline. `effects`: it changes something outside its folder or bears the run's name,
-    so it is never linked from another run. `reuses`: it is handed what an earlier run made, to reuse its rows."""
+    """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
+    run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
+    change. `reuses`: it is handed what an earlier run made, to reuse its rows."""
 
     name: str
     needs: tuple[str, ...]
     makes: Mapping[str, Artifact]
     effects: bool = False
+    identity: bool = False
     reuses: bool = False
 
 
@@ -253,7 +255,7 @@ STAGES: tuple[Stage, ...] = (
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
         },
-        effects=True,  # it bears the run's identity
+        identity=True,
     ),
 )
 # fmt: on

@@ -49,7 +49,7 @@ def _inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
     return {"inputs": inputs, "settings": config.stages[item.name].model_dump(mode="json"), "seed": config.general.seed}
 
 
-def _went_in(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
+def _went_in(run: Run, config: Resolved, item: Stage, force: bool) -> dict[str, Any]:
     """All that decides what the stage makes; raises `InputError` where a needed stage is not up to date."""
     for name in upstream(item.name):
         record, now = run.record(name), _inputs(run, config, stage(name))
@@ -58,16 +58,22 @@ def _went_in(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
             raise InputError(
                 f"{run.path}: the {' and '.join(changed)} of stage {name} changed since it ran; run it first"
             )
-    outside = getattr(_module(item.name), "fingerprint", None)
-    return {
-        **_inputs(run, config, item),
-        "code": store.code_version(item.name),
-        "outside": outside(config.stages[item.name], run.path.parent) if outside else "",
-    }
+    inputs = _inputs(run, config, item)
+    return {**inputs, "code": store.code_version(item.name), "outside": _outside(run, config, item, inputs, force)}
 
 
-def _facts(run: Run, config: Resolved) -> dict[str, Any]:
-    records = {name: run.record(name) or {} for name in store.finished(run)}
+def _outside(run: Run, config: Resolved, item: Stage, inputs: Mapping[str, Any], force: bool) -> str:
+    """What the stage takes from outside the run. It is told what this run took before, from the same inputs."""
+    if item.identity:
+        return store.key_of(run.run_id, _facts(run, config, item))
+    look = getattr(_module(item.name), "fingerprint", None)
+    record = None if force else run.record(item.name)
+    before = record["went_in"] if record and all(record["went_in"][part] == inputs[part] for part in inputs) else {}
+    return look(config.stages[item.name], run.path.parent, before.get("outside")) if look else ""
+
+
+def _facts(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
+    records = {name: run.record(name) or {} for name in store.finished(run) if name != item.name}
     stages = [{"name": n, "seconds": r.get("seconds", 0.0), "notes": r.get("notes", [])} for n, r in records.items()]
     return {"config": config.dump(), "versions": store.versions(), "stages": stages}
 
@@ -86,7 +92,7 @@ def _previous(run: Run, item: Stage, went_in: Mapping[str, Any]) -> Mapping[str,
 
 
 def _linkable(run: Run, item: Stage, key: str) -> Run | None:
-    if item.effects:
+    if item.effects or item.identity:
         return None
     for other in store.runs(run.path.parent):
         try:
@@ -117,7 +123,7 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
     a stage broke its promise. Whatever happens, the run keeps its earlier finished stages.
     """
     item = stage(name)
-    went_in = _went_in(run, config, item)
+    went_in = _went_in(run, config, item, force)
     key = store.key_of(name, went_in)
     record = run.record(name)
     if record and record["key"] == key and not force and all(run.file(made).exists() for made in item.makes):
@@ -133,7 +139,7 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
         home=run.path.parent,
         track=tracker(name),
         previous=_previous(run, item, went_in),
-        facts=_facts(run, config),
+        facts=_facts(run, config, item),
         on_note=lambda line: say(f"  {name}: {line}"),
     )
     began = time.monotonic()

@@ -46,7 +46,7 @@ def test_the_planted_night_is_found_named_repaired_and_proved(finished: Run) -> 
     assert first["cause"] in ("exposure", "gamma")
     assert "taken 22:00" in first["words"] or "taken 21:00" in first["words"]
     plan = finished.load("plan")
-    assert set(plan["remedy"]) <= {"exposure", "gamma"}
+    assert set(plan["remedy"]) <= {"low_light", "gamma"}
     assert (plan["dose_high"] < 1).all() or (plan["remedy"] == "gamma").all()
     summary = finished.load("summary")
     assert summary["verdict"]["promoted"], summary["verdict"]["headline"]
@@ -71,7 +71,7 @@ def test_a_second_run_of_the_same_links_what_has_no_effects_and_spends_no_furthe
     resolved = runner.configure(settings)
     again = runner.execute(runner.start(resolved), resolved).run
     linked = [s.name for s in STAGES if (again.record(s.name) or {}).get("linked_from")]
-    assert linked == [s.name for s in STAGES if not s.effects]
+    assert linked == [s.name for s in STAGES if not (s.effects or s.identity)]
 
 
 def test_what_is_up_to_date_is_skipped_and_a_changed_setting_reruns_only_what_depends_on_it(
@@ -85,6 +85,35 @@ def test_what_is_up_to_date_is_skipped_and_a_changed_setting_reruns_only_what_de
     }
     assert [name for name, what in how.items() if what != "skipped"] == ["prescribe"]
     assert runner.run_stage(finished, resolved, "prescribe") in ("done", "linked")
+
+
+def test_a_run_takes_the_champion_once_and_is_not_started_anew_by_its_own_promotion(
+    finished: Run, settings: Path
+) -> None:
+    assert finished.load("verdict")["promoted"], "else the pointer did not move and nothing is tested"
+    asks = runner.configure(settings, ["train.model=champion"])
+    run = runner.start(asks)
+    for name in ("ingest", "measure", "split", "train"):
+        runner.run_stage(run, asks, name)
+    pointer = run.path.parent / "champion.json"
+    before = pointer.read_text()
+    try:
+        pointer.unlink()
+        assert runner.run_stage(run, asks, "train") == "skipped"
+        assert runner.run_stage(run, asks, "train", force=True) == "done", "asked for by name, it looks again"
+    finally:
+        pointer.write_text(before)
+
+
+def test_the_report_shows_the_config_in_force_though_every_artifact_came_out_equal(
+    finished: Run, settings: Path
+) -> None:
+    run = Run(Path(shutil.copytree(finished.path, finished.path.with_name("copy"))))
+    changed = runner.configure(settings, ["train.patience=70"])
+    how = {s.name: runner.run_stage(run, changed, s.name) for s in STAGES}
+    assert [name for name, what in how.items() if what == "done"] == ["train", "report"]
+    assert "patience: 70" in (run.file("html") / "index.html").read_text()
+    assert runner.run_stage(run, changed, "report") == "skipped"
 
 
 def test_a_stage_without_its_needs_says_which_comes_first(settings: Path, home: Path) -> None:

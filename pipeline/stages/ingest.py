@@ -80,7 +80,7 @@ def root_of(config: Config) -> Path:
     return config.data
 
 
-def fingerprint(config: Config, home: Path) -> str:
+def fingerprint(config: Config, home: Path, before: str | None) -> str:
     """Hash of the data set's listing (relative path, size and mtime of every file), as part of the stage's key.
 
     Raises `InputError` where there is no such folder. `home` is not looked at: data are not kept there.

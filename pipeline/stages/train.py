@@ -38,8 +38,13 @@ def champion(home: Path) -> Path | None:
     return folder
 
 
-def fingerprint(config: Config, home: Path) -> str:
-    """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key."""
+def fingerprint(config: Config, home: Path, before: str | None) -> str:
+    """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key.
+
+    A run takes the champion once (`before`): what it promotes later, itself or another, does not start it anew.
+    """
+    if config.model == "champion" and before is not None:
+        return before
     folder = champion(home) if config.model == "champion" else None
     if folder:
         return key_of(digest(folder))

@@ -234,17 +234,17 @@ def test_a_changed_photo_is_decoded_anew(data: Path, tmp_path: Path) -> None:
 
 def test_fingerprint_follows_the_listing(data: Path, tmp_path: Path) -> None:
     config = Config(data=data)
-    before = fingerprint(config, tmp_path)
-    assert fingerprint(config, tmp_path / "other") == before
+    before = fingerprint(config, tmp_path, None)
+    assert fingerprint(config, tmp_path / "other", None) == before
     (data / ".hidden").touch()
-    assert fingerprint(config, tmp_path) == before
+    assert fingerprint(config, tmp_path, None) == before
     os.utime(data / "cat/1.png", ns=(1, 1))
-    touched = fingerprint(config, tmp_path)
+    touched = fingerprint(config, tmp_path, None)
     assert touched != before
     (data / "cat/1.png").rename(data / "cat/9.png")
-    assert fingerprint(config, tmp_path) != touched
+    assert fingerprint(config, tmp_path, None) != touched
     with pytest.raises(InputError, match=r"ingest\.data"):
-        fingerprint(Config(data=data / "gone"), tmp_path)
+        fingerprint(Config(data=data / "gone"), tmp_path, None)
 
 
 @pytest.mark.data

@@ -159,17 +159,17 @@ def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) ->
 
 def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Path) -> None:
     home, asks = tmp_path / "home", Config(**QUICK, model="champion")
-    assert fingerprint(asks, home) == fingerprint(Config(), home) == ""
+    assert fingerprint(asks, home, None) == fingerprint(Config(), home, None) == ""
     made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
     folder = _bundle(home, made["model"])
-    before = fingerprint(asks, home)
+    before = fingerprint(asks, home, None)
     assert before
-    assert fingerprint(Config(**QUICK), home) == "", "who trains anew does not depend on the champion"
+    assert fingerprint(Config(**QUICK), home, None) == "", "who trains anew does not depend on the champion"
     (folder / "bundle.json").write_text("{}")
-    assert fingerprint(asks, home) not in ("", before)
+    assert fingerprint(asks, home, None) not in ("", before)
     weights = tmp_path / "w.safetensors"
     marks = set()
     for content in (b"one", b"two"):
         weights.write_bytes(content)
-        marks.add(fingerprint(Config(**QUICK | {"weights": str(weights)}), home))
+        marks.add(fingerprint(Config(**QUICK | {"weights": str(weights)}), home, None))
     assert len(marks) == 2

@@ -28,6 +28,7 @@ ATTRIBUTES = (
 )
 REMEDIES = (
     "exposure",
+    "low_light",
     "gamma",
     "contrast",
     "local_contrast",

@@ -3,7 +3,9 @@
 A plugin `pipeline/remedies/<name>.py` holds the function `<name>(low, high) -> albumentations.BasicTransform`,
 applied always, its dose drawn between low and high (low == high: exactly that dose); the first line of its
 docstring is the report's wording. Beside it:
-DOSES: what is tried, in both directions where there are two. NEUTRAL: the dose that changes nothing, None
+DOSES: what is tried, in both directions where there are two; none where RENDERS (optional) names the remedy whose
+doses, on the side of neutral that WORDS has words for, it renders as they come about in life: it takes that one's place
+in training. NEUTRAL: the dose that changes nothing, None
 where no dose does. FORMAT: an intervention in plain words, with `{dose}` (optional). WORDS: what a photo is that was
 given a dose below and above NEUTRAL (the second where NEUTRAL is None; "" where that cannot be).
 ORDERED: the effect grows with the distance from NEUTRAL. CAUSE: something that befalls photos, as against a
@@ -75,6 +77,17 @@ def interventions() -> list[tuple[str, float]]:
     """Every registered remedy with each of its doses, in the order of the list."""
     doses = {name: plugins.module("remedies", name).DOSES for name in plugins.names("remedies")}
     return [(name, float(dose)) for name in doses for dose in doses[name]]
+
+
+def rendering(name: str, low: float, high: float) -> str:
+    """The remedy that stands in for `name` in training at doses between low and high: itself where none RENDERS it."""
+    for other in plugins.names("remedies"):
+        plugin = plugins.module("remedies", other)
+        if getattr(plugin, "RENDERS", None) == name:
+            sides = {high <= plugin.NEUTRAL: plugin.WORDS[0], low >= plugin.NEUTRAL: plugin.WORDS[1]}
+            if sides.get(True):
+                return other
+    return name
 
 
 def describe(name: str, dose: float) -> str:

@@ -120,7 +120,7 @@ def _plan_of(
         {
             "image_id": frame.loc[chosen, "image_id"],
             "slice": item.slice,
-            "remedy": item.cause,
+            "remedy": remedies.rendering(item.cause, item.dose_low, item.dose_high),
             "dose_low": item.dose_low,
             "dose_high": item.dose_high,
             "probability": probability,
@@ -171,10 +171,11 @@ def decline_rule(correct: NDArray[np.bool_], confidence: NDArray[np.float64], ta
     }
 
 
-def _prescription(item: Any, planned: int, correction: dict[str, Any] | None) -> dict[str, Any]:
+def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
+    planned = len(plan)
     if planned:
         doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
-        title = str(item.cause).replace("_", " ")
+        title = str(plan["remedy"].iloc[0]).replace("_", " ")
         action, kind = f"train on {planned:,} training photos treated with {title} at dose {doses}", "augment"
     else:
         action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
@@ -249,21 +250,20 @@ def run(
     train, near = (splits["split"] == "train").to_numpy(), _near(frame, slices, embeddings)
     members = {str(name): admitted(frame, _rules(slices, str(name)), near) for name in confirmed["slice"]}
     for item in named_rows(confirmed):
-        planned, correction = 0, None
+        plan, correction = pd.DataFrame(), None
         if item.slice in set(named["slice"]):
             rules = _rules(slices, item.slice)
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
             share = config.share * item.n / max(int(named["n"].sum()), 1)
             plan = _plan_of(item, frame, train, members[item.slice], refused, share)
             plans.append(plan)
-            planned = len(plan)
             inside = (
                 val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"]).to_numpy()
             )
             if inside[val.probed].any():
                 correction = _correction(val, item, inside, dose_response, rules[0])
                 corrections.append(correction)
-        prescriptions.append(_prescription(item, planned, correction))
+        prescriptions.append(_prescription(item, plan, correction))
     policy = {
         "corrections": corrections,
         "refused": refused,

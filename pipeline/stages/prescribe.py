@@ -3,6 +3,7 @@ collect or relabel. No pixels yet."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline import plugins, remedies
+from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean, finite
+from pipeline.slicing.label_changes import label_changes
 from pipeline.slicing.rules import Rule, conditions_frame, distances, named_rows
 from pipeline.slicing.validation import Val, validation
 
@@ -39,116 +41,68 @@ _PLAN = {
 }
 
 
-def label_changes(
-    val: Val, responses: NDArray[np.int16], interventions: pd.DataFrame, names: list[str], least: float
-) -> list[dict[str, Any]]:
-    """Transforms that turn photos of one class into another: [{remedy, dose, from, to, share, n, groups}].
-
-    A relabelling is told from a mere failure by its inverse: where a transform sends most correct photos of class
-    a to class b, its inverse sends most of b to a (a mirrored "keep left" is "keep right", and back again).
-    """
-    right = val.probe.correct
-    truth, groups = val.truth[val.probed][right], val.probe.groups[right]
-    after = np.asarray(responses)[val.kept][right]
-    count = np.bincount(truth, minlength=len(names))
-    column_of = {(r.remedy, round(r.dose, 6)): i for i, r in enumerate(named_rows(interventions))}
-
-    def share(column: int) -> NDArray[np.float64]:
-        sent = np.zeros((len(names), len(names)))
-        np.add.at(sent, (truth, after[:, column]), 1)
-        return sent / np.maximum(count, 1)[:, None]
-
-    found = []
-    for i, item in enumerate(named_rows(interventions)):
-        plugin = plugins.module("remedies", item.remedy)
-        inverse = plugin.inverse(item.dose) if plugin.CHANGES_LABEL else None
-        back = column_of.get((item.remedy, round(inverse, 6))) if inverse is not None else None
-        if back is None:
-            continue
-        there = share(i)
-        for a, b in np.argwhere(np.minimum(there, share(back).T) >= least):
-            n_groups = len(np.unique(groups[truth == a]))
-            if a != b and n_groups >= 2:
-                found.append(
-                    {
-                        "remedy": item.remedy,
-                        "dose": float(item.dose),
-                        "from": names[a],
-                        "to": names[b],
-                        "share": round(float(there[a, b]), 4),
-                        "n": int(count[a]),
-                        "groups": n_groups,
-                    }
-                )
-    return found
-
-
-def _rules(slices: pd.DataFrame, name: str) -> list[Rule]:
-    return [Rule.parse(text) for text in slices.loc[slices["slice"] == name, "rule"]]
-
-
-Near = dict[str, NDArray[np.float32]]
 Members = dict[str, NDArray[np.bool_]]
 
 
-def admitted(frame: pd.DataFrame, rules: list[Rule], near: Near) -> NDArray[np.bool_]:
+def admitted(frame: pd.DataFrame, rules: list[Rule], near: dict[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
     """bool [rows]: most of a slice's fold rules admit the image, by their image part."""
     votes = np.sum([rule.image_mask(frame, near) for rule in rules], axis=0)
     return np.asarray(2 * votes > len(rules))
 
 
-def _near(frame: pd.DataFrame, slices: pd.DataFrame, embeddings: NDArray[np.float32]) -> Near:
-    """Distances of every image to each photo that a rule names (NaN, so outside, for the sealed test)."""
-    named = {c.column for text in slices["rule"] for c in Rule.parse(text).conditions if c.op == "near"}
-    rows = np.flatnonzero(frame["image_id"].isin(named))
-    vectors = np.asarray(embeddings)
-    return {str(frame["image_id"].iloc[row]): distances(vectors, int(row)) for row in rows}
+def _members(
+    frame: pd.DataFrame, rules: dict[str, list[Rule]], embeddings: NDArray[np.float32]
+) -> dict[str, NDArray[np.bool_]]:
+    """Which images each slice admits. Distances to the photos that a rule names are NaN, so outside, for the sealed
+    test."""
+    named = {c.column for of_slice in rules.values() for rule in of_slice for c in rule.conditions if c.op == "near"}
+    rows, vectors = np.flatnonzero(frame["image_id"].isin(named)), np.asarray(embeddings)
+    near = {str(frame["image_id"].iloc[row]): distances(vectors, int(row)) for row in rows}
+    return {name: admitted(frame, of_slice, near) for name, of_slice in rules.items()}
 
 
-def _plan_of(
-    item: Any,
-    frame: pd.DataFrame,
-    train: NDArray[np.bool_],
-    already: NDArray[np.bool_],
-    refused: list[dict[str, Any]],
-    probability: float,
-) -> pd.DataFrame:
-    # every class alike, whatever the label part: a remedy for one class only would teach that dark means this class
-    banned = {r["from"] for r in refused if r["remedy"] == item.cause and item.dose_low <= r["dose"] <= item.dose_high}
-    chosen = train & ~already & ~frame["label"].isin(banned).to_numpy()
-    return pd.DataFrame(
-        {
-            "image_id": frame.loc[chosen, "image_id"],
+@dataclass(frozen=True)
+class _Ward:
+    """What a prescription is made from. frame, train: of all images; members: which of them each slice admits."""
+
+    frame: pd.DataFrame
+    train: NDArray[np.bool_]
+    members: Members
+    rules: dict[str, list[Rule]]
+    val: Val
+    interventions: pd.DataFrame
+    refused: list[dict[str, Any]]
+
+    def plan(self, item: Any, probability: float) -> pd.DataFrame:
+        """The training images that are not in the slice, of every class alike, whatever the label part of its rule: a
+        remedy for one class only would teach that dark means this class."""
+        low, high = item.dose_low, item.dose_high
+        banned = {r["from"] for r in self.refused if r["remedy"] == item.cause and low <= r["dose"] <= high}
+        chosen = self.train & ~self.members[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
+        what = {"slice": item.slice, "remedy": remedies.rendering(item.cause, low, high)}
+        return pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(
+            **what, dose_low=low, dose_high=high, probability=probability
+        )
+
+    def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
+        """The dose that, given to every photo of the slice before the model looks, gains most on val."""
+        probe, rows = self.val.probe, inside[self.val.probed]
+        change, groups, weights = probe.change[rows], probe.groups[rows], probe.weights[rows]
+        columns = self.interventions.index[self.interventions["remedy"] == item.cause]
+        best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
+        gain = cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
+        dose, rule = float(self.interventions["dose"].iloc[best]), self.rules[item.slice][0]
+        return {
             "slice": item.slice,
-            "remedy": remedies.rendering(item.cause, item.dose_low, item.dose_high),
-            "dose_low": item.dose_low,
-            "dose_high": item.dose_high,
-            "probability": probability,
+            "when": rule.words(),
+            "rule": rule.dump(),
+            "remedy": item.cause,
+            "dose": dose,
+            "words": remedies.describe(item.cause, dose),
+            "gain": gain.record(),
+            "helps": bool(gain.low > 0),
+            "chosen_on": "val",
         }
-    )
-
-
-def _correction(
-    val: Val, item: Any, inside: NDArray[np.bool_], interventions: pd.DataFrame, rule: Rule
-) -> dict[str, Any]:
-    """The dose that, given to every photo of the slice before the model looks, gains most on val."""
-    rows = inside[val.probed]
-    change, groups, weights = val.probe.change[rows], val.probe.groups[rows], val.probe.weights[rows]
-    columns = interventions.index[interventions["remedy"] == item.cause]
-    best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
-    gain = cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
-    dose = float(interventions["dose"].iloc[best])
-    return {
-        "slice": item.slice,
-        "when": rule.words(),
-        "rule": rule.dump(),
-        "remedy": item.cause,
-        "dose": dose,
-        "words": remedies.describe(item.cause, dose),
-        "gain": gain.record(),
-        "helps": bool(gain.low > 0),
-        "chosen_on": "val",
-    }
 
 
 def decline_rule(correct: NDArray[np.bool_], confidence: NDArray[np.float64], target: float) -> dict[str, Any]:
@@ -217,6 +171,12 @@ def _exports(
     return folder
 
 
+def _note_refused(refused: list[dict[str, Any]], context: Context) -> None:
+    for remedy in sorted({r["remedy"] for r in refused}):
+        pairs = sorted({f"{r['from']} to {r['to']}" for r in refused if r["remedy"] == remedy})
+        context.note(f"{remedy} changes labels and is refused for: {', '.join(pairs)}")
+
+
 def run(
     config: Config,
     context: Context,
@@ -241,27 +201,25 @@ def run(
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
     refused = label_changes(val, responses, dose_response, classes["names"], config.relabels)
-    for remedy in sorted({r["remedy"] for r in refused}):
-        pairs = sorted({f"{r['from']} to {r['to']}" for r in refused if r["remedy"] == remedy})
-        context.note(f"{remedy} changes labels and is refused for: {', '.join(pairs)}")
+    _note_refused(refused, context)
     confirmed = explanations[explanations["status"] == "confirmed"]
-    named = confirmed[confirmed["cause"].notna()]
+    rules = {
+        str(name): [Rule.parse(text) for text in slices.loc[slices["slice"] == name, "rule"]]
+        for name in confirmed["slice"]
+    }
+    train, members = (splits["split"] == "train").to_numpy(), _members(frame, rules, embeddings)
+    ward = _Ward(frame, train, members, rules, val, dose_response, refused)
+    concerned = max(int(confirmed.loc[confirmed["cause"].notna(), "n"].sum()), 1)
     plans, corrections, prescriptions = [], [], []
-    train, near = (splits["split"] == "train").to_numpy(), _near(frame, slices, embeddings)
-    members = {str(name): admitted(frame, _rules(slices, str(name)), near) for name in confirmed["slice"]}
     for item in named_rows(confirmed):
         plan, correction = pd.DataFrame(), None
-        if item.slice in set(named["slice"]):
-            rules = _rules(slices, item.slice)
+        if pd.notna(item.cause):
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            share = config.share * item.n / max(int(named["n"].sum()), 1)
-            plan = _plan_of(item, frame, train, members[item.slice], refused, share)
+            plan = ward.plan(item, config.share * item.n / concerned)
             plans.append(plan)
-            inside = (
-                val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"]).to_numpy()
-            )
-            if inside[val.probed].any():
-                correction = _correction(val, item, inside, dose_response, rules[0])
+            inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
+            if inside.to_numpy()[val.probed].any():
+                correction = ward.correction(item, inside.to_numpy())
                 corrections.append(correction)
         prescriptions.append(_prescription(item, plan, correction))
     policy = {

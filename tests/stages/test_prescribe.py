@@ -7,8 +7,6 @@ import pytest
 
 from pipeline.contracts import Context
 from pipeline.graph import ARTIFACTS, stage
-from pipeline.slicing.rules import conditions_frame
-from pipeline.slicing.validation import validation
 from pipeline.stages import cluster, explain, prescribe
 from tests.stages.found import NAMES, artifacts
 
@@ -86,16 +84,6 @@ def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_
     assert any("horizontal_flip changes labels" in note for note in context.notes)
     label = given["images"].set_index("image_id")["label"]
     assert set(label[made["plan"]["image_id"]]) == {"c"}
-
-
-def test_a_transform_that_only_breaks_a_class_is_no_relabelling(tmp_path: Path) -> None:
-    given = _explained(artifacts(), tmp_path, None)
-    given["responses"][:, given["dose_response"].query("remedy == 'rotation'").index] = 0  # all become class a
-    frame = conditions_frame(given["images"], given["attributes"])
-    val = validation(
-        frame, given["splits"], NAMES, given["predictions"], given["label_issues"], given["probed"], given["responses"]
-    )
-    assert prescribe.label_changes(val, given["responses"], given["dose_response"], NAMES, 0.5) == []
 
 
 def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:

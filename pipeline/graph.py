@@ -220,7 +220,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         makes={
             # val and test (null while sealed): arms, differences with intervals; test is aggregates only.
-            "comparison": Record(("val", "test", "opening", "power")),
+            "comparison": Record(("val", "test", "opening", "power", "decline", "corrections")),
             "flips": Table(
                 {
                     "image_id": "str", "label": "str", "before": "str", "control": "str", "after": "str",

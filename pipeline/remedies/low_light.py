@@ -24,7 +24,7 @@ SHOT = 0.3  # largest variance of the shot noise, as a share of the grey level
 
 
 def _darken(photo: Pixels, dose: float, random: np.random.Generator) -> Pixels:
-    full = min(1.0, -math.log2(dose))  # one stop less light has all of it
+    full = min(1.0, -2 * math.log2(dose))  # half a stop less light has all of it
     flat, soft, shot = random.uniform((-FLAT / 2, 0, 0), (FLAT, SOFT * photo.shape[1], SHOT)) * full
     scene = photo + flat * (photo.mean() - photo)
     if soft > 0:
@@ -39,7 +39,7 @@ def low_light(low: float, high: float) -> A.BasicTransform:
     """Take the photo at night: less light, a colour cast, shot noise, softer and flatter, in whole grey levels.
 
     The dose is the gain on sRGB values, log-uniform, at most 1; what comes with it is drawn anew for each photo, in
-    full from half the light downwards. Shot noise is Poisson in the light that is left (Foi et al. 2008, eq. 3).
+    full from .7 of the light downwards. Shot noise is Poisson in the light that is left (Foi et al. 2008, eq. 3).
     Raises `ValueError` for a gain above 1.
     """
     if high > 1:

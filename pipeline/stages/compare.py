@@ -5,13 +5,12 @@ outcome: no failures | no slice | no plan | no candidates | refused on val | use
 val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed]}, non_inferiority; for overall, slices,
 primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain with bound
 and `within_noise`, first_seed, mcnemar, groups_needed. primary: the endpoint declared before the opening. power.
+decline: by arm, the rule chosen on val, its coverage and error on test. corrections: by slice and arm, on val and test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,15 @@ from pipeline.evidence.flips import flips_of, worth_seeing
 from pipeline.evidence.ledger import open_test, sealed
 from pipeline.evidence.paired import Margins
 from pipeline.evidence.power import power_row
+from pipeline.evidence.serving import corrected, declined
 from pipeline.evidence.trial import Judged, Mask, Trial
-from pipeline.slicing.rules import Rule, conditions_frame, distances
+from pipeline.remedies import treat
+from pipeline.slicing.admission import admitted_by, photos_named, rules_by_slice
+from pipeline.slicing.case import Inputs
+from pipeline.slicing.rules import distances
 from pipeline.store import digest, key_of, read_json
 
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 CHUNK = 4096  # photos held in memory at once
 LEDGER = "ledger.jsonl"
 PRIMARY = "gain of targeted over control on the photos that the planned slices' rules admit"
@@ -51,78 +55,35 @@ class Config(Settings):
         return Margins(self.margin, self.class_margin, self.class_groups)
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The stage's artifacts and what follows from them."""
-
-    images: pd.DataFrame
-    pixels: NDArray[np.uint8]
-    names: list[str]
-    splits: pd.DataFrame
-    attributes: pd.DataFrame
-    model: Path
-    predictions: pd.DataFrame
-    slices: pd.DataFrame
-    membership: pd.DataFrame
-    explanations: pd.DataFrame
-    plan: pd.DataFrame
-    candidates: Path
-
-    @cached_property
-    def confirmed(self) -> list[str]:
-        """Names of the confirmed slices, by rank."""
-        found = self.explanations[self.explanations["status"] == "confirmed"].sort_values("rank")
-        return [str(name) for name in found["slice"]]
-
-    @cached_property
-    def planned(self) -> list[str]:
-        """Confirmed slices for which training images get a remedy."""
-        inside = set(self.plan["slice"])
-        return [name for name in self.confirmed if name in inside]
-
-    @cached_property
-    def val(self) -> NDArray[np.intp]:
-        """Rows of val in the order of the predictions."""
-        position = pd.Series(np.arange(len(self.images)), index=self.images["image_id"])
-        return position.loc[self.predictions["image_id"]].to_numpy(dtype=np.intp)
-
-    @cached_property
-    def test(self) -> NDArray[np.intp]:
-        """Rows of the labelled photos of test."""
-        return np.flatnonzero((self.splits["split"] == "test").to_numpy() & self.images["label"].notna().to_numpy())
-
-    @cached_property
-    def runs(self) -> list[dict[str, Any]]:
-        """The candidates of seeds that both arms have, in the order in which they were trained."""
-        runs = [dict(r) for r in read_json(self.candidates / "candidates.json")]
-        seeds = [{r["seed"] for r in runs if r["arm"] == arm} for arm in ("control", "targeted")]
-        return [r for r in runs if r["seed"] in seeds[0] & seeds[1] and r["arm"] in ("control", "targeted")]
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """What the slices' rules may ask about, rows as in images."""
-        return conditions_frame(self.images, self.attributes)
-
-    def rules(self, name: str) -> list[Rule]:
-        """The rules of a slice, one for each fold."""
-        return [Rule.parse(text) for text in self.slices.loc[self.slices["slice"] == name, "rule"]]
-
-    def trial(self, rows: NDArray[np.intp], models: list[Judged], slices: Mapping[str, Mask] = {}) -> Trial:
-        """These rows as one comparison."""
-        index = {name: k for k, name in enumerate(self.names)}
-        truth = np.array([index[label] for label in self.images["label"].iloc[rows]], dtype=np.intp)
-        return Trial(truth, self.images["group"].iloc[rows].astype(str).to_numpy(), self.names, models, slices)
-
-
-def _logits(weights: Path, inputs: Inputs, rows: NDArray[np.intp], context: Context) -> tuple[Any, float]:
+def _logits(
+    weights: Path, inputs: Inputs, rows: NDArray[np.intp], context: Context, change: Change = lambda pixels: pixels
+) -> tuple[Any, float]:
     """Logits float32 [rows, classes] of a model, and the temperature of the one before."""
     from pipeline.learning.backbone import load_model
     from pipeline.learning.predict import logits
 
     model, meta = load_model(inputs.model, str(weights.resolve()))  # the arms share its model.json
     starts = context.track(range(0, len(rows), CHUNK), total=-(-len(rows) // CHUNK), what=f"parts by {weights.stem}")
-    parts = [logits(model, inputs.pixels[rows[start : start + CHUNK]], meta) for start in starts]
+    parts = [logits(model, change(inputs.pixels[rows[start : start + CHUNK]]), meta) for start in starts]
     return np.concatenate(parts), float(meta.get("temperature") or 1.0)
+
+
+def _corrections(
+    inputs: Inputs, policy: dict[str, Any], trial: Trial, rows: NDArray[np.intp], context: Context
+) -> list[dict[str, Any]]:
+    """What the policy's corrections bring each model that may be in force, where their conditions are met."""
+    weights = {"before": inputs.model / WEIGHTS} | {
+        r["arm"]: inputs.candidates / r["file"] for r in reversed(inputs.runs)
+    }
+    helpful = [item for item in policy["corrections"] if item["helps"]]
+
+    def ask(arm: str, item: dict[str, Any], inside: Mask) -> NDArray[np.intp]:
+        def change(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return treat(item["remedy"], pixels, item["dose"], item["dose"], context.seed)
+
+        return np.asarray(_logits(weights[arm], inputs, rows[inside], context, change)[0].argmax(1), dtype=np.intp)
+
+    return corrected(trial, _rule_masks(inputs, rows, opened=True), helpful, ask) if helpful else []
 
 
 def _candidates_on(inputs: Inputs, rows: NDArray[np.intp], context: Context) -> Iterator[Judged]:
@@ -157,13 +118,11 @@ def _near(inputs: Inputs, rows: NDArray[np.intp], names: set[str]) -> dict[str, 
 def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], opened: bool) -> dict[str, Mask]:
     """Which rows most of a slice's fold rules admit, by their image part. Before the opening only rules that need no
     pixel of the test can be applied; the others are left out."""
-    frame = inputs.frame.iloc[rows].reset_index(drop=True)
-    rules = {name: inputs.rules(name) for name in inputs.confirmed}
-    named = {name: {c.column for r in rules[name] for c in r.conditions if c.op == "near"} for name in rules}
+    rules = rules_by_slice(inputs.slices, inputs.confirmed)
+    named = {name: photos_named(rules[name]) for name in rules}
     near = _near(inputs, rows, set().union(*named.values())) if opened else {}
-    usable = [name for name in rules if opened or not named[name]]
-    votes = {name: np.sum([rule.image_mask(frame, near) for rule in rules[name]], axis=0) for name in usable}
-    return {name: np.asarray(vote * 2 > len(rules[name])) for name, vote in votes.items()}
+    usable = {name: rules[name] for name in rules if opened or not named[name]}
+    return admitted_by(inputs.frame.iloc[rows].reset_index(drop=True), usable, near)
 
 
 def _fingerprint(config: Config, inputs: Inputs) -> str:
@@ -172,13 +131,26 @@ def _fingerprint(config: Config, inputs: Inputs) -> str:
     return key_of([digest(f) for f in files if f.exists()], vars(config.margins), inputs.planned)
 
 
-def _test(config: Config, context: Context, inputs: Inputs, alpha: float) -> dict[str, Any]:
-    """Everything about the test, in aggregates; called only after the opening is on disk."""
+def _test(context: Context, inputs: Inputs) -> Trial:
+    """The test as one comparison; called only after the opening is on disk."""
     logits, temperature = _logits(inputs.model / WEIGHTS, inputs, inputs.test, context)
     before = Judged("before", None, logits, temperature)
     masks = _rule_masks(inputs, inputs.test, opened=True)
-    trial = inputs.trial(inputs.test, [before, *_candidates_on(inputs, inputs.test, context)], masks)
-    return _record(config, inputs, trial, alpha)
+    return inputs.trial(inputs.test, [before, *_candidates_on(inputs, inputs.test, context)], masks)
+
+
+def _serving(
+    context: Context, inputs: Inputs, policy: dict[str, Any], val: Trial, test: Trial | None
+) -> dict[str, Any]:
+    """Whom each model that may be in force answers, and what correcting photos brings it: chosen on val, shown on
+    test."""
+    return {
+        "decline": declined(val, test, policy["decline"]["target_error"]),
+        "corrections": {
+            "val": _corrections(inputs, policy, val, inputs.val, context),
+            "test": _corrections(inputs, policy, test, inputs.test, context) if test else None,
+        },
+    }
 
 
 def _record(config: Config, inputs: Inputs, trial: Trial, alpha: float) -> dict[str, Any]:
@@ -234,8 +206,11 @@ def _outcome(inputs: Inputs, trial: Trial, val: dict[str, Any]) -> tuple[str, st
     return "", ""
 
 
-def _comparison(config: Config, context: Context, inputs: Inputs, trial: Trial) -> dict[str, Any]:
-    val, test, primary = _val(config, inputs, trial), None, {"endpoint": PRIMARY, "slices": inputs.planned}
+def _comparison(
+    config: Config, context: Context, inputs: Inputs, policy: dict[str, Any], trial: Trial
+) -> dict[str, Any]:
+    val, primary = _val(config, inputs, trial), {"endpoint": PRIMARY, "slices": inputs.planned}
+    test, sealed_trial = None, None
     outcome, reason = _outcome(inputs, trial, val)
     opening = sealed(reason)
     if not outcome:
@@ -243,7 +218,8 @@ def _comparison(config: Config, context: Context, inputs: Inputs, trial: Trial) 
         declared, ledger = f"{PRIMARY}: {', '.join(inputs.planned)}", context.home / LEDGER
         opened = open_test(ledger, context.run_id, groups, _fingerprint(config, inputs), config.alpha, declared)
         opening, outcome = opened.record(), "tested" if opened.opened else "used up"
-        test = _test(config, context, inputs, opened.alpha) if opened.opened else None
+        sealed_trial = _test(context, inputs) if opened.opened else None
+        test = _record(config, inputs, sealed_trial, opened.alpha) if sealed_trial else None
     context.note(f"test opened, number {opening['number']}" if test else f"test stays sealed: {opening['reason']}")
     counts = {
         "errors": int((~trial.correct("before")).sum()), "slices": len(inputs.explanations),
@@ -253,6 +229,7 @@ def _comparison(config: Config, context: Context, inputs: Inputs, trial: Trial) 
         "outcome": outcome, "reason": opening["reason"], "counts": counts, "alpha": config.alpha,
         "margins": {"overall": config.margin, "by_class": config.class_margin, "many": config.class_groups},
         "val": val, "test": test, "opening": opening, "primary": primary, "power": _power(inputs, val, test),
+        **_serving(context, inputs, policy, trial, sealed_trial),
     }
 
 
@@ -296,5 +273,5 @@ def run(
     flips = flips_of(predictions["image_id"], trial)
     shown = worth_seeing(flips, config.saliency)
     flips.loc[shown, "saliency"] = np.arange(len(shown))
-    comparison = _comparison(config, context, inputs, trial)
+    comparison = _comparison(config, context, inputs, policy, trial)
     return {"comparison": comparison, "flips": flips, "saliency": _heat(inputs, flips, shown, context)}

@@ -15,9 +15,11 @@ from pydantic import Field
 from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.evidence.intervals import cluster_mean, finite
+from pipeline.evidence.intervals import cluster_mean
+from pipeline.evidence.selective import decline_rule
+from pipeline.slicing.admission import admitted_by, near_photos, rules_by_slice
 from pipeline.slicing.label_changes import label_changes
-from pipeline.slicing.rules import Rule, conditions_frame, distances, named_rows
+from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
 
@@ -41,33 +43,13 @@ _PLAN = {
 }
 
 
-Members = dict[str, NDArray[np.bool_]]
-
-
-def admitted(frame: pd.DataFrame, rules: list[Rule], near: dict[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
-    """bool [rows]: most of a slice's fold rules admit the image, by their image part."""
-    votes = np.sum([rule.image_mask(frame, near) for rule in rules], axis=0)
-    return np.asarray(2 * votes > len(rules))
-
-
-def _members(
-    frame: pd.DataFrame, rules: dict[str, list[Rule]], embeddings: NDArray[np.float32]
-) -> dict[str, NDArray[np.bool_]]:
-    """Which images each slice admits. Distances to the photos that a rule names are NaN, so outside, for the sealed
-    test."""
-    named = {c.column for of_slice in rules.values() for rule in of_slice for c in rule.conditions if c.op == "near"}
-    rows, vectors = np.flatnonzero(frame["image_id"].isin(named)), np.asarray(embeddings)
-    near = {str(frame["image_id"].iloc[row]): distances(vectors, int(row)) for row in rows}
-    return {name: admitted(frame, of_slice, near) for name, of_slice in rules.items()}
-
-
 @dataclass(frozen=True)
 class _Ward:
     """What a prescription is made from. frame, train: of all images; members: which of them each slice admits."""
 
     frame: pd.DataFrame
     train: NDArray[np.bool_]
-    members: Members
+    members: dict[str, Mask]
     rules: dict[str, list[Rule]]
     val: Val
     interventions: pd.DataFrame
@@ -105,26 +87,6 @@ class _Ward:
         }
 
 
-def decline_rule(correct: NDArray[np.bool_], confidence: NDArray[np.float64], target: float) -> dict[str, Any]:
-    """The lowest confidence above which the error among answered photos stays within `target`, with its coverage.
-
-    Source: Geifman and El-Yaniv 2017 (selective classification), without their bound: the rule is chosen on val.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    error = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)
-    met = np.flatnonzero(error <= target)
-    answered = int(met[-1]) + 1 if len(met) else 0
-    return {
-        "attribute": "confidence",
-        "threshold": finite(float(confidence[order[answered - 1]]) if answered else None),
-        "target_error": target,
-        "error": finite(float(error[answered - 1]) if answered else None),
-        "coverage": answered / max(len(order), 1),
-        "n": len(order),
-        "chosen_on": "val",
-    }
-
-
 def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
     planned = len(plan)
     if planned:
@@ -142,7 +104,7 @@ def _exports(
     images: pd.DataFrame,
     splits: pd.DataFrame,
     confirmed: pd.DataFrame,
-    members: Members,
+    members: dict[str, Mask],
     membership: pd.DataFrame,
     label_issues: pd.DataFrame,
 ) -> Path:
@@ -203,11 +165,9 @@ def run(
     refused = label_changes(val, responses, dose_response, classes["names"], config.relabels)
     _note_refused(refused, context)
     confirmed = explanations[explanations["status"] == "confirmed"]
-    rules = {
-        str(name): [Rule.parse(text) for text in slices.loc[slices["slice"] == name, "rule"]]
-        for name in confirmed["slice"]
-    }
-    train, members = (splits["split"] == "train").to_numpy(), _members(frame, rules, embeddings)
+    rules = rules_by_slice(slices, confirmed["slice"])
+    members = admitted_by(frame, rules, near_photos(frame, rules, embeddings))
+    train = (splits["split"] == "train").to_numpy()
     ward = _Ward(frame, train, members, rules, val, dose_response, refused)
     concerned = max(int(confirmed.loc[confirmed["cause"].notna(), "n"].sum()), 1)
     plans, corrections, prescriptions = [], [], []

@@ -137,20 +137,33 @@ def _headline(comparison: dict[str, Any], found: list[dict[str, Any]], promoted:
     return f"not promoted: {told}, but this did not hold: {failed}{unjudged}"
 
 
-def _bundle(context: Context, model: Path, candidates: Path, policy: dict[str, Any], promoted: bool) -> Path:
+def _policy(policy: dict[str, Any], comparison: dict[str, Any], arm: str) -> dict[str, Any]:
+    """What goes with the model in force: its own decline rule, and the corrections that help it on val."""
+    judged = comparison["corrections"]["val"]
+    helped = {row["slice"] for row in judged if row["arm"] == arm and row["helps"]}
+    corrections = [item for item in policy["corrections"] if item["slice"] in helped]
+    return {**policy, "decline": comparison["decline"][arm], "corrections": corrections}
+
+
+def _bundle(
+    context: Context, model: Path, candidates: Path, policy: dict[str, Any], comparison: dict[str, Any], promoted: bool
+) -> Path:
     """The model now in force: the first seed's targeted candidate, or the model before."""
     meta = read_json(model / "model.json")
-    source, arm = model / "model.safetensors", {"arm": "before", "seed": None}
+    source, arm, seed = model / "model.safetensors", "before", None
     if promoted:
         chosen = next(r for r in read_json(candidates / "candidates.json") if r["arm"] == "targeted")
-        source, arm = candidates / chosen["file"], {"arm": "targeted", "seed": chosen["seed"]}
+        source, arm, seed = candidates / chosen["file"], "targeted", chosen["seed"]
         meta = {**meta, "temperature": chosen.get("temperature") or meta.get("temperature")}
     folder = context.scratch / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(source, folder / "model.safetensors")
     write_json(folder / "model.json", meta)  # so that a later run can take the champion as its model
-    write_json(folder / "bundle.json", {**meta, **arm, "run_id": context.run_id, "policy": policy})
+    write_json(
+        folder / "bundle.json",
+        {**meta, "arm": arm, "seed": seed, "run_id": context.run_id, "policy": _policy(policy, comparison, arm)},
+    )
     return folder
 
 
@@ -186,7 +199,7 @@ def run(
     """Promote the targeted model where every condition holds; safe to repeat."""
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
-    bundle = _bundle(context, Path(model), Path(candidates), policy, promoted)
+    bundle = _bundle(context, Path(model), Path(candidates), policy, comparison, promoted)
     champion, other = _point(context, promoted)
     verdict = {
         "promoted": promoted,

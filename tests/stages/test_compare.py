@@ -129,7 +129,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,
         "model": model, "predictions": predictions, "slices": slices, "membership": membership,
         "explanations": pd.DataFrame([_explanation("s1", "confirmed")]), "plan": plan, "candidates": candidates,
-        "policy": {"corrections": [], "decline": None, "refused": [], "prescriptions": []},
+        "policy": {"corrections": [], "decline": {"target_error": 0.2}, "refused": [], "prescriptions": []},
     }
     world = World(tmp_path, made)
     world.candidates(control=[BAD], targeted=[GOOD])
@@ -174,6 +174,31 @@ def test_a_repair_passes_val_and_opens_the_test_once(world: World) -> None:
     assert world.ledger_stood
     assert all(world.ledger_stood)  # logged before the first look
     assert {row["split"] for row in comparison["power"]} == {"val", "test"}
+
+
+def test_whom_to_answer_and_what_to_correct_is_judged_for_each_model_on_val_and_shown_on_test(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lit(remedy: str, pixels: np.ndarray, low: float, high: float, seed: int) -> np.ndarray:
+        assert (remedy, low, high) == ("exposure", 3.0, 3.0)
+        bright = pixels.copy()
+        bright[:, 1, 1] = 200
+        return bright
+
+    monkeypatch.setattr(compare, "treat", lit)
+    item = {"slice": "s1", "remedy": "exposure", "dose": 3.0, "helps": True}
+    world.made["policy"]["corrections"] = [item, {**item, "helps": False}]
+    comparison = world.run()["comparison"]
+    before, targeted = comparison["corrections"]["val"]
+    assert (before["arm"], before["helps"]) == ("before", True)
+    assert before["gain"]["value"] > 0.4
+    assert targeted["arm"] == "targeted"
+    assert targeted["gain"]["value"] < 0.2, "what is repaired already gains little"
+    assert [row["n"] for row in comparison["corrections"]["test"]] != [before["n"]] * 2
+    rules = comparison["decline"]
+    assert rules["before"]["target_error"] == 0.2
+    assert rules["targeted"]["coverage"] > rules["before"]["coverage"]
+    assert rules["targeted"]["test"]["error"]["value"] < 0.3
 
 
 def test_the_test_gives_aggregates_only(world: World) -> None:

@@ -86,16 +86,6 @@ def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_
     assert set(label[made["plan"]["image_id"]]) == {"c"}
 
 
-def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:
-    confidence = np.array([0.9, 0.8, 0.7, 0.6])
-    rule = prescribe.decline_rule(np.array([True, True, False, True]), confidence, 0.25)
-    assert (rule["coverage"], rule["threshold"], rule["error"]) == (1.0, 0.6, 0.25)
-    strict = prescribe.decline_rule(np.array([True, True, False, True]), confidence, 0.1)
-    assert (strict["coverage"], strict["threshold"]) == (0.5, 0.8)
-    nobody = prescribe.decline_rule(np.array([False, False]), confidence[:2], 0.1)
-    assert (nobody["coverage"], nobody["threshold"]) == (0.0, None)
-
-
 @pytest.mark.parametrize("empty", [True, False])
 def test_no_confirmed_slice_is_a_normal_ending(tmp_path: Path, empty: bool) -> None:
     given = _explained(artifacts(), tmp_path, "exposure")

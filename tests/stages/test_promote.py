@@ -17,7 +17,8 @@ N = 400
 GROUPS = np.repeat(np.arange(100), 4)
 TRUTH = np.arange(N) % 2
 DARK = GROUPS < 40
-POLICY = {"corrections": [{"slice": "s1"}], "decline": None, "refused": [], "prescriptions": []}
+CORRECTIONS = [{"slice": "s1"}, {"slice": "s2"}]
+POLICY = {"corrections": CORRECTIONS, "decline": {"threshold": 0.1}, "refused": [], "prescriptions": []}
 GOOD, SAME, HARM, WORSE = (0.1, 0.1), (0.6, 0.1), (0.1, 0.35), (0.1, 0.8)
 
 
@@ -49,6 +50,16 @@ def _comparison(outcome: str, val: Any = GOOD, test: Any = None, seeds: int = 1)
         "outcome": outcome, "reason": "", "counts": {**counts, "seeds": seeds if planned else 0},
         "margins": {"overall": 0.01, "by_class": 0.03, "many": 20}, "val": on_val, "opening": opening,
         "test": _split(test, seeds, 0.025) if test else None, "power": [power_row("gain of s1", "val", part, 90)],
+        "decline": {"before": {"threshold": 0.5}, "targeted": {"threshold": 0.7}},
+        "corrections": {
+            "val": [
+                {"slice": name, "arm": arm, "helps": helps}
+                for name, arm, helps in (
+                    ("s1", "before", True), ("s1", "targeted", False), ("s2", "before", True), ("s2", "targeted", True),
+                )
+            ],
+            "test": None,
+        },
     }
 
 
@@ -99,7 +110,8 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert (bundle / "model.safetensors").read_text() == "the candidate"
     meta = json.loads((bundle / "bundle.json").read_text())
     assert (meta["arm"], meta["seed"], meta["temperature"], meta["run_id"]) == ("targeted", 7, 1.2, "run1")
-    assert meta["policy"] == POLICY
+    assert meta["policy"]["decline"] == {"threshold": 0.7}, "the candidate's own, not that of the model before"
+    assert meta["policy"]["corrections"] == [{"slice": "s2"}], "what helps the model before may harm the candidate"
     assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
     assert house.pointer == {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
 

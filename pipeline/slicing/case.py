@@ -1,0 +1,76 @@
+"""What there is to judge: confirmed slices, the plan, the candidates, and the photos of val and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.evidence.trial import Judged, Mask, Trial
+from pipeline.slicing.rules import conditions_frame
+from pipeline.store import read_json
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The artifacts by which candidates are judged, and what follows from them."""
+
+    images: pd.DataFrame
+    pixels: NDArray[np.uint8]
+    names: list[str]
+    splits: pd.DataFrame
+    attributes: pd.DataFrame
+    model: Path
+    predictions: pd.DataFrame
+    slices: pd.DataFrame
+    membership: pd.DataFrame
+    explanations: pd.DataFrame
+    plan: pd.DataFrame
+    candidates: Path
+
+    @cached_property
+    def confirmed(self) -> list[str]:
+        """Names of the confirmed slices, by rank."""
+        found = self.explanations[self.explanations["status"] == "confirmed"].sort_values("rank")
+        return [str(name) for name in found["slice"]]
+
+    @cached_property
+    def planned(self) -> list[str]:
+        """Confirmed slices for which training images get a remedy."""
+        inside = set(self.plan["slice"])
+        return [name for name in self.confirmed if name in inside]
+
+    @cached_property
+    def val(self) -> NDArray[np.intp]:
+        """Rows of val in the order of the predictions."""
+        position = pd.Series(np.arange(len(self.images)), index=self.images["image_id"])
+        return position.loc[self.predictions["image_id"]].to_numpy(dtype=np.intp)
+
+    @cached_property
+    def test(self) -> NDArray[np.intp]:
+        """Rows of the labelled photos of test."""
+        return np.flatnonzero((self.splits["split"] == "test").to_numpy() & self.images["label"].notna().to_numpy())
+
+    @cached_property
+    def runs(self) -> list[dict[str, Any]]:
+        """The candidates of seeds that both arms have, in the order in which they were trained."""
+        runs = [dict(r) for r in read_json(self.candidates / "candidates.json")]
+        seeds = [{r["seed"] for r in runs if r["arm"] == arm} for arm in ("control", "targeted")]
+        return [r for r in runs if r["seed"] in seeds[0] & seeds[1] and r["arm"] in ("control", "targeted")]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """What the slices' rules may ask about, rows as in images."""
+        return conditions_frame(self.images, self.attributes)
+
+    def trial(self, rows: NDArray[np.intp], models: list[Judged], slices: Mapping[str, Mask] = {}) -> Trial:
+        """These rows as one comparison."""
+        index = {name: k for k, name in enumerate(self.names)}
+        truth = np.array([index[label] for label in self.images["label"].iloc[rows]], dtype=np.intp)
+        return Trial(truth, self.images["group"].iloc[rows].astype(str).to_numpy(), self.names, models, slices)

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+from pipeline.evidence.selective import answered, decline_rule
+
+
+def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:
+    confidence = np.array([0.9, 0.8, 0.7, 0.6])
+    rule = decline_rule(np.array([True, True, False, True]), confidence, 0.25)
+    assert (rule["coverage"], rule["threshold"], rule["error"]) == (1.0, 0.6, 0.25)
+    strict = decline_rule(np.array([True, True, False, True]), confidence, 0.1)
+    assert (strict["coverage"], strict["threshold"]) == (0.5, 0.8)
+    nobody = decline_rule(np.array([False, False]), confidence[:2], 0.1)
+    assert (nobody["coverage"], nobody["threshold"]) == (0.0, None)
+
+
+def test_a_rule_chosen_elsewhere_is_applied_as_it_stands() -> None:
+    correct, confidence = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.2])
+    seen = answered(correct, confidence, np.array([0, 0, 1, 2]), 0.7)
+    assert (seen["n"], seen["coverage"]) == (4, 0.75)
+    assert seen["error"]["value"] == pytest.approx(1 / 3)
+    assert seen["error"]["groups"] == 2
+    assert answered(correct, confidence, np.arange(4), None) == {"n": 4, "coverage": 0.0, "error": None}
+    assert answered(correct[:0], confidence[:0], np.arange(0), 0.5) == {"n": 0, "coverage": 0.0, "error": None}

@@ -1,0 +1,54 @@
+from typing import Any
+
+import numpy as np
+
+from pipeline.evidence.serving import corrected, declined
+from pipeline.evidence.trial import Judged, Trial
+
+N = 200
+GROUPS = np.repeat(np.arange(50), 4)
+TRUTH = np.arange(N) % 2
+DARK = GROUPS < 20
+
+
+def _judged(arm: str, seed: int | None, wrong: np.ndarray, sure: float = 4.0) -> Judged:
+    said = np.where(wrong, 1 - TRUTH, TRUTH)
+    return Judged(arm, seed, np.eye(2)[said] * np.where(wrong, 1.0, sure)[:, None])
+
+
+def _trial(*, compared: bool = True) -> Trial:
+    models = [_judged("before", None, DARK & (GROUPS % 2 == 0))]
+    if compared:
+        models += [_judged("control", 0, DARK), _judged("targeted", 0, GROUPS == 0, sure=3.0)]
+    return Trial(TRUTH, GROUPS, ["a", "b"], models)
+
+
+def test_each_arm_that_may_be_in_force_has_a_decline_rule_of_its_own() -> None:
+    found = declined(_trial(), _trial(), 0.0)
+    assert set(found) == {"before", "targeted"}
+    assert found["before"]["coverage"] == 0.8
+    assert found["targeted"]["coverage"] == 0.98
+    assert found["before"]["threshold"] > found["targeted"]["threshold"]
+    assert found["targeted"]["test"]["coverage"] == 0.98
+    assert found["targeted"]["test"]["error"]["value"] == 0
+    assert declined(_trial(), None, 0.0)["before"]["test"] is None
+    assert set(declined(_trial(compared=False), None, 0.0)) == {"before"}
+
+
+def test_a_correction_is_judged_for_each_arm_where_its_condition_is_met() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def ask(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
+        asked.append((arm, int(inside.sum())))
+        assert item["dose"] == 3.0
+        right = TRUTH[inside]
+        return right if arm == "before" else np.where(np.arange(len(right)) < 40, 1 - right, right)
+
+    item = {"slice": "s1", "dose": 3.0}
+    rows = corrected(_trial(), {"s1": DARK, "s2": ~DARK}, [item], ask)
+    assert asked == [("before", 80), ("targeted", 80)]
+    before, targeted = rows
+    assert (before["helps"], targeted["helps"]) == (True, False)
+    assert before["gain"]["value"] == 0.5
+    assert targeted["gain"]["value"] < 0
+    assert corrected(_trial(), {"s1": np.zeros(N, dtype=bool)}, [item], ask) == []

@@ -113,6 +113,9 @@ class Base:
             "classes": {"names": self.names},
             "splits": splits,
             "attributes": pd.DataFrame({"image_id": ids} | values),
+            "embeddings": np.where(
+                (split == "test")[:, None], np.nan, rng.normal(0, 1, (n, 16)) + 4 * night[:, None] * (np.arange(16) < 2)
+            ).astype(np.float32),
             "duplicates": pairs,
         }
 
@@ -129,7 +132,7 @@ class Base:
                 "label": label,
                 "predicted": [self.names[g] for g in guess],
                 "correct": guess == self.label[val],
-                "confidence": rng.uniform(0.5, 1, len(val)),
+                "confidence": np.where(wrong, rng.uniform(0.4, 0.9, len(val)), rng.uniform(0.6, 1, len(val))),
                 "margin": np.where(wrong, -1.0, 1.0) * rng.uniform(0.1, 4, len(val)),
             }
         )
@@ -179,7 +182,14 @@ class Base:
                 "macro_f1": 0.8,
                 "classes": [],
                 "confusion": counts.tolist(),
-                "calibration": {"ece": 0.041},
+                "calibration": {
+                    "ece": 0.041,
+                    "temperature": 1.31,
+                    "bins": [
+                        {"low": 0.6, "high": 0.8, "n": 30, "confidence": 0.71, "accuracy": 0.64},
+                        {"low": 0.8, "high": 1.0, "n": 66, "confidence": 0.93, "accuracy": 0.91},
+                    ],
+                },
             },
         }
 

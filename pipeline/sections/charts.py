@@ -14,7 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 96, 34, 40
 
 @dataclass(frozen=True)
 class Line:
-    """A line with its name at its end; points are (x, y) in data units; tone is one of a, b, c (dashed)."""
+    """A line with its name at its end; points are (x, y) in data units; tone is one of a, b, c, d (each
+    with its own colour and dashes)."""
 
     name: str
     points: Sequence[tuple[float, float]]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, Field
 
+from pipeline.evidence.scores import by_class
 from pipeline.sections import Page, plain
 from pipeline.sections import results as r
 from pipeline.sections import slice_view as view
@@ -95,6 +97,7 @@ class Slice(BaseModel):
     error_after: float | None
     dose_response: list[Dose]
     image_ids: list[str]
+    review: str = Field(description="what a reviewer of an earlier run decided: accepted | muted | empty")
 
 
 class Planned(BaseModel):
@@ -161,6 +164,24 @@ class Data(BaseModel):
     label_issues: int
 
 
+class Calibration(BaseModel):
+    """On validation, of the model before. ece: expected calibration error; bins: of the reliability diagram."""
+
+    ece: float | None
+    temperature: float | None
+    bins: list[dict[str, float]]
+    decline: dict[str, Any] = Field(description="the rule: threshold on confidence, target_error, error, coverage")
+
+
+class Confusion(BaseModel):
+    """Photos of validation of one true class and one answer, before and after; only cells that hold a photo."""
+
+    true: str
+    predicted: str
+    before: int
+    after: int
+
+
 class Summary(BaseModel):
     """The whole of `summary.json`."""
 
@@ -173,6 +194,9 @@ class Summary(BaseModel):
     remedies: list[Remedy]
     refused: list[dict[str, Any]] = Field(description="changes that would change a label, by class")
     changes: dict[str, int] = Field(description="photos of validation: fixed, broken, still wrong, still right")
+    confusion: list[Confusion]
+    classes: list[dict[str, Any]] = Field(description="name; before, after: precision, recall, f1, support")
+    calibration: Calibration
     opening: Opening
     power: list[Power]
     data: Data
@@ -227,6 +251,7 @@ def _slice(page: Page, row: Mapping[str, Any]) -> Slice:
         error_after=errors["after"] if page.changed else None,
         dose_response=_doses(page, row),
         image_ids=sorted(page.members.get(row["slice"], [])),
+        review=view.reviewed(page, row)["decision"],
     )
 
 
@@ -250,6 +275,30 @@ def _data(page: Page) -> Data:
     )
 
 
+def _confusion(page: Page) -> list[Confusion]:
+    cells = zip(*np.nonzero(page.counts[0] + page.counts[1]), strict=True)
+    names, (before, after) = page.classes, page.counts
+    return [
+        Confusion(true=names[i], predicted=names[j], before=int(before[i, j]), after=int(after[i, j])) for i, j in cells
+    ]
+
+
+def _classes(page: Page) -> list[dict[str, Any]]:
+    rows = zip(*(by_class(counts, page.classes) for counts in page.counts), strict=True)
+    return [{"name": a["name"], "before": _but_name(a), "after": _but_name(b)} for a, b in rows]
+
+
+def _but_name(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "name"}
+
+
+def _calibration(page: Page) -> Calibration:
+    record, rule = page["metrics"].get("calibration") or {}, page["policy"].get("decline") or {}
+    return Calibration(
+        ece=record.get("ece"), temperature=record.get("temperature"), bins=record.get("bins") or [], decline=rule
+    )
+
+
 def summarise(page: Page) -> dict[str, Any]:
     """The summary as JSON."""
     verdict, opening = page["verdict"], page["comparison"]["opening"] or {}
@@ -270,6 +319,9 @@ def summarise(page: Page) -> dict[str, Any]:
         remedies=[_remedy(page, p) for p in page["policy"]["prescriptions"]],
         refused=page["policy"]["refused"],
         changes={str(k): int(v) for k, v in sorted(page.flips["change"].value_counts().items())},
+        confusion=_confusion(page),
+        classes=_classes(page),
+        calibration=_calibration(page),
         opening=Opening(
             opened=bool(opening.get("opened")),
             number=opening.get("number") if opening.get("opened") else None,

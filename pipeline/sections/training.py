@@ -14,7 +14,7 @@ TITLE = "How it learnt"
 
 
 def training(page: Page) -> Markup:
-    """Training curves with the gap, the early stop and the judgement; how sure the model is when it is right."""
+    """Training curves with the gap, the early stop and the judgement."""
     record, history = page["training"], page["history"]
     curves = [_curve(history, record, "accuracy"), _curve(history, record, "loss")]
     return draw(
@@ -22,8 +22,6 @@ def training(page: Page) -> Markup:
         record=record,
         curves=[x for x in curves if x],
         gap=_gap(history, record.get("best_step")),
-        ece=_ece(page["metrics"]),
-        temperature=record.get("temperature"),
     )
 
 
@@ -55,7 +53,3 @@ def _gap(history: pd.DataFrame, step: int | None) -> dict[str, float] | None:
         return None
     return {"train": float(last["train"]), "holdout": float(last["holdout"])}
 
-
-def _ece(metrics: dict[str, Any]) -> float | None:
-    value = (metrics.get("calibration") or {}).get("ece")
-    return None if value is None else float(value)

@@ -15,7 +15,7 @@ def lay_out(features: NDArray[np.float32], wrong: NDArray[np.bool_], seed: int) 
 
     Source: Hotelling 1933 (principal components), through scikit-learn.
     """
-    usable = np.isfinite(features).all(axis=1)
+    usable = np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
     if usable.sum() < 3:
         return {}
     rows = _chosen(wrong, usable)

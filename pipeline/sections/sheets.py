@@ -76,6 +76,7 @@ def misread(page: Page, change: str) -> list[str]:
 
 def _ranks(page: Page) -> Iterator[Iterable[str]]:
     yield from (contact_sheet(page, row["slice"]) for row in page.slices)
+    yield [preview.original for preview in page.previews]
     table = issues(page)
     yield from (table["image_id"], table["twin"].dropna())
     pairs = duplicates(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -154,7 +155,7 @@ def causes(page: Page, name: str) -> list[dict[str, Any]]:
     return [plain(row) for row in table[table["slice"] == name].to_dict("records")]
 
 
-def reviewed(page: Page, row: dict[str, Any]) -> dict[str, str]:
+def reviewed(page: Page, row: Mapping[str, Any]) -> dict[str, str]:
     """What a reviewer of an earlier run decided about a slice of the same rule: `decision` and `note`, "" for none."""
     decided = page.reviews.get("slices", {}).get(slice_key(row["rule"]), {})
     return {"decision": str(decided.get("decision", "")), "note": str(decided.get("note", ""))}

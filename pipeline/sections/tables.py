@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,7 @@ def photo_table(page: Page) -> pd.DataFrame:
         for image_id in members:
             inside.setdefault(image_id, []).append(name)
     spots = np.array([page.places.get(i, (np.nan, np.nan)) for i in ids], dtype=float).reshape(-1, 2)
-    extra = {
+    extra: dict[str, Any] = {
         "path": images["path"].reindex(ids).to_numpy(),
         "captured_at": images["captured_at"].reindex(ids).to_numpy(),
         "slices": [";".join(sorted(inside.get(i, []))) for i in ids],
@@ -33,7 +35,7 @@ def photo_table(page: Page) -> pd.DataFrame:
         "map_y": spots[:, 1],
     }
     values = page["attributes"].set_index("image_id").reindex(ids).reset_index(drop=True)
-    return pd.concat([table.assign(**extra), values], axis=1)
+    return table.assign(**extra).join(values)
 
 
 def _ranked(page: Page, image_id: str, when: int) -> str:
@@ -49,7 +51,8 @@ def failures(page: Page) -> pd.DataFrame:
     table = photo_table(page)
     wrong = table[table["change"] != "still right"].sort_values(["change", "p_after"], kind="stable")
     text = [c for c in wrong.columns if not pd.api.types.is_numeric_dtype(wrong[c]) and c != "captured_at"]
-    return wrong.assign(**{c: [_harmless(v) for v in wrong[c]] for c in text})
+    safe: dict[str, Any] = {c: [_harmless(v) for v in wrong[c]] for c in text}
+    return wrong.assign(**safe)
 
 
 def _harmless(value: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,10 +34,16 @@ def _previews(key: int, made: dict[str, Any]) -> list[Preview]:
     return _KNOWN[key]
 
 
-def build_page(made: dict[str, Any], mode: Mode = "full", budget: int = 10_000_000, contact: int = 24, reviews: Any = MappingProxyType({})) -> Page:
+def build_page(
+    made: dict[str, Any],
+    mode: Mode = "full",
+    budget: int = 10_000_000,
+    contact: int = 24,
+    reviews: dict[str, Any] | None = None,
+) -> Page:
     photos = Photos(made["pixels"], rows_of(made["images"]["image_id"]), mode)
     shown = _previews(id(made["pixels"]), made) if made["plan"].size else ()
-    page = Page(made, "demo-1", 7, photos, FACTS, ["a late note"], contact, shown, reviews)
+    page = Page(made, "demo-1", 7, photos, FACTS, ["a late note"], contact, shown, reviews or {})
     photos.choose(informative(page))
     photos.fit(budget, 300)
     return page

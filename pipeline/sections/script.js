@@ -114,11 +114,12 @@ function portions(list, caption) {
   return [cards, more];
 }
 const matches = (p, text) => (plain(p) + " " + get(p, "path")).toLowerCase().includes(text.toLowerCase());
-const showing = (list, total) => total > list.length ? "Showing " + count(list.length) + " of " + count(total) + "; failures.csv has every misread one. " : "";
+const beside = href => make("a", {href, download: ""}, href);
+const showing = (list, total) => total > list.length ? ["Showing " + count(list.length) + " of " + count(total) + ". All are in ", beside("photos.parquet"), ", the misread ones in ", beside("failures.csv"), ". "] : [];
 
 /* A drawer of photos: built when opened. */
 function fill(drawer, title, list, {total = list.length, caption, close, say = ""}) {
-  const tools = make("p", {className: "aside"}, say, showing(list, total), list.length ? "" : "No photos here."), box = make("div", {}, ...portions(list, caption));
+  const tools = make("p", {className: "aside"}, say, ...showing(list, total), list.length ? "" : "No photos here."), box = make("div", {}, ...portions(list, caption));
   if (list.length > 24) {
     const input = make("input", {type: "search", autocomplete: "off", oninput: () => box.replaceChildren(...portions(list.filter(p => matches(p, input.value)), caption))});
     tools.append(make("label", {className: "find"}, "Filter by class or path", input));
@@ -291,7 +292,8 @@ if (browser) {
       && is(p, "after", "After") && (!slice || slice.includes(p)) && matches(p, input.value));
     const alone = !input.value && picks.every(([name, select]) => name === "Change" || !select.value);
     const total = !alone ? list.length : value("Change") ? data.totals[value("Change")] : Object.values(data.totals).reduce((a, b) => a + b, 0);
-    said.textContent = (showing(list, total) || count(list.length) + (list.length === 1 ? " photo. " : " photos. ")) + (alone ? "" : "Of those that this page carries.");
+    const part = showing(list, total);
+    said.replaceChildren(...(part.length ? part : [count(list.length) + (list.length === 1 ? " photo. " : " photos. ")]), alone ? "" : "Of those that this page carries.");
     out.replaceChildren(...portions(list, answers));
   };
   browse = (kind, focus) => {

@@ -223,8 +223,7 @@ def runs_compare(
 
 @runs_app.command("forget")
 def runs_forget(
-    photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")],
-    home: Home = HOME,
+    photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
 ) -> None:
     """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
     from pipeline import forget, runner, store
@@ -245,10 +244,7 @@ def runs_forget(
 
 
 @review_app.command("apply")
-def review_apply(
-    file: Annotated[Path, typer.Argument(help="What a report saved.")],
-    home: Home = HOME,
-) -> None:
+def review_apply(file: Annotated[Path, typer.Argument(help="What a report saved.")], home: Home = HOME) -> None:
     """Take a reviewer's decisions in: the next run knows them."""
     from pipeline.evidence import review
 

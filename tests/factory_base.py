@@ -19,6 +19,7 @@ HOSTILE = [
     "</script><script>window.hacked=3</script>",
     "🦊 {{ 7*7 }} ${1}",
 ]
+DRAWN = 4000  # photos drawn; of more, they come again
 REMEDIES = (
     ("exposure", 0.25),
     ("exposure", 0.5),
@@ -66,7 +67,8 @@ class Base:
         night = (groups % 3 == 0) & (split != "train")
         hour = np.where(night, (21 + rng.integers(0, 8, n)) % 24, rng.integers(7, 20, n))
         light = np.where(night, rng.uniform(0.08, 0.3, n), rng.uniform(0.7, 1.0, n))
-        pixels = np.stack([draw_photo(int(a), float(b), rng) for a, b in zip(label, light, strict=True)])
+        drawn = [draw_photo(int(a), float(b), rng) for a, b in zip(label[:DRAWN], light[:DRAWN], strict=True)]
+        pixels = np.stack(drawn)[np.arange(n) % DRAWN]
         ids = [f"{v:016x}" for v in rng.permutation(np.arange(n) + 2**40)]
         folder = [self.names[a] if self.hostile else f"gate-{1 + g % 2}" for a, g in zip(label, groups, strict=True)]
         images = pd.DataFrame(

@@ -18,7 +18,7 @@ from pipeline.contracts import InputError
 from pipeline.store import write_text
 
 FILE = "review.json"
-_NUMBER = re.compile(r"(?<![\w-])[-+]?\d[\d.,:]*|\b[0-9a-f]{12,}\b")
+_NUMBER = re.compile(r"\b[0-9a-f]{12,}\b|(?<![\w-])[-+]?\d[\d.,:]*")
 
 
 Model = TypeVar("Model", bound=BaseModel)

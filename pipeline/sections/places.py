@@ -16,8 +16,8 @@ def lay_out(features: NDArray[np.float32], wrong: NDArray[np.bool_], seed: int) 
     Source: Hotelling 1933 (principal components), through scikit-learn.
     """
     usable = np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
-    if usable.sum() < 3:
-        return {}
+    if usable.sum() < 3 or not np.ptp(features[usable], axis=0).any():
+        return {}  # too few, or all alike: there is nothing to lay out
     rows = _chosen(wrong, usable)
     both = PCA(2, random_state=seed, svd_solver="randomized").fit(features[usable]).transform(features[rows])
     spots = np.rint(SCALE * _stretched(both)).astype(int).tolist()

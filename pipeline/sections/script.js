@@ -10,8 +10,9 @@ function make(tag, props = {}, ...kids) {
   node.append(...kids);
   return node;
 }
+const SVG = make("template", {innerHTML: "<svg></svg>"}).content.firstChild.namespaceURI;
 function draw(tag, props, ...kids) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  const node = document.createElementNS(SVG, tag);
   for (const [key, value] of Object.entries(props)) node.setAttribute(key, value);
   node.append(...kids);
   return node;
@@ -90,7 +91,7 @@ const plain = p => words(p).map(part => part.textContent ?? part).join("");
 function answers(p) {
   const lines = (data.changed ? ["before", "after"] : ["before"]).map((when, k) => {
     const said = get(p, when), right = said === get(p, "label"), share = get(p, "top")[k]?.[1];
-    return make("span", {className: "said"}, make("span", {className: right ? "ok" : "no"}, right ? "✓ " : "✕ "), (data.changed ? when : "says") + " ", bdi(named(said)), share === undefined ? "" : " " + Math.round(share / 10) + "\u202f%");
+    return make("span", {className: "said"}, (data.changed ? when : "says") + " ", share === undefined ? "" : Math.round(share / 10) + "\u202f% ", make("span", {className: right ? "ok" : "no"}, right ? "✓ " : "✕ "), bdi(named(said)));
   });
   return [bdi(named(get(p, "label"))), ...lines];
 }
@@ -103,7 +104,7 @@ function card(p, caption = words) {
 /* Cards, a portion at a time. */
 const PORTION = 120;
 function portions(list, caption) {
-  const cards = make("div", {className: "cards"}), more = button("", () => next());
+  const cards = make("div", {className: caption ? "cards told" : "cards"}), more = button("", () => next());
   let shown = 0;
   const next = () => {
     cards.append(...list.slice(shown, shown += PORTION).map(p => card(p, caption)));
@@ -401,13 +402,13 @@ function look(index) {
   const table = make("dl", {className: "facts"});
   for (const [name, value, more] of facts(p)) table.append(make("dt", {}, name), make("dd", {}, bdi(value), ...(more ? [make("div", {className: "ci"}, more)] : [])));
   table.append(make("dt", {}, "Path"), make("dd", {}, make("bdi", {className: "full"}, path)));
-  const looks = ["", "before", ...(data.changed ? ["after"] : [])].map(when => button(when ? "Looks at" + (data.changed ? ", " + when : "") : "Photo", again(() => { heat = when; }), {"aria-pressed": String(heat === when), "data-k": "heat" + when}));
+  const looks = ["", "before", ...(data.changed ? ["after"] : [])].map(when => button(when ? "Heat" + (data.changed ? " " + when : "") : "Photo", again(() => { heat = when; }), {"aria-pressed": String(heat === when), "data-k": "heat" + when}));
   const bar = make("div", {className: "bar"}, button("Previous", again(() => { here--; }), {"data-k": "prev"}), button("Next", again(() => { here++; }), {"data-k": "next"}),
     ...(sources[p] ? [lamp] : []), copier, make("span", {}, ""), button("Close", () => viewer.close(), {"data-k": "close"}));
   const frame = make("div", {className: lit ? "frame lit" : "frame"});
   if (sources[p]) frame.append(make("img", {src: sources[p], alt: plain(p)}));
   if (sources[p] && maps && heat) frame.append(make("img", {className: "heat", src: webp(maps[heat === "after" ? 1 : 0]), alt: "Heat map: what spoke for the model’s answer " + heat}));
-  const left = make("div", {}, frame, ...(maps && sources[p] ? [make("div", {className: "segments", role: "group", "aria-label": "Heat map"}, ...looks)] : []), ...ranking(p));
+  const left = make("div", {}, frame, ...(maps && sources[p] ? [make("div", {className: "segments", role: "group", "aria-label": "Where the model looks"}, ...looks)] : []), ...ranking(p));
   viewer.replaceChildren(make("h3", {}, (here + 1) + " of " + row.length), make("div", {className: "view"}, left, make("div", {}, table, labelPanel(p))), bar);
 }
 function open(list, index, opener) {

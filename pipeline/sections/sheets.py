@@ -9,7 +9,8 @@ import pandas as pd
 
 from pipeline.sections import Page
 
-SURE = 12  # photos of each class that were and are right, the least sure of them
+SURE = 12  # photos of each class that were and are right, the least sure of them ...
+SURE_ALL = 600  # ... and of all classes together, about
 PAIRS = 30  # duplicate pairs and label issues shown side by side
 
 
@@ -83,7 +84,7 @@ def _ranks(page: Page) -> Iterator[Iterable[str]]:
     yield from (pairs["image_id"], pairs["other_id"])
     yield from (misread(page, change) for change in ("broken", "fixed", "still wrong"))
     right = page.flips[page.flips["change"] == "still right"].sort_values("p_after")
-    yield right.groupby("true").head(SURE)["image_id"]
+    yield right.groupby("true").head(max(2, min(SURE, SURE_ALL // len(page.classes))))["image_id"]
 
 
 def informative(page: Page) -> list[str]:

@@ -42,13 +42,12 @@ def _ranked(page: Page, image_id: str, when: int) -> str:
     return "; ".join(f"{page.classes[k]} {share:.3f}" for k, share in page.top[image_id][when])
 
 
-def failures(page: Page) -> pd.DataFrame:
-    """The rows of `photo_table` that are misread before or after, worst first; text that a spreadsheet would run as a
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `photo_table` that are misread before or after, worst first; text that a spreadsheet would run as a
     formula gets an apostrophe before it.
 
     Source: OWASP, CSV injection.
     """
-    table = photo_table(page)
     wrong = table[table["change"] != "still right"].sort_values(["change", "p_after"], kind="stable")
     text = [c for c in wrong.columns if not pd.api.types.is_numeric_dtype(wrong[c]) and c != "captured_at"]
     safe: dict[str, Any] = {c: [_harmless(v) for v in wrong[c]] for c in text}

@@ -27,7 +27,7 @@ def encode(pixels: NDArray[np.uint8], mode: Mode) -> str:
     if mode == "blurred":
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), pixels.shape[0] / 14), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", quality=QUALITY, method=2)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -18,10 +18,7 @@ def training(page: Page) -> Markup:
     record, history = page["training"], page["history"]
     curves = [_curve(history, record, "accuracy"), _curve(history, record, "loss")]
     return draw(
-        "training.html",
-        record=record,
-        curves=[x for x in curves if x],
-        gap=_gap(history, record.get("best_step")),
+        "training.html", record=record, curves=[x for x in curves if x], gap=_gap(history, record.get("best_step"))
     )
 
 
@@ -52,4 +49,3 @@ def _gap(history: pd.DataFrame, step: int | None) -> dict[str, float] | None:
     if not {"train", "holdout"} <= set(last.index):
         return None
     return {"train": float(last["train"]), "holdout": float(last["holdout"])}
-

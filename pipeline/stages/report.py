@@ -154,7 +154,8 @@ def run(
     if size > config.max_bytes:
         context.note(f"the page takes {size:,} bytes even without photos, more than report.max_bytes allows")
     (folder / "index.html").write_text(html, encoding="utf-8")
-    photo_table(page).to_parquet(folder / "photos.parquet", index=False)
-    failures(page).to_csv(folder / "failures.csv", index=False)
+    table = photo_table(page)
+    table.to_parquet(folder / "photos.parquet", index=False)
+    failures(table).to_csv(folder / "failures.csv", index=False)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     return {"html": folder, "summary": summarise(page)}

@@ -49,6 +49,13 @@ def build_page(
     return page
 
 
+def complaints_of_axe(tab: Any) -> list[str]:
+    """What axe-core finds against the page as it stands, and where."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is absent: pip install -e .[dev]")
+    found = axe.Axe().run(tab).response["violations"]
+    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
+
+
 @pytest.fixture(scope="session")
 def made() -> dict[str, Any]:
     return planted()

@@ -12,17 +12,10 @@ from pipeline import plugins
 from pipeline.evidence import review as reviews
 from pipeline.sections.page import render
 from tests.factory import planted
-from tests.sections.conftest import build_page
+from tests.sections.conftest import build_page, complaints_of_axe
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Any]
-
-
-def complaints_of_axe(tab: Any) -> list[str]:
-    """What axe-core finds against the page as it stands, and where."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is absent: pip install -e .[dev]")
-    found = axe.Axe().run(tab).response["violations"]
-    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
 
 
 @pytest.fixture(scope="module")
@@ -153,14 +146,14 @@ def test_the_viewer_tells_the_likeliest_classes_and_where_the_model_looks(html: 
         (float(s.split("\u202f")[0]) for s in shares), reverse=True
     )
     for _ in range(30):
-        if viewer.get_by_role("button", name="Looks at, after").count():
+        if viewer.get_by_role("button", name="Heat after").count():
             break
         tab.keyboard.press("ArrowRight")
-    viewer.get_by_role("button", name="Looks at, after").click()
+    viewer.get_by_role("button", name="Heat after").click()
     heat = viewer.locator(".heat")
     assert heat.evaluate("async i => (await i.decode(), i.naturalWidth)") == 24
     after = heat.get_attribute("src")
-    viewer.get_by_role("button", name="Looks at, before").click()
+    viewer.get_by_role("button", name="Heat before").click()
     assert heat.get_attribute("src") != after
     tab.keyboard.press("s")
     tab.keyboard.press("s")

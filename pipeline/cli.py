@@ -226,20 +226,10 @@ def runs_forget(
     photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
 ) -> None:
     """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
-    from pipeline import forget, runner, store
+    from pipeline.forget import everywhere
 
-    every = store.runs(home)
-    named = forget.find(every, photos)
-    forget.forget_reviews(home, named)
-    for target in every:
-        settings = runner.configure(target.path / "config.yaml")
-        with target.lock():
-            page = target.file("html").exists()
-            held = forget.forget(target, named, settings.general.reports)
-            if held and page:
-                runner.run_stage(target, settings, "report")
-                runner.publish(target, settings.general.reports)
-        print(f"{target.run_id}: {held} removed")
+    for run_id, held in everywhere(home, photos):
+        print(f"{run_id}: {held} removed")
     print("the photos' own files are yours to delete: a new run reads what it finds")
 
 

@@ -6,7 +6,7 @@ What a model has learnt from a photo stays in its weights, and the photo's own f
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import store
+from pipeline import runner, store
 from pipeline.contracts import Array, Bundle, InputError, Table
 from pipeline.evidence import review
 from pipeline.graph import ARTIFACTS, STAGES, stage
@@ -34,7 +34,25 @@ class Photos:
     paths: frozenset[str]
 
 
-def find(runs: Iterable[Run], names: Iterable[str]) -> Photos:
+def everywhere(home: Path, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Forget photos in all runs of a folder, and make their pages anew: (run, photos removed), run by run.
+
+    Raises `InputError`, before anything is changed, where no run knows a photo of that id or path."""
+    runs = store.runs(home)
+    photos = find(runs, names)
+    forget_reviews(home, photos)
+    for run in runs:
+        settings = runner.configure(run.path / "config.yaml")
+        with run.lock():
+            page = run.file("html").exists()
+            held = forget(run, photos, settings.general.reports)
+            if held and page:
+                runner.run_stage(run, settings, "report")
+                runner.publish(run, settings.general.reports)
+        yield run.run_id, held
+
+
+def find(runs: Iterable[Run], names: Sequence[str]) -> Photos:
     """Photos given by image id or relative path, over all runs. Raises `InputError` for one that no run knows."""
     tables = [run.load("images")[["image_id", "path"]] for run in runs if run.file("images").is_file()]
     every = pd.concat([pd.DataFrame(columns=["image_id", "path"]), *tables]).drop_duplicates()

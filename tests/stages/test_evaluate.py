@@ -176,13 +176,13 @@ def test_a_reviewers_word_on_a_label_stands(world: World, tmp_path: Path) -> Non
     frame = _frame(world)
     val, test = (frame.query(f"split == '{s}'")["image_id"].iloc[0] for s in ("val", "test"))
     labels = [{"image_id": i, "decision": "wrong", "suggested": NAMES[0]} for i in (val, test)]
-    plain, context = world.run(evaluate, tmp_path, Config())
+    plain, _ = world.run(evaluate, tmp_path, Config())
     suspected = list(plain["label_issues"]["image_id"])
     labels += [{"image_id": i, "decision": "right"} for i in suspected if i != val]
-    assert evaluate.fingerprint(Config(), context.home) == ""
+    assert evaluate.fingerprint(Config(), tmp_path) == ""
     (tmp_path / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": labels}))
-    review.apply(context.home, tmp_path / "saved.json")
-    assert evaluate.fingerprint(Config(), context.home) != ""
+    review.apply(tmp_path, tmp_path / "saved.json")
+    assert evaluate.fingerprint(Config(), tmp_path) != ""
     issues = world.run(evaluate, tmp_path, Config())[0]["label_issues"]
     assert list(issues["image_id"]) == [val]
     assert issues.iloc[0][["kind", "suggested", "split"]].tolist() == ["reviewed", NAMES[0], "val"]

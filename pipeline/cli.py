@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
 datasets_app = typer.Typer(help="The kinds of data set that can be read.", no_args_is_help=True)
+review_app = typer.Typer(help="What reviewers decided in a report.", no_args_is_help=True)
+app.add_typer(review_app, name="review")
 app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
 
@@ -217,6 +219,28 @@ def runs_compare(
     rows = [_row(_find(name, home)) for name in (a, b)]
     merged = [{"": key, a: rows[0][key], b: rows[1][key]} for key in rows[0] if key != "run"]
     _print(rows, merged, as_json)
+
+
+@runs_app.command("forget")
+def runs_forget(
+    photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
+) -> None:
+    """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
+    from pipeline.forget import everywhere
+
+    for run_id, held in everywhere(home, photos):
+        print(f"{run_id}: {held} removed")
+    print("the photos' own files are yours to delete: a new run reads what it finds")
+
+
+@review_app.command("apply")
+def review_apply(file: Annotated[Path, typer.Argument(help="What a report saved.")], home: Home = HOME) -> None:
+    """Take a reviewer's decisions in: the next run knows them."""
+    from pipeline.evidence import review
+
+    taken = review.apply(home, file)
+    print(f"{len(taken.slices)} slices and {len(taken.labels)} labels of {taken.run_id}: in force from the next run on")
+    print(home / review.FILE)
 
 
 @datasets_app.command("list")

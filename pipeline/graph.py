@@ -112,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
                     "image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str",
                     "split": "str",
                 },
-                key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels)
+                key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
     ),
@@ -228,6 +228,7 @@ STAGES: tuple[Stage, ...] = (
                 },
                 key=("image_id",), rows="val",  # change: fixed | broken | still wrong | still right
             ),
+            "answers": Array("float32", ("val", 2, "classes")),  # calibrated probabilities before and after
             "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
         },
         effects=True,
@@ -246,8 +247,8 @@ STAGES: tuple[Stage, ...] = (
         "report",
         needs=(
             "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
-            "training", "predictions", "metrics", "label_issues", "probed", "dose_response", "responses",
-            "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips",
+            "training", "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
+            "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips", "answers",
             "saliency", "verdict",
         ),
         makes={

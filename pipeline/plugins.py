@@ -44,7 +44,21 @@ REMEDIES = (
     "colour_cast",
     "occlusion",
 )
-SECTIONS = ("verdict", "headline", "confusion", "classes", "slices", "photos", "training", "health", "identity")
+SECTIONS = (
+    "verdict",
+    "headline",
+    "confusion",
+    "classes",
+    "slices",
+    "photos",
+    "augmentation",
+    "training",
+    "calibration",
+    "health",
+    "embedding",
+    "identity",
+    "review",
+)
 
 _LISTS = {"datasets": DATASETS, "attributes": ATTRIBUTES, "remedies": REMEDIES, "sections": SECTIONS}
 

@@ -174,13 +174,14 @@ def _summary(run: Run) -> dict[str, Any] | None:
 
 
 def publish(run: Run, reports: Path) -> Path:
-    """Lay the run's page at `reports/<run_id>/index.html`, its summary beside it, and renew the list of all runs."""
+    """Lay the run's page, its tables and its summary in `reports/<run_id>/`, and renew the list of all runs."""
     from pipeline.sections.index import render_index
 
     folder = reports / run.run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run.file("html") / "index.html", folder / "index.html")
-    store.write_json(run.path / "summary.json", run.load("summary"))
+    shutil.copytree(run.file("html"), folder, dirs_exist_ok=True)
+    summary = run.load("summary")
+    for place in (run.path, folder):
+        store.write_json(place / "summary.json", summary)
     every = [s for s in map(_summary, store.runs(run.path.parent)) if s is not None]
     store.write_text(reports / "index.html", render_index(every))
     return folder / "index.html"

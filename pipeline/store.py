@@ -129,7 +129,8 @@ def code_version(stage: str) -> str:
     return key_of([(str(f.relative_to(PACKAGE)), digest(f)) for f in sorted(seen)], outside, versions())
 
 
-def _write(path: Path, kind: Any, value: Any) -> None:
+def write_artifact(path: Path, kind: Any, value: Any) -> None:
+    """Write a value of one of the four kinds of artifact at `path`."""
     if isinstance(kind, Table):
         value.reset_index(drop=True).to_parquet(path, index=False)
     elif isinstance(kind, Array):
@@ -255,7 +256,7 @@ class Run:
         hashes = {}
         for name, value in made.items():
             path = aside / f"{name}{ARTIFACTS[name].suffix}"
-            _write(path, ARTIFACTS[name], value)
+            write_artifact(path, ARTIFACTS[name], value)
             hashes[name] = digest(path)
         write_json(aside / "stage.json", {**record, "stage": stage, "artifacts": hashes})
         self._settle(aside, stage)

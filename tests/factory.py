@@ -122,8 +122,25 @@ class Factory(Found):
             "plan": plan if slices else plan.iloc[:0],
             "policy": policy,
             "flips": flips,
-            "saliency": np.zeros((0, 2, 64, 64), np.uint8),
+            "answers": self._answers(truth, flips),
+            "saliency": self._saliency(flips),
         }
+
+    def _answers(self, truth: NDArray[np.intp], flips: pd.DataFrame) -> NDArray[np.float32]:
+        """Probabilities in which the class named by `flips` stands first, before and after."""
+        size = len(self.names)
+        said = [flips[c].map({name: k for k, name in enumerate(self.names)}).to_numpy() for c in ("before", "after")]
+        hot = [np.eye(size)[s] * 2 + np.eye(size)[truth] for s in said]
+        shares = [h + self.rng.uniform(0, 0.1, h.shape) for h in hot]
+        return np.stack([s / s.sum(1, keepdims=True) for s in shares], axis=1).astype(np.float32)
+
+    def _saliency(self, flips: pd.DataFrame) -> NDArray[np.uint8]:
+        """Heat maps of the first twelve photos that changed: a blob above before, below after."""
+        rows = flips.index[flips["change"] != "still right"][:12]
+        flips.loc[rows, "saliency"] = np.arange(len(rows))
+        y = np.arange(64)[:, None] * np.ones((1, 64))
+        both = np.stack([255 * np.exp(-((y - at) ** 2) / 200) for at in (16, 48)])
+        return np.broadcast_to(both, (len(rows), 2, 64, 64)).astype(np.uint8)
 
     def _trial(
         self, rows: NDArray[np.intp], answers: dict[str, NDArray[np.intp]], members: dict[str, NDArray[np.bool_]]

@@ -19,6 +19,7 @@ HOSTILE = [
     "</script><script>window.hacked=3</script>",
     "🦊 {{ 7*7 }} ${1}",
 ]
+DRAWN = 4000  # photos drawn; of more, they come again
 REMEDIES = (
     ("exposure", 0.25),
     ("exposure", 0.5),
@@ -66,7 +67,8 @@ class Base:
         night = (groups % 3 == 0) & (split != "train")
         hour = np.where(night, (21 + rng.integers(0, 8, n)) % 24, rng.integers(7, 20, n))
         light = np.where(night, rng.uniform(0.08, 0.3, n), rng.uniform(0.7, 1.0, n))
-        pixels = np.stack([draw_photo(int(a), float(b), rng) for a, b in zip(label, light, strict=True)])
+        drawn = [draw_photo(int(a), float(b), rng) for a, b in zip(label[:DRAWN], light[:DRAWN], strict=True)]
+        pixels = np.stack(drawn)[np.arange(n) % DRAWN]
         ids = [f"{v:016x}" for v in rng.permutation(np.arange(n) + 2**40)]
         folder = [self.names[a] if self.hostile else f"gate-{1 + g % 2}" for a, g in zip(label, groups, strict=True)]
         images = pd.DataFrame(
@@ -113,6 +115,9 @@ class Base:
             "classes": {"names": self.names},
             "splits": splits,
             "attributes": pd.DataFrame({"image_id": ids} | values),
+            "embeddings": np.where(
+                (split == "test")[:, None], np.nan, rng.normal(0, 1, (n, 16)) + 4 * night[:, None] * (np.arange(16) < 2)
+            ).astype(np.float32),
             "duplicates": pairs,
         }
 
@@ -129,7 +134,7 @@ class Base:
                 "label": label,
                 "predicted": [self.names[g] for g in guess],
                 "correct": guess == self.label[val],
-                "confidence": rng.uniform(0.5, 1, len(val)),
+                "confidence": np.where(wrong, rng.uniform(0.4, 0.9, len(val)), rng.uniform(0.6, 1, len(val))),
                 "margin": np.where(wrong, -1.0, 1.0) * rng.uniform(0.1, 4, len(val)),
             }
         )
@@ -179,7 +184,14 @@ class Base:
                 "macro_f1": 0.8,
                 "classes": [],
                 "confusion": counts.tolist(),
-                "calibration": {"ece": 0.041},
+                "calibration": {
+                    "ece": 0.041,
+                    "temperature": 1.31,
+                    "bins": [
+                        {"low": 0.6, "high": 0.8, "n": 30, "confidence": 0.71, "accuracy": 0.64},
+                        {"low": 0.8, "high": 1.0, "n": 66, "confidence": 0.93, "accuracy": 0.91},
+                    ],
+                },
             },
         }
 

@@ -51,6 +51,9 @@ def test_the_graph_is_printed_as_it_stands() -> None:
         (["report", "nothing"], "no such run"),
         (["stage", "measure", "--run", "r", "-c", "c.yaml"], "run the stage ingest first"),
         (["init", "nowhere"], "nowhere"),
+        (["review", "apply", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["review", "apply", "c.yaml"], "save it again from the report"),
+        (["runs", "forget", "nobody.jpg"], "nobody.jpg: no run knows a photo"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -98,3 +101,12 @@ def test_init_writes_a_config_that_runs_as_it_is_and_stage_by_stage(tmp_path: Pa
 def test_zero_runs_are_listed_as_none(tmp_path: Path) -> None:
     result = _call("runs", "list", "--json", folder=tmp_path)
     assert (result.returncode, json.loads(result.stdout)) == (0, [])
+
+
+def test_a_review_is_taken_in_and_said(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"review": 1, "run_id": "r", "slices": [{"key": "dark", "decision": "muted"}]}')
+    (tmp_path / "runs").mkdir()
+    result = _call("review", "apply", "r.json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "1 slices and 0 labels of r" in result.stdout
+    assert json.loads((tmp_path / "runs" / "review.json").read_text())["slices"]["dark"]["decision"] == "muted"

@@ -40,6 +40,16 @@ def flips_of(image_ids: pd.Series, trial: Trial) -> pd.DataFrame:
     )
 
 
+def answers_of(trial: Trial) -> NDArray[np.float32]:
+    """Calibrated probabilities float32 [n, 2, classes]: what the model before, and the first targeted one, said.
+
+    Where no arms are compared, the model before stands in both places."""
+    before = trial.of("before")[0]
+    both = (before, trial.of("targeted")[0] if trial.compared else before)
+    shares = [softmax(model.logits.astype(np.float64) / model.temperature, axis=1) for model in both]
+    return np.stack(shares, axis=1).astype(np.float32)
+
+
 def worth_seeing(flips: pd.DataFrame, most: int) -> NDArray[np.intp]:
     """At most so many rows of `flips`: fixed, broken and still wrong in turn, the largest changes first."""
     changed = flips[flips["change"] != CHANGES[3]]

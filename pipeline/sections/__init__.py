@@ -13,14 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from pipeline.evidence import scores
+from pipeline.sections.places import lay_out
 from pipeline.sections.thumbnails import Photos
 from pipeline.sections.words import FILTERS
 
 _HERE = Path(__file__).parent
+TOP = 3  # likeliest classes told of each photo
 
 
 def _environment() -> Environment:
@@ -40,11 +45,28 @@ def draw(template: str, **values: Any) -> Markup:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What a slice's plan makes of a training photo. original: its image id; copies: (dose in words, uint8 [S, S, 3]).
+
+    profile: one row for each pixel attribute with the quartiles low, mid, high of slice, training and treated photos
+    (columns such as `slice_mid`); n: how many photos of each were measured.
+    """
+
+    slice: str
+    remedy: str
+    original: str
+    copies: Sequence[tuple[str, Any]]
+    profile: pd.DataFrame
+    n: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Page:
     """What a section may draw from.
 
     made: the report stage's needs by artifact name (`graph.STAGES`). facts: `config` (YAML text), `versions`
     (name to version), `stages` (name, seconds, notes), any of them absent. contact: photos on a contact sheet.
+    reviews: what reviewers decided before this run (`evidence.review.Reviews` as JSON), {} for nothing.
     """
 
     made: Mapping[str, Any]
@@ -54,6 +76,8 @@ class Page:
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     contact: int = 24
+    previews: Sequence[Preview] = ()
+    reviews: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, artifact: str) -> Any:
         """The artifact of that name."""
@@ -81,9 +105,33 @@ class Page:
         return flips.assign(**numbers, group=self.images["group"].reindex(flips.index))
 
     @cached_property
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The confusion matrices of validation before and after, int64 [classes, classes]: rows are the truth."""
+        before, after = (scores.confusion(self.flips["true"], self.flips[c], len(self.classes)) for c in ("was", "now"))
+        return before, after
+
+    @cached_property
     def answers(self) -> dict[str, dict[str, Any]]:
         """The rows of `flips` as plain dicts, by image id."""
         return {str(row["image_id"]): plain(row) for row in self.flips.to_dict("records")}
+
+    @cached_property
+    def top(self) -> dict[str, list[list[tuple[int, float]]]]:
+        """The three likeliest classes before and after, as (class index, probability), by image id."""
+        shares = np.asarray(self.made["answers"])
+        order = np.argsort(-shares, axis=2, kind="stable")[:, :, :TOP]
+        best = np.take_along_axis(shares, order, axis=2)
+        both = zip(self.made["flips"]["image_id"], order.tolist(), best.tolist(), strict=True)
+        pairs = ((i, [list(zip(a, b, strict=True)) for a, b in zip(k, p, strict=True)]) for i, k, p in both)
+        return {str(image_id): ranked for image_id, ranked in pairs}
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Places of validation photos on the map, in [0, 1000], by image id."""
+        rows = self.images.index.get_indexer(self.flips.index)
+        features = np.asarray(self.made["embeddings"][rows], dtype=np.float32)
+        spots = lay_out(features, (self.flips["true"] != self.flips["was"]).to_numpy(bool), self.seed)
+        return {str(self.flips.index[row]): spot for row, spot in spots.items()}
 
     @cached_property
     def members(self) -> dict[str, list[str]]:

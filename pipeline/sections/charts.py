@@ -14,7 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 96, 34, 40
 
 @dataclass(frozen=True)
 class Line:
-    """A line with its name at its end; points are (x, y) in data units; tone is one of a, b, c (dashed)."""
+    """A line with its name at its end; points are (x, y) in data units; tone is one of a, b, c, d (each
+    with its own colour and dashes)."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -97,8 +98,13 @@ def _spread(heights: list[float], gap: float = 15.0) -> list[float]:
     """Label heights moved apart so that none overlap, in their order."""
     placed = dict.fromkeys(range(len(heights)), 0.0)
     last = -1e9
-    for k in sorted(range(len(heights)), key=heights.__getitem__):
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    for k in order:
         last = placed[k] = max(heights[k], last + gap)
+    below = HEIGHT - BOTTOM + 4.0  # none lies under the base line, where the axis has its own words
+    for k in reversed(order):
+        below = placed[k] = min(placed[k], below)
+        below -= gap
     return [placed[k] for k in range(len(heights))]
 
 

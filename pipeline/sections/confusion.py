@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.evidence import scores
 from pipeline.sections import Page, draw
 from pipeline.sections import matrix as m
 
@@ -18,8 +17,7 @@ def confusion(page: Page) -> Markup:
     if page.flips.empty:
         return Markup("")
     size = len(page.classes)
-    before = scores.confusion(page.flips["true"], page.flips["was"], size)
-    after = scores.confusion(page.flips["true"], page.flips["now"], size)
+    before, after = page.counts
     shown = m.shown_classes([before, after])
     names = [page.classes[i] for i in shown] + ([m.OTHER] if len(shown) < size else [])
     other = len(shown) < size
@@ -33,6 +31,7 @@ def confusion(page: Page) -> Markup:
         "confusion.html",
         views=views,
         names=names,
+        keys=[*shown, *(["other"] if other else [])],
         shown=shown,
         size=size,
         other=other,

@@ -1,21 +1,28 @@
-"""The data themselves: what was rejected, duplicates and leaks, suspected labels, class balance."""
+"""The data themselves: what was rejected, duplicates and leaks, suspected labels, class balance, light and hours."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from pipeline.sections import Page, draw, plain, sheets
+from pipeline.sections import charts as c
 
 TITLE = "The data"
 ROWS = 200  # of rejected files
+SPREADS = (
+    ("luminance", "Light", "luminance", (0.0, 256.0, 17)),
+    ("hour", "Hours of the day", "hour of the day", (0.0, 24.0, 25)),
+)
 SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"), ("left_out", "Left out"))
 
 
 def health(page: Page) -> Markup:
-    """Rejected files, duplicates and leaks, labels that may be wrong, photos of each class by split."""
+    """Rejected files, duplicates and leaks, labels that may be wrong, photos, light and hours by split."""
     pairs = page["duplicates"]
     return draw(
         "health.html",
@@ -34,7 +41,34 @@ def health(page: Page) -> Markup:
         sizes=page.images["split"].value_counts().to_dict(),
         groups=page.images.groupby("split")["group"].nunique().to_dict(),
         reasons=_reasons(page["splits"]),
+        spreads=[x for x in (_spread(page, *what) for what in SPREADS) if x],
     )
+
+
+def _spread(page: Page, attribute: str, heading: str, name: str, edges: tuple[float, float, int]) -> dict[str, Any]:
+    """How an attribute is spread in each split: a chart and its table; {} where it is not known of any photo."""
+    table = page["attributes"]
+    if attribute not in table or not table[attribute].notna().any():
+        return {}
+    bins = np.linspace(*edges)
+    split = page.images["split"].reindex(table["image_id"]).to_numpy()
+    lines, counts = [], {}
+    for (key, word), tone in zip(SPLITS, "abcd", strict=True):
+        values = table.loc[split == key, attribute].dropna().to_numpy(float)
+        if len(values):
+            counts[word] = np.histogram(np.clip(values, edges[0], np.nextafter(edges[1], 0)), bins)[0]
+            share = counts[word] / len(values)
+            lines.append(c.Line(word.lower(), list(zip((bins[:-1] + bins[1:]) / 2, share.tolist(), strict=True)), tone))
+    y = c.numbers(100 * max(share for line in lines for _, share in line.points), "")
+    shares = c.Axis(0.0, y.high / 100, [(v / 100, f"{text} %") for v, text in y.ticks], "")
+    x = c.Axis(edges[0], edges[1], [(v, f"{v:.0f}") for v in np.linspace(edges[0], edges[1], 5)], name)
+    rows = [{"from": f"{a:.0f} to {b:.0f}", "n": [int(n[k]) for n in counts.values()]} for k, (a, b) in _pairs(bins)]
+    svg = c.line_chart(lines, x, shares, f"{heading}: share of each split’s photos by {name}")
+    return {"heading": heading, "svg": svg, "rows": rows, "words": list(counts), "name": name}
+
+
+def _pairs(bins: NDArray[np.float64]) -> list[tuple[int, tuple[float, float]]]:
+    return list(enumerate(zip(bins[:-1].tolist(), bins[1:].tolist(), strict=True)))
 
 
 def _reasons(splits: pd.DataFrame) -> list[tuple[str, int]]:

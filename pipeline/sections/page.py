@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from pipeline import plugins
-from pipeline.evidence.scores import confusion
+from pipeline.evidence.review import slice_key
 from pipeline.sections import Page, draw
-from pipeline.sections.matrix import shown_classes
+from pipeline.sections.embedding import points
+from pipeline.sections.matrix import WHOLE, Counts, shown_classes
 from pipeline.sections.slice_view import headline
+from pipeline.sections.thumbnails import encode_heat
 from pipeline.sections.words import embed, title
 
 _HERE = Path(__file__).parent
@@ -32,6 +35,8 @@ COLUMNS = (
     "taken",
     "split",
     "values",
+    "top",
+    "id",
 )
 
 
@@ -90,20 +95,43 @@ def render(page: Page, names: Sequence[str]) -> str:
 def payload(page: Page) -> dict[str, Any]:
     """What the script draws from: classes, the photos on the page as rows of `COLUMNS`, and their thumbnails."""
     flips, photos = page.flips, list(page.photos.position)
-    size = len(page.classes)
-    counts = [confusion(flips["true"], flips[column], size) for column in ("was", "now")]
     attributes = page["attributes"].set_index("image_id").select_dtypes("number")
     return {
         "classes": page.classes,
-        "shown": shown_classes(counts),
+        "shown": shown_classes(page.counts),
         "changed": page.changed,
         "columns": COLUMNS,
         "photos": _rows(page, photos, attributes),
         "thumbs": page.photos.hidden(),
         "attributes": [title(str(name)) for name in attributes.columns],
         "slices": _slices(page),
+        "counts": _sparse(*page.counts) if len(page.classes) > WHOLE else [],
+        "heat": _heat(page),
+        "map": points(page),
+        "run": page.run_id,
+        "reviews": page.reviews,
         "totals": {str(k): int(v) for k, v in flips["change"].value_counts().items()},
     }
+
+
+def _sparse(before: Counts, after: Counts) -> list[list[int]]:
+    """[true, predicted, before, after] of every cell of the whole matrix that holds a photo."""
+    cells = zip(*np.nonzero(before + after), strict=True)
+    return [[int(i), int(j), int(before[i, j]), int(after[i, j])] for i, j in cells]
+
+
+def _heat(page: Page) -> dict[int, list[str]]:
+    """Heat maps before and after as base64, by the photo's place on the page."""
+    if page.photos.mode == "none":
+        return {}
+    table, maps = page.flips[page.flips["saliency"] >= 0], page["saliency"]
+    known = [(i, k) for i, k in zip(table.index, table["saliency"], strict=True) if i in page.photos]
+    return {page.photos.position[i]: [encode_heat(np.asarray(heat)) for heat in maps[k]] for i, k in known}
+
+
+def _top(page: Page, image_id: str) -> list[list[int]]:
+    """The likeliest classes before and after: class index and probability in thousandths, by turns."""
+    return [[x for k, p in ranked for x in (k, round(1000 * p))] for ranked in page.top.get(image_id, [])]
 
 
 def _slices(page: Page) -> list[dict[str, Any]]:
@@ -111,7 +139,9 @@ def _slices(page: Page) -> list[dict[str, Any]]:
     for row in page.confirmed:
         ids = page.members.get(row["slice"], [])
         places = [page.photos.position[i] for i in page.photos.known(ids)]
-        rows.append({"slice": row["slice"], "title": headline(row["words"])[0], "n": len(ids), "photos": places})
+        words = headline(row["words"])[0]
+        key = slice_key(row["rule"])
+        rows.append({"slice": row["slice"], "title": words, "key": key, "n": len(ids), "photos": places})
     return rows
 
 
@@ -129,4 +159,5 @@ def _rows(page: Page, photos: Sequence[str], attributes: pd.DataFrame) -> list[l
     shares = [[round(float(p), 4) if p == p else None for p in flips[c]] for c in ("p_before", "p_after")]
     change = ["" if pd.isna(c) else str(c) for c in flips["change"]]
     columns = [images["path"], *known, *shares, change, images["group"], taken, images["split"], values]
+    columns += [[_top(page, i) for i in photos], photos]
     return [list(row) for row in zip(*columns, strict=True)]

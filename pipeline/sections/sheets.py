@@ -9,7 +9,8 @@ import pandas as pd
 
 from pipeline.sections import Page
 
-SURE = 12  # photos of each class that were and are right, the least sure of them
+SURE = 12  # photos of each class that were and are right, the least sure of them ...
+SURE_ALL = 600  # ... and of all classes together, about
 PAIRS = 30  # duplicate pairs and label issues shown side by side
 
 
@@ -76,13 +77,14 @@ def misread(page: Page, change: str) -> list[str]:
 
 def _ranks(page: Page) -> Iterator[Iterable[str]]:
     yield from (contact_sheet(page, row["slice"]) for row in page.slices)
+    yield [preview.original for preview in page.previews]
     table = issues(page)
     yield from (table["image_id"], table["twin"].dropna())
     pairs = duplicates(page)
     yield from (pairs["image_id"], pairs["other_id"])
     yield from (misread(page, change) for change in ("broken", "fixed", "still wrong"))
     right = page.flips[page.flips["change"] == "still right"].sort_values("p_after")
-    yield right.groupby("true").head(SURE)["image_id"]
+    yield right.groupby("true").head(max(2, min(SURE, SURE_ALL // len(page.classes))))["image_id"]
 
 
 def informative(page: Page) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import plugins
+from pipeline.evidence.review import slice_key
 from pipeline.sections import Page, plain
 from pipeline.sections import charts as c
 from pipeline.sections.words import number, percent, title
@@ -153,6 +155,12 @@ def causes(page: Page, name: str) -> list[dict[str, Any]]:
     return [plain(row) for row in table[table["slice"] == name].to_dict("records")]
 
 
+def reviewed(page: Page, row: Mapping[str, Any]) -> dict[str, str]:
+    """What a reviewer of an earlier run decided about a slice of the same rule: `decision` and `note`, "" for none."""
+    decided = page.reviews.get("slices", {}).get(slice_key(row["rule"]), {})
+    return {"decision": str(decided.get("decision", "")), "note": str(decided.get("note", ""))}
+
+
 def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     """Everything that the template of a confirmed slice draws from."""
     name = row["slice"]
@@ -165,6 +173,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     what, how_many = headline(row["words"])
     return {
         **row,
+        "review": reviewed(page, row),
         "title": what,
         "how_many": how_many,
         "dosed": dosed(row["remedy"], row["dose"]) if row["remedy"] else "",

@@ -16,6 +16,7 @@ from PIL import Image
 Mode = Literal["full", "blurred", "none"]
 SIDE = 96  # pixels: larger photos are stored at this side, smaller ones as they are
 QUALITY = 62
+HEAT = 24  # pixels: side of a heat map, which knows no finer detail
 
 
 def encode(pixels: NDArray[np.uint8], mode: Mode) -> str:
@@ -26,7 +27,18 @@ def encode(pixels: NDArray[np.uint8], mode: Mode) -> str:
     if mode == "blurred":
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), pixels.shape[0] / 14), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", quality=QUALITY, method=2)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def encode_heat(heat: NDArray[np.uint8]) -> str:
+    """A heat map, uint8 [side, side], as base64 of a small WebP to lay over its photo: opaque where it is strongest."""
+    small = np.asarray(cv2.resize(heat, (HEAT, HEAT), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    red = np.full_like(small, 255)
+    layers = (red, 230 - 190 * small / 255, 30 - 30 * small / 255, 0.78 * small)
+    picture = Image.fromarray(np.stack(layers, axis=2).astype(np.uint8), "RGBA")
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=30, alpha_quality=60, method=4)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -87,6 +99,13 @@ class Photos:
             source = Markup(f' src="data:image/webp;base64,{self._thumbnail(image_id)}"')
         picture = Markup('<img data-p="{}"{} alt="{}" width="96" height="96">').format(position, source, escape(alt))
         return Markup('<button class="pic" type="button" data-open="{}">{}</button>').format(position, picture)
+
+    def picture(self, pixels: NDArray[np.uint8], alt: str) -> Markup:
+        """A picture that is no photo of the data set, such as a treated copy: uint8 [side, side, 3]; opens nothing."""
+        if self.mode == "none":
+            return Markup('<span class="tile">{}</span>').format(alt)
+        source = Markup(f"data:image/webp;base64,{encode(pixels, self.mode)}")
+        return Markup('<span class="pic"><img src="{}" alt="{}" width="96" height="96"></span>').format(source, alt)
 
     def is_drawn(self, image_id: str) -> bool:
         """Whether the markup already carries that photo."""

@@ -14,16 +14,11 @@ TITLE = "How it learnt"
 
 
 def training(page: Page) -> Markup:
-    """Training curves with the gap, the early stop and the judgement; how sure the model is when it is right."""
+    """Training curves with the gap, the early stop and the judgement."""
     record, history = page["training"], page["history"]
     curves = [_curve(history, record, "accuracy"), _curve(history, record, "loss")]
     return draw(
-        "training.html",
-        record=record,
-        curves=[x for x in curves if x],
-        gap=_gap(history, record.get("best_step")),
-        ece=_ece(page["metrics"]),
-        temperature=record.get("temperature"),
+        "training.html", record=record, curves=[x for x in curves if x], gap=_gap(history, record.get("best_step"))
     )
 
 
@@ -54,8 +49,3 @@ def _gap(history: pd.DataFrame, step: int | None) -> dict[str, float] | None:
     if not {"train", "holdout"} <= set(last.index):
         return None
     return {"train": float(last["train"]), "holdout": float(last["holdout"])}
-
-
-def _ece(metrics: dict[str, Any]) -> float | None:
-    value = (metrics.get("calibration") or {}).get("ece")
-    return None if value is None else float(value)

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.evidence.flips import flips_of, worth_seeing
+from pipeline.evidence.flips import answers_of, flips_of, worth_seeing
 from pipeline.evidence.ledger import open_test, sealed
 from pipeline.evidence.paired import Margins
 from pipeline.evidence.power import power_row
@@ -273,5 +273,5 @@ def run(
     flips = flips_of(predictions["image_id"], trial)
     shown = worth_seeing(flips, config.saliency)
     flips.loc[shown, "saliency"] = np.arange(len(shown))
-    comparison = _comparison(config, context, inputs, policy, trial)
-    return {"comparison": comparison, "flips": flips, "saliency": _heat(inputs, flips, shown, context)}
+    made = {"flips": flips, "answers": answers_of(trial), "saliency": _heat(inputs, flips, shown, context)}
+    return {"comparison": _comparison(config, context, inputs, policy, trial), **made}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.special import softmax
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.evidence import review
 from pipeline.evidence.scores import BINS, scores
 
 CHUNK = 2048  # photos held in memory at once
@@ -93,6 +95,31 @@ def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame, splits: pd.DataFra
     return table.drop_duplicates("image_id")[list(ISSUES)]
 
 
+def reviewed(reviews: dict[str, review.LabelReview], images: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Photos outside test whose label a reviewer held to be wrong: rows of `label_issues`; suggested may be ""."""
+    wrong = {i: r.suggested for i, r in reviews.items() if r.decision == "wrong"}
+    known = images["image_id"].isin(wrong).to_numpy() & images["label"].notna().to_numpy()
+    table = images.loc[known & (splits["split"] != "test").to_numpy(), ["image_id", "label"]]
+    split = splits.set_index("image_id")["split"]
+    return table.assign(
+        suggested=table["image_id"].map(wrong),
+        confidence=1.0,
+        kind="reviewed",
+        split=table["image_id"].map(split),
+    )
+
+
+def _kept(reviews: dict[str, review.LabelReview], issues: pd.DataFrame) -> pd.DataFrame:
+    """`issues` without the photos that a reviewer has judged: the reviewer's word stands."""
+    judged = [i for i, r in reviews.items() if r.decision]
+    return issues[~issues["image_id"].isin(judged)]
+
+
+def fingerprint(config: Config, home: Path) -> str:
+    """What this stage takes from outside the run: reviewers' decisions on labels. Part of the stage's key."""
+    return review.digest(home, "labels")
+
+
 def _suspected(
     config: Config,
     context: Context,
@@ -160,5 +187,6 @@ def run(
     issues = [conflicts(duplicates, images, splits)]
     if config.check_labels:
         issues.append(_suspected(config, context, images, splits, layout, truth))
-    found = pd.concat(issues, ignore_index=True).astype(ISSUES)
-    return {"predictions": table, "embeddings": embeddings, "metrics": metrics, "label_issues": found}
+    reviews = review.read(context.home).labels
+    found = pd.concat([*map(partial(_kept, reviews), issues), reviewed(reviews, images, splits)], ignore_index=True)
+    return {"predictions": table, "embeddings": embeddings, "metrics": metrics, "label_issues": found.astype(ISSUES)}

@@ -1,10 +1,13 @@
 """report: joins the sections into one offline page, and says the same in `summary`.
 
-The schema of `summary` is `pipeline.sections.summary.Summary` (see `reports/README.md`).
+The schema of `summary` is `pipeline.sections.summary_schema.Summary` (see `reports/README.md`). Beside the page in `html` lie
+the tables that it draws from: `photos.parquet`, `predictions.parquet` and `failures.csv`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +17,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline import plugins
+from pipeline.attributes import measure
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.sections import Page
+from pipeline.evidence import review
+from pipeline.remedies import describe, treat
+from pipeline.sections import Page, Preview
 from pipeline.sections.page import render
 from pipeline.sections.sheets import informative
 from pipeline.sections.summary import summarise
+from pipeline.sections.tables import failures, photo_table
 from pipeline.sections.thumbnails import Photos, rows_of
 
-_TEXT = 300  # bytes of text that come with a photo, at first guess
+_TEXT = 420  # bytes of text that come with a photo, at first guess
 _TRIES = 6
+_COPIES = 6  # treated copies shown of one original
+_PREVIEWS = 12  # slices and recipes shown, at most
+_MEASURED = 150  # photos measured of a slice and of training, at most
 
 
 class Config(Settings):
@@ -34,6 +44,11 @@ class Config(Settings):
         10_000_000, ge=200_000, description="size of the page at most; the most informative photos stay"
     )
     contact: int = Field(24, ge=1, le=200, description="photos on the contact sheet of a slice")
+
+
+def fingerprint(config: Config, home: Path) -> str:
+    """What this stage takes from outside the run: reviewers' decisions. Part of the stage's key."""
+    return review.digest(home)
 
 
 def fitted(page: Page, names: tuple[str, ...], max_bytes: int) -> str:
@@ -50,6 +65,40 @@ def fitted(page: Page, names: tuple[str, ...], max_bytes: int) -> str:
     return render(page, names)
 
 
+def _quartiles(pixels: NDArray[np.uint8], who: str) -> pd.DataFrame:
+    table = measure(pixels).quantile([0.25, 0.5, 0.75]).T
+    return table.set_axis([f"{who}_low", f"{who}_mid", f"{who}_high"], axis=1)
+
+
+def _copies(photo: NDArray[np.uint8], remedy: str, low: float, high: float, seed: int) -> list[tuple[str, Any]]:
+    """Copies of a photo at doses spread over the plan's range, each with its dose in words; no two look the same."""
+    copies: dict[bytes, tuple[str, Any]] = {}
+    for k, dose in enumerate(np.linspace(low, high, _COPIES).tolist()):
+        copy = treat(remedy, photo[None], dose, dose, seed + k)[0]
+        copies.setdefault(copy.tobytes(), (describe(remedy, dose), copy))
+    return list(copies.values())
+
+
+def previews(made: dict[str, Any], seed: int) -> Iterator[Preview]:
+    """What the plan makes of one training photo for each slice and remedy, and how treated photos compare with the
+    slice; photos are drawn with `seed`."""
+    rows, pixels, members = rows_of(made["images"]["image_id"]), made["pixels"], made["membership"]
+    recipes = made["plan"].groupby(["slice", "remedy", "dose_low", "dose_high"])
+    for (name, remedy, low, high), part in islice(recipes, _PREVIEWS):
+        rng = np.random.default_rng(seed)
+        chosen = part.iloc[rng.permutation(len(part))[:_MEASURED]]
+        inside = np.array([rows[i] for i in members.loc[members["slice"] == name, "image_id"] if i in rows], np.intp)
+        inside = rng.permutation(inside)[:_MEASURED]
+        training = np.asarray(pixels[[rows[i] for i in chosen["image_id"]]])
+        measured = {"slice": np.asarray(pixels[inside]), "training": training}
+        measured["treated"] = treat(str(remedy), training, low, high, seed)
+        profile = pd.concat([_quartiles(photos, who) for who, photos in measured.items()], axis=1)
+        table = profile.dropna().rename_axis("attribute").reset_index()
+        copies = _copies(training[0], str(remedy), low, high, seed)
+        n = {who: len(photos) for who, photos in measured.items()}
+        yield Preview(str(name), str(remedy), str(chosen["image_id"].iloc[0]), copies, table, n)
+
+
 def run(
     config: Config,
     context: Context,
@@ -64,6 +113,7 @@ def run(
     history: pd.DataFrame,
     training: dict[str, Any],
     predictions: pd.DataFrame,
+    embeddings: NDArray[np.float32],
     metrics: dict[str, Any],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
@@ -77,38 +127,25 @@ def run(
     policy: dict[str, Any],
     comparison: dict[str, Any],
     flips: pd.DataFrame,
+    answers: NDArray[np.float32],
     saliency: NDArray[np.uint8],
     verdict: dict[str, Any],
 ) -> Made:
-    """Write `html/index.html` and build `summary`."""
-    made = {
-        "images": images,
-        "rejected": rejected,
-        "classes": classes,
-        "attributes": attributes,
-        "splits": splits,
-        "duplicates": duplicates,
-        "history": history,
-        "training": training,
-        "predictions": predictions,
-        "metrics": metrics,
-        "label_issues": label_issues,
-        "probed": probed,
-        "dose_response": dose_response,
-        "responses": responses,
-        "slices": slices,
-        "membership": membership,
-        "explanations": explanations,
-        "causes": causes,
-        "plan": plan,
-        "policy": policy,
-        "comparison": comparison,
-        "flips": flips,
-        "saliency": saliency,
-        "verdict": verdict,
-    }
+    """Write the page and its tables into `html`, and build `summary`."""
+    given = locals()
+    made = {name: value for name, value in given.items() if name not in ("config", "context")}
     photos = Photos(pixels, rows_of(images["image_id"]), config.photos)
-    page = Page(made, context.run_id, context.seed, photos, context.facts, context.notes, config.contact)
+    page = Page(
+        made,
+        context.run_id,
+        context.seed,
+        photos,
+        context.facts,
+        context.notes,
+        config.contact,
+        list(previews(made, context.seed)),
+        review.read(context.home).model_dump(mode="json"),
+    )
     photos.choose(informative(page))
     folder: Path = context.scratch / "html"
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,4 +154,8 @@ def run(
     if size > config.max_bytes:
         context.note(f"the page takes {size:,} bytes even without photos, more than report.max_bytes allows")
     (folder / "index.html").write_text(html, encoding="utf-8")
+    table = photo_table(page)
+    table.to_parquet(folder / "photos.parquet", index=False)
+    failures(table).to_csv(folder / "failures.csv", index=False)
+    predictions.to_parquet(folder / "predictions.parquet", index=False)
     return {"html": folder, "summary": summarise(page)}

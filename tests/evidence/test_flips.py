@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evidence.flips import flips_of, worth_seeing
+from pipeline.evidence.flips import answers_of, flips_of, worth_seeing
 from pipeline.evidence.trial import Judged, Trial
 
 TRUTH = np.array([0, 0, 1, 1])
@@ -41,3 +41,14 @@ def test_kinds_take_turns_and_large_changes_come_first() -> None:
     assert worth_seeing(flips, 10).tolist() == [2, 4, 5, 3, 1]
     assert worth_seeing(flips, 2).tolist() == [2, 4]
     assert worth_seeing(flips.iloc[:1], 5).tolist() == []
+
+
+def test_answers_are_calibrated_shares_before_and_after() -> None:
+    answers = answers_of(_trial(True))
+    assert answers.shape == (4, 2, 2)
+    assert answers.dtype == np.float32
+    assert answers.sum(axis=2) == pytest.approx(np.ones((4, 2)))
+    flips = flips_of(IDS, _trial(True))
+    assert answers[np.arange(4), 0, TRUTH] == pytest.approx(flips["p_before"].to_numpy())
+    assert answers[np.arange(4), 1, TRUTH] == pytest.approx(flips["p_after"].to_numpy())
+    assert (answers_of(_trial(False))[:, 0] == answers_of(_trial(False))[:, 1]).all()

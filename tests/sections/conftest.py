@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.sections import Page
+from pipeline.sections import Page, Preview
 from pipeline.sections.sheets import informative
 from pipeline.sections.thumbnails import Mode, Photos, rows_of
+from pipeline.stages.report import previews
 from tests.factory import planted
 
 FACTS = {
@@ -23,12 +24,36 @@ FACTS = {
 }
 
 
-def build_page(made: dict[str, Any], mode: Mode = "full", budget: int = 10_000_000, contact: int = 24) -> Page:
+_KNOWN: dict[int, list[Preview]] = {}
+
+
+def _previews(key: int, made: dict[str, Any]) -> list[Preview]:
+    """Previews of planted photos, which `planted` makes once, and so do we."""
+    if key not in _KNOWN:
+        _KNOWN[key] = list(previews(made, 7))
+    return _KNOWN[key]
+
+
+def build_page(
+    made: dict[str, Any],
+    mode: Mode = "full",
+    budget: int = 10_000_000,
+    contact: int = 24,
+    reviews: dict[str, Any] | None = None,
+) -> Page:
     photos = Photos(made["pixels"], rows_of(made["images"]["image_id"]), mode)
-    page = Page(made, "demo-1", 7, photos, FACTS, ["a late note"], contact)
+    shown = _previews(id(made["pixels"]), made) if made["plan"].size else ()
+    page = Page(made, "demo-1", 7, photos, FACTS, ["a late note"], contact, shown, reviews or {})
     photos.choose(informative(page))
     photos.fit(budget, 300)
     return page
+
+
+def complaints_of_axe(tab: Any) -> list[str]:
+    """What axe-core finds against the page as it stands, and where."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is absent: pip install -e .[dev]")
+    found = axe.Axe().run(tab).response["violations"]
+    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
 
 
 @pytest.fixture(scope="session")

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import plugins
+from pipeline.evidence import review as reviews
 from pipeline.sections.page import render
 from tests.factory import planted
-from tests.sections.conftest import build_page
+from tests.sections.conftest import build_page, complaints_of_axe
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Any]
 
-CONTRAST = """() => {
-  const numbers = c => c.match(/[\\d.]+/g).map(Number);
-  const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const weigh = ([r, g, b]) => .2126 * r + .7152 * g + .0722 * b;
-  const light = c => weigh(numbers(c).map(v => linear(v / 255)));
-  const ground = e => {
-    for (; e; e = e.parentElement) if (numbers(getComputedStyle(e).backgroundColor)[3] !== 0) break;
-    return getComputedStyle(e ?? document.body).backgroundColor;
-  };
-  const speaks = e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-  const poor = new Set();
-  for (const e of document.querySelectorAll("main *, nav *, header *, footer")) {
-    if (!e.checkVisibility() || e.closest("svg") || !speaks(e)) continue;
-    const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
-    const contrast = (a + .05) / (b + .05);
-    if (contrast < 4.5) poor.add(e.tagName + "." + e.className + " " + contrast.toFixed(2));
-  }
-  return [...poor];
-}"""
+
+@pytest.fixture(scope="module")
+def many() -> str:
+    return render(build_page(planted(43, 900)), plugins.names("sections"))
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +43,9 @@ def test_a_click_on_a_cell_shows_its_photos_and_the_address_keeps_them(html: str
     button.click()
     assert tab.locator("#cell figure").count() == int(button.get_attribute("data-total"))
     assert "visitor taken for employee" in tab.locator("#cell h3").inner_text()
-    assert tab.evaluate("location.hash") == "#cell=before:1,0"
+    assert tab.evaluate("location.hash") == "#cell=1,0"
     assert button.get_attribute("aria-expanded") == "true"
-    again = visit(html, anchor="#cell=before:1,0")
+    again = visit(html, anchor="#cell=1,0")
     assert again.locator("#cell figure").count() == int(button.get_attribute("data-total"))
 
 
@@ -120,14 +107,137 @@ def test_the_viewer_opens_turns_and_gives_the_focus_back(html: str, visit: Visit
 def test_galleries_are_built_when_opened(html: str, visit: Visit) -> None:
     tab = visit(html)
     assert tab.locator(".cards").count() == 0
-    button = tab.locator('[data-gallery="change:still wrong"]')
-    button.click()
-    figures = tab.locator(".kind .cards figure")
-    assert figures.count() > 0
+    tab.locator('[data-gallery="s1"]').click()
+    figures = tab.locator("#slice-s1 .cards figure")
+    assert figures.count() > 24
     assert all(figures.locator("img").evaluate_all("all => all.map(i => i.complete && i.naturalWidth > 0)"))
     tab.keyboard.press("Tab")
     tab.keyboard.press("Escape")
     assert not figures.first.is_visible()
+
+
+def test_photos_are_filtered_by_change_class_slice_and_words(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator('[data-browse="still wrong"]').click()
+    box, figures = tab.locator("#browse"), tab.locator("#browse .cards figure")
+    wrong = figures.count()
+    assert wrong == int(tab.locator("#photos .kind:has-text('Still wrong') h3 span").first.inner_text())
+    assert f"{wrong} photos." in box.inner_text()
+    box.get_by_label("True class").select_option(label="employee")
+    assert 0 < figures.count() < wrong
+    box.get_by_label("Slice").select_option(index=2)
+    box.get_by_label("Change").select_option("")
+    box.get_by_label("Slice").select_option(index=0)
+    path = figures.first.locator("img").evaluate("i => i.parentElement.dataset.open")
+    assert path.isdigit()
+    box.get_by_label("Class or path").fill("no such photo")
+    assert figures.count() == 0
+    assert "0 photos." in box.inner_text()
+
+
+def test_the_viewer_tells_the_likeliest_classes_and_where_the_model_looks(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator('#photos [data-browse="fixed"]').click()
+    tab.locator("#browse [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    assert viewer.locator(".top3").count() == 2
+    shares = viewer.locator(".top3").first.locator(".num").all_inner_texts()
+    assert [float(s.split("\u202f")[0]) for s in shares] == sorted(
+        (float(s.split("\u202f")[0]) for s in shares), reverse=True
+    )
+    for _ in range(30):
+        if viewer.get_by_role("button", name="Heat after").count():
+            break
+        tab.keyboard.press("ArrowRight")
+    viewer.get_by_role("button", name="Heat after").click()
+    heat = viewer.locator(".heat")
+    assert heat.evaluate("async i => (await i.decode(), i.naturalWidth)") == 24
+    after = heat.get_attribute("src")
+    viewer.get_by_role("button", name="Heat before").click()
+    assert heat.get_attribute("src") != after
+    tab.keyboard.press("s")
+    tab.keyboard.press("s")
+    assert heat.count() == 0
+    tab.keyboard.press("b")
+    assert viewer.get_by_role("button", name="Brighten").get_attribute("aria-pressed") == "true"
+
+
+def test_a_path_is_copied(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator("#slice-s1 [data-open]").first.click()
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.keyboard.press("c")
+    copier = tab.locator("#viewer [data-k=copy]")
+    tab.wait_for_function("document.querySelector('[data-k=copy]').textContent !== 'Copy path'")
+    assert copier.inner_text() in ("Copied", "Press Ctrl+C")
+
+
+def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
+    html: str, visit: Visit, tmp_path: Path
+) -> None:
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    panel.get_by_role("button", name="Mute").click()
+    panel.get_by_label("Note").fill("lamp was out")
+    panel.get_by_label("Note").press("Tab")
+    tab.locator("#slice-s1 [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    viewer.get_by_role("button", name="Label is wrong").click()
+    viewer.get_by_label("It is").select_option(index=1)
+    tab.keyboard.press("Escape")
+    tab.reload()
+    assert panel.get_by_role("button", name="Mute").get_attribute("aria-pressed") == "true"
+    assert "lamp was out" in tab.locator("#review-list").inner_text()
+    with tab.expect_download() as waiting:
+        tab.get_by_role("button", name="Save as a file").click()
+    waiting.value.save_as(tmp_path / "review.json")
+    (tmp_path / "home").mkdir()
+    taken = reviews.apply(tmp_path / "home", tmp_path / "review.json")
+    assert [(s.decision, s.note) for s in taken.slices] == [("muted", "lamp was out")]
+    assert [(p.decision, bool(p.suggested)) for p in taken.labels] == [("wrong", True)]
+    tab.get_by_role("button", name="Take all back").click()
+    assert "Nothing was decided" in tab.locator("#review-list").inner_text()
+
+
+def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    assert tab.locator("#map svg").count() == 0
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    assert tab.locator("#map .dot").count() == len(planted()["flips"])
+    assert tab.locator("#map .m1").count() > 0
+    tab.locator("#map").focus()
+    tab.keyboard.press("ArrowRight")
+    first = tab.locator("#map-said").inner_text()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#map-said").inner_text() != first
+    tab.keyboard.press("Enter")
+    assert tab.locator("#viewer").is_visible()
+    tab.keyboard.press("Escape")
+    assert tab.evaluate("document.activeElement.id") == "map"
+
+
+def test_a_point_of_the_map_opens_its_photo(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    tab.locator("#map .m1").last.click(force=True)
+    assert "1 of" in tab.locator("#viewer").inner_text()
+
+
+def test_keys_of_the_whole_page(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.keyboard.press("?")
+    assert tab.locator("#help").is_visible()
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("/")
+    assert tab.evaluate("document.activeElement.type") == "search"
+    tab.keyboard.type("gate-1/")
+    count = tab.locator("#browse .cards figure").count()
+    assert 0 < count < len(planted()["flips"])
+    tab.get_by_role("button", name="Keys").click()
+    tab.locator("#help").get_by_role("button", name="Close").click()
+    assert not tab.locator("#help").is_visible()
 
 
 def test_every_picture_is_filled_in(html: str, visit: Visit) -> None:
@@ -135,17 +245,58 @@ def test_every_picture_is_filled_in(html: str, visit: Visit) -> None:
     assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
 
 
-def test_classes_are_sorted_and_found(visit: Visit) -> None:
+def test_classes_are_sorted_and_found(many: str, visit: Visit) -> None:
     names = [f"sign {k:02d}" for k in range(43)]
-    tab = visit(render(build_page(planted(43, 900)), plugins.names("sections")))
+    tab = visit(many)
     column = "#class-table tbody tr:not([hidden]) th"
     tab.locator("#class-table thead").get_by_role("button", name="Class").click()
     assert tab.locator(column).all_inner_texts() == names
-    tab.get_by_label("Find a class").fill("sign 07")
+    tab.locator("#classes").get_by_label("Find a class").fill("sign 07")
     assert tab.locator(column).all_inner_texts() == ["sign 07"]
-    other = cell(tab, "before", "20,20")
+
+
+def test_many_classes_are_searched_and_shown_whole_on_demand(many: str, visit: Visit) -> None:
+    tab = visit(many)
+    other = cell(tab, "before", "other,other")
+    total = int(other.get_attribute("data-total"))
     other.click()
     assert "(other)" in tab.locator("#cell h3").inner_text()
+    tab.keyboard.press("Escape")
+    heads = tab.locator("table[data-view=before] tbody th")
+    assert heads.count() == 21
+    tab.locator("#find-class").fill("sign 07")
+    tab.locator("#found-class", has_text="1 found").wait_for()
+    assert "sign 07" in heads.all_inner_texts()
+    before = planted(43, 900)["flips"]
+    seven = before[before["label"] == "sign 07"]
+    row = tab.locator("table[data-view=before] tbody tr", has=tab.locator("th[title='sign 07']"))
+    assert sum(int(n) for n in row.locator(".n").all_inner_texts()) == len(seven)
+    tab.get_by_role("button", name="Show all 43 classes").click()
+    assert heads.count() == 43
+    assert tab.locator("table[data-view=before] .n").evaluate_all(
+        "all => all.reduce((sum, n) => sum + Number(n.textContent.replace(',', '')), 0)"
+    ) == len(before)
+    tab.get_by_role("button", name="Show the most confused").click()
+    assert int(cell(tab, "before", "other,other").get_attribute("data-total")) == total
+
+
+def test_an_address_opens_a_cell_of_a_class_that_is_folded_up(many: str, visit: Visit) -> None:
+    flips = planted(43, 900)["flips"]
+    row = flips[flips["label"] != flips["before"]].iloc[0]
+    i, j = (int(name[-2:]) for name in (row["label"], row["before"]))
+    tab = visit(many, anchor=f"#cell={i},{j}")
+    assert f"{row['label']} taken for {row['before']}" in tab.locator("#cell h3").inner_text()
+    assert (
+        tab.locator("#cell figure").count()
+        == ((flips["label"] == row["label"]) & (flips["before"] == row["before"])).sum()
+    )
+
+
+@pytest.mark.parametrize("anchor", ["#cell=99,0", "#cell=other,other", "#cell=0", "#cell=<b>,1"])
+def test_a_bad_address_opens_nothing(html: str, visit: Visit, anchor: str) -> None:
+    tab = visit(html, anchor=anchor)
+    assert not tab.locator("#cell").is_visible()
+    assert tab.locator("table[data-view=before] .cell").count() == 4
 
 
 @pytest.mark.parametrize("width", [400, 1280, 2560])
@@ -162,10 +313,28 @@ def test_hostile_names_execute_nothing_and_break_no_layout(hostile: str, visit: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read(html: str, visit: Visit, scheme: str) -> None:
+def test_axe_finds_nothing_against_the_page_nor_against_what_opens(html: str, visit: Visit, scheme: str) -> None:
     tab = visit(html, scheme=scheme)
     cell(tab, "before", "1,0").click()
-    assert tab.evaluate(CONTRAST) == []
+    tab.locator('[data-browse="fixed"]').click()
+    tab.locator('[data-review="s1"]').get_by_role("button", name="Mute").click()
+    tab.locator("#map").scroll_into_view_if_needed()
+    for summary in tab.locator("summary").all():
+        summary.click()
+    assert complaints_of_axe(tab) == []
+    tab.locator("#browse [data-open]").first.click()
+    tab.locator("#viewer").get_by_role("button", name="Label is wrong").click()
+    assert complaints_of_axe(tab) == []
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("?")
+    assert complaints_of_axe(tab) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_against_many_classes(many: str, visit: Visit, scheme: str) -> None:
+    tab = visit(many, scheme=scheme, width=400)
+    tab.get_by_role("button", name="Show all 43 classes").click()
+    assert complaints_of_axe(tab) == []
 
 
 def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit: Visit) -> None:

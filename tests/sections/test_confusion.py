@@ -9,12 +9,13 @@ from tests.factory import planted
 from tests.sections.conftest import build_page
 
 
-def cells(html: str, view: str) -> dict[tuple[int, int], tuple[str, int]]:
+def cells(html: str, view: str, other: int = -1) -> dict[tuple[int, int], tuple[str, int]]:
     table = html[html.index(f'data-view="{view}"') :]
     found = re.findall(
-        r'data-cell="(\d+),(\d+)" data-total="(\d+)".*?class="n">([^<]*)<', table[: table.index("</table>")]
+        r'data-cell="(\w+),(\w+)" data-total="(\d+)".*?class="n">([^<]*)<', table[: table.index("</table>")]
     )
-    return {(int(i), int(j)): (n, int(total)) for i, j, total, n in found}
+    place = {"other": other}
+    return {(int(place.get(i, i)), int(place.get(j, j))): (n, int(total)) for i, j, total, n in found}
 
 
 def test_the_three_matrices_count_what_flips_says(page: Page) -> None:

@@ -8,7 +8,7 @@ from pipeline.sections import Page
 from pipeline.sections.index import render_index
 from pipeline.sections.summary import summarise
 from tests.factory import HOSTILE
-from tests.sections.conftest import build_page
+from tests.sections.conftest import build_page, complaints_of_axe
 
 
 def test_every_run_is_listed_in_the_order_given_and_linked_relatively(page: Page, quiet: dict[str, Any]) -> None:
@@ -58,3 +58,25 @@ def test_hostile_run_names_stay_words(visit: Callable[..., Any]) -> None:
     assert tab.evaluate("window.hacked") is None
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     assert tab.locator("li h2 a").count() == len(HOSTILE)
+
+
+def test_runs_have_a_trend_and_a_single_run_has_none(page: Page, quiet: dict[str, Any]) -> None:
+    summaries = [summarise(page), summarise(build_page(quiet)) | {"run_id": "older"}]
+    html = render_index(summaries)
+    assert "Accuracy on validation, run by run" in html
+    assert "Confirmed slices, run by run" in html
+    assert "run by run" not in render_index(summaries[:1])
+
+
+@pytest.mark.browser
+def test_any_two_runs_are_laid_side_by_side(page: Page, quiet: dict[str, Any], visit: Callable[..., Any]) -> None:
+    newest, older = summarise(page), summarise(build_page(quiet)) | {"run_id": "older"}
+    tab = visit(render_index([newest, older, older | {"run_id": HOSTILE[0]}]))
+    text = tab.locator("#compared").inner_text()
+    before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
+    assert f"{100 * before:.1f}\u202f%" in text
+    assert "Misread, Too dark, taken 21:00 to 05:00: before" in text
+    tab.get_by_label("Second").select_option(label=HOSTILE[0])
+    assert HOSTILE[0] in tab.locator("#compared").inner_text()
+    assert tab.evaluate("window.hacked") is None
+    assert complaints_of_axe(tab) == []

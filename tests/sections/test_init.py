@@ -14,6 +14,8 @@ def test_templates_escape_and_rows_become_plain(page: Page) -> None:
     assert "&lt;b&gt;" in draw(
         "index.html",
         rows=[{"href": "", "word": "<b>", "tone": "", "run_id": "", "text": "", "split": None, "slices": []}],
+        trends=[],
+        runs=[],
     )
     row = plain(page["explanations"].iloc[2].to_dict())
     assert row["p_excess"] is None

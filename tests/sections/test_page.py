@@ -37,9 +37,10 @@ def test_nothing_is_inline_that_the_policy_forbids_and_nothing_leads_outside(pag
     html = render(page, plugins.names("sections"))
     markup = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.S)
     assert not re.search(r"\sstyle=|\son\w+=", markup)
-    assert set(re.findall(r'(?:href|src)="([^"#]*?)["#]', markup)) <= {"", "data:,", "../index.html"} | {
-        s for s in re.findall(r'src="([^"]*)"', markup) if s.startswith("data:image/webp")
-    }
+    assert set(re.findall(r'(?:href|src)="([^"#]*?)["#]', markup)) <= {
+        *("", "data:,", "../index.html"),
+        *("failures.csv", "photos.parquet", "predictions.parquet", "summary.json"),  # beside the page
+    } | {s for s in re.findall(r'src="([^"]*)"', markup) if s.startswith("data:image/webp")}
     assert "http:" not in html
     assert "https:" not in html
     assert "/secret/" not in html
@@ -90,5 +91,7 @@ def test_an_outsiders_section_needs_no_title(page: Page, monkeypatch: pytest.Mon
 
 
 def test_an_empty_section_is_left_out(made: dict[str, Any]) -> None:
-    html = render(build_page(made | {"flips": made["flips"].iloc[:0]}), ("confusion", "identity"))
+    html = render(
+        build_page(made | {"flips": made["flips"].iloc[:0], "answers": made["answers"][:0]}), ("confusion", "identity")
+    )
     assert 'id="confusion"' not in html

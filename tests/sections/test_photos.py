@@ -12,7 +12,7 @@ def test_fixed_and_broken_are_counted_and_shown(page: Page) -> None:
     assert f"fixed {counts['fixed']} photos and broke {counts['broken']}" in html
     broken = html[html.index("Broken") : html.index("Fixed")]
     assert broken.count("<img") == min(counts["broken"], 12)
-    assert 'data-gallery="change:still wrong"' in html
+    assert 'data-browse="still wrong"' in html
 
 
 def test_past_the_size_cap_the_page_says_how_many_it_shows(made: dict[str, Any]) -> None:

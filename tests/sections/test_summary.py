@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from pipeline.graph import ARTIFACTS
 from pipeline.sections import Page
-from pipeline.sections.summary import Summary, summarise
+from pipeline.sections.summary import summarise
+from pipeline.sections.summary_schema import Summary
 from tests.sections.conftest import build_page
 
 

@@ -1,5 +1,6 @@
 """The evaluate stage with a planted model: what it says of val, of labels, and that it leaves test alone."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.evidence import review
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.learning import backbone, labels, predict
 from pipeline.stages import evaluate
@@ -168,3 +170,19 @@ def test_with_a_real_network_twice_the_same(tmp_path: Path) -> None:
     assert one["label_issues"].equals(two["label_issues"])
     assert np.array_equal(one["embeddings"], two["embeddings"], equal_nan=True)
     assert one["embeddings"].shape == (60, 1280)
+
+
+def test_a_reviewers_word_on_a_label_stands(world: World, tmp_path: Path) -> None:
+    frame = _frame(world)
+    val, test = (frame.query(f"split == '{s}'")["image_id"].iloc[0] for s in ("val", "test"))
+    labels = [{"image_id": i, "decision": "wrong", "suggested": NAMES[0]} for i in (val, test)]
+    plain, _ = world.run(evaluate, tmp_path, Config())
+    suspected = list(plain["label_issues"]["image_id"])
+    labels += [{"image_id": i, "decision": "right"} for i in suspected if i != val]
+    assert evaluate.fingerprint(Config(), tmp_path) == ""
+    (tmp_path / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": labels}))
+    review.apply(tmp_path, tmp_path / "saved.json")
+    assert evaluate.fingerprint(Config(), tmp_path) != ""
+    issues = world.run(evaluate, tmp_path, Config())[0]["label_issues"]
+    assert list(issues["image_id"]) == [val]
+    assert issues.iloc[0][["kind", "suggested", "split"]].tolist() == ["reviewed", NAMES[0], "val"]

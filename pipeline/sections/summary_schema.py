@@ -1,0 +1,191 @@
+"""The schema of `summary.json`: shares are in [0, 1], differences of shares in [-1, 1], null is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+VERSION = 1
+
+
+class Share(BaseModel):
+    """A share with its interval by group."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Gain(Share):
+    """After less control, paired, over all seeds. bound: one-sided lower bound at the split's alpha."""
+
+    bound: float | None
+    within_noise: bool
+    seeds: int
+
+
+class Part(BaseModel):
+    """One comparison: all photos, the planned slices together, or one slice."""
+
+    what: str = Field(description="all | planned | others | slice")
+    slice: str | None
+    n: int
+    groups: int
+    before: Share | None
+    control: Share | None
+    after: Share | None
+    gain: Gain | None
+
+
+class Split(BaseModel):
+    """What was measured on one split. macro_f1: by arm (before, control, after), of the first seed."""
+
+    n: int
+    groups: int
+    alpha: float = Field(description="level of `gain`'s interval; on test, what this opening spent")
+    accuracy: dict[str, Share | None] = Field(description="by arm: before, control, after")
+    macro_f1: dict[str, float | None]
+    parts: list[Part]
+
+
+class Dose(BaseModel):
+    """What each dose of the slice's cause or remedy does: shares right inside and outside the slice."""
+
+    remedy: str
+    dose: float
+    inside: float | None
+    outside: float | None
+
+
+class Slice(BaseModel):
+    """A proposed slice as `explain` judged it, best first. image_ids: its photos of validation."""
+
+    slice: str
+    status: str = Field(description="confirmed | not confirmed | not testable")
+    rule: str
+    words: str
+    cause: str | None
+    confidence: str
+    dose_low: float | None
+    dose_high: float | None
+    n: int
+    groups: int
+    failures: int
+    error: float
+    expected: float
+    excess: Share
+    q_value: float | None
+    groups_needed: int | None
+    remedy: str | None
+    dose: float | None
+    effect: Share
+    error_before: float | None
+    error_control: float | None
+    error_after: float | None
+    dose_response: list[Dose]
+    image_ids: list[str]
+    review: str = Field(description="what a reviewer of an earlier run decided: accepted | muted | empty")
+
+
+class Planned(BaseModel):
+    """One remedy in training: photos that get it, the range of doses, its probability a pass."""
+
+    remedy: str
+    photos: int
+    dose_low: float
+    dose_high: float
+    probability: float
+
+
+class Remedy(BaseModel):
+    """What is done about a slice. correction: at prediction time, with its gain on validation (or null)."""
+
+    slice: str
+    kind: str = Field(description="augment | collect")
+    action: str
+    training: list[Planned]
+    correction: dict[str, Any] | None
+
+
+class Verdict(BaseModel):
+    """outcome: how far the run came, in `compare`'s words; conditions: as `promote` judged them."""
+
+    promoted: bool
+    word: str
+    headline: str
+    outcome: str | None
+    conditions: list[dict[str, Any]] = Field(description="name, value, threshold, passed, why, evidence")
+    limits: list[str] = Field(description="what the verdict does not show, in sentences")
+
+
+class Opening(BaseModel):
+    """Of the sealed test set. number: the how many-th by any run (null: never opened by this one)."""
+
+    opened: bool
+    number: int | None
+    alpha: float | None
+    test_id: str | None
+
+
+class Power(BaseModel):
+    """Groups at hand and groups that would decide."""
+
+    test: str
+    split: str
+    n: int
+    groups: int
+    groups_needed: int | None
+    enough: bool | None
+
+
+class Data(BaseModel):
+    """Counts of the data set. fingerprint changes with any photo, path or label."""
+
+    fingerprint: str
+    images: int
+    classes: list[str]
+    splits: dict[str, int]
+    rejected: int
+    duplicates: int
+    leaks: int
+    label_issues: int
+
+
+class Calibration(BaseModel):
+    """On validation, of the model before. ece: expected calibration error; bins: of the reliability diagram."""
+
+    ece: float | None
+    temperature: float | None
+    bins: list[dict[str, float]]
+    decline: dict[str, Any] = Field(description="the rule: threshold on confidence, target_error, error, coverage")
+
+
+class Confusion(BaseModel):
+    """Photos of validation of one true class and one answer, before and after; only cells that hold a photo."""
+
+    true: str
+    predicted: str
+    before: int
+    after: int
+
+
+class Summary(BaseModel):
+    """The whole of `summary.json`."""
+
+    version: int = Field(VERSION, alias="schema")
+    run_id: str
+    seed: int
+    verdict: Verdict
+    metrics: dict[str, Split] = Field(description="by split: test (where it was opened), val")
+    slices: list[Slice]
+    remedies: list[Remedy]
+    refused: list[dict[str, Any]] = Field(description="changes that would change a label, by class")
+    changes: dict[str, int] = Field(description="photos of validation: fixed, broken, still wrong, still right")
+    confusion: list[Confusion]
+    classes: list[dict[str, Any]] = Field(description="name; before, after: precision, recall, f1, support")
+    calibration: Calibration
+    opening: Opening
+    power: list[Power]
+    data: Data
+    notes: list[dict[str, str]] = Field(description="what was odd: stage, text")

@@ -1,0 +1,43 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.sections import Page
+from pipeline.sections.calibration import calibration, coverage
+from tests.sections.conftest import build_page
+
+
+def test_the_curve_counts_errors_among_the_surest() -> None:
+    table = pd.DataFrame({"confidence": [0.5, 0.9, 0.8, 0.6], "correct": [False, True, True, False]})
+    curve = coverage(table)
+    assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert curve["error"].tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
+    assert curve["threshold"].tolist() == [0.9, 0.8, 0.6, 0.5]
+    assert coverage(table.iloc[:0]).empty
+
+
+def test_diagram_error_temperature_and_decline_rule(page: Page) -> None:
+    html = str(calibration(page))
+    assert html.count('<svg class="chart"') == 2
+    for text in ("misses its accuracy by 4.1", "temperature 1.31", "too sure", "declines the 17", "0.71", "answers 83"):
+        assert text in html, text
+    assert "60\u202f% to 80\u202f%" in html
+
+
+def test_nothing_measured_is_left_out(made: dict[str, Any]) -> None:
+    empty = made["predictions"].iloc[:0]
+    assert calibration(build_page(made | {"metrics": {}, "predictions": empty})) == ""
+
+
+def test_no_threshold_is_good_enough(made: dict[str, Any]) -> None:
+    rule = made["policy"]["decline"] | {"threshold": None, "error": None, "coverage": 0.0}
+    html = str(calibration(build_page(made | {"policy": made["policy"] | {"decline": rule}})))
+    assert "No threshold brings the error" in html
+    assert "The rule:" not in html
+
+
+def test_ten_thousand_photos_make_a_short_curve(made: dict[str, Any]) -> None:
+    many = pd.DataFrame({"confidence": np.linspace(0.5, 1, 10_000), "correct": True})
+    assert len(calibration(build_page(made | {"predictions": many}))) < 12_000

@@ -11,9 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline import datasets
 from pipeline.contracts import InputError
-from pipeline.datasets import ImageError, Photo, decode, header, letterbox, moment, open_image, read, recognise, walk
+from pipeline.datasets import (
+    ImageError,
+    Options,
+    Photo,
+    decode,
+    header,
+    letterbox,
+    moment,
+    open_image,
+    picture,
+    read,
+    recognise,
+    walk,
+)
+from pipeline.datasets.tree import LOOP
 
 
 def _picture(width: int = 60, height: int = 40) -> Image.Image:
@@ -88,7 +101,7 @@ def test_cut_off_files_are_refused_with_a_reason(kind: str, share: float) -> Non
 def test_text_is_no_image_and_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match="not an image"):
         decode(b"hello" * 100)
-    monkeypatch.setattr(datasets, "PIXEL_LIMIT", 2000)
+    monkeypatch.setattr(picture, "PIXEL_LIMIT", 2000)
     with pytest.raises(ImageError, match=r"too many pixels.*60 x 40"):
         decode(_encoded(_picture(), "PNG"))
 
@@ -135,7 +148,9 @@ def test_walk_passes_over_hidden_files_and_survives_a_ring_of_links(tmp_path: Pa
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     os.symlink(tmp_path, tmp_path / "a" / "ring")
-    assert [datasets.relative(tmp_path, entry) for entry in walk(tmp_path)] == ["a/z.jpg", "b/x.jpg"]
+    assert [(Path(f.path).relative_to(tmp_path).as_posix(), f.problem) for f in walk(tmp_path)] == [
+        ("a/ring", LOOP), ("a/z.jpg", None), ("b/x.jpg", None),
+    ]
 
 
 def test_recognise_and_read_choose_the_adapter(tmp_path: Path) -> None:
@@ -148,7 +163,7 @@ def test_recognise_and_read_choose_the_adapter(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ingest\.adapter.*'foldr'; did you mean folder"):
         read(tmp_path, "foldr")
     with pytest.raises(InputError, match=r"ingest\.label"):
-        read(tmp_path, "folder", label="species")
+        read(tmp_path, "folder", Options(label="species"))
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 100), (100, 200), (1, 500), (30, 20), (64, 64)])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts import InputError
-from pipeline.datasets import Photo, Rejected
+from pipeline.datasets import Options, Photo, Rejected, Tree
 from pipeline.datasets.manifest import manifest, recognises
 
 Rows = list[dict[str, object]]
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _photos(root: Path, **names: str) -> dict[str, Photo]:
-    return {item.path: item for item in manifest(root, **names) if isinstance(item, Photo)}
+    return {item.path: item for item in manifest(root, Options(**names)) if isinstance(item, Photo)}
 
 
 def _rejected(root: Path) -> set[tuple[str, str]]:
@@ -60,7 +60,7 @@ def test_every_format_gives_the_same_photos(root: Path, write: Callable[[Path, R
     assert photos["a.jpg"].columns == {"lux": 3}
     assert photos["a.jpg"].source == str(root / "a.jpg")
     assert _rejected(root) == {("c.jpg", "not listed in the manifest"), ("deep/d.jpg", "not listed in the manifest")}
-    assert "metadata" in (recognises(root) or "")
+    assert "metadata" in (recognises(Tree(root)) or "")
 
 
 @pytest.mark.parametrize("label", ["00", "1.50", "True", "NA", "null", "None", "1e3", "héron"])
@@ -108,7 +108,7 @@ def test_rows_that_are_set_aside(root: Path) -> None:
         {"file_name": "/etc/passwd", "label": "x", "split": "train"},
         {"file_name": "deep/../../up.jpg", "label": "x", "split": "train"},
         {"file_name": "b.jpg", "label": "", "split": "train"},
-        {"file_name": "c.jpg", "label": "x", "split": "dev"},
+        {"file_name": "c.jpg", "label": "x", "split": "elsewhere"},
         {"file_name": None, "label": "x", "split": "train"},
         {"file_name": "deep\\d.jpg", "label": "x", "split": None},
     ])
@@ -120,7 +120,7 @@ def test_rows_that_are_set_aside(root: Path) -> None:
         ("/etc/passwd", outside), ("../up.jpg", outside),
         ("b.jpg", "no label"),
         ("c.jpg", "its split is none of train, val and test"),
-        ("metadata.csv row 8", "no file_name"),
+        ("metadata.csv row 8", "no file name"),
         ("README.md", "not an image file"),
     }
 
@@ -133,7 +133,7 @@ def test_manifests_in_split_folders(root: Path) -> None:
     assert {(p.path, p.label, p.split) for p in _photos(root).values()} == {
         ("train/x.jpg", "t", "train"), ("test/x.jpg", "t", "test"),
     }
-    assert recognises(root) == "a manifest, test/metadata.csv and train/metadata.csv"
+    assert recognises(Tree(root)) == "a manifest, test/metadata.csv and train/metadata.csv"
 
 
 def test_the_label_column_may_have_another_name(root: Path) -> None:
@@ -181,7 +181,7 @@ def test_broken_files_name_themselves(root: Path, name: str, data: bytes) -> Non
 
 
 def test_no_manifest(root: Path) -> None:
-    assert recognises(root) is None
-    assert recognises(root / "missing") is None
+    assert recognises(Tree(root)) is None
+    assert recognises(Tree(root / "missing")) is None
     with pytest.raises(InputError, match=r"no metadata\.csv"):
         list(manifest(root))

@@ -115,7 +115,7 @@ def test_ids_do_not_depend_on_where_the_data_lie_or_what_lies_beside(data: Path,
     [
         (lambda data: Config(), r"ingest\.data: no data set is given"),
         (lambda data: Config(data=data / "gone"), r"ingest\.data: .*gone: no such folder"),
-        (lambda data: Config(data=data / "cat/1.png"), r"ingest\.data: .*is a file"),
+        (lambda data: Config(data=data / "cat/1.png"), r"ingest\.data: .*1\.png: is one photo; name the folder"),
         (lambda data: Config(data=data / "cat", adapter="folder"), "no photo in it can be used; most often: not in"),
         (lambda data: Config(data=data, adapter="manfest"), "did you mean manifest"),
         (lambda data: Config(data=data, group="trak"), r"ingest\.group: the data set has no column 'trak'"),
@@ -154,7 +154,7 @@ def test_columns_named_in_the_config(tmp_path: Path) -> None:
     root = _manifest(tmp_path / "data", (
         "file_name,species,track,when,part,width\n"
         "a.png,00,t1,2024-05-31 22:40,train,9\nb.png,01,t1,dusk,valid,9\n"
-        "c.png,00,,2024-05-31 23:40,,9\nd.png,01,t2,,dev,9\n"
+        "c.png,00,,2024-05-31 23:40,,9\nd.png,01,t2,,elsewhere,9\n"
     ))
     context = _context(tmp_path)
     config = Config(data=root, label="species", group="track", time="when", split="part")
@@ -264,7 +264,7 @@ def test_the_two_empty_signs_are_rejected(gtsrb: Path, tmp_path: Path) -> None:
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         os.symlink(gtsrb / name, tmp_path / "data" / name)
     table.to_csv(tmp_path / "data" / "metadata.csv", index=False)
-    made = _ingest(Config(data=tmp_path / "data", group="track"), _context(tmp_path))
+    made = _ingest(Config(data=tmp_path / "data", group="track", links=True), _context(tmp_path))
     assert dict(made["rejected"].to_numpy()) == {"33/00015_00004.jpg": "empty file", "07/00026_00023.jpg": "empty file"}
     assert made["classes"]["names"] == ["00", "07", "33"]
     assert made["images"]["group"].value_counts().to_dict() == {"00_00000": 30, "07_00026": 29, "33_00015": 29}

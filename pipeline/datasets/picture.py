@@ -140,7 +140,7 @@ def decode(data: bytes, max_side: int | None = None, head: Header | None = None)
     """
     head = head or header(data)
     plain = head.mode in ("L", "RGB") or (head.format == "PNG" and head.mode.startswith("I"))
-    whole = data[-64:].rstrip(b"\0\r\n ").endswith(_ENDS.get(head.format, b"-"))
+    whole = head.format in _ENDS and data[-64:].rstrip(b"\0\r\n ").endswith(_ENDS[head.format])
     with _one_at_a_time if head.width * head.height > HEAVY else nullcontext():
         return _quickly(data, _reduced(head, max_side), max_side) if plain and whole else _slowly(data, max_side)
 

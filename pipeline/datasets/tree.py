@@ -200,14 +200,14 @@ class Tree:
         raw = self._odd.get(self.base + name, self.base + name)
         if self.kind in ("zip", "tar"):
             return member(self.kind, os.path.abspath(self.root), raw)
-        return local(os.path.join(os.path.abspath(self.root), raw))
+        return local(os.path.join(os.path.abspath(self.root), raw) if raw else os.path.abspath(self.root))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file that describes the data set; raises `InputError` where it cannot be read."""
         try:
             return fetch(self.source(name))
         except ImageError as error:
-            raise InputError(f"{self.root / name}: {error}") from error
+            raise InputError(f"{self.root / name if name else self.root}: {error}") from error
 
 
 def _parents(name: str) -> Iterator[str]:

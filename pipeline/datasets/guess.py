@@ -105,9 +105,11 @@ def _times(values: Sequence[Any]) -> bool:
 
 
 def _only_classes(columns: Mapping[str, Sequence[Any]]) -> str | None:
-    """The one column of text with few values, each of them often."""
+    """The one column of text with few values, each of them often, that is not called as a group is."""
     found = []
     for column, values in columns.items():
+        if any(re.search(_WORDS.format(word), column.lower()) for word in GROUPS):
+            continue
         seen = _filled(values)
         kinds = {str(value) for value in seen}
         if all(isinstance(v, str) and moment(v) is None for v in seen) and 2 <= len(kinds) <= max(2, len(seen) // 3):

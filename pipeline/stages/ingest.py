@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline import plugins
 from pipeline.config import Settings
@@ -37,10 +38,21 @@ class Config(Settings):
     file: str | None = Field(None, description="column of a manifest that holds the photo's path or address")
     label: str | None = Field(None, description="column that holds the label")
     group: str | None = Field(None, description="column whose equal values belong together, as of a track or a person")
+    group_pattern: str | None = Field(None, description="a regular expression; what its bracket finds in the path")
     time: str | None = Field(None, description="column with the capture time")
     split: str | None = Field(None, description="column with train / val / test")
     boxes: bool = Field(False, description="each annotated box (COCO, VOC) is a photo of its own")
     links: bool = Field(False, description="links that lead out of the data set's folder are followed too")
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None and re.compile(pattern).groups != 1:
+                raise ValueError("ingest.group_pattern: needs exactly one pair of brackets")
+        except re.error as error:
+            raise ValueError(f"ingest.group_pattern is no regular expression: {error}") from error
+        return pattern
 
     @property
     def options(self) -> Options:
@@ -158,9 +170,15 @@ def _users(shots: Sequence[Shot], context: Context) -> dict[str, pd.Series[Any]]
 
 
 def _groups(config: Config, shots: Sequence[Shot], users: Mapping[str, pd.Series[Any]]) -> list[str]:
-    """The group of each photo: the named column, else the adapter's; a photo without one is known by its bytes."""
-    if config.group in (None, "group"):
-        values: list[Value] = [shot.photo.group for shot in shots]
+    """The group of each photo: the named column, the pattern's find in its path, else the adapter's.
+
+    A photo without one is known by its bytes.
+    """
+    if config.group_pattern is not None:
+        found = [re.search(config.group_pattern, shot.photo.path) for shot in shots]
+        values: list[Value] = [None if hit is None else hit[1] for hit in found]
+    elif config.group in (None, "group"):
+        values = [shot.photo.group for shot in shots]
     elif config.group in users:
         values = [None if pd.isna(value) else str(value) for value in users[config.group]]
     elif any(config.group in shot.photo.columns for shot in shots):  # a column that was renamed

@@ -32,7 +32,8 @@ def recognises(tree: Tree) -> str | None:
     """Class folders with at least one image in them: how many, and in which splits."""
     splits = split_folders(tree)
     classes = sorted({path.split("/")[-1] for path in _class_folders(tree, splits)})
-    if not classes or not any(is_image(name) for name in tree.names):
+    depth = 2 if splits else 1
+    if not classes or not any(is_image(name) and name.count("/") >= depth for name in tree.names):
         return None
     shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
     where = f" in {', '.join(splits)}" if splits else ""

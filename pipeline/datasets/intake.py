@@ -113,9 +113,13 @@ class Shelf:
         self._files[0].write(pixels.tobytes())
         self._files[1].write(f"{image_id}\n".encode())
         self.rows += 1
-        if self.rows % 256 == 0:  # pixels first: an id on disk has its pixels on disk
-            for file in self._files:
-                file.flush()
+        if self.rows % 256 == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring to disk what was added; pixels first: an id on disk has its pixels on disk."""
+        for file in self._files or ():
+            file.flush()
 
     def mapped(self) -> Pixels:
         """All copies of this run, uint8 [rows, side, side, 3], as a read-only memory map."""

@@ -16,7 +16,7 @@ from pipeline.contracts import InputError
 from pipeline.datasets import Header, ImageError, Photo, Rejected, Tree, moment, read, recognise
 from pipeline.datasets.guess import GROUPS, guess_columns
 from pipeline.datasets.manifest import columns_of, manifests
-from pipeline.datasets.photo import DEFAULTS, SPLITS, Options
+from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, is_image
 from pipeline.datasets.sources import fetch, look
 
 SAMPLE = 400
@@ -151,6 +151,21 @@ def kinds_of(head: Header) -> list[str]:
         "animated": head.animated, "turned by EXIF": head.orientation != 1,
     }
     return [name for name, holds in marks.items() if holds]
+
+
+def plan_of(root: Path) -> Plan:
+    """How to read `root` when nobody says it. Without an adapter where no form is recognised, but photos are there.
+
+    Raises `InputError` where there are none.
+    """
+    try:
+        plan, _ = _plan(root)
+    except InputError:
+        if not any(is_image(name) for name in Tree(root).names):
+            raise
+        return Plan(None)
+    items = read(root, plan.adapter, replace(plan.options, labelled=False))
+    return replace(plan, group=group_column([item for item in items if isinstance(item, Photo)]))
 
 
 def _plan(root: Path) -> tuple[Plan, str]:

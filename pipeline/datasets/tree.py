@@ -192,7 +192,7 @@ class Tree:
     def _empty(self) -> Iterator[str]:
         top = os.path.join(self.root, self.base)
         for here, below, _ in os.walk(top):
-            below[:] = [name for name in below if not clutter(name)]
+            below[:] = [n for n in below if not clutter(n) and not os.path.islink(os.path.join(here, n))]
             yield from (readable(os.path.relpath(os.path.join(here, name), top)) for name in below)
 
     def source(self, name: str) -> str:

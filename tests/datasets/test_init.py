@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +44,27 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "a.doc").touch()
     with pytest.raises(InputError, match="no data set of a kind known"):
         recognise(tmp_path / "a.doc")
+
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "example_plugin"
+
+
+def test_a_package_of_ones_own_is_installed_and_used(tmp_path: Path) -> None:
+    """The example is copied, installed as pip does it, and read by a process that knows nothing else of it."""
+    source, site, data = tmp_path / "source", tmp_path / "site", tmp_path / "data"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(site), str(source)], check=True, capture_output=True, timeout=120)
+    lay(data, "a.png", "b.png")
+    for name, label in (("a", "cat"), ("b", "dog")):
+        (data / f"{name}.txt").write_text(f"{label}\n")
+    os.symlink("/etc/hostname", data / "c.png")  # a photo that a link takes out of the folder
+    (data / "c.txt").write_text("cat")
+    root = Path(__file__).resolve().parents[2]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(site)])}
+    command = [sys.executable, "-m", "pipeline.cli", "datasets", "check", str(data), "--json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    found = json.loads(done.stdout)
+    assert (found["adapter"], found["classes"]) == ("pairs", {"cat": 1, "dog": 1})
+    assert "leads out" in found["rejected_examples"][0]["reason"]
+    assert len((EXAMPLE / "nightshift_pairs.py").read_text().splitlines()) < 20

@@ -298,14 +298,14 @@ def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> 
 def test_a_zip_is_read_in_place_and_measured_there(data: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", data))
     config = Config(data=archive, side=16)
-    before = fingerprint(config, tmp_path)
+    before = fingerprint(config, tmp_path, None)
     images = _ingest(config, _context(tmp_path))["images"]
     assert list(images["path"]) == ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"]
     attributes = measure.run(measure.Config(), _context(tmp_path, "measure"), images=images)["attributes"]
     assert attributes["luminance"].between(100, 150).all()
     _photo(data / "dog" / "5.png", 5)
     shutil.make_archive(str(tmp_path / "photos"), "zip", data)
-    assert fingerprint(config, tmp_path) != before
+    assert fingerprint(config, tmp_path, None) != before
 
 
 def test_a_table_elsewhere_notices_that_a_photo_changed(data: Path, tmp_path: Path) -> None:
@@ -317,6 +317,6 @@ def test_a_table_elsewhere_notices_that_a_photo_changed(data: Path, tmp_path: Pa
     config = Config(data=table, file="pfad", label="art")
     made = _ingest(config, _context(tmp_path))
     assert list(made["images"]["path"]) == [f"{data}/cat/1.png", f"{data}/dog/3.png"]
-    before = fingerprint(config, tmp_path)
+    before = fingerprint(config, tmp_path, None)
     os.utime(data / "cat/1.png", ns=(1, 1))
-    assert fingerprint(config, tmp_path) != before
+    assert fingerprint(config, tmp_path, None) != before

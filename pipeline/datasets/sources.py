@@ -31,9 +31,15 @@ _BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
 Box = tuple[int, int, int, int]
 
 
+def _packed(path: str) -> str:
+    """A path percent-encoded, so that it never begins as an address does."""
+    packed = quote(os.fsencode(path))
+    return f"%2F{packed[1:]}" if packed.startswith("//") else packed
+
+
 def local(path: str) -> str:
     """The source of a file at an absolute path."""
-    return path if path.isascii() or _is_text(path) else f"file:{quote(os.fsencode(path))}"
+    return path if path.isascii() or _is_text(path) else f"file:{_packed(path)}"
 
 
 def _is_text(path: str) -> bool:
@@ -46,12 +52,12 @@ def _is_text(path: str) -> bool:
 
 def member(kind: str, container: str, name: str) -> str:
     """The source of something inside a container (absolute path), such as a file in a zip."""
-    return f"{kind}:{quote(os.fsencode(container))}!{quote(name.encode('utf-8', 'surrogateescape'))}"
+    return f"{kind}:{_packed(container)}!{quote(name.encode('utf-8', 'surrogateescape'))}"
 
 
 def boxed(source: str, box: Box) -> str:
     """The source of a box (x, y, width, height in px of the upright photo) in another source."""
-    plain = f"file:{quote(os.fsencode(source))}" if source.startswith("/") else source
+    plain = f"file:{_packed(source)}" if source.startswith("/") else source
     return f"{plain}#xywh={','.join(map(str, box))}"
 
 

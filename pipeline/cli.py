@@ -253,6 +253,27 @@ def datasets_list(as_json: Json = False) -> None:
     _print(rows, rows, as_json)
 
 
+@datasets_app.command("check")
+def datasets_check(
+    data: Annotated[Path, typer.Argument(help="A data set.")],
+    limits: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Other limits.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Read it as this config says.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="A finished run, for suspected labels.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write a page here.")] = None,
+    as_json: Json = False,
+    home: Home = HOME,
+) -> None:
+    """Judge the health of a data set, labelled or not; exit code 1 where a condition fails."""
+    from pipeline import health
+    from pipeline.datasets.check import lines
+
+    found = health.examine(data, limits or [], config, _find(run, home) if run else None)
+    if page:
+        health.write_page(page, found)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join([*lines(found), str(page or data)]))
+    raise typer.Exit(0 if all(item["passed"] for item in found["conditions"]) else 1)
+
+
 @app.command()
 def graph(as_json: Json = False) -> None:
     """Print the stages, what each needs and what it makes."""

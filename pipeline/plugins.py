@@ -12,7 +12,18 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
-DATASETS = ("gate", "manifest", "folder")  # the first that recognises a path reads it
+DATASETS = (  # the first that recognises a path reads it
+    "gate",
+    "torchvision",
+    "huggingface",
+    "manifest",
+    "coco",
+    "voc",
+    "webdataset",
+    "idx",
+    "npz",
+    "folder",
+)
 ATTRIBUTES = (
     "luminance",
     "contrast",

@@ -1,163 +1,160 @@
-"""A table beside the images: `metadata.csv`, `.jsonl` or `.parquet`, in the root or in split folders."""
+"""A table that lists photos: `metadata.csv`, `.jsonl` or `.parquet` as in Hugging Face's imagefolder, or any table."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import posixpath
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
-import pyarrow.parquet
-from pyarrow.lib import ArrowException
 
 from pipeline.contracts import InputError
-from pipeline.datasets import SPLITS, Photo, Rejected, Value, is_image, moment, nearest, relative, walk
+from pipeline.datasets.guess import guess_columns
+from pipeline.datasets.photo import (
+    DEFAULTS,
+    SPLITS,
+    TABLES,
+    Options,
+    Photo,
+    Rejected,
+    Value,
+    is_image,
+    moment,
+    nearest,
+    no_image,
+)
+from pipeline.datasets.sources import REMOTE, local
+from pipeline.datasets.tables import Columns, plain, table, text, typed
+from pipeline.datasets.tree import OUTSIDE, Tree, regular, tree_of
 
-NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv", "metadata.xlsx")
+OPTIONS = ("file", "label")
+_OUT = "its path leads out of the data set's folder"
 
-Row = dict[str, Any]
 
+def manifests(tree: Tree) -> dict[str, str | None]:
+    """The manifests of a data set by name, and the split that each one's folder stands for (None in the root).
 
-def manifests(root: Path) -> dict[Path, str | None]:
-    """The manifests of a data set and the split that each one's folder stands for (None in the root)."""
-    here = [root / name for name in NAMES if (root / name).is_file()]
+    Where no `metadata.*` is there, any one table in the root counts that has a column of file names.
+    """
+    if tree.kind == "file":
+        return {"": None} if tree.root.suffix.lower() in TABLES else {}
+    here = [name for name in NAMES if name in tree.names]
     if here:
         return {here[0]: None}
-    if not root.is_dir():
-        return {}
-    folders = sorted(f for f in root.iterdir() if f.name.lower() in SPLITS)
-    return {f / name: SPLITS[f.name.lower()] for f in folders for name in NAMES if (f / name).is_file()}
+    folders = sorted(name for name in tree.folders if name.rpartition("/")[2].lower() in SPLITS)
+    there = frozenset(tree.names)
+    places = ((f"{f}/{n}", f.rpartition("/")[2].lower()) for f in folders for n in NAMES)
+    found: dict[str, str | None] = {place: SPLITS[word] for place, word in places if place in there}
+    return found or _any_table(tree)
 
 
-def recognises(root: Path) -> str | None:
-    """A manifest in the root, or one in each split's folder."""
-    found = [path.relative_to(root).as_posix() for path in manifests(root)]
+def _any_table(tree: Tree) -> dict[str, str | None]:
+    tables = [n for n in tree.names if "/" not in n and os.path.splitext(n)[1].lower() in TABLES]
+    usable = [n for n in tables if guess_columns(columns_of(tree, n))["file"]] if 0 < len(tables) <= 5 else []
+    return {usable[0]: None} if len(usable) == 1 else {}
+
+
+def columns_of(tree: Tree, name: str) -> Columns:
+    """The columns of one manifest; raises `InputError` where it cannot be read."""
+    where = tree.root if tree.kind == "file" else tree.root / name
+    return table(tree.read(name), where)
+
+
+def recognises(tree: Tree, options: Options = DEFAULTS) -> str | None:
+    """A manifest in the root, or one in each split's folder, or a table that was named itself."""
+    found = [name or tree.root.name for name in manifests(tree)]
     return f"a manifest, {' and '.join(found)}" if found else None
 
 
-def _csv(path: Path) -> list[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        first = lines.readline()
-        lines.seek(0)
-        comma = next((sign for sign in ",;\t" if sign in first), ",")
-        reader = csv.DictReader(lines, delimiter=comma, strict=True)
-        rows = []
-        for row in reader:
-            if None in row:  # pandas would take the surplus for an index, and shift every column
-                raise ValueError(f"line {reader.line_num} has more values than there are columns")
-            rows.append({name: value or None for name, value in row.items()})
-        if not reader.fieldnames:
-            raise ValueError("the file is empty")
-        return rows
-
-
-def _jsonl(path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is not a JSON object")
-            rows.append(row)
-    return rows
-
-
-def _parquet(path: Path) -> list[Row]:
-    rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
-    return rows
-
-
-_READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-
-
-def _typed(rows: list[Row], column: str) -> None:
-    """Turn a column of text that is numbers (or true / false) throughout into such; codes like `007` stay text."""
-    values = [row.get(column) for row in rows]
-    filled = [value for value in values if isinstance(value, str)]
-    if any(not re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?|true|false", value, re.IGNORECASE) for value in filled):
-        return
-    logical = [value.lower() in ("true", "false") for value in filled]
-    if any(logical) == all(logical):
-        for row, value in zip(rows, values, strict=True):
-            row[column] = json.loads(value.lower()) if isinstance(value, str) else value
-
-
-def _text(value: Any) -> str | None:
-    """A label, group or file name as text: `00` stays `00`, 1 and 1.0 become `1`; None for nothing."""
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
-
-
-def _plain(value: Any) -> Value:
-    if isinstance(value, float) and value != value:
-        return None
-    if value is None or isinstance(value, str | float | int | bool):
-        return value
-    return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)
-
-
-def _rows(path: Path) -> list[Row]:
-    try:
-        return _READERS[path.suffix](path)
-    except (csv.Error, ValueError, OSError, ArrowException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a table: {reason}") from error
-
-
-def _require(path: Path, rows: list[Row], label: str) -> None:
-    found = list(dict.fromkeys(key for row in rows for key in row))
-    if not rows:
-        raise InputError(f"{path}: lists no photos")
-    for name, use in (("file_name", "paths of the photos below the manifest's folder"), (label, "labels")):
+def _require(where: Path, columns: Columns, options: Options) -> tuple[str, str]:
+    """The names of the columns with file and label; raises `InputError` where they, or all rows, are missing."""
+    found = list(columns)
+    file, label = options.file or "file_name", options.label or "label"
+    if not found or not len(columns[found[0]]):
+        raise InputError(f"{where}: lists no photos")
+    wanted = [(file, "paths of the photos below the manifest's folder", "file"), (label, "labels", "label")]
+    for name, use, key in wanted if options.labelled else wanted[:1]:
         if name not in found:
-            how = " or set ingest.label" if name == label else ""
             raise InputError(
-                f"{path}: no column {name!r} ({use}); columns found: {', '.join(found)}; {nearest(name, found)}{how}"
+                f"{where}: no column {name!r} ({use}); columns found: {', '.join(found)}; {nearest(name, found)} "
+                f"(name it in ingest.{key}, or let nightshift init guess)"
             )
+    return file, label
 
 
-def _inside(paths: pd.Series[str]) -> pd.Series[bool]:
-    return ~paths.str.match(r"/|[A-Za-z]:|\.\.(/|$)")
+class _Places:
+    """Where the file names of a manifest lead. paths: relative to the root, absolute, or an address."""
+
+    def __init__(self, tree: Tree, folder: str, names: list[str | None]) -> None:
+        self.tree, self.alone = tree, tree.kind == "file"
+        self.home = os.path.abspath(tree.root.parent if self.alone else tree.root / tree.base)
+        self.there = frozenset(tree.names)
+        self.paths = [self._path(folder, name.replace("\\", "/")) if name else "" for name in names]
+
+    def _path(self, folder: str, name: str) -> str:
+        if REMOTE.match(name):
+            return name
+        if name.startswith("/"):
+            tidy = posixpath.normpath(name)
+            inside = tidy.startswith(self.home + "/")
+            return tidy[len(self.home) + 1 :] if inside else tidy
+        return posixpath.normpath(posixpath.join(folder, name))
+
+    def outside(self, path: str) -> bool:
+        absolute = path.startswith("/") and (self.tree.kind in ("zip", "tar") or not is_image(path))
+        drive = path[1:2] == ":"
+        return absolute or drive or path == ".." or path.startswith("../") or "\0" in path
+
+    def missing(self, path: str) -> bool:
+        if not path or REMOTE.match(path) or self.outside(path):
+            return False
+        if path.startswith("/") or self.alone:
+            return not regular(os.path.join(self.home, path))
+        return path not in self.there
+
+    def linked_out(self, path: str) -> bool:
+        """Whether a link takes a relative path out of the folder (a tree of files has set such aside already)."""
+        if not self.alone or self.tree.links or not path or path.startswith("/") or REMOTE.match(path):
+            return False
+        real = os.path.realpath(os.path.join(self.home, path)) if not self.outside(path) else ""
+        return bool(real) and not real.startswith(os.path.realpath(self.home) + "/")
+
+    def source(self, path: str) -> str:
+        if REMOTE.match(path):
+            return path
+        return local(os.path.join(self.home, path)) if self.alone or path.startswith("/") else self.tree.source(path)
 
 
-def _schema(files: set[str], name: str) -> pandera.DataFrameSchema:
+def _schema(places: _Places, name: str, labelled: bool) -> pandera.DataFrameSchema:
     """What every row must be; the `error` of a check is the reason for which a row is set aside."""
-    there = {*files, ""}
-    listed = pandera.Column(
-        str,
-        [
-            pandera.Check(lambda p: p != "", error="no file_name"),
-            pandera.Check(_inside, error="its path leads out of the data set's folder"),
-            pandera.Check(lambda p: p.isin(there) | ~_inside(p), error=f"listed in {name}, but there is no such file"),
-        ],
-    )
-    first = pandera.Check(lambda p: ~p.duplicated(), error=f"listed more than once in {name}")
+    checks = [
+        (lambda path: path == "", "no file name"),
+        (places.outside, _OUT),
+        (places.missing, f"listed in {name}, but there is no such file"),
+        (places.linked_out, OUTSIDE),
+        (lambda path: bool(path) and not REMOTE.match(path) and not is_image(path), "not an image file"),
+    ]
+    wrong = [pandera.Check(lambda p, bad=bad: ~p.map(bad).astype(bool), error=why) for bad, why in checks]
+    first = pandera.Check(lambda p: ~p.duplicated() | (p == ""), error=f"listed more than once in {name}")
     splits = pandera.Check(lambda s: s.isin(set(SPLITS.values())), error="its split is none of train, val and test")
     return pandera.DataFrameSchema(
         {
-            "path": listed,
+            "path": pandera.Column(str, wrong),
             "once": pandera.Column(str, first),
-            "label": pandera.Column(str, nullable=False),
+            "label": pandera.Column(str, nullable=not labelled),
             "split": pandera.Column(str, splits, nullable=True),
         }
     )
 
 
-def _reasons(table: pd.DataFrame, files: set[str], name: str) -> dict[int, str]:
+def _reasons(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dict[int, str]:
     """Row number -> why the row is set aside (its first failure, in the order of the schema)."""
     try:
-        _schema(files, name).validate(table, lazy=True)
+        schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         words = cases["check"].where(cases["check"] != "not_nullable", "no label")
@@ -165,63 +162,72 @@ def _reasons(table: pd.DataFrame, files: set[str], name: str) -> dict[int, str]:
     return {}
 
 
-def _table(rows: list[Row], label: str, folder: str, split: str | None) -> pd.DataFrame:
-    """The columns that are checked, as text: path below the root, label, split."""
-    names = [(_text(row.get("file_name")) or "").replace("\\", "/") for row in rows]
-    paths = [posixpath.normpath(posixpath.join(folder, name)) if name else "" for name in names]
-    given = [_text(row.get("split")) or split for row in rows]
+def _rows(places: _Places, columns: Columns, label: str, split: str | None) -> pd.DataFrame:
+    """The columns that are checked, as text: path, label, split."""
+    nothing = [None] * len(places.paths)
+    given = [text(value) or split for value in columns.get("split", nothing)]
     splits = [SPLITS.get(value.lower(), value) if value else None for value in given]
-    labels = [_text(row.get(label)) for row in rows]
-    table = pd.DataFrame({"path": paths, "label": labels, "split": splits}, dtype="str")
-    table["once"] = table["path"]
-    return table
+    labels = [text(value) for value in columns.get(label, nothing)]
+    frame = pd.DataFrame({"path": places.paths, "label": labels, "split": splits}, dtype="str")
+    return frame.assign(once=frame["path"])
 
 
-def _unread(value: Any) -> dict[str, Value]:
-    """A time that cannot be read is kept as text in its column."""
-    return {"captured_at": text} if (text := _text(value)) and moment(value) is None else {}
-
-
-def _photos(root: Path, path: Path, split: str | None, files: set[str], label: str) -> Iterator[Photo | Rejected]:
-    rows = _rows(path)
-    _require(path, rows, label)
-    reserved = {"file_name", label, "split", "group", "captured_at"}
-    others = [c for c in dict.fromkeys(key for row in rows for key in row) if c not in reserved]
-    if path.suffix == ".csv":
-        for column in others:
-            _typed(rows, column)
-    folder = "" if path.parent == root else path.parent.name
-    table = _table(rows, label, folder, split)
-    reasons = _reasons(table, files, path.relative_to(root).as_posix())
-    for number, (row, where, name, part) in enumerate(
-        zip(rows, table["path"], table["label"], table["split"], strict=True)
-    ):
+def _photos(tree: Tree, name: str, split: str | None, options: Options) -> Iterator[Photo | Rejected]:
+    columns = columns_of(tree, name)
+    shown = name or tree.root.name
+    file, label = _require(tree.root / name if name else tree.root, columns, options)
+    reserved = {file, label, "split", "group", "captured_at"}
+    as_text = shown.lower().endswith((".csv", ".tsv"))
+    others = {c: typed(values) if as_text else values for c, values in columns.items() if c not in reserved}
+    places = _Places(tree, name.rpartition("/")[0], [text(value) for value in columns[file]])
+    rows = _rows(places, columns, label, split)
+    reasons = _reasons(rows, _schema(places, shown, options.labelled))
+    problems = {item.path: item.reason for item in tree.problems}
+    nothing = [None] * len(rows)
+    groups, times = columns.get("group", nothing), columns.get("captured_at", nothing)
+    labels, splits = (rows[c].replace({np.nan: None}).tolist() for c in ("label", "split"))
+    for number, path in enumerate(places.paths):
         if number in reasons:
-            yield Rejected(where or f"{path.name} row {number + 1}", reasons[number])
+            yield Rejected(path or f"{shown} row {number + 1}", problems.get(path, reasons[number]))
             continue
         yield Photo(
-            os.path.join(os.path.abspath(root), where), where, label=name, group=_text(row.get("group")),
-            captured_at=moment(row.get("captured_at")), split=None if pd.isna(part) else part,
-            columns={column: _plain(row.get(column)) for column in others} | _unread(row.get("captured_at")),
+            places.source(path),
+            path,
+            labels[number],
+            text(groups[number]),
+            moment(times[number]),
+            splits[number],
+            {c: plain(values[number]) for c, values in others.items()} | _unread(times[number]),
         )
 
 
-def manifest(root: Path, label: str = "label") -> Iterator[Photo | Rejected]:
+def _unread(value: object) -> dict[str, Value]:
+    """A time that cannot be read is kept as text in its column."""
+    return {"captured_at": words} if (words := text(value)) and moment(value) is None else {}
+
+
+def _left(tree: Tree, tables: Collection[str], listed: set[str]) -> Iterator[Rejected]:
+    for name in tree.names:
+        if name not in listed and name not in tables:
+            yield Rejected(name, "not listed in the manifest" if is_image(name) else no_image(name))
+
+
+def manifest(tree: Tree | Path, options: Options = DEFAULTS) -> Iterator[Photo | Rejected]:
     """A table with a row for each photo: `file_name` and a label; `split`, `group` and `captured_at` where known.
 
-    `file_name` is relative to the manifest's folder. Labels and groups are text, whatever they look like; all other
-    columns are kept as metadata. Set aside with a reason: rows without their file, without a label, listed twice or
-    leading out of the folder; files that no manifest lists. Raises `InputError` where a manifest cannot be read.
+    File names are relative to the manifest's folder, absolute, or addresses (https, s3, ...). Labels and groups are
+    text, whatever they look like; folders give no label; all other columns are kept. Set aside with a reason: rows
+    without their file, without a label, listed twice or leading out of the folder; files that no manifest lists.
+    Raises `InputError` where a manifest cannot be read.
     """
-    found = manifests(root)
+    tree = tree_of(tree, options.links)
+    found = manifests(tree)
     if not found:
-        raise InputError(f"ingest.data: {root}: no {' or '.join(NAMES)} in it")
-    tables = {relative(root, str(path)) for path in found}
-    files = {relative(root, entry) for entry in walk(root)} - tables
-    listed = set()
-    for path, split in found.items():
-        for item in _photos(root, path, split, files, label):
+        raise InputError(f"ingest.data: {tree.root}: no {' or '.join(NAMES[:3])} in it")
+    listed = set[str]()
+    for name, split in found.items():
+        for item in _photos(tree, name, split, options):
             listed.add(item.path)
             yield item
-    for path_left in sorted(files - listed):
-        yield Rejected(path_left, "not listed in the manifest" if is_image(path_left) else "not an image file")
+    yield from (item for item in tree.problems if item.path not in listed)
+    yield from _left(tree, found, listed)

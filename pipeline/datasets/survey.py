@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 import yaml
 
 from pipeline.contracts import InputError
-from pipeline.datasets import Header, ImageError, Photo, Rejected, header, moment, read, recognise
+from pipeline.datasets import Header, ImageError, Photo, Rejected, Tree, moment, read, recognise
+from pipeline.datasets.guess import GROUPS, guess_columns
+from pipeline.datasets.manifest import columns_of, manifests
+from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, is_image
+from pipeline.datasets.sources import fetch, look
 
 SAMPLE = 400
 """Photos whose headers are read, evenly spread over the data set."""
 FEW = 20
 """Photos of a class below which it is called small."""
 
-_GROUPS = (
-    "track", "burst", "sequence", "video", "clip", "session", "series", "person", "subject", "patient", "user", "visit",
-    "identity", "scene", "site", "location", "device", "camera",
-)
+_SERIES = re.compile(r"^(.*\D)?(\d{1,9})\D{0,3}$")
 _WORDS = r"(^|[_ -]){}s?([_ -]|$)"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a data set is read: its adapter, what that is told, and the columns that mean something."""
+
+    adapter: str | None
+    options: Options = DEFAULTS
+    group: str | None = None
+    time: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Survey:
     classes: dict[str, int]
     splits: dict[str, int]
     group: str | None
+    plan: Plan = field(default_factory=lambda: Plan(""))
     problems: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     config: str = ""
@@ -49,7 +63,7 @@ def group_column(photos: Sequence[Photo]) -> str | None:
     if not photos or any(photo.group for photo in photos):
         return None
     columns = list(dict.fromkeys(name for photo in photos for name in photo.columns))
-    for word in _GROUPS:
+    for word in GROUPS:
         for column in columns:
             if re.search(_WORDS.format(word), column.lower()):
                 values = Counter(photo.columns.get(column) for photo in photos)
@@ -64,8 +78,8 @@ def _headers(photos: Sequence[Photo]) -> tuple[list[Header], int]:
     heads, bad = [], 0
     for photo in sample:
         try:
-            heads.append(header(Path(photo.source).read_bytes()))
-        except (ImageError, OSError):
+            heads.append(look(photo.source, fetch(photo.source)))
+        except ImageError:
             bad += 1
     return heads, bad
 
@@ -88,6 +102,9 @@ def _size_line(heads: Sequence[Header]) -> str:
     )
 
 
+_USUAL = {"file": "file_name", "label": "label", "split": "split"}
+
+
 def _time_line(photos: Sequence[Photo], heads: Sequence[Header]) -> str:
     times = [photo.captured_at for photo in photos if photo.captured_at]
     where = "captured_at"
@@ -98,16 +115,74 @@ def _time_line(photos: Sequence[Photo], heads: Sequence[Header]) -> str:
     return f"capture times in {where}, {min(times):%Y-%m-%d %H:%M} to {max(times):%Y-%m-%d %H:%M}"
 
 
-def _time_column(photos: Sequence[Photo]) -> str | None:
-    """A column named like a time whose values can be read as one; None where `captured_at` is known already."""
-    if any(photo.captured_at for photo in photos):
+def series(photos: Sequence[Photo]) -> tuple[int, str] | None:
+    """How many series the file names suggest, and one of them: names that differ in their last number only.
+
+    None where that makes fewer than ten, or hardly any photo has a sibling.
+    """
+    stems = [posixpath.splitext(photo.path.partition("#")[0])[0] for photo in photos]
+    starts = Counter(found[1] for stem in stems if (found := _SERIES.match(stem)) and re.search(r"\d", found[1] or ""))
+    shared = {start: count for start, count in starts.items() if count > 1}
+    if len(shared) < 10 or sum(shared.values()) < 0.8 * len(photos):
         return None
-    for column in dict.fromkeys(name for photo in photos for name in photo.columns):
-        if re.search(r"time|date|captured|taken", column.lower()):
-            values = [v for photo in photos[:SAMPLE] if (v := photo.columns.get(column)) is not None]
-            if values and all(moment(value) for value in values):
-                return column
-    return None
+    return len(shared), max(shared, key=lambda start: (shared[start], start))
+
+
+def _extras(photos: Sequence[Photo], heads: Sequence[Header]) -> list[str]:
+    """Lines on kinds of photo and on groups that are only suspected."""
+    lines = []
+    if cameras := Counter(head.camera for head in heads if head.camera):
+        lines.append("cameras in EXIF: " + ", ".join(f"{name} {count}" for name, count in cameras.most_common(5)))
+    if kinds := Counter(kind for head in heads for kind in kinds_of(head)):
+        lines.append("of these " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))
+    if not any(photo.group for photo in photos) and (found := series(photos)):
+        lines.append(
+            f"file names look like {found[0]:,} series (such as {found[1]}*): if these belong together, "
+            "use the line ingest.group_pattern of the config"
+        )
+    return lines
+
+
+def kinds_of(head: Header) -> list[str]:
+    """What is unusual in how a photo is stored."""
+    marks = {
+        "grey": head.mode in ("1", "L", "LA") or head.mode.startswith("I;16"), "CMYK": head.mode == "CMYK",
+        "with alpha": head.mode in ("RGBA", "LA", "PA"), "16 bit": head.mode.startswith(("I", "F")),
+        "animated": head.animated, "turned by EXIF": head.orientation != 1,
+    }
+    return [name for name, holds in marks.items() if holds]
+
+
+def plan_of(root: Path) -> Plan:
+    """How to read `root` when nobody says it. Without an adapter where no form is recognised, but photos are there.
+
+    Raises `InputError` where there are none.
+    """
+    try:
+        plan, _ = _plan(root)
+    except InputError:
+        if not any(is_image(name) for name in Tree(root).names):
+            raise
+        return Plan(None)
+    items = read(root, plan.adapter, replace(plan.options, labelled=False))
+    return replace(plan, group=group_column([item for item in items if isinstance(item, Photo)]))
+
+
+def _plan(root: Path) -> tuple[Plan, str]:
+    """The adapter that recognises `root`, and the columns of a manifest that look as if they meant something."""
+    adapter, words = recognise(root)
+    if adapter == "coco":
+        several = sum(isinstance(i, Rejected) and "several classes" in i.reason for i in read(root, adapter))
+        whole = sum(isinstance(item, Photo) for item in read(root, adapter))
+        return Plan(adapter, Options(boxes=several > whole)), words
+    if adapter != "manifest":
+        return Plan(adapter), words
+    tree = Tree(root)
+    columns = columns_of(tree, next(iter(manifests(tree))))
+    found = guess_columns(columns)
+    named = {key: None if usual in columns else found[key] for key, usual in _USUAL.items()}
+    time = None if any(moment(value) for value in columns.get("captured_at", [])) else found["time"]
+    return Plan(adapter, Options(named["file"], named["label"]), None, time, named["split"]), words
 
 
 def _problems(photos: Sequence[Photo], rejected: Sequence[Rejected], classes: dict[str, int], bad: int) -> list[str]:
@@ -125,50 +200,64 @@ def _problems(photos: Sequence[Photo], rejected: Sequence[Rejected], classes: di
     return found
 
 
-def _config(root: Path, title: str, group: str | None, time: str | None, values: int) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.resolve().name).strip("-") or "run"
+def _line(key: str, value: object, comment: str = "") -> str:
+    return f"{yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()}{comment}"
 
-    def line(key: str, value: str, comment: str = "") -> str:
-        return f"{yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()}{comment}"
 
-    parts = [f"# {title}. What is not written here stands at its default.", line("name", name), "", "ingest:"]
-    parts.append("  " + line("data", root.as_posix(), "  # relative to the folder you run in"))
-    if group:
-        parts.append("  " + line("group", group, f"  # {values:,} values; photos that share one stay in one split"))
-    if time:
-        parts.append("  " + line("time", time, "  # when the photo was taken"))
+def _config(root: Path, title: str, plan: Plan, values: int, sample: Sequence[Photo]) -> str:
+    """A config that holds what differs from the defaults, and a few suggestions as comments."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name or root.resolve().name).strip("-") or "run"
+    parts = [f"# {title}. What is not written here stands at its default.", _line("name", name), "", "ingest:"]
+    parts.append("  " + _line("data", root.as_posix(), "  # relative to the folder you run in"))
+    written = {
+        "file": (plan.options.file, "the photo's path or address"), "label": (plan.options.label, "the class"),
+        "boxes": (plan.options.boxes or None, "each annotated box is a photo of its own"),
+        "group": (plan.group, f"{values:,} values; photos that share one stay in one split"),
+        "time": (plan.time, "when the photo was taken"), "split": (plan.split, "train, val or test"),
+    }
+    parts += ["  " + _line(key, value, f"  # {why}") for key, (value, why) in written.items() if value is not None]
+    if not plan.group and series(sample):
+        parts.append(r"  # group_pattern: '^(.*\D)\d+\D*$'  # keeps a series together")
     parts += [
         "  # side: 96  # px; finer than the default, and slower", "",
         "# split:", '#   train_where: "luminance >= 70"  # trains on those only; val and test stay whole',
+        "#   by: time  # train on the past; or by: site, with site: COLUMN",
     ]
     return "\n".join(parts) + "\n"
 
 
-def survey(root: Path) -> Survey:
-    """Look at the data set in `root`: headers of a sample, no pixels. Raises `InputError` where there is none.
+def _splits(photos: Sequence[Photo], plan: Plan) -> dict[str, int]:
+    values = (str(p.columns.get(plan.split)).lower() if plan.split else p.split for p in photos)
+    return dict(Counter(SPLITS.get(value, value) for value in values if value and value != "none"))
 
-    The config holds only what differs from the defaults, and a few suggestions as comments.
-    """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; name the one that the photos are in")
-    adapter, words = recognise(root)
-    items = list(read(root, adapter))
+
+def survey(root: Path) -> Survey:
+    """Look at the data set in `root`: headers of a sample, no pixels. Raises `InputError` where there is none."""
+    plan, words = _plan(root)
+    items = list(read(root, plan.adapter, plan.options))
     photos = [item for item in items if isinstance(item, Photo) and item.label]
     rejected = [item for item in items if isinstance(item, Rejected)]
     if not photos:
-        raise InputError(f"{root}: {words}, but no labelled photo in it")
+        why = Counter(item.reason for item in rejected).most_common(1)
+        most = f"; most often: {why[0][0]}" if why else ""
+        raise InputError(f"{root}: {words}, but no labelled photo in it{most}")
     classes = dict(sorted(Counter(str(photo.label) for photo in photos).items()))
-    splits = dict(Counter(photo.split for photo in photos if photo.split))
     heads, bad = _headers(photos)
-    group, time = group_column(photos), _time_column(photos)
+    group = group_column(photos)
+    plan = replace(plan, group=group)
+    splits = _splits(photos, plan)
     values = len({photo.columns.get(group) for photo in photos}) if group else 0
-    lines = [f"{adapter}: {words}", _count(len(photos), "photo"), _classes_line(classes)]
+    lines = [f"{plan.adapter}: {words}", _count(len(photos), "photo"), _classes_line(classes)]
     lines += [_size_line(heads)] if heads else []
     lines += ["given split: " + ", ".join(f"{k} {v:,}" for k, v in splits.items())] if splits else []
+    for key, column in (("file", plan.options.file), ("label", plan.options.label), ("split", plan.split)):
+        lines += [f"column {column} looks like the {key}: ingest.{key} is set to it"] if column else []
+    lines += ["most photos show several classes: ingest.boxes makes each box a photo"] if plan.options.boxes else []
     lines += [f"column {group} ({values:,} values) looks like a group: ingest.group is set to it"] if group else []
-    lines.append(f"capture times in column {time}: ingest.time is set to it" if time else _time_line(photos, heads))
+    where = f"capture times in column {plan.time}: ingest.time is set to it"
+    lines += [where if plan.time else _time_line(photos, heads), *_extras(photos, heads)]
     problems = _problems(photos, rejected, classes, bad)
-    title = f"{_count(len(photos), 'photo')} of {_count(len(classes), 'class')}, read as {adapter}"
-    config = _config(root, title, group, time, values)
+    title = f"{_count(len(photos), 'photo')} of {_count(len(classes), 'class')}, read as {plan.adapter}"
+    config = _config(root, title, plan, values, photos)
     lines += [f"problem: {line}" for line in problems]
-    return Survey(adapter, len(photos), len(rejected), classes, splits, group, problems, lines, config)
+    return Survey(str(plan.adapter), len(photos), len(rejected), classes, splits, group, plan, problems, lines, config)

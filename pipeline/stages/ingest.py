@@ -4,134 +4,106 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline import plugins
 from pipeline.config import Settings
 from pipeline.contracts import Context, InputError, Made, Table
-from pipeline.datasets import (
-    SPLITS,
-    Header,
-    ImageError,
-    Photo,
-    Rejected,
-    Value,
-    decode,
-    header,
-    letterbox,
-    moment,
-    nearest,
-    read,
-    relative,
-    walk,
-)
+from pipeline.datasets import SPLITS, Options, Photo, Rejected, Value, moment, nearest, read, walk
+from pipeline.datasets.intake import Earlier, Shelf, Shot, in_order, prepare
+from pipeline.datasets.sources import path_of
+from pipeline.datasets.tree import Tree
 from pipeline.graph import ARTIFACTS
 
 _TABLE = ARTIFACTS["images"]
-_NONE = np.empty((0, 0, 3), np.uint8)
 _OWN = ("split", "fold", *(_TABLE.columns if isinstance(_TABLE, Table) else ()))
 
 
 class Config(Settings):
     """Where the photos are, and which columns of theirs mean what."""
 
-    data: Path | None = Field(None, description="the data set's folder, relative to the current one")
+    data: Path | None = Field(None, description="the data set: a folder, a zip or tar, a table, or torchvision:NAME")
     adapter: str | None = Field(None, description="the data set plugin; by default the first that recognises it")
     side: int = Field(64, ge=16, le=1024, description="photos are letterboxed to side x side pixels")
+    file: str | None = Field(None, description="column of a manifest that holds the photo's path or address")
     label: str | None = Field(None, description="column that holds the label")
     group: str | None = Field(None, description="column whose equal values belong together, as of a track or a person")
+    group_pattern: str | None = Field(None, description="a regular expression; what its bracket finds in the path")
     time: str | None = Field(None, description="column with the capture time")
     split: str | None = Field(None, description="column with train / val / test")
+    boxes: bool = Field(False, description="each annotated box (COCO, VOC) is a photo of its own")
+    links: bool = Field(False, description="links that lead out of the data set's folder are followed too")
 
+    @field_validator("group_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None and re.compile(pattern).groups != 1:
+                raise ValueError("ingest.group_pattern: needs exactly one pair of brackets")
+        except re.error as error:
+            raise ValueError(f"ingest.group_pattern is no regular expression: {error}") from error
+        return pattern
 
-@dataclass(frozen=True)
-class _Shot:
-    """A photo that could be used: what its adapter, its bytes and its header say, and its pixels."""
-
-    photo: Photo
-    image_id: str
-    content_hash: str
-    head: Header
-    pixels: NDArray[np.uint8]
-
-
-Earlier = Callable[[str], NDArray[np.uint8] | None]
+    @property
+    def options(self) -> Options:
+        """What an adapter is told."""
+        return Options(self.file, self.label, self.boxes, self.links)
 
 
 def root_of(config: Config) -> Path:
-    """The data set's folder; raises `InputError` that names the key where it is not given or not there."""
+    """Where the data set is; raises `InputError` that names the key where it is not given or not there."""
     if config.data is None:
         raise InputError("ingest.data: no data set is given; name its folder, as in ingest.data=photos")
-    if not config.data.exists():
-        raise InputError(f"ingest.data: {config.data}: no such folder (looked in {Path.cwd()})")
-    if not config.data.is_dir():
-        raise InputError(f"ingest.data: {config.data}: is a file; name the folder that the photos are in")
+    if not config.data.exists() and ":" not in str(config.data):
+        raise InputError(f"ingest.data: {config.data}: no such folder or file (looked in {Path.cwd()})")
     return config.data
 
 
 def fingerprint(config: Config, home: Path, before: str | None) -> str:
-    """Hash of the data set's listing (relative path, size and mtime of every file), as part of the stage's key.
+    """Hash of the data set's listing (path, size and time of change of every file), as part of the stage's key.
 
-    Raises `InputError` where there is no such folder. `home` is not looked at: data are not kept there.
+    Of a table of its own, that of the files which it lists. Raises `InputError` where there is no such data set.
+    `home` is not looked at: data are not kept there.
     """
     root, seen = root_of(config), hashlib.sha256()
-    for entry in walk(root):
+    if Tree(root).kind == "folder":
+        top = os.path.abspath(root)
+        files = ((found.path, found.path[len(top) :]) for found in walk(root, config.links))
+    else:
+        listed = read(root, config.adapter, config.options)
+        found = {path_of(item.source) or "" for item in listed if isinstance(item, Photo)}
+        files = ((path, path) for path in sorted(found | {str(root)}))
+    for path, name in files:
         try:
-            stat = entry.stat()
-        except OSError:  # a link that leads nowhere: it will be set aside
+            stat = os.stat(path)
+        except (OSError, ValueError):  # a link that leads nowhere: it will be set aside
             continue
-        seen.update(f"{relative(root, entry)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        seen.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return seen.hexdigest()
 
 
-def _prepare(photo: Photo, side: int, earlier: Earlier) -> _Shot | Rejected:
-    """Read, hash and decode one photo; its pixels come from `earlier` where the same photo was decoded before."""
-    try:
-        data = Path(photo.source).read_bytes()
-        content = hashlib.sha256(data).hexdigest()[:32]
-        crop = ""  # the whole photo
-        image_id = hashlib.sha256("\0".join((content, photo.path, crop)).encode("utf-8", "replace")).hexdigest()[:16]
-        head = header(data)
-        pixels = earlier(image_id)
-        if pixels is None:
-            pixels = letterbox(decode(data, side, head), side)
-        return _Shot(photo, image_id, content, head, pixels)
-    except OSError as error:
-        return Rejected(photo.path, f"cannot be read: {error.strerror}")
-    except ImageError as error:
-        return Rejected(photo.path, str(error))
+def _earlier(previous: Mapping[str, Any] | None, shelf: Shelf) -> Earlier:
+    """Looks up, by image_id, the copies that an earlier run or a killed one made at the same side."""
+    places = shelf.earlier()
+    if previous is not None and previous["pixels"].shape[1] == shelf.side:
+        pixels = previous["pixels"]
+        places |= {image_id: (pixels, row) for row, image_id in enumerate(previous["images"]["image_id"])}
 
+    def look_up(image_id: str) -> Any:
+        array, row = places.get(image_id, (None, 0))
+        return None if array is None else np.asarray(array[row])
 
-def _in_order(photos: Sequence[Photo], side: int, earlier: Earlier) -> Iterator[_Shot | Rejected]:
-    """Prepare photos in threads, in their order, with a bounded number in flight."""
-    workers = min(8, os.cpu_count() or 1)
-    queue: deque[Future[_Shot | Rejected]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for photo in photos:
-            queue.append(pool.submit(_prepare, photo, side, earlier))
-            if len(queue) > 4 * workers:
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
-
-
-def _earlier(previous: Mapping[str, Any] | None, side: int) -> Earlier:
-    """Looks up the pixels that an earlier run decoded at the same side, by image_id."""
-    if previous is None or previous["pixels"].shape[1] != side:
-        return lambda image_id: None
-    rows = {image_id: row for row, image_id in enumerate(previous["images"]["image_id"])}
-    return lambda image_id: np.asarray(previous["pixels"][rows[image_id]]) if image_id in rows else None
+    return look_up
 
 
 def _require_columns(config: Config, photos: Sequence[Photo]) -> None:
@@ -149,7 +121,7 @@ def _require_columns(config: Config, photos: Sequence[Photo]) -> None:
 def _listing(config: Config, root: Path) -> tuple[list[Photo], list[Rejected]]:
     """What the adapter lists, by path; without a label, with an unknown split or listed twice is set aside."""
     photos: dict[str, Photo] = {}
-    items = list(read(root, config.adapter, label=config.label))
+    items = list(read(root, config.adapter, config.options))
     rejected = [item for item in items if isinstance(item, Rejected)]
     listed = [item for item in items if isinstance(item, Photo)]
     _require_columns(config, listed)
@@ -177,7 +149,7 @@ def _column(values: list[Value]) -> pd.Series[Any]:
     return pd.Series([None if value is None else str(value) for value in values], dtype="str")
 
 
-def _users(shots: Sequence[_Shot], context: Context) -> dict[str, pd.Series[Any]]:
+def _users(shots: Sequence[Shot], context: Context) -> dict[str, pd.Series[Any]]:
     """The user's columns; a name that the pipeline needs for itself gets a `_` behind it."""
     names = list(dict.fromkeys(name for shot in shots for name in shot.photo.columns))
     columns = {name: _column([shot.photo.columns.get(name) for shot in shots]) for name in names}
@@ -197,10 +169,16 @@ def _users(shots: Sequence[_Shot], context: Context) -> dict[str, pd.Series[Any]
     return renamed
 
 
-def _groups(config: Config, shots: Sequence[_Shot], users: Mapping[str, pd.Series[Any]]) -> list[str]:
-    """The group of each photo: the named column, else the adapter's; a photo without one is known by its bytes."""
-    if config.group in (None, "group"):
-        values: list[Value] = [shot.photo.group for shot in shots]
+def _groups(config: Config, shots: Sequence[Shot], users: Mapping[str, pd.Series[Any]]) -> list[str]:
+    """The group of each photo: the named column, the pattern's find in its path, else the adapter's.
+
+    A photo without one is known by its bytes.
+    """
+    if config.group_pattern is not None:
+        found = [re.search(config.group_pattern, shot.photo.path) for shot in shots]
+        values: list[Value] = [None if hit is None else hit[1] for hit in found]
+    elif config.group in (None, "group"):
+        values = [shot.photo.group for shot in shots]
     elif config.group in users:
         values = [None if pd.isna(value) else str(value) for value in users[config.group]]
     elif any(config.group in shot.photo.columns for shot in shots):  # a column that was renamed
@@ -212,7 +190,7 @@ def _groups(config: Config, shots: Sequence[_Shot], users: Mapping[str, pd.Serie
     return [str(value) if value else shot.content_hash for value, shot in zip(values, shots, strict=True)]
 
 
-def _times(config: Config, shots: Sequence[_Shot], context: Context) -> list[datetime | None]:
+def _times(config: Config, shots: Sequence[Shot], context: Context) -> list[datetime | None]:
     """Capture times: the named column, else the adapter's, else EXIF; what cannot be read is noted."""
     column = config.time or "captured_at"
     raw = [shot.photo.columns.get(column) for shot in shots]
@@ -223,7 +201,7 @@ def _times(config: Config, shots: Sequence[_Shot], context: Context) -> list[dat
     return [time or shot.photo.captured_at or shot.head.taken for time, shot in zip(read_off, shots, strict=True)]
 
 
-def _images(config: Config, shots: Sequence[_Shot], context: Context) -> pd.DataFrame:
+def _images(config: Config, shots: Sequence[Shot], context: Context) -> pd.DataFrame:
     users = _users(shots, context)
     columns: dict[str, Any] = {
         "image_id": [shot.image_id for shot in shots],
@@ -264,24 +242,32 @@ def _require_two(root: Path, classes: Sequence[str], rejected: Sequence[Rejected
         )
 
 
+def _copied(
+    config: Config, context: Context, photos: Sequence[Photo], rejected: list[Rejected]
+) -> tuple[list[Shot], Any]:
+    """Every photo that can be used, and their copies; the others are added to `rejected`."""
+    shots: list[Shot] = []
+    with Shelf(context.scratch, config.side) as shelf:
+        earlier = _earlier(context.previous, shelf)
+        prepared = in_order(photos, lambda photo: prepare(photo, config.side, earlier))
+        for item in context.track(prepared, total=len(photos), what="photos"):
+            if isinstance(item, Rejected):
+                rejected.append(item)
+            else:
+                shots.append(item[0])
+                shelf.add(item[0].image_id, item[1])
+    return shots, shelf.mapped()
+
+
 def run(config: Config, context: Context) -> Made:
     """Make `images` (rows by path), `rejected`, `pixels` uint8 [N, side, side, 3] RGB and `classes`.
 
-    pixels is a memory map in the stage's scratch folder, so that memory stays bounded. Raises `InputError` where there
-    is no data set, no photo that can be used, or one class only.
+    pixels is a memory map in the stage's scratch folder, so that memory stays bounded; what a killed run had copied
+    is used again. Raises `InputError` where there is no data set, no photo that can be used, or one class only.
     """
     root = root_of(config)
     photos, rejected = _listing(config, root)
-    shape = (max(1, len(photos)), config.side, config.side, 3)
-    pixels = np.lib.format.open_memmap(context.scratch / "decoded.npy", mode="w+", dtype=np.uint8, shape=shape)
-    prepared = _in_order(photos, config.side, _earlier(context.previous, config.side))
-    shots: list[_Shot] = []
-    for item in context.track(prepared, total=len(photos), what="photos"):
-        if isinstance(item, Rejected):
-            rejected.append(item)
-            continue
-        pixels[len(shots)] = item.pixels
-        shots.append(replace(item, pixels=_NONE))
+    shots, pixels = _copied(config, context, photos, rejected)
     classes = sorted({str(shot.photo.label) for shot in shots})
     _note_rejected(rejected, photos, set(classes), context)
     _require_two(root, classes, rejected, len(shots))
@@ -289,6 +275,6 @@ def run(config: Config, context: Context) -> Made:
     return {
         "images": _images(config, shots, context),
         "rejected": table.sort_values(["path", "reason"], ignore_index=True),
-        "pixels": pixels[: len(shots)],
+        "pixels": pixels,
         "classes": {"names": classes},
     }

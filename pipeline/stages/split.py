@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from datetime import datetime
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, InputError, Made
+from pipeline.datasets.apart import by_site, by_time, moments
 from pipeline.datasets.likeness import exact_pairs, near_pairs
 from pipeline.datasets.where import satisfies
 from pipeline.evidence.permutation import LIMITS
@@ -32,8 +35,27 @@ class Config(Settings):
     test: float = Field(0.2, gt=0, lt=1, description="share of the groups that stays sealed until compare")
     folds: int = Field(5, ge=2, le=20, description="grouped folds of val")
     salt: str = Field("nightshift", description="another salt draws another split")
+    by: Literal["hash", "time", "site"] = Field("hash", description="what decides: the group's hash, time, or site")
+    val_from: datetime | None = Field(None, description="by time: val begins here; empty: by share")
+    test_from: datetime | None = Field(None, description="by time: test begins here; empty: by share")
+    site: str | None = Field(None, description="by site: the column that names it, such as city or camera")
+    test_sites: tuple[str, ...] = Field((), description="by site: these are test; empty: drawn by hash")
+    val_sites: tuple[str, ...] = Field((), description="by site: these are val; empty: drawn by hash")
+    tie: bool = Field(False, description="groups that share a photo go together; then new photos may move old ones")
     train_where: str | None = Field(None, description='keeps training rows only where this holds: "luminance >= 70"')
     near_duplicates: int = Field(4, ge=-1, le=16, description="bits (of 64) in which near-duplicates differ; -1: off")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Config:
+        if self.by == "site" and not self.site:
+            raise ValueError("split.by is site, so split.site must name the column")
+        if self.by != "site" and (self.site or self.test_sites or self.val_sites):
+            raise ValueError("split.site, test_sites and val_sites count with split.by=site only")
+        if self.by != "time" and (self.val_from or self.test_from):
+            raise ValueError("split.val_from and test_from count with split.by=time only")
+        if self.val_from and self.test_from and self.val_from >= self.test_from:
+            raise ValueError("split.val_from must be before split.test_from")
+        return self
 
     @field_validator("test")
     @classmethod
@@ -73,10 +95,32 @@ def _drawn(places: NDArray[np.float64], config: Config) -> NDArray[np.str_]:
     return np.select([places < config.test, places < config.test + config.val], ["test", "val"], "train")
 
 
+def _by_time(config: Config, context: Context, images: pd.DataFrame) -> pd.Series[str]:
+    drawn = moments(images, (config.val + config.test, config.test))
+    given = (config.val_from, config.test_from)
+    cuts = [pd.Timestamp(g).tz_localize(None) if g else d for g, d in zip(given, drawn, strict=True)]
+    if None in given:
+        val, test = (f"{cut:%Y-%m-%dT%H:%M:%S}" for cut in cuts)
+        context.note(f"to keep this split when photos are added, set split.val_from={val} split.test_from={test}")
+    return by_time(images, *cuts)
+
+
+def _by_site(config: Config, images: pd.DataFrame) -> pd.Series[str]:
+    def drawn(name: str, whole: bool) -> str:
+        place = draw(name, config.salt)
+        return str(_drawn(np.array([place if whole else config.test + place * (1 - config.test)]), config)[0])
+
+    return by_site(images, str(config.site), config.test_sites, config.val_sites, drawn)
+
+
 def _membership(
     config: Config, context: Context, images: pd.DataFrame, components: NDArray[np.int64]
 ) -> pd.Series[str]:
-    """train | val | test of each row: the given split where there is one, else by the group's permanent hash."""
+    """train | val | test of each row: the given split where there is one, else what `split.by` says."""
+    if config.by == "time":
+        return _by_time(config, context, images)
+    if config.by == "site":
+        return _by_site(config, images)
     drawn = pd.Series(_drawn(_places(images["group"], components, config.salt), config), images.index, dtype="str")
     given = images["given_split"].astype("str")
     if given.isna().all():
@@ -94,7 +138,7 @@ def _leaks(images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.in
     """Why a row of val or test may not be used: its bytes, its group or a near-duplicate of a photo of its group is in
     train (for val: or in test) too."""
     images = images.assign(tied=components)
-    reason = pd.Series(None, images.index, dtype="str")
+    reason = pd.Series(None, images.index, dtype="str").mask(part == "left_out", "its place is not known")
     same = {"content_hash": "same photo as", "group": "same group as", "tied": "tied by a duplicate to"}
     for column, what in same.items():
         for kept, losing in (("train", ("val", "test")), ("test", ("val",))):
@@ -112,6 +156,11 @@ def _require_parts(images: pd.DataFrame, part: pd.Series[str], components: NDArr
     if not empty:
         return
     count = len(np.unique(components))
+    if config.by != "hash":
+        raise InputError(
+            f"split.by: by {config.by} no photo is left in {' and '.join(empty)} (photos and groups that are in train "
+            "too are left out); set other dates or sites, or check ingest.group"
+        )
     if images["given_split"].notna().any():
         raise InputError(
             f"ingest.data: the given split leaves no photo in {' and '.join(empty)} (photos and groups that "
@@ -189,7 +238,7 @@ def _note_duplicates(context: Context, duplicates: pd.DataFrame, components: NDA
         return
     exact, two = int((duplicates["kind"] == "exact").sum()), int((~duplicates["same_label"]).sum())
     across = int(duplicates["across_splits"].sum())
-    where = f"{across} lie across the given splits" if across else "each pair stays in one split"
+    where = f"{across} lie across splits" if across else "each pair stays in one split"
     near = len(duplicates) - exact
     context.note(f"{exact} exact and {near} near-duplicate pairs, {two} of them under two labels; {where}")
     tied = groups - len(np.unique(components))
@@ -216,14 +265,15 @@ def run(
 ) -> Made:
     """Make `splits` (train | val | test | left_out, and the fold of each row of val) and `duplicates`.
 
-    Membership follows from salt and group alone, so that it stays when photos are added; groups that share a photo go
-    together. A given split is kept, without the photos of val and test that train has too. Raises `InputError` where
-    train, val or test would be empty.
+    Membership follows from salt and group alone, so that it stays when photos are added (or from dates or sites that
+    the config names). A given split is kept. In any case the photos of val and test that train has too, by their bytes,
+    their group or a near-duplicate, are left out. Raises `InputError` where train, val or test would be empty.
     """
     images = images.reset_index(drop=True)
     pairs = _pairs(config, context, images, pixels)
     components = _ties(images, pairs)
-    part = _membership(config, context, images, components)
+    units = components if config.tie else pd.factorize(images["group"])[0].astype(np.int64)
+    part = _membership(config, context, images, units)
     duplicates = _duplicates(images, pairs, part)
     reason = _leaks(images, part, components)
     if config.train_where:
@@ -234,12 +284,15 @@ def run(
         if not ((part == "train") & kept).any():
             raise InputError(f"split.train_where: no training photo satisfies {config.train_where!r}")
     part = part.mask(reason.notna(), "left_out")
-    _require_parts(images, part, components, config)
+    _require_parts(images, part, units, config)
     fold, val = np.full(len(images), -1), (part == "val").to_numpy()
     fold[val] = _folds(images.loc[val, "label"], components[val], config.folds, context.seed)
-    leaked = int(reason.notna().sum()) - int(reason.astype("str").str.startswith("not ").sum())
+    leaked = int(reason.notna().sum()) - int(reason.astype("str").str.startswith(("not ", "its ")).sum())
     if leaked:
         context.note(f"{leaked} photos of val and test are left out: the same photo or group is in another split")
+        rest = int(part.isin(["val", "test"]).sum())
+        if config.by == "hash" and leaked * 4 > rest:
+            context.note("that is much: name what belongs together in ingest.group, or set split.tie=true")
     _note_parts(context, images, part, classes["names"])
     _note_duplicates(context, duplicates, components, images["group"].nunique())
     _note_power(context, images, part)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import Photo, Rejected
+from pipeline.datasets import Photo, Rejected, Tree
 from pipeline.datasets.folder import folder, recognises
 
 
@@ -17,11 +17,11 @@ def _touch(root: Path, *paths: str) -> None:
 
 
 def _photos(root: Path) -> list[tuple[str, str | None, str | None]]:
-    return [(item.path, item.label, item.split) for item in folder(root) if isinstance(item, Photo)]
+    return [(item.path, item.label, item.split) for item in folder(Tree(root)) if isinstance(item, Photo)]
 
 
 def _rejected(root: Path) -> dict[str, str]:
-    return {item.path: item.reason for item in folder(root) if isinstance(item, Rejected)}
+    return {item.path: item.reason for item in folder(Tree(root)) if isinstance(item, Rejected)}
 
 
 def test_class_folders_without_splits(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_class_folders_without_splits(tmp_path: Path) -> None:
     assert _photos(tmp_path) == [
         ("cat/1.jpg", "cat", None), ("cat/deep/2.PNG", "cat", None), ("dog/3.webp", "dog", None),
     ]
-    assert recognises(tmp_path) == "2 class folders (cat, dog)"
-    first = next(folder(tmp_path))
+    assert recognises(Tree(tmp_path)) == "2 class folders (cat, dog)"
+    first = next(folder(Tree(tmp_path)))
     assert isinstance(first, Photo)
     assert first.source == str(tmp_path / "cat/1.jpg")
 
@@ -40,7 +40,7 @@ def test_split_folders(tmp_path: Path, name: str, split: str) -> None:
     _touch(tmp_path, "train/cat/1.jpg", "train/dog/2.jpg", f"{name}/bird/3.jpg")
     trained = {("train/cat/1.jpg", "cat", "train"), ("train/dog/2.jpg", "dog", "train")}
     assert set(_photos(tmp_path)) == {*trained, (f"{name}/bird/3.jpg", "bird", split)}
-    assert "3 class folders (bird, cat, dog)" in (recognises(tmp_path) or "")
+    assert "3 class folders (bird, cat, dog)" in (recognises(Tree(tmp_path)) or "")
 
 
 def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_empty_class_of_one_split(tmp_path: Path) -> None:
 
 
 def test_nothing_to_recognise(tmp_path: Path) -> None:
-    assert recognises(tmp_path) is None
-    assert recognises(tmp_path / "missing") is None
+    assert recognises(Tree(tmp_path)) is None
+    assert recognises(Tree(tmp_path / "missing")) is None
     _touch(tmp_path, "docs/a.txt")
-    assert recognises(tmp_path) is None
+    assert recognises(Tree(tmp_path)) is None

@@ -1,162 +1,70 @@
-"""Opening photos and choosing the adapter: pipeline/datasets/__init__.py."""
+"""Choosing the adapter: pipeline/datasets/__init__.py."""
 
 from __future__ import annotations
 
-import io
+import json
 import os
-from datetime import datetime
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageOps
 
-from pipeline import datasets
 from pipeline.contracts import InputError
-from pipeline.datasets import ImageError, Photo, decode, header, letterbox, moment, open_image, read, recognise, walk
-
-
-def _picture(width: int = 60, height: int = 40) -> Image.Image:
-    """Smooth, and different in each quarter, so that a turned or mirrored copy is another picture."""
-    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
-    return Image.fromarray(np.stack([x * 255, y * 255, x * y * 200], axis=2).astype(np.uint8))
-
-
-def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied_in_every_format(kind: str, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = _encoded(_picture(), kind, exif=exif)
-    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")).astype(int)
-    pixels = decode(data)
-    assert pixels.shape == expected.shape
-    assert np.abs(pixels - expected).max() <= 3
-    assert (header(data).height, header(data).width) == pixels.shape[:2]
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-@pytest.mark.parametrize(("side", "factor"), [(300, 1), (150, 2), (70, 4), (30, 8), (5, 8)])
-def test_jpeg_decodes_at_the_smallest_scale_that_suffices(orientation: int, side: int, factor: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = _encoded(_picture(320, 160), "JPEG", exif=exif, quality=95)
-    small, whole = decode(data, side), decode(data)
-    assert small.shape[0] == whole.shape[0] // factor
-    assert abs(small.mean() - whole.mean()) < 1
-    assert max(small.shape) >= min(side, 320)
-
-
-def test_transparency_is_laid_on_white_and_grey_becomes_rgb() -> None:
-    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert (decode(_encoded(clear, "PNG")) == 255).all()
-    grey = decode(_encoded(Image.new("L", (4, 4), 77), "PNG"))
-    assert grey.shape == (4, 4, 3)
-    assert (grey == 77).all()
-    palette = _picture().convert("P")
-    assert np.abs(decode(_encoded(palette, "PNG")).astype(int) - np.asarray(palette.convert("RGB"))).max() == 0
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bits_become_eight(kind: str) -> None:
-    ramp = Image.fromarray(np.linspace(0, 65535, 600).reshape(20, 30).astype(np.uint16))
-    pixels = decode(_encoded(ramp, kind))
-    assert pixels.dtype == np.uint8
-    assert np.abs(pixels[:, :, 0].ravel() - np.linspace(0, 255, 600)).max() <= 1
-
-
-def test_cmyk_keeps_its_colours() -> None:
-    pixels = decode(_encoded(_picture().convert("CMYK"), "JPEG", quality=95))
-    assert np.abs(pixels.astype(int) - np.asarray(_picture())).mean() < 8
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP"])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.6, 0.97])
-def test_cut_off_files_are_refused_with_a_reason(kind: str, share: float) -> None:
-    noisy = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
-    data = _encoded(noisy, kind)
-    with pytest.raises(ImageError, match="empty file" if share == 0 else "truncated|not an image|damaged"):
-        decode(data[: int(len(data) * share)])
-
-
-def test_text_is_no_image_and_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match="not an image"):
-        decode(b"hello" * 100)
-    monkeypatch.setattr(datasets, "PIXEL_LIMIT", 2000)
-    with pytest.raises(ImageError, match=r"too many pixels.*60 x 40"):
-        decode(_encoded(_picture(), "PNG"))
-
-
-def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ImageError, match="too many pixels"):
-        header(_encoded(_picture(), "PNG"))
-
-
-def test_open_image_reads_a_file_and_names_why_it_cannot(tmp_path: Path) -> None:
-    _picture().save(tmp_path / "a.png")
-    assert (open_image(tmp_path / "a.png") == np.asarray(_picture())).all()
-    with pytest.raises(ImageError, match="cannot be read: No such file"):
-        open_image(tmp_path / "b.png")
-
-
-def test_header_reads_time_and_camera() -> None:
-    exif = Image.Exif()
-    exif[0x0110] = "Gate 2"
-    exif.get_ifd(0x8769)[0x9003] = "2024:05:31 22:40:01"
-    head = header(_encoded(_picture(), "JPEG", exif=exif))
-    assert (head.taken, head.camera) == (datetime(2024, 5, 31, 22, 40, 1), "Gate 2")
-    assert header(_encoded(_picture(), "JPEG")).taken is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2024-05-31T22:40:00+02:00", datetime(2024, 5, 31, 22, 40)),
-        ("2024-05-31", datetime(2024, 5, 31)),
-        ("2024:05:31 22:40:01", datetime(2024, 5, 31, 22, 40, 1)),
-        ("0000:00:00 00:00:00", None),
-        ("yesterday", None),
-        (None, None),
-    ],
-)
-def test_moment(text: str | None, expected: datetime | None) -> None:
-    assert moment(text) == expected
-
-
-def test_walk_passes_over_hidden_files_and_survives_a_ring_of_links(tmp_path: Path) -> None:
-    for name in ("b/x.jpg", "a/.hidden", ".git/y.jpg", "a/z.jpg", "a/Thumbs.db", "__MACOSX/w.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    os.symlink(tmp_path, tmp_path / "a" / "ring")
-    assert [datasets.relative(tmp_path, entry) for entry in walk(tmp_path)] == ["a/z.jpg", "b/x.jpg"]
+from pipeline.datasets import Options, Photo, read, recognise
+from tests.datasets.pictures import lay
 
 
 def test_recognise_and_read_choose_the_adapter(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one folder a class"):
         recognise(tmp_path)
     (tmp_path / "cat").mkdir()
-    _picture().save(tmp_path / "cat" / "1.png")
+    lay(tmp_path, "cat/1.png")
     assert recognise(tmp_path) == ("folder", "1 class folder (cat)")
     assert [item.label for item in read(tmp_path) if isinstance(item, Photo)] == ["cat"]
     with pytest.raises(InputError, match=r"ingest\.adapter.*'foldr'; did you mean folder"):
         read(tmp_path, "foldr")
     with pytest.raises(InputError, match=r"ingest\.label"):
-        read(tmp_path, "folder", label="species")
+        read(tmp_path, "folder", Options(label="species"))
 
 
-@pytest.mark.parametrize(("width", "height"), [(200, 100), (100, 200), (1, 500), (30, 20), (64, 64)])
-def test_letterbox_keeps_proportions_and_brightness(width: int, height: int) -> None:
-    pixels = np.zeros((height, width, 3), np.uint8)
-    pixels[:, : width // 2 or 1] = 200
-    boxed = letterbox(pixels, 64)
-    assert boxed.shape == (64, 64, 3)
-    assert abs(boxed.mean() - pixels.mean()) < 6
-    flat = letterbox(np.full((height, width, 3), 90, np.uint8), 64)
-    assert (flat == 90).all()
+def test_videos_are_refused_with_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "gate.mp4").touch()
+    with pytest.raises(InputError, match=r"holds videos and no photos.*ffmpeg"):
+        recognise(tmp_path)
+    lay(tmp_path, "cat/1.png")
+    (tmp_path / "cat" / "2.avi").touch()
+    assert "ffmpeg" in {item.path: getattr(item, "reason", "") for item in read(tmp_path)}["cat/2.avi"]
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or file"):
+        recognise(tmp_path / "gone")
+    (tmp_path / "a.doc").touch()
+    with pytest.raises(InputError, match="no data set of a kind known"):
+        recognise(tmp_path / "a.doc")
+
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "example_plugin"
+
+
+def test_a_package_of_ones_own_is_installed_and_used(tmp_path: Path) -> None:
+    """The example is copied, installed as pip does it, and read by a process that knows nothing else of it."""
+    source, site, data = tmp_path / "source", tmp_path / "site", tmp_path / "data"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(site), str(source)], check=True, capture_output=True, timeout=120)
+    lay(data, "a.png", "b.png")
+    for name, label in (("a", "cat"), ("b", "dog")):
+        (data / f"{name}.txt").write_text(f"{label}\n")
+    os.symlink("/etc/hostname", data / "c.png")  # a photo that a link takes out of the folder
+    (data / "c.txt").write_text("cat")
+    root = Path(__file__).resolve().parents[2]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(site)])}
+    command = [sys.executable, "-m", "pipeline.cli", "datasets", "check", str(data), "--json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    found = json.loads(done.stdout)
+    assert (found["adapter"], found["classes"]) == ("pairs", {"cat": 1, "dog": 1})
+    assert "leads out" in found["rejected_examples"][0]["reason"]
+    assert len((EXAMPLE / "nightshift_pairs.py").read_text().splitlines()) < 20

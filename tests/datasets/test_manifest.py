@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
-from pipeline.datasets import Photo, Rejected
+from pipeline.datasets import Options, Photo, Rejected, Tree
 from pipeline.datasets.manifest import manifest, recognises
 
 Rows = list[dict[str, object]]
@@ -38,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _photos(root: Path, **names: str) -> dict[str, Photo]:
-    return {item.path: item for item in manifest(root, **names) if isinstance(item, Photo)}
+    return {item.path: item for item in manifest(root, Options(**names)) if isinstance(item, Photo)}
 
 
 def _rejected(root: Path) -> set[tuple[str, str]]:
@@ -47,20 +51,34 @@ def _rejected(root: Path) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("write", [_csv, _jsonl, _parquet])
 def test_every_format_gives_the_same_photos(root: Path, write: Callable[[Path, Rows], None]) -> None:
-    write(root / "metadata", [
-        {
-            "file_name": "a.jpg", "label": "00", "split": "train", "group": "7", "captured_at": "2024-05-31T22:40",
-            "lux": 3,
-        },
-        {"file_name": "b.jpg", "label": "01", "split": "valid", "group": "8", "captured_at": "2024-06-01", "lux": 4},
-    ])
+    write(
+        root / "metadata",
+        [
+            {
+                "file_name": "a.jpg",
+                "label": "00",
+                "split": "train",
+                "group": "7",
+                "captured_at": "2024-05-31T22:40",
+                "lux": 3,
+            },
+            {
+                "file_name": "b.jpg",
+                "label": "01",
+                "split": "valid",
+                "group": "8",
+                "captured_at": "2024-06-01",
+                "lux": 4,
+            },
+        ],
+    )
     photos = _photos(root)
     assert [(p.label, p.split, p.group) for p in photos.values()] == [("00", "train", "7"), ("01", "val", "8")]
     assert photos["a.jpg"].captured_at == datetime(2024, 5, 31, 22, 40)
     assert photos["a.jpg"].columns == {"lux": 3}
     assert photos["a.jpg"].source == str(root / "a.jpg")
     assert _rejected(root) == {("c.jpg", "not listed in the manifest"), ("deep/d.jpg", "not listed in the manifest")}
-    assert "metadata" in (recognises(root) or "")
+    assert "metadata" in (recognises(Tree(root)) or "")
 
 
 @pytest.mark.parametrize("label", ["00", "1.50", "True", "NA", "null", "None", "1e3", "héron"])
@@ -101,26 +119,30 @@ def test_other_separators_and_a_byte_order_mark(root: Path, sign: str) -> None:
 
 def test_rows_that_are_set_aside(root: Path) -> None:
     (root / "README.md").touch()
-    _csv(root / "metadata", [
-        {"file_name": "a.jpg", "label": "x", "split": "train"},
-        {"file_name": "./a.jpg", "label": "y", "split": "train"},
-        {"file_name": "gone.jpg", "label": "x", "split": "train"},
-        {"file_name": "/etc/passwd", "label": "x", "split": "train"},
-        {"file_name": "deep/../../up.jpg", "label": "x", "split": "train"},
-        {"file_name": "b.jpg", "label": "", "split": "train"},
-        {"file_name": "c.jpg", "label": "x", "split": "dev"},
-        {"file_name": None, "label": "x", "split": "train"},
-        {"file_name": "deep\\d.jpg", "label": "x", "split": None},
-    ])
+    _csv(
+        root / "metadata",
+        [
+            {"file_name": "a.jpg", "label": "x", "split": "train"},
+            {"file_name": "./a.jpg", "label": "y", "split": "train"},
+            {"file_name": "gone.jpg", "label": "x", "split": "train"},
+            {"file_name": "/etc/passwd", "label": "x", "split": "train"},
+            {"file_name": "deep/../../up.jpg", "label": "x", "split": "train"},
+            {"file_name": "b.jpg", "label": "", "split": "train"},
+            {"file_name": "c.jpg", "label": "x", "split": "elsewhere"},
+            {"file_name": None, "label": "x", "split": "train"},
+            {"file_name": "deep\\d.jpg", "label": "x", "split": None},
+        ],
+    )
     assert {p.path: p.split for p in _photos(root).values()} == {"a.jpg": "train", "deep/d.jpg": None}
     outside = "its path leads out of the data set's folder"
     assert _rejected(root) == {
         ("a.jpg", "listed more than once in metadata.csv"),
         ("gone.jpg", "listed in metadata.csv, but there is no such file"),
-        ("/etc/passwd", outside), ("../up.jpg", outside),
+        ("/etc/passwd", outside),
+        ("../up.jpg", outside),
         ("b.jpg", "no label"),
         ("c.jpg", "its split is none of train, val and test"),
-        ("metadata.csv row 8", "no file_name"),
+        ("metadata.csv row 8", "no file name"),
         ("README.md", "not an image file"),
     }
 
@@ -131,9 +153,10 @@ def test_manifests_in_split_folders(root: Path) -> None:
         (root / name / "x.jpg").touch()
         _csv(root / name / "metadata", [{"file_name": "x.jpg", "label": name[0]}])
     assert {(p.path, p.label, p.split) for p in _photos(root).values()} == {
-        ("train/x.jpg", "t", "train"), ("test/x.jpg", "t", "test"),
+        ("train/x.jpg", "t", "train"),
+        ("test/x.jpg", "t", "test"),
     }
-    assert recognises(root) == "a manifest, test/metadata.csv and train/metadata.csv"
+    assert recognises(Tree(root)) == "a manifest, test/metadata.csv and train/metadata.csv"
 
 
 def test_the_label_column_may_have_another_name(root: Path) -> None:
@@ -181,7 +204,109 @@ def test_broken_files_name_themselves(root: Path, name: str, data: bytes) -> Non
 
 
 def test_no_manifest(root: Path) -> None:
-    assert recognises(root) is None
-    assert recognises(root / "missing") is None
+    assert recognises(Tree(root)) is None
+    assert recognises(Tree(root / "missing")) is None
     with pytest.raises(InputError, match=r"no metadata\.csv"):
         list(manifest(root))
+
+
+def test_addresses_and_absolute_paths(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    away = tmp_path_factory.mktemp("away")
+    (away / "far.jpg").touch()
+    (away / "passwd").touch()
+    _csv(
+        root / "metadata",
+        [
+            {"file_name": name, "label": "x"}
+            for name in (
+                "https://example.org/1.jpg?w=2",
+                "s3://bucket/2.png",
+                str(away / "far.jpg"),
+                str(root / "a.jpg"),
+                "b.jpg",
+                str(away / "gone.jpg"),
+                str(away / "passwd"),
+                "C:\\x.jpg",
+                "file:///etc/x.jpg",
+                "https://example.org/film.mp4",
+            )
+        ],
+    )
+    photos = _photos(root)
+    assert {path: photo.source for path, photo in photos.items()} == {
+        "https://example.org/1.jpg?w=2": "https://example.org/1.jpg?w=2",
+        "s3://bucket/2.png": "s3://bucket/2.png",
+        str(away / "far.jpg"): str(away / "far.jpg"),
+        "a.jpg": str(root / "a.jpg"),
+        "b.jpg": str(root / "b.jpg"),
+        "https://example.org/film.mp4": "https://example.org/film.mp4",
+    }
+    reasons = dict(_rejected(root))
+    assert reasons[str(away / "gone.jpg")] == "listed in metadata.csv, but there is no such file"
+    for path in (str(away / "passwd"), "C:/x.jpg"):
+        assert reasons[path] == "its path leads out of the data set's folder"
+    assert "no such file" in reasons["file:/etc/x.jpg"]
+
+
+def test_a_table_of_its_own_with_other_names(root: Path) -> None:
+    table = root / "labels.tsv"
+    table.write_text("bild\tart\na.jpg\t1\ndeep/d.jpg\ttrue\ngone.jpg\tx\n../up.jpg\tx\n")
+    items = list(manifest(Tree(table), Options(file="bild", label="art")))
+    assert {item.path: item.label for item in items if isinstance(item, Photo)} == {"a.jpg": "1", "deep/d.jpg": "true"}
+    assert {item.path: item.reason for item in items if isinstance(item, Rejected)} == {
+        "gone.jpg": "listed in labels.tsv, but there is no such file",
+        "../up.jpg": "its path leads out of the data set's folder",
+    }
+    assert recognises(Tree(table)) == "a manifest, labels.tsv"
+    assert recognises(Tree(root)) == "a manifest, labels.tsv"  # beside its photos
+    with pytest.raises(InputError, match=r"no column 'file_name'.*ingest\.file"):
+        list(manifest(Tree(table)))
+
+
+def test_a_link_out_of_the_folder_keeps_its_reason(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("away") / "secret.jpg"
+    secret.touch()
+    (root / "link.jpg").symlink_to(secret)
+    _csv(root / "metadata", [{"file_name": name, "label": "x"} for name in ("a.jpg", "link.jpg")])
+    (root / "alone.csv").write_text("file_name,label\nlink.jpg,x\n")
+    assert "leads out" in dict(_rejected(root))["link.jpg"]
+    assert [type(item) for item in manifest(Tree(root / "alone.csv"))] == [Rejected]
+    assert list(_photos(root, links=True)) == ["a.jpg", "link.jpg"]
+
+
+def test_labels_may_be_absent_where_none_is_asked_for(root: Path) -> None:
+    _csv(root / "metadata", [{"file_name": "a.jpg", "lux": 3}])
+    assert [(p.path, p.label) for p in _photos(root, labelled=False).values()] == [("a.jpg", None)]
+
+
+NAMES = st.sampled_from(
+    ["a.jpg", "./a.jpg", "b.jpg", "deep/d.jpg", "../x.jpg", "/etc/passwd", "gone.jpg", "", "s3://b/x.jpg"]
+)
+WORDS = st.none() | st.sampled_from(["", "x", "0", "1.0", "true", "NaN", "null", "train", "valid"])
+ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(NAMES | ANY, WORDS | ANY, WORDS), max_size=8))
+def test_every_row_and_every_file_is_a_photo_or_set_aside(rows: list[tuple[str, str | None, str | None]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "deep").mkdir()
+        files = ["a.jpg", "b.jpg", "c.jpg", "deep/d.jpg"]
+        for path in files:
+            (root / path).touch()
+        with (root / "metadata.csv").open("w", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+            writer.writerows([("file_name", "label", "split"), *rows])
+        if not rows:
+            with pytest.raises(InputError, match="lists no photos"):
+                list(manifest(root))
+            return
+        items = list(manifest(root))
+        unlisted = [item for item in items if getattr(item, "reason", "") == "not listed in the manifest"]
+        assert len(items) - len(unlisted) == len(rows)
+        assert {item.path for item in items} >= set(files)
+        photos = [item for item in items if isinstance(item, Photo)]
+        assert len({photo.path for photo in photos}) == len(photos)
+        assert all(photo.label and photo.split in (None, "train", "val", "test") for photo in photos)
+        assert not any(photo.path.startswith("..") for photo in photos)

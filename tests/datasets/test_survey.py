@@ -90,7 +90,7 @@ def test_one_class_and_unreadable_photos_are_problems(tmp_path: Path) -> None:
 
 
 def test_nothing_to_look_at(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gone: no such folder"):
+    with pytest.raises(InputError, match="gone: no such folder or file"):
         survey(tmp_path / "gone")
     with pytest.raises(InputError, match="one folder a class"):
         survey(tmp_path)
@@ -101,3 +101,46 @@ def test_real_signs_are_grouped_by_track(gtsrb: Path) -> None:
     seen = survey(gtsrb)
     assert (seen.photos, len(seen.classes), seen.group) == (26640, 43, "track")
     assert yaml.safe_load(seen.config)["ingest"]["group"] == "track"
+
+
+def test_columns_of_other_names_are_guessed_and_the_config_runs(tmp_path: Path) -> None:
+    root = _photos(tmp_path / "data", *(f"{n}.png" for n in range(30)))
+    rows = [f"{n}.png;{'ab'[n % 2]};t{n // 3};{['train', 'valid', 'test'][n % 3]}" for n in range(30)]
+    (root / "labels.csv").write_text("\n".join(["bild;art;track;subset", *rows]))
+    for data in (root, root / "labels.csv"):
+        seen = survey(data)
+        ingest_keys = yaml.safe_load(seen.config)["ingest"]
+        assert ingest_keys == {
+            "data": data.as_posix(), "file": "bild", "label": "art", "group": "track", "split": "subset",
+        }
+        assert seen.splits == {"train": 10, "val": 10, "test": 10}
+        config = ingest.Config.model_validate(ingest_keys)
+        images = ingest.run(config, Context("run", 0, tmp_path, tmp_path))["images"]
+        assert (len(images), images["group"].nunique()) == (30, 10)
+        assert set(images["given_split"]) == {"train", "val", "test"}
+
+
+def test_series_in_file_names_are_suggested_and_the_pattern_works(tmp_path: Path) -> None:
+    root = _photos(tmp_path / "data", *(f"{'ab'[t % 2]}/{t:03d}_{n:02d}.png" for t in range(12) for n in range(4)))
+    seen = survey(root)
+    assert any("look like 12 series (such as b/011_*)" in line for line in seen.lines)
+    assert "group_pattern" not in yaml.safe_load(seen.config)["ingest"]
+    tree = yaml.safe_load(seen.config.replace("# group_pattern", "group_pattern"))
+    images = ingest.run(ingest.Config.model_validate(tree["ingest"]), Context("run", 0, tmp_path, tmp_path))["images"]
+    assert images["group"].nunique() == 12
+    single = _photos(tmp_path / "single", *(f"{c}/{n}.png" for c in "xy" for n in range(30)))
+    assert not any("series" in line for line in survey(single).lines)
+
+
+@pytest.mark.parametrize("pattern", ["(", "no brackets", "(a)(b)"])
+def test_a_pattern_that_is_none(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"ingest\.group_pattern"):
+        ingest.Config(group_pattern=pattern)
+
+
+def test_kinds_of_storage_are_counted(tmp_path: Path) -> None:
+    root = _photos(tmp_path / "data", "cat/1.png", "dog/2.png")
+    Image.new("L", (9, 9)).save(root / "cat" / "3.png")
+    Image.new("CMYK", (9, 9)).save(root / "cat" / "4.jpg")
+    Image.new("RGBA", (9, 9)).save(root / "cat" / "5.png")
+    assert "of these 1 grey, 1 CMYK, 1 with alpha" in survey(root).lines

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +18,7 @@ from pydantic import ValidationError
 from pipeline.contracts import Context, InputError, Made
 from pipeline.datasets import letterbox
 from pipeline.graph import ARTIFACTS, stage
-from pipeline.stages import ingest
+from pipeline.stages import ingest, measure
 from pipeline.stages.ingest import Config, fingerprint
 
 
@@ -115,7 +119,7 @@ def test_ids_do_not_depend_on_where_the_data_lie_or_what_lies_beside(data: Path,
     [
         (lambda data: Config(), r"ingest\.data: no data set is given"),
         (lambda data: Config(data=data / "gone"), r"ingest\.data: .*gone: no such folder"),
-        (lambda data: Config(data=data / "cat/1.png"), r"ingest\.data: .*is a file"),
+        (lambda data: Config(data=data / "cat/1.png"), r"ingest\.data: .*1\.png: is one photo; name the folder"),
         (lambda data: Config(data=data / "cat", adapter="folder"), "no photo in it can be used; most often: not in"),
         (lambda data: Config(data=data, adapter="manfest"), "did you mean manifest"),
         (lambda data: Config(data=data, group="trak"), r"ingest\.group: the data set has no column 'trak'"),
@@ -154,7 +158,7 @@ def test_columns_named_in_the_config(tmp_path: Path) -> None:
     root = _manifest(tmp_path / "data", (
         "file_name,species,track,when,part,width\n"
         "a.png,00,t1,2024-05-31 22:40,train,9\nb.png,01,t1,dusk,valid,9\n"
-        "c.png,00,,2024-05-31 23:40,,9\nd.png,01,t2,,dev,9\n"
+        "c.png,00,,2024-05-31 23:40,,9\nd.png,01,t2,,elsewhere,9\n"
     ))
     context = _context(tmp_path)
     config = Config(data=root, label="species", group="track", time="when", split="part")
@@ -264,7 +268,55 @@ def test_the_two_empty_signs_are_rejected(gtsrb: Path, tmp_path: Path) -> None:
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         os.symlink(gtsrb / name, tmp_path / "data" / name)
     table.to_csv(tmp_path / "data" / "metadata.csv", index=False)
-    made = _ingest(Config(data=tmp_path / "data", group="track"), _context(tmp_path))
+    made = _ingest(Config(data=tmp_path / "data", group="track", links=True), _context(tmp_path))
     assert dict(made["rejected"].to_numpy()) == {"33/00015_00004.jpg": "empty file", "07/00026_00023.jpg": "empty file"}
     assert made["classes"]["names"] == ["00", "07", "33"]
     assert made["images"]["group"].value_counts().to_dict() == {"00_00000": 30, "07_00026": 29, "33_00015": 29}
+
+
+def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    for seed in range(10, 40):
+        _photo(data / "cat" / f"{seed}.png", seed)
+
+    def interrupted(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        for number, item in enumerate(items):
+            if number == 20:
+                raise KeyboardInterrupt
+            yield item
+
+    context = _context(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        ingest.run(Config(data=data, side=16), replace(context, track=interrupted))
+    raw = next(context.scratch.glob("*.raw"))
+    raw.write_bytes(bytes([7]) * raw.stat().st_size)  # so that it shows where they come from
+    made = _ingest(Config(data=data, side=16), context)
+    assert len(made["images"]) == 34
+    assert (made["pixels"][:20] == 7).all()
+    assert not (made["pixels"][20:] == 7).all(axis=(1, 2, 3)).any()
+
+
+def test_a_zip_is_read_in_place_and_measured_there(data: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", data))
+    config = Config(data=archive, side=16)
+    before = fingerprint(config, tmp_path, None)
+    images = _ingest(config, _context(tmp_path))["images"]
+    assert list(images["path"]) == ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"]
+    attributes = measure.run(measure.Config(), _context(tmp_path, "measure"), images=images)["attributes"]
+    assert attributes["luminance"].between(100, 150).all()
+    _photo(data / "dog" / "5.png", 5)
+    shutil.make_archive(str(tmp_path / "photos"), "zip", data)
+    assert fingerprint(config, tmp_path, None) != before
+
+
+def test_a_table_elsewhere_notices_that_a_photo_changed(data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "tables" / "labels.csv"
+    table.parent.mkdir()
+    table.write_text("".join(f"{line}\n" for line in (
+        "pfad,art", f"{data}/cat/1.png,cat", f"{data}/dog/3.png,dog", f"{data}/cat/../../secret.png,cat",
+    )))
+    config = Config(data=table, file="pfad", label="art")
+    made = _ingest(config, _context(tmp_path))
+    assert list(made["images"]["path"]) == [f"{data}/cat/1.png", f"{data}/dog/3.png"]
+    before = fingerprint(config, tmp_path, None)
+    os.utime(data / "cat/1.png", ns=(1, 1))
+    assert fingerprint(config, tmp_path, None) != before

@@ -1,0 +1,227 @@
+"""Bytes inside a container, read in place: zip, tar, idx, npz and Arrow. Each container is opened once and kept.
+
+The readers take (absolute path, member, limit in bytes), may be called from many threads, and raise what the
+libraries raise, or `ImageError` with a reason.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import math
+import os
+import struct
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.datasets.picture import ImageError
+
+_ARRAY_LIMIT = 8_000_000_000  # bytes of one unpacked array
+_RATIO = 200  # photos hardly shrink: what grows more than this is a bomb
+_UNPACK: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_IDX: dict[int, np.dtype[Any]] = {
+    kind: np.dtype(word) for kind, word in ((8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8"))
+}
+_lock = threading.RLock()
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _zip(path: str, stamp: tuple[int, int]) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+def zip_names(path: str) -> list[str]:
+    """The names of the files in a zip, as they stand in it."""
+    return [item.filename for item in _zip(path, _stamp(path)).infolist() if not item.is_dir()]
+
+
+def read_zip(path: str, name: str, limit: int) -> bytes:
+    """One file of a zip; what unpacks to more than `limit` bytes, or to more than its header says, is refused."""
+    with _lock:
+        archive = _zip(path, _stamp(path))
+    item = archive.getinfo(name)
+    if item.flag_bits & 1:
+        raise ImageError("it is encrypted; unpack the archive first")
+    if item.file_size > limit:
+        raise ImageError(f"the file is too large ({item.file_size:,} bytes)")
+    with archive.open(item) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ImageError(f"the file is too large (over {limit:,} bytes)")
+    return data
+
+
+def cache_folder() -> Path:
+    """Where fetched and unpacked files are kept: `NIGHTSHIFT_CACHE`, else `nightshift` in the user's cache folder."""
+    own = os.environ.get("NIGHTSHIFT_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
+
+
+@lru_cache(maxsize=64)
+def _tar(path: str, stamp: tuple[int, int]) -> tuple[str, dict[str, tuple[int, int]]]:
+    """The plain tar and, by name, offset and size of each regular file in it."""
+    places: dict[str, tuple[int, int]] = {}
+    plain = _plain(path, stamp)
+    with tarfile.open(plain, mode="r:") as archive:
+        while (item := archive.next()) is not None:
+            if item.isreg() and item.sparse is None:
+                places[item.name] = (item.offset_data, item.size)
+            vars(archive)["members"] = []  # else each of a million members stays in memory
+    return plain, places
+
+
+def _plain(path: str, stamp: tuple[int, int]) -> str:
+    """The tar itself, or its unpacked copy in the cache folder: packed bytes have no middle to start at."""
+    with open(path, "rb") as file:
+        opener = _UNPACK.get(file.read(2))
+    if opener is None:
+        return path
+    kept = cache_folder() / "unpacked" / hashlib.sha256(f"{path}\0{stamp}".encode("utf-8", "replace")).hexdigest()
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside = kept.with_suffix(f".{os.getpid()}")
+        try:
+            _unpack(opener, path, aside)
+            aside.rename(kept)
+        finally:
+            aside.unlink(missing_ok=True)
+    return str(kept)
+
+
+def _unpack(opener: Callable[..., Any], path: str, aside: Path) -> None:
+    room = _RATIO * os.path.getsize(path) + 100_000_000
+    with opener(path, "rb") as source, aside.open("wb") as target:
+        while block := source.read(1 << 20):
+            room -= len(block)
+            if room < 0:
+                raise ImageError("it unpacks to too many bytes")
+            target.write(block)
+
+
+def tar_names(path: str) -> list[str]:
+    """The names of the regular files in a tar, as they stand in it. Links and devices are not followed."""
+    with _lock:
+        return list(_tar(path, _stamp(path))[1])
+
+
+def read_tar(path: str, name: str, limit: int) -> bytes:
+    """One regular file of a tar."""
+    with _lock:
+        plain, places = _tar(path, _stamp(path))
+    offset, size = places[name]
+    if size > limit:
+        raise ImageError(f"the file is too large ({size:,} bytes)")
+    with open(plain, "rb", buffering=0) as file:
+        data = os.pread(file.fileno(), size, offset)
+    if len(data) < size:
+        raise ImageError("the archive is cut off")
+    return data
+
+
+def netpbm(pixels: NDArray[Any]) -> bytes:
+    """An array as the bytes of a PGM or PPM file: uint8 [H, W], [H, W, 1] or [H, W, 3]."""
+    pixels = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise ImageError(f"an array of {pixels.dtype} {list(pixels.shape)} is no photo")
+    kind = b"P5" if pixels.ndim == 2 else b"P6"
+    return b"%s %d %d 255\n" % (kind, pixels.shape[1], pixels.shape[0]) + pixels.tobytes()
+
+
+def idx_array(path: str) -> NDArray[Any]:
+    """The array in a file of MNIST's idx format, gzipped or not; a `ValueError` where it is none.
+
+    Format: two zero bytes, the type, the number of dimensions, each size as a big-endian int32, then the values.
+    """
+    with _lock:
+        return _idx(path, _stamp(path))
+
+
+@lru_cache(maxsize=4)
+def _idx(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
+    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+        zero, kind, dims = struct.unpack(">HBB", file.read(4))
+        if zero or kind not in _IDX or not 1 <= dims <= 4:
+            raise ValueError("not in the idx format")
+        shape = struct.unpack(f">{dims}I", file.read(4 * dims))
+        size = math.prod(shape) * _IDX[kind].itemsize
+        if size > _ARRAY_LIMIT:
+            raise ValueError(f"it claims {size:,} bytes")
+        if not path.endswith(".gz"):
+            return np.memmap(path, _IDX[kind], "r", file.tell(), shape)
+        return np.frombuffer(file.read(size), _IDX[kind]).reshape(shape)
+
+
+def read_idx(path: str, name: str, limit: int) -> bytes:
+    """Photo number `name` of an idx file."""
+    return netpbm(np.asarray(idx_array(path)[int(name)]))
+
+
+@lru_cache(maxsize=4)
+def _npz(path: str, key: str, stamp: tuple[int, int]) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(f"{key}.npy").file_size > _ARRAY_LIMIT:
+            raise ImageError("the array is too large")
+    with np.load(path, allow_pickle=False) as arrays:
+        return np.asarray(arrays[key])
+
+
+def npz_array(path: str, key: str) -> NDArray[Any]:
+    """One array of an npz file (nothing is unpickled)."""
+    with _lock:
+        return _npz(path, key, _stamp(path))
+
+
+def read_npz(path: str, name: str, limit: int) -> bytes:
+    """Photo `key/number` of an npz file."""
+    key, _, number = name.rpartition("/")
+    return netpbm(npz_array(path, key)[int(number)])
+
+
+@lru_cache(maxsize=64)
+def _arrow(path: str, stamp: tuple[int, int]) -> pa.Table:
+    source = pa.memory_map(path)
+    try:
+        return pa.ipc.open_stream(source).read_all()
+    except pa.ArrowInvalid:
+        return pa.ipc.open_file(source).read_all()
+
+
+def arrow_table(path: str) -> pa.Table:
+    """The table in an Arrow IPC file, memory-mapped."""
+    with _lock:
+        return _arrow(path, _stamp(path))
+
+
+def read_arrow(path: str, name: str, limit: int) -> bytes:
+    """The photo in row `number` of column `column` (member `column/number`): bytes, or a struct with `bytes`."""
+    column, _, number = name.rpartition("/")
+    value = arrow_table(path).column(column)[int(number)].as_py()
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or len(data) > limit:
+        raise ImageError("its row holds no photo" if not isinstance(data, bytes) else "the file is too large")
+    return data
+
+
+READERS: dict[str, Callable[[str, str, int], bytes]] = {
+    "zip": read_zip,
+    "tar": read_tar,
+    "idx": read_idx,
+    "npz": read_npz,
+    "arrow": read_arrow,
+}

@@ -1,0 +1,104 @@
+"""What an adapter yields, what it may be told, and the words that all adapters share."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Value = str | float | int | bool | None
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif")
+)
+TABLES = frozenset((".csv", ".tsv", ".jsonl", ".parquet", ".xlsx"))
+VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp"))
+VIDEO_HINT = "a video; cut it into photos first, as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
+
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}
+"""What folders and manifests call the splits, and what they are called here."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo as an adapter lists it. source: where its bytes are (see `pipeline.datasets.sources`: an absolute
+    path, a member of an archive, an address, a box in one of these); path: relative to the root, with `/`, unique.
+
+    split: train | val | test, or None where the data set gives none. columns: whatever else is known of it.
+    """
+
+    source: str
+    path: str
+    label: str | None
+    group: str | None = None
+    captured_at: datetime | None = None
+    split: str | None = None
+    columns: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file or manifest row that is set aside, and the reason."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may tell an adapter. file, label: columns of a manifest; boxes: each annotated box is a photo of its
+    own; links: links that lead out of the data set's folder are followed too; labelled: a photo must have a label."""
+
+    file: str | None = None
+    label: str | None = None
+    boxes: bool = False
+    links: bool = False
+    labelled: bool = True
+
+
+DEFAULTS = Options()
+
+
+def is_image(path: str) -> bool:
+    """Whether the file's name ends as an image's does."""
+    return os.path.splitext(path)[1].lower() in SUFFIXES
+
+
+def no_image(path: str) -> str:
+    """Why a file whose name does not end as an image's is set aside."""
+    return VIDEO_HINT if os.path.splitext(path)[1].lower() in VIDEOS else "not an image file"
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The hint of an error line: the name most like `name`, or all that are known."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+
+
+def readable(text: str) -> str:
+    """Text that any file can hold: bytes of a file name that are no UTF-8 are written as `\\xff`."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def moment(value: object) -> datetime | None:
+    """A date and time as naive local time (a zone is dropped, the wall clock kept), or None where it cannot be read.
+
+    Reads ISO 8601 and EXIF's `2024:05:31 22:40:01`.
+    """
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    text = str(value).strip().strip("\0")
+    if re.fullmatch(r"\d{1,7}|\d{9,}(\.\d+)?", text):  # a number or seconds since 1970: nobody said which
+        return None
+    if text[4:5] == ":" and text[7:8] == ":":
+        text = text[:10].replace(":", "-") + text[10:]
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None

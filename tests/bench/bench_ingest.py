@@ -1,0 +1,139 @@
+"""`make bench`: how fast photos are read in, against a Pillow loop and CleanVision's scan, and in how much memory.
+
+All on the same 640 x 480 JPEG files, alternating in one run, medians. NIGHTSHIFT_BENCH_PHOTOS sets the largest number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST = int(os.environ.get("NIGHTSHIFT_BENCH_PHOTOS", "100000"))
+CODE = """
+import json, resource, sys, time
+from pathlib import Path
+from pipeline.contracts import Context
+from pipeline.stages import ingest
+data, run = map(Path, sys.argv[1:3])
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
+ingest.run(ingest.Config(data=data / "small"), Context("warm", 0, run / "warm", run))
+peak = [0]
+def track(items, *, total, what):
+    for n, item in enumerate(items):
+        if n % 200 == 0:
+            peak[0] = max(peak[0], anonymous())
+        yield item
+before, began = anonymous(), time.perf_counter()
+made = ingest.run(ingest.Config(data=data / "all"), Context("run", 0, run / "cold", run, track=track))
+print(json.dumps({"photos": len(made["images"]), "seconds": time.perf_counter() - began,
+                  "before": before, "loop": peak[0], "end": anonymous()}))
+"""
+
+
+def _draw(root: Path, count: int, unlike: int = 400) -> Path:
+    """`count` JPEG files of 640 x 480 px; beyond `unlike` photos, links to their bytes with a comment of their own."""
+    rng = np.random.default_rng(0)
+    bases = []
+    for _ in range(min(count, unlike)):
+        coarse = rng.integers(0, 255, (15, 20, 3), dtype=np.uint8)
+        scene = cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+        noisy = np.clip(scene + rng.normal(0, 6, scene.shape), 0, 255).astype(np.uint8)
+        bases.append(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
+    for n in range(count):
+        note = b"%012d" % n
+        data = bases[n % len(bases)]
+        path = root / ("even", "odd")[n % 2] / f"{n:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data[:2] + b"\xff\xfe\x00\x0e" + note + data[2:])
+    return root
+
+
+def _pillow(root: Path) -> int:
+    from PIL import Image, ImageOps
+
+    done = 0
+    for path in sorted(root.rglob("*.jpg")):
+        with Image.open(path) as image:
+            np.asarray(ImageOps.exif_transpose(image).convert("RGB").resize((64, 64)))
+        done += 1
+    return done
+
+
+def _cleanvision(root: Path) -> int:
+    from cleanvision import Imagelab
+
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        lab = Imagelab(data_path=str(root), verbose=False)
+        lab.find_issues(verbose=False)
+    return len(lab.issues)
+
+
+def _ours(root: Path, run: Path) -> Callable[[], int]:
+    from pipeline.contracts import Context
+    from pipeline.stages import ingest
+
+    def once() -> int:
+        scratch = run / str(time.perf_counter_ns())
+        scratch.mkdir(parents=True)
+        return len(ingest.run(ingest.Config(data=root), Context("run", 0, scratch, run))["images"])
+
+    return once
+
+
+@pytest.mark.filterwarnings("default")
+def test_photos_a_second(tmp_path: Path) -> None:
+    data = _draw(tmp_path / "data", 800)
+    rivals = {"nightshift": _ours(data, tmp_path / "run"), "Pillow loop": lambda: _pillow(data)}
+    if find_spec("cleanvision"):
+        rivals["CleanVision"] = lambda: _cleanvision(data)
+    else:
+        print("\nCleanVision is absent: pip install cleanvision")
+    rates: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(5):  # alternating
+        for name, once in rivals.items():
+            began = time.perf_counter()
+            count = once()
+            rates[name].append(count / (time.perf_counter() - began))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print("\n" + ", ".join(f"{name} {rate:,.0f} photos/s" for name, rate in medians.items()))
+    for name, rate in medians.items():
+        low, high = min(rates[name]), max(rates[name])
+        print(f"nightshift is {medians['nightshift'] / rate:.2f} times {name} ({low:,.0f} to {high:,.0f} photos/s)")
+    assert medians["nightshift"] > 0
+
+
+def test_time_is_linear_and_memory_flat(tmp_path: Path) -> None:
+    counts = [count for count in (1_000, 10_000, 100_000) if count <= MOST]
+    for count in counts:
+        folder = tmp_path / str(count)
+        _draw(folder / "small", 20)
+        _draw(folder / "all", count)
+        for name in ("warm", "cold"):
+            (folder / "run" / name).mkdir(parents=True)
+        line = [sys.executable, "-c", CODE, str(folder), str(folder / "run")]
+        done = subprocess.run(line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        got = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"\n{got['photos']:,} photos: {got['photos'] / got['seconds']:,.0f} photos/s, "
+            f"{1000 * got['seconds'] / got['photos']:.2f} ms each; own memory {got['before']} MB before, "
+            f"{got['loop']} MB at most while reading, {got['end']} MB at the end"
+        )
+        shutil.rmtree(folder)
+        assert got["photos"] == count

@@ -1,0 +1,49 @@
+"""Small real photos for the tests of adapters."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.datasets import Options, Photo, Rejected, open_image, read
+
+
+def picture(seed: int = 0, width: int = 24, height: int = 16) -> Image.Image:
+    """Noise on a slope: no two seeds alike."""
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 120, width)[None, :, None] + rng.integers(0, 100, (height, width, 3))
+    return Image.fromarray(slope.astype(np.uint8))
+
+
+def encoded(seed: int = 0, kind: str = "PNG", width: int = 24, height: int = 16, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture(seed, width, height).save(file, kind, **options)
+    return file.getvalue()
+
+
+def lay(root: Path, *paths: str) -> Path:
+    """A different photo at each path."""
+    for number, path in enumerate(paths):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(encoded(number, "JPEG" if path.endswith("jpg") else "PNG"))
+    return root
+
+
+def listed(root: Path, **options: Any) -> tuple[dict[str, Photo], dict[str, str]]:
+    """What `read` lists: photos by path, and reasons by path; every photo opens."""
+    items = list(read(root, None, Options(**options)))
+    photos = {item.path: item for item in items if isinstance(item, Photo)}
+    rejected = {item.path: item.reason for item in items if isinstance(item, Rejected)}
+    assert len(photos) + len(rejected) == len(items), "a path is listed twice"
+    for photo in photos.values():
+        assert open_image(photo.source).dtype == np.uint8
+    return photos, rejected
+
+
+def labels(photos: dict[str, Photo]) -> dict[str, tuple[str | None, str | None]]:
+    """Label and split by path."""
+    return {path: (photo.label, photo.split) for path, photo in photos.items()}

@@ -1,0 +1,132 @@
+"""The health of a data set: pipeline/datasets/check.py."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.contracts import InputError
+from pipeline.datasets.check import check, lines, suspects
+from pipeline.datasets.conditions import conditions
+from pipeline.datasets.survey import Plan, plan_of
+
+
+def _measure(pixels: np.ndarray) -> tuple[float, float]:
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return float(luma.mean()), float(np.log10(1 + cv2.Laplacian(luma, cv2.CV_32F).var()))
+
+
+def _photo(path: Path, seed: int, light: float = 1.0, size: tuple[int, int] = (64, 48)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(20, 250, (8, 8, 3), dtype=np.uint8)
+    pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_NEAREST)
+    Image.fromarray((pixels * light).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """Two classes in two splits with one planted fault of each kind."""
+    rows = ["file_name,label,split,visit,captured_at"]
+    for n in range(60):
+        _photo(tmp_path / f"{n:02d}.png", n, light=0.1 if n % 10 == 0 else 1.0)
+        split, label = ("train", "val")[n % 3 == 0], "ab"[n % 2]
+        rows.append(f"{n:02d}.png,{label},{split},v{n // 2 if n < 2 else 100 + n},2024-05-01 {n % 24:02d}:10")
+    copy = (tmp_path / "01.png").read_bytes()  # row 1: class b, train
+    (tmp_path / "copy.png").write_bytes(copy)
+    rows.append("copy.png,a,val,v900,2024-05-01 03:00")
+    Image.open(tmp_path / "05.png").convert("RGB").save(tmp_path / "near.jpg", quality=95, subsampling=0)
+    rows.append("near.jpg,b,val,v901,2024-05-01 03:00")
+    _photo(tmp_path / "long.png", 70, size=(300, 20))
+    rows.append("long.png,b,train,v902,2024-05-01 03:00")
+    Image.new("L", (50, 50), 240).save(tmp_path / "grey.png")
+    rows.append("grey.png,b,train,v903,2024-05-01 03:00")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    rows.append("broken.jpg,b,train,v904,2024-05-01 03:00")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def _found(root: Path, *limits: str, plan: Plan | None = None, **options: Any) -> dict[str, Any]:
+    found = check(root, plan or plan_of(root), _measure, conditions(limits), **options)
+    assert found["seen"] == found["photos"] + found["rejected"]
+    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+
+def test_every_planted_fault_is_found(planted: Path) -> None:
+    found = _found(planted)
+    assert (found["seen"], found["photos"], found["reasons"]) == (65, 64, {"not an image, or damaged": 1})
+    twins = found["duplicates"]
+    assert (twins["exact"], twins["near"], twins["across"], twins["conflicts"]) == (1, 1, 2, 1)
+    assert {(p["path"], p["twin"], p["kind"]) for p in twins["examples"]} == {
+        ("01.png", "copy.png", "exact"), ("05.png", "near.jpg", "near"),
+    }
+    assert found["leaks"]["examples"] == ["v0"]
+    assert found["sizes"]["examples"] == ["long.png"]
+    assert found["kinds"] == {"grey": 1}
+    assert found["light"]["all"]["dark"] == round(6 / 64, 4)
+    assert found["light"]["class"]["b"]["dark"] == 0
+    assert found["light"]["all"]["bright"] == round(1 / 64, 4)
+    assert sum(found["hours"]) == 64
+    assert found["classes"] == {"b": 33, "a": 31}
+    failed = {item["name"] for item in found["conditions"] if not item["passed"]}
+    assert failed == {"max_rejected", "max_across", "max_conflicts", "max_torn"}
+    words = "\n".join(lines(found))
+    assert "FAILED duplicates across splits: 2, at most 0 (max_across)" in words
+    assert "1 exact and 1 near pairs, 2 across splits" in words
+
+
+def test_limits_decide(planted: Path) -> None:
+    loose = _found(planted, "max_rejected=0.1", "max_across=2", "max_conflicts=1", "max_torn=1")
+    assert all(item["passed"] for item in loose["conditions"])
+    strict = _found(planted, "min_class=32", "max_imbalance=1")
+    assert {"min_class", "max_imbalance"} <= {i["name"] for i in strict["conditions"] if not i["passed"]}
+    assert _found(planted, "near_duplicates=-1")["duplicates"]["near"] == 0
+
+
+def test_photos_that_nobody_labelled(tmp_path: Path) -> None:
+    for n in range(5):
+        _photo(tmp_path / f"{n}.png", n)
+    (tmp_path / "notes.txt").touch()
+    os.symlink("/etc", tmp_path / "etc")
+    found = _found(tmp_path)
+    assert (found["seen"], found["photos"], found["unlabelled"], found["classes"]) == (7, 5, 5, {})
+    assert "no labels: classes are not judged" in lines(found)
+    assert {item["name"] for item in found["conditions"]} == {"max_rejected", "max_copies"}
+    pd.DataFrame({"file_name": [f"{n}.png" for n in range(5)]}).to_csv(tmp_path / "metadata.csv", index=False)
+    assert (_found(tmp_path)["photos"], _found(tmp_path)["adapter"]) == (5, "manifest")
+
+
+def test_nothing_and_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        plan_of(tmp_path)
+    with pytest.raises(InputError, match="no file in it"):
+        check(tmp_path, Plan(None), _measure, conditions([]))
+    _photo(tmp_path / "a" / "1.png", 0)
+    assert _found(tmp_path)["photos"] == 1
+    (tmp_path / "a" / "1.png").write_bytes(b"")
+    assert _found(tmp_path)["rejected"] == 1
+
+
+def test_a_run_tells_of_suspected_labels(tmp_path: Path) -> None:
+    for n in range(4):
+        _photo(tmp_path / "ab"[n % 2] / f"{n}.png", n)
+    table = pd.DataFrame({"content": ["c0", "c1"], "path": ["a/0.png", "b/1.png"]})
+    images = pd.DataFrame({"image_id": ["i0", "i1", "i9"], "content_hash": ["c0", "c1", "c9"]})
+    issues = pd.DataFrame({
+        "image_id": ["i1", "i9", "i0"], "label": ["b", "a", "a"], "suggested": ["a", "b", "b"],
+        "confidence": [0.9, 0.8, 1.0], "kind": ["suspected", "suspected", "conflict"],
+    })
+    expected = [{"path": "b/1.png", "label": "b", "suggested": "a", "confidence": 0.9}]
+    assert suspects(images, issues, table) == {"suspected": 1, "examples": expected}
+    found = _found(tmp_path, run=(images, issues))
+    assert found["labels"]["suspected"] == 0
+    assert "max_suspected" in {item["name"] for item in found["conditions"]}

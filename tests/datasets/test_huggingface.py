@@ -1,0 +1,89 @@
+"""What Hugging Face's package saved: pipeline/datasets/huggingface.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.contracts import InputError
+from pipeline.datasets import open_image, read, recognise
+from tests.conftest import Require
+from tests.datasets.pictures import encoded, lay, listed, picture
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the package's, of its own parts
+
+
+@pytest.fixture
+def hub(require: Require) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        require(False, "the package datasets is absent: pip install 'nightshift[huggingface]'")
+    return datasets
+
+
+def _rows(hub: Any, first: int) -> Any:
+    features = hub.Features(
+        {
+            "image": hub.Image(),
+            "label": hub.ClassLabel(names=["cat", "dog"]),
+            "lux": hub.Value("int32"),
+            "group": hub.Value("string"),
+        }
+    )
+    rows = range(first, first + 4)
+    return hub.Dataset.from_dict(
+        {
+            "image": [{"bytes": encoded(n), "path": None} for n in rows],
+            "label": [n % 2 for n in rows],
+            "lux": [n * 10 for n in rows],
+            "group": [f"g{n // 2}" for n in rows],
+        },
+        features=features,
+    )
+
+
+def test_splits_saved_to_disk(hub: Any, tmp_path: Path) -> None:
+    hub.DatasetDict({"train": _rows(hub, 0), "validation": _rows(hub, 4)}).save_to_disk(tmp_path / "saved")
+    assert recognise(tmp_path / "saved") == (
+        "huggingface",
+        "a data set saved by Hugging Face's datasets, splits train, validation",
+    )
+    photos, rejected = listed(tmp_path / "saved")
+    assert rejected == {}
+    assert [(p.label, p.split, p.group, p.columns["lux"]) for p in photos.values()] == [
+        (("cat", "dog")[n % 2], "train" if n < 4 else "val", f"g{n // 2}", n * 10) for n in range(8)
+    ]
+    assert (open_image(list(photos.values())[5].source) == np.asarray(picture(5))).all()
+
+
+def test_one_data_set_and_another_label(hub: Any, tmp_path: Path) -> None:
+    _rows(hub, 0).save_to_disk(tmp_path / "saved")
+    assert {p.label for p in listed(tmp_path / "saved", label="group")[0].values()} == {"g0", "g1"}
+    with pytest.raises(InputError, match="no column 'nothing'"):
+        list(listed(tmp_path / "saved", label="nothing"))
+    shard = next((tmp_path / "saved").glob("*.arrow"))
+    shard.write_bytes(shard.read_bytes()[:50])
+    assert "cannot be read" in listed(tmp_path / "saved")[1][shard.name]
+
+
+def test_by_name(hub: Any, tmp_path: Path) -> None:
+    lay(
+        tmp_path / "photos",
+        *(f"{split}/{c}/{n}.png" for split in ("train", "test") for c in ("cat", "dog") for n in "ab"),
+    )
+    root = Path(f"huggingface:{tmp_path / 'photos'}")  # a name may be a folder
+    photos, _ = listed(root)
+    assert sorted((p.label or "", p.split or "") for p in photos.values()) == [
+        (c, s) for c in ("cat", "dog") for s in ("test", "test", "train", "train")
+    ]
+    with pytest.raises(InputError, match=r"huggingface:.*nowhere"):
+        list(read(Path(f"huggingface:{tmp_path / 'nowhere'}")))
+
+
+def test_nothing_saved(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data set saved"):
+        list(read(tmp_path, "huggingface"))

@@ -1,0 +1,51 @@
+"""MNIST's files: pipeline/datasets/idx.py."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.contracts import InputError
+from pipeline.datasets import open_image, read, recognise
+from tests.datasets.pictures import listed
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    data = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_photos_and_labels_by_number(tmp_path: Path, end: str) -> None:
+    digits = np.random.default_rng(0).integers(0, 255, (5, 28, 28), dtype=np.uint8)
+    for part, count in (("train", 5), ("t10k", 2)):
+        _write(tmp_path / f"{part}-images-idx3-ubyte{end}", digits[:count])
+        _write(tmp_path / f"{part}-labels-idx1-ubyte{end}", np.arange(count, dtype=np.uint8))
+    (tmp_path / "README").touch()
+    assert recognise(tmp_path)[0] == "idx"
+    photos, rejected = listed(tmp_path)
+    assert [(p.label, p.split) for p in photos.values()] == [
+        ("0", "test"),
+        ("1", "test"),
+        *((str(n), "train") for n in range(5)),
+    ]
+    last = photos[f"train-images-idx3-ubyte{end}/000004"]
+    assert (open_image(last.source)[:, :, 0] == digits[4]).all()
+    assert rejected == {"README": "not an idx file of photos or labels"}
+
+
+def test_pairs_that_do_not_fit(tmp_path: Path) -> None:
+    _write(tmp_path / "train-images-idx3-ubyte", np.zeros((3, 4, 4), np.uint8))
+    with pytest.raises(InputError, match="no data set of a kind known"):
+        recognise(tmp_path)
+    _write(tmp_path / "train-labels-idx1-ubyte", np.zeros(2, np.uint8))
+    with pytest.raises(InputError, match="3 photos, but 2 labels"):
+        list(read(tmp_path))
+    for data in (b"", b"\0\0\x08\x03\xff\xff\xff\xff\0\0\0\x01", b"hello world, no idx"):
+        (tmp_path / "train-images-idx3-ubyte").write_bytes(data)
+        with pytest.raises(InputError, match="cannot be read as idx"):
+            list(read(tmp_path))

@@ -1,0 +1,56 @@
+"""MedMNIST's files: pipeline/datasets/npz.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.contracts import InputError
+from pipeline.datasets import open_image, read, recognise
+from tests.datasets.pictures import listed
+
+
+def _arrays(colours: tuple[int, ...] = (28, 28, 3)) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    made = {}
+    for part, count in (("train", 4), ("val", 2), ("test", 3)):
+        made[f"{part}_images"] = rng.integers(0, 255, (count, *colours), dtype=np.uint8)
+        made[f"{part}_labels"] = rng.integers(0, 2, (count, 1))
+    return made
+
+
+@pytest.mark.parametrize("colours", [(28, 28, 3), (28, 28)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_every_split_by_number(tmp_path: Path, colours: tuple[int, ...], inside: bool) -> None:
+    made = _arrays(colours)
+    np.savez_compressed(tmp_path / "bloodmnist.npz", **made)
+    root = tmp_path if inside else tmp_path / "bloodmnist.npz"
+    assert recognise(root)[0] == "npz"
+    photos, rejected = listed(root)
+    assert rejected == {}
+    assert [p.split for p in photos.values()].count("test") == 3
+    photo = photos["val_images/000001"]
+    assert photo.label == str(made["val_labels"][1, 0])
+    assert (open_image(photo.source)[:, :, 0] == made["val_images"][1].reshape(28, 28, -1)[:, :, 0]).all()
+
+
+def test_several_labels_and_arrays_that_do_not_fit(tmp_path: Path) -> None:
+    made = _arrays()
+    np.savez(tmp_path / "a.npz", images=made["train_images"], labels=np.zeros((4, 14)))
+    assert set(listed(tmp_path)[1].values()) == {"has 14 labels; one is needed"}
+    np.savez(tmp_path / "a.npz", images=made["train_images"], labels=np.zeros(3))
+    with pytest.raises(InputError, match="4 photos, but 3 labels"):
+        list(read(tmp_path))
+    np.savez(tmp_path / "a.npz", images=made["train_images"])
+    with pytest.raises(InputError, match="has no labels beside it"):
+        list(read(tmp_path))
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object), labels=np.zeros(1))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read(tmp_path))
+    with pytest.raises(InputError, match="no npz file"):
+        list(read(tmp_path.parent / "elsewhere", "npz"))

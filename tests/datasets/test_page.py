@@ -1,0 +1,27 @@
+"""The HTML of a check: pipeline/datasets/page.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.datasets.check import check
+from pipeline.datasets.conditions import conditions
+from pipeline.datasets.page import body
+from pipeline.datasets.survey import plan_of
+
+
+def test_hostile_names_are_escaped_and_every_part_is_there(tmp_path: Path) -> None:
+    for n, name in enumerate(("<script>alert(1)<", "b'\"&", "plain")):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (30 + n, 30), (n, 9, 9)).save(tmp_path / name / "<img src=x>.png")
+    (tmp_path / "plain" / "<b>.jpg").touch()
+    html = body(check(tmp_path, plan_of(tmp_path), lambda pixels: (9.0, 2.0), conditions([])))
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;alert(1)&lt;" in html
+    for part in ("Conditions", "Set aside", "Classes and splits", "Copies and leaks", "Sizes and storage", "Hours"):
+        assert f"<h3>{part}</h3>" in html
+    assert "empty file" in html
+    assert "100.0%" in html

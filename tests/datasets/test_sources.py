@@ -1,0 +1,130 @@
+"""Where bytes are: pipeline/datasets/sources.py."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.datasets import ImageError, open_image, sources
+from pipeline.datasets.sources import box_of, boxed, fetch, local, look, member, path_of, read_file
+from tests.datasets.pictures import encoded, lay, picture
+
+
+@given(st.binary(min_size=1, max_size=60).filter(lambda b: 0 not in b))
+def test_every_path_comes_back(raw: bytes) -> None:
+    path = "/" + os.fsdecode(raw)
+    source = local(path)
+    assert source.encode()
+    assert path_of(source) == path
+    assert path_of(member("zip", path, path)) == path
+    assert box_of(source) is None
+    assert (box_of(boxed(source, (1, 2, 3, 4))), path_of(boxed(source, (1, 2, 3, 4)))) == ((1, 2, 3, 4), path)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_source_or_an_image_error(text: str) -> None:
+    if not sources.REMOTE.match(text):
+        with pytest.raises(ImageError):
+            fetch(text)
+
+
+def test_a_box_is_cut_out_of_the_upright_photo(tmp_path: Path) -> None:
+    lay(tmp_path, "a.png")
+    source = boxed(str(tmp_path / "a.png"), (20, 3, 9, 4))
+    assert (open_image(source) == np.asarray(picture())[3:7, 20:24]).all()
+    head = look(source, fetch(source))
+    assert (head.width, head.height) == (4, 4)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    for path in (tmp_path / "a.jpg", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ImageError, match=r"not a regular file|Is a directory"):
+            read_file(str(path))
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_file("/a\0b")
+
+
+def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "FILE_LIMIT", 100)
+    (tmp_path / "a.png").write_bytes(bytes(101))
+    with pytest.raises(ImageError, match=r"too large \(101 bytes\)"):
+        read_file(str(tmp_path / "a.png"))
+
+
+def test_a_file_that_may_not_be_read() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        path = lay(Path(name), "a.png") / "a.png"
+        os.chmod(path, 0)
+        if os.geteuid() == 0:  # root may read everything, so this is tried as nobody
+            os.seteuid(65534)
+        try:
+            with pytest.raises(ImageError, match="cannot be read: Permission denied"):
+                read_file(str(path))
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        good = self.path.startswith("/good")
+        data = encoded(3) if good else b"gone"
+        self.send_response(200 if good else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    _Handler.asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
+        thread.join()
+
+
+def test_an_address_is_fetched_once(server: str, cache: Path) -> None:
+    address = f"{server}/good.png?size=1#x"
+    assert (open_image(address) == np.asarray(picture(3))).all()
+    asked = len(_Handler.asked)
+    assert (open_image(address) == np.asarray(picture(3))).all()
+    assert len(_Handler.asked) == asked
+    assert len(list((cache / "remote").iterdir())) == 1
+
+
+def test_an_address_that_leads_nowhere(server: str, cache: Path) -> None:
+    for address in (f"{server}/gone.png", "http://127.0.0.1:9/a.png", "s3://no/such.png", "hf://x"):
+        with pytest.raises(ImageError, match=r"cannot be (fetched|read)"):
+            open_image(address)
+    assert not list((cache / "remote").iterdir())
+
+
+def test_any_file_system_of_fsspec(cache: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://bucket/a.png", "wb") as file:
+        file.write(encoded(5))
+    assert (open_image("memory://bucket/a.png") == np.asarray(picture(5))).all()

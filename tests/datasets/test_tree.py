@@ -1,0 +1,172 @@
+"""Files in folders and archives: pipeline/datasets/tree.py."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.contracts import InputError
+from pipeline.datasets import open_image, read
+from pipeline.datasets.tree import LOOP, OUTSIDE, Tree, walk
+from tests.datasets.pictures import encoded, labels, lay, listed
+
+
+def _found(root: Path, **options: bool) -> dict[str, str | None]:
+    return {Path(f.path).relative_to(root).as_posix(): f.problem for f in walk(root, **options)}
+
+
+def test_walk_passes_over_hidden_files_and_survives_a_ring_of_links(tmp_path: Path) -> None:
+    for name in ("b/x.jpg", "a/.hidden", ".git/y.jpg", "a/z.jpg", "a/Thumbs.db", "__MACOSX/w.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.symlink(tmp_path, tmp_path / "a" / "ring")
+    assert _found(tmp_path) == {"a/ring": LOOP, "a/z.jpg": None, "b/x.jpg": None}
+
+
+def test_links_inside_are_followed_and_links_outside_only_where_that_is_wanted(tmp_path: Path) -> None:
+    root = lay(tmp_path / "data", "all/1.jpg", "all/2.jpg")
+    lay(tmp_path / "elsewhere", "3.jpg")
+    (root / "train").mkdir()
+    os.symlink("../all", root / "train" / "cat")
+    os.symlink(tmp_path / "elsewhere", root / "train" / "dog")
+    inside = {"all/1.jpg": None, "all/2.jpg": None, "train/cat/1.jpg": None, "train/cat/2.jpg": None}
+    assert _found(root) == {**inside, "train/dog": OUTSIDE}
+    assert _found(root, links=True) == {**inside, "train/dog/3.jpg": None}
+    os.symlink(root, tmp_path / "link")  # the root itself may be one
+    assert len(Tree(tmp_path / "link").names) == 4
+
+
+def test_links_that_multiply_are_bounded(tmp_path: Path) -> None:
+    for one in range(8):
+        (tmp_path / f"f{one}").mkdir()
+        for other in range(8):
+            os.symlink(f"../f{other}", tmp_path / f"f{one}" / f"to{other}")
+    assert len(list(walk(tmp_path))) < 2000
+
+
+def test_a_folder_that_cannot_be_listed_is_set_aside() -> None:
+    with tempfile.TemporaryDirectory() as name:  # not pytest's, which only its owner may enter
+        root = lay(Path(name), "cat/1.png", "dog/2.png")
+        os.chmod(root, 0o755)
+        os.chmod(root / "dog", 0)
+        if os.geteuid() == 0:  # root may read everything, so this is tried as nobody
+            os.seteuid(65534)
+        try:
+            found = _found(root)
+            with pytest.raises(InputError, match=r"ingest\.data: .*cannot be listed: Permission denied"):
+                list(walk(root / "dog"))
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+        os.chmod(root / "dog", 0o755)
+    assert found == {"cat/1.png": None, "dog": "a folder that cannot be listed: Permission denied"}
+
+
+def _zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def _tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("photos/cat/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return path
+
+
+PHOTOS = {
+    "photos/train/cat/1.png": encoded(1),
+    "photos/train/dog/2.png": encoded(2),
+    "photos/valid/cat/3.png": encoded(3),
+    "photos/valid/cat/notes.txt": b"",
+    "__MACOSX/photos/cat/1.png": b"",
+    "../../up.png": encoded(4),
+    "/abs.png": encoded(5),
+    "photos/../../x.png": encoded(6),
+}
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_an_archive_is_read_in_place_and_nothing_slips_out(tmp_path: Path, name: str) -> None:
+    path = _zip(tmp_path / name, PHOTOS) if name == "a.zip" else _tar(tmp_path / name, PHOTOS)
+    photos, rejected = listed(path)
+    assert labels(photos) == {
+        "train/cat/1.png": ("cat", "train"),
+        "train/dog/2.png": ("dog", "train"),
+        "valid/cat/3.png": ("cat", "val"),
+    }
+    assert rejected.pop("valid/cat/notes.txt") == "not an image file"
+    assert set(rejected.values()) == {"its path leads out of the archive"}
+    assert len(rejected) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+def test_a_manifest_in_an_archive(tmp_path: Path) -> None:
+    table = b"file_name,label\nimg/1.png,cat\nimg/2.png,dog\n../3.png,cat\n/etc/hosts.png,cat\n"
+    photos, rejected = listed(
+        _zip(tmp_path / "a.zip", {"d/metadata.csv": table, "d/img/1.png": encoded(1), "d/img/2.png": encoded(2)})
+    )
+    assert labels(photos) == {"img/1.png": ("cat", None), "img/2.png": ("dog", None)}
+    assert set(rejected.values()) == {"its path leads out of the data set's folder"}
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_archives_that_are_broken(tmp_path: Path, name: str) -> None:
+    path = _zip(tmp_path / name, PHOTOS) if name == "a.zip" else _tar(tmp_path / name, PHOTOS)
+    whole = path.read_bytes()
+    for share in (0.0, 0.1, 0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        words = ""
+        try:
+            list(read(path))
+        except InputError as error:
+            words = str(error)
+        assert "\n" not in words
+
+
+def test_a_folder_of_folders_is_entered(tmp_path: Path) -> None:
+    lay(tmp_path, "one/two/cat/1.jpg", "one/two/dog/2.jpg")
+    assert labels(listed(tmp_path)[0]) == {"cat/1.jpg": ("cat", None), "dog/2.jpg": ("dog", None)}
+    assert Tree(lay(tmp_path / "x", "cat/1.jpg")).base == ""
+    assert Tree(lay(tmp_path / "y", "cat/1.jpg", "cat/deep/2.jpg")).base == ""
+    assert Tree(lay(tmp_path / "z", "train/cat/1.jpg", "train/dog/1.jpg")).base == ""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=40).filter(lambda b: not set(b) & {0, 47} and b not in (b".", b"..")),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    )
+)
+def test_any_name_that_a_file_can_have(names: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = set()
+        for name in names:
+            path = os.fsencode(folder) + b"/" + name + b".png"
+            with open(path, "wb") as file:
+                file.write(encoded(1))
+            made.add(path)
+        tree = Tree(Path(folder))
+        hidden = {path for path in made if os.path.basename(path).startswith(b".")}
+        assert len(tree.names) == len(made - hidden)
+        for name in tree.names:
+            assert name.encode()
+            assert open_image(tree.source(name)).shape == (16, 24, 3)

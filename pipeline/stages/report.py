@@ -1,7 +1,7 @@
 """report: joins the sections into one offline page, and says the same in `summary`.
 
-The schema of `summary` is `pipeline.sections.summary_schema.Summary` (see `reports/README.md`). Beside the page in `html` lie
-the tables that it draws from: `photos.parquet`, `predictions.parquet` and `failures.csv`.
+The schema of `summary` is `pipeline.sections.summary_schema.Summary` (see `reports/README.md`). Beside the page in
+`html` lie the tables that it draws from: `photos.parquet`, `predictions.parquet` and `failures.csv`.
 """
 
 from __future__ import annotations

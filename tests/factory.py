@@ -183,6 +183,11 @@ class Factory(Found):
             if record
             else sealed("val has not passed")
         )
+        rule = made["policy"]["decline"]
+        error = {"value": 0.031, "low": 0.01, "high": 0.05, "groups": 40, "n": 96}
+        seen = {"n": len(test), "coverage": 0.8, "error": error}
+        bringing = [{"slice": "s1", "n": 80, "gain": {"value": 0.2, "low": 0.1, "high": 0.3, "groups": 20, "n": 80}}]
+        gains = [{**row, "arm": arm, "helps": arm == "before"} for row in bringing for arm in arms if arm != "control"]
         for row in val["slices"]:
             row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
         outcome = "tested" if record else "refused on val" if changed else "no plan" if confirmed else "no slice"
@@ -201,6 +206,8 @@ class Factory(Found):
             "val": val,
             "test": record,
             "opening": opening,
+            "decline": {arm: {**rule, "test": seen if record else None} for arm in arms if arm != "control"},
+            "corrections": {"val": gains if made["policy"]["corrections"] else [], "test": None},
             "primary": {"endpoint": "accuracy gain", "slices": confirmed[:1], "also": "not worse"},
             "power": [
                 {

@@ -13,6 +13,7 @@ from pipeline.sections import charts as c
 from pipeline.sections.words import number, percent
 
 TITLE = "How sure it is"
+_MODELS = {"before": "the model before", "targeted": "the retrained model"}
 STEPS = 200  # points of the curve of coverage and error
 
 
@@ -34,7 +35,24 @@ def calibration(page: Page) -> Markup:
         curve=_curve(curve, rule),
         rows=_rows(curve),
         sure=_sure(bins),
+        served=served(page),
+        corrected=corrected(page),
     )
+
+
+def served(page: Page) -> list[dict[str, Any]]:
+    """The decline rule of each model that may be in force: its arm, whether it is in force, threshold, and coverage and
+    error on val and on the sealed test."""
+    arm = "targeted" if page["verdict"]["promoted"] else "before"
+    rules = page["comparison"]["decline"]
+    return [{**rule, "arm": name, "model": _MODELS[name], "in_force": name == arm} for name, rule in rules.items()]
+
+
+def corrected(page: Page) -> list[dict[str, Any]]:
+    """What each correction of photos brings each model that may be in force, on val."""
+    of = {c["slice"]: c for c in page["policy"]["corrections"]}
+    rows = page["comparison"]["corrections"]["val"]
+    return [{**of[r["slice"]], **r, "model": _MODELS[r["arm"]]} for r in rows if r["slice"] in of]
 
 
 def coverage(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,23 @@ def test_no_threshold_is_good_enough(made: dict[str, Any]) -> None:
     rule = made["policy"]["decline"] | {"threshold": None, "error": None, "coverage": 0.0}
     html = str(calibration(build_page(made | {"policy": made["policy"] | {"decline": rule}})))
     assert "No threshold brings the error" in html
-    assert "The rule:" not in html
+
+
+def test_each_model_has_its_own_rule_and_the_one_in_force_is_marked(made: dict[str, Any]) -> None:
+    rules = made["comparison"]["decline"]
+    rules["targeted"] |= {"threshold": None, "coverage": 0.0, "error": None}
+    html = str(calibration(build_page(made)))
+    assert html.count("(in force)") == 1
+    assert "the retrained model (in force)" in html or not made["verdict"]["promoted"]
+    assert "never: no threshold brings its error down to 2" in html
+    assert "3.1\u202f%" in html, "the sealed test's error"
+
+
+def test_a_correction_that_does_not_help_the_new_model_does_not_go_with_it(page: Page) -> None:
+    html = str(calibration(page))
+    assert "exposure x2 before the model before looks" in html
+    assert "it helps, and goes with this model" in html
+    assert "no help was shown, and it does not go with this model" in html
 
 
 def test_ten_thousand_photos_make_a_short_curve(made: dict[str, Any]) -> None:

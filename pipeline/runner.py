@@ -64,12 +64,11 @@ def _went_in(run: Run, config: Resolved, item: Stage, force: bool) -> dict[str, 
 
 def _outside(run: Run, config: Resolved, item: Stage, inputs: Mapping[str, Any], force: bool) -> str:
     """What the stage takes from outside the run. It is told what this run took before, from the same inputs."""
-    if item.identity:
-        return store.key_of(run.run_id, _facts(run, config, item))
     look = getattr(_module(item.name), "fingerprint", None)
     record = None if force else run.record(item.name)
     before = record["went_in"] if record and all(record["went_in"][part] == inputs[part] for part in inputs) else {}
-    return look(config.stages[item.name], run.path.parent, before.get("outside")) if look else ""
+    seen = str(look(config.stages[item.name], run.path.parent, before.get("outside"))) if look else ""
+    return store.key_of(seen, run.run_id, _facts(run, config, item)) if item.identity else seen
 
 
 def _facts(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _kept(reviews: dict[str, review.LabelReview], issues: pd.DataFrame) -> pd.Da
     return issues[~issues["image_id"].isin(judged)]
 
 
-def fingerprint(config: Config, home: Path) -> str:
+def fingerprint(config: Config, home: Path, before: str | None) -> str:
     """What this stage takes from outside the run: reviewers' decisions on labels. Part of the stage's key."""
     return review.digest(home, "labels")
 

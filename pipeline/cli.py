@@ -275,6 +275,37 @@ def datasets_check(
 
 
 @app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="champion, a run, or a bundle's folder.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders, tables, patterns, or -.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .jsonl, .csv or .parquet file; empty: JSON lines, printed.")
+    ] = None,
+    attributes: Annotated[str, typer.Option(help="Attributes to show, as in luminance,hour.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Answer photos as they land in the folder INPUT.")] = False,
+    home: Home = HOME,
+) -> None:
+    """Answer for photos with the model in force: class, probability, and whether to answer or to decline."""
+    from pipeline.predict import inputs as given
+    from pipeline.predict import outputs
+    from pipeline.predict.model import load
+    from pipeline.progress import counted
+
+    outputs.check(output)
+    if watch and (len(inputs) != 1 or output is None or output.suffix != ".jsonl"):
+        raise InputError("--watch: name one folder, and with -o the .jsonl file that the rows are added to")
+    predictor = load(model, home, [a for a in attributes.split(",") if a])
+    if watch and output is not None:
+        found = given.arrivals(Path(inputs[0]), outputs.answered(output))
+        rows: Any = (row for photo in found for row in predictor.stream([photo]))
+    else:
+        rows = predictor.stream(given.photos(inputs, sys.stdin))
+    outputs.write(counted("predict", rows, "photos"), predictor.columns, output, append=watch)
+    if output is not None:
+        print(output)
+
+
+@app.command()
 def graph(as_json: Json = False) -> None:
     """Print the stages, what each needs and what it makes."""
     from pipeline.graph import STAGES

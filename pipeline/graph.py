@@ -235,7 +235,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "promote",
-        needs=("comparison", "candidates", "model", "policy"),
+        needs=("comparison", "candidates", "model", "policy", "slices", "explanations"),
         makes={
 
             "verdict": Record(("promoted", "headline", "conditions")),

@@ -47,3 +47,16 @@ def tracker(stage: str) -> Callable[..., Iterator[Any]]:
         return (_bar if sys.stderr.isatty() else _lines)(stage, items, total, what)
 
     return track
+
+
+def counted(stage: str, items: Iterable[Any], what: str) -> Iterator[Any]:
+    """The items, with a line now and then that says how many came and how fast; for work whose end is not known."""
+    start = shown = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if (now := time.monotonic()) - shown >= EVERY:
+            shown = now
+            say(f"  {stage}: {done:,} {what}, {done / (now - start):,.1f}/s")
+    say(f"  {stage}: {done:,} {what} in {time.monotonic() - start:,.1f} s")

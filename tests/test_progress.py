@@ -16,3 +16,13 @@ def test_plain_lines_tell_how_far_how_fast_and_how_long(monkeypatch: pytest.Monk
     monkeypatch.setattr(progress, "say", said.append)
     assert sum(1 for _ in progress._lines("train", range(6), 6, "photos")) == 6
     assert said == ["  train: 2 of 6 photos, 0.2/s, 24 s left", "  train: 4 of 6 photos, 0.2/s, 12 s left"]
+
+
+def test_work_whose_end_is_not_known_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress, "say", said.append)
+    assert list(progress.counted("predict", iter("abc"), "photos")) == ["a", "b", "c"]
+    assert said == ["  predict: 2 photos, 0.2/s", "  predict: 3 photos in 24.0 s"]
+    assert list(progress.counted("predict", iter(()), "photos")) == []

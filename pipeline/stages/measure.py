@@ -98,13 +98,14 @@ def _measured(tasks: list[_Task], config: Config) -> Iterator[tuple[_Task, dict[
 
 def _measure(task: _Task, max_side: int, chosen: Functions) -> tuple[dict[str, float], str]:
     try:
-        pixels = _fit(open_image(task.source, max_side), max_side)
+        pixels = reduced(open_image(task.source, max_side), max_side)
     except ImageError as error:
         return dict.fromkeys(chosen, float("nan")), str(error)
     return _values(Shot(pixels, task.captured_at, task.width, task.height), chosen), ""
 
 
-def _fit(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+def reduced(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] with its longer side at most `max_side` px; a smaller photo is left as it is."""
     height, width = pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1:

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.store import read_json, write_json
@@ -145,10 +147,18 @@ def _policy(policy: dict[str, Any], comparison: dict[str, Any], arm: str) -> dic
     return {**policy, "decline": comparison["decline"][arm], "corrections": corrections}
 
 
+def _known(slices: pd.DataFrame, explanations: pd.DataFrame) -> list[dict[str, Any]]:
+    """The confirmed slices in words and rules (one a fold), so that they are known again where photos arrive."""
+    confirmed = explanations[explanations["status"] == "confirmed"].sort_values("rank")
+    rules = slices.groupby("slice")["rule"].agg(list)
+    pairs = zip(confirmed["slice"], confirmed["words"], strict=True)
+    return [{"slice": str(name), "words": str(words), "rules": list(rules[name])} for name, words in pairs]
+
+
 def _bundle(
-    context: Context, model: Path, candidates: Path, policy: dict[str, Any], comparison: dict[str, Any], promoted: bool
+    context: Context, model: Path, candidates: Path, sent: dict[str, Any], comparison: dict[str, Any], promoted: bool
 ) -> Path:
-    """The model now in force: the first seed's targeted candidate, or the model before."""
+    """The model now in force: the first seed's targeted candidate, or the model before. sent: what goes with it."""
     meta = read_json(model / "model.json")
     source, arm, seed = model / "model.safetensors", "before", None
     if promoted:
@@ -162,7 +172,14 @@ def _bundle(
     write_json(folder / "model.json", meta)  # so that a later run can take the champion as its model
     write_json(
         folder / "bundle.json",
-        {**meta, "arm": arm, "seed": seed, "run_id": context.run_id, "policy": _policy(policy, comparison, arm)},
+        {
+            **meta,
+            **sent,
+            "arm": arm,
+            "seed": seed,
+            "run_id": context.run_id,
+            "policy": _policy(sent["policy"], comparison, arm),
+        },
     )
     return folder
 
@@ -195,11 +212,14 @@ def run(
     candidates: Path,
     model: Path,
     policy: dict[str, Any],
+    slices: pd.DataFrame,
+    explanations: pd.DataFrame,
 ) -> Made:
     """Promote the targeted model where every condition holds; safe to repeat."""
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
-    bundle = _bundle(context, Path(model), Path(candidates), policy, comparison, promoted)
+    sent = {"policy": policy, "slices": _known(slices, explanations)}
+    bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)
     champion, other = _point(context, promoted)
     verdict = {
         "promoted": promoted,

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.contracts import Context, Dims
@@ -84,6 +85,9 @@ class House:
         scratch.mkdir(parents=True, exist_ok=True)
         context = Context(run_id=run_id, seed=0, scratch=scratch, home=self.home)
         artifacts = {"comparison": comparison, "candidates": self.candidates, "model": self.model, "policy": POLICY}
+        explained = pd.DataFrame({"slice": ["s2", "s1"], "rank": [2, 1], "words": ["Tilted.", "Too dark."]})
+        artifacts["explanations"] = explained.assign(status=["not confirmed", "confirmed"])
+        artifacts["slices"] = pd.DataFrame({"slice": ["s1", "s2", "s1"], "rule": ["one", "two", "three"]})
         made = promote.run(promote.Config(), context, **artifacts)
         dims: Dims = {}
         for name, value in made.items():
@@ -112,6 +116,7 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert (meta["arm"], meta["seed"], meta["temperature"], meta["run_id"]) == ("targeted", 7, 1.2, "run1")
     assert meta["policy"]["decline"] == {"threshold": 0.7}, "the candidate's own, not that of the model before"
     assert meta["policy"]["corrections"] == [{"slice": "s2"}], "what helps the model before may harm the candidate"
+    assert meta["slices"] == [{"slice": "s1", "words": "Too dark.", "rules": ["one", "three"]}]
     assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
     assert house.pointer == {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
 

@@ -1,0 +1,79 @@
+"""What a user names: photos, folders, archives, tables, patterns, a list on standard input; and a folder to watch."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.contracts import InputError
+from pipeline.datasets import Tree, is_image, read, recognise
+from pipeline.datasets.photo import Options, Photo, Rejected
+
+Found = Photo | Rejected
+
+
+def photos(inputs: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Found]:
+    """Every photo of the inputs, in their order: files, whatever `ingest.data` can name (labels are not asked for),
+    patterns such as `gate/*.jpg`, and `-` for `lines`, one input each.
+
+    Raises `InputError` for an input that names nothing.
+    """
+    for name in inputs:
+        if name == "-":
+            yield from photos(line.strip() for line in lines if line.strip() not in ("", "-"))
+        elif os.path.lexists(name) or "://" in name:
+            yield from _of(Path(name))
+        elif found := sorted(glob.glob(name, recursive=True)):
+            for path in found:
+                yield from _of(Path(path))
+        else:
+            raise InputError(f"{name}: no such photo, folder or table, and no pattern that matches one")
+
+
+def _of(path: Path) -> Iterator[Found]:
+    if path.is_file() and is_image(path.name):
+        yield Photo(str(path.absolute()), str(path), None)
+        return
+    tree = Tree(path)
+    listed = [Photo(tree.source(name), name, None) for name in tree.names if is_image(name)]
+    if listed and not _described(path):
+        found: Iterable[Found] = [*listed, *tree.problems]
+    else:
+        found = read(path, options=Options(labelled=False))
+    for item in found:
+        yield replace(item, path=f"{path}/{item.path}")
+
+
+def _described(path: Path) -> bool:
+    """Whether a table or another description lies with the photos, beyond their folders."""
+    try:
+        return recognise(path, Options(labelled=False))[0] != "folder"
+    except InputError:  # photos without order or label are fine here
+        return False
+
+
+def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: int | None = None) -> Iterator[Photo]:
+    """Photos as they land in a folder, each once, when its size has not changed between two looks.
+
+    known: paths that were answered before. every: seconds between looks; rounds: how many, None for ever.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the one in which photos land")
+    done, sizes = set(known), dict[str, int]()
+    while rounds is None or rounds > 0:
+        for entry in sorted(folder.rglob("*")):
+            path = str(entry)
+            if path in done or not is_image(entry.name) or not entry.is_file():
+                continue
+            size = entry.stat().st_size
+            if size and sizes.get(path) == size:
+                done.add(path)
+                yield Photo(str(entry.absolute()), path, None)
+            sizes[path] = size
+        rounds = None if rounds is None else rounds - 1
+        if rounds != 0:
+            time.sleep(every)

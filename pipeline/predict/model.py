@@ -1,0 +1,200 @@
+"""A promoted bundle as one object: photos in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from pipeline import plugins
+from pipeline.attributes import Shot, functions
+from pipeline.contracts import InputError
+from pipeline.datasets import ImageError, letterbox
+from pipeline.datasets.photo import Photo, Rejected
+from pipeline.datasets.sources import fetch, look, pixels_of
+from pipeline.learning.backbone import load_model
+from pipeline.learning.predict import logits
+from pipeline.remedies import treat
+from pipeline.slicing.admission import admitted_by
+from pipeline.slicing.rules import Rule
+from pipeline.stages import measure
+from pipeline.stages.measure import reduced
+from pipeline.stages.train import champion
+from pipeline.store import read_json
+
+TOP, BATCH = 3, 64
+MAX_SIDE = measure.Config.model_validate({}).max_side
+Pixels = NDArray[np.uint8]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A photo that could be read: its small copy, and what the rules and the user ask about it."""
+
+    path: str
+    pixels: Pixels
+    asked: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The model in force with its decline rule, its corrections, and the image rules of the slices found on val.
+
+    network, meta: see `learning.backbone.load_model`. attributes: which of them the rows show.
+    """
+
+    network: Any
+    meta: Mapping[str, Any]
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a row, in order."""
+        ranked = (f"{part}_{k}" for k in range(1, self._top + 1) for part in ("class", "probability"))
+        return ("path", "predicted", "probability", "decision", "reason", "correction", "slices", *ranked, *self._shown)
+
+    @property
+    def _top(self) -> int:
+        return min(TOP, len(self.meta["classes"]))
+
+    @property
+    def _shown(self) -> tuple[str, ...]:
+        return (*self.attributes, "error")
+
+    @property
+    def _rules(self) -> dict[str, list[Rule]]:
+        return {s["slice"]: [Rule.parse(text) for text in s["rules"]] for s in self.meta.get("slices", ())}
+
+    @property
+    def _asked(self) -> set[str]:
+        """Every column that a rule asks about, and every attribute that a row shows."""
+        rules = (rule for of_slice in self._rules.values() for rule in of_slice)
+        return {c.column for rule in rules for c in rule.conditions if c.op != "near"} | set(self.attributes)
+
+    def _look(self, photo: Photo) -> _Seen | Row:
+        try:
+            data = fetch(photo.source)
+            head = look(photo.source, data)
+            large, small = (pixels_of(photo.source, data, side, head) for side in (MAX_SIDE, int(self.meta["side"])))
+        except (ImageError, MemoryError) as error:
+            return self._broken(photo.path, str(error) or "too large to be decoded in this machine's memory")
+        shot = Shot(reduced(large, MAX_SIDE), photo.captured_at or head.taken, head.width, head.height)
+        return self._see(photo.path, small, shot, {"camera": head.camera, **photo.columns})
+
+    def _see(self, path: str, pixels: Pixels, shot: Shot, columns: Mapping[str, Any]) -> _Seen:
+        values = {name: float(function(shot)) for name, function in functions().items() if name in self._asked}
+        asked = {**dict.fromkeys(self._asked), **columns, **values}
+        return _Seen(path, letterbox(pixels, int(self.meta["side"])), asked)
+
+    def _broken(self, path: str, error: str) -> Row:
+        return {**dict.fromkeys(self.columns), "path": path, "decision": "error", "reason": error, "error": error}
+
+    def _corrected(self, seen: Sequence[_Seen], members: Mapping[str, NDArray[np.bool_]]) -> tuple[Pixels, list[str]]:
+        """The pixels that the model is shown, and in words what was done to each photo; one correction a photo."""
+        shown, done = np.stack([s.pixels for s in seen]), [""] * len(seen)
+        for item in self.meta["policy"]["corrections"]:
+            here = [k for k in np.flatnonzero(members[item["slice"]]) if not done[k]]
+            if here:
+                shown[here] = treat(item["remedy"], shown[here], item["dose"], item["dose"], seed=0)
+                for k in here:
+                    done[k] = item["words"]
+        return shown, done
+
+    def _rows(self, seen: Sequence[_Seen]) -> list[Row]:
+        rules = self._rules
+        members = admitted_by(pd.DataFrame([s.asked for s in seen]), rules, {}) if rules else {}
+        shown, done = self._corrected(seen, members)
+        scores = logits(self.network, shown, self.meta).astype(np.float64) / float(self.meta.get("temperature") or 1.0)
+        chance, names = softmax(scores, axis=1), self.meta["classes"]
+        rows = []
+        for k, photo in enumerate(seen):
+            best = np.argsort(-chance[k], kind="stable")[: self._top]
+            ranked = {
+                f"{part}_{at}": value
+                for at, c in enumerate(best, 1)
+                for part, value in (("class", names[c]), ("probability", float(chance[k, c])))
+            }
+            inside = "; ".join(name for name in rules if members[name][k])
+            row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
+            row |= {"correction": done[k], "slices": inside, **{a: photo.asked[a] for a in self.attributes}}
+            rows.append({**dict.fromkeys(self.columns), **row, **self._decision(float(chance[k, best[0]]))})
+        return rows
+
+    def _decision(self, confidence: float) -> Row:
+        threshold = self.meta["policy"]["decline"]["threshold"]
+        if threshold is None:
+            return {"decision": "decline", "reason": "no confidence keeps the error within the target"}
+        sure = confidence >= threshold
+        reason = "" if sure else f"confidence {confidence:.3f} is below {threshold:.3f}"
+        return {"decision": "answer" if sure else "decline", "reason": reason}
+
+    def stream(self, photos: Iterable[Photo | Rejected]) -> Iterator[Row]:
+        """One row a photo, in their order, at most `BATCH` photos in memory. A photo that cannot be read is a row with
+        its error.
+
+        Keys: `columns`. decision: answer | decline | error; probability: calibrated; correction: what was done to the
+        photo before the model looked; slices: those of the report whose image rule admits it.
+        """
+        yield from self._answered(
+            self._broken(photo.path, photo.reason) if isinstance(photo, Rejected) else self._look(photo)
+            for photo in photos
+        )
+
+    def _answered(self, items: Iterable[_Seen | Row]) -> Iterator[Row]:
+        rest = iter(items)
+        while batch := list(islice(rest, BATCH)):
+            seen = [item for item in batch if isinstance(item, _Seen)]
+            answers = iter(self._rows(seen) if seen else ())
+            yield from (next(answers) if isinstance(item, _Seen) else item for item in batch)
+
+    def predict(self, images: Iterable[str | Path | Pixels]) -> pd.DataFrame:
+        """Answer for photos by path, or as pixels uint8 [H, W, 3] RGB: one row each, columns as `columns`.
+
+        Pixels have no EXIF: rules that ask for the hour or the camera do not admit them. Raises `TypeError` for
+        pixels of another shape or dtype.
+        """
+        rows = self._answered(self._open(image, number) for number, image in enumerate(images))
+        return pd.DataFrame(list(rows), columns=list(self.columns))
+
+    def _open(self, image: str | Path | Pixels, number: int) -> _Seen | Row:
+        if not isinstance(image, np.ndarray):
+            return self._look(Photo(str(Path(image).absolute()), str(image), None))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        shot = Shot(reduced(image, MAX_SIDE), None, image.shape[1], image.shape[0])
+        return self._see(str(number), image, shot, {})
+
+
+def bundle_of(name: str, home: Path) -> Path:
+    """The bundle's folder: of the champion, of a run, or named by its path. Raises `InputError` where there is none."""
+    if name == "champion":
+        folder = champion(home)
+        if folder is None:
+            raise InputError(f"{home}: no run has promoted a champion yet; name a run or a bundle's folder")
+        return folder
+    for folder in (home / name / "promote" / "bundle", Path(name) / "promote" / "bundle", Path(name)):
+        if (folder / "bundle.json").is_file():
+            return folder
+    raise InputError(f"{name}: neither champion, nor a run in {home} that came to promote, nor a bundle's folder")
+
+
+def load(name: str = "champion", home: Path | str = "runs", attributes: Sequence[str] = ()) -> Predictor:
+    """The model in force in a folder of runs, or that of a run or of a bundle's folder, ready to predict.
+
+    attributes: shown with each photo. Raises `InputError` where there is no such model or attribute.
+    """
+    unknown = [a for a in attributes if a not in plugins.names("attributes")]
+    if unknown:
+        known = ", ".join(plugins.names("attributes"))
+        raise InputError(f"--attributes: there is no attribute {unknown[0]!r}; there are: {known}")
+    folder = bundle_of(name, Path(home))
+    network, _ = load_model(folder)
+    return Predictor(network, read_json(folder / "bundle.json"), tuple(attributes))

@@ -1,0 +1,66 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.contracts import InputError
+from pipeline.datasets.photo import Photo, Rejected
+from pipeline.predict.inputs import arrivals, photos
+
+
+def _names(inputs: list[str], lines: list[str] = []) -> list[str]:
+    return [Path(item.path).name for item in photos(inputs, lines) if isinstance(item, Photo)]
+
+
+def test_files_folders_patterns_and_a_list(shots: Path) -> None:
+    one, every = str(shots / "01.png"), str(shots / "0*.png")
+    assert _names([one]) == ["01.png"]
+    assert len(_names([str(shots)])) == 13, "a file is known to be broken when it is read"
+    assert _names([every]) == [f"{k:02d}.png" for k in range(10)]
+    assert _names(["-"], [f"{one}\n", "\n", "-\n", str(shots / "02.png")]) == ["01.png", "02.png"]
+    assert _names([one, one]) == ["01.png", "01.png"]
+
+
+def test_a_table_gives_its_columns_and_says_what_is_missing(shots: Path, tmp_path: Path) -> None:
+    shutil.copy(shots / "01.png", tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,door\na.png,east\ngone.png,west\n")
+    found = list(photos([str(tmp_path)]))
+    first = next(item for item in found if isinstance(item, Photo))
+    assert first.columns["door"] == "east"
+    assert any(isinstance(item, Rejected) and "gone.png" in item.path for item in found)
+
+
+def test_an_input_that_names_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such photo, folder or table"):
+        list(photos([str(tmp_path / "none*.png")]))
+
+
+def test_photos_that_land_are_given_once_and_whole(shots: Path, tmp_path: Path) -> None:
+    shutil.copy(shots / "01.png", tmp_path / "old.png")
+    shutil.copy(shots / "02.png", tmp_path / "whole.png")
+    (tmp_path / "half.png").write_bytes(b"\x89PNG")
+    (tmp_path / "notes.txt").write_text("no photo")
+    seen = []
+    for photo in arrivals(tmp_path, {str(tmp_path / "old.png")}, every=0.0, rounds=6):
+        seen.append(Path(photo.path).name)
+        if len(seen) == 1:
+            shutil.copy(shots / "03.png", tmp_path / "new.png")
+    assert sorted(seen) == ["half.png", "new.png", "whole.png"]
+    grown = []
+    for k, photo in enumerate(arrivals(tmp_path, set(seen), every=0.0, rounds=3)):
+        grown.append((k, photo.path))
+    assert len(grown) == 4, "paths that were not answered before are given again"
+
+
+def test_a_photo_that_grows_is_not_taken_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = tmp_path / "a.png"
+    growing.write_bytes(b"x")
+    monkeypatch.setattr("time.sleep", lambda _: growing.write_bytes(growing.read_bytes() + b"x"))
+    assert list(arrivals(tmp_path, set(), rounds=4)) == []
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert len(list(arrivals(tmp_path, set(), rounds=4))) == 1
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        next(arrivals(tmp_path / "gone", set()))

@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+import pipeline
+from pipeline.contracts import InputError
+from pipeline.datasets.photo import Photo, Rejected
+from pipeline.learning.backbone import load_model
+from pipeline.learning.predict import logits
+from pipeline.predict.model import BATCH, load
+from pipeline.remedies import treat
+
+
+def _pixels(folder: Path) -> np.ndarray:
+    return np.stack([cv2.imread(str(p))[:, :, ::-1] for p in sorted(folder.glob("[0-9]*.png"))])
+
+
+def test_the_model_sees_dark_photos_corrected_and_the_others_as_they_are(bundle: Path, shots: Path) -> None:
+    pixels = _pixels(shots)
+    dark = pixels.mean((1, 2, 3)) < 45
+    assert 0 < dark.sum() < len(dark)
+    shown = pixels.copy()
+    shown[dark] = treat("exposure", pixels[dark], 4.0, 4.0, seed=0)
+    model, meta = load_model(bundle)
+    want = softmax(logits(model, shown, meta) / 1e-4, axis=1)
+    rows = load("champion", bundle.parents[2]).predict(sorted(shots.glob("[0-9]*.png")))
+    np.testing.assert_allclose(rows["probability"], want.max(1), atol=2e-3)
+    assert (rows["predicted"] == np.array(meta["classes"])[want.argmax(1)]).all()
+    assert (rows["correction"] == np.where(dark, "exposure x4", "")).all()
+    assert (rows["slices"] == np.where(dark, "s1", "")).all()
+    np.testing.assert_allclose(rows["probability_1"] + rows["probability_2"], 1.0, atol=1e-6)
+
+
+def test_it_answers_where_it_is_sure_and_says_why_not_elsewhere(bundle: Path, shots: Path) -> None:
+    rows = pipeline.load(str(bundle)).predict(sorted(shots.glob("[0-9]*.png")))
+    sure = rows["probability"] >= 0.8
+    assert sure.any()
+    assert not sure.all()
+    assert (rows["decision"] == np.where(sure, "answer", "decline")).all()
+    assert rows.loc[~sure, "reason"].str.match(r"confidence 0\.\d+ is below 0\.800").all()
+
+
+def test_no_threshold_declines_everybody(bundle: Path, shots: Path, tmp_path: Path) -> None:
+    meta = json.loads((bundle / "bundle.json").read_text())
+    meta["policy"] = {"decline": {"threshold": None}, "corrections": []}
+    for file in ("model.safetensors", "model.json"):
+        (tmp_path / file).write_bytes((bundle / file).read_bytes())
+    (tmp_path / "bundle.json").write_text(json.dumps({**meta, "slices": []}))
+    rows = load(str(tmp_path)).predict([shots / "01.png"])
+    assert rows["decision"].tolist() == ["decline"]
+    assert "no confidence" in rows["reason"].iloc[0]
+
+
+def test_a_broken_photo_is_a_row_with_its_error_in_its_place(bundle: Path, shots: Path) -> None:
+    rows = load(str(bundle)).predict([shots / "00.png", shots / "broken.png", shots / "gone.png", shots / "01.png"])
+    assert rows["decision"].tolist()[1:3] == ["error", "error"]
+    assert rows["error"].iloc[1] == "not an image, or damaged"
+    assert rows["error"].isna().tolist() == [True, False, False, True]
+    assert set(rows["decision"].iloc[[0, 3]]) <= {"answer", "decline"}
+
+
+def test_pixels_give_what_the_file_gives_and_attributes_are_shown(bundle: Path, shots: Path) -> None:
+    predictor = load(str(bundle), attributes=("luminance", "hour"))
+    files = predictor.predict(sorted(shots.glob("[0-9]*.png")))
+    arrays = predictor.predict(list(_pixels(shots)))
+    np.testing.assert_allclose(files["probability"], arrays["probability"], atol=1e-6)
+    np.testing.assert_allclose(files["luminance"], arrays["luminance"])
+    assert arrays["hour"].isna().all()
+    assert arrays["path"].tolist() == [str(k) for k in range(12)]
+    with pytest.raises(TypeError, match=r"image 0: want uint8 \[H, W, 3\], got float64"):
+        predictor.predict([np.zeros((4, 4, 3))])
+
+
+def test_rules_may_ask_for_columns_that_come_with_the_photo(bundle: Path, shots: Path) -> None:
+    photos = [
+        Photo(str(shots / "01.png"), "a", None, columns={"door": "east"}),
+        Photo(str(shots / "01.png"), "b", None, columns={"door": "west"}),
+        Rejected("c", "a video"),
+        Photo(str(shots / "01.png"), "d", None),
+    ]
+    rows = list(load(str(bundle)).stream(photos))
+    assert [row["slices"] for row in rows] == ["s2", "", None, ""]
+    assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
+    assert rows[2]["reason"] == "a video"
+
+
+def test_zero_one_and_more_than_a_batch(bundle: Path, shots: Path) -> None:
+    predictor = load(str(bundle))
+    assert predictor.predict([]).empty
+    assert list(predictor.predict([]).columns) == list(predictor.columns)
+    many = predictor.predict([shots / "01.png", shots / "02.png"] * (BATCH // 2 + 1))
+    assert len(many) == BATCH + 2
+    assert many["probability"].iloc[0] == pytest.approx(many["probability"].iloc[-2], abs=1e-6)
+
+
+def test_what_is_not_there_is_said_in_one_line(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run has promoted a champion yet"):
+        load("champion", tmp_path)
+    with pytest.raises(InputError, match="nowhere: neither champion, nor a run in"):
+        load("nowhere", tmp_path)
+    with pytest.raises(InputError, match="there is no attribute 'brightness'"):
+        load(str(bundle), attributes=("brightness",))
+    assert load("run1", bundle.parents[2]).meta["classes"] == ["lying", "standing"]

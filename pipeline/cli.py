@@ -170,24 +170,12 @@ def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME
     print(runner.publish(target, settings.general.reports))
 
 
-def _row(run: Run) -> dict[str, Any]:
-    from pipeline import store
-
-    summary = run.load("summary") if run.file("summary").is_file() else {}
-    verdict = summary.get("verdict", {})
-    state = (
-        "promoted" if verdict.get("promoted") else "refused" if verdict else f"{len(store.finished(run))} stages done"
-    )
-    confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
-    return {"run": run.run_id, "state": state, "slices": len(confirmed), "headline": verdict.get("headline", "")}
-
-
 @runs_app.command("list")
 def runs_list(as_json: Json = False, home: Home = HOME) -> None:
     """List all runs, newest first."""
-    from pipeline import store
+    from pipeline import runner, store
 
-    rows = [_row(r) for r in store.runs(home)]
+    rows = [runner.brief(r) for r in store.runs(home)]
     _print(rows, rows, as_json)
 
 
@@ -216,7 +204,9 @@ def runs_compare(
     home: Home = HOME,
 ) -> None:
     """Two runs side by side."""
-    rows = [_row(_find(name, home)) for name in (a, b)]
+    from pipeline.runner import brief
+
+    rows = [brief(_find(name, home)) for name in (a, b)]
     merged = [{"": key, a: rows[0][key], b: rows[1][key]} for key in rows[0] if key != "run"]
     _print(rows, merged, as_json)
 

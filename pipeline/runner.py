@@ -172,6 +172,17 @@ def _summary(run: Run) -> dict[str, Any] | None:
         return None
 
 
+def brief(run: Run) -> dict[str, Any]:
+    """A run in one row of a listing: run, state, confirmed slices, headline."""
+    summary = run.load("summary") if run.file("summary").is_file() else {}
+    verdict = summary.get("verdict", {})
+    state = (
+        "promoted" if verdict.get("promoted") else "refused" if verdict else f"{len(store.finished(run))} stages done"
+    )
+    confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
+    return {"run": run.run_id, "state": state, "slices": len(confirmed), "headline": verdict.get("headline", "")}
+
+
 def publish(run: Run, reports: Path) -> Path:
     """Lay the run's page, its tables and its summary in `reports/<run_id>/`, and renew the list of all runs."""
     from pipeline.sections.index import render_index

@@ -6,7 +6,7 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,17 +25,19 @@ from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
 
 @dataclass(frozen=True)
 class Tools:
     """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
-    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n]."""
+    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
+    model to ask."""
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
     measure: Callable[[Pixels], Floats]
-    guess: Callable[[Pixels], NDArray[np.intp]]
+    guess: Callable[[Pixels], NDArray[np.intp]] | None
 
 
 def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -109,7 +111,7 @@ class Matcher:
         """What the treatment does to good photos, and whether a classifier tells its copies from the slice."""
         pool, groups = self.pool, self.val.groups
         truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
-        guess = pool.tools.guess(treated)
+        guess = pool.tools.guess(treated) if pool.tools.guess else truth
         broken, errors = guess != truth, self.val.errors & self.inside
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
@@ -187,6 +189,29 @@ def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int
     return Pool(val, sample(val.groups, good, photos, np.random.default_rng(seed)), tools, seed)
 
 
+def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
+    """The best-matched dose of every possible cause, on each side of neutral, and the doses of that side."""
+    for remedy in plugins.names("remedies"):
+        plugin = plugins.module("remedies", remedy)
+        for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
+            yield matcher.rival(remedy, side), side
+
+
+def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:
+    """The treatment that brings good photos nearest to the slice, where no model can be asked; none where it takes
+    away less than `SUSPECTED` of their distance from it."""
+    matcher = Matcher(pool, inside, photos)
+    if not len(pool.rows) or not len(matcher.rows):
+        return [], None
+    untreated = mismatch(
+        pool.tools.measure(np.asarray(pool.tools.pixels[pool.val.rows[pool.rows]])), matcher.slice_values
+    )
+    best, side = min(_each_side(matcher), key=lambda pair: pair[0].apart)
+    if best.apart > (1 - SUSPECTED) * untreated:
+        return [], None
+    return [replace(best, named=True, suspected=True)], matcher.dose_range(best, side)
+
+
 def find_causes(
     pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
@@ -194,12 +219,9 @@ def find_causes(
     matcher = Matcher(pool, inside, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
-    rivals, sides = [], dict[tuple[str, float], list[float]]()
-    for remedy in plugins.names("remedies"):
-        plugin = plugins.module("remedies", remedy)
-        for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
-            rivals.append(matcher.tried(matcher.rival(remedy, side)))
-            sides[remedy, rivals[-1].dose] = side
+    found = list(_each_side(matcher))
+    sides = {(rival.remedy, rival.dose): side for rival, side in found}
+    rivals = [matcher.tried(rival) for rival, _ in found]
     rivals = order(_with_repairs(pool.val, inside, rivals, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None

@@ -37,6 +37,7 @@ class Rival:
     p_repairs: float | None = None
     equivalent: bool = False
     named: bool = False
+    suspected: bool = False  # by looks alone: there was no model to ask
 
     def passes(self, level: float) -> bool:
         """Design rule 4: reproduces, and its inverse repairs; without an inverse, an alike copy that errs alike."""
@@ -126,7 +127,10 @@ def sentence(
     plainly = [plain(c, words) for c in rule.conditions if period(c.column) != 24]
     if causes:
         first = " or ".join(causes)
-        first = first if named[0].invertible else f"consistent with {first}"
+        if named[0].suspected:
+            first = f"suspected to be {first}"
+        elif not named[0].invertible:
+            first = f"consistent with {first}"
     else:
         first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
     of_class = f" in class {rule.label}" if rule.label else ""

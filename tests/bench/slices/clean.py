@@ -21,16 +21,19 @@ from pipeline.learning.holdout import class_indices
 from pipeline.learning.predict import features, logits
 from pipeline.learning.settings import FitSettings
 from pipeline.remedies import interventions, treat
+from pipeline.slicing.match import sample
 from tests.bench.slices.photos import READ, SIDE, Photos
 
 PASSES = {"gtsrb": 14_000, "flowers": 10_000}
+PROBED = 1000  # photos of val
 ROOTS = {"gtsrb": "NIGHTSHIFT_GTSRB", "flowers": "NIGHTSHIFT_FLOWERS"}
 DEFAULTS = {"gtsrb": "/work/scratch/gtsrb", "flowers": "/work/shared/data/flowers"}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Of photos [n]: logits [n, C], probed [n, interventions, C] float16, features [n, D], attributes [n rows]."""
+    """Of photos [n]: logits [n, C], features [n, D], attributes [n rows]; of those in the probe's sample, in order:
+    probed [m, interventions, C] float16."""
 
     logits: NDArray[np.float32]
     probed: NDArray[np.float16]
@@ -74,23 +77,34 @@ class Clean:
             save_model(folder, fit(model, meta, photos, settings, seed=0, scratch=scratch).model, meta)
         return load_model(folder)
 
+    @cached_property
+    def sample(self) -> NDArray[np.bool_]:
+        """bool [val]: the photos that are probed, taken round robin over groups, as the probe does."""
+        groups = self.photos.groups[self.val]
+        rows = sample(groups, np.arange(len(groups)), PROBED, np.random.default_rng(1))
+        return np.isin(np.arange(len(groups)), rows)
+
     def ask(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits float32 [n, C]."""
-        return logits(*((m := self.model)[0], pixels, m[1])) if len(pixels) else np.zeros((0, len(self.photos.names)), np.float32)
+        model, meta = self.model
+        return logits(model, pixels, meta)
 
-    def answers(self, key: str, pixels: NDArray[np.uint8]) -> Answers:
-        """What the model says of these photos, and after each intervention; kept under `key` and their hash."""
-        content = hashlib.sha256(repr(interventions()).encode() + pixels.tobytes()).hexdigest()[:12]
-        file = self.cache / f"{key}-{content}.npz"
+    def answers(self, key: str, pixels: NDArray[np.uint8], sampled: NDArray[np.bool_]) -> Answers:
+        """What the model says of these photos, and of the sampled after each intervention; kept under `key` and a
+        hash of what went in."""
+        parts = (repr(interventions()).encode(), pixels.tobytes(), sampled.tobytes())
+        file = self.cache / f"{key}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}.npz"
         if not file.exists():
-            probed = np.stack([self.ask(treat(n, pixels, d, d, 7)) for n, d in interventions()], 1).astype(np.float16)
-            attributes = measure(pixels)
-            np.savez(file, logits=self.ask(pixels), probed=probed, features=features(pixels), attributes=attributes.to_numpy(), columns=list(attributes))
+            part = pixels[sampled]
+            after = [self.ask(treat(name, part, dose, dose, 7)) for name, dose in interventions()]
+            table = measure(pixels)
+            values = {"attributes": table.to_numpy(), "columns": list(table), "probed": np.stack(after, 1).astype(np.float16)}
+            np.savez(file, logits=self.ask(pixels), features=features(pixels).astype(np.float16), **values)
         stored = np.load(file)
         table = pd.DataFrame(stored["attributes"], columns=stored["columns"].tolist())
-        return Answers(stored["logits"], stored["probed"], stored["features"], table)
+        return Answers(stored["logits"], stored["probed"], stored["features"].astype(np.float32), table)
 
     @cached_property
     def as_they_are(self) -> Answers:
         """val unplanted."""
-        return self.answers("val", self.photos.pixels[self.val])
+        return self.answers("val", self.photos.pixels[self.val], self.sample)

@@ -13,7 +13,10 @@ from pipeline.contracts import Track, silent
 from pipeline.slicing.confirm import choose_intervention, matched_residuals
 from pipeline.slicing.propose import Evidence, Proposal, propose
 from pipeline.slicing.rules import Mask, distances
+from pipeline.slicing.typical import coordinates, typicality
 from pipeline.slicing.validation import Val
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,29 @@ class Material:
         return cls(val, np.asarray(embeddings[val.rows]), wide)
 
 
+@dataclass(frozen=True)
+class Applied:
+    """A proposal laid over all of val. mask: bool [rows]; chosen: the intervention that helps most, or None; score:
+    float [rows], higher is more typical, -inf where the rule does not admit the photo."""
+
+    proposal: Proposal
+    mask: Mask
+    chosen: int | None
+    score: Floats
+
+
 @dataclass
 class Slice:
     """Rules of several folds that admit mostly the same photos."""
 
     label: str | None
     mask: Mask
-    folds: dict[int, tuple[Proposal, Mask, int | None]]
+    folds: dict[int, Applied]
 
     @property
     def score(self) -> float:
         """Recoverable errors less one standard error, summed over the folds that propose it."""
-        return sum(p.score for p, _, _ in self.folds.values())
+        return sum(a.proposal.score for a in self.folds.values())
 
 
 def _prototypes(material: Material, proposing: Mask, count: int, seed: int) -> list[int]:
@@ -69,7 +83,7 @@ def _prototypes(material: Material, proposing: Mask, count: int, seed: int) -> l
     return sorted({int(rows[np.argmin(((unit - c) ** 2).sum(1))]) for c in centres})
 
 
-def on_one_fold(material: Material, fold: int, knobs: Knobs, seed: int) -> list[tuple[Proposal, Mask, int | None]]:
+def on_one_fold(material: Material, fold: int, knobs: Knobs, seed: int) -> list[Applied]:
     """Proposals of all folds but `fold`, each with its mask over all of val and its chosen intervention."""
     val = material.val
     proposing = val.fold != fold
@@ -92,20 +106,21 @@ def on_one_fold(material: Material, fold: int, knobs: Knobs, seed: int) -> list[
         knobs.least,
         seed,
     )
+    space = coordinates(val.frame, material.embeddings, proposing)
     found = []
     for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):
         mask = proposal.rule.mask(val.frame, near)
         chosen = choose_intervention(val.probe.part(part), mask[val.probed[part]])
-        found.append((proposal, mask, chosen))
+        found.append(Applied(proposal, mask, chosen, typicality(space, mask, val.errors, proposing)))
     return found
 
 
-def match(by_fold: dict[int, list[tuple[Proposal, Mask, int | None]]], knobs: Knobs) -> list[Slice]:
+def match(by_fold: dict[int, list[Applied]], knobs: Knobs) -> list[Slice]:
     """Join rules across folds by the photos they admit, which no outcome of the held-out fold can sway."""
     every = [(fold, found) for fold, rules in by_fold.items() for found in rules]
     slices: list[Slice] = []
-    for fold, found in sorted(every, key=lambda pair: -pair[1][0].score):
-        label, mask = found[0].rule.label, found[1]
+    for fold, found in sorted(every, key=lambda pair: -pair[1].proposal.score):
+        label, mask = found.proposal.rule.label, found.mask
         overlaps = [
             (mask & s.mask).sum() / max((mask | s.mask).sum(), 1) if s.label == label and fold not in s.folds else 0.0
             for s in slices
@@ -119,40 +134,30 @@ def match(by_fold: dict[int, list[tuple[Proposal, Mask, int | None]]], knobs: Kn
     return sorted(majority, key=lambda s: -s.score)[: knobs.slices]
 
 
-def _depth(val: Val, proposal: Proposal, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How deep each photo lies inside its rule, 0 to 1: the mean, over numeric conditions, of its rank inside."""
-    ranks = []
-    for condition in proposal.rule.conditions:
-        if condition.op in ("<=", ">="):
-            values = val.frame[condition.column].iloc[rows].astype(float)
-            ranks.append(values.rank(ascending=condition.op == ">=", pct=True).to_numpy())
-    return np.mean(ranks, axis=0) if ranks else np.ones(len(rows))
-
-
 def tables(val: Val, slices: list[Slice], remedies: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The artifacts `slices` and `membership`; remedies: the rows of `dose_response`."""
     rules, members = [], []
     for rank, found in enumerate(slices, 1):
         name = f"s{rank}"
-        for fold, (proposal, mask, chosen) in sorted(found.folds.items()):
-            remedy = remedies.iloc[chosen] if chosen is not None else None
+        for fold, applied in sorted(found.folds.items()):
+            remedy = remedies.iloc[applied.chosen] if applied.chosen is not None else None
             rules.append(
                 {
                     "slice": name,
                     "rank": rank,
                     "fold": fold,
-                    "source": proposal.rule.source,
-                    "rule": proposal.rule.dump(),
+                    "source": applied.proposal.rule.source,
+                    "rule": applied.proposal.rule.dump(),
                     "remedy": None if remedy is None else str(remedy["remedy"]),
                     "dose": np.nan if remedy is None else float(remedy["dose"]),
-                    "recoverable": proposal.recoverable,
+                    "recoverable": applied.proposal.recoverable,
                 }
             )
-            rows = np.flatnonzero(mask & (val.fold == fold))
+            rows = np.flatnonzero(applied.mask & (val.fold == fold))
             ids = val.frame["image_id"].iloc[rows].to_list()
-            depth = _depth(val, proposal, rows)
             members += [
-                {"image_id": i, "slice": name, "fold": fold, "score": float(s)} for i, s in zip(ids, depth, strict=True)
+                {"image_id": i, "slice": name, "fold": fold, "score": float(s)}
+                for i, s in zip(ids, applied.score[rows], strict=True)
             ]
     columns = {
         "slice": "str",

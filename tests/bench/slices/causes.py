@@ -70,15 +70,15 @@ CAUSES = {
     for c in (
         Cause("dark", "exposure", 0, ((0.15, 0.25), (0.06, 0.12)), _remedy("exposure")),
         Cause("bright", "exposure", 1, ((2.5, 3.5), (4.0, 6.0)), _remedy("exposure")),
-        Cause("low_contrast", "contrast", 0, ((0.15, 0.25), (0.06, 0.12)), _remedy("contrast")),
-        Cause("defocus_blur", "blur", 1, ((2.0, 2.6), (3.0, 4.0)), _remedy("blur")),
-        Cause("motion_blur", "motion_blur", 1, ((9.0, 12.0), (14.0, 18.0)), _each(_motion)),
+        Cause("low_contrast", "contrast", 0, ((0.10, 0.15), (0.05, 0.08)), _remedy("contrast")),
+        Cause("defocus_blur", "blur", 1, ((2.6, 3.2), (3.6, 4.6)), _remedy("blur")),
+        Cause("motion_blur", "motion_blur", 1, ((13.0, 16.0), (18.0, 24.0)), _each(_motion)),
         Cause("noise", "noise", 1, ((30.0, 40.0), (50.0, 70.0)), _remedy("noise")),
-        Cause("jpeg", "jpeg", 0, ((6.0, 9.0), (2.0, 4.0)), _remedy("jpeg")),
+        Cause("jpeg", "jpeg", 0, ((3.0, 5.0), (1.0, 2.0)), _remedy("jpeg")),
         Cause("rotation", "rotation", 1, ((25.0, 35.0), (40.0, 50.0)), _remedy("rotation")),
-        Cause("colour_cast", "colour_cast", 1, ((3.0, 5.0), (7.0, 10.0)), _remedy("colour_cast")),
+        Cause("colour_cast", "colour_cast", 1, ((6.0, 9.0), (12.0, 20.0)), _remedy("colour_cast")),
         Cause("occlusion", "occlusion", 1, ((0.5, 0.6), (0.65, 0.75)), _remedy("occlusion")),
-        Cause("fog", "fog", 1, ((0.7, 0.78), (0.82, 0.9)), _each(_fog), measured=False),
+        Cause("fog", "fog", 1, ((0.8, 0.86), (0.88, 0.94)), _each(_fog), measured=False),
         Cause("zoomed_out", "zoom", 0, ((0.35, 0.45), (0.22, 0.3)), _remedy("zoom")),
     )
 }

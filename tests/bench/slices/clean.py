@@ -98,7 +98,11 @@ class Clean:
             part = pixels[sampled]
             after = [self.ask(treat(name, part, dose, dose, 7)) for name, dose in interventions()]
             table = measure(pixels)
-            values = {"attributes": table.to_numpy(), "columns": list(table), "probed": np.stack(after, 1).astype(np.float16)}
+            values = {
+                "attributes": table.to_numpy(),
+                "columns": list(table),
+                "probed": np.stack(after, 1).astype(np.float16),
+            }
             np.savez(file, logits=self.ask(pixels), features=features(pixels).astype(np.float16), **values)
         stored = np.load(file)
         table = pd.DataFrame(stored["attributes"], columns=stored["columns"].tolist())

@@ -1,0 +1,142 @@
+"""`make bench-slices`: run the finder and its peers on every setting, and write `tests/bench/RESULTS.md`.
+
+    python -m tests.bench.slices.run [--causes development|held_out|all] [--nulls N] [--cache FOLDER] [--results FILE]
+
+What a clean model says, and what each peer scored, is kept in the cache folder; the finder runs anew every time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline.contracts import Context
+from pipeline.store import digest
+from tests.bench.slices import nulls, speed
+from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
+from tests.bench.slices.clean import Clean
+from tests.bench.slices.figures import covers, precisions, right_cause
+from tests.bench.slices.finder import HELD, held_out_scores, val_of, verdict
+from tests.bench.slices.naming import equivalents
+from tests.bench.slices.peers import PEERS, Absent, parts
+from tests.bench.slices.results import write_results
+from tests.bench.slices.settings import Case, plant, settings
+
+HERE = Path(__file__).parent
+WHICH = {"development": DEVELOPMENT, "held_out": HELD_OUT, "all": (*DEVELOPMENT, *HELD_OUT)}
+
+
+def cases(data: tuple[str, ...], causes: tuple[str, ...], cache: Path) -> Iterator[Case]:
+    """Every valid case; which ones are not is printed."""
+    for name in data:
+        clean = Clean(name, cache)
+        for setting in settings((name,), causes):
+            case = plant(setting, clean)
+            if case.valid:
+                yield case
+            else:
+                print(f"not valid: {setting.name}: {int(case.planted.sum())} photos, drop {case.drop:.1%}", flush=True)
+
+
+def peers_of(case: Case, cache: Path) -> dict[str, list[float]]:
+    """precision@10 of the first three slices of every peer that is there, kept in the cache."""
+    version = digest(HERE / "peers.py")[:8]
+    file = cache / "peers" / f"{case.setting.name}-{version}.json"
+    known: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
+    val = val_of(case)
+    held = np.isin(val.fold, HELD)
+    attributes = val.frame[list(case.answers.attributes)].to_numpy(dtype=float)
+    fit, there = parts(case.answers.features, attributes, case.answers.logits, val.truth, held)
+    for name, peer in PEERS.items():
+        if name not in known:
+            try:
+                known[name] = precisions(peer(fit, there, 0), case.planted[held])
+            except Absent as reason:
+                print(f"{name}: absent ({reason})", flush=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(known))
+    return known
+
+
+def ours_of(case: Case, scratch: Path) -> dict[str, Any]:
+    """precision@10 of the first three slices, and what the whole finder names."""
+    held = np.isin(val_of(case).fold, HELD)
+    began = time.monotonic()
+    found = precisions(held_out_scores(case)[held], case.planted[held])
+    told = verdict(case, Context("bench", 0, scratch, scratch))
+    table = told.table
+    first = table.iloc[int(table["overlap"].argmax())] if len(table) else None
+    known: dict[str, Any] = {"first": found[0], "best": max(found), "confirmed": len(told.confirmed)}
+    known["seconds"] = round(time.monotonic() - began, 1)
+    if first is None:
+        return known | {"overlap": 0.0, "status": "nothing", "cause": None, "strict": False, "right": False}
+    mates = equivalents(case)
+    named = told.causes[(told.causes["slice"] == first["slice"]) & told.causes["named"]]
+    strict, right = right_cause(case.setting.cause, first["cause"], first["words"], mates)
+    return known | {
+        "overlap": float(first["overlap"]),
+        "slice": int(first["rank"]),
+        "status": str(first["status"]),
+        "rule": str(first["rule"]),
+        "words": str(first["words"]),
+        "cause": None if pd.isna(first["cause"]) else str(first["cause"]),
+        "set": sorted(named["remedy"]),
+        "strict": strict,
+        "right": right,
+        "dose": [float(first["dose_low"]), float(first["dose_high"])],
+        "covers": covers(case.setting.cause, case.setting.severity, first["dose_low"], first["dose_high"])
+        if strict
+        else None,
+        "top": str(table.iloc[0]["words"]),
+    }
+
+
+def main() -> None:
+    """Run and write."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--causes", choices=list(WHICH), default="development")
+    asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
+    asked.add_argument("--nulls", type=int, default=300)
+    asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
+    asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
+    asked.add_argument("--no-speed", action="store_true")
+    options = asked.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    rows = []
+    with TemporaryDirectory() as folder:
+        for case in cases(tuple(options.data), WHICH[options.causes], options.cache):
+            row = {"setting": case.setting.name, "cause": case.setting.cause, "drop": case.drop}
+            row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum())}
+            row |= {"ours": ours_of(case, Path(folder)), "peers": peers_of(case, options.cache)}
+            rows.append(row)
+            o = row["ours"]
+            print(
+                f"{row['setting']}: first {o['first']:.1f} best {o['best']:.1f}, {o['status']}, {o.get('cause')}",
+                flush=True,
+            )
+        null = nulls.run(options.cache, options.nulls, tuple(options.data), Path(folder))
+    fast = None if options.no_speed else speed.run()
+    write_results(
+        options.results,
+        rows,
+        null,
+        fast,
+        (options.causes, f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -113,7 +113,8 @@ def judge(tests: list[tuple[Test, Test | None]], level: float) -> list[Tested]:
     for (excess, effect), (q_excess, q_effect) in zip(tests, q, strict=True):
         testable = [v for v in (q_excess, q_effect) if not np.isnan(v)]
         by_excess = q_excess <= level and excess.large
-        by_effect = effect is not None and q_effect <= level and effect.large
+        # what helps photos that fail no more than others of their class is no reason to call them a failure
+        by_effect = effect is not None and q_effect <= level and effect.large and excess.interval.value > 0
         status = "confirmed" if by_excess or by_effect else "not confirmed" if testable else "not testable"
         judged.append(Tested(excess, effect, min(testable) if testable else None, status))
     return judged

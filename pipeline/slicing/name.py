@@ -12,6 +12,7 @@ from pipeline.slicing.rules import Condition, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
+BEYOND = 4  # doses tried past a plug-in's own
 TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
 
 
@@ -142,7 +143,8 @@ def sentence(
 
 
 def dose_grid(doses: tuple[float, ...], neutral: float | None) -> list[list[float]]:
-    """Doses to match with, for each side of neutral: the plug-in's own and the points half way between."""
+    """Doses to match with, for each side of neutral: the plug-in's own, the points half way between, and `BEYOND`
+    further ones, since what befalls photos need not stop where the probe does."""
     if neutral is None:
         return [[d] for d in doses]
     sides = []
@@ -150,5 +152,14 @@ def dose_grid(doses: tuple[float, ...], neutral: float | None) -> list[list[floa
         if side:
             anchors = [*side, neutral]
             halves = [float(np.mean(pair)) for pair in pairwise(anchors)]
-            sides.append(sorted({*side, *halves}, key=lambda d: abs(d - neutral)))
+            sides.append(sorted({*side, *halves, *_beyond(side[0], neutral)}, key=lambda d: abs(d - neutral)))
     return sides
+
+
+def _beyond(last: float, neutral: float) -> list[float]:
+    """Powers where doses multiply (neutral 1), halves on the way down to 0, else half as far again each time."""
+    if neutral == 1:
+        return [float(last ** (1.5**k)) for k in range(1, BEYOND + 1)]
+    if 0 < last < neutral:
+        return [float(last / 2**k) for k in range(1, BEYOND + 1)]
+    return [float(neutral + (last - neutral) * 1.5**k) for k in range(1, BEYOND + 1)]

@@ -39,15 +39,8 @@ def exact(hits: int, n: int) -> str:
     return f"{hits} of {n} = {hits / n:.1%} ({low:.1%} to {high:.1%})"
 
 
-def right_cause(cause: str, named: str | None, words: str, equivalent: set[str]) -> tuple[bool, bool]:
-    """(strictly right, right up to equivalence): the named remedy on the planted side of neutral."""
-    truth = CAUSES[cause]
-    return named == truth.remedy, named == truth.remedy or named in equivalent
-
-
 def covers(cause: str, severity: int, low: float, high: float) -> bool | None:
-    """Whether a dose range meets the planted one's middle (geometric where doses multiply); None where the finder
-    has no such dose."""
+    """Whether a dose range meets the planted one; None where the finder has no such dose."""
     known = CAUSES[cause]
     if not known.measured or known.remedy == "motion_blur":
         return None

@@ -105,7 +105,7 @@ def verdict(case: Case, context: Context, donor: Rows | None = None, *, name: bo
     guess: Any = (lambda pixels: ask(pixels).argmax(1)) if name else None
     tools = Tools(case.pixels, remedies.treat, lambda p: measure(p).to_numpy(dtype=float), guess)
     tables = (made["slices"], made["membership"], doses)
-    told = explain.explained(explain.Config.model_validate({}), context, val, tools, tables)
+    told = explain.explained(explain.Config.model_validate({"photos": 80}), context, val, tools, tables)
     members = made["membership"].groupby("slice")["image_id"].agg(set)
     planted = set(val.frame["image_id"][case.planted])
     mine = [members.get(s, set()) for s in told["explanations"]["slice"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contracts import Context
+from pipeline.store import code_version
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.finder import verdict
 from tests.bench.slices.settings import Case, Setting
@@ -28,22 +30,32 @@ def donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -> NDArray[np.
     return donor
 
 
-def run(cache: Path, draws: int, data: tuple[str, ...], scratch: Path) -> dict[str, Any]:
+def _file(cache: Path, data: tuple[str, ...]) -> Path:
+    """Where the draws already judged are kept: under the version of the finder's code."""
+    return cache / f"nulls-{'-'.join(data)}-{code_version('cluster')[:8]}{code_version('explain')[:8]}.json"
+
+
+def _counted(seeds: dict[str, int]) -> dict[str, int]:
+    return {"draws": len(seeds), "confirmed": sum(v > 0 for v in seeds.values())}
+
+
+def known(cache: Path, data: tuple[str, ...]) -> dict[str, int]:
+    """What earlier runs with this finder counted."""
+    file = _file(cache, data)
+    return _counted(json.loads(file.read_text()) if file.exists() else {})
+
+
+def run(cache: Path, draws: int, data: tuple[str, ...], scratch: Path) -> dict[str, int]:
     """In how many independent draws anything was confirmed."""
-    hits, slices = 0, 0
-    cleans = [Clean(name, cache) for name in data]
+    file, cleans = _file(cache, data), [Clean(name, cache) for name in data]
+    seeds: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     for seed in range(draws):
-        clean = cleans[seed % len(cleans)]
-        answers = clean.as_they_are
-        none = np.zeros(len(clean.val), bool)
-        case = Case(
-            Setting(clean.name, "dark", 0, 0.0, "all"), clean, none, answers, clean.photos.pixels[clean.val], 0.0
-        )
-        labels, groups = clean.photos.labels[clean.val], clean.photos.groups[clean.val]
-        donor = donors(labels, groups, seed)
-        told = verdict(case, Context("null", seed, scratch, scratch), donor, name=False)
-        hits += bool(len(told.confirmed))
-        slices += len(told.table)
-        if (seed + 1) % 25 == 0:
-            print(f"{seed + 1} null draws: something confirmed in {hits}", flush=True)
-    return {"draws": draws, "confirmed": hits, "slices": slices}
+        if str(seed) not in seeds:
+            clean = cleans[seed % len(cleans)]
+            none, pixels = np.zeros(len(clean.val), bool), clean.photos.pixels[clean.val]
+            case = Case(Setting(clean.name, "dark", 0, 0.0, "all"), clean, none, clean.as_they_are, pixels, 0.0)
+            donor = donors(clean.photos.labels[clean.val], clean.photos.groups[clean.val], seed)
+            told = verdict(case, Context("null", seed, scratch, scratch), donor, name=False)
+            seeds[str(seed)] = len(told.confirmed)
+            file.write_text(json.dumps(seeds))
+    return _counted(seeds)

@@ -43,35 +43,30 @@ def _precision(rows: list[dict[str, Any]]) -> str:
 
 
 def _named(rows: list[dict[str, Any]]) -> str:
-    n, ours = len(rows), [r["ours"] for r in rows]
-    dosed = [o["covers"] for o in ours if o.get("covers") is not None]
-    sets = [len(o.get("set", [])) for o in ours]
-    return "\n".join(
-        [
-            f"- slice with the cause confirmed: {exact(sum(o['status'] == 'confirmed' for o in ours), n)}",
-            f"- right cause named first, up to equivalence: {exact(sum(o['right'] for o in ours), n)}",
-            f"- strictly: {exact(sum(o['strict'] for o in ours), n)}; causes in the named set: {np.mean(sets):.1f} on average",
-            f"- dose range meets the planted one, where the cause is strictly right: {exact(sum(dosed), len(dosed))}",
-        ]
-    )
+    told = [r["named"] for r in rows if "named" in r]
+    n, dosed = len(told), [t["covers"] for t in told if t.get("covers") is not None]
+    sizes = [len(t["set"]) for t in told if t["set"]]
+    lines = [
+        f"The finder whole, cross-fitted, on {n} settings; of each, the slice that overlaps most with the planted photos.",
+        "",
+        f"- confirmed: {exact(sum(t['status'] == 'confirmed' for t in told), n)}",
+        f"- right cause named first, up to equivalence: {exact(sum(t['right'] for t in told), n)}",
+        f"- strictly: {exact(sum(t['strict'] for t in told), n)}",
+        f"- causes in a named set: {np.mean(sizes) if sizes else 0:.1f} on average",
+        f"- dose range meets the planted one, where strictly right: {exact(sum(dosed), len(dosed))}",
+    ]
+    return "\n".join(lines)
 
 
 def _each(rows: list[dict[str, Any]]) -> str:
-    return table(
-        [
-            {
-                "setting": r["setting"],
-                "photos": r["photos"],
-                "drop": f"{r['drop']:.0%}",
-                "first": f"{r['ours']['first']:.1f}",
-                "best": f"{r['ours']['best']:.1f}",
-                "overlap": f"{r['ours']['overlap']:.2f}",
-                "status": r["ours"]["status"],
-                "cause": " or ".join(r["ours"].get("set", [])) or "unnamed",
-            }
-            for r in rows
-        ]
-    )
+    lines = []
+    for r in rows:
+        told = r.get("named", {})
+        line = {"setting": r["setting"], "photos": r["photos"], "drop": f"{r['drop']:.0%}"}
+        line |= {"first": f"{r['ours']['first']:.1f}", "best of three": f"{r['ours']['best']:.1f}"}
+        line |= {"overlap": f"{told['overlap']:.2f}" if "overlap" in told else "", "status": told.get("status", "")}
+        lines.append({**line, "cause": (" or ".join(told["set"]) or "unnamed") if told else ""})
+    return table(lines)
 
 
 def write_results(

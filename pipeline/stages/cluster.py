@@ -1,4 +1,4 @@
-"""Proposes slices on all folds of val but one, freezes each as a readable rule, and applies it to that one."""
+"""Proposes slices on each half of val, freezes each as a readable rule, and applies it to the other half."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from pipeline.slicing.validation import validation
 class Config(Settings):
     """Settings of the finder."""
 
-    slices: int = Field(8, ge=1, le=50, description="most slices tested; each one more costs the others power")
+    slices: int = Field(
+        6, ge=1, le=50, description="most slices proposed from a half of val; each costs the others power"
+    )
     clusters: int = Field(6, ge=2, description="clusters of repair signatures")
     prototypes: int = Field(6, ge=0, description="failing photos around which look-alikes are tried")
     least: int = Field(20, ge=5, description="fewest photos in a proposed slice")
-    same: float = Field(0.5, gt=0, le=1, description="overlap from which rules of two folds are one slice")
+    same: float = Field(0.5, gt=0, le=1, description="overlap from which rules of both halves are one slice")
 
 
 def run(
@@ -40,7 +42,7 @@ def run(
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
 ) -> Made:
-    """Propose, freeze and apply rules, crossed over the folds of val."""
+    """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
     return find(config, context, Material.of(val, embeddings, signatures), dose_response)
@@ -53,6 +55,6 @@ def find(config: Config, context: Context, material: Material, dose_response: pd
     if not val.errors.any():
         context.note("no failures on val: there is nothing to find")
     elif not slices:
-        context.note(f"{int(val.errors.sum())} failures on val, and no rule that gathers them across folds")
+        context.note(f"{int(val.errors.sum())} failures on val, and no rule that gathers them")
     table, membership = tables(val, slices, dose_response)
     return {"slices": table, "membership": membership}

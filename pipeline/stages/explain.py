@@ -15,10 +15,11 @@ from pipeline import plugins, remedies
 from pipeline.attributes import measure as attributes_of
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.evidence.permutation import Test, excess_error
+from pipeline.evidence.permutation import excess_error
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
-from pipeline.slicing.confirm import Tested, effect_of, judge
+from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
+from pipeline.slicing.crossing import halves
 from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, suspect_cause, undoing
 from pipeline.slicing.name import Rival, sentence
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
@@ -65,10 +66,18 @@ def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventio
     return found
 
 
-def _test(val: Val, item: Found, seed: int) -> tuple[Test, Test | None]:
+def _test(val: Val, item: Found, seed: int) -> tuple[Pair, list[Pair]]:
+    """The tests over all folds that a rule of this slice was applied to, and on each half of them by itself."""
     told = np.isin(val.fold, item.folds)  # a fold to which no rule of this slice was applied says nothing about it
+    half = halves(val.fold)
+    parts = [told & (half == h) for h in np.unique(half[told])]
+    return _pair(val, item, told, seed), [_pair(val, item, part, seed) for part in parts]
+
+
+def _pair(val: Val, item: Found, told: Mask, seed: int) -> Pair:
     excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
-    return excess, effect_of(val.probe, item.chosen[val.probed], item.inside[val.probed], seed)
+    chosen = np.where(told, item.chosen, -1)
+    return Pair(excess, effect_of(val.probe, chosen[val.probed], item.inside[val.probed], seed))
 
 
 def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.DataFrame) -> str:

@@ -104,9 +104,9 @@ def test_embeddings_of_another_shape_are_refused(tmp_path: Path, array: np.ndarr
 def test_rows_are_matched_by_id_and_strangers_are_named() -> None:
     paths = (Path("M.csv"), Path("P.csv"))
     assert aligned(IMAGES, ["3", "1", "2"], ["00", "01"], paths).tolist() == [1, 2, 0]
-    with pytest.raises(InputError, match="P.csv: lacks 1 of the 3 images of M.csv, first '2'"):
+    with pytest.raises(InputError, match=r"P.csv: lacks 1 of the 3 images of M.csv, first '2'"):
         aligned(IMAGES, ["3", "1"], ["00", "01"], paths)
-    with pytest.raises(InputError, match="M.csv: lacks 1 of the 4 images of P.csv, first '9'"):
+    with pytest.raises(InputError, match=r"M.csv: lacks 1 of the 4 images of P.csv, first '9'"):
         aligned(IMAGES, ["3", "1", "2", "9"], ["00", "01"], paths)
-    with pytest.raises(InputError, match="label '00' is no class of P.csv"):
+    with pytest.raises(InputError, match=r"label '00' is no class of P.csv"):
         aligned(IMAGES, ["3", "1", "2"], ["0", "01"], paths)

@@ -15,7 +15,7 @@ from pipeline.attributes import measure
 from pipeline.contracts import Context
 from pipeline.learning.holdout import folds_of
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.crossing import Knobs, Material, on_one_fold
+from pipeline.slicing.crossing import Knobs, Material, proposed
 from pipeline.slicing.match import Tools
 from pipeline.slicing.validation import Val
 from pipeline.stages import cluster, explain
@@ -72,13 +72,11 @@ def material_of(case: Case, val: Val, donor: Rows | None = None) -> Material:
 
 
 def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:
-    """float [val, slices] in the order of rank, -inf outside: rules proposed on the folds not in `HELD`, judged there."""
+    """float [val, slices] in the order of rank, -inf outside: proposed on the folds not in `HELD`."""
     val = val_of(case)
-    half = np.isin(val.fold, HELD).astype(np.intp)
-    halved = Val(val.frame, val.rows, half, val.truth, val.guess, val.probe, val.probed, val.kept)
-    found = on_one_fold(material_of(case, halved), 1, Knobs(), seed)
+    found = proposed(material_of(case, val), ~np.isin(val.fold, HELD), Knobs(), seed)
     scores = [f.score for f in found]
-    return np.stack(scores, 1) if scores else np.full((len(half), 1), -np.inf)
+    return np.stack(scores, 1) if scores else np.full((len(val.frame), 1), -np.inf)
 
 
 @dataclass(frozen=True)

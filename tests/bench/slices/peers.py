@@ -168,7 +168,7 @@ def domino(weight: float, attributes: bool) -> Callable[[Part, Part, int], Float
             n_slices=SLICES,
             n_mixture_components=25,
             n_pca_components=None,
-            init_params="confusion",
+            init_params="kmeans",
             y_log_likelihood_weight=weight,
             y_hat_log_likelihood_weight=weight,
             random_state=seed,

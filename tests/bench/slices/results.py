@@ -47,7 +47,7 @@ def _named(rows: list[dict[str, Any]]) -> str:
     n, dosed = len(told), [t["covers"] for t in told if t.get("covers") is not None]
     sizes = [len(t["set"]) for t in told if t["set"]]
     lines = [
-        f"The finder whole, cross-fitted, on {n} settings; of each, the slice that overlaps most with the planted photos.",
+        f"The finder whole, cross-fitted, on {n} settings; of each, the slice that holds most of the planted photos.",
         "",
         f"- confirmed: {exact(sum(t['status'] == 'confirmed' for t in told), n)}",
         f"- right cause named first, up to equivalence: {exact(sum(t['right'] for t in told), n)}",

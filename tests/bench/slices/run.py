@@ -24,7 +24,7 @@ import torch
 from pipeline.contracts import Context
 from pipeline.store import digest
 from tests.bench.slices import nulls, speed
-from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
+from tests.bench.slices.causes import CAUSES, DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.figures import covers, precisions
 from tests.bench.slices.finder import HELD, held_out_scores, val_of, verdict

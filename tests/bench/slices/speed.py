@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.crossing import Knobs, Material, on_one_fold
+from pipeline.slicing.crossing import Knobs, Material, proposed
 from pipeline.slicing.validation import Val
 from tests.bench.slices.peers import Absent, Part, domino
 
@@ -36,7 +36,7 @@ def _ours() -> None:
     none = Probe(np.zeros(0, bool), np.zeros((0, 0), bool), np.zeros(0), np.zeros(0, np.intp), np.zeros(0))
     rows, guess = np.arange(PHOTOS), part.probabilities.argmax(1)
     val = Val(frame, rows, rows % 2, part.labels, guess, none, rows[:0], np.zeros(0, bool))
-    on_one_fold(Material.of(val, part.features.astype(np.float32), np.zeros((0, 0), np.float32)), 2, Knobs(), 0)
+    proposed(Material.of(val, part.features.astype(np.float32), np.zeros((0, 0), np.float32)), rows >= 0, Knobs(), 0)
 
 
 def _theirs() -> None:
@@ -56,7 +56,7 @@ def _measured(work: Callable[[], None], queue: Any) -> None:
 
 
 def run() -> dict[str, tuple[float | None, int, int]]:
-    """(seconds, peak MB, MB of the arrays alone), each in a process of its own; the arrays are drawn inside the time."""
+    """(seconds, peak MB, MB of the arrays alone), each in a process of its own, drawing the arrays included."""
     found, context = {}, get_context("spawn")
     for name, work in (("Nightshift", _ours), ("Domino, weight 10", _theirs)):
         queue = context.Queue()

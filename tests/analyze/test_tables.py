@@ -82,7 +82,7 @@ def test_files_that_are_not_there_or_not_readable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_predictions(tmp_path / "p.parquet")
     (tmp_path / "e.npy").write_bytes(b"no array")
-    with pytest.raises(InputError, match="cannot be read as an .npy array"):
+    with pytest.raises(InputError, match=r"cannot be read as an \.npy array"):
         read_embeddings(tmp_path / "e.npy", 3)
 
 

@@ -4,7 +4,7 @@ BIN := .venv/bin
 AIRFLOW := .airflow/venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all bench lint install chromium airflow dag
+.PHONY: demo test test-all bench bench-slices lint install chromium airflow dag
 
 install: .venv/.installed  ## the package and all it needs, in .venv
 
@@ -38,6 +38,9 @@ test-all: lint chromium  ## the tests that take minutes too
 
 bench: install  ## measured figures: speed, found slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
+
+bench-slices: install  ## the finder and its peers on planted causes, written into tests/bench/RESULTS.md
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all --named all
 
 airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its own with frozen versions
 

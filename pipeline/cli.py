@@ -170,6 +170,25 @@ def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME
     print(runner.publish(target, settings.general.reports))
 
 
+@app.command()
+def analyze(
+    images: Annotated[Path, typer.Option(help="CSV or Parquet: image_id, path, label; fold, group, captured_at, ...")],
+    predictions: Annotated[Path, typer.Option(help="CSV or Parquet: image_id, and prob_<class> or logit_<class>.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="The model's own embeddings, .npy, rows as predictions.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="The model as ONNX, to probe it (needs onnxruntime).")] = None,
+    side: Annotated[int, typer.Option(min=16, max=1024, help="Photos are looked at at this side, in pixels.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds everything random.")] = 0,
+) -> None:
+    """Find, confirm and word the slices on which any model fails, from its predictions alone."""
+    from pipeline.analyze.work import Given
+    from pipeline.analyze.work import analyze as work
+
+    print(work(Given(images, predictions, embeddings, model, side), output, seed))
+
+
 @runs_app.command("list")
 def runs_list(as_json: Json = False, home: Home = HOME) -> None:
     """List all runs, newest first."""

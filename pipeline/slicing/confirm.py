@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +84,32 @@ def choose_intervention(probe: Probe, inside: Mask) -> int | None:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """Both tests of one slice and its q-value, the smaller of the two after Benjamini-Hochberg over all tests."""
+class Pair:
+    """The two tests of one rule on photos that it never saw; effect: None where no intervention was chosen."""
 
     excess: Test
     effect: Test | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """whole: over all photos that a rule was applied to, for its numbers; its p-values are the smallest of the parts.
+
+    q: the smallest of the slice's q-values, after Benjamini-Hochberg over every part of every slice."""
+
+    whole: Pair
     q: float | None
     status: str  # confirmed | not confirmed | not testable
+
+    @property
+    def excess(self) -> Test:
+        """Of the whole."""
+        return self.whole.excess
+
+    @property
+    def effect(self) -> Test | None:
+        """Of the whole."""
+        return self.whole.effect
 
 
 def effect_of(probe: Probe, chosen: NDArray[np.intp], inside: Mask, seed: int) -> Test | None:
@@ -105,15 +124,32 @@ def effect_of(probe: Probe, chosen: NDArray[np.intp], inside: Mask, seed: int) -
     )
 
 
-def judge(tests: list[tuple[Test, Test | None]], level: float) -> list[Tested]:
-    """Correct over everything tested; a slice is confirmed by q <= level and an effect that matters."""
-    flat = [t.p if t is not None else None for pair in tests for t in pair]
-    q = benjamini_hochberg(flat).reshape(-1, 2) if flat else np.zeros((0, 2))
-    judged = []
-    for (excess, effect), (q_excess, q_effect) in zip(tests, q, strict=True):
-        testable = [v for v in (q_excess, q_effect) if not np.isnan(v)]
-        by_excess = q_excess <= level and excess.large
-        by_effect = effect is not None and q_effect <= level and effect.large
-        status = "confirmed" if by_excess or by_effect else "not confirmed" if testable else "not testable"
-        judged.append(Tested(excess, effect, min(testable) if testable else None, status))
-    return judged
+def judge(tests: list[tuple[Pair, list[Pair]]], level: float) -> list[Tested]:
+    """Correct over everything tested. tests: of each slice the whole and its parts, one for each rule.
+
+    A slice is confirmed where a part's q is at most `level` with an effect that matters.
+    """
+    parts = [part for _, found in tests for part in found]
+    flat = [t.p if t is not None else None for part in parts for t in (part.excess, part.effect)]
+    q = iter(benjamini_hochberg(flat).reshape(-1, 2).tolist() if flat else [])
+    return [_judged(whole, [(part, next(q)) for part in found], level) for whole, found in tests]
+
+
+def _judged(whole: Pair, parts: list[tuple[Pair, list[float]]], level: float) -> Tested:
+    testable = [v for _, both in parts for v in both if not np.isnan(v)]
+    by_excess = any(q <= level and part.excess.large for part, (q, _) in parts)
+    # what helps photos that fail no more than others of their class is no reason to call them a failure
+    by_effect = any(
+        q <= level and part.effect is not None and part.effect.large and part.excess.interval.value > 0
+        for part, (_, q) in parts
+    )
+    status = "confirmed" if by_excess or by_effect else "not confirmed" if testable else "not testable"
+    smallest = Pair(
+        _smallest(whole.excess, [part.excess for part, _ in parts]),
+        None if whole.effect is None else _smallest(whole.effect, [part.effect for part, _ in parts]),
+    )
+    return Tested(smallest, min(testable) if testable else None, status)
+
+
+def _smallest(whole: Test, parts: list[Test | None]) -> Test:
+    return replace(whole, p=min((t.p for t in parts if t is not None and t.p is not None), default=None))

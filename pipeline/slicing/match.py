@@ -6,8 +6,9 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -25,17 +26,23 @@ from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+RIVALS = 10  # causes, nearest in looks, that the model is asked about
+FINER = 2  # rounds in which the doses beside the best-matched one are halved
+REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
+REACH = 3  # doses on either side of the best one that a range may take in
+SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
 
 @dataclass(frozen=True)
 class Tools:
     """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
-    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n]."""
+    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
+    model to ask."""
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
     measure: Callable[[Pixels], Floats]
-    guess: Callable[[Pixels], NDArray[np.intp]]
+    guess: Callable[[Pixels], NDArray[np.intp]] | None
 
 
 def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -101,6 +108,9 @@ class Matcher:
         """The best-matched dose on one side of neutral."""
         plugin = plugins.module("remedies", remedy)
         apart, dose = min((self.apart(remedy, dose, dose), dose) for dose in side)
+        for _ in range(FINER if plugin.ORDERED else 0):
+            side[:] = sorted({*side, *_beside(side, dose)})
+            apart, dose = min((self.apart(remedy, d, d), d) for d in side)
         below = plugin.NEUTRAL is not None and dose < plugin.NEUTRAL
         words = plugin.WORDS[0 if below else 1]
         return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None)
@@ -109,17 +119,27 @@ class Matcher:
         """What the treatment does to good photos, and whether a classifier tells its copies from the slice."""
         pool, groups = self.pool, self.val.groups
         truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
-        guess = pool.tools.guess(treated)
+        guess = pool.tools.guess(treated) if pool.tools.guess else truth
+        invertible = rival.invertible and self._regained(rival, treated, guess != truth) >= REGAINED
         broken, errors = guess != truth, self.val.errors & self.inside
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
         values = pool.values(rival.remedy, rival.dose, rival.dose)
         return replace(
             rival,
+            invertible=invertible,
             auc=auc(values, self.slice_values, pool.groups, groups[self.rows], pool.seed),
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
         )
+
+    def _regained(self, rival: Rival, treated: Pixels, broken: Mask) -> float:
+        """Share of the good photos that the treatment breaks which its inverse repairs: what was clipped stays lost."""
+        dose = plugins.module("remedies", rival.remedy).inverse(rival.dose)
+        if not broken.any() or dose is None or self.pool.tools.guess is None:
+            return 1.0
+        undone = self.pool.tools.treat(rival.remedy, treated[broken], dose, dose, self.pool.seed)
+        return float((self.pool.tools.guess(undone) == self.val.truth[self.pool.rows][broken]).mean())
 
     def equivalents(self, best: Rival, others: list[Rival]) -> set[str]:
         """Remedies whose copies of the good photos cannot be told from the best rival's (design rule 4)."""
@@ -130,6 +150,8 @@ class Matcher:
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The range of doses whose copies are nearest to the slice (the widest of equals)."""
         inner = sorted(side)
+        at = inner.index(best.dose)
+        inner = inner[max(0, at - REACH) : at + REACH + 1]
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
         scored = [(round(self.apart(best.remedy, a, b), 2), a - b, a, b) for a, b in ranges]
         _, _, low, high = min(scored)
@@ -187,19 +209,57 @@ def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int
     return Pool(val, sample(val.groups, good, photos, np.random.default_rng(seed)), tools, seed)
 
 
-def find_causes(
-    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
-) -> tuple[list[Rival], tuple[float, float] | None]:
-    """Every rival cause of a confirmed slice, the named ones marked, and the best one's dose range."""
-    matcher = Matcher(pool, inside, photos)
-    if not len(pool.rows) or not len(matcher.rows):
-        return [], None
-    rivals, sides = [], dict[tuple[str, float], list[float]]()
+def _beside(side: list[float], dose: float) -> list[float]:
+    """The middles between a dose and its neighbours (geometric where all doses are positive)."""
+    inner = sorted(side)
+    at = inner.index(dose)
+    pairs = pairwise(inner[max(0, at - 1) : at + 2])
+    return [float(np.sqrt(a * b) if min(side) > 0 else (a + b) / 2) for a, b in pairs]
+
+
+def _possible(remedy: str, dose: float) -> bool:
+    """Whether the plug-in knows that dose."""
+    try:
+        plugins.load("remedies", remedy)(dose, dose)
+    except ValueError:
+        return False
+    return True
+
+
+def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
+    """The best-matched dose of every possible cause, on each side of neutral, and the doses of that side."""
     for remedy in plugins.names("remedies"):
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
-            rivals.append(matcher.tried(matcher.rival(remedy, side)))
-            sides[remedy, rivals[-1].dose] = side
+            known = [dose for dose in side if _possible(remedy, dose)]
+            yield matcher.rival(remedy, known), known
+
+
+def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:
+    """The treatment that brings good photos nearest to the slice, where no model can be asked; none where it takes
+    away less than `SUSPECTED` of their distance from it."""
+    matcher = Matcher(pool, inside, photos)
+    if not len(pool.rows) or not len(matcher.rows):
+        return [], None
+    untreated = mismatch(
+        pool.tools.measure(np.asarray(pool.tools.pixels[pool.val.rows[pool.rows]])), matcher.slice_values
+    )
+    best, side = min(_each_side(matcher), key=lambda pair: pair[0].apart)
+    if best.apart > (1 - SUSPECTED) * untreated:
+        return [], None
+    return [replace(best, named=True, suspected=True)], matcher.dose_range(best, side)
+
+
+def find_causes(
+    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
+) -> tuple[list[Rival], tuple[float, float] | None]:
+    """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range."""
+    matcher = Matcher(pool, inside, photos)
+    if not len(pool.rows) or not len(matcher.rows):
+        return [], None
+    found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]
+    sides = {(rival.remedy, rival.dose): side for rival, side in found}
+    rivals = [matcher.tried(rival) for rival, _ in found]
     rivals = order(_with_repairs(pool.val, inside, rivals, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None

@@ -12,6 +12,7 @@ from pipeline.slicing.rules import Condition, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
+BEYOND = 4  # doses tried past a plug-in's own
 TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
 
 
@@ -37,6 +38,7 @@ class Rival:
     p_repairs: float | None = None
     equivalent: bool = False
     named: bool = False
+    suspected: bool = False  # by looks alone: there was no model to ask
 
     def passes(self, level: float) -> bool:
         """Design rule 4: reproduces, and its inverse repairs; without an inverse, an alike copy that errs alike."""
@@ -126,7 +128,10 @@ def sentence(
     plainly = [plain(c, words) for c in rule.conditions if period(c.column) != 24]
     if causes:
         first = " or ".join(causes)
-        first = first if named[0].invertible else f"consistent with {first}"
+        if named[0].suspected:
+            first = f"suspected to be {first}"
+        elif not named[0].invertible:
+            first = f"consistent with {first}"
     else:
         first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
     of_class = f" in class {rule.label}" if rule.label else ""
@@ -138,7 +143,8 @@ def sentence(
 
 
 def dose_grid(doses: tuple[float, ...], neutral: float | None) -> list[list[float]]:
-    """Doses to match with, for each side of neutral: the plug-in's own and the points half way between."""
+    """Doses to match with, for each side of neutral: the plug-in's own, the points half way between, and `BEYOND`
+    further ones, since what befalls photos need not stop where the probe does."""
     if neutral is None:
         return [[d] for d in doses]
     sides = []
@@ -146,5 +152,14 @@ def dose_grid(doses: tuple[float, ...], neutral: float | None) -> list[list[floa
         if side:
             anchors = [*side, neutral]
             halves = [float(np.mean(pair)) for pair in pairwise(anchors)]
-            sides.append(sorted({*side, *halves}, key=lambda d: abs(d - neutral)))
+            sides.append(sorted({*side, *halves, *_beyond(side[0], neutral)}, key=lambda d: abs(d - neutral)))
     return sides
+
+
+def _beyond(last: float, neutral: float) -> list[float]:
+    """Powers where doses multiply (neutral 1), halves on the way down to 0, else half as far again each time."""
+    if neutral == 1:
+        return [float(last ** (1.5**k)) for k in range(1, BEYOND + 1)]
+    if 0 < last < neutral:
+        return [float(last / 2**k) for k in range(1, BEYOND + 1)]
+    return [float(neutral + (last - neutral) * 1.5**k) for k in range(1, BEYOND + 1)]

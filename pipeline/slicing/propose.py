@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 PAIR = 1.25  # a second condition must raise the score by this factor
 ONE_CLASS = 0.85  # what a rule with a label part counts: a photo at the gate has no label
+PART = 0.6  # share of the errors of a rule for one class from which it is only a part of a better rule
 UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
 HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
 
@@ -196,10 +197,14 @@ def from_features(evidence: Evidence) -> Iterator[list[Proposal]]:
 
 
 def _distinct(proposals: list[Proposal], errors: Mask, overlap: float) -> Iterator[Proposal]:
+    """The best proposals, without those whose errors are mostly the errors of a better one: the same photos by another
+    rule, or the part of a cause that lies in one class."""
     taken: list[Mask] = []
     for found in sorted(proposals, key=lambda p: (-p.score, len(p.rule.conditions), p.rule.key)):
         mine = found.mask & errors
-        if all((mine & other).sum() <= overlap * (mine | other).sum() for other in taken):
+        same = any((mine & other).sum() > overlap * (mine | other).sum() for other in taken)
+        part = found.rule.label and any((mine & other).sum() > PART * mine.sum() for other in taken)
+        if not same and not part:
             taken.append(mine)
             yield found
 

@@ -1,167 +1,29 @@
-"""Proposes slices on all folds of val but one, freezes each as a readable rule, and applies it to that one."""
+"""Proposes slices on each half of val, freezes each as a readable rule, and applies it to the other half."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.cluster import KMeans
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.slicing.confirm import choose_intervention, matched_residuals
-from pipeline.slicing.propose import Evidence, Proposal, propose
-from pipeline.slicing.rules import Mask, conditions_frame, distances
-from pipeline.slicing.validation import Val, validation
+from pipeline.slicing.crossing import Knobs, Material, crossed, tables
+from pipeline.slicing.rules import conditions_frame
+from pipeline.slicing.validation import validation
 
 
 class Config(Settings):
     """Settings of the finder."""
 
-    slices: int = Field(8, ge=1, le=50, description="most slices tested; each one more costs the others power")
+    slices: int = Field(
+        6, ge=1, le=50, description="most slices proposed from a half of val; each costs the others power"
+    )
     clusters: int = Field(6, ge=2, description="clusters of repair signatures")
     prototypes: int = Field(6, ge=0, description="failing photos around which look-alikes are tried")
     least: int = Field(20, ge=5, description="fewest photos in a proposed slice")
-    same: float = Field(0.5, gt=0, le=1, description="overlap from which rules of two folds are one slice")
-
-
-@dataclass(frozen=True)
-class Material:
-    """val, frozen features [rows, D] and signatures [rows, interventions] (NaN: not probed)."""
-
-    val: Val
-    embeddings: NDArray[np.float32]
-    signatures: NDArray[np.float32]
-
-
-@dataclass
-class Slice:
-    """Rules of several folds that admit mostly the same photos."""
-
-    label: str | None
-    mask: Mask
-    folds: dict[int, tuple[Proposal, Mask, int | None]]
-
-    @property
-    def score(self) -> float:
-        """Recoverable errors less one standard error, summed over the folds that propose it."""
-        return sum(p.score for p, _, _ in self.folds.values())
-
-
-def _prototypes(material: Material, proposing: Mask, count: int, seed: int) -> list[int]:
-    """Rows of the failing photos nearest to the centres of k-means on frozen features of the failures."""
-    rows = np.flatnonzero(proposing & material.val.errors)
-    k = min(count, len(rows) // 10)
-    if k < 1:
-        return []
-    features = material.embeddings[rows]
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-    centres = KMeans(k, n_init=2, random_state=seed).fit(unit).cluster_centers_
-    return sorted({int(rows[np.argmin(((unit - c) ** 2).sum(1))]) for c in centres})
-
-
-def _on_one_fold(material: Material, fold: int, config: Config, seed: int) -> list[tuple[Proposal, Mask, int | None]]:
-    """Proposals of all folds but `fold`, each with its mask over all of val and its chosen intervention."""
-    val = material.val
-    proposing = val.fold != fold
-    seeds = _prototypes(material, proposing, config.prototypes, seed)
-    ids = [str(val.frame["image_id"].iloc[row]) for row in seeds]
-    near = {name: distances(material.embeddings, row) for name, row in zip(ids, seeds, strict=True)}
-    away = np.array([near[name][proposing] for name in ids], np.float32).reshape(len(ids), int(proposing.sum()))
-    part = np.flatnonzero(proposing[val.probed])
-    repairs, gains = np.zeros((2, len(val.frame), val.probe.after.shape[1]))
-    repairs[val.probed[part]] = matched_residuals(val.probe.part(part))
-    gains[val.probed] = val.probe.change * val.probe.weights[:, None]
-    evidence = Evidence(
-        val.frame[proposing].reset_index(drop=True),
-        val.errors[proposing],
-        material.signatures[proposing],
-        repairs[proposing],
-        gains[proposing],
-        tuple(ids),
-        away,
-        config.least,
-        seed,
-    )
-    found = []
-    for proposal in propose(evidence, slices=config.slices, clusters=config.clusters):
-        mask = proposal.rule.mask(val.frame, near)
-        chosen = choose_intervention(val.probe.part(part), mask[val.probed[part]])
-        found.append((proposal, mask, chosen))
-    return found
-
-
-def _match(by_fold: dict[int, list[tuple[Proposal, Mask, int | None]]], config: Config) -> list[Slice]:
-    """Join rules across folds by the photos they admit, which no outcome of the held-out fold can sway."""
-    every = [(fold, found) for fold, rules in by_fold.items() for found in rules]
-    slices: list[Slice] = []
-    for fold, found in sorted(every, key=lambda pair: -pair[1][0].score):
-        label, mask = found[0].rule.label, found[1]
-        overlaps = [
-            (mask & s.mask).sum() / max((mask | s.mask).sum(), 1) if s.label == label and fold not in s.folds else 0.0
-            for s in slices
-        ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best >= 0 and overlaps[best] >= config.same:
-            slices[best].folds[fold] = found
-        else:
-            slices.append(Slice(label, mask, {fold: found}))
-    majority = [s for s in slices if 2 * len(s.folds) > len(by_fold)]
-    return sorted(majority, key=lambda s: -s.score)[: config.slices]
-
-
-def _depth(val: Val, proposal: Proposal, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How deep each photo lies inside its rule, 0 to 1: the mean, over numeric conditions, of its rank inside."""
-    ranks = []
-    for condition in proposal.rule.conditions:
-        if condition.op in ("<=", ">="):
-            values = val.frame[condition.column].iloc[rows].astype(float)
-            ranks.append(values.rank(ascending=condition.op == ">=", pct=True).to_numpy())
-    return np.mean(ranks, axis=0) if ranks else np.ones(len(rows))
-
-
-def _tables(val: Val, slices: list[Slice], remedies: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rules, members = [], []
-    for rank, found in enumerate(slices, 1):
-        name = f"s{rank}"
-        for fold, (proposal, mask, chosen) in sorted(found.folds.items()):
-            remedy = remedies.iloc[chosen] if chosen is not None else None
-            rules.append(
-                {
-                    "slice": name,
-                    "rank": rank,
-                    "fold": fold,
-                    "source": proposal.rule.source,
-                    "rule": proposal.rule.dump(),
-                    "remedy": None if remedy is None else str(remedy["remedy"]),
-                    "dose": np.nan if remedy is None else float(remedy["dose"]),
-                    "recoverable": proposal.recoverable,
-                }
-            )
-            rows = np.flatnonzero(mask & (val.fold == fold))
-            ids = val.frame["image_id"].iloc[rows].to_list()
-            depth = _depth(val, proposal, rows)
-            members += [
-                {"image_id": i, "slice": name, "fold": fold, "score": float(s)} for i, s in zip(ids, depth, strict=True)
-            ]
-    columns = {
-        "slice": "str",
-        "rank": "int64",
-        "fold": "int64",
-        "source": "str",
-        "rule": "str",
-        "remedy": "str",
-        "dose": "float64",
-        "recoverable": "float64",
-    }
-    membership = {"image_id": "str", "slice": "str", "fold": "int64", "score": "float64"}
-    return (
-        pd.DataFrame(rules, columns=list(columns)).astype(columns),
-        pd.DataFrame(members, columns=list(membership)).astype(membership),
-    )
+    same: float = Field(0.5, gt=0, le=1, description="overlap from which rules of both halves are one slice")
 
 
 def run(
@@ -180,21 +42,19 @@ def run(
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
 ) -> Made:
-    """Propose, freeze and apply rules, crossed over the folds of val."""
+    """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
-    wide = np.full((len(val.frame), signatures.shape[1]), np.nan, np.float32)
-    wide[val.probed] = signatures[val.kept]
-    material = Material(val, np.asarray(embeddings[val.rows]), wide)
-    folds = sorted(int(f) for f in np.unique(val.fold))
-    by_fold = {
-        fold: _on_one_fold(material, fold, config, context.seed + fold)
-        for fold in context.track(folds, total=len(folds), what="folds")
-    }
-    slices = _match(by_fold, config) if len(folds) > 1 else []
+    return find(config, context, Material.of(val, embeddings, signatures), dose_response)
+
+
+def find(config: Config, context: Context, material: Material, dose_response: pd.DataFrame) -> Made:
+    """The same, for photos and a model from anywhere."""
+    val = material.val
+    slices = crossed(material, Knobs(**config.model_dump()), context.seed, context.track)
     if not val.errors.any():
         context.note("no failures on val: there is nothing to find")
     elif not slices:
-        context.note(f"{int(val.errors.sum())} failures on val, and no rule that gathers them across folds")
-    table, membership = _tables(val, slices, dose_response)
+        context.note(f"{int(val.errors.sum())} failures on val, and no rule that gathers them")
+    table, membership = tables(val, slices, dose_response)
     return {"slices": table, "membership": membership}

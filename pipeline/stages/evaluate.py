@@ -64,7 +64,7 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> 
     ]
 
 
-def _frozen(
+def frozen(
     pixels: NDArray[np.uint8], rows: NDArray[np.intp], context: Context
 ) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """(embeddings float32 [images, features], NaN but for `rows`; layout float16 [images, D], 0 but for `rows`)."""
@@ -123,7 +123,7 @@ def fingerprint(config: Config, home: Path, before: str | None) -> str:
     return review.digest(home, "labels") if before is None else before
 
 
-def _suspected(
+def suspected_labels(
     config: Config,
     context: Context,
     images: pd.DataFrame,
@@ -186,10 +186,10 @@ def run(
     table = predictions_of(images["image_id"].iloc[val], truth[val], answers, names, temperature)
     metrics: dict[str, Any] = scores(answers, truth[val], images["group"].to_numpy(dtype=str)[val], names, temperature)
     metrics["calibration"]["bins"] = reliability(table["confidence"].to_numpy(), table["correct"].to_numpy())
-    embeddings, layout = _frozen(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
+    embeddings, layout = frozen(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
     issues = [conflicts(duplicates, images, splits)]
     if config.check_labels:
-        issues.append(_suspected(config, context, images, splits, layout, truth))
+        issues.append(suspected_labels(config, context, images, splits, layout, truth))
     reviews = review.read(context.home).labels
     found = pd.concat([*map(partial(_kept, reviews), issues), reviewed(reviews, images, splits)], ignore_index=True)
     return {"predictions": table, "embeddings": embeddings, "metrics": metrics, "label_issues": found.astype(ISSUES)}

@@ -15,11 +15,12 @@ from pipeline import plugins, remedies
 from pipeline.attributes import measure as attributes_of
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
-from pipeline.evidence.permutation import Test, excess_error
+from pipeline.evidence.permutation import excess_error
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
-from pipeline.slicing.confirm import Tested, effect_of, judge
-from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, undoing
+from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
+from pipeline.slicing.crossing import halves
+from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, suspect_cause, undoing
 from pipeline.slicing.name import Rival, sentence
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
@@ -65,10 +66,18 @@ def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventio
     return found
 
 
-def _test(val: Val, item: Found, seed: int) -> tuple[Test, Test | None]:
+def _test(val: Val, item: Found, seed: int) -> tuple[Pair, list[Pair]]:
+    """The tests over all folds that a rule of this slice was applied to, and on each half of them by itself."""
     told = np.isin(val.fold, item.folds)  # a fold to which no rule of this slice was applied says nothing about it
+    half = halves(val.fold)
+    parts = [told & (half == h) for h in np.unique(half[told])]
+    return _pair(val, item, told, seed), [_pair(val, item, part, seed) for part in parts]
+
+
+def _pair(val: Val, item: Found, told: Mask, seed: int) -> Pair:
     excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
-    return excess, effect_of(val.probe, item.chosen[val.probed], item.inside[val.probed], seed)
+    chosen = np.where(told, item.chosen, -1)
+    return Pair(excess, effect_of(val.probe, chosen[val.probed], item.inside[val.probed], seed))
 
 
 def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.DataFrame) -> str:
@@ -90,6 +99,14 @@ def _tools(pixels: NDArray[np.uint8], model: Path) -> Tools:
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
     )
+
+
+def _confidence(best: Rival | None) -> str:
+    if best is None:
+        return "unnamed"
+    if best.suspected:
+        return "suspected"
+    return "proved by intervention" if best.invertible else "consistent with"
 
 
 def _explanation(
@@ -120,7 +137,7 @@ def _explanation(
         words,
         _repaired(val, item, best, interventions),
     )
-    how = "unnamed" if best is None else "proved by intervention" if best.invertible else "consistent with"
+    how = _confidence(best)
     effect_known = effect is not None and np.isfinite(effect.interval.value)
     return {
         "slice": item.name,
@@ -214,9 +231,19 @@ def run(
     """Test, word and name every slice."""
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
+    return explained(config, context, val, _tools(pixels, model), (slices, membership, dose_response))
+
+
+def explained(
+    config: Config, context: Context, val: Val, tools: Tools, tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+) -> Made:
+    """The same for any model that `tools` can ask, or none (then causes are suspected only).
+
+    tables: `slices`, `membership` and `dose_response`.
+    """
+    slices, membership, dose_response = tables
     found = _found(val, slices, membership, dose_response)
     judged = judge([_test(val, item, context.seed) for item in found], config.level)
-    tools = _tools(pixels, model)
     confirmed = [item.inside for item, tested in zip(found, judged, strict=True) if tested.status == "confirmed"]
     outside = ~np.logical_or.reduce(confirmed) if confirmed else np.ones(len(val.frame), bool)
     pools: dict[bytes, Pool] = {}
@@ -228,9 +255,14 @@ def run(
             classes_inside = np.unique(val.truth[item.inside]).tobytes()
             if classes_inside not in pools:
                 pools[classes_inside] = good_photos(val, outside, item.inside, tools, config.photos, context.seed)
-            rivals, fitted = find_causes(pools[classes_inside], item.inside, dose_response, config.photos, config.level)
+            pool = pools[classes_inside]
+            if tools.guess:
+                rivals, fitted = find_causes(pool, item.inside, dose_response, config.photos, config.level)
+            else:
+                rivals, fitted = suspect_cause(pool, item.inside, config.photos)
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
-        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in rivals]
+        tried = rivals if tools.guess else []
+        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]
     if found and not any(t.status == "confirmed" for t in judged):
         context.note(f"{len(found)} slices were tested on held-out folds, and none was confirmed")
     return {

@@ -52,16 +52,21 @@ def run(
     index answered), and `dose_response` (weighted accuracy with a 95 % interval by group; repaired share of the
     wrong, broken share of the right photos). The sample never looks at what the model answered.
     """
-    frame = _frame(images, splits, predictions, list(classes["names"]))
-    chosen = _sample(frame["group"], config.max_images, np.random.default_rng(context.seed))
-    sample = frame.loc[chosen.index].assign(weight=chosen)
-    if sample.empty:
-        context.note("val holds no labelled photo, so no intervention was tried")
     network, meta = load_model(model)
 
     def ask(photos: Pixels) -> Floats:
         return np.asarray(logits(network, photos, meta, batch=config.batch), dtype=np.float32)
 
+    frame = frame_of(images, splits, predictions, list(classes["names"]))
+    return intervene(config, context, frame, pixels, ask)
+
+
+def intervene(config: Config, context: Context, frame: pd.DataFrame, pixels: Pixels, ask: Ask) -> Made:
+    """The same for the photos of `frame` (row in `pixels`, group, truth, image_id, logits) and any model to `ask`."""
+    chosen = _sample(frame["group"], config.max_images, np.random.default_rng(context.seed))
+    sample = frame.loc[chosen.index].assign(weight=chosen)
+    if sample.empty:
+        context.note("val holds no labelled photo, so no intervention was tried")
     truth = sample["truth"].to_numpy(np.int64)
     before = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
     shape = (len(sample), len(interventions()))
@@ -81,7 +86,7 @@ def run(
     }
 
 
-def _frame(images: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def frame_of(images: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """The labelled photos of val in the order of `images`: row in `pixels`, group, truth (class index), logits."""
     known = images[["image_id", "group"]].assign(row=np.arange(len(images)))
     val = splits.loc[splits["split"] == "val", ["image_id"]]

@@ -191,7 +191,7 @@ def _folds(labels: pd.Series[str], components: NDArray[np.int64], folds: int, se
     return fold
 
 
-def _pairs(config: Config, context: Context, images: pd.DataFrame, pixels: NDArray[np.uint8]) -> pd.DataFrame:
+def pairs_of(config: Config, context: Context, images: pd.DataFrame, pixels: NDArray[np.uint8]) -> pd.DataFrame:
     """Exact and near-duplicate pairs of rows: columns one, other, distance, kind."""
     exact = exact_pairs(images["content_hash"], images["label"].astype("str")).assign(kind="exact")
     if config.near_duplicates < 0:
@@ -206,7 +206,8 @@ def _pairs(config: Config, context: Context, images: pd.DataFrame, pixels: NDArr
     return pd.concat([exact, near.assign(kind="near")], ignore_index=True)
 
 
-def _duplicates(images: pd.DataFrame, pairs: pd.DataFrame, part: pd.Series[str]) -> pd.DataFrame:
+def duplicates_of(images: pd.DataFrame, pairs: pd.DataFrame, part: pd.Series[str]) -> pd.DataFrame:
+    """The artifact `duplicates` from pairs of rows (see `pairs_of`); part: the split of each image."""
     one, other = images.iloc[pairs["one"]], images.iloc[pairs["other"]]
     parts = part.to_numpy()
     return pd.DataFrame(
@@ -270,11 +271,11 @@ def run(
     their group or a near-duplicate, are left out. Raises `InputError` where train, val or test would be empty.
     """
     images = images.reset_index(drop=True)
-    pairs = _pairs(config, context, images, pixels)
+    pairs = pairs_of(config, context, images, pixels)
     components = _ties(images, pairs)
     units = components if config.tie else pd.factorize(images["group"])[0].astype(np.int64)
     part = _membership(config, context, images, units)
-    duplicates = _duplicates(images, pairs, part)
+    duplicates = duplicates_of(images, pairs, part)
     reason = _leaks(images, part, components)
     if config.train_where:
         known = attributes.set_index("image_id").loc[images["image_id"]].reset_index(drop=True)

@@ -1,12 +1,24 @@
 """Matching on planted photos: the slice is exactly the good photos, darkened, and the model fails below a light."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline import remedies
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.match import Matcher, Tools, find_causes, good_photos, mismatch, nearest, repair_of, undoing
+from pipeline.slicing.match import (
+    Matcher,
+    Tools,
+    find_causes,
+    good_photos,
+    mismatch,
+    nearest,
+    repair_of,
+    suspect_cause,
+    undoing,
+)
 from pipeline.slicing.validation import Val
 
 INTERVENTIONS = pd.DataFrame(remedies.interventions(), columns=["remedy", "dose"])
@@ -116,3 +128,15 @@ def test_the_nearest_probed_dose() -> None:
     assert INTERVENTIONS["dose"][nearest(INTERVENTIONS, "exposure", 8.3)] == 4.0
     assert nearest(INTERVENTIONS, "unknown", 1.0) is None
     assert nearest(INTERVENTIONS, "exposure", None) is None
+
+
+def test_without_a_model_the_nearest_treatment_is_suspected_and_a_slice_like_the_rest_is_not() -> None:
+    val, inside, tools = _planted()
+    asked = replace(tools, guess=None)
+    pool = good_photos(val, ~inside, inside, asked, 100, 0)
+    rivals, fitted = suspect_cause(pool, inside, 100)
+    assert [(r.remedy, r.words, r.suspected, r.named) for r in rivals] == [("exposure", "too dark", True, True)]
+    assert fitted is not None
+    assert fitted[0] <= 0.25 <= fitted[1]
+    like = np.arange(len(inside)) % 8 == 0
+    assert suspect_cause(good_photos(val, ~like, like & ~inside, asked, 100, 0), like & ~inside, 100) == ([], None)

@@ -69,7 +69,12 @@ def test_without_a_cause_the_sentence_says_so_and_tells_the_rule() -> None:
 
 
 def test_doses_to_match_lie_on_either_side_of_neutral() -> None:
-    assert dose_grid((0.25, 0.5, 2.0), 1.0) == [[0.75, 0.5, 0.375, 0.25], [1.5, 2.0]]
+    below, above = dose_grid((0.25, 0.5, 2.0), 1.0)
+    assert below[:4] == [0.75, 0.5, 0.375, 0.25]
+    assert below[4:] == pytest.approx([0.125, 0.25**2.25, 0.25**3.375, 0.25**5.0625])
+    assert above == pytest.approx([1.5, 2.0, 2**1.5, 2**2.25, 2**3.375, 2**5.0625])
+    assert dose_grid((40.0, 10.0), 100.0) == [[70.0, 40.0, 25.0, 10.0, 5.0, 2.5, 1.25, 0.625]]
+    assert dose_grid((10.0,), 0.0) == [[5.0, 10.0, 15.0, 22.5, 33.75, 50.625]]
     assert dose_grid((1.0,), None) == [[1.0]]
 
 

@@ -1,0 +1,1 @@
+"""Slices, words and a page for predictions that were made elsewhere: `nightshift analyze`."""

@@ -1,0 +1,111 @@
+"""The finder on the benchmark's arrays, through the very functions of the stages cluster and explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from pipeline import remedies
+from pipeline.attributes import measure
+from pipeline.contracts import Context
+from pipeline.learning.holdout import folds_of
+from pipeline.slicing.confirm import Probe
+from pipeline.slicing.crossing import Knobs, Material, proposed
+from pipeline.slicing.match import Tools
+from pipeline.slicing.validation import Val
+from pipeline.stages import cluster, explain
+from tests.bench.slices.settings import Case
+
+FOLDS = 5
+Rows = NDArray[np.intp]
+HELD = (3, 4)  # folds on which the scores of every method are judged
+INTERVENTIONS = pd.DataFrame(remedies.interventions(), columns=["remedy", "dose"])
+
+
+def frame_of(case: Case) -> pd.DataFrame:
+    """image_id, label, group, the attributes, and an hour and a camera that have nothing to do with anything."""
+    clean, rng = case.clean, np.random.default_rng(5)
+    labels, groups = clean.photos.labels[clean.val], clean.photos.groups[clean.val]
+    names, code = np.unique(groups, return_inverse=True)
+    hour = rng.uniform(0, 24, len(names))[code]
+    camera = np.array(["north", "east", "south", "west"])[rng.integers(0, 4, len(names))[code]]
+    table = pd.DataFrame({"image_id": [f"i{k:05d}" for k in range(len(labels))], "label": labels, "group": groups})
+    return pd.concat([table, case.answers.attributes, pd.DataFrame({"hour": hour, "camera": camera})], axis=1)
+
+
+def val_of(case: Case, donor: Rows | None = None) -> Val:
+    """The benchmark's val; donor: the photo [val] whose outcomes each photo is given (a null draw), else its own."""
+    clean, frame = case.clean, frame_of(case)
+    rows = np.arange(len(frame))
+    donor = rows if donor is None else donor
+    truth = pd.Index(clean.photos.names).get_indexer(pd.Index(frame["label"])).astype(np.intp)
+    logits = case.answers.logits[donor]
+    guess = logits.argmax(1)
+    fold = folds_of(truth, frame["group"].to_numpy(dtype=str), FOLDS, 0).astype(np.intp)
+    at = np.flatnonzero(clean.sample[donor])
+    others = logits.copy()
+    others[rows, truth] = -np.inf
+    margin = (logits[rows, truth] - others.max(1))[at].astype(float)
+    after = _probed(case, donor[at]).argmax(2) == truth[at, None]
+    code = pd.factorize(frame["group"])[0]
+    probe = Probe((guess == truth)[at], after, margin, code[at], np.ones(len(at)))
+    return Val(frame, rows, fold, truth, guess, probe, at, np.ones(len(at), bool))
+
+
+def _probed(case: Case, rows: Rows) -> NDArray[np.float32]:
+    """Logits [rows, interventions, C] after each intervention, of sampled rows of val."""
+    return case.answers.probed[(np.cumsum(case.clean.sample) - 1)[rows]].astype(np.float32)
+
+
+def material_of(case: Case, val: Val, donor: Rows | None = None) -> Material:
+    """val with frozen features and signatures."""
+    donor = val.rows if donor is None else donor
+    order, truth = np.arange(len(val.probed)), val.truth[val.probed]
+    before = log_softmax(case.answers.logits[donor[val.probed]], axis=1)[order, truth]
+    after = log_softmax(_probed(case, donor[val.probed]), axis=2)[order, :, truth]
+    return Material.of(val, case.answers.features, (after - before[:, None]).astype(np.float32))
+
+
+def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:
+    """float [val, slices] in the order of rank, -inf outside: proposed on the folds not in `HELD`."""
+    val = val_of(case)
+    found = proposed(material_of(case, val), ~np.isin(val.fold, HELD), Knobs(), seed)
+    scores = [f.score for f in found]
+    return np.stack(scores, 1) if scores else np.full((len(val.frame), 1), -np.inf)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the whole finder says of a case. table: explanations, best first, with `overlap` (Jaccard of the slice's
+    held-out members with the planted photos)."""
+
+    table: pd.DataFrame
+    causes: pd.DataFrame
+
+    @property
+    def confirmed(self) -> pd.DataFrame:
+        """The confirmed slices."""
+        return self.table[self.table["status"] == "confirmed"]
+
+
+def verdict(case: Case, context: Context, donor: Rows | None = None, *, name: bool = True) -> Verdict:
+    """Slices, tests, words and causes; name: ask the model about treated copies (the slow part)."""
+    val = val_of(case, donor)
+    columns = {"accuracy": 0.0, "low": 0.0, "high": 0.0, "repairs": 0.0, "breaks": 0.0}
+    doses = INTERVENTIONS.assign(**columns)
+    made = cluster.find(cluster.Config.model_validate({}), context, material_of(case, val, donor), doses)
+    ask = case.clean.ask
+    guess: Any = (lambda pixels: ask(pixels).argmax(1)) if name else None
+    tools = Tools(case.pixels, remedies.treat, lambda p: measure(p).to_numpy(dtype=float), guess)
+    tables = (made["slices"], made["membership"], doses)
+    told = explain.explained(explain.Config.model_validate({"photos": 80}), context, val, tools, tables)
+    members = made["membership"].groupby("slice")["image_id"].agg(set)
+    planted = set(val.frame["image_id"][case.planted])
+    mine = [members.get(s, set()) for s in told["explanations"]["slice"]]
+    overlap = [len(m & planted) / max(len(m | planted), 1) for m in mine]
+    return Verdict(told["explanations"].assign(overlap=overlap), told["causes"])

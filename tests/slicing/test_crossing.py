@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pipeline.slicing.crossing import Knobs, Material, crossed, halves, tables
+from tests.slicing.conftest import Draw, Planted
+
+REMEDIES = pd.DataFrame({"remedy": ["exposure", "blur"], "dose": [2.0, 1.2]})
+
+
+def _material(planted: Planted) -> Material:
+    n = len(planted.val.frame)
+    return Material(planted.val, np.random.default_rng(0).normal(0, 1, (n, 8)).astype(np.float32), planted.signatures)
+
+
+def test_every_other_fold_is_a_half() -> None:
+    assert halves(np.array([7, 2, 4, 4, 9])).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_a_rule_serves_all_folds_of_the_half_that_it_never_saw(draw: Draw) -> None:
+    planted = draw(0)
+    slices, members = tables(planted.val, crossed(_material(planted), Knobs(), 0), REMEDIES)
+    first = slices[slices["slice"] == "s1"]
+    assert first["fold"].tolist() == [0, 1, 2, 3, 4]
+    assert first.groupby(first["fold"] % 2)["rule"].nunique().eq(1).all()
+    dark = set(planted.val.frame["image_id"][planted.dark])
+    found = set(members.loc[members["slice"] == "s1", "image_id"])
+    assert len(found & dark) / len(found | dark) > 0.8
+
+
+def test_what_one_half_answers_never_changes_what_is_tested_on_it(draw: Draw) -> None:
+    """Neither its rules nor how many of them there are: none is left out for what the other half says."""
+    planted = draw(0)
+    val, half = planted.val, halves(planted.val.fold)
+    turned = np.where(half == 0, np.where(val.errors, val.truth, (val.truth + 1) % 3), val.guess)
+    both = [_material(planted), _material(replace(planted, val=replace(val, guess=turned)))]
+    rules = [sorted(s.halves[0].proposal.rule.dump() for s in crossed(m, Knobs(), 0) if 0 in s.halves) for m in both]
+    assert rules[0]
+    assert rules[0] == rules[1]
+
+
+def test_one_fold_makes_no_slices(draw: Draw) -> None:
+    planted = draw(0)
+    assert crossed(_material(replace(planted, val=replace(planted.val, fold=planted.val.fold * 0))), Knobs(), 0) == []

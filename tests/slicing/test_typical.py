@@ -1,0 +1,51 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.slicing.typical import FEWEST, coordinates, typicality
+
+
+def _frame(rng: np.random.Generator, n: int = 400) -> pd.DataFrame:
+    table = {"image_id": [f"i{k}" for k in range(n)], "label": "a", "group": [f"g{k}" for k in range(n)]}
+    values = {"luminance": rng.normal(100, 20, n), "hour": rng.uniform(0, 24, n), "camera": "north"}
+    return pd.DataFrame(table | values)
+
+
+def test_numbers_become_normal_scores_that_the_other_half_does_not_sway() -> None:
+    rng = np.random.default_rng(0)
+    frame, embeddings = _frame(rng), rng.normal(0, 1, (400, 30)).astype(np.float32)
+    learn = np.arange(400) < 200
+    space = coordinates(frame, embeddings, learn)
+    assert space.shape == (400, 1 + 24)  # luminance and components; an hour is on a circle, a camera no number
+    assert space[learn, 0].std() == pytest.approx(1, abs=0.05)
+    assert (np.argsort(space[learn, 0]) == np.argsort(frame["luminance"][:200])).all()
+    changed = frame.assign(luminance=np.where(learn, frame["luminance"], 0.0))
+    assert (coordinates(changed, embeddings, learn)[learn] == space[learn]).all()
+
+
+def test_an_unknown_value_counts_as_the_median() -> None:
+    rng = np.random.default_rng(1)
+    frame = _frame(rng).assign(luminance=np.nan)
+    assert (coordinates(frame, rng.normal(0, 1, (400, 5)).astype(np.float32), np.ones(400, bool))[:, 0] == 0).all()
+
+
+def test_what_sets_the_failing_photos_apart_is_typical_where_nothing_was_learnt() -> None:
+    rng = np.random.default_rng(2)
+    cause = rng.random(600) < 0.3
+    space = rng.normal(0, 1, (600, 6)) + 2.0 * np.outer(cause, [1, 1, 0, 0, 0, 0])
+    errors = cause & (rng.random(600) < 0.6) | (rng.random(600) < 0.1)
+    learn, mask = np.arange(600) < 300, rng.random(600) < 0.8
+    score = typicality(space, mask, errors, learn)
+    assert (np.isfinite(score) == mask).all()
+    top = np.argsort(-np.where(learn, -np.inf, score))[:10]
+    assert cause[top].mean() >= 0.9
+    turned = typicality(space, mask, np.where(learn, errors, ~errors), learn)
+    assert (turned == score).all()  # the outcome of the photos it is judged on never reaches it
+
+
+def test_too_few_failures_fall_back_on_nearness_and_an_empty_slice_has_no_score() -> None:
+    space = np.arange(40.0)[:, None]
+    mask, none = np.arange(40) < 20, np.zeros(40, bool)
+    errors = np.arange(40) < FEWEST - 1
+    assert int(np.argmax(typicality(space, mask, errors, np.ones(40, bool)))) in (9, 10)
+    assert (typicality(space, none, errors, np.ones(40, bool)) == -np.inf).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -10,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
 
+from pipeline.commands.datasets import app as datasets_app
+from pipeline.commands.review import app as review_app
+from pipeline.commands.runs import app as runs_app
+from pipeline.commands.shared import HOME, Home, Json, find_run, show
 from pipeline.contracts import InputError
 
 if TYPE_CHECKING:
     from pipeline.runner import Outcome
-    from pipeline.store import Run
 
 app = typer.Typer(
     help="Find the photos on which an image classifier fails, say why, and prove the repair.",
@@ -25,30 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-runs_app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
-datasets_app = typer.Typer(help="The kinds of data set that can be read.", no_args_is_help=True)
-review_app = typer.Typer(help="What reviewers decided in a report.", no_args_is_help=True)
-app.add_typer(review_app, name="review")
 app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(review_app, name="review")
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[STAGE.KEY=VALUE]...", help="Settings over the file's.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Home = Annotated[Path, typer.Option("--runs", help="The folder of all runs.")]
-HOME = Path("runs")
-
-
-def _print(value: Any, rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(value, indent=1, ensure_ascii=False))
-        return
-    grid = Grid(*(rows[0] if rows else ["nothing to list"]))
-    for row in rows:
-        grid.add_row(*(str(cell) for cell in row.values()))
-    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(grid)
 
 
 def _end(result: Outcome) -> NoReturn:
@@ -61,12 +45,6 @@ def _check_stage(name: str | None) -> None:
 
     if name is not None and name not in [s.name for s in STAGES]:
         raise InputError(f"{name!r}: no such stage; the stages are: {', '.join(s.name for s in STAGES)}")
-
-
-def _find(run: str, home: Path) -> Run:
-    from pipeline.store import Run
-
-    return Run.open(Path(run) if os.sep in run else home / run)
 
 
 @app.command()
@@ -124,7 +102,7 @@ def run(
     _check_stage(from_stage)
     if not config and not resume:
         raise InputError("name a config (-c CONFIG) or a run to go on with (--resume RUN)")
-    old = _find(resume, home or HOME) if resume else None
+    old = find_run(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
     _end(runner.execute(old or runner.start(settings), settings, to_stage=to_stage, from_stage=from_stage, force=force))
@@ -163,7 +141,7 @@ def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME
     """Make the report of a run anew and print where it is."""
     from pipeline import runner
 
-    target = _find(run, home)
+    target = find_run(run, home)
     settings = runner.configure(target.path / "config.yaml")
     with target.lock():
         runner.run_stage(target, settings, "report", force=True)
@@ -187,100 +165,6 @@ def analyze(
     from pipeline.analyze.work import analyze as work
 
     print(work(Given(images, predictions, embeddings, model, side), output, seed))
-
-
-@runs_app.command("list")
-def runs_list(as_json: Json = False, home: Home = HOME) -> None:
-    """List all runs, newest first."""
-    from pipeline import runner, store
-
-    rows = [runner.brief(r) for r in store.runs(home)]
-    _print(rows, rows, as_json)
-
-
-@runs_app.command("show")
-def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json = False, home: Home = HOME) -> None:
-    """Show a run's stages and its summary."""
-    from pipeline import store
-
-    target = _find(run, home)
-    records = {name: target.record(name) or {} for name in store.finished(target)}
-    rows = [
-        {"stage": n, "seconds": r["seconds"], "from": r.get("linked_from", ""), "notes": "; ".join(r["notes"])}
-        for n, r in records.items()
-    ]
-    summary = target.load("summary") if target.file("summary").is_file() else None
-    _print({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
-    if not as_json and summary:
-        print(summary["verdict"]["headline"])
-
-
-@runs_app.command("compare")
-def runs_compare(
-    a: Annotated[str, typer.Argument(help="A run.")],
-    b: Annotated[str, typer.Argument(help="Another run.")],
-    as_json: Json = False,
-    home: Home = HOME,
-) -> None:
-    """Two runs side by side."""
-    from pipeline.runner import brief
-
-    rows = [brief(_find(name, home)) for name in (a, b)]
-    merged = [{"": key, a: rows[0][key], b: rows[1][key]} for key in rows[0] if key != "run"]
-    _print(rows, merged, as_json)
-
-
-@runs_app.command("forget")
-def runs_forget(
-    photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
-) -> None:
-    """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
-    from pipeline.forget import everywhere
-
-    for run_id, held in everywhere(home, photos):
-        print(f"{run_id}: {held} removed")
-    print("the photos' own files are yours to delete: a new run reads what it finds")
-
-
-@review_app.command("apply")
-def review_apply(file: Annotated[Path, typer.Argument(help="What a report saved.")], home: Home = HOME) -> None:
-    """Take a reviewer's decisions in: the next run knows them."""
-    from pipeline.evidence import review
-
-    taken = review.apply(home, file)
-    print(f"{len(taken.slices)} slices and {len(taken.labels)} labels of {taken.run_id}: in force from the next run on")
-    print(home / review.FILE)
-
-
-@datasets_app.command("list")
-def datasets_list(as_json: Json = False) -> None:
-    """List the kinds of data set that can be read."""
-    from pipeline import plugins
-
-    words = {n: (plugins.load("datasets", n).__doc__ or "").strip().split("\n")[0] for n in plugins.names("datasets")}
-    rows = [{"name": name, "reads": text} for name, text in words.items()]
-    _print(rows, rows, as_json)
-
-
-@datasets_app.command("check")
-def datasets_check(
-    data: Annotated[Path, typer.Argument(help="A data set.")],
-    limits: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Other limits.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Read it as this config says.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="A finished run, for suspected labels.")] = None,
-    page: Annotated[Path | None, typer.Option("--html", help="Write a page here.")] = None,
-    as_json: Json = False,
-    home: Home = HOME,
-) -> None:
-    """Judge the health of a data set, labelled or not; exit code 1 where a condition fails."""
-    from pipeline import health
-    from pipeline.datasets.check import lines
-
-    found = health.examine(data, limits or [], config, _find(run, home) if run else None)
-    if page:
-        health.write_page(page, found)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join([*lines(found), str(page or data)]))
-    raise typer.Exit(0 if all(item["passed"] for item in found["conditions"]) else 1)
 
 
 @app.command()
@@ -320,7 +204,7 @@ def graph(as_json: Json = False) -> None:
     from pipeline.graph import STAGES
 
     rows = [{"stage": s.name, "needs": ", ".join(s.needs), "makes": ", ".join(s.makes)} for s in STAGES]
-    _print([{"stage": s.name, "needs": s.needs, "makes": list(s.makes)} for s in STAGES], rows, as_json)
+    show([{"stage": s.name, "needs": s.needs, "makes": list(s.makes)} for s in STAGES], rows, as_json)
 
 
 @app.command()
@@ -329,7 +213,7 @@ def doctor(as_json: Json = False) -> None:
     from pipeline.doctor import examine
 
     rows = [vars(finding) for finding in examine()]
-    _print(rows, rows, as_json)
+    show(rows, rows, as_json)
     raise typer.Exit(1 if any(row["status"] == "bad" for row in rows) else 0)
 
 

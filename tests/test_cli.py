@@ -54,6 +54,9 @@ def test_the_graph_is_printed_as_it_stands() -> None:
         (["review", "apply", "nowhere.json"], "nowhere.json: cannot be read"),
         (["review", "apply", "c.yaml"], "save it again from the report"),
         (["runs", "forget", "nobody.jpg"], "nobody.jpg: no run knows a photo"),
+        (["predict", "champion", "c.yaml"], "no run has promoted a champion yet"),
+        (["predict", "champion", "c.yaml", "-o", "rows.txt"], "rows.txt: name it .jsonl, .csv or .parquet"),
+        (["predict", "champion", "c.yaml", "-o", "rows.csv", "--watch"], "--watch: name one folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -96,17 +99,3 @@ def test_init_writes_a_config_that_runs_as_it_is_and_stage_by_stage(tmp_path: Pa
     assert json.loads(listed.stdout)[0]["state"] == "3 stages done"
     shown = _call("runs", "show", "first", "--json", folder=tmp_path)
     assert [row["stage"] for row in json.loads(shown.stdout)["stages"]] == ["ingest", "measure", "split"]
-
-
-def test_zero_runs_are_listed_as_none(tmp_path: Path) -> None:
-    result = _call("runs", "list", "--json", folder=tmp_path)
-    assert (result.returncode, json.loads(result.stdout)) == (0, [])
-
-
-def test_a_review_is_taken_in_and_said(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"review": 1, "run_id": "r", "slices": [{"key": "dark", "decision": "muted"}]}')
-    (tmp_path / "runs").mkdir()
-    result = _call("review", "apply", "r.json", folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "1 slices and 0 labels of r" in result.stdout
-    assert json.loads((tmp_path / "runs" / "review.json").read_text())["slices"]["dark"]["decision"] == "muted"

@@ -17,6 +17,7 @@ from pipeline.analyze.report import make_page, summarise
 from pipeline.analyze.tables import aligned, read_embeddings, read_images, read_predictions
 from pipeline.attributes import measure as attributes_of
 from pipeline.contracts import Context, InputError
+from pipeline.datasets.likeness import duplicates_of
 from pipeline.evidence.scores import scores
 from pipeline.learning.exported import Exported, agreeing, load_exported
 from pipeline.learning.holdout import class_indices, folds_of
@@ -91,7 +92,7 @@ def _evaluated(context: Context, made: Made, logits: NDArray[np.float32]) -> Mad
     images, names = made["images"], made["classes"]["names"]
     truth = class_indices(images, names)
     pairs = split.pairs_of(split.Config.model_validate({}), context, images, made["pixels"])
-    duplicates = split.duplicates_of(images, pairs, made["splits"]["split"])
+    duplicates = duplicates_of(images, pairs, made["splits"]["split"])
     embeddings, layout = evaluate.frozen(made["pixels"], np.arange(len(images)), context)
     settings = evaluate.Config.model_validate({})
     issues = [

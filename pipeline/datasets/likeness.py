@@ -92,3 +92,17 @@ def exact_pairs(content: pd.Series[str], labels: pd.Series[str]) -> pd.DataFrame
     low, high = np.minimum(pairs["row_one"], pairs["row_other"]), np.maximum(pairs["row_one"], pairs["row_other"])
     table = pd.DataFrame({"one": low, "other": high, "distance": 0})
     return table[table["one"] < table["other"]].drop_duplicates().sort_values(["one", "other"], ignore_index=True)
+
+
+def duplicates_of(images: pd.DataFrame, pairs: pd.DataFrame, part: pd.Series[str]) -> pd.DataFrame:
+    """The artifact `duplicates` from pairs of rows (see `pairs_of`); part: the split of each image."""
+    one, other = images.iloc[pairs["one"]], images.iloc[pairs["other"]]
+    parts = part.to_numpy()
+    return pd.DataFrame(
+        {
+            "image_id": one["image_id"].to_numpy(), "other_id": other["image_id"].to_numpy(), "kind": pairs["kind"],
+            "distance": pairs["distance"].astype("int64"),
+            "same_label": one["label"].to_numpy() == other["label"].to_numpy(),
+            "across_splits": parts[pairs["one"]] != parts[pairs["other"]],
+        }
+    ).astype({"image_id": "str", "other_id": "str", "kind": "str", "same_label": "bool", "across_splits": "bool"})

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from pipeline.config import Settings
 from pipeline.contracts import Context, InputError, Made
 from pipeline.datasets.apart import by_site, by_time, moments
-from pipeline.datasets.likeness import exact_pairs, near_pairs
+from pipeline.datasets.likeness import duplicates_of, exact_pairs, near_pairs
 from pipeline.datasets.where import satisfies
 from pipeline.evidence.permutation import LIMITS
 from pipeline.evidence.power import detectable_excess
@@ -48,7 +48,7 @@ class Config(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Config:
         if self.by == "site" and not self.site:
-            raise ValueError("split.by is site, so split.site must name the column")
+            raise ValueError("split.by is site: name its column in split.site")
         if self.by != "site" and (self.site or self.test_sites or self.val_sites):
             raise ValueError("split.site, test_sites and val_sites count with split.by=site only")
         if self.by != "time" and (self.val_from or self.test_from):
@@ -204,20 +204,6 @@ def pairs_of(config: Config, context: Context, images: pd.DataFrame, pixels: NDA
         pixels, known, config.near_duplicates, lambda blocks, total: context.track(blocks, total=total, what="blocks")
     )
     return pd.concat([exact, near.assign(kind="near")], ignore_index=True)
-
-
-def duplicates_of(images: pd.DataFrame, pairs: pd.DataFrame, part: pd.Series[str]) -> pd.DataFrame:
-    """The artifact `duplicates` from pairs of rows (see `pairs_of`); part: the split of each image."""
-    one, other = images.iloc[pairs["one"]], images.iloc[pairs["other"]]
-    parts = part.to_numpy()
-    return pd.DataFrame(
-        {
-            "image_id": one["image_id"].to_numpy(), "other_id": other["image_id"].to_numpy(), "kind": pairs["kind"],
-            "distance": pairs["distance"].astype("int64"),
-            "same_label": one["label"].to_numpy() == other["label"].to_numpy(),
-            "across_splits": parts[pairs["one"]] != parts[pairs["other"]],
-        }
-    ).astype({"image_id": "str", "other_id": "str", "kind": "str", "same_label": "bool", "across_splits": "bool"})
 
 
 def _note_parts(context: Context, images: pd.DataFrame, part: pd.Series[str], classes: list[str]) -> None:

@@ -1,0 +1,64 @@
+"""`nightshift runs ...`: the runs made so far."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.shared import HOME, Home, Json, find_run, show
+
+app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
+
+
+@app.command("list")
+def runs_list(as_json: Json = False, home: Home = HOME) -> None:
+    """List all runs, newest first."""
+    from pipeline import runner, store
+
+    rows = [runner.brief(r) for r in store.runs(home)]
+    show(rows, rows, as_json)
+
+
+@app.command("show")
+def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json = False, home: Home = HOME) -> None:
+    """Show a run's stages and its summary."""
+    from pipeline import store
+
+    target = find_run(run, home)
+    records = {name: target.record(name) or {} for name in store.finished(target)}
+    rows = [
+        {"stage": n, "seconds": r["seconds"], "from": r.get("linked_from", ""), "notes": "; ".join(r["notes"])}
+        for n, r in records.items()
+    ]
+    summary = target.load("summary") if target.file("summary").is_file() else None
+    show({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
+    if not as_json and summary:
+        print(summary["verdict"]["headline"])
+
+
+@app.command("compare")
+def runs_compare(
+    a: Annotated[str, typer.Argument(help="A run.")],
+    b: Annotated[str, typer.Argument(help="Another run.")],
+    as_json: Json = False,
+    home: Home = HOME,
+) -> None:
+    """Two runs side by side."""
+    from pipeline.runner import brief
+
+    rows = [brief(find_run(name, home)) for name in (a, b)]
+    merged = [{"": key, a: rows[0][key], b: rows[1][key]} for key in rows[0] if key != "run"]
+    show(rows, merged, as_json)
+
+
+@app.command("forget")
+def runs_forget(
+    photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
+) -> None:
+    """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
+    from pipeline.forget import everywhere
+
+    for run_id, held in everywhere(home, photos):
+        print(f"{run_id}: {held} removed")
+    print("the photos' own files are yours to delete: a new run reads what it finds")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from pipeline import __version__, plugins
 from pipeline.contracts import Context
-from pipeline.evidence.flips import flips_of
+from pipeline.evidence.flips import answers_of, flips_of
 from pipeline.evidence.trial import Judged, Trial
 from pipeline.sections import Page, plain
 from pipeline.sections.page import frame, payload
@@ -76,6 +76,8 @@ def _nothing_repaired(trial: Trial, image_ids: pd.Series[Any]) -> dict[str, Any]
     columns = ["image_id", "slice", "remedy", "dose_low", "dose_high", "probability"]
     return {
         "flips": flips_of(image_ids, trial),
+        "answers": answers_of(trial),
+        "saliency": np.zeros((0, 2, 1, 1), np.uint8),
         "comparison": {"val": None, "test": None, "opening": None, "power": []},
         "policy": {"corrections": [], "decline": [], "refused": [], "prescriptions": []},
         "plan": pd.DataFrame(columns=columns),

@@ -114,7 +114,9 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
     found = []
     for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):
         mask = proposal.rule.mask(val.frame, near)
-        chosen = choose_intervention(val.probe.part(part), mask[val.probed[part]])
+        label = proposal.rule.label
+        alike = part if label is None else part[(val.frame["label"] == label).to_numpy()[val.probed[part]]]
+        chosen = choose_intervention(val.probe.part(alike), mask[val.probed[alike]])
         found.append(Applied(proposal, mask, chosen, typicality(space, mask, val.errors, proposing)))
     return found
 

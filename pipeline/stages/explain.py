@@ -71,12 +71,15 @@ def _test(val: Val, item: Found, seed: int) -> tuple[Pair, list[Pair]]:
     told = np.isin(val.fold, item.folds)  # a fold to which no rule of this slice was applied says nothing about it
     half = halves(val.fold)
     parts = [told & (half == h) for h in np.unique(half[told])]
-    return _pair(val, item, told, seed), [_pair(val, item, part, seed) for part in parts]
+    return paired(val, item, told, seed), [paired(val, item, part, seed) for part in parts]
 
 
-def _pair(val: Val, item: Found, told: Mask, seed: int) -> Pair:
+def paired(val: Val, item: Found, told: Mask, seed: int) -> Pair:
+    """Both tests of a slice on the rows `told` (bool [rows])."""
     excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
-    chosen = np.where(told, item.chosen, -1)
+    # against others of the class: what turns every answer into this class would repair it wherever one looks
+    alike = told if item.rule.label is None else told & np.asarray(val.frame["label"] == item.rule.label)
+    chosen = np.where(alike, item.chosen, -1)
     return Pair(excess, effect_of(val.probe, chosen[val.probed], item.inside[val.probed], seed))
 
 

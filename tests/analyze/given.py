@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import onnx
 import pandas as pd
+import pytest
 from onnx import TensorProto, helper
 
+from pipeline import cli
 from tests.night import SIDE, draw
 
 CUT = 0.0012  # of the difference of variances below which the model answers `lying`
@@ -64,3 +66,13 @@ def given(folder: Path, *, night: bool = True, seed: int = 0, visits: int = 150)
     scores = pd.DataFrame({"image_id": ids, "logit_lying": -standing, "logit_standing": standing})
     scores.sample(frac=1, random_state=1).to_parquet(folder / "P.parquet")
     return ["--images", str(folder / "M.csv"), "--predictions", str(folder / "P.parquet"), "-o", str(folder / "out")]
+
+
+def run_analyze(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `nightshift analyze` with these arguments."""
+    monkeypatch.setattr("sys.argv", ["nightshift", "analyze", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

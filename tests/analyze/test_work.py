@@ -1,4 +1,4 @@
-"""The command whole: planted, with nothing planted, with a model to probe, and with input that cannot be used."""
+"""The command whole: planted, with nothing planted, and with a model to probe."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cli
 from pipeline.analyze.work import MEMBERS, SLICES
-from tests.analyze.given import export, given
-
-
-def _analyze(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["nightshift", "analyze", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+from tests.analyze.given import export, given, run_analyze
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -31,7 +21,7 @@ def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
 def test_the_night_is_found_from_predictions_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _analyze(monkeypatch, *given(tmp_path, visits=120)) == 0
+    assert run_analyze(monkeypatch, *given(tmp_path, visits=120)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "index.html")
     slices, members, summary = _read(tmp_path)
     assert tuple(slices.columns) == SLICES
@@ -54,7 +44,7 @@ def test_a_model_is_probed_and_the_cause_proved(tmp_path: Path, monkeypatch: pyt
     arguments = given(tmp_path, visits=120)
     table = pd.read_csv(tmp_path / "M.csv")
     table.assign(fold=table["group"].str[1:].astype(int) % 4).to_csv(tmp_path / "M.csv", index=False)
-    assert _analyze(monkeypatch, *arguments, "--model", str(export(tmp_path / "m.onnx"))) == 0
+    assert run_analyze(monkeypatch, *arguments, "--model", str(export(tmp_path / "m.onnx"))) == 0
     slices, _, summary = _read(tmp_path)
     assert summary["probed"] == len(table)
     assert summary["folds"] == {str(k): 60 for k in range(4)}
@@ -66,7 +56,7 @@ def test_a_model_is_probed_and_the_cause_proved(tmp_path: Path, monkeypatch: pyt
 
 
 def test_failures_of_no_common_cause_confirm_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _analyze(monkeypatch, *given(tmp_path, night=False, visits=80)) == 0
+    assert run_analyze(monkeypatch, *given(tmp_path, night=False, visits=80)) == 0
     slices, _, summary = _read(tmp_path)
     assert not slices["confirmed"].any()
     assert summary["metrics"]["accuracy"]["value"] < 0.9
@@ -76,7 +66,7 @@ def test_embeddings_are_taken_in_the_order_of_the_predictions(tmp_path: Path, mo
     arguments = given(tmp_path, visits=40)
     scores = pd.read_parquet(tmp_path / "P.parquet")
     np.save(tmp_path / "E.npy", scores[["logit_lying", "logit_standing"]].to_numpy(np.float32))
-    assert _analyze(monkeypatch, *arguments, "--embeddings", str(tmp_path / "E.npy")) == 0
+    assert run_analyze(monkeypatch, *arguments, "--embeddings", str(tmp_path / "E.npy")) == 0
 
 
 @pytest.mark.parametrize("broken", ["photo", "model", "side", "labels"])
@@ -94,7 +84,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         arguments += ["--model", str(tmp_path / "m.onnx")]
     else:
         arguments += ["--embeddings", str(tmp_path / "none.npy")]
-    assert _analyze(monkeypatch, *arguments) == 2
+    assert run_analyze(monkeypatch, *arguments) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("nightshift: ")]
     assert len(error) == 1
     assert not (tmp_path / "out").exists()

@@ -2,11 +2,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.contracts import Context
 from pipeline.graph import ARTIFACTS, stage
 from pipeline.learning.backbone import build, save_model
+from pipeline.slicing.confirm import Probe
+from pipeline.slicing.rules import Rule
+from pipeline.slicing.validation import Val
 from pipeline.stages import cluster, explain
 from tests.stages.found import NAMES, artifacts
 
@@ -64,3 +68,23 @@ def test_few_groups_are_not_testable_and_told_how_many_would_do(model: Path, tmp
     untestable = made["explanations"].query("status == 'not testable'")
     assert (untestable["groups_needed"] >= 10).all()
     assert (made["explanations"]["status"] != "confirmed").all() or made["explanations"]["groups"].max() >= 10
+
+
+def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class() -> None:
+    """An intervention that repairs the class wherever one looks says nothing about a condition within it."""
+    rng, n = np.random.default_rng(0), 1200
+    truth, inside = rng.integers(0, 2, n), rng.random(n) < 0.3
+    guess = np.where(rng.random(n) < 0.3, 1 - truth, truth)
+    label = np.array(["a", "b"])[truth]
+    ids = [f"i{k}" for k in range(n)]
+    frame = pd.DataFrame({"image_id": ids, "label": label, "group": ids})
+    margin = np.where(guess == truth, 1.0, -1.0) * rng.gamma(2, 1, n)
+    probe = Probe(guess == truth, (truth == 0)[:, None], margin, np.arange(n), np.ones(n))
+    rows = np.arange(n)
+    val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(n, bool))
+    chosen, folds = np.zeros(n, np.intp), (0, 1, 2, 3, 4)
+    of_class = explain.Found("s1", 1, Rule((), "a"), inside & (truth == 0), chosen, folds)
+    everywhere = explain.Found("s1", 1, Rule(()), inside & (truth == 0), chosen, folds)
+    effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
+    assert all(e is not None and e.p is not None for e in effects)
+    assert effects[0].p > 0.05 > effects[1].p

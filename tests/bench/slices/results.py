@@ -11,6 +11,7 @@ import pandas as pd
 
 from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
 from tests.bench.slices.figures import apart, exact, table
+from tests.bench.slices.peers import PEERS
 
 HEAD = """# Benchmarks, as measured
 
@@ -23,16 +24,16 @@ Written by the commands named; nothing is edited by hand.
 def _methods(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The best of the first three slices of each method, by setting."""
     ours = {"Nightshift": [r["ours"]["best"] for r in rows]}
-    names = list(dict.fromkeys(name for r in rows for name in r["peers"]))
-    return pd.DataFrame(ours | {n: [max(r["peers"].get(n, [np.nan])) for r in rows] for n in names})
+    names = [n for n in PEERS if all(n in r["peers"] for r in rows)]  # a peer that was absent for some is left out
+    return pd.DataFrame(ours | {n: [max(r["peers"][n]) for r in rows] for n in names})
 
 
 def _precision(rows: list[dict[str, Any]]) -> str:
     best = _methods(rows)
     lines = []
     for name in best:
-        first = [r["ours"]["first"] if name == "Nightshift" else r["peers"].get(name, [np.nan])[0] for r in rows]
-        line = {"method": name, "first slice": f"{np.nanmean(first):.2f}", "best of three": f"{best[name].mean():.2f}"}
+        first = [r["ours"]["first"] if name == "Nightshift" else r["peers"][name][0] for r in rows]
+        line = {"method": name, "first slice": f"{np.mean(first):.2f}", "best of three": f"{best[name].mean():.2f}"}
         line["settings with >= .8"] = f"{(best[name] >= 0.8).mean():.0%}"
         if name != "Nightshift":
             gap, low, high = apart(best["Nightshift"], best[name])

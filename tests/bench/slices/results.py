@@ -78,12 +78,9 @@ def write_results(
     parts = [HEAD, f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}.", "### Precision at ten", ""]
     if rows:
-        parts += [
-            f"Mean prevalence {np.mean([r['prevalence'] for r in rows]):.2f}.",
-            _precision(rows),
-            "### Causes",
-            _named(rows),
-        ]
+        parts += [f"Mean prevalence {np.mean([r['prevalence'] for r in rows]):.2f}.", _precision(rows)]
+    if any("named" in r for r in rows):
+        parts += ["### Causes", _named(rows)]
     if null["draws"]:
         parts += [
             "### Null draws",

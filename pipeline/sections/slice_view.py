@@ -171,6 +171,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     charts = [chart for remedy in drawn if (chart := dose_chart(page, name, remedy))]
     rivals = [{**r, "dosed": dosed(r["remedy"], r["dose"])} for r in causes(page, name)]
     what, how_many = headline(row["words"])
+    planned = page["plan"].loc[page["plan"]["slice"] == name, "remedy"]
     return {
         **row,
         "review": reviewed(page, row),
@@ -187,6 +188,6 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
         "rivals": rivals,
         "errors": errors(page, name),
         "repair": remedy(page, name),
-        "remedy_words": remedy_words(row["remedy"] or row["cause"]),
+        "remedy_words": remedy_words(next(iter(planned), row["remedy"] or row["cause"])),
         "named": [r for r in rivals if r["named"]],
     }

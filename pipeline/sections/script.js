@@ -46,6 +46,13 @@ for (const input of $$("[data-filter]")) input.oninput = () => {
   for (const row of document.getElementById(input.dataset.filter).tBodies[0].rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(input.value.toLowerCase());
 };
 
+/* What scrolls can be reached by keyboard, once it does scroll. */
+const scrolls = new ResizeObserver(entries => { for (const {target: box} of entries) {
+  const more = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+  more && !$("a[href], button, input", box) ? box.tabIndex = 0 : box.removeAttribute("tabindex");
+} });
+for (const box of $$(".scroll")) scrolls.observe(box);
+
 /* Two runs side by side, on the list of all runs. */
 function compareRuns() {
   const picks = $$("#compare select"), out = $("#compared");

@@ -351,3 +351,16 @@ def test_on_paper_the_tools_are_gone(html: str, visit: Visit) -> None:
     tab.emulate_media(media="print")
     assert not tab.locator(".toc").is_visible()
     assert tab.locator("#slice-s1 img").first.is_visible()
+
+
+def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(html: str, visit: Visit) -> None:
+    wide, narrow = visit(html, width=1280), visit(html, width=400)
+    stops = '.scroll[tabindex="0"]'
+    for tab in (wide, narrow):
+        for summary in tab.locator("summary").all():
+            summary.click()
+        tab.wait_for_timeout(200)
+    assert narrow.locator(stops).count() > wide.locator(stops).count()
+    assert narrow.locator(stops).evaluate_all(
+        "all => all.every(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)"
+    )

@@ -148,5 +148,6 @@ def _reach(name: str) -> set[Path]:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
-            todo += [f for module in store._imports(file) for f in store._files(module)]
+            imported = store._imports(file) if file.suffix == ".py" else ()
+            todo += [f for module in imported for f in store._files(module)]
     return seen

@@ -50,10 +50,13 @@ class Gain:
 
     @property
     def p_harm(self) -> float | None:
-        """One-sided p of "the gain is not below zero"; None where it cannot be judged."""
+        """One-sided p of "the gain is not below zero"; None where it cannot be judged.
+
+        Never below that of sign flips by group, 2^-groups: two groups that happen to lose alike prove nothing."""
         if not math.isfinite(self.error):
             return None
-        return float(stats.t.cdf(self.mean / self.error, self.df)) if self.error > 0 else float(self.mean >= 0)
+        p = float(stats.t.cdf(self.mean / self.error, self.df)) if self.error > 0 else float(self.mean >= 0)
+        return max(p, _least_p(self.groups))
 
     def needed(self, target: float = 0.0, alpha: float = 0.05) -> int | None:
         """Groups that would show this gain to lie above target; None where it lies below, or no number would."""
@@ -79,12 +82,17 @@ def _variance(d: NDArray[np.float64], groups: ArrayLike) -> float:
     return plain * (changed + 2) / changed if changed else plain + 2 / len(d) ** 2
 
 
+def _least_p(groups: int) -> float:
+    """The smallest one-sided p that flipping the signs of whole groups can give."""
+    return 0.5**groups
+
+
 def paired_gain(treated: ArrayLike, control: ArrayLike, groups: ArrayLike, alpha: float = 0.05) -> Gain:
     """The gain of treated over control (correct: 0/1 [seeds, n] each), by group [n] and over seeds.
 
     bound = mean - t(1 - alpha, S - 1) sqrt(s^2 / S + variance by group), s: standard deviation of the seeds' gains.
-    One seed: the variance by group alone with t(groups - 1), and seeds are not judged. Fewer than two groups:
-    the ends are -1 and 1.
+    One seed: the variance by group alone with t(groups - 1), and seeds are not judged. The ends are -1 and 1 where so
+    few groups could not show anything at their level: fewer than two, or 2^-groups above it.
     """
     d = np.atleast_2d(np.asarray(treated, dtype=np.float64)) - np.atleast_2d(np.asarray(control, dtype=np.float64))
     seeds, n, count = d.shape[0], d.shape[1], codes(groups)[1]
@@ -96,7 +104,8 @@ def paired_gain(treated: ArrayLike, control: ArrayLike, groups: ArrayLike, alpha
     df = seeds - 1 if seeds > 1 else count - 1
     error = math.sqrt(between + variance)
     one, two = (float(stats.t.ppf(1 - a, df)) * error for a in (alpha, alpha / 2))
-    low, high, bound = max(-1.0, mean - two), min(1.0, mean + two), max(-1.0, mean - one)
+    low, high = (max(-1.0, mean - two), min(1.0, mean + two)) if _least_p(count) <= alpha / 2 else (-1.0, 1.0)
+    bound = max(-1.0, mean - one) if _least_p(count) <= alpha else -1.0
     return Gain(mean, low, high, bound, seeds, count, seeds > 1, n, error, df)
 
 

@@ -29,7 +29,6 @@ Floats = NDArray[np.float64]
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
-REACH = 3  # doses on either side of the best one that a range may take in
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
 
@@ -149,9 +148,7 @@ class Matcher:
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The range of doses whose copies are nearest to the slice (the widest of equals)."""
-        inner = sorted(side)
-        at = inner.index(best.dose)
-        inner = inner[max(0, at - REACH) : at + REACH + 1]
+        inner = sorted({*side, best.dose})
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
         scored = [(round(self.apart(best.remedy, a, b), 2), a - b, a, b) for a, b in ranges]
         _, _, low, high = min(scored)
@@ -232,7 +229,7 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
             known = [dose for dose in side if _possible(remedy, dose)]
-            yield matcher.rival(remedy, known), known
+            yield matcher.rival(remedy, list(known)), known
 
 
 def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:

@@ -25,8 +25,9 @@ from tests.datasets import hostile
 from tests.datasets.pictures import lay
 
 ROOT = Path(__file__).resolve().parents[2]
-MEGABYTES = 900
-"""Of memory at the most, imports included: the largest photo that is let in has 81 million pixels of 3 bytes."""
+MEGABYTES = 400 + 600 * (os.cpu_count() or 1)
+"""Of memory at the most: imports, and in each thread the largest photo that is let in (81 million pixels of 3 or 4
+bytes) and a copy of it."""
 CODE = """
 import json, resource, sys
 from pathlib import Path

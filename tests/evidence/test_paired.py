@@ -145,3 +145,16 @@ def test_small_classes_are_judged_together() -> None:
     assert result.pooled.groups == 80
     assert result.pooled_passed is False
     assert not result.classes_passed
+
+
+def test_two_groups_that_lose_alike_prove_no_harm_and_five_may() -> None:
+    control = np.ones(60)
+    treated = control - (np.arange(60) % 15 == 0)
+    few = paired_gain(treated, control, np.arange(60) // 30)
+    assert (few.mean, few.bound, few.low, few.high) == (pytest.approx(-1 / 15), -1.0, -1.0, 1.0)
+    assert few.p_harm == 0.25, "the signs of two groups can be flipped in four ways"
+    many = paired_gain(np.zeros(60), control, np.arange(60) // 6)
+    assert many.p_harm == pytest.approx(0.5**10)
+    assert many.high < 0
+    labels = np.where(np.arange(60) < 30, "a", "b")
+    assert non_inferiority(treated, control, labels, np.arange(60) // 15).classes_passed

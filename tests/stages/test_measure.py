@@ -111,14 +111,14 @@ def test_a_large_photo_is_measured_on_a_reduced_copy(
     cv2.imwrite(str(source), cv2.resize(grain, (1600, 1200), interpolation=cv2.INTER_NEAREST))
     images = _write(tmp_path, [0]).assign(source=str(source), width=1600, height=1200)
     sizes: list[tuple[int, ...]] = []
-    fit = measure._fit
+    fit = measure.reduced
 
     def spy(pixels: np.ndarray, max_side: int) -> np.ndarray:
         fitted = fit(pixels, max_side)
         sizes.append(fitted.shape)
         return fitted
 
-    monkeypatch.setattr(measure, "_fit", spy)
+    monkeypatch.setattr(measure, "reduced", spy)
     table = run(Config(max_side=300), _context(tmp_path), images=images)["attributes"]
     assert sizes == [(225, 300, 3)]
     assert np.isnan(table["blockiness"][0])  # the grid moved

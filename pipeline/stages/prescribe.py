@@ -76,7 +76,7 @@ class _Ward:
         dose, rule = float(self.interventions["dose"].iloc[best]), self.rules[item.slice][0]
         return {
             "slice": item.slice,
-            "when": rule.words(),
+            "when": Rule(rule.conditions).words(),  # a photo that arrives has no label
             "rule": rule.dump(),
             "remedy": item.cause,
             "dose": dose,

@@ -49,7 +49,7 @@ def test_each_model_has_its_own_rule_and_the_one_in_force_is_marked(made: dict[s
 
 def test_a_correction_that_does_not_help_the_new_model_does_not_go_with_it(page: Page) -> None:
     html = str(calibration(page))
-    assert "exposure x2 before the model before looks" in html
+    assert "exposure x2 for the model before" in html
     assert "it helps, and goes with this model" in html
     assert "no help was shown, and it does not go with this model" in html
 

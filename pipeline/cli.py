@@ -36,6 +36,8 @@ Overrides = Annotated[
 
 
 def _end(result: Outcome) -> NoReturn:
+    if result.headline:
+        print(result.headline)
     print(result.report or result.run.path)
     raise typer.Exit(0 if result.passed else 1)
 
@@ -59,9 +61,9 @@ def demo(
     from pipeline.datasets import gate
     from pipeline.progress import say
 
+    settings = runner.configure(config, [f"ingest.data={data}"])
     say(f"drawing {photos:,} photos into {data}")
     gate.generate(data, photos=photos, seed=seed)
-    settings = runner.configure(config, [f"ingest.data={data}"])
     _end(runner.execute(runner.start(settings), settings))
 
 
@@ -182,7 +184,7 @@ def predict(
     from pipeline.predict import inputs as given
     from pipeline.predict import outputs
     from pipeline.predict.model import load
-    from pipeline.progress import counted
+    from pipeline.progress import counted, say
 
     outputs.check(output)
     if watch and (len(inputs) != 1 or output is None or output.suffix != ".jsonl"):
@@ -193,9 +195,13 @@ def predict(
         rows: Any = (row for photo in found for row in predictor.stream([photo]))
     else:
         rows = predictor.stream(given.photos(inputs, sys.stdin))
-    outputs.write(counted("predict", rows, "photos"), predictor.columns, output, append=watch)
+    tally = dict.fromkeys(("answer", "decline", "error"), 0)
+    outputs.write(counted("predict", outputs.tallied(rows, tally), "photos"), predictor.columns, output, append=watch)
+    say("  predict: {answer:,} answered, {decline:,} declined, {error:,} could not be read".format(**tally))
     if output is not None:
         print(output)
+    if tally["error"] and not tally["answer"] + tally["decline"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -163,9 +163,12 @@ STAGES: tuple[Stage, ...] = (
         ),
         makes={
             # status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
+            # frozen: JSON of the rule in force outside val, that of the best tested half, and rule the same in words;
+            # applied: which rule admitted how many photos on each half of val, which it never saw.
             "explanations": Table(
                 {
-                    "slice": "str", "rank": "int", "status": "str", "words": "str", "rule": "str", "cause": "str?",
+                    "slice": "str", "rank": "int", "status": "str", "words": "str", "rule": "str", "frozen": "str",
+                    "applied": "str", "cause": "str?",
                     "dose_low": "float?", "dose_high": "float?", "confidence": "str", "n": "int",
                     "groups": "int", "failures": "int", "error": "float", "expected": "float", "excess": "float",
                     "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?", "dose": "float?",
@@ -190,7 +193,7 @@ STAGES: tuple[Stage, ...] = (
         "prescribe",
         needs=(
             "images", "pixels", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues",
-            "probed", "responses", "dose_response", "slices", "membership", "explanations", "causes",
+            "probed", "responses", "dose_response", "membership", "explanations",
         ),
         makes={
             # The plan in force for one training image and remedy: dose uniform in [low, high].
@@ -215,7 +218,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "compare",
         needs=(
-            "images", "pixels", "classes", "splits", "attributes", "model", "predictions", "slices",
+            "images", "pixels", "classes", "splits", "attributes", "model", "predictions",
             "membership", "explanations", "policy", "plan", "candidates",
         ),
         makes={
@@ -235,7 +238,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "promote",
-        needs=("comparison", "candidates", "model", "policy", "slices", "explanations"),
+        needs=("comparison", "candidates", "model", "policy", "explanations"),
         makes={
 
             "verdict": Record(("promoted", "headline", "conditions")),

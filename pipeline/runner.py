@@ -158,11 +158,12 @@ def _descendants(name: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the report's path where it got that far, and whether every condition held."""
+    """How a run ended: the report's path where it got that far, whether every condition held, and the verdict."""
 
     run: Run
     report: Path | None
     passed: bool
+    headline: str = ""
 
 
 def _summary(run: Run) -> dict[str, Any] | None:
@@ -201,7 +202,7 @@ def outcome(run: Run, reports: Path) -> Outcome:
     """What stands in the run folder now; publishes the report where there is one."""
     verdict = run.load("verdict") if run.file("verdict").is_file() else None
     page = publish(run, reports) if run.file("summary").is_file() else None
-    return Outcome(run, page, verdict is None or bool(verdict["promoted"]))
+    return Outcome(run, page, verdict is None or bool(verdict["promoted"]), verdict["headline"] if verdict else "")
 
 
 def execute(
@@ -214,10 +215,14 @@ def execute(
     anew = {s.name for s in STAGES} if force else _descendants(from_stage) if from_stage else set[str]()
     with run.lock():
         save_config(run, config)
-        for item in STAGES:
-            began = time.monotonic()
-            how = run_stage(run, config, item.name, force=item.name in anew)
-            say(f"{item.name:<10} {how:<8} {time.monotonic() - began:7.1f} s")
-            if item.name == to_stage != STAGES[-1].name:
-                return Outcome(run, None, True)
+        try:
+            for item in STAGES:
+                began = time.monotonic()
+                how = run_stage(run, config, item.name, force=item.name in anew)
+                say(f"{item.name:<10} {how:<8} {time.monotonic() - began:7.1f} s")
+                if item.name == to_stage != STAGES[-1].name:
+                    return Outcome(run, None, True)
+        except InputError:
+            run.discard_if_empty()
+            raise
         return outcome(run, config.general.reports)

@@ -206,6 +206,11 @@ class Run:
             os.set_inheritable(file.fileno(), True)
             yield
 
+    def discard_if_empty(self) -> None:
+        """Remove a run in which nothing was made: no finished stage, no checkpoint. Hold its lock."""
+        if not finished(self) and not any(file for file in self.path.glob(".work-*/*")):
+            shutil.rmtree(self.path)
+
     def record(self, stage: str) -> dict[str, Any] | None:
         """`stage.json` of a finished stage, or None."""
         path = self.path / stage / "stage.json"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.slicing.rules import Condition, Rule
 from tests.factory_base import HOSTILE, Base
 
 
@@ -25,6 +26,9 @@ class Found(Base):
             "rank": 1,
             "status": "confirmed",
             "rule": "luminance <= 62.4 and hour from 20.5 to 5.5",
+            "frozen": Rule((Condition("luminance", "<=", 62.4), Condition("hour", "between", (20.5, 5.5)))).dump(),
+            "applied": "luminance <= 62.4 and hour from 20.5 to 5.5 (40 photos of half 1); "
+            "luminance <= 60 (40 photos of half 2)",
             "words": f"{words}: {wrong} of {night.sum()} photos are misread; exposure x2 repairs 71% of them.",
             "cause": "exposure",
             "dose_low": 0.15,
@@ -54,6 +58,8 @@ class Found(Base):
             "status": "confirmed",
             "words": "High saturation, gate gate-2 (cause unnamed): 9 of 40 photos are misread.",
             "rule": "saturation >= 0.61",
+            "frozen": Rule((Condition("saturation", ">=", 0.61),)).dump(),
+            "applied": "saturation >= 0.61 (40 photos of half 1)",
             "cause": None,
             "dose_low": np.nan,
             "dose_high": np.nan,
@@ -80,6 +86,8 @@ class Found(Base):
             "status": "not testable",
             "words": "Blurred (cause unnamed): 3 of 12 photos are misread.",
             "rule": "sharpness <= 0.1",
+            "frozen": Rule((Condition("sharpness", "<=", 0.1),)).dump(),
+            "applied": "sharpness <= 0.1 (12 photos of half 2)",
             "cause": None,
             "n": 12,
             "groups": 3,

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.graph import STAGES
+from pipeline.learning.backbone import build, save_model
 
 RUNNER = CliRunner()
 
@@ -67,6 +68,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[s
     assert len(lines) == 1
     assert words in lines[0]
     assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "runs").glob("2*")), "a start that made nothing leaves no run"
 
 
 def test_one_class_only_is_refused_by_name(tmp_path: Path) -> None:
@@ -99,3 +101,16 @@ def test_init_writes_a_config_that_runs_as_it_is_and_stage_by_stage(tmp_path: Pa
     assert json.loads(listed.stdout)[0]["state"] == "3 stages done"
     shown = _call("runs", "show", "first", "--json", folder=tmp_path)
     assert [row["stage"] for row in json.loads(shown.stdout)["stages"]] == ["ingest", "measure", "split"]
+
+
+def test_predict_says_how_many_it_answered_and_fails_where_it_could_read_none(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    network, meta = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
+    save_model(tmp_path / "bundle", network, meta)
+    policy = {"decline": {"threshold": 0.0}, "corrections": []}
+    (tmp_path / "bundle" / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": []}))
+    _photos(tmp_path / "data", {"a": 2})
+    good = _call("predict", "bundle", "data", "broken.png", "-o", "rows.csv", folder=tmp_path)
+    assert (good.returncode, good.stdout.splitlines()[-1]) == (0, "rows.csv")
+    assert "2 answered, 0 declined, 1 could not be read" in good.stderr
+    assert _call("predict", "bundle", "broken.png", folder=tmp_path).returncode == 1

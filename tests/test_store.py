@@ -151,3 +151,13 @@ def _reach(name: str) -> set[Path]:
             imported = store._imports(file) if file.suffix == ".py" else ()
             todo += [f for module in imported for f in store._files(module)]
     return seen
+
+
+def test_only_a_run_in_which_nothing_was_made_is_discarded(tmp_path: Path) -> None:
+    started = Run.begin(tmp_path / "started")
+    (started.scratch("ingest", "a" * 12) / "part.npy").touch()
+    started.discard_if_empty()
+    assert started.path.is_dir(), "its work can be gone on with"
+    empty = Run.begin(tmp_path / "empty")
+    empty.discard_if_empty()
+    assert not empty.path.exists()

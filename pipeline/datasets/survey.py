@@ -128,14 +128,14 @@ def series(photos: Sequence[Photo]) -> tuple[int, str] | None:
     return len(shared), max(shared, key=lambda start: (shared[start], start))
 
 
-def _extras(photos: Sequence[Photo], heads: Sequence[Header]) -> list[str]:
+def _extras(photos: Sequence[Photo], heads: Sequence[Header], grouped: bool) -> list[str]:
     """Lines on kinds of photo and on groups that are only suspected."""
     lines = []
     if cameras := Counter(head.camera for head in heads if head.camera):
         lines.append("cameras in EXIF: " + ", ".join(f"{name} {count}" for name, count in cameras.most_common(5)))
     if kinds := Counter(kind for head in heads for kind in kinds_of(head)):
         lines.append("of these " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))
-    if not any(photo.group for photo in photos) and (found := series(photos)):
+    if not grouped and (found := series(photos)):
         lines.append(
             f"file names look like {found[0]:,} series (such as {found[1]}*): if these belong together, "
             "use the line ingest.group_pattern of the config"
@@ -216,7 +216,7 @@ def _config(root: Path, title: str, plan: Plan, values: int, sample: Sequence[Ph
         "time": (plan.time, "when the photo was taken"), "split": (plan.split, "train, val or test"),
     }
     parts += ["  " + _line(key, value, f"  # {why}") for key, (value, why) in written.items() if value is not None]
-    if not plan.group and series(sample):
+    if not plan.group and not any(photo.group for photo in sample) and series(sample):
         parts.append(r"  # group_pattern: '^(.*\D)\d+\D*$'  # keeps a series together")
     parts += [
         "  # side: 96  # px; finer than the default, and slower", "",
@@ -255,7 +255,8 @@ def survey(root: Path) -> Survey:
     lines += ["most photos show several classes: ingest.boxes makes each box a photo"] if plan.options.boxes else []
     lines += [f"column {group} ({values:,} values) looks like a group: ingest.group is set to it"] if group else []
     where = f"capture times in column {plan.time}: ingest.time is set to it"
-    lines += [where if plan.time else _time_line(photos, heads), *_extras(photos, heads)]
+    grouped = bool(group) or any(photo.group for photo in photos)
+    lines += [where if plan.time else _time_line(photos, heads), *_extras(photos, heads, grouped)]
     problems = _problems(photos, rejected, classes, bad)
     title = f"{_count(len(photos), 'photo')} of {_count(len(classes), 'class')}, read as {plan.adapter}"
     config = _config(root, title, plan, values, photos)

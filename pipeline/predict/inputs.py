@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.datasets import Tree, is_image, read, recognise
-from pipeline.datasets.photo import Options, Photo, Rejected
+from pipeline.datasets.photo import TABLES, Options, Photo, Rejected
 
 Found = Photo | Rejected
 
@@ -44,8 +44,9 @@ def _of(path: Path) -> Iterator[Found]:
         found: Iterable[Found] = [*listed, *tree.problems]
     else:
         found = read(path, options=Options(labelled=False))
+    above = path.parent if path.suffix.lower() in TABLES else path  # a table's paths start where it lies
     for item in found:
-        yield replace(item, path=f"{path}/{item.path}")
+        yield replace(item, path=str(above / item.path))
 
 
 def _described(path: Path) -> bool:

@@ -70,14 +70,15 @@ class Predictor:
         return (*self.attributes, "error")
 
     @property
-    def _rules(self) -> dict[str, list[Rule]]:
-        return {s["slice"]: [Rule.parse(text) for text in s["rules"]] for s in self.meta.get("slices", ())}
+    def _rules(self) -> dict[str, Rule]:
+        return {s["slice"]: Rule.parse(s["rule"]) for s in self.meta["slices"]}
 
     @property
     def _asked(self) -> set[str]:
         """Every column that a rule asks about, and every attribute that a row shows."""
-        rules = (rule for of_slice in self._rules.values() for rule in of_slice)
-        return {c.column for rule in rules for c in rule.conditions if c.op != "near"} | set(self.attributes)
+        return {c.column for rule in self._rules.values() for c in rule.conditions if c.op != "near"} | set(
+            self.attributes
+        )
 
     def _look(self, photo: Photo) -> _Seen | Row:
         try:

@@ -28,6 +28,13 @@ def check(out: Path | None) -> None:
         raise InputError(f"{out}: name it .jsonl, .csv or .parquet")
 
 
+def tallied(rows: Iterable[Row], tally: dict[str, int]) -> Iterator[Row]:
+    """The rows as they are, counted by their decision."""
+    for row in rows:
+        tally[row["decision"]] += 1
+        yield row
+
+
 @contextmanager
 def _opened(out: Path | None, mode: str) -> Iterator[IO[str]]:
     if out is None:

@@ -179,6 +179,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
         "how_many": how_many,
         "dosed": dosed(row["remedy"], row["dose"]) if row["remedy"] else "",
         "rule_words": rule_words(row["rule"]),
+        "applied_words": rule_words(row["applied"]),
         "photos": photos,
         "doses": _doses(row),
         "known": len(page.photos.known(page.members.get(name, []))),

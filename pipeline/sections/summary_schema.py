@@ -63,7 +63,8 @@ class Slice(BaseModel):
 
     slice: str
     status: str = Field(description="confirmed | not confirmed | not testable")
-    rule: str
+    rule: str = Field(description="the rule in force outside validation, in numbers")
+    applied: str = Field(description="which rule admitted how many photos on each half of validation")
     words: str
     cause: str | None
     confidence: str

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.evidence.trial import Judged, Mask, Trial
+from pipeline.slicing.admission import frozen_rules
 from pipeline.slicing.rules import conditions_frame
 from pipeline.store import read_json
 
@@ -28,7 +29,6 @@ class Inputs:
     attributes: pd.DataFrame
     model: Path
     predictions: pd.DataFrame
-    slices: pd.DataFrame
     membership: pd.DataFrame
     explanations: pd.DataFrame
     plan: pd.DataFrame
@@ -37,8 +37,7 @@ class Inputs:
     @cached_property
     def confirmed(self) -> list[str]:
         """Names of the confirmed slices, by rank."""
-        found = self.explanations[self.explanations["status"] == "confirmed"].sort_values("rank")
-        return [str(name) for name in found["slice"]]
+        return list(frozen_rules(self.explanations))
 
     @cached_property
     def planned(self) -> list[str]:

@@ -95,11 +95,13 @@ class Pair:
 class Tested:
     """whole: over all photos that a rule was applied to, for its numbers; its p-values are the smallest of the parts.
 
-    q: the smallest of the slice's q-values, after Benjamini-Hochberg over every part of every slice."""
+    q: the smallest of the slice's q-values, after Benjamini-Hochberg over every part of every slice. best: the part
+    that has it (the first where none could be tested)."""
 
     whole: Pair
     q: float | None
     status: str  # confirmed | not confirmed | not testable
+    best: int = 0
 
     @property
     def excess(self) -> Test:
@@ -135,20 +137,24 @@ def judge(tests: list[tuple[Pair, list[Pair]]], level: float) -> list[Tested]:
     return [_judged(whole, [(part, next(q)) for part in found], level) for whole, found in tests]
 
 
+def _holds(part: Pair, q: list[float], level: float) -> bool:
+    by_excess = q[0] <= level and part.excess.large
+    # what helps photos that fail no more than others of their class is no reason to call them a failure
+    helped = part.effect is not None and part.effect.large and part.excess.interval.value > 0
+    return by_excess or (q[1] <= level and helped)
+
+
 def _judged(whole: Pair, parts: list[tuple[Pair, list[float]]], level: float) -> Tested:
     testable = [v for _, both in parts for v in both if not np.isnan(v)]
-    by_excess = any(q <= level and part.excess.large for part, (q, _) in parts)
-    # what helps photos that fail no more than others of their class is no reason to call them a failure
-    by_effect = any(
-        q <= level and part.effect is not None and part.effect.large and part.excess.interval.value > 0
-        for part, (_, q) in parts
-    )
-    status = "confirmed" if by_excess or by_effect else "not confirmed" if testable else "not testable"
+    held = [_holds(part, q, level) for part, q in parts]
+    status = "confirmed" if any(held) else "not confirmed" if testable else "not testable"
+    smallest_q = [float(np.nanmin([*q, np.inf])) for _, q in parts]
+    best = min(range(len(parts)), key=lambda k: (not held[k], smallest_q[k]), default=0)
     smallest = Pair(
         _smallest(whole.excess, [part.excess for part, _ in parts]),
         None if whole.effect is None else _smallest(whole.effect, [part.effect for part, _ in parts]),
     )
-    return Tested(smallest, min(testable) if testable else None, status)
+    return Tested(smallest, min(testable) if testable else None, status, best)
 
 
 def _smallest(whole: Test, parts: list[Test | None]) -> Test:

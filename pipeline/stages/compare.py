@@ -28,7 +28,7 @@ from pipeline.evidence.power import power_row
 from pipeline.evidence.serving import corrected, declined
 from pipeline.evidence.trial import Judged, Mask, Trial
 from pipeline.remedies import treat
-from pipeline.slicing.admission import admitted_by, photos_named, rules_by_slice
+from pipeline.slicing.admission import admitted_by, frozen_rules, photos_named
 from pipeline.slicing.case import Inputs
 from pipeline.slicing.rules import distances
 from pipeline.store import digest, key_of, read_json
@@ -116,12 +116,11 @@ def _near(inputs: Inputs, rows: NDArray[np.intp], names: set[str]) -> dict[str, 
 
 
 def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], opened: bool) -> dict[str, Mask]:
-    """Which rows most of a slice's fold rules admit, by their image part. Before the opening only rules that need no
-    pixel of the test can be applied; the others are left out."""
-    rules = rules_by_slice(inputs.slices, inputs.confirmed)
-    named = {name: photos_named(rules[name]) for name in rules}
-    near = _near(inputs, rows, set().union(*named.values())) if opened else {}
-    usable = {name: rules[name] for name in rules if opened or not named[name]}
+    """Which rows each confirmed slice's frozen rule admits. Before the opening only rules that need no pixel of the
+    test can be applied; the others are left out."""
+    rules = frozen_rules(inputs.explanations)
+    near = _near(inputs, rows, photos_named(rules.values())) if opened else {}
+    usable = {name: rule for name, rule in rules.items() if opened or not photos_named([rule])}
     return admitted_by(inputs.frame.iloc[rows].reset_index(drop=True), usable, near)
 
 
@@ -258,7 +257,6 @@ def run(
     attributes: pd.DataFrame,
     model: Path,
     predictions: pd.DataFrame,
-    slices: pd.DataFrame,
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
     policy: dict[str, Any],
@@ -266,7 +264,7 @@ def run(
     candidates: Path,
 ) -> Made:
     """Judge the candidates on val and, where val has passed, on the sealed test."""
-    tables = (predictions, slices, membership, explanations, plan)
+    tables = (predictions, membership, explanations, plan)
     inputs = Inputs(images, pixels, classes["names"], splits, attributes, Path(model), *tables, Path(candidates))
     models = [_before_on_val(inputs), *_candidates_on(inputs, inputs.val, context)]
     trial = inputs.trial(inputs.val, models, _members(inputs, predictions["image_id"]))

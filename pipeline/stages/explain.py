@@ -35,50 +35,55 @@ class Config(Settings):
 
 @dataclass(frozen=True)
 class Found:
-    """A slice as cluster left it: one rule and intervention a fold; `inside`: held-out members."""
+    """A slice as cluster left it. rules: by the half (0 or 1) that each is applied to; `inside`: held-out members."""
 
     name: str
     rank: int
-    rule: Rule
+    rules: dict[int, Rule]
     inside: Mask
-    chosen: NDArray[np.intp]  # intervention of each row's fold, -1 where there is none
-    folds: tuple[int, ...]
+    chosen: NDArray[np.intp]  # intervention of each row's half, -1 where there is none
 
+    @property
+    def label(self) -> str | None:
+        """The class that all its rules have as their label part, or None."""
+        return next(iter(self.rules.values())).label
 
-def _typical(rules: pd.DataFrame) -> Rule:
-    """The rule to show: of the most common form, its thresholds the medians over folds."""
-    parsed = [Rule.parse(text) for text in rules["rule"]]
-    keys = pd.Series([r.key for r in parsed])
-    alike = [r for r in parsed if r.key == keys.mode().iloc[0]]
-    return sorted(alike, key=lambda r: [str(c.value) for c in r.conditions])[len(alike) // 2]
+    def applied(self, half: NDArray[np.intp]) -> str:
+        """In words, which rule admitted how many photos, on which half of val (`half`: 0 or 1 of each row)."""
+        counts = {h: int((self.inside & (half == h)).sum()) for h in self.rules}
+        told = [f"{rule.words()} ({counts[h]:,} photos of half {h + 1})" for h, rule in sorted(self.rules.items())]
+        return "; ".join(told)
 
 
 def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventions: pd.DataFrame) -> list[Found]:
     column = {(r.remedy, r.dose): i for i, r in enumerate(named_rows(interventions))}
+    half = halves(val.fold)
+    half_of = dict(zip(val.fold.tolist(), half.tolist(), strict=True))
     found = []
-    for name, rules in slices.groupby("slice", sort=False):
+    for name, table in slices.groupby("slice", sort=False):
         members = set(membership.loc[membership["slice"] == name, "image_id"])
-        by_fold = {int(r.fold): column.get((r.remedy, r.dose), -1) for r in named_rows(rules)}
-        chosen = np.array([by_fold.get(int(f), -1) for f in val.fold], dtype=np.intp)
+        rows = [(half_of[int(r.fold)], r) for r in named_rows(table)]
+        by_half = {h: column.get((r.remedy, r.dose), -1) for h, r in rows}
+        chosen = np.array([by_half.get(int(h), -1) for h in half], dtype=np.intp)
         inside = val.frame["image_id"].isin(members).to_numpy()
-        folds = tuple(sorted(by_fold))
-        found.append(Found(str(name), int(rules["rank"].iloc[0]), _typical(rules), inside, chosen, folds))
+        rules = {h: Rule.parse(r.rule) for h, r in rows}
+        found.append(Found(str(name), int(table["rank"].iloc[0]), rules, inside, chosen))
     return found
 
 
 def _test(val: Val, item: Found, seed: int) -> tuple[Pair, list[Pair]]:
-    """The tests over all folds that a rule of this slice was applied to, and on each half of them by itself."""
-    told = np.isin(val.fold, item.folds)  # a fold to which no rule of this slice was applied says nothing about it
+    """The tests over all that a rule of this slice was applied to, and of each rule by itself, in the order of the
+    halves."""
     half = halves(val.fold)
-    parts = [told & (half == h) for h in np.unique(half[told])]
-    return paired(val, item, told, seed), [paired(val, item, part, seed) for part in parts]
+    told = np.isin(half, list(item.rules))  # a half to which no rule of this slice was applied says nothing about it
+    return paired(val, item, told, seed), [paired(val, item, half == h, seed) for h in sorted(item.rules)]
 
 
 def paired(val: Val, item: Found, told: Mask, seed: int) -> Pair:
     """Both tests of a slice on the rows `told` (bool [rows])."""
     excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
     # against others of the class: what turns every answer into this class would repair it wherever one looks
-    alike = told if item.rule.label is None else told & np.asarray(val.frame["label"] == item.rule.label)
+    alike = told if item.label is None else told & np.asarray(val.frame["label"] == item.label)
     chosen = np.where(alike, item.chosen, -1)
     return Pair(excess, effect_of(val.probe, chosen[val.probed], item.inside[val.probed], seed))
 
@@ -122,6 +127,7 @@ def _explanation(
 ) -> dict[str, Any]:
     named = [r for r in rivals if r.named]
     best = named[0] if named else None
+    rule = item.rules[sorted(item.rules)[tested.best]]
     inside, errors, effect = item.inside, val.errors, tested.effect
     column = pd.Series(item.chosen[inside & (item.chosen >= 0)]).mode()
     words = {n: tuple(plugins.module("attributes", n).WORDS) for n in plugins.names("attributes")}
@@ -133,7 +139,7 @@ def _explanation(
     }
     text = sentence(
         rivals,
-        item.rule,
+        rule,
         val.frame[inside & errors],
         val.frame[~inside],
         int(inside.sum()),
@@ -147,7 +153,9 @@ def _explanation(
         "rank": item.rank,
         "status": tested.status,
         "words": text,
-        "rule": item.rule.words(),
+        "rule": rule.words(),
+        "frozen": rule.dump(),
+        "applied": item.applied(halves(val.fold)),
         "cause": best.remedy if best else None,
         "dose_low": fitted[0] if fitted else np.nan,
         "dose_high": fitted[1] if fitted else np.nan,
@@ -176,6 +184,8 @@ COLUMNS = {
     "status": "str",
     "words": "str",
     "rule": "str",
+    "frozen": "str",
+    "applied": "str",
     "cause": "str",
     "dose_low": "float64",
     "dose_high": "float64",

@@ -17,7 +17,7 @@ from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
-from pipeline.slicing.admission import admitted_by, near_photos, rules_by_slice
+from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
 from pipeline.slicing.label_changes import label_changes
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
@@ -50,7 +50,7 @@ class _Ward:
     frame: pd.DataFrame
     train: NDArray[np.bool_]
     members: dict[str, Mask]
-    rules: dict[str, list[Rule]]
+    rules: dict[str, Rule]
     val: Val
     interventions: pd.DataFrame
     refused: list[dict[str, Any]]
@@ -73,7 +73,7 @@ class _Ward:
         columns = self.interventions.index[self.interventions["remedy"] == item.cause]
         best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
         gain = cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
-        dose, rule = float(self.interventions["dose"].iloc[best]), self.rules[item.slice][0]
+        dose, rule = float(self.interventions["dose"].iloc[best]), self.rules[item.slice]
         return {
             "slice": item.slice,
             "when": Rule(rule.conditions).words(),  # a photo that arrives has no label
@@ -154,10 +154,8 @@ def run(
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
-    slices: pd.DataFrame,
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
-    causes: pd.DataFrame,
 ) -> Made:
     """Turn each confirmed slice into what to do about it."""
     frame = conditions_frame(images, attributes)
@@ -165,8 +163,8 @@ def run(
     refused = label_changes(val, responses, dose_response, classes["names"], config.relabels)
     _note_refused(refused, context)
     confirmed = explanations[explanations["status"] == "confirmed"]
-    rules = rules_by_slice(slices, confirmed["slice"])
-    members = admitted_by(frame, rules, near_photos(frame, rules, embeddings))
+    rules = frozen_rules(explanations)
+    members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()
     ward = _Ward(frame, train, members, rules, val, dose_response, refused)
     concerned = max(int(confirmed.loc[confirmed["cause"].notna(), "n"].sum()), 1)

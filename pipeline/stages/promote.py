@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
 
 POINTER = "champion.json"
@@ -147,12 +148,11 @@ def _policy(policy: dict[str, Any], comparison: dict[str, Any], arm: str) -> dic
     return {**policy, "decline": comparison["decline"][arm], "corrections": corrections}
 
 
-def _known(slices: pd.DataFrame, explanations: pd.DataFrame) -> list[dict[str, Any]]:
-    """The confirmed slices in words and rules (one a fold), so that they are known again where photos arrive."""
-    confirmed = explanations[explanations["status"] == "confirmed"].sort_values("rank")
-    rules = slices.groupby("slice")["rule"].agg(list)
-    pairs = zip(confirmed["slice"], confirmed["words"], strict=True)
-    return [{"slice": str(name), "words": str(words), "rules": list(rules[name])} for name, words in pairs]
+def _known(explanations: pd.DataFrame) -> list[dict[str, Any]]:
+    """The confirmed slices in words and with their frozen rules, so that they are known again where photos arrive."""
+    words = dict(zip(explanations["slice"], explanations["words"], strict=True))
+    rules = frozen_rules(explanations)
+    return [{"slice": name, "words": str(words[name]), "rule": rule.dump()} for name, rule in rules.items()]
 
 
 def _bundle(
@@ -212,13 +212,12 @@ def run(
     candidates: Path,
     model: Path,
     policy: dict[str, Any],
-    slices: pd.DataFrame,
     explanations: pd.DataFrame,
 ) -> Made:
     """Promote the targeted model where every condition holds; safe to repeat."""
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
-    sent = {"policy": policy, "slices": _known(slices, explanations)}
+    sent = {"policy": policy, "slices": _known(explanations)}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)
     champion, other = _point(context, promoted)
     verdict = {

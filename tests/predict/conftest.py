@@ -20,13 +20,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, meta = build("test_efficientnet", "none", CLASSES, 48, 0.0, seed=3)
     meta["temperature"] = 1e-4
     save_model(folder, model, meta)
-    dark = [Rule((Condition("luminance", "<=", at),)).dump() for at in (30, 45, 48)]
-    door = [Rule((Condition("door", "is", "east"),)).dump()]
+    dark = Rule((Condition("luminance", "<=", 45),)).dump()
+    door = Rule((Condition("door", "is", "east"),)).dump()
     policy: dict[str, Any] = {
         "decline": {"threshold": 0.8},
         "corrections": [{"slice": "s1", "remedy": "exposure", "dose": 4.0, "words": "exposure x4"}],
     }
-    slices = [{"slice": "s1", "words": "Too dark.", "rules": dark}, {"slice": "s2", "words": "East.", "rules": door}]
+    slices = [{"slice": "s1", "words": "Too dark.", "rule": dark}, {"slice": "s2", "words": "East.", "rule": door}]
     (folder / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": slices}))
     pointer = {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
     (folder.parents[2] / "champion.json").write_text(json.dumps(pointer))

@@ -28,6 +28,8 @@ def test_a_table_gives_its_columns_and_says_what_is_missing(shots: Path, tmp_pat
     first = next(item for item in found if isinstance(item, Photo))
     assert first.columns["door"] == "east"
     assert any(isinstance(item, Rejected) and "gone.png" in item.path for item in found)
+    listed = next(item for item in photos([str(tmp_path / "metadata.csv")]) if isinstance(item, Photo))
+    assert Path(listed.path) == tmp_path / "a.png", "a path that can be opened"
 
 
 def test_an_input_that_names_nothing_is_an_error(tmp_path: Path) -> None:

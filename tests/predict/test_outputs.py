@@ -72,3 +72,9 @@ def test_a_file_of_something_else_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did not write"):
         outputs.answered(out)
     assert out.read_text() == "my notes\nmore"
+
+
+def test_decisions_are_counted_as_rows_go_by() -> None:
+    tally = dict.fromkeys(("answer", "decline", "error"), 0)
+    assert list(outputs.tallied(iter(ROWS), tally)) == ROWS
+    assert tally == {"answer": 3, "decline": 0, "error": 1}

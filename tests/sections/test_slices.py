@@ -14,6 +14,7 @@ def test_a_confirmed_slice_shows_words_evidence_causes_curve_and_remedy(page: Pa
     for text in (
         "Too dark, taken 21:00 to 05:00",
         "luminance ≤ 62.4",
+        "luminance ≤ 60 (40 photos of half 2)",
         "proved by intervention",
         "exposure x2",
         f"{row['groups']} groups",

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.evidence.trial import Judged
 from pipeline.slicing.case import Inputs
+from pipeline.slicing.rules import Rule
 
 
 def _inputs(folder: Path) -> Inputs:
@@ -13,6 +14,7 @@ def _inputs(folder: Path) -> Inputs:
     images = pd.DataFrame({"image_id": ids, "label": ["x", "y", None, "x"], "group": ["g1", "g1", "g2", "g3"]})
     splits = pd.DataFrame({"image_id": ids, "split": ["val", "val", "test", "test"]})
     found = pd.DataFrame({"slice": ["s1", "s2", "s3"], "status": ["confirmed", "not confirmed", "confirmed"]})
+    found["frozen"] = Rule(()).dump()
     plan = pd.DataFrame({"slice": ["s3"]})
     entries = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0)]
     text = json.dumps([{"arm": arm, "seed": seed, "file": f"{arm}-{seed}"} for arm, seed in entries])
@@ -26,7 +28,6 @@ def _inputs(folder: Path) -> Inputs:
         empty,
         folder,
         pd.DataFrame({"image_id": ["b", "a"]}),
-        empty,
         empty,
         found.assign(rank=[2, 1, 1]),
         plan,

@@ -58,6 +58,7 @@ def test_one_half_that_is_confirmed_confirms_the_slice_and_gives_its_p(draw: Dra
     good = Pair(excess_error(val.errors, val.truth, planted.dark, val.groups), None)
     idle = Pair(excess_error(val.errors, val.truth, ~planted.dark, val.groups), None)
     tested = judge([(idle, [idle, good])], 0.05)[0]
+    assert (tested.best, judge([(idle, [good, idle])], 0.05)[0].best) == (1, 0)
     assert tested.status == "confirmed"
     assert tested.excess.p == good.excess.p
     assert tested.excess.interval == idle.excess.interval

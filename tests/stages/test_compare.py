@@ -91,7 +91,8 @@ def _explanation(name: str, status: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for column, dtype in ARTIFACTS["explanations"].columns.items():  # type: ignore[union-attr]
         row[column] = {"str": "dark", "float": 0.1, "int": 1}.get(dtype)
-    return {**row, "slice": name, "status": status, "words": "too dark"}
+    rule = Rule((Condition("luminance", "<=", 40.0),)).dump()
+    return {**row, "slice": name, "status": status, "words": "too dark", "frozen": rule}
 
 
 @pytest.fixture
@@ -112,14 +113,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
             "margin": 1.0, "logit_0": said[:, 0], "logit_1": said[:, 1],
         }
     )
-    rule = Rule((Condition("luminance", "<=", 40.0),))
     inside = images["image_id"][(splits["split"] == "val") & (attributes["luminance"] <= 40)]
-    slices = pd.DataFrame(
-        {
-            "slice": "s1", "rank": 1, "fold": range(5), "source": "attributes", "rule": rule.dump(),
-            "remedy": "exposure", "dose": 2.0, "recoverable": 9.0,
-        }
-    )
     membership = pd.DataFrame({"image_id": inside.to_numpy(), "slice": "s1", "fold": 0, "score": 1.0})
     plan = pd.DataFrame(
         {"image_id": images["image_id"][:9], "slice": "s1", "remedy": "exposure", "dose_low": 0.2, "dose_high": 0.5,
@@ -127,7 +121,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     made = {
         "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,
-        "model": model, "predictions": predictions, "slices": slices, "membership": membership,
+        "model": model, "predictions": predictions, "membership": membership,
         "explanations": pd.DataFrame([_explanation("s1", "confirmed")]), "plan": plan, "candidates": candidates,
         "policy": {"corrections": [], "decline": {"target_error": 0.2}, "refused": [], "prescriptions": []},
     }
@@ -303,7 +297,7 @@ def test_no_photo_in_test(world: World) -> None:
 
 def test_a_rule_of_likeness_is_applied_only_after_the_opening(world: World) -> None:
     dark = world.made["membership"]["image_id"].iloc[0]
-    world.made["slices"]["rule"] = Rule((Condition(str(dark), "near", 0.2),)).dump()
+    world.made["explanations"]["frozen"] = Rule((Condition(str(dark), "near", 0.2),)).dump()
     comparison = world.run()["comparison"]
     assert comparison["test"]["primary"]["n"] > 0
     world.candidates(control=[BAD], targeted=[BAD])

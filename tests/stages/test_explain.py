@@ -45,6 +45,26 @@ def test_the_planted_slice_is_confirmed_with_its_numbers(model: Path, tmp_path: 
     assert set(made["causes"]["slice"]) == set(made["explanations"].query("status == 'confirmed'")["slice"])
 
 
+def test_the_page_says_which_rule_admitted_how_many_photos_and_one_tested_rule_is_frozen(
+    model: Path, tmp_path: Path
+) -> None:
+    given = artifacts()
+    context = Context("r", 0, tmp_path, tmp_path)
+    found = cluster.run(cluster.Config(), context, **{n: given[n] for n in stage("cluster").needs})
+    made, _ = _run(given, model, tmp_path)
+    splits = given["splits"].set_index("image_id")["fold"]
+    for row in made["explanations"].to_dict("records"):
+        own = found["slices"].query("slice == @row['slice']")
+        rules = {fold % 2: Rule.parse(rule) for fold, rule in zip(own["fold"], own["rule"], strict=True)}
+        assert Rule.parse(row["frozen"]) in rules.values()
+        assert row["rule"] == Rule.parse(row["frozen"]).words()
+        members = found["membership"].query("slice == @row['slice']")["image_id"]
+        counts = (splits[members] % 2).value_counts()
+        said = [f"{rules[h].words()} ({counts.get(h, 0):,} photos of half {h + 1})" for h in sorted(rules)]
+        assert row["applied"] == "; ".join(said)
+        assert row["n"] == counts.sum()
+
+
 def test_a_model_that_no_treatment_confuses_has_no_named_cause(model: Path, tmp_path: Path) -> None:
     """The photos here are noise: whatever darkens them reproduces nothing in particular."""
     made, _ = _run(artifacts(), model, tmp_path)
@@ -82,9 +102,9 @@ def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class()
     probe = Probe(guess == truth, (truth == 0)[:, None], margin, np.arange(n), np.ones(n))
     rows = np.arange(n)
     val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(n, bool))
-    chosen, folds = np.zeros(n, np.intp), (0, 1, 2, 3, 4)
-    of_class = explain.Found("s1", 1, Rule((), "a"), inside & (truth == 0), chosen, folds)
-    everywhere = explain.Found("s1", 1, Rule(()), inside & (truth == 0), chosen, folds)
+    chosen, here = np.zeros(n, np.intp), inside & (truth == 0)
+    of_class = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, chosen)
+    everywhere = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule(())), here, chosen)
     effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
     assert all(e is not None and e.p is not None for e in effects)
     assert effects[0].p > 0.05 > effects[1].p

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.contracts import Context
 from pipeline.graph import ARTIFACTS, stage
+from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import cluster, explain, prescribe
 from tests.stages.found import NAMES, artifacts
 
@@ -21,6 +22,8 @@ def _explained(given: dict[str, Any], folder: Path, cause: str | None) -> dict[s
         "status": "confirmed",
         "words": "Too dark.",
         "rule": "luminance <= 60",
+        "frozen": Rule((Condition("luminance", "<=", 60.0),)).dump(),
+        "applied": "luminance <= 60 (9 photos of half 1)",
         "cause": cause,
         "dose_low": 0.2 if cause else np.nan,
         "dose_high": 0.4 if cause else np.nan,
@@ -101,7 +104,6 @@ def test_two_slices_share_the_views_in_proportion_to_their_photos(tmp_path: Path
     given = _explained(artifacts(), tmp_path, "exposure")
     second = given["explanations"].assign(slice="s2", rank=2, n=3, dose_low=0.1, dose_high=0.1)
     given["explanations"] = pd.concat([given["explanations"], second], ignore_index=True)
-    given["slices"] = pd.concat([given["slices"], given["slices"].query("slice == 's1'").assign(slice="s2")])
     made, _ = _run(given, tmp_path)
     chance = made["plan"].groupby("slice")["probability"].first()
     assert chance.to_dict() == pytest.approx({"s1": 0.5 * 9 / 12, "s2": 0.5 * 3 / 12})

@@ -12,6 +12,7 @@ from pipeline.evidence.paired import Margins
 from pipeline.evidence.power import power_row
 from pipeline.evidence.trial import Judged, Trial
 from pipeline.graph import ARTIFACTS
+from pipeline.slicing.rules import Rule
 from pipeline.stages import promote
 
 N = 400
@@ -86,8 +87,7 @@ class House:
         context = Context(run_id=run_id, seed=0, scratch=scratch, home=self.home)
         artifacts = {"comparison": comparison, "candidates": self.candidates, "model": self.model, "policy": POLICY}
         explained = pd.DataFrame({"slice": ["s2", "s1"], "rank": [2, 1], "words": ["Tilted.", "Too dark."]})
-        artifacts["explanations"] = explained.assign(status=["not confirmed", "confirmed"])
-        artifacts["slices"] = pd.DataFrame({"slice": ["s1", "s2", "s1"], "rule": ["one", "two", "three"]})
+        artifacts["explanations"] = explained.assign(status=["not confirmed", "confirmed"], frozen=Rule(()).dump())
         made = promote.run(promote.Config(), context, **artifacts)
         dims: Dims = {}
         for name, value in made.items():
@@ -116,7 +116,7 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert (meta["arm"], meta["seed"], meta["temperature"], meta["run_id"]) == ("targeted", 7, 1.2, "run1")
     assert meta["policy"]["decline"] == {"threshold": 0.7}, "the candidate's own, not that of the model before"
     assert meta["policy"]["corrections"] == [{"slice": "s2"}], "what helps the model before may harm the candidate"
-    assert meta["slices"] == [{"slice": "s1", "words": "Too dark.", "rules": ["one", "three"]}]
+    assert meta["slices"] == [{"slice": "s1", "words": "Too dark.", "rule": Rule(()).dump()}]
     assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
     assert house.pointer == {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from pipeline import __version__
 from pipeline.commands.datasets import app as datasets_app
 from pipeline.commands.review import app as review_app
 from pipeline.commands.runs import app as runs_app
@@ -19,12 +20,7 @@ from pipeline.contracts import InputError
 if TYPE_CHECKING:
     from pipeline.runner import Outcome
 
-app = typer.Typer(
-    help="Find the photos on which an image classifier fails, say why, and prove the repair.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(review_app, name="review")
@@ -49,19 +45,33 @@ def _check_stage(name: str | None) -> None:
         raise InputError(f"{name!r}: no such stage; the stages are: {', '.join(s.name for s in STAGES)}")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"nightshift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Find the photos on which an image classifier fails, say why, and prove the repair."""
+
+
 @app.command()
 def demo(
     photos: Annotated[int, typer.Option(min=200, help="How many photos to draw.")] = 2400,
     seed: Annotated[int, typer.Option(help="Seed of the photos.")] = 0,
     data: Annotated[Path, typer.Option(help="Where to draw them.")] = Path("data/gate"),
     config: ConfigFile = Path("configs/demo.yaml"),
+    overrides: Overrides = None,
 ) -> None:
-    """Draw the gate-camera photos and run everything on them."""
+    """Draw the gate-camera photos and run everything on them; runs=DIR reports=DIR put the results elsewhere."""
     from pipeline import runner
     from pipeline.datasets import gate
     from pipeline.progress import say
 
-    settings = runner.configure(config, [f"ingest.data={data}"])
+    settings = runner.configure(config, [f"ingest.data={data}", *(overrides or [])])
     say(f"drawing {photos:,} photos into {data}")
     gate.generate(data, photos=photos, seed=seed)
     _end(runner.execute(runner.start(settings), settings))

@@ -101,7 +101,8 @@ def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Ite
             hint = _nearest(section, key, known)
             raise InputError(f"{origin}: unknown key {f'{section}.{key}'.lstrip('.')}; {hint}") from error
         name = f"{section}.{key}".strip(".")
-        raise InputError(f"{origin}: {name}: {first['msg']} (got {first['input']!r})") from error
+        why = first["msg"].replace("Input should", "must")
+        raise InputError(f"{origin}: {name}: {why} (got {first['input']!r})") from error
 
 
 def resolve(

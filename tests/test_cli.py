@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import pipeline
 from pipeline import cli
 from pipeline.graph import STAGES
 from pipeline.learning.backbone import build, save_model
@@ -47,6 +48,7 @@ def test_the_graph_is_printed_as_it_stands() -> None:
         (["run", "-c", "c.yaml", "split.tran_where=x"], "did you mean split.train_where?"),
         (["run", "-c", "c.yaml"], "ingest.data"),
         (["run", "-c", "c.yaml", "--to-stage", "trian"], "'trian': no such stage"),
+        (["demo", "-c", "c.yaml", "split.tran_where=x"], "did you mean split.train_where?"),
         (["run", "--resume", "nothing"], "no such run"),
         (["runs", "show", "nothing"], "no such run"),
         (["report", "nothing"], "no such run"),
@@ -69,6 +71,10 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[s
     assert words in lines[0]
     assert "Traceback" not in result.stderr
     assert not list((tmp_path / "runs").glob("2*")), "a start that made nothing leaves no run"
+
+
+def test_the_version_is_the_packages() -> None:
+    assert RUNNER.invoke(cli.app, ["--version"]).stdout == f"nightshift {pipeline.__version__}\n"
 
 
 def test_one_class_only_is_refused_by_name(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_dump_reads_back_as_the_same_settings(tmp_path: Path) -> None:
         ("splitt:\n  val: 0.3\n", [], "unknown key splitt; did you mean split?"),
         ("", ["train.epoch=3"], "unknown key train.epoch; did you mean train.epochs?"),
         ("", ["split.epochs=3"], "unknown key split.epochs; did you mean train.epochs?"),
-        ("split:\n  val: 2\n", [], "split.val: Input should be less than 1 (got 2)"),
+        ("split:\n  val: 2\n", [], "split.val: must be less than 1 (got 2)"),
         ("train:\n  epochs: many\n", [], "train.epochs"),
         ("split: 3\n", [], "split: a section is a mapping"),
         ("- a\n", [], "a config is a mapping"),

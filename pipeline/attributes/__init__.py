@@ -3,7 +3,8 @@
 A plugin `pipeline/attributes/<name>.py` holds the function `<name>(shot) -> float` (NaN where unknown) and
 UNIT: what the number counts; WORDS: adjectives for a low and for a high value; PERIOD: 24.0 for hours, None
 for what does not wrap round; SOURCE: `pixels` (from the picture), `native` (from the picture as it was
-stored: resizing changes its meaning) or `metadata` (never looks at the pixels).
+stored: resizing changes its meaning) or `metadata` (never looks at the pixels). Where a bare number says nothing to a
+reader, the file also holds `show(value) -> str`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +34,9 @@ MANY = 50_000
 """Photos up to which near-duplicates are sought."""
 SHOWN = 20
 """Examples of each finding that are listed."""
+
+NAMED = 5
+"""Of these, how many are named in the lines for people."""
 
 Measure = Callable[[NDArray[np.uint8]], tuple[float, float]]
 """Luminance (0 to 255) and sharpness (log10 of 1 + variance of the Laplacian) of uint8 [H, W, 3]."""
@@ -206,11 +210,18 @@ def check(
     return found | {"conditions": judge(found, limits)}
 
 
+def _named(examples: Iterable[str], count: int) -> list[str]:
+    """The first few files of a finding, and where the others are."""
+    shown = [f"  {text}" for text in islice(examples, NAMED)]
+    return shown if count <= NAMED else [*shown, f"  ... {count - NAMED:,} more; --json and --html list {SHOWN}"]
+
+
 def lines(found: Mapping[str, Any]) -> list[str]:
     """The result for people, a line each."""
     twins, light, sizes, classes = found["duplicates"], found["light"]["all"], found["sizes"], found["classes"]
     said = [f"{found['photos']:,} photos of {found['seen']:,} entries, {found['rejected']:,} set aside"]
     said += [f"  {count:,} {reason}" for reason, count in list(found["reasons"].items())[:SHOWN]]
+    said += _named((f"{item['path']}: {item['reason']}" for item in found["rejected_examples"]), found["rejected"])
     shown = ", ".join(f"{name} {count:,}" for name, count in list(classes.items())[:12])
     more = ", ..." if len(classes) > 12 else ""
     said.append(f"classes: {shown}{more}" if classes else "no labels: classes are not judged")
@@ -219,6 +230,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     sought = "" if found["near_sought"] else f" (near-duplicates are sought up to {MANY:,} photos)"
     said.append(f"duplicates: {twins['exact']:,} exact and {twins['near']:,} near pairs, {twins['across']:,} across "
                 f"splits, {twins['conflicts']:,} exact ones under two labels{sought}")
+    said += _named(
+        (f"{pair['path']} = {pair['twin']} ({pair['kind']}{', across splits' if pair['across'] else ''}"
+         f"{', two labels' if pair['clash'] else ''})" for pair in twins["examples"]), twins["exact"] + twins["near"])
     said += [f"groups: {found['leaks']['groups']:,}, {found['leaks']['torn']:,} of them torn between splits"]
     said += [f"sizes: median {' x '.join(map(str, sizes['median']))} px, {sizes['odd']:,} odd ones"] if sizes else []
     said += ["stored: " + ", ".join(f"{v:,} {k}" for k, v in found["kinds"].items())] if found["kinds"] else []

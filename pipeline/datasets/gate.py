@@ -38,7 +38,7 @@ def recognises(root: Path) -> str | None:
 
 
 def gate(root: Path) -> Iterator[Photo | Rejected]:
-    """Every photo that the folder's manifest lists. Raises `InputError` where the manifest cannot be read."""
+    """The demo's gate, as `nightshift demo` drew it: a manifest. Raises `InputError` where that cannot be read."""
     return (photo for photo in manifest.manifest(root) if photo.path != MARKER)
 
 

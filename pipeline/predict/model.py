@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class Predictor:
         shown, done = self._corrected(seen, members)
         scores = logits(self.network, shown, self.meta).astype(np.float64) / float(self.meta.get("temperature") or 1.0)
         chance, names = softmax(scores, axis=1), self.meta["classes"]
+        told = {name: f"{name}: {replace(rule, label=None).words()}" for name, rule in rules.items()}
         rows = []
         for k, photo in enumerate(seen):
             best = np.argsort(-chance[k], kind="stable")[: self._top]
@@ -123,7 +124,7 @@ class Predictor:
                 for at, c in enumerate(best, 1)
                 for part, value in (("class", names[c]), ("probability", float(chance[k, c])))
             }
-            inside = "; ".join(name for name in rules if members[name][k])
+            inside = "; ".join(words for name, words in told.items() if members[name][k])
             row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
             row |= {"correction": done[k], "slices": inside, **{a: photo.asked[a] for a in self.attributes}}
             rows.append({**dict.fromkeys(self.columns), **row, **self._decision(float(chance[k, best[0]]))})
@@ -142,7 +143,7 @@ class Predictor:
         its error.
 
         Keys: `columns`. decision: answer | decline | error; probability: calibrated; correction: what was done to the
-        photo before the model looked; slices: those of the report whose image rule admits it.
+        photo before the model looked; slices: those of the report whose image rule admits it, with that rule.
         """
         yield from self._answered(
             self._broken(photo.path, photo.reason) if isinstance(photo, Rejected) else self._look(photo)

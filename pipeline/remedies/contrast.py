@@ -11,6 +11,7 @@ from pipeline.remedies import Pixels, dosed, look_up
 DOSES = (0.5, 0.7, 1.5, 2.5)
 NEUTRAL: float | None = 1.0
 FORMAT = "contrast x{dose:.3g}"
+MOST = 10.0  # beyond it every photo is black and white
 WORDS = ("too low in contrast", "too harsh in contrast")
 ORDERED, CAUSE, CHANGES_LABEL = True, True, False
 
@@ -23,8 +24,10 @@ def _spread(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
 def contrast(low: float, high: float) -> A.BasicTransform:
     """Raise or lower the contrast around the photo's own mean brightness.
 
-    The dose multiplies the distance of every value from the mean luma, log-uniform.
+    The dose multiplies the distance of every value from the mean luma, log-uniform. Raises `ValueError` beyond `MOST`.
     """
+    if high > MOST:
+        raise ValueError(f"contrast up to x{MOST:g}, got x{high:g}")
     return dosed(_spread, low, high, log=True)
 
 

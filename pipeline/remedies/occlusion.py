@@ -14,8 +14,10 @@ ORDERED, CAUSE, CHANGES_LABEL = True, True, False
 def occlusion(low: float, high: float) -> A.BasicTransform:
     """Cover a patch at a random place with a random plain colour.
 
-    The dose, 0 to 1, is the patch's share of the photo's height and of its width.
+    The dose, 0 to 1, is the patch's share of the photo's height and of its width. Raises `ValueError` for 1 and more.
     """
+    if not 0 <= low <= high < 1:
+        raise ValueError(f"a patch covers 0 to 1 of each side, got {low:g} to {high:g}")
     sides = (float(low), float(high))
     return A.CoarseDropout(
         num_holes_range=(1, 1),

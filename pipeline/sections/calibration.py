@@ -72,7 +72,9 @@ def _sure(bins: list[dict[str, Any]]) -> str:
     """Whether the model is too sure, not sure enough, or neither, in words."""
     n = sum(b["n"] for b in bins)
     gap = sum(b["n"] * (b["confidence"] - b["accuracy"]) for b in bins) / n if n else 0.0
-    return "about as sure as it may be" if abs(gap) < 0.01 else "too sure" if gap > 0 else "less sure than it may be"
+    if abs(gap) < 0.01:
+        return "on average as sure as it is right"
+    return "too sure" if gap > 0 else "less sure than it may be"
 
 
 def _diagram(bins: list[dict[str, Any]]) -> Markup:

@@ -60,7 +60,7 @@ class Condition:
             return f"looks like photo {self.column}"
         if self.op == "between":
             return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
-        return f"{self.column} is {self.value}" if self.op == "is" else f"{self.column} {self.op} {self.value:.4g}"
+        return f"{self.column} {self.op} {self.value if self.op == 'is' else shown(self.column, self.value)}"
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,13 @@ def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataF
     return frame[
         ["image_id", "label", "group", *(c for c in keep if _usable(frame[c], frame["label"], frame["group"]))]
     ]
+
+
+def shown(column: str, value: float) -> str:
+    """A value of a column as a reader takes it in: four digits, or as the attribute's plug-in shows it."""
+    own = column in plugins.names("attributes")
+    show = getattr(plugins.module("attributes", column), "show", None) if own else None
+    return str(show(value)) if show else f"{value:.4g}"
 
 
 def period(column: str) -> float | None:

@@ -82,6 +82,16 @@ def test_every_planted_fault_is_found(planted: Path) -> None:
     words = "\n".join(lines(found))
     assert "FAILED duplicates across splits: 2, at most 0 (max_across)" in words
     assert "1 exact and 1 near pairs, 2 across splits" in words
+    assert "  01.png = copy.png (exact, across splits, two labels)" in words
+    assert "more; --json" not in words
+
+
+def test_of_many_broken_files_a_few_are_named(tmp_path: Path) -> None:
+    _photo(tmp_path / "good.png", 1)
+    for n in range(9):
+        (tmp_path / f"{n}.png").write_bytes(b"")
+    said = [line for line in lines(_found(tmp_path)) if line.startswith("  ")]
+    assert said[1:] == [*(f"  {n}.png: empty file" for n in range(5)), "  ... 4 more; --json and --html list 20"]
 
 
 def test_limits_decide(planted: Path) -> None:

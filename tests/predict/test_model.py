@@ -31,7 +31,7 @@ def test_the_model_sees_dark_photos_corrected_and_the_others_as_they_are(bundle:
     np.testing.assert_allclose(rows["probability"], want.max(1), atol=2e-3)
     assert (rows["predicted"] == np.array(meta["classes"])[want.argmax(1)]).all()
     assert (rows["correction"] == np.where(dark, "exposure x4", "")).all()
-    assert (rows["slices"] == np.where(dark, "s1", "")).all()
+    assert (rows["slices"] == np.where(dark, "s1: luminance <= 45", "")).all()
     np.testing.assert_allclose(rows["probability_1"] + rows["probability_2"], 1.0, atol=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_rules_may_ask_for_columns_that_come_with_the_photo(bundle: Path, shots:
         Photo(str(shots / "01.png"), "d", None),
     ]
     rows = list(load(str(bundle)).stream(photos))
-    assert [row["slices"] for row in rows] == ["s2", "", None, ""]
+    assert [row["slices"] for row in rows] == ["s2: door is east", "", None, ""]
     assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
     assert rows[2]["reason"] == "a video"
 

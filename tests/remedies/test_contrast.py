@@ -15,3 +15,8 @@ def test_spread_is_multiplied_and_the_mean_stays(factor: float, photos: np.ndarr
 def test_each_photo_keeps_its_own_mean() -> None:
     pair = np.stack([np.full((8, 8, 3), 40, np.uint8), np.full((8, 8, 3), 200, np.uint8)])
     np.testing.assert_array_equal(treat("contrast", pair, 0.5, 0.5, seed=1), pair)
+
+
+def test_a_factor_that_leaves_black_and_white_only_is_refused(photos: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="contrast up to x10, got x103"):
+        treat("contrast", photos, 103, 103, seed=1)

@@ -45,6 +45,11 @@ def test_a_rule_survives_json_and_means_the_same() -> None:
     assert again.words() == "hour from 21 to 5 and camera is n, class x"
 
 
+def test_a_date_is_read_as_a_date() -> None:
+    assert Condition("day", "<=", 19723.5).words() == "day <= 2024-01-01 12:00"
+    assert Condition("luminance", ">=", 52.63218).words() == "luminance >= 52.63"
+
+
 def test_thresholds_do_not_change_what_a_rule_is_about() -> None:
     one, two = (Rule((Condition("luminance", "<=", v),)) for v in (10.0, 20.0))
     assert one.key == two.key != Rule((Condition("luminance", ">=", 10.0),)).key

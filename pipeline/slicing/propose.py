@@ -24,6 +24,8 @@ TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 PAIR = 1.25  # a second condition must raise the score by this factor
 ONE_CLASS = 0.85  # what a rule with a label part counts: a photo at the gate has no label
 PART = 0.6  # share of the errors of a rule for one class from which it is only a part of a better rule
+TIED = 0.9  # of the best rule's score, from which a rule that admits mostly the same photos says the same
+SAME = 0.7  # overlap of two rules' photos from which they admit mostly the same
 UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
 HOURS = (3.0, 6.0, 9.0)  # lengths of the arcs tried on a circle of 24
 
@@ -196,17 +198,33 @@ def from_features(evidence: Evidence) -> Iterator[list[Proposal]]:
             yield [replace(found, score=found.score * UNREADABLE)]
 
 
-def _distinct(proposals: list[Proposal], errors: Mask, overlap: float) -> Iterator[Proposal]:
-    """The best proposals, without those whose errors are mostly the errors of a better one: the same photos by another
-    rule, or the part of a cause that lies in one class."""
-    taken: list[Mask] = []
+def _plainest(found: Proposal, proposals: list[Proposal], columns: list[str]) -> Proposal:
+    """Of the rules that say the same as `found`, the shortest, on the columns that come first: the visible list of
+    attributes is in the order of what a reader takes in most easily, and collinear statistics do not win by a hair."""
+
+    def order(other: Proposal) -> tuple[int, int, float]:
+        at = [columns.index(c.column) if c.column in columns else len(columns) for c in other.rule.conditions]
+        return len(at), max(at), -other.score
+
+    def same(other: Proposal) -> bool:
+        shared = (found.mask & other.mask).sum() >= SAME * (found.mask | other.mask).sum()
+        return bool(shared and other.rule.label == found.rule.label and other.score >= TIED * found.score)
+
+    return min((other for other in proposals if same(other)), key=order)
+
+
+def _distinct(proposals: list[Proposal], evidence: Evidence, overlap: float) -> Iterator[Proposal]:
+    """The best proposals, each by its plainest rule, without those whose errors are mostly the errors of a better one:
+    the same photos by another rule, or the part of a cause that lies in one class."""
+    taken, errors, columns = list[Mask](), evidence.errors, list(evidence.frame.columns)
     for found in sorted(proposals, key=lambda p: (-p.score, len(p.rule.conditions), p.rule.key)):
         mine = found.mask & errors
         same = any((mine & other).sum() > overlap * (mine | other).sum() for other in taken)
         part = found.rule.label and any((mine & other).sum() > PART * mine.sum() for other in taken)
         if not same and not part:
-            taken.append(mine)
-            yield found
+            chosen = _plainest(found, proposals, columns)
+            taken.append(chosen.mask & errors)
+            yield chosen
 
 
 def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: float = 0.4) -> list[Proposal]:
@@ -222,5 +240,5 @@ def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: 
         *from_features(evidence),
         *(search.best(residual, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
     ]
-    distinct = _distinct([f for part in found for f in part if f.score > 0], evidence.errors, overlap)
+    distinct = _distinct([f for part in found for f in part if f.score > 0], evidence, overlap)
     return list(islice(distinct, slices))

@@ -22,6 +22,20 @@ def test_the_planted_slice_is_proposed_first_and_by_what_makes_it(draw: Draw) ->
     assert first.recoverable > 0.6 * (planted.val.errors & planted.dark).sum()
 
 
+def test_a_collinear_statistic_that_gathers_a_hair_more_does_not_take_the_place_of_the_plain_one(draw: Draw) -> None:
+    """`blockiness` admits the same dark photos but for one, where nothing failed, so that it scores a little higher."""
+    planted = draw(0)
+    val = planted.val
+    spared = np.flatnonzero(planted.dark & ~val.errors)[0]
+    copy = np.where(np.arange(len(val.frame)) == spared, 999.0, val.frame["luminance"])
+    behind = val.frame.assign(blockiness=copy)
+    first = propose(replace(_evidence(planted), frame=behind))[0]
+    assert [c.column for c in first.rule.conditions] == ["luminance"]
+    ahead = behind[["image_id", "label", "group", "blockiness", *val.frame.columns[3:]]]
+    first = propose(replace(_evidence(planted), frame=ahead))[0]
+    assert [c.column for c in first.rule.conditions] == ["blockiness"]
+
+
 def test_membership_never_looks_at_the_outcome(draw: Draw) -> None:
     planted = draw(1)
     for found in propose(_evidence(planted)):

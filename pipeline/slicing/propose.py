@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 TAILS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 PAIR = 1.25  # a second condition must raise the score by this factor
 ONE_CLASS = 0.85  # what a rule with a label part counts: a photo at the gate has no label
-PART = 0.6  # share of the errors of a rule for one class from which it is only a part of a better rule
+PART = 0.8  # share of a rule's errors that lie in a better rule, from which it is only a part of that
+PART_OF_CLASS = 0.6  # the same for a rule for one class: more of its errors are its class's own
 TIED = 0.9  # of the best rule's score, from which a rule that admits mostly the same photos says the same
 SAME = 0.7  # overlap of two rules' photos from which they admit mostly the same
 UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
@@ -215,12 +216,13 @@ def _plainest(found: Proposal, proposals: list[Proposal], columns: list[str]) ->
 
 def _distinct(proposals: list[Proposal], evidence: Evidence, overlap: float) -> Iterator[Proposal]:
     """The best proposals, each by its plainest rule, without those whose errors are mostly the errors of a better one:
-    the same photos by another rule, or the part of a cause that lies in one class."""
+    the same photos by another rule, or a part of a cause (in one class, at one hour)."""
     taken, errors, columns = list[Mask](), evidence.errors, list(evidence.frame.columns)
     for found in sorted(proposals, key=lambda p: (-p.score, len(p.rule.conditions), p.rule.key)):
         mine = found.mask & errors
         same = any((mine & other).sum() > overlap * (mine | other).sum() for other in taken)
-        part = found.rule.label and any((mine & other).sum() > PART * mine.sum() for other in taken)
+        most = PART_OF_CLASS if found.rule.label else PART
+        part = any((mine & other).sum() > most * mine.sum() for other in taken)
         if not same and not part:
             chosen = _plainest(found, proposals, columns)
             taken.append(chosen.mask & errors)

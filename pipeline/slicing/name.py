@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,6 +15,7 @@ from pipeline.slicing.rules import Condition, Rule, period
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
 BEYOND = 4  # doses tried past a plug-in's own
+MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
 TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
 
 
@@ -101,6 +104,15 @@ def _setting(inside: pd.DataFrame, outside: pd.DataFrame) -> list[str]:
     return [w for w in words if w]
 
 
+def confused(labels: Sequence[str], guesses: Sequence[str]) -> str:
+    """`, mostly A read as B`, where one pair of classes makes up `MOSTLY` of the failures; else nothing."""
+    pairs = Counter(zip(labels, guesses, strict=True))
+    if not pairs:
+        return ""
+    (label, guess), count = pairs.most_common(1)[0]
+    return f", mostly {label} read as {guess}" if count >= MOSTLY * len(labels) else ""
+
+
 def plain(condition: Condition, words: dict[str, tuple[str, str]]) -> str:
     """A condition in plain words: `dark` for a low luminance; words: low and high, by attribute."""
     if condition.op == "near":
@@ -117,11 +129,12 @@ def sentence(
     outside: pd.DataFrame,
     photos: int,
     words: dict[str, tuple[str, str]],
-    repaired: str,
+    ending: str,
 ) -> str:
     """What the failing photos of a slice share, as a gate manager reads it; the cause comes first.
 
-    failing: rows of `conditions_frame`; outside: those of the photos outside; photos: how many are in the slice.
+    failing: rows of `conditions_frame`; outside: those of the photos outside; photos: how many are in the slice;
+    ending: what else there is to say of the failures.
     """
     named = [r for r in rivals if r.named]
     causes = list(dict.fromkeys(r.words for r in named))
@@ -138,7 +151,7 @@ def sentence(
     setting = [w for w in _setting(failing, outside) if w not in first]
     where = f", {', '.join(setting)}" if setting else ""
     count = f"{len(failing):,} of {photos:,} photos are misread"
-    text = f"{first}{of_class}{where}: {count}{repaired}."
+    text = f"{first}{of_class}{where}: {count}{ending}."
     return text[0].upper() + text[1:]
 
 

@@ -28,6 +28,7 @@ class Val:
     probe: Probe
     probed: NDArray[np.intp]
     kept: Mask
+    names: tuple[str, ...]  # of the classes
 
     @property
     def errors(self) -> Mask:
@@ -66,4 +67,4 @@ def validation(
         pd.factorize(part["group"])[0][where],
         probed["weight"].to_numpy(dtype=float)[kept],
     )
-    return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept)
+    return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept, tuple(names))

@@ -21,7 +21,7 @@ from pipeline.learning.predict import logits
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
 from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, suspect_cause, undoing
-from pipeline.slicing.name import Rival, sentence
+from pipeline.slicing.name import Rival, confused, sentence
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
@@ -88,6 +88,11 @@ def paired(val: Val, item: Found, told: Mask, seed: int) -> Pair:
     return Pair(excess, effect_of(val.probe, chosen[val.probed], item.inside[val.probed], seed))
 
 
+def _confused(val: Val, failing: Mask) -> str:
+    labels, guesses = ([val.names[k] for k in codes[failing]] for codes in (val.truth, val.guess))
+    return confused(labels, guesses)
+
+
 def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.DataFrame) -> str:
     """What the inverse does to the slice's failures, in words; empty where there is none."""
     column = undoing(interventions, rival) if rival else None
@@ -144,7 +149,7 @@ def _explanation(
         val.frame[~inside],
         int(inside.sum()),
         words,
-        _repaired(val, item, best, interventions),
+        _confused(val, inside & errors) + _repaired(val, item, best, interventions),
     )
     how = _confidence(best)
     effect_known = effect is not None and np.isfinite(effect.interval.value)

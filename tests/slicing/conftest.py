@@ -53,7 +53,9 @@ def draw_val(seed: int = 0, groups: int = 120, frames: int = 8, planted: bool = 
     rows = np.arange(n)
     guess = np.where(errors, (label + 1) % 3, label)
     return Planted(
-        Val(frame, rows, fold, label, guess, probe, rows, np.ones(n, bool)), dark, signatures.astype(np.float32)
+        Val(frame, rows, fold, label, guess, probe, rows, np.ones(n, bool), ("a", "b", "c")),
+        dark,
+        signatures.astype(np.float32),
     )
 
 

@@ -56,7 +56,7 @@ def _planted() -> tuple[Val, np.ndarray, Tools]:
     rows = np.arange(240)
     margin = np.where(guess == truth, 1.0, -1.0) * rng.gamma(2, 1, 240)
     probe = Probe(guess == truth, after, margin, rows // 2, np.ones(240))
-    val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(240, bool))
+    val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(240, bool), ("0", "1", "2"))
     answer = {"n": 0}
 
     def guesses(treated: np.ndarray) -> np.ndarray:

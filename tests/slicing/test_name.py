@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.slicing.name import Rival, dose_grid, elect, hours, order, sentence
+from pipeline.slicing.name import Rival, confused, dose_grid, elect, hours, order, sentence
 from pipeline.slicing.rules import Condition, Rule
 
 DARK = Rival("exposure", "too dark", 0.25, 0.2, True, 0.9, 0.4, 1.0, 0.3, 0.001)
@@ -61,6 +61,12 @@ def test_the_sentence_begins_with_the_cause_and_says_where_and_when() -> None:
     assert text.startswith("Too dark, taken 10:00 to ")
     assert "camera north" in text
     assert text.endswith("40 of 90 photos are misread; exposure x2 repairs 74% of them.")
+
+
+def test_a_pair_of_classes_is_told_where_it_makes_up_most_of_the_failures() -> None:
+    assert confused(["stop"] * 7 + ["yield"] * 3, ["speed 30"] * 10) == ", mostly stop read as speed 30"
+    assert confused(["stop"] * 6 + ["yield"] * 4, ["speed 30"] * 10) == ""
+    assert confused([], []) == ""
 
 
 def test_without_a_cause_the_sentence_says_so_and_tells_the_rule() -> None:

@@ -54,7 +54,7 @@ def val_of(case: Case, donor: Rows | None = None) -> Val:
     after = _probed(case, donor[at]).argmax(2) == truth[at, None]
     code = pd.factorize(frame["group"])[0]
     probe = Probe((guess == truth)[at], after, margin, code[at], np.ones(len(at)))
-    return Val(frame, rows, fold, truth, guess, probe, at, np.ones(len(at), bool))
+    return Val(frame, rows, fold, truth, guess, probe, at, np.ones(len(at), bool), tuple(clean.photos.names))
 
 
 def _probed(case: Case, rows: Rows) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ PAIR = 1.25  # a second condition must raise the score by this factor
 ONE_CLASS = 0.85  # what a rule with a label part counts: a photo at the gate has no label
 PART = 0.8  # share of a rule's errors that lie in a better rule, from which it is only a part of that
 PART_OF_CLASS = 0.6  # the same for a rule for one class: more of its errors are its class's own
+PURER = 1.25  # unless it recovers so many times more errors a photo than the better one
 TIED = 0.9  # of the best rule's score, from which a rule that admits mostly the same photos says the same
 SAME = 0.7  # overlap of two rules' photos from which they admit mostly the same
 UNREADABLE = 0.7  # what a rule "looks like photo X" counts against one in words
@@ -69,6 +70,11 @@ class Proposal:
     mask: Mask
     recoverable: float
     score: float  # recoverable less one standard error by group
+
+    @property
+    def density(self) -> float:
+        """Recoverable errors a photo."""
+        return self.recoverable / max(int(self.mask.sum()), 1)
 
 
 def excess(errors: Mask, classes: NDArray[np.intp]) -> Floats:
@@ -217,16 +223,22 @@ def _plainest(found: Proposal, proposals: list[Proposal], columns: list[str]) ->
 def _distinct(proposals: list[Proposal], evidence: Evidence, overlap: float) -> Iterator[Proposal]:
     """The best proposals, each by its plainest rule, without those whose errors are mostly the errors of a better one:
     the same photos by another rule, or a part of a cause (in one class, at one hour)."""
-    taken, errors, columns = list[Mask](), evidence.errors, list(evidence.frame.columns)
+    taken, errors, columns = list[Proposal](), evidence.errors, list(evidence.frame.columns)
     for found in sorted(proposals, key=lambda p: (-p.score, len(p.rule.conditions), p.rule.key)):
-        mine = found.mask & errors
-        same = any((mine & other).sum() > overlap * (mine | other).sum() for other in taken)
-        most = PART_OF_CLASS if found.rule.label else PART
-        part = any((mine & other).sum() > most * mine.sum() for other in taken)
-        if not same and not part:
-            chosen = _plainest(found, proposals, columns)
-            taken.append(chosen.mask & errors)
-            yield chosen
+        if not any(_covers(other, found, errors, overlap) for other in taken):
+            taken.append(_plainest(found, proposals, columns))
+            yield taken[-1]
+
+
+def _covers(better: Proposal, found: Proposal, errors: Mask, overlap: float) -> bool:
+    """Whether a better rule leaves nothing to `found`: its errors are mostly the same, or these lie mostly in it."""
+    mine, other = found.mask & errors, better.mask & errors
+    both = (mine & other).sum()
+    if both > overlap * (mine | other).sum():
+        return True
+    if found.rule.label:
+        return bool(both > PART_OF_CLASS * mine.sum())
+    return bool(both > PART * mine.sum() and found.density < PURER * better.density)
 
 
 def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: float = 0.4) -> list[Proposal]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import runner
+from pipeline.stages import retrain
 from tests.bench.gtsrb import measure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,8 @@ def test_the_dark_is_found_named_and_repaired_on_real_photos(gtsrb: Path, tmp_pa
     assert any(r["remedy"] == "horizontal_flip" for r in refused)
     assert "horizontal_flip" not in set(run.load("plan")["remedy"])
     assert run.load("comparison")["test"] is not None
-    figures = measure(run, settings.stages["retrain"], tmp_path / "oracle")  # type: ignore[arg-type]
+    budget = settings.stages["retrain"]
+    assert isinstance(budget, retrain.Config)
+    figures = measure(run, budget, tmp_path / "oracle")
     assert figures["closure"] >= 0.4, figures
     assert figures["rows"]["lit"]["targeted"] >= figures["rows"]["lit"]["control"] - 0.01, figures

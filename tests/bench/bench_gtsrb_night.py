@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import runner
+from pipeline.stages import retrain
 from pipeline.store import Run
 from tests.bench.gtsrb import measure
 
@@ -28,7 +29,9 @@ def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
     run = Run.open(Path(named)) if named else runner.execute(runner.start(settings), settings).run
     if not named:
         print(f"\nthe run took {time.monotonic() - began:.0f} s")
-    figures = measure(run, settings.stages["retrain"], tmp_path / "oracle")  # type: ignore[arg-type]
+    budget = settings.stages["retrain"]
+    assert isinstance(budget, retrain.Config)
+    figures = measure(run, budget, tmp_path / "oracle")
     for part, row in figures["rows"].items():
         print(f"{part:<10}" + "".join(f"  {k} {v}" for k, v in row.items()))
     print(f"closure on dark photos {figures['closure']:.2f} ({figures['low']:.2f} to {figures['high']:.2f} by track)")

@@ -1,6 +1,5 @@
 """The oracle of the day-trained protocol: what real dark photos would have brought, measured on the sealed test.
 
-Oracle: the same start, passes and schedule as the arms of a finished run, with the left-out dark training photos added.
 Oracle: the same start, passes and schedule as the arms of a finished run, with its left-out dark training photos added.
 """
 

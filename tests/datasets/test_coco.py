@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipeline.datasets import open_image, read, recognise
 from tests.datasets.pictures import labels, lay, listed
 
 
-def _coco(images: list[dict[str, object]], marks: list[tuple[int, int, list[object]]]) -> str:
+def _coco(images: list[dict[str, object]], marks: Sequence[tuple[int, int, object]]) -> str:
     return json.dumps(
         {
             "images": images,
@@ -82,7 +83,7 @@ def test_boxes_are_photos_of_their_own_in_one_group(root: Path) -> None:
 def test_a_box_that_is_none_is_set_aside(tmp_path: Path, box: object) -> None:
     lay(tmp_path, "a.png", "b.png")
     marks = [(1, 1, box), (2, 7, [0, 0, 5, 5])]
-    (tmp_path / "a.json").write_text(_coco([{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}], marks))  # type: ignore[arg-type]
+    (tmp_path / "a.json").write_text(_coco([{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}], marks))
     photos, rejected = listed(tmp_path, boxes=True)
     assert list(photos) == ["b.png#101"]
     assert "box" in rejected["a.png#100"]

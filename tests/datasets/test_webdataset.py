@@ -6,6 +6,7 @@ import io
 import tarfile
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,8 +15,8 @@ from pipeline.datasets import read, recognise
 from tests.datasets.pictures import encoded, labels, listed
 
 
-def _tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+def _tar(path: Path, members: dict[str, bytes], mode: Literal["w", "w:gz"] = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -39,7 +40,7 @@ def test_shards_of_the_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_one_shard_with_json(tmp_path: Path, mode: str) -> None:
+def test_one_shard_with_json(tmp_path: Path, mode: Literal["w", "w:gz"]) -> None:
     path = _tar(
         tmp_path / ("one.tar" if mode == "w" else "one.tar.gz"),
         {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.contracts import Context, Dims, InputError
+from pipeline.contracts import Context, Dims, InputError, Table
 from pipeline.graph import ARTIFACTS, stage
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import compare
@@ -89,7 +89,9 @@ def _photos(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 def _explanation(name: str, status: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for column, dtype in ARTIFACTS["explanations"].columns.items():  # type: ignore[union-attr]
+    table = ARTIFACTS["explanations"]
+    assert isinstance(table, Table)
+    for column, dtype in table.columns.items():
         row[column] = {"str": "dark", "float": 0.1, "int": 1}.get(dtype)
     rule = Rule((Condition("luminance", "<=", 40.0),)).dump()
     return {**row, "slice": name, "status": status, "words": "too dark", "frozen": rule}

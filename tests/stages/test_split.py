@@ -306,7 +306,7 @@ def test_the_past_trains(given: bool) -> None:
     images = _images(_groups(50, 2), captured_at=days)
     images.loc[[10, 11], "captured_at"] = pd.NaT
     dates = {"val_from": "2024-03-01", "test_from": "2024-03-22"} if given else {}
-    made, context = _split(images, Config(by="time", **dates))  # type: ignore[arg-type]
+    made, context = _split(images, Config.model_validate({"by": "time", **dates}))
     splits = made["splits"].assign(at=images["captured_at"])
     assert splits["reason"].dropna().tolist() == ["its place is not known"] * 2
     ends = splits.groupby("split")["at"].agg(["min", "max"])

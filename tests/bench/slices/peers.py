@@ -150,12 +150,12 @@ def _domino_class() -> Any:
         package.__path__ = [str(path)]
         sys.modules.setdefault(name, package)
     meerkat = types.ModuleType("meerkat")
-    meerkat.Column = meerkat.DataFrame = type("Column", (), {})  # type: ignore[attr-defined]
+    meerkat.Column = meerkat.DataFrame = type("Column", (), {})
     sys.modules.setdefault("meerkat", meerkat)
     if not hasattr(np, "infty"):  # the copy was written for numpy 1
-        np.infty = np.inf  # type: ignore[attr-defined]
+        np.infty = np.inf
     window = types.ModuleType("tkinter")
-    window.Variable = object  # type: ignore[attr-defined]
+    window.Variable = object
     sys.modules.setdefault("tkinter", window)
     return importlib.import_module("domino._slice.mixture").MixtureSlicer
 

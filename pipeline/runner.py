@@ -174,14 +174,12 @@ def _summary(run: Run) -> dict[str, Any] | None:
 
 
 def brief(run: Run) -> dict[str, Any]:
-    """A run in one row of a listing: run, state, confirmed slices, headline."""
+    """A run in one row of a listing: run, state (promoted, not promoted, nothing to promote), confirmed slices, why."""
     summary = run.load("summary") if run.file("summary").is_file() else {}
     verdict = summary.get("verdict", {})
-    state = (
-        "promoted" if verdict.get("promoted") else "refused" if verdict else f"{len(store.finished(run))} stages done"
-    )
+    state, _, why = verdict.get("headline", f"{len(store.finished(run))} stages done").partition(": ")
     confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
-    return {"run": run.run_id, "state": state, "slices": len(confirmed), "headline": verdict.get("headline", "")}
+    return {"run": run.run_id, "state": state, "slices": len(confirmed), "why": why}
 
 
 def publish(run: Run, reports: Path) -> Path:

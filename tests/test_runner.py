@@ -175,6 +175,7 @@ def test_no_failures_end_well(tmp_path: Path) -> None:
     result = runner.execute(runner.start(resolved), resolved)
     verdict = result.run.load("verdict")
     assert not verdict["promoted"]
+    assert runner.brief(result.run)["state"] == "nothing to promote"
     assert result.report is not None
     assert result.run.load("candidates").joinpath("candidates.json").read_text().strip() == "[]"
     assert not (tmp_path / "runs" / "ledger.jsonl").exists()

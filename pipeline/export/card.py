@@ -10,7 +10,7 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from pipeline import __version__
-from pipeline.sections.words import FILTERS, interval, percent, points
+from pipeline.sections.words import FILTERS, count, interval, percent, points, title
 
 TEMPLATE = Path(__file__).with_name("card.md")
 Tree = Mapping[str, Any]
@@ -49,16 +49,25 @@ def _outcome(name: str, summary: Tree, promoted: bool) -> str:
         return f"Whether that helped could not be judged on {split}."
     gain = part["gain"]
     told = f"{points(gain['value'])} over the control on {split}, {interval((gain['low'], gain['high']), 'points')}"
-    return f"Fixed in part: {told}." if gain["low"] > 0 else f"Not shown to be fixed: {told}."
+    return f"It gained: {told}." if gain["low"] > 0 else f"Not shown to be fixed: {told}."
+
+
+def _done(remedy: Tree | None, promoted: bool) -> str:
+    """What this model was taught about a slice, in a sentence."""
+    taught = [
+        f"{title(p['remedy'])} at dose {p['dose_low']:.3g} to {p['dose_high']:.3g} ({count(p['photos'], 'photo')})"
+        for p in (remedy["training"] if remedy else [])
+    ]
+    if promoted and taught:
+        return f"It was trained with {' and '.join(taught)}."
+    return "Nothing was trained against it." + ("" if taught else " More such photos are to be collected.")
 
 
 def _slices(summary: Tree, promoted: bool) -> list[dict[str, Any]]:
-    actions = {r["slice"]: r["action"] for r in summary["remedies"]}
+    remedies = {r["slice"]: r for r in summary["remedies"]}
     confirmed = [s for s in summary["slices"] if s["status"] == "confirmed"]
-    return [
-        {**s, "action": actions.get(s["slice"], ""), "outcome": _outcome(s["slice"], summary, promoted)}
-        for s in confirmed
-    ]
+    told = [(_done(remedies.get(s["slice"]), promoted), _outcome(s["slice"], summary, promoted)) for s in confirmed]
+    return [{**s, "done": done, "outcome": outcome} for s, (done, outcome) in zip(confirmed, told, strict=True)]
 
 
 def _metadata(summary: Tree, bundle: Tree, source: str, arm: str) -> ModelCardData:

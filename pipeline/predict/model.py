@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -92,7 +95,9 @@ class Predictor:
         """The longer side in px on which a photo is measured; the model's own where nothing is measured on pixels."""
         return MAX_SIDE if set(self._measures) & set(names(measure.PICTURE)) else int(self.meta["side"])
 
-    def _look(self, photo: Photo, data: bytes | None = None) -> _Seen | Row:
+    def _look(self, photo: Photo | Rejected, data: bytes | None = None) -> _Seen | Row:
+        if isinstance(photo, Rejected):
+            return self._broken(photo.path, photo.reason)
         try:
             return self._decoded(photo, fetch(photo.source) if data is None else data)
         except (ImageError, MemoryError) as error:
@@ -143,16 +148,26 @@ class Predictor:
         return {"decision": "answer" if sure else "decline", "reason": reason}
 
     def stream(self, photos: Iterable[Photo | Rejected]) -> Iterator[Row]:
-        """One row a photo, in their order, at most `BATCH` photos in memory. A photo that cannot be read is a row with
-        its error.
+        """One row a photo, in order, a few `BATCH` in memory; a photo that cannot be read is a row with its error.
 
         Keys: `columns`. decision: answer | decline | error; probability: calibrated; correction: what was done to the
         photo before the model looked; slices: those of the report whose image rule admits it, with that rule.
         """
-        yield from self._answered(
-            self._broken(photo.path, photo.reason) if isinstance(photo, Rejected) else self._look(photo)
-            for photo in photos
-        )
+        yield from self._answered(self._ahead(photos))
+
+    def _ahead(self, photos: Iterable[Photo | Rejected]) -> Iterator[_Seen | Row]:
+        """What `_look` sees, in order, while the model looks at the batch before: at most two batches wait."""
+        waiting: deque[Future[_Seen | Row]] = deque()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                for photo in photos:
+                    waiting.append(pool.submit(self._look, photo))
+                    if len(waiting) > 2 * BATCH:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _answered(self, items: Iterable[_Seen | Row]) -> Iterator[Row]:
         rest = iter(items)

@@ -32,10 +32,10 @@ def signs(gtsrb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             (home / "photos" / sign).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, home / "photos" / sign)
     run = begin(home / "runs" / "signs", home / "photos", SIDE)
-    light, tilt = (float(run.load("attributes")[name].quantile(0.3)) for name in ("luminance", "tilt"))
+    light, warmth = (float(run.load("attributes")[name].quantile(0.3)) for name in ("luminance", "warmth"))
     corrections = [
         correction("s1", "exposure", 2.0, Condition("luminance", "<=", light), Condition("saturation", ">=", 0.1)),
-        correction("s2", "rotation", 10.0, Condition("tilt", "<=", tilt)),
+        correction("s2", "rotation", 10.0, Condition("warmth", "<=", warmth)),
         correction("s3", "exposure", 3.0, Condition("hour", ">=", 20.0)),
     ]
     network, meta = taught(run, "tf_efficientnet_lite0", "packaged", SIDE)

@@ -1,8 +1,9 @@
 """Where a photo's bytes are, as one line of text, and how they are read.
 
 An absolute path stands for itself. Everything else is `kind:container!member`, both percent-encoded: `file:` (a name
-that is no UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, where the container is an absolute path, or again a source
-(`zip:` or `tar:`); or an address such as `https://...` or `s3://...`. A box in a photo is a fragment `#xywh=x,y,width,height` in px, as in W3C Media Fragments.
+that is no UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, whose container is an absolute path, or again a source
+(`zip:` or `tar:`); or an address such as `https://...` or `s3://...`. A box in a photo is a fragment
+`#xywh=x,y,width,height` in px, as in W3C Media Fragments.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline import plugins
 from pipeline.evidence import review as reviews
 from pipeline.sections.page import render
+from tests.conftest import Require
 from tests.factory import planted
 from tests.sections.conftest import build_page, complaints_of_axe
 
@@ -213,6 +215,23 @@ def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) 
     assert tab.locator("#viewer").is_visible()
     tab.keyboard.press("Escape")
     assert tab.evaluate("document.activeElement.id") == "map"
+
+
+def test_the_map_is_laid_out_by_likeness_on_demand(html: str, visit: Visit, require: Require) -> None:
+    require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
+    tab = visit(html)
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    where = "all => all.map(dot => dot.getAttribute('transform'))"
+    axes = tab.locator("#map .dot").evaluate_all(where)
+    tab.get_by_role("button", name="Neighbours (t-SNE)").click()
+    assert tab.get_by_role("button", name="Neighbours (t-SNE)").get_attribute("aria-pressed") == "true"
+    assert all(a != b for a, b in zip(axes, tab.locator("#map .dot").evaluate_all(where), strict=True))
+    tab.locator("#map .m1").last.click(force=True)
+    assert "Too dark" in tab.locator("#viewer").inner_text()
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Principal components").click()
+    assert tab.locator("#map .dot").evaluate_all(where) == axes
 
 
 def test_a_point_of_the_map_opens_its_photo(html: str, visit: Visit) -> None:

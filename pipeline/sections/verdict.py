@@ -26,6 +26,8 @@ def verdict(page: Page) -> Markup:
         conditions=conditions,
         hero=_hero(page),
         missed=[c for c in conditions if c["state"] == "failed"],
+        levels=r.levels(page) if page.changed else "",
+        unnamed=r.has_unnamed(page),
         limits=[r.in_words(page, str(line)) for line in record.get("limits", ())],
     )
 

@@ -13,7 +13,7 @@ from pipeline import plugins
 from pipeline.evidence import review as reviews
 from pipeline.sections.page import render
 from tests.conftest import Require
-from tests.factory import planted
+from tests.factory import Factory, planted
 from tests.sections.conftest import build_page, complaints_of_axe
 
 pytestmark = pytest.mark.browser
@@ -381,3 +381,23 @@ def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(ht
     assert narrow.locator(stops).evaluate_all(
         "all => all.every(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)"
     )
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> None:
+    names = ["Speed limit of 60 kilometres per hour", "End of the speed limit of 80 kilometres per hour", "Yield"]
+    tab = visit(render(build_page(Factory(names, 400).make()), plugins.names("sections")), width=width)
+    tab.locator("table[data-view=before] .cell[data-total]:not([data-total='0'])").first.click()
+    tab.locator('[data-browse=""]').click()
+    captions = tab.locator(".sheet figcaption, .cards figcaption, .told figcaption > *")
+    assert captions.count() > 100
+    for side in ("Height", "Width"):
+        cut = f"all => all.filter(c => c.scroll{side} > c.client{side} + 1).map(c => c.textContent)"
+        assert captions.evaluate_all(cut) == []
+
+
+def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    buttons, note = panel.locator(".segments").bounding_box(), panel.locator(".find").bounding_box()
+    assert note["x"] > buttons["x"] + buttons["width"] + 5

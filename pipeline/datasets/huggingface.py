@@ -94,7 +94,7 @@ def _rows(tree: Tree, split: str, folder: str, options: Options) -> Iterator[Pho
         path = tree.container(shown)
         try:
             table = members.arrow_table(on_disk(path))
-        except (OSError, KeyError, ImageError, pa.ArrowException) as error:
+        except (OSError, ImageError, pa.ArrowException) as error:
             yield Rejected(shown, f"cannot be read: {' '.join(str(error).split())[:120]}")
             continue
         others = table.drop_columns([photo])

@@ -235,9 +235,11 @@ def read_npz(path: str, name: str, limit: int) -> bytes:
 def _arrow(path: str, stamp: tuple[int, int]) -> pa.Table:
     source = pa.memory_map(path)
     try:
-        return pa.ipc.open_stream(source).read_all()
+        table = pa.ipc.open_stream(source).read_all()
     except pa.ArrowInvalid:
-        return pa.ipc.open_file(source).read_all()
+        table = pa.ipc.open_file(source).read_all()
+    table.validate(full=True)  # else an offset that is wrong ends the process
+    return table
 
 
 def arrow_table(path: str) -> pa.Table:

@@ -89,9 +89,16 @@ def _parts(source: str) -> tuple[str, str, str]:
 def on_disk(container: str) -> str:
     """The path of a container (an absolute path or a source): of one in a zip or tar, of its copy in the cache folder.
 
-    Raises what the archive's library raises, or `ImageError`.
+    Raises `ImageError` where it cannot be copied there.
     """
-    return members.unpacked(*_parts(container)) if _ARCHIVED.match(container) else container
+    if not _ARCHIVED.match(container):
+        return container
+    try:
+        return members.unpacked(*_parts(container))
+    except ImageError:
+        raise
+    except Exception as error:  # on malformed archives zipfile, zlib and tarfile raise almost anything
+        raise ImageError(_words(error)) from error
 
 
 def fetch(source: str) -> bytes:

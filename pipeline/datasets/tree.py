@@ -104,8 +104,7 @@ class Tree:
             return "none"
         if self.root.name.lower().endswith(".zip") and zipfile.is_zipfile(self.root):
             return "zip"
-        packed = self.root.name.lower().endswith(ARCHIVES)
-        return "tar" if packed and tarfile.is_tarfile(self.root) else "file"
+        return "tar" if self.root.name.lower().endswith(ARCHIVES) and _is_tar(self.root) else "file"
 
     @cached_property
     def _listing(self) -> tuple[list[str], list[Rejected]]:
@@ -211,6 +210,13 @@ class Tree:
             return fetch(self.source(name))
         except ImageError as error:
             raise InputError(f"{self.root / name if name else self.root}: {error}") from error
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except Exception:  # a damaged one; on those tarfile and what unpacks raise almost anything
+        return True
 
 
 def _parents(name: str) -> Iterator[str]:

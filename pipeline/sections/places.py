@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 MOST = 4000  # points on the map; of more photos the misread ones stay, and every so many of the others
-CLOSE = 1500  # points laid out by likeness, which takes seconds where the axes take none
+CLOSE = 1000  # points laid out by likeness, which takes seconds where the axes take none
 FEW = 12  # points of which likeness says nothing
 SCALE = 1000  # the map's width and height, in its own units
 
@@ -44,7 +44,7 @@ def lay_close(
     rows = np.asarray(among)[_chosen(wrong[among], np.ones(len(among), np.bool_), CLOSE)]
     axes = PCA(min(30, *features[rows].shape), random_state=seed, svd_solver="randomized").fit_transform(features[rows])
     start = axes[:, :2] / max(float(axes[:, 0].std()), 1e-9) * 1e-4
-    steps = {"early_exaggeration_iter": 150, "n_iter": 250}
+    steps = {"early_exaggeration_iter": 100, "n_iter": 150}
     ways = {"neighbors": "exact", "negative_gradient_method": "bh", "n_jobs": 1, "random_state": seed}
     made = TSNE(perplexity=min(30, (len(rows) - 1) / 3), initialization=start, **steps, **ways).fit(axes)
     spots = np.rint(SCALE * _stretched(np.asarray(made))).astype(int).tolist()

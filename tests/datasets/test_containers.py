@@ -69,8 +69,7 @@ def test_a_damaged_archive_of_a_container(
         try:
             items = list(read(archive))
         except InputError as error:
-            assert "\n" not in str(error)
-            ended.add("refused")
+            ended.add("refused" if "\n" not in str(error) else "refused in several lines")
             continue
         for item in items:
             assert isinstance(item, Photo | Rejected)
@@ -80,4 +79,4 @@ def test_a_damaged_archive_of_a_container(
                     ended.add("used")
                 except ImageError:
                     ended.add("set aside")
-    assert "refused" in ended
+    assert "refused" in ended <= {"refused", "used", "set aside"}

@@ -74,7 +74,7 @@ function compareRuns() {
   for (const pick of picks) pick.onchange = show;
   show();
 }
-if (data.kind === "runs") { root.classList.add("on"); if (data.runs.length > 1) compareRuns(); return; }
+if (data.kind) { root.classList.add("on"); if (data.runs?.length > 1) compareRuns(); return; }
 
 const {classes, photos, columns} = data;
 const at = Object.fromEntries(columns.map((name, k) => [name, k]));

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline import plugins
+from pipeline.datasets.check import check
+from pipeline.datasets.conditions import conditions
+from pipeline.datasets.survey import plan_of
 from pipeline.evidence import review as reviews
+from pipeline.health import write_page
 from pipeline.sections.page import render
 from tests.conftest import Require
 from tests.factory import Factory, planted
@@ -401,3 +406,23 @@ def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
     panel = tab.locator('[data-review="s1"]')
     buttons, note = panel.locator(".segments").bounding_box(), panel.locator(".find").bounding_box()
     assert note["x"] > buttons["x"] + buttons["width"] + 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_data_check_is_read_by_anybody(visit: Visit, scheme: str, tmp_path: Path) -> None:
+    for n, name in enumerate(("<script>window.hacked = 1</script>".replace("/", "\u2215"), "x" * 200, "plain")):
+        (tmp_path / name).mkdir()
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2026:03:01 22:40:01"
+        for copy in range(2):
+            Image.new("RGB", (30 + n, 30), (9 * n, 9, 9)).save(tmp_path / name / f"{copy}.jpg", exif=exif)
+    (tmp_path / "plain" / "<img src=x onerror='window.hacked = 1'>.jpg").touch()
+    found = check(tmp_path, plan_of(tmp_path), lambda pixels: (9.0, 2.0), conditions([]))
+    write_page(tmp_path / "check.html", found)
+    tab = visit((tmp_path / "check.html").read_text(encoding="utf-8"), width=400, scheme=scheme)
+    tab.wait_for_timeout(200)
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("svg.chart rect").count() == 24
+    assert tab.locator(".state.failed").count() > 0

@@ -426,3 +426,38 @@ def test_the_page_of_a_data_check_is_read_by_anybody(visit: Visit, scheme: str, 
     assert tab.evaluate("window.hacked") is None
     assert tab.locator("svg.chart rect").count() == 24
     assert tab.locator(".state.failed").count() > 0
+
+
+def test_motion_is_reduced_where_that_is_wished_and_focus_is_always_seen(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    smooth = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert tab.evaluate(smooth) == "smooth"
+    tab.emulate_media(reduced_motion="reduce")
+    assert tab.evaluate(smooth) == "auto"
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        seen = tab.evaluate("(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))")
+        assert seen == "solid3px", tab.evaluate("document.activeElement.outerHTML")
+
+
+def test_every_link_within_the_page_leads_somewhere(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    targets = tab.locator("a[href^='#']:not([href^='#cell='])").evaluate_all("all => all.map(a => a.hash.slice(1))")
+    assert {"slices", "headline", "slice-s1"} <= set(targets)
+    assert [t for t in targets if not tab.evaluate("id => document.getElementById(id) !== null", t)] == []
+
+
+def test_two_hundred_classes_stay_usable(visit: Visit) -> None:
+    made = planted(200, 1500)
+    tab = visit(render(build_page(made), plugins.names("sections")))
+    tab.get_by_role("button", name="Show all 200 classes").click()
+    heads = tab.locator("table[data-view=after] tbody th")
+    assert tab.locator("table[data-view=before] tbody th").count() == 200
+    assert heads.count() == 0  # one whole matrix at a time
+    tab.locator("#views").get_by_role("button", name="After").click()
+    assert heads.count() == 200
+    wrong = made["flips"][made["flips"]["label"] != made["flips"]["after"]].iloc[0]
+    i, j = (made["classes"]["names"].index(wrong[when]) for when in ("label", "after"))
+    cell(tab, "after", f"{i},{j}").click()
+    assert f"{wrong['label']} taken for {wrong['after']}" in tab.locator("#cell h3").inner_text()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 MOST = 4000  # points on the map; of more photos the misread ones stay, and every so many of the others
-CLOSE = 1000  # points laid out by likeness, which takes seconds where the axes take none
+CLOSE = 800  # points laid out by likeness, which takes seconds where the axes take none
 FEW = 12  # points of which likeness says nothing
 SCALE = 1000  # the map's width and height, in its own units
 

@@ -55,9 +55,10 @@ def _change(page: Page) -> str:
     """What was done, and what became of it on validation, in one sentence."""
     plan, flips = page["plan"], page.flips["change"]
     names = [title(str(name)) for name in plan["remedy"].drop_duplicates()]
-    treated = f"{count(plan['image_id'].nunique(), 'training photo')} also shown with {' or '.join(names)}"
-    fixed, broken = int((flips == "fixed").sum()), int((flips == "broken").sum())
-    return f"{treated}; of {count(len(flips), 'validation photo')}, {fixed:,} fixed and {broken:,} broken"
+    treated = f"{count(plan['image_id'].nunique(), 'training photo was', 'training photos were')} also shown with "
+    fixed, broken = (int((flips == kind).sum()) for kind in ("fixed", "broken"))
+    became = f"of {count(len(flips), 'validation photo')}, {fixed:,} were fixed and {broken:,} broken"
+    return f"{treated}{' or '.join(names)}; {became}"
 
 
 def _hero(page: Page) -> list[dict[str, Any]]:

@@ -60,6 +60,6 @@ def test_unnamed_is_explained_where_it_is_said(page: Page, quiet: dict[str, Any]
 def test_what_changed_is_one_sentence(page: Page, quiet: dict[str, Any]) -> None:
     change = page.flips["change"].value_counts()
     treated = page["plan"]["image_id"].nunique()
-    said = f"What changed: {treated} training photos also shown with exposure; of {len(page.flips)} validation photos, "
-    assert f"{said}{change['fixed']} fixed and {change['broken']} broken." in verdict(page)
+    said = f"What changed: {treated} training photos were also shown with exposure; of {len(page.flips)} "
+    assert f"{said}validation photos, {change['fixed']} were fixed and {change['broken']} broken." in verdict(page)
     assert "What changed" not in verdict(build_page(quiet))

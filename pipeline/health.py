@@ -19,6 +19,7 @@ from pipeline.datasets.page import body
 from pipeline.datasets.survey import Plan, plan_of
 from pipeline.progress import tracker
 from pipeline.sections.page import frame
+from pipeline.sections.words import embed
 from pipeline.stages.ingest import Config
 from pipeline.store import Run
 
@@ -50,6 +51,7 @@ def examine(data: Path, limits: Sequence[str], config: Path | None = None, run: 
 
 def write_page(page: Path, found: dict[str, Any]) -> None:
     """Write the result as one offline HTML file in the style of the report."""
-    part = {"name": "health", "title": "The data", "own_heading": False, "body": body(found)}
+    part = {"name": "health", "title": "The data", "own_heading": True, "body": body(found)}
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(frame("Data set check, Nightshift", found["data"], sections=[part]), encoding="utf-8")
+    html = frame("Data set check, Nightshift", found["data"], sections=[part], data=embed({"kind": "check"}))
+    page.write_text(html, encoding="utf-8")

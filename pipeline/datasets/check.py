@@ -216,9 +216,21 @@ def _named(examples: Iterable[str], count: int) -> list[str]:
     return shown if count <= NAMED else [*shown, f"  ... {count - NAMED:,} more; --json and --html list {SHOWN}"]
 
 
+def _lit(light: Mapping[str, Any]) -> list[str]:
+    """How many photos are dark, bright and blurred: of all, of each split, and of the few worst classes."""
+    def shares(part: Mapping[str, float]) -> str:
+        return ", ".join(f"{share:.1%} {name}" for name, share in part.items())
+
+    worst = sorted(light["class"].items(), key=lambda item: -sum(item[1].values()))
+    said = [f"light: {shares(light['all'])}", *(f"  {name}: {shares(part)}" for name, part in light["split"].items())]
+    said += [f"  {name}: {shares(part)}" for name, part in worst[:NAMED]]
+    left = len(worst) - NAMED
+    return [*said, f"  ... {left:,} more classes; --json and --html list all"] if left > 0 else said
+
+
 def lines(found: Mapping[str, Any]) -> list[str]:
     """The result for people, a line each."""
-    twins, light, sizes, classes = found["duplicates"], found["light"]["all"], found["sizes"], found["classes"]
+    twins, sizes, classes = found["duplicates"], found["sizes"], found["classes"]
     said = [f"{found['photos']:,} photos of {found['seen']:,} entries, {found['rejected']:,} set aside"]
     said += [f"  {count:,} {reason}" for reason, count in list(found["reasons"].items())[:SHOWN]]
     said += _named((f"{item['path']}: {item['reason']}" for item in found["rejected_examples"]), found["rejected"])
@@ -236,7 +248,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     said += [f"groups: {found['leaks']['groups']:,}, {found['leaks']['torn']:,} of them torn between splits"]
     said += [f"sizes: median {' x '.join(map(str, sizes['median']))} px, {sizes['odd']:,} odd ones"] if sizes else []
     said += ["stored: " + ", ".join(f"{v:,} {k}" for k, v in found["kinds"].items())] if found["kinds"] else []
-    said.append("light: " + ", ".join(f"{share:.1%} {name}" for name, share in light.items()))
+    said += _lit(found["light"])
     hours = [f"{hour}h {count:,}" for hour, count in enumerate(found["hours"]) if count]
     said.append("hours: " + (", ".join(hours) or "no capture times"))
     labels = found["labels"]

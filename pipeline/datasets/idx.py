@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
 from pipeline.contracts import InputError
 from pipeline.datasets import members
 from pipeline.datasets.photo import SPLITS, Photo, Rejected
-from pipeline.datasets.sources import member
+from pipeline.datasets.sources import member, on_disk
 from pipeline.datasets.tables import text
 from pipeline.datasets.tree import Tree
 
@@ -18,8 +17,6 @@ _IMAGES = re.compile(r"(.*?)[-_.]?images?([-_.].*)?idx[34]([-_.].*)?$")
 
 def _pairs(tree: Tree) -> dict[str, str]:
     """{file of photos: file of labels}, by what stands before `images` and `labels` in their names."""
-    if tree.kind != "folder":
-        return {}
     pairs = {}
     for name in tree.names:
         found = _IMAGES.match(name.rpartition("/")[2])
@@ -51,10 +48,10 @@ def idx(tree: Tree) -> Iterator[Photo | Rejected]:
         if not labels:
             yield Rejected(name, "no file of labels belongs to it")
             continue
-        path = os.path.join(os.path.abspath(tree.root), tree.base + name)
+        path = tree.container(name)
         try:
-            count = len(members.idx_array(path))
-            values = members.idx_array(os.path.join(os.path.abspath(tree.root), tree.base + labels)).ravel().tolist()
+            count = len(members.idx_array(on_disk(path)))
+            values = members.idx_array(on_disk(tree.container(labels))).ravel().tolist()
         except (ValueError, OSError, EOFError, ArithmeticError, TypeError) as error:
             raise InputError(f"{tree.root / name}: cannot be read as idx: {error}") from error
         except Exception as error:  # struct and zlib have errors of their own

@@ -93,6 +93,8 @@ class _Places:
         self.tree, self.alone = tree, tree.kind == "file"
         self.home = os.path.abspath(tree.root.parent if self.alone else tree.root / tree.base)
         self.there = frozenset(tree.names)
+        self._folders: dict[str, str] = {}
+        self._top = os.path.realpath(self.home).rstrip("/") + "/"
         self.paths = [self._path(folder, name.replace("\\", "/")) if name else "" for name in names]
 
     def _path(self, folder: str, name: str) -> str:
@@ -120,8 +122,16 @@ class _Places:
         """Whether a link takes a relative path out of the folder (a tree of files has set such aside already)."""
         if not self.alone or self.tree.links or not path or path.startswith("/") or REMOTE.match(path):
             return False
-        real = os.path.realpath(os.path.join(self.home, path)) if not self.outside(path) else ""
-        return bool(real) and not real.startswith(os.path.realpath(self.home) + "/")
+        return not self.outside(path) and not self._real(os.path.join(self.home, path)).startswith(self._top)
+
+    def _real(self, path: str) -> str:
+        """`os.path.realpath`, which asks the system once for each folder."""
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._folders[folder], name)
 
     def source(self, path: str) -> str:
         if REMOTE.match(path):

@@ -1,5 +1,7 @@
 """Bytes inside a container, read in place: zip, tar, idx, npz and Arrow. Each container is opened once and kept.
 
+What is itself a container in a zip or tar cannot be mapped or sought in there: it is copied out once (`unpacked`).
+
 The readers take (absolute path, member, limit in bytes), may be called from many threads, and raise what the
 libraries raise, or `ImageError` with a reason.
 """
@@ -19,7 +21,7 @@ import zipfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,7 @@ from pipeline.datasets.picture import ImageError
 
 _ARRAY_LIMIT = 8_000_000_000  # bytes of one unpacked array
 _RATIO = 200  # photos hardly shrink: what grows more than this is a bomb
+_SPARE = 100_000_000  # bytes: what may be unpacked of anything, however small
 _UNPACK: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _IDX: dict[int, np.dtype[Any]] = {
     kind: np.dtype(word) for kind, word in ((8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8"))
@@ -73,17 +76,21 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
 
 
-@lru_cache(maxsize=64)
-def _tar(path: str, stamp: tuple[int, int]) -> tuple[str, dict[str, tuple[int, int]]]:
+def _tar(path: str) -> tuple[str, dict[str, tuple[int, int]]]:
     """The plain tar and, by name, offset and size of each regular file in it."""
+    plain = _plain(path, _stamp(path))
+    return plain, _places(plain, _stamp(plain))
+
+
+@lru_cache(maxsize=64)
+def _places(plain: str, stamp: tuple[int, int]) -> dict[str, tuple[int, int]]:
     places: dict[str, tuple[int, int]] = {}
-    plain = _plain(path, stamp)
     with tarfile.open(plain, mode="r:") as archive:
         while (item := archive.next()) is not None:
             if item.isreg() and item.sparse is None:
                 places[item.name] = (item.offset_data, item.size)
             vars(archive)["members"] = []  # else each of a million members stays in memory
-    return plain, places
+    return places
 
 
 def _plain(path: str, stamp: tuple[int, int]) -> str:
@@ -92,21 +99,27 @@ def _plain(path: str, stamp: tuple[int, int]) -> str:
         opener = _UNPACK.get(file.read(2))
     if opener is None:
         return path
-    kept = cache_folder() / "unpacked" / hashlib.sha256(f"{path}\0{stamp}".encode("utf-8", "replace")).hexdigest()
+    room = _RATIO * os.path.getsize(path) + _SPARE
+    return _once(f"{path}\0{stamp}", lambda aside: _pour(opener(path, "rb"), aside, room))
+
+
+def _once(key: str, write: Callable[[Path], None]) -> str:
+    """The file of the cache folder that is known by `key`; written aside and renamed where it is not there yet."""
+    kept = cache_folder() / "unpacked" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         aside = kept.with_suffix(f".{os.getpid()}")
         try:
-            _unpack(opener, path, aside)
+            write(aside)
             aside.rename(kept)
         finally:
             aside.unlink(missing_ok=True)
     return str(kept)
 
 
-def _unpack(opener: Callable[..., Any], path: str, aside: Path) -> None:
-    room = _RATIO * os.path.getsize(path) + 100_000_000
-    with opener(path, "rb") as source, aside.open("wb") as target:
+def _pour(source: IO[bytes], aside: Path, room: int) -> None:
+    """What is left of `source` into a new file; an `ImageError` where that is more than `room` bytes."""
+    with source, aside.open("wb") as target:
         while block := source.read(1 << 20):
             room -= len(block)
             if room < 0:
@@ -114,16 +127,39 @@ def _unpack(opener: Callable[..., Any], path: str, aside: Path) -> None:
             target.write(block)
 
 
+def _cut(path: str, offset: int, size: int, aside: Path) -> None:
+    """A stretch of a file into a new one."""
+    with open(path, "rb") as source, aside.open("wb") as target:
+        source.seek(offset)
+        while size and (block := source.read(min(size, 1 << 20))):
+            target.write(block)
+            size -= len(block)
+    if size:
+        raise ImageError("the archive is cut off")
+
+
+def unpacked(kind: str, path: str, name: str) -> str:
+    """A file of a zip or tar as a file of the cache folder, copied there once: for what is mapped, or sought in."""
+    with _lock:
+        key = f"{path}\0{_stamp(path)}\0{name}"
+        if kind == "tar":
+            plain, places = _tar(path)
+            return _once(key, lambda aside: _cut(plain, *places[name], aside))
+        archive = _zip(path, _stamp(path))
+        room = _RATIO * archive.getinfo(name).compress_size + _SPARE
+        return _once(key, lambda aside: _pour(archive.open(name), aside, room))
+
+
 def tar_names(path: str) -> list[str]:
     """The names of the regular files in a tar, as they stand in it. Links and devices are not followed."""
     with _lock:
-        return list(_tar(path, _stamp(path))[1])
+        return list(_tar(path)[1])
 
 
 def read_tar(path: str, name: str, limit: int) -> bytes:
     """One regular file of a tar."""
     with _lock:
-        plain, places = _tar(path, _stamp(path))
+        plain, places = _tar(path)
     offset, size = places[name]
     if size > limit:
         raise ImageError(f"the file is too large ({size:,} bytes)")
@@ -154,7 +190,9 @@ def idx_array(path: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=4)
 def _idx(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as file:
         zero, kind, dims = struct.unpack(">HBB", file.read(4))
         if zero or kind not in _IDX or not 1 <= dims <= 4:
             raise ValueError("not in the idx format")
@@ -162,7 +200,7 @@ def _idx(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
         size = math.prod(shape) * _IDX[kind].itemsize
         if size > _ARRAY_LIMIT:
             raise ValueError(f"it claims {size:,} bytes")
-        if not path.endswith(".gz"):
+        if not packed:
             return np.memmap(path, _IDX[kind], "r", file.tell(), shape)
         return np.frombuffer(file.read(size), _IDX[kind]).reshape(shape)
 
@@ -197,9 +235,11 @@ def read_npz(path: str, name: str, limit: int) -> bytes:
 def _arrow(path: str, stamp: tuple[int, int]) -> pa.Table:
     source = pa.memory_map(path)
     try:
-        return pa.ipc.open_stream(source).read_all()
+        table = pa.ipc.open_stream(source).read_all()
     except pa.ArrowInvalid:
-        return pa.ipc.open_file(source).read_all()
+        table = pa.ipc.open_file(source).read_all()
+    table.validate(full=True)  # else an offset that is wrong ends the process
+    return table
 
 
 def arrow_table(path: str) -> pa.Table:

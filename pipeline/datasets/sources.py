@@ -1,8 +1,9 @@
 """Where a photo's bytes are, as one line of text, and how they are read.
 
 An absolute path stands for itself. Everything else is `kind:container!member`, both percent-encoded: `file:` (a name
-that is no UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`; or an address such as `https://...` or `s3://...`. A box
-in a photo is a fragment `#xywh=x,y,width,height` in px, as in W3C Media Fragments.
+that is no UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, whose container is an absolute path, or again a source
+(`zip:` or `tar:`); or an address such as `https://...` or `s3://...`. A box in a photo is a fragment
+`#xywh=x,y,width,height` in px, as in W3C Media Fragments.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FILE_LIMIT = 300_000_000
 """Bytes of one photo's file; a larger one is set aside unread."""
 REMOTE = re.compile(r"(s3|gs|gcs|az|abfs|https?|hf|memory)://[^:]", re.IGNORECASE)
 
+_ARCHIVED = re.compile(r"(zip|tar):")
 _BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
 Box = tuple[int, int, int, int]
 
@@ -51,7 +53,7 @@ def _is_text(path: str) -> bool:
 
 
 def member(kind: str, container: str, name: str) -> str:
-    """The source of something inside a container (absolute path), such as a file in a zip."""
+    """The source of something in a container (absolute path, or source in a zip or tar), such as a file in a zip."""
     return f"{kind}:{_packed(container)}!{quote(name.encode('utf-8', 'surrogateescape'))}"
 
 
@@ -71,8 +73,32 @@ def path_of(source: str) -> str | None:
     """The file on this machine in which the bytes are; None for an address."""
     if source.startswith("/"):
         return source
-    rest = _BOX.sub("", source).partition(":")[2]
-    return None if rest.startswith("//") else os.fsdecode(unquote_to_bytes(rest.partition("!")[0]))
+    if _BOX.sub("", source).partition(":")[2].startswith("//"):
+        return None
+    container = _parts(source)[1]
+    return path_of(container) if _ARCHIVED.match(container) else container
+
+
+def _parts(source: str) -> tuple[str, str, str]:
+    """Kind, container and member of a source that is neither a path nor an address."""
+    kind, _, rest = _BOX.sub("", source).partition(":")
+    container, _, name = rest.partition("!")
+    return kind, os.fsdecode(unquote_to_bytes(container)), unquote_to_bytes(name).decode("utf-8", "surrogateescape")
+
+
+def on_disk(container: str) -> str:
+    """The path of a container (an absolute path or a source): of one in a zip or tar, of its copy in the cache folder.
+
+    Raises `ImageError` where it cannot be copied there.
+    """
+    if not _ARCHIVED.match(container):
+        return container
+    try:
+        return members.unpacked(*_parts(container))
+    except ImageError:
+        raise
+    except Exception as error:  # on malformed archives zipfile, zlib and tarfile raise almost anything
+        raise ImageError(_words(error)) from error
 
 
 def fetch(source: str) -> bytes:
@@ -82,24 +108,21 @@ def fetch(source: str) -> bytes:
     address = _BOX.sub("", source)
     if REMOTE.match(address):
         return read_file(str(cached(address)))
-    kind, _, rest = address.partition(":")
-    container, _, name = rest.partition("!")
-    path = os.fsdecode(unquote_to_bytes(container))
-    if kind == "file":
-        return read_file(path)
-    return _inside(kind, path, unquote_to_bytes(name).decode("utf-8", "surrogateescape"))
+    kind, container, name = _parts(source)
+    return read_file(container) if kind == "file" else _inside(kind, container, name)
 
 
-def _inside(kind: str, path: str, name: str) -> bytes:
+def _inside(kind: str, container: str, name: str) -> bytes:
     reader: Callable[[str, str, int], bytes] | None = members.READERS.get(kind)
     if reader is None:
         raise ImageError(f"cannot be read: no source of kind {kind!r} is known")
     try:
-        return reader(path, name, FILE_LIMIT)
+        return reader(on_disk(container), name, FILE_LIMIT)
     except ImageError:
         raise
     except Exception as error:  # on malformed archives zipfile, zlib, tarfile and pyarrow raise almost anything
-        raise ImageError(f"cannot be read from {Path(path).name}: {_words(error)}") from error
+        file = Path(path_of(container) or container).name
+        raise ImageError(f"cannot be read from {file}: {_words(error)}") from error
 
 
 def read_file(path: str) -> bytes:

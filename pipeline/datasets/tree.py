@@ -95,7 +95,7 @@ class Tree:
         self.root, self.links = root, links
         self._odd: dict[str, str] = {}
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """folder | zip | tar | file | none."""
         if self.root.is_dir():
@@ -104,8 +104,7 @@ class Tree:
             return "none"
         if self.root.name.lower().endswith(".zip") and zipfile.is_zipfile(self.root):
             return "zip"
-        packed = self.root.name.lower().endswith(ARCHIVES)
-        return "tar" if packed and tarfile.is_tarfile(self.root) else "file"
+        return "tar" if self.root.name.lower().endswith(ARCHIVES) and _is_tar(self.root) else "file"
 
     @cached_property
     def _listing(self) -> tuple[list[str], list[Rejected]]:
@@ -115,17 +114,15 @@ class Tree:
 
     @cached_property
     def base(self) -> str:
-        """The folder in which everything lies, with `/` behind it, where that is one folder of folders (else empty)."""
+        """The folder in which everything lies, with `/` behind it, where that is no class and no split (else empty)."""
         base, names = "", self._listing[0]
         while names:
             first = names[0][len(base) :].partition("/")[0]
             inner = f"{base}{first}/"
             below = [name[len(inner) :] for name in names if name.startswith(inner)]
             files = {os.path.splitext(name)[1].lower() for name in below if "/" not in name}
-            photos = bool(files & SUFFIXES)  # a class, unless a table stands beside them
-            if len(below) < len(names) or first.lower() in SPLITS or not (photos or len(files) < len(below)):
-                break
-            if photos and not files & TABLES:
+            a_class = bool(files & SUFFIXES) and not files & TABLES  # photos, and no table that lists them
+            if len(below) < len(names) or first.lower() in SPLITS or a_class:
                 break
             base = inner
         return base
@@ -202,12 +199,24 @@ class Tree:
             return member(self.kind, os.path.abspath(self.root), raw)
         return local(os.path.join(os.path.abspath(self.root), raw) if raw else os.path.abspath(self.root))
 
+    def container(self, name: str) -> str:
+        """A file with photos in it as `sources.member` takes it: an absolute path, or a source in the archive."""
+        raw = self._odd.get(self.base + name, self.base + name)
+        return self.source(name) if self.kind in ("zip", "tar") else os.path.abspath(os.path.join(self.root, raw))
+
     def read(self, name: str) -> bytes:
         """The bytes of a file that describes the data set; raises `InputError` where it cannot be read."""
         try:
             return fetch(self.source(name))
         except ImageError as error:
             raise InputError(f"{self.root / name if name else self.root}: {error}") from error
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except Exception:  # a damaged one; on those tarfile and what unpacks raise almost anything
+        return True
 
 
 def _parents(name: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pipeline.contracts import InputError
 from pipeline.datasets import members
 from pipeline.datasets.photo import DEFAULTS, SPLITS, SUFFIXES, Options, Photo, Rejected, Value, moment, readable
 from pipeline.datasets.picture import ImageError
-from pipeline.datasets.sources import fetch, member
+from pipeline.datasets.sources import fetch, member, on_disk
 from pipeline.datasets.tables import plain, text
 from pipeline.datasets.tree import Tree
 
@@ -23,19 +23,15 @@ _NAMES = ("classes.txt", "classnames.txt", "labels.txt")
 
 
 def _shards(tree: Tree) -> dict[str, str]:
-    """The shards by name: the tar itself, or the tars of a folder; the value is the absolute path."""
-    if tree.kind == "tar":
-        return {tree.root.name: os.path.abspath(tree.root)}
-    if tree.kind != "folder":
-        return {}
-    top = os.path.abspath(tree.root)
-    return {n: os.path.join(top, tree.base + n) for n in tree.names if n.lower().endswith((".tar", ".tar.gz", ".tgz"))}
+    """The shards by name: the tars of a folder or archive, else the tar itself; the value is the container."""
+    inside = {n: tree.container(n) for n in tree.names if n.lower().endswith((".tar", ".tar.gz", ".tgz"))}
+    return {tree.root.name: os.path.abspath(tree.root)} if tree.kind == "tar" and not inside else inside
 
 
 def _samples(path: str) -> dict[str, dict[str, str]]:
     """The samples of a shard: {key: {ending: member}}."""
     samples: dict[str, dict[str, str]] = {}
-    for name in members.tar_names(path):
+    for name in members.tar_names(on_disk(path)):
         folder, base = posixpath.split(name)
         stem, dot, ending = base.partition(".")
         if dot and stem:
@@ -78,7 +74,7 @@ def _time(told: dict[str, Any]) -> dict[str, Value]:
 
 
 def _class_names(tree: Tree) -> list[str]:
-    name = next((n for n in _NAMES if tree.kind == "folder" and n in tree.names), None)
+    name = next((n for n in _NAMES if n in tree.names), None)
     return tree.read(name).decode("utf-8", "replace").split("\n") if name else []
 
 
@@ -110,7 +106,7 @@ def webdataset(tree: Tree, options: Options = DEFAULTS) -> Iterator[Photo | Reje
     shards = _shards(tree)
     if not shards:
         raise InputError(f"ingest.data: {tree.root}: no tar in it")
-    if tree.kind == "folder":
+    if [*shards.values()] != [os.path.abspath(tree.root)]:
         yield from tree.problems
         yield from (Rejected(n, "not a shard") for n in tree.names if n not in shards and n not in _NAMES)
     classes = _class_names(tree)

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.evidence import scores
-from pipeline.sections.places import lay_out
+from pipeline.sections.places import lay_close, lay_out
 from pipeline.sections.thumbnails import Photos
 from pipeline.sections.words import FILTERS
 
@@ -126,11 +126,25 @@ class Page:
         return {str(image_id): ranked for image_id, ranked in pairs}
 
     @cached_property
+    def _features(self) -> NDArray[np.float32]:
+        rows = self.images.index.get_indexer(self.flips.index)
+        return np.asarray(self.made["embeddings"][rows], dtype=np.float32)
+
+    @cached_property
+    def _wrong(self) -> NDArray[np.bool_]:
+        return (self.flips["true"] != self.flips["was"]).to_numpy(bool)
+
+    @cached_property
     def places(self) -> dict[str, tuple[int, int]]:
         """Places of validation photos on the map, in [0, 1000], by image id."""
-        rows = self.images.index.get_indexer(self.flips.index)
-        features = np.asarray(self.made["embeddings"][rows], dtype=np.float32)
-        spots = lay_out(features, (self.flips["true"] != self.flips["was"]).to_numpy(bool), self.seed)
+        spots = lay_out(self._features, self._wrong, self.seed)
+        return {str(self.flips.index[row]): spot for row, spot in spots.items()}
+
+    @cached_property
+    def close(self) -> dict[str, tuple[int, int]]:
+        """Their places where alike photos lie close together; of some or none of them (`places.lay_close`)."""
+        among = self.flips.index.get_indexer(pd.Index(list(self.places))).tolist()
+        spots = lay_close(self._features, self._wrong, among, self.seed)
         return {str(self.flips.index[row]): spot for row, spot in spots.items()}
 
     @cached_property

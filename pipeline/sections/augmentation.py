@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pipeline.sections import Page, Preview, draw
 from pipeline.sections import charts as c
 from pipeline.sections.slice_view import headline
-from pipeline.sections.words import number, title
+from pipeline.sections.words import minus, number, title
 
 TITLE = "What it was trained on"
 _WHO = (("slice", "the slice"), ("training", "training photos"), ("treated", "treated copies"))
@@ -27,7 +27,8 @@ def augmentation(page: Page) -> Markup:
 def _shown(page: Page, preview: Preview, words: str) -> dict[str, Any]:
     path = str(page.images.loc[preview.original, "path"])
     remedy = title(preview.remedy)
-    copies = [(dose, page.photos.picture(pixels, f"{remedy}, {dose}")) for dose, pixels in preview.copies]
+    doses = [(minus(dose), pixels) for dose, pixels in preview.copies]
+    copies = [(dose, page.photos.picture(pixels, f"{remedy}, {dose}")) for dose, pixels in doses]
     return {
         "slice": preview.slice,
         "title": words,

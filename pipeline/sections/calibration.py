@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.sections import Page, draw
 from pipeline.sections import charts as c
+from pipeline.sections.slice_view import rule_words
 from pipeline.sections.words import number, percent
 
 TITLE = "How sure it is"
@@ -52,7 +53,9 @@ def corrected(page: Page) -> list[dict[str, Any]]:
     """What each correction of photos brings each model that may be in force, on val."""
     of = {c["slice"]: c for c in page["policy"]["corrections"]}
     rows = page["comparison"]["corrections"]["val"]
-    return [{**of[r["slice"]], **r, "model": _MODELS[r["arm"]]} for r in rows if r["slice"] in of]
+    known = [r for r in rows if r["slice"] in of]
+    when = {name: rule_words(correction["when"]) for name, correction in of.items()}
+    return [{**of[r["slice"]], **r, "when": when[r["slice"]], "model": _MODELS[r["arm"]]} for r in known]
 
 
 def coverage(predictions: pd.DataFrame) -> pd.DataFrame:

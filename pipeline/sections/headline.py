@@ -28,6 +28,7 @@ def headline(page: Page) -> Markup:
         rows=rows,
         main=main,
         changed=page.changed,
+        levels=r.levels(page),
         f1=_macro_f1(splits),
         power=power,
         worse=splits[main["split"]].get("non_inferiority"),

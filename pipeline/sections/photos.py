@@ -41,7 +41,7 @@ def _kind(page: Page, key: str, word: str, meaning: str) -> dict[str, Any]:
     first = [] if key == "still wrong" and page.changed else sorted(known, key=page.photos.is_drawn)[:FEW]
     said = [page.answers[image_id] for image_id in first]
     alts = [f"{a['label']}: {a['before']} before, {a['after']} after" for a in said]
-    shown = [{"img": page.photos.img(i, alt), **a} for i, alt, a in zip(first, alts, said, strict=True)]
+    shown = [{"img": page.photos.img(i, alt), "told": alt, **a} for i, alt, a in zip(first, alts, said, strict=True)]
     if not page.changed:
         word, meaning = "Misread", "the photos that the model gets wrong"
     return {"key": key, "word": word, "meaning": meaning, "n": len(every), "photos": shown, "known": len(known)}

@@ -74,7 +74,7 @@ function compareRuns() {
   for (const pick of picks) pick.onchange = show;
   show();
 }
-if (data.kind === "runs") { root.classList.add("on"); if (data.runs.length > 1) compareRuns(); return; }
+if (data.kind) { root.classList.add("on"); if (data.runs?.length > 1) compareRuns(); return; }
 
 const {classes, photos, columns} = data;
 const at = Object.fromEntries(columns.map((name, k) => [name, k]));
@@ -444,15 +444,31 @@ const MARKS = ["", "M-6 5L0 -6L6 5z", "M-5 -5H5V5H-5z", "M0 -7L7 0L0 7L-7 0z", "
 for (const mark of $$("[data-mark]")) { mark.setAttribute("d", MARKS[mark.dataset.mark]); mark.setAttribute("transform", "translate(10 10)"); }
 const map = $("#map");
 function chart() {
-  const spots = data.map.map(([x, y, slice, bad, p]) => ({x: 15 + x * .97, y: 12 + y * .576, slice, bad, p}));
-  const ring = draw("circle", {r: 11, class: "ring", cx: -99, cy: -99}), said = $("#map-said");
+  const spots = data.map.map(([x, y, slice, bad, p, ...near]) => ({ways: [[x, y], near], slice, bad, p}));
+  const ring = draw("circle", {r: 11, class: "ring"}), said = $("#map-said");
   const svg = draw("svg", {viewBox: "0 0 1000 600", "aria-hidden": "true"});
-  for (const s of [...spots].sort((a, b) => a.slice - b.slice || a.bad - b.bad)) svg.append(s.slice
-    ? draw("path", {class: "dot m" + s.slice + (s.bad ? " bad" : ""), d: MARKS[s.slice], transform: `translate(${s.x.toFixed(1)} ${s.y.toFixed(1)})`}) : draw("circle", {class: "dot" + (s.bad ? " bad" : ""), cx: s.x.toFixed(1), cy: s.y.toFixed(1), r: 4}));
+  let shown = [], now = null;
+  for (const s of [...spots].sort((a, b) => a.slice - b.slice || a.bad - b.bad)) {
+    const mark = (s.slice ? "m" + s.slice : "") + (s.bad ? " bad" : "");
+    s.dot = s.slice ? draw("path", {class: "dot " + mark, d: MARKS[s.slice]}) : draw("circle", {class: "dot" + mark, r: 4});
+    svg.append(s.dot);
+  }
+  const lay = way => {
+    for (const s of spots) {
+      const at = s.ways[way];
+      s.dot.toggleAttribute("hidden", !at.length);
+      if (!at.length) continue;
+      [s.x, s.y] = [15 + at[0] * .97, 12 + at[1] * .576];
+      s.dot.setAttribute("transform", `translate(${s.x.toFixed(1)} ${s.y.toFixed(1)})`);
+    }
+    shown = spots.filter(s => s.p >= 0 && s.ways[way].length);
+    now = null; said.textContent = ""; ring.setAttribute("cx", -99); ring.setAttribute("cy", -99);
+  };
+  lay(0);
+  for (const way of $$("[data-map]")) way.onclick = () => { lay(Number(way.dataset.map)); press($$("[data-map]"), way); };
   svg.append(ring);
   map.append(svg);
-  const far = (a, b) => (a.x - b.x) ** 2 + (a.y - b.y) ** 2, shown = spots.filter(s => s.p >= 0);
-  let now = null;
+  const far = (a, b) => (a.x - b.x) ** 2 + (a.y - b.y) ** 2;
   const choose = s => {
     now = s;
     ring.setAttribute("cx", s.x); ring.setAttribute("cy", s.y);

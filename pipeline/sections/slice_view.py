@@ -15,7 +15,7 @@ from pipeline import plugins
 from pipeline.evidence.review import slice_key
 from pipeline.sections import Page, plain
 from pipeline.sections import charts as c
-from pipeline.sections.words import number, percent, title
+from pipeline.sections.words import minus, number, percent, title
 
 _COUNTED = re.compile(r"(?s)(.*): ([\d,]+ of [\d,]+ photos? (?:is|are) misread.*)")
 
@@ -28,7 +28,7 @@ def headline(words: str) -> tuple[str, str]:
 
 def rule_words(rule: str) -> str:
     """A rule in numbers, with the signs set as type."""
-    return rule.replace("<=", "≤").replace(">=", "≥")
+    return minus(rule.replace("<=", "≤").replace(">=", "≥"))
 
 
 def _plugin(remedy: str) -> ModuleType | None:
@@ -43,7 +43,7 @@ def dosed(remedy: str, dose: float | None) -> str:
     form = getattr(_plugin(remedy), "FORMAT", None)
     if dose is None:
         return title(remedy)
-    return str(form).format(dose=dose) if form else f"{title(remedy)} {number(dose)}"
+    return minus(str(form).format(dose=dose)) if form else f"{title(remedy)} {number(dose)}"
 
 
 def remedy_words(remedy: str | None) -> str:
@@ -84,6 +84,21 @@ def dose_table(page: Page, name: str, remedy: str) -> pd.DataFrame:
 def _mean(right: Any, weight: Any, where: Any) -> float:
     total = float(weight[where].sum())
     return float((right * weight)[where].sum() / total) if total else float("nan")
+
+
+def turned(page: Page, name: str, remedy: str | None, dose: float | None) -> dict[str, int] | None:
+    """What one intervention does to a slice's probed photos: misread, right, and of these repaired and broken (counts);
+    None where it was not probed."""
+    probed, table = page["probed"], page["dose_response"].reset_index(drop=True)
+    column = np.flatnonzero((table["remedy"] == remedy) & (table["dose"] == dose))
+    ids = probed["image_id"]
+    inside = ids.isin(page.members.get(name, [])).to_numpy()
+    if not len(column) or not inside.any():
+        return None
+    said = page.flips[["true", "was"]].reindex(ids[inside])
+    right, after = (said["true"] == said["was"]).to_numpy(), page["responses"][inside, column[0]] == said["true"]
+    counts = {"misread": ~right, "right": right, "repaired": ~right & after, "broken": right & ~after}
+    return {what: int(np.sum(where)) for what, where in counts.items()}
 
 
 def dose_chart(page: Page, name: str, remedy: str | None) -> dict[str, Any] | None:
@@ -128,7 +143,7 @@ def remedy(page: Page, name: str) -> dict[str, Any]:
     correction = next((c for c in policy["corrections"] if c["slice"] == name), None)
     mine = plan[plan["slice"] == name]
     return {
-        "action": action,
+        "action": minus(action),
         "correction": correction,
         "plan": [_planned(str(r), rows) for r, rows in mine.groupby("remedy")],
     }
@@ -166,7 +181,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     name = row["slice"]
     said = [page.answers[image_id] for image_id in sheet]
     alts = [f"{a['label']}, taken for {a['before']}" for a in said]
-    photos = [{"img": page.photos.img(i, alt), **a} for i, alt, a in zip(sheet, alts, said, strict=True)]
+    photos = [{"img": page.photos.img(i, alt), "told": alt, **a} for i, alt, a in zip(sheet, alts, said, strict=True)]
     drawn = dict.fromkeys([row["cause"], row["remedy"]])
     charts = [chart for remedy in drawn if (chart := dose_chart(page, name, remedy))]
     rivals = [{**r, "dosed": dosed(r["remedy"], r["dose"])} for r in causes(page, name)]
@@ -178,6 +193,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
         "title": what,
         "how_many": how_many,
         "dosed": dosed(row["remedy"], row["dose"]) if row["remedy"] else "",
+        "turned": turned(page, name, row["remedy"], row["dose"]),
         "rule_words": rule_words(row["rule"]),
         "applied_words": rule_words(row["applied"]),
         "photos": photos,

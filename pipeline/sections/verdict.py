@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.sections import Page, draw
 from pipeline.sections import results as r
-from pipeline.sections.words import minus, number, points
+from pipeline.sections.words import count, minus, number, points, title
 
 TITLE = "Verdict"
 OWN_HEADING = True
@@ -25,7 +25,10 @@ def verdict(page: Page) -> Markup:
         text=r.after_colon(str(record["headline"])),
         conditions=conditions,
         hero=_hero(page),
+        change=_change(page) if page.changed else "",
         missed=[c for c in conditions if c["state"] == "failed"],
+        levels=r.levels(page) if page.changed else "",
+        unnamed=r.has_unnamed(page),
         limits=[r.in_words(page, str(line)) for line in record.get("limits", ())],
     )
 
@@ -46,6 +49,16 @@ def _condition(page: Page, condition: dict[str, Any]) -> dict[str, Any]:
         "why": minus(str(condition.get("why") or "")),
         "link": str(condition.get("evidence") or "#headline").removeprefix("#"),
     }
+
+
+def _change(page: Page) -> str:
+    """What was done, and what became of it on validation, in one sentence."""
+    plan, flips = page["plan"], page.flips["change"]
+    names = [title(str(name)) for name in plan["remedy"].drop_duplicates()]
+    treated = f"{count(plan['image_id'].nunique(), 'training photo was', 'training photos were')} also shown with "
+    fixed, broken = (int((flips == kind).sum()) for kind in ("fixed", "broken"))
+    became = f"of {count(len(flips), 'validation photo')}, {fixed:,} were fixed and {broken:,} broken"
+    return f"{treated}{' or '.join(names)}; {became}"
 
 
 def _hero(page: Page) -> list[dict[str, Any]]:

@@ -46,6 +46,11 @@ def interval(bounds: Sequence[float | None] | None, kind: str = "percent") -> st
     return f"{low:.1f} to {high:.1f}{NARROW}%" if kind == "percent" else f"{signed(low)} to {signed(high)}"
 
 
+def level(alpha: float | None) -> str:
+    """How sure an interval or bound at `alpha` is: 0.05 is "95 %"."""
+    return f"{100 * (1 - alpha):.3g}{NARROW}%" if alpha is not None and known(alpha) else DASH
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number of at most `digits` significant digits, thousands set apart."""
     if value is None or not known(value):
@@ -111,6 +116,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "signed": signed,
     "points": points,
     "interval": interval,
+    "level": level,
     "number": number,
     "probability": probability,
     "count": count,

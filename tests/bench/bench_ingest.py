@@ -24,6 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = int(os.environ.get("NIGHTSHIFT_BENCH_PHOTOS", "100000"))
+ROWS = int(os.environ.get("NIGHTSHIFT_BENCH_ROWS", "1000000"))
 CODE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -41,8 +42,10 @@ def track(items, *, total, what):
             peak[0] = max(peak[0], anonymous())
         yield item
 before, began = anonymous(), time.perf_counter()
-made = ingest.run(ingest.Config(data=data / "all"), Context("run", 0, run / "cold", run, track=track))
-print(json.dumps({"photos": len(made["images"]), "seconds": time.perf_counter() - began,
+made = ingest.run(ingest.Config(data=data / sys.argv[3]), Context("run", 0, run / "cold", run, track=track))
+peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(json.dumps({"photos": len(made["images"]), "rejected": len(made["rejected"]),
+                  "seconds": time.perf_counter() - began, "most": peak[1],
                   "before": before, "loop": peak[0], "end": anonymous()}))
 """
 
@@ -119,17 +122,23 @@ def test_photos_a_second(tmp_path: Path) -> None:
     assert medians["nightshift"] > 0
 
 
+def _measured(folder: Path, what: str) -> dict[str, float]:
+    """What `CODE` says of `what` in `folder`, taken in by a process of its own."""
+    for name in ("warm", "cold"):
+        (folder / "run" / name).mkdir(parents=True)
+    line = [sys.executable, "-c", CODE, str(folder), str(folder / "run"), what]
+    done = subprocess.run(line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    got: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return got
+
+
 def test_time_is_linear_and_memory_flat(tmp_path: Path) -> None:
     counts = [count for count in (1_000, 10_000, 100_000) if count <= MOST]
     for count in counts:
         folder = tmp_path / str(count)
         _draw(folder / "small", 20)
         _draw(folder / "all", count)
-        for name in ("warm", "cold"):
-            (folder / "run" / name).mkdir(parents=True)
-        line = [sys.executable, "-c", CODE, str(folder), str(folder / "run")]
-        done = subprocess.run(line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-        got = json.loads(done.stdout.splitlines()[-1])
+        got = _measured(folder, "all")
         print(
             f"\n{got['photos']:,} photos: {got['photos'] / got['seconds']:,.0f} photos/s, "
             f"{1000 * got['seconds'] / got['photos']:.2f} ms each; own memory {got['before']} MB before, "
@@ -137,3 +146,18 @@ def test_time_is_linear_and_memory_flat(tmp_path: Path) -> None:
         )
         shutil.rmtree(folder)
         assert got["photos"] == count
+
+
+def test_a_manifest_of_a_million_rows(tmp_path: Path) -> None:
+    """A hundred photos are there; the other rows lead nowhere or say one of them again, and each has its reason."""
+    _draw(tmp_path / "small", 20)
+    _draw(tmp_path / "listed", 100)
+    there = [path.relative_to(tmp_path / "listed").as_posix() for path in sorted((tmp_path / "listed").rglob("*.jpg"))]
+    with (tmp_path / "listed" / "metadata.csv").open("w") as file:
+        file.write("file_name,label,group,captured_at,lux\n")
+        for n in range(ROWS):
+            name = there[n % 100] if n < 100 or n % 2 else f"gone/{n}.jpg"
+            file.write(f"{name},{('badge', 'none')[n % 2]},visit-{n // 10},2026-03-01T22:40:{n % 60:02d},{n % 256}\n")
+    got = _measured(tmp_path, "listed/metadata.csv")
+    print(f"\n{ROWS:,} rows: {got['seconds']:.1f} s, {got['most']:,} MB at most")
+    assert (got["photos"], got["rejected"]) == (100, ROWS - 100)

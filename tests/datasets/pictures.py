@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,14 @@ def listed(root: Path, **options: Any) -> tuple[dict[str, Photo], dict[str, str]
 def labels(photos: dict[str, Photo]) -> dict[str, tuple[str | None, str | None]]:
     """Label and split by path."""
     return {path: (photo.label, photo.split) for path, photo in photos.items()}
+
+
+FORMS = ("zip", "tar", "gztar")
+"""What a data set may be packed in, as `shutil` names it."""
+
+
+def packed(root: Path, form: str) -> Path:
+    """`root` as an archive beside it, with all that is in it in one folder; the folder itself is removed."""
+    archive = Path(shutil.make_archive(str(root), form, root.parent, root.name))
+    shutil.rmtree(root)
+    return archive

@@ -84,6 +84,8 @@ def test_every_planted_fault_is_found(planted: Path) -> None:
     assert "FAILED duplicates across splits: 2, at most 0 (max_across)" in words
     assert "1 exact and 1 near pairs, 2 across splits" in words
     assert "  01.png = copy.png (exact, across splits, two labels)" in words
+    assert f"light: {6 / 64:.1%} dark, {1 / 64:.1%} bright" in words
+    assert "  b: 0.0% dark" in words
     assert "more; --json" not in words
 
 
@@ -93,6 +95,18 @@ def test_of_many_broken_files_a_few_are_named(tmp_path: Path) -> None:
         (tmp_path / f"{n}.png").write_bytes(b"")
     said = [line for line in lines(_found(tmp_path)) if line.startswith("  ")]
     assert said[1:] == [*(f"  {n}.png: empty file" for n in range(5)), "  ... 4 more; --json and --html list 20"]
+
+
+def test_the_worst_lit_classes_are_told_first(tmp_path: Path) -> None:
+    for n in range(7):
+        (tmp_path / f"class{n}").mkdir()
+        _photo(tmp_path / f"class{n}" / "a.png", n)
+        if n == 4:
+            cv2.imwrite(str(tmp_path / "class4" / "night.png"), np.zeros((60, 60, 3), np.uint8))
+    said = lines(_found(tmp_path))
+    first = said.index(next(line for line in said if line.startswith("light: "))) + 1
+    assert said[first].startswith("  class4: 50.0% dark")
+    assert said[first + 5] == "  ... 2 more classes; --json and --html list all"
 
 
 def test_limits_decide(planted: Path) -> None:

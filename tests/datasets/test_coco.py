@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.contracts import InputError
 from pipeline.datasets import open_image, read, recognise
-from tests.datasets.pictures import labels, lay, listed
+from tests.datasets.pictures import FORMS, labels, lay, listed, packed
 
 
 def _coco(images: list[dict[str, object]], marks: Sequence[tuple[int, int, object]]) -> str:
@@ -97,3 +97,14 @@ def test_other_json_is_not_coco_and_no_adapter_takes_boxes_that_has_none(tmp_pat
         listed(tmp_path, boxes=True)
     with pytest.raises(InputError, match="no COCO annotations"):
         list(read(tmp_path, "coco"))
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_in_an_archive_it_is_as_in_a_folder(root: Path, form: str, boxes: bool) -> None:
+    photos, rejected = listed(root, boxes=boxes)
+    (root / "stray.png").rename(root / "val2017" / "stray.png")  # else the folder in the archive looks like a class
+    inside, aside = listed(packed(root, form), boxes=boxes)
+    aside["stray.png"] = aside.pop("val2017/stray.png")
+    assert labels(inside) == labels(photos) != {}
+    assert aside == rejected != {}

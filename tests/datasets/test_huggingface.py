@@ -11,7 +11,7 @@ import pytest
 from pipeline.contracts import InputError
 from pipeline.datasets import open_image, read, recognise
 from tests.conftest import Require
-from tests.datasets.pictures import encoded, lay, listed, picture
+from tests.datasets.pictures import FORMS, encoded, lay, listed, packed, picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the package's, of its own parts
 
@@ -58,6 +58,31 @@ def test_splits_saved_to_disk(hub: Any, tmp_path: Path) -> None:
         (("cat", "dog")[n % 2], "train" if n < 4 else "val", f"g{n // 2}", n * 10) for n in range(8)
     ]
     assert (open_image(list(photos.values())[5].source) == np.asarray(picture(5))).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_splits_in_an_archive(hub: Any, tmp_path: Path, cache: Path, form: str) -> None:
+    hub.DatasetDict({"train": _rows(hub, 0), "validation": _rows(hub, 4)}).save_to_disk(tmp_path / "saved")
+    archive = packed(tmp_path / "saved", form)
+    assert recognise(archive)[0] == "huggingface"
+    photos, rejected = listed(archive)
+    assert rejected == {}
+    assert [(p.label, p.split, p.group) for p in photos.values()] == [
+        (("cat", "dog")[n % 2], "train" if n < 4 else "val", f"g{n // 2}") for n in range(8)
+    ]
+    assert (open_image(list(photos.values())[5].source) == np.asarray(picture(5))).all()
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_one_data_set_in_an_archive_that_is_damaged(hub: Any, tmp_path: Path, cache: Path, form: str) -> None:
+    _rows(hub, 0).save_to_disk(tmp_path / "saved")
+    shard = next((tmp_path / "saved").glob("*.arrow"))
+    shard.write_bytes(shard.read_bytes()[:50])
+    (tmp_path / "saved" / "notes.txt").touch()
+    photos, rejected = listed(packed(tmp_path / "saved", form))
+    assert photos == {}
+    assert set(rejected) == {shard.name, "notes.txt"}
+    assert "cannot be read" in rejected[shard.name]
 
 
 def test_one_data_set_and_another_label(hub: Any, tmp_path: Path) -> None:

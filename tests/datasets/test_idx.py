@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import struct
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.datasets import open_image, read, recognise
-from tests.datasets.pictures import listed
+from pipeline.datasets.sources import path_of
+from tests.datasets.pictures import FORMS, listed, packed
 
 
 def _write(path: Path, values: np.ndarray) -> None:
@@ -49,3 +51,23 @@ def test_pairs_that_do_not_fit(tmp_path: Path) -> None:
         (tmp_path / "train-images-idx3-ubyte").write_bytes(data)
         with pytest.raises(InputError, match="cannot be read as idx"):
             list(read(tmp_path))
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("form", FORMS)
+def test_in_an_archive(tmp_path: Path, cache: Path, form: str, end: str) -> None:
+    digits = np.random.default_rng(0).integers(0, 255, (3, 28, 28), dtype=np.uint8)
+    root = tmp_path / "raw"
+    root.mkdir()
+    _write(root / f"t10k-images-idx3-ubyte{end}", digits)
+    _write(root / f"t10k-labels-idx1-ubyte{end}", np.arange(3, dtype=np.uint8))
+    archive = packed(root, form)
+    assert recognise(archive)[0] == "idx"
+    photos, rejected = listed(archive)
+    assert [(p.label, p.split) for p in photos.values()] == [(str(n), "test") for n in range(3)]
+    last = photos[f"t10k-images-idx3-ubyte{end}/000002"]
+    assert (open_image(last.source)[:, :, 0] == digits[2]).all()
+    assert path_of(last.source) == str(archive)
+    assert rejected == {}
+    shutil.rmtree(cache)  # the copies in the cache may go at any time
+    assert (open_image(last.source)[:, :, 0] == digits[2]).all()

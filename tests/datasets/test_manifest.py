@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -272,6 +273,37 @@ def test_a_link_out_of_the_folder_keeps_its_reason(root: Path, tmp_path_factory:
     assert "leads out" in dict(_rejected(root))["link.jpg"]
     assert [type(item) for item in manifest(Tree(root / "alone.csv"))] == [Rejected]
     assert list(_photos(root, links=True)) == ["a.jpg", "link.jpg"]
+
+
+def test_a_folder_that_a_link_takes_out_keeps_its_photos_out(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    for name in ("s.jpg", "t.jpg"):
+        (away / name).touch()
+    (root / "out").symlink_to(away)
+    (root / "in").symlink_to(root / "deep")
+    (root / "alone.csv").write_text("file_name,label\nout/s.jpg,x\nin/d.jpg,x\nout/t.jpg,x\n")
+    items = list(manifest(Tree(root / "alone.csv")))
+    assert [(item.path, type(item)) for item in items] == [
+        ("out/s.jpg", Rejected),
+        ("in/d.jpg", Photo),
+        ("out/t.jpg", Rejected),
+    ]
+
+
+def test_of_a_hundred_thousand_rows_each_is_a_photo_or_set_aside(root: Path) -> None:
+    rows = [f"{('a.jpg', 'b.jpg', f'gone/{n}.jpg')[min(n, 2)]},x" for n in range(100_000)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,label", *rows, "a.jpg,y", "c.jpg,", "../up.jpg,x"]))
+    items = list(manifest(Tree(root / "metadata.csv")))
+    why = Counter(item.reason for item in items if isinstance(item, Rejected))
+    assert len(items) - why.total() == 2
+    assert why == {
+        "listed in metadata.csv, but there is no such file": 99_998,
+        "listed more than once in metadata.csv": 1,
+        "no label": 1,
+        "its path leads out of the data set's folder": 1,
+    }
 
 
 def test_labels_may_be_absent_where_none_is_asked_for(root: Path) -> None:

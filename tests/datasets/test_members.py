@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from pipeline.datasets import ImageError, members
+from pipeline.contracts import InputError
+from pipeline.datasets import ImageError, Photo, Rejected, members, open_image, read
 from pipeline.datasets.members import idx_array, netpbm, read_zip
 from pipeline.datasets.sources import fetch, member
+from tests.datasets.pictures import encoded, packed
 
 
 def test_a_zip_bomb_is_refused_before_it_grows(tmp_path: Path) -> None:
@@ -54,3 +60,68 @@ def test_an_idx_file_that_claims_too_much(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(struct.pack(">HBB3I", 0, 8, 3, 2**31, 1000, 1000))
     with pytest.raises(ValueError, match="claims"):
         idx_array(str(tmp_path / "a"))
+
+
+def _idx(root: Path) -> None:
+    for name, values in (("images-idx3", np.arange(48).reshape(3, 4, 4)), ("labels-idx1", np.arange(3))):
+        head = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+        (root / f"train-{name}-ubyte").write_bytes(head + values.astype(np.uint8).tobytes())
+
+
+def _npz(root: Path) -> None:
+    images = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    np.savez_compressed(root / "a.npz", train_images=images, train_labels=[0, 1, 0])
+
+
+def _shards(root: Path) -> None:
+    with tarfile.open(root / "train.tar", "w") as archive:
+        for name, data in (("1.png", encoded(1)), ("1.cls", b"0"), ("2.png", encoded(2)), ("2.cls", b"1")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def _arrow(root: Path) -> None:
+    table = pa.table({"image": [{"bytes": encoded(n), "path": None} for n in range(3)], "label": ["a", "b", "a"]})
+    with pa.OSFile(str(root / "data.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    (root / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    (root / "dataset_info.json").write_text('{"features": {"image": {"_type": "Image"}, "label": {"_type": "Value"}}}')
+
+
+def _damaged(whole: bytes, number: int) -> bytes:
+    """Cut off, or with some bytes of it changed, by turns."""
+    rng = np.random.default_rng(number)
+    if number % 2:
+        return whole[: int(rng.integers(len(whole)))]
+    data = bytearray(whole)
+    for place in rng.integers(0, len(data), 1 + number // 2):
+        data[place] = rng.integers(256)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar"])
+@pytest.mark.parametrize("lay", [_idx, _npz, _shards, _arrow])
+def test_a_damaged_archive_of_a_container(
+    tmp_path: Path, form: str, lay: Callable[[Path], None], recwarn: pytest.WarningsRecorder
+) -> None:
+    (tmp_path / "data").mkdir()
+    lay(tmp_path / "data")
+    archive = packed(tmp_path / "data", form)
+    whole, ended = archive.read_bytes(), set()
+    for number in range(24):
+        archive.write_bytes(_damaged(whole, number))
+        try:
+            items = list(read(archive))
+        except InputError as error:
+            ended.add("refused" if "\n" not in str(error) else "refused in several lines")
+            continue
+        for item in items:
+            assert isinstance(item, Photo | Rejected)
+            if isinstance(item, Photo):
+                try:
+                    assert open_image(item.source).dtype == np.uint8
+                    ended.add("used")
+                except ImageError:
+                    ended.add("set aside")
+    assert "refused" in ended <= {"refused", "used", "set aside"}

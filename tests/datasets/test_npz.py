@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.datasets import open_image, read, recognise
-from tests.datasets.pictures import listed
+from tests.datasets.pictures import FORMS, listed, packed
 
 
 def _arrays(colours: tuple[int, ...] = (28, 28, 3)) -> dict[str, np.ndarray]:
@@ -54,3 +54,20 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         list(read(tmp_path))
     with pytest.raises(InputError, match="no npz file"):
         list(read(tmp_path.parent / "elsewhere", "npz"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_in_an_archive(tmp_path: Path, cache: Path, form: str) -> None:
+    made = _arrays()
+    (tmp_path / "med").mkdir()
+    np.savez_compressed(tmp_path / "med" / "bloodmnist.npz", **made)
+    (tmp_path / "med" / "README").touch()
+    archive = packed(tmp_path / "med", form)
+    assert recognise(archive)[0] == "npz"
+    photos, rejected = listed(archive)
+    assert rejected == {"README": "not the npz file"}
+    assert len(photos) == 9
+    photo = photos["test_images/000002"]
+    assert (photo.label, photo.split) == (str(made["test_labels"][2, 0]), "test")
+    assert (open_image(photo.source) == made["test_images"][2]).all()
+    assert len(list((cache / "unpacked").iterdir())) == 1 + (form == "gztar")

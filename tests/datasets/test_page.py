@@ -22,6 +22,6 @@ def test_hostile_names_are_escaped_and_every_part_is_there(tmp_path: Path) -> No
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)&lt;" in html
     for part in ("Conditions", "Set aside", "Classes and splits", "Copies and leaks", "Sizes and storage", "Hours"):
-        assert f"<h3>{part}</h3>" in html
+        assert f'<h2 class="sub">{part}</h2>' in html
     assert "empty file" in html
     assert "100.0%" in html

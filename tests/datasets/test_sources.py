@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import http.server
+import logging
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import ImageError, open_image, sources
+from pipeline.contracts import Context
+from pipeline.datasets import ImageError, letterbox, open_image, sources
 from pipeline.datasets.sources import box_of, boxed, fetch, local, look, member, path_of, read_file
+from pipeline.stages import ingest
+from tests.conftest import Require
 from tests.datasets.pictures import encoded, lay, picture
 
 
@@ -116,10 +121,61 @@ def test_an_address_is_fetched_once(server: str, cache: Path) -> None:
 
 
 def test_an_address_that_leads_nowhere(server: str, cache: Path) -> None:
-    for address in (f"{server}/gone.png", "http://127.0.0.1:9/a.png", "s3://no/such.png", "hf://x"):
+    for address in (f"{server}/gone.png", "http://127.0.0.1:9/a.png", "az://no/such.png", "hf://x"):
         with pytest.raises(ImageError, match=r"cannot be (fetched|read)"):
             open_image(address)
     assert not list((cache / "remote").iterdir())
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, require: Require) -> Iterator[Any]:
+    """A client of the bucket `gate` on an S3 server of this machine, where s3fs looks for it; and what ends it."""
+    absent = [name for name in ("s3fs", "boto3", "moto", "flask_cors") if not find_spec(name)]
+    require(not absent, f"absent: {', '.join(absent)}; pip install -e .[dev]")
+    import boto3
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    for key, value in (("ACCESS_KEY_ID", "gate"), ("SECRET_ACCESS_KEY", "night"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{key}", value)
+    S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="gate")
+    yield client, server.stop
+    server.stop()
+    S3FileSystem.clear_instance_cache()
+
+
+def test_an_address_in_s3_is_fetched_once(bucket: Any, cache: Path) -> None:
+    client, stop = bucket
+    names = ("cam 1/a.png", "nächte/b.png")
+    for n, name in enumerate(names):
+        client.put_object(Bucket="gate", Key=name, Body=encoded(n))
+    for name in ("gate/gone.png", "nowhere/a.png"):
+        with pytest.raises(ImageError, match=r"cannot be fetched: .*(gone|does not exist)"):
+            open_image(f"s3://{name}")
+    for _ in range(2):
+        for n, name in enumerate(names):
+            assert (open_image(f"s3://gate/{name}") == np.asarray(picture(n))).all()
+        stop()  # what was fetched is on this machine now
+    assert len(list((cache / "remote").iterdir())) == 2
+
+
+def test_a_manifest_of_addresses_in_s3_is_taken_in(bucket: Any, tmp_path: Path) -> None:
+    client, _ = bucket
+    rows = [(f"s3://gate/{n}.png", ("badge", "none")[n % 2]) for n in range(8)]
+    for n in range(6):
+        client.put_object(Bucket="gate", Key=f"{n}.png", Body=encoded(n) if n else b"no photo")
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *map(",".join, rows)]))
+    (tmp_path / "run").mkdir()
+    made = ingest.run(ingest.Config(data=tmp_path / "metadata.csv"), Context("s3", 0, tmp_path / "run", tmp_path))
+    assert list(made["images"]["path"]) == [f"s3://gate/{n}.png" for n in range(1, 6)]
+    assert set(made["rejected"]["path"]) == {f"s3://gate/{n}.png" for n in (0, 6, 7)}
+    assert (made["pixels"][4].sum(axis=(0, 1)) == letterbox(np.asarray(picture(5)), 64).sum(axis=(0, 1))).all()
 
 
 def test_any_file_system_of_fsspec(cache: Path) -> None:

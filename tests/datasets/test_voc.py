@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.contracts import InputError
 from pipeline.datasets import open_image, read, recognise
-from tests.datasets.pictures import labels, lay, listed
+from tests.datasets.pictures import FORMS, labels, lay, listed, packed
 
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 
@@ -68,3 +68,12 @@ def test_boxes(root: Path) -> None:
 def test_no_annotations(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder Annotations"):
         list(read(lay(tmp_path, "cat/a.jpg"), "voc"))
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_in_an_archive_it_is_as_in_a_folder(root: Path, form: str, boxes: bool) -> None:
+    photos, rejected = listed(root, boxes=boxes)
+    inside, aside = listed(packed(root, form), boxes=boxes)
+    assert labels(inside) == labels(photos) != {}
+    assert aside == rejected != {}

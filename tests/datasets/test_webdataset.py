@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.datasets import read, recognise
-from tests.datasets.pictures import encoded, labels, listed
+from tests.datasets.pictures import FORMS, encoded, labels, listed, packed
 
 
 def _tar(path: Path, members: dict[str, bytes], mode: Literal["w", "w:gz"] = "w") -> Path:
@@ -78,3 +78,17 @@ def test_a_tar_of_class_folders_is_none(tmp_path: Path) -> None:
     (tmp_path / "x.tar").unlink()
     with pytest.raises(InputError, match="no tar in it"):
         list(read(tmp_path, "webdataset"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_shards_in_an_archive(tmp_path: Path, form: str) -> None:
+    (tmp_path / "shards").mkdir()
+    _tar(tmp_path / "shards" / "train-0.tar", {"1.png": encoded(1), "1.cls": b"1"})
+    _tar(tmp_path / "shards" / "val-0.tar.gz", {"2.png": encoded(2), "2.cls": b"0"}, "w:gz")
+    (tmp_path / "shards" / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "shards" / "notes.md").touch()
+    archive = packed(tmp_path / "shards", form)
+    assert recognise(archive) == ("webdataset", "WebDataset, 2 shards")
+    photos, rejected = listed(archive)
+    assert labels(photos) == {"train-0.tar/1.png": ("dog", "train"), "val-0.tar.gz/2.png": ("cat", "val")}
+    assert rejected == {"notes.md": "not a shard"}

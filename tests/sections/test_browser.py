@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline import plugins
+from pipeline.datasets.check import check
+from pipeline.datasets.conditions import conditions
+from pipeline.datasets.survey import plan_of
 from pipeline.evidence import review as reviews
+from pipeline.health import write_page
 from pipeline.sections.page import render
-from tests.factory import planted
+from tests.conftest import Require
+from tests.factory import Factory, planted
 from tests.sections.conftest import build_page, complaints_of_axe
 
 pytestmark = pytest.mark.browser
@@ -215,6 +222,23 @@ def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) 
     assert tab.evaluate("document.activeElement.id") == "map"
 
 
+def test_the_map_is_laid_out_by_likeness_on_demand(html: str, visit: Visit, require: Require) -> None:
+    require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
+    tab = visit(html)
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    where = "all => all.map(dot => dot.getAttribute('transform'))"
+    axes = tab.locator("#map .dot").evaluate_all(where)
+    tab.get_by_role("button", name="Neighbours (t-SNE)").click()
+    assert tab.get_by_role("button", name="Neighbours (t-SNE)").get_attribute("aria-pressed") == "true"
+    assert all(a != b for a, b in zip(axes, tab.locator("#map .dot").evaluate_all(where), strict=True))
+    tab.locator("#map .m1").last.click(force=True)
+    assert "Too dark" in tab.locator("#viewer").inner_text()
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Principal components").click()
+    assert tab.locator("#map .dot").evaluate_all(where) == axes
+
+
 def test_a_point_of_the_map_opens_its_photo(html: str, visit: Visit) -> None:
     tab = visit(html)
     tab.locator("#map").scroll_into_view_if_needed()
@@ -362,3 +386,78 @@ def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(ht
     assert narrow.locator(stops).evaluate_all(
         "all => all.every(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)"
     )
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> None:
+    names = ["Speed limit of 60 kilometres per hour", "End of the speed limit of 80 kilometres per hour", "Yield"]
+    tab = visit(render(build_page(Factory(names, 400).make()), plugins.names("sections")), width=width)
+    tab.locator("table[data-view=before] .cell[data-total]:not([data-total='0'])").first.click()
+    tab.locator('[data-browse=""]').click()
+    captions = tab.locator(".sheet figcaption, .cards figcaption, .told figcaption > *")
+    assert captions.count() > 100
+    for side in ("Height", "Width"):
+        cut = f"all => all.filter(c => c.scroll{side} > c.client{side} + 1).map(c => c.textContent)"
+        assert captions.evaluate_all(cut) == []
+
+
+def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    buttons, note = panel.locator(".segments").bounding_box(), panel.locator(".find").bounding_box()
+    assert note["x"] > buttons["x"] + buttons["width"] + 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_data_check_is_read_by_anybody(visit: Visit, scheme: str, tmp_path: Path) -> None:
+    for n, name in enumerate(("<script>window.hacked = 1</script>".replace("/", "\u2215"), "x" * 200, "plain")):
+        (tmp_path / name).mkdir()
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2026:03:01 22:40:01"
+        for copy in range(2):
+            Image.new("RGB", (30 + n, 30), (9 * n, 9, 9)).save(tmp_path / name / f"{copy}.jpg", exif=exif)
+    (tmp_path / "plain" / "<img src=x onerror='window.hacked = 1'>.jpg").touch()
+    found = check(tmp_path, plan_of(tmp_path), lambda pixels: (9.0, 2.0), conditions([]))
+    write_page(tmp_path / "check.html", found)
+    tab = visit((tmp_path / "check.html").read_text(encoding="utf-8"), width=400, scheme=scheme)
+    tab.wait_for_timeout(200)
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("svg.chart rect").count() == 24
+    assert tab.locator(".state.failed").count() > 0
+
+
+def test_motion_is_reduced_where_that_is_wished_and_focus_is_always_seen(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    smooth = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert tab.evaluate(smooth) == "smooth"
+    tab.emulate_media(reduced_motion="reduce")
+    assert tab.evaluate(smooth) == "auto"
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        seen = tab.evaluate("(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))")
+        assert seen == "solid3px", tab.evaluate("document.activeElement.outerHTML")
+
+
+def test_every_link_within_the_page_leads_somewhere(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    targets = tab.locator("a[href^='#']:not([href^='#cell='])").evaluate_all("all => all.map(a => a.hash.slice(1))")
+    assert {"slices", "headline", "slice-s1"} <= set(targets)
+    assert [t for t in targets if not tab.evaluate("id => document.getElementById(id) !== null", t)] == []
+
+
+def test_two_hundred_classes_stay_usable(visit: Visit) -> None:
+    made = planted(200, 1500)
+    tab = visit(render(build_page(made), plugins.names("sections")))
+    tab.get_by_role("button", name="Show all 200 classes").click()
+    heads = tab.locator("table[data-view=after] tbody th")
+    assert tab.locator("table[data-view=before] tbody th").count() == 200
+    assert heads.count() == 0  # one whole matrix at a time
+    tab.locator("#views").get_by_role("button", name="After").click()
+    assert heads.count() == 200
+    wrong = made["flips"][made["flips"]["label"] != made["flips"]["after"]].iloc[0]
+    i, j = (made["classes"]["names"].index(wrong[when]) for when in ("label", "after"))
+    cell(tab, "after", f"{i},{j}").click()
+    assert f"{wrong['label']} taken for {wrong['after']}" in tab.locator("#cell h3").inner_text()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -16,6 +16,9 @@ def test_before_and_after_with_the_paired_gain(page: Page) -> None:
     )
     assert "that is more than noise" in html
     assert "McNemar" in html
+    assert "with two-sided 95\u202f% intervals by group" in html
+    assert "its interval two-sided at" in html
+    assert "one-sided lower bound (" in html
     assert "decides nothing" in html
     assert html.count('class="reach"') == 8
 

@@ -80,3 +80,12 @@ def test_any_two_runs_are_laid_side_by_side(page: Page, quiet: dict[str, Any], v
     assert HOSTILE[0] in tab.locator("#compared").inner_text()
     assert tab.evaluate("window.hacked") is None
     assert complaints_of_axe(tab) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_list_is_read_by_anybody(page: Page, quiet: dict[str, Any], visit: Callable[..., Any], scheme: str) -> None:
+    runs = [summarise(page), summarise(build_page(quiet)), {"run_id": "spoilt"}]
+    tab = visit(render_index(runs), width=400, scheme=scheme)
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400

@@ -1,7 +1,11 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from pipeline.sections.places import MOST, SCALE, lay_out
+from pipeline.sections import places
+from pipeline.sections.places import CLOSE, MOST, SCALE, lay_close, lay_out
+from tests.conftest import Require
 
 
 def test_two_clusters_lie_apart_and_nan_has_no_place() -> None:
@@ -31,3 +35,52 @@ def test_of_many_photos_every_misread_one_stays() -> None:
     spots = lay_out(features, wrong, 0)
     assert len(spots) <= MOST
     assert set(np.flatnonzero(wrong)) <= set(spots)
+
+
+@pytest.fixture
+def installed(require: Require) -> None:
+    require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
+
+
+def _clusters(n: int, kinds: int) -> np.ndarray:
+    """`n` features of `kinds` clusters, by turns, whose centres two principal components cannot tell apart."""
+    rng = np.random.default_rng(2)
+    centres = 12 * np.eye(kinds, 40)
+    return (centres[np.arange(n) % kinds] + rng.normal(0, 1, (n, 40))).astype(np.float32)
+
+
+def test_alike_photos_lie_close_together_where_the_axes_cannot_show_it(installed: None) -> None:
+    features, kinds = _clusters(240, 8), 8
+    wrong = np.zeros(240, bool)
+
+    def mixed(spots: dict[int, tuple[int, int]]) -> float:
+        """Share of photos whose nearest neighbour on the map is of another cluster."""
+        at = np.array([spots[k] for k in range(240)], float)
+        far = ((at[:, None] - at[None]) ** 2).sum(2) + 1e9 * np.eye(240)
+        return float((far.argmin(1) % kinds != np.arange(240) % kinds).mean())
+
+    axes = lay_out(features, wrong, 0)
+    close = lay_close(features, wrong, list(axes), 0)
+    assert set(close) == set(axes)
+    assert all(0 <= v <= SCALE for spot in close.values() for v in spot)
+    assert mixed(close) < 0.02 < 0.1 < mixed(axes)
+    assert lay_close(features, wrong, list(axes), 0) == close
+
+
+def test_of_many_photos_the_misread_ones_are_laid_out_by_likeness_first(
+    installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "CLOSE", 60)
+    wrong = np.arange(200) % 7 == 0
+    close = lay_close(_clusters(200, 4), wrong, list(range(20, 200)), 0)
+    assert len(close) <= 60 < CLOSE
+    assert set(np.flatnonzero(wrong[20:]) + 20) <= set(close) <= set(range(20, 200))
+
+
+def test_a_few_photos_have_no_likeness_to_show(installed: None) -> None:
+    assert lay_close(_clusters(8, 2), np.zeros(8, bool), list(range(8)), 0) == {}
+
+
+def test_without_opentsne_there_are_the_axes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "find_spec", lambda name: None)
+    assert lay_close(_clusters(60, 2), np.zeros(60, bool), list(range(60)), 0) == {}

@@ -24,3 +24,13 @@ def test_without_a_plan_only_the_whole_is_compared(quiet: dict[str, Any]) -> Non
 
 def test_outcomes_lose_their_prefix() -> None:
     assert r.after_colon("not promoted: val -1.0 points") == "val −1.0 points"
+
+
+def test_gains_are_bounded_at_the_level_that_each_split_may_spend(page: Page, made: dict[str, Any]) -> None:
+    comparison = made["comparison"] | {"test": made["comparison"]["test"] | {"alpha": 0.025}}
+    assert r.levels(build_page(made | {"comparison": comparison})) == "97.5\u202f% on test and 95\u202f% on validation"
+
+
+def test_a_slice_without_a_proved_cause_is_known(page: Page, quiet: dict[str, Any]) -> None:
+    assert r.has_unnamed(page)
+    assert not r.has_unnamed(build_page(quiet))

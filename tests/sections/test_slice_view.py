@@ -41,3 +41,15 @@ def test_a_remedy_that_is_not_installed_any_more_is_named_by_its_name() -> None:
 )
 def test_headline_parts(words: str, parts: tuple[str, str]) -> None:
     assert view.headline(words) == parts
+
+
+def test_what_an_intervention_turns_is_counted_and_adds_up_to_the_curve(page: Page) -> None:
+    counts = view.turned(page, "s1", "exposure", 2.0)
+    assert counts is not None
+    assert counts["misread"] + counts["right"] == len(page.members["s1"])
+    assert 0 < counts["repaired"] <= counts["misread"]
+    after = counts["right"] - counts["broken"] + counts["repaired"]
+    curve = view.dose_table(page, "s1", "exposure").set_index("dose").at[2.0, "inside"]
+    assert after / len(page.members["s1"]) == pytest.approx(curve)
+    assert view.turned(page, "s1", "exposure", 17.0) is None
+    assert view.turned(page, "s1", None, None) is None

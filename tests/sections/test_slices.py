@@ -2,6 +2,7 @@ import re
 from typing import Any
 
 from pipeline.sections import Page
+from pipeline.sections.slice_view import turned
 from pipeline.sections.slices import slices
 from tests.factory import planted
 from tests.sections.conftest import build_page
@@ -36,7 +37,19 @@ def test_photos_of_a_sheet_need_no_script(page: Page) -> None:
 
 def test_an_unnamed_cause_says_so(page: Page) -> None:
     html = str(slices(page))
-    assert "<b>unnamed</b>" in html[html.index('id="slice-s2"') :]
+    article = html[html.index('id="slice-s2"') :]
+    assert "The heading describes what these photos share; their cause is <b>unnamed</b>" in article
+
+
+def test_the_three_measures_of_a_repair_are_told_apart(page: Page) -> None:
+    html = str(slices(page))
+    article = html[html.index('id="slice-s1"') : html.index('id="slice-s2"')]
+    counts = turned(page, "s1", "exposure", 2.0)
+    assert counts is not None
+    assert f"Here it turns {counts['repaired']} of {counts['misread']} misread photos right" in article
+    assert "photos elsewhere that the model was as sure or unsure of" in article
+    assert "Share of all photos of the slice that are right at each dose" in article
+    assert article.count("two-sided 95\u202f% interval") >= 2
 
 
 def test_what_was_not_confirmed_is_listed_with_what_would_decide(page: Page) -> None:

@@ -40,3 +40,26 @@ def test_a_condition_that_could_not_be_judged_is_not_called_failed(made: dict[st
     html = str(verdict(build_page(made | {"verdict": record})))
     assert "not judged" in html
     assert "failed" not in html
+
+
+def test_one_sided_bounds_and_two_sided_intervals_are_told_apart(made: dict[str, Any], quiet: dict[str, Any]) -> None:
+    comparison = copy.deepcopy(made["comparison"])
+    comparison["test"]["alpha"] = 0.025
+    comparison["test"]["overall"]["gain"]["low"] = 0.01
+    html = str(verdict(build_page(made | {"comparison": comparison})))
+    assert "“At least” is a one-sided lower bound, 97.5\u202f% on test" in html
+    assert "over control, 97.5\u202f% interval +1.0" in html
+    assert "one-sided" not in verdict(build_page(quiet))
+
+
+def test_unnamed_is_explained_where_it_is_said(page: Page, quiet: dict[str, Any]) -> None:
+    assert "“Cause unnamed” means" in verdict(page)
+    assert "Cause unnamed" not in verdict(build_page(quiet))
+
+
+def test_what_changed_is_one_sentence(page: Page, quiet: dict[str, Any]) -> None:
+    change = page.flips["change"].value_counts()
+    treated = page["plan"]["image_id"].nunique()
+    said = f"What changed: {treated} training photos were also shown with exposure; of {len(page.flips)} "
+    assert f"{said}validation photos, {change['fixed']} were fixed and {change['broken']} broken." in verdict(page)
+    assert "What changed" not in verdict(build_page(quiet))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,16 +27,19 @@ def photos(units: int, rng: np.random.Generator, dark: float = 0.2, frames: int 
     return table.assign(sharpness=rng.normal(2, 0.3, len(each)), unsure=night[each] & (rng.random(len(each)) < 0.6))
 
 
-def bundle(folder: Path, units: int = 200, seed: int = 0) -> Path:
-    """A bundle's folder with the data of that many visits; dark photos are mostly declined."""
-    table = photos(units, np.random.default_rng(seed))
-    declined = table.pop("unsure").astype(float)
+def bundle(folder: Path, units: int = 400, seed: int = 0, day: bool = False) -> Path:
+    """A bundle's folder with the data of that many visits, every second one of validation; dark photos are mostly
+    declined. day: no photo of training is dark."""
+    rng = np.random.default_rng(seed)
+    train, val = photos(units // 2, rng, 0.0 if day else 0.2), photos(units // 2, rng)
+    table = pd.concat([train, val.assign(unit=val["unit"] + units)], ignore_index=True)
+    declined = table.pop("unsure").astype(float).where(table["unit"] >= units)
     inside = DARK.image_mask(table)
     kept, about = describe(table.assign(unit=table["unit"].astype(str), **{"slice s1": inside}), "groups", declined, 0)
     folder.mkdir(parents=True, exist_ok=True)
     kept.to_parquet(folder / FILE, index=False)
     slices = [{"slice": "s1", "words": "Too dark: 3 of 9 photos are misread.", "rule": DARK.dump()}]
-    meta = {"classes": ["badge", "none"], "run_id": "run1", "reference": about, "slices": slices}
+    meta: dict[str, Any] = {"classes": ["badge", "none"], "run_id": "run1", "reference": about, "slices": slices}
     (folder / "bundle.json").write_text(json.dumps(meta))
     return folder
 

@@ -3,13 +3,13 @@ what lies beyond everything seen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import hypergeom
 
 from pipeline.evidence.intervals import codes
 
@@ -114,11 +114,10 @@ def shift(
     return Shift(*_permuted(counts, side, evidence), arrived)
 
 
-def beyond(known: int, arrived: int, outside: int) -> float:
-    """p that `outside` of `arrived` units all lie beyond the extreme of `known` units, on one side, though all are
-    drawn alike: the chance that the `outside` most extreme of all are among those that arrived."""
-    terms = ((arrived - k) / (known + arrived - k) for k in range(outside))
-    return math.prod(terms) if outside <= arrived else 0.0
+def beyond(known: int, arrived: int, outside: int, stray: int = 0) -> float:
+    """p that at least `outside` of `arrived` units lie beyond all but `stray` of `known` units, on one side, though all
+    are drawn alike: the chance that at most `stray` of the `outside + stray` most extreme of all were known."""
+    return float(hypergeom.cdf(stray, known + arrived, known, outside + stray))
 
 
 def apart(values: ArrayLike, known: ArrayLike, period: float) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ def strata(reference: Reference, traffic: Traffic) -> dict[str, Mask]:
     rules = {f"{s['slice']}: {reference.words(s['slice'])}": PREFIX + str(s["slice"]) for s in reference.slices}
     found = {words: table[column].to_numpy(bool) for words, column in rules.items()}
     for name in compared(reference, traffic):
-        found |= {f"{words} beyond training": mask for words, mask, _ in outside(name, reference, table) if mask.any()}
+        found |= {f"{words} beyond anything known": mask for words, mask, _ in outside(name, reference, table)}
     covered = np.logical_or.reduce([np.zeros(len(table), bool), *found.values()])
     return {words: mask for words, mask in {**found, OTHERS: ~covered}.items() if mask.any()}
 

@@ -20,7 +20,7 @@ def row_of(found: Mapping[str, Any], key: str) -> dict[str, Any]:
     psi = {f"psi {row['attribute']}": row["psi"] for row in found["attributes"]}
     q = {f"q {row['attribute']}": row["q"] for row in found["attributes"]}
     slices = {f"slice {row['slice']}": row["share"] for row in found["slices"]}
-    shares = {"declined": found["decline"]["share"], "beyond training": found["strangers"]}
+    shares = {"declined": found["decline"]["share"], "beyond": found["strangers"]}
     failed = "; ".join(item["name"] for item in found["conditions"] if not item["passed"])
     counts = {name: found[name] for name in ("champion", "taken_from", "taken_to", "photos", "units", "unreadable")}
     return {"key": key, "monitored_at": time.strftime("%Y-%m-%d %H:%M:%S"), **counts, **shares, **slices, **psi, **q,

@@ -45,7 +45,7 @@ def _chart(table: pd.DataFrame, names: Mapping[str, str], alt: str, share: bool)
 def _past(found: Mapping[str, Any], past: pd.DataFrame) -> Markup:
     last = past.tail(LAST).reset_index(drop=True)
     moved = {f"psi {r['attribute']}": r["attribute"] for r in found["attributes"][:LINES]}
-    shares = {"declined": "declined", "beyond training": "beyond", **{f"slice {r['slice']}": r["slice"]
+    shares = {"declined": "declined", "beyond": "beyond", **{f"slice {r['slice']}": r["slice"]
               for r in found["slices"][:2]}}
     charts = (
         ("Shares of the photos", _chart(last, shares, "Shares of declined, new and slice photos, run by run", True)),

@@ -48,7 +48,7 @@ def _taken(rows: pd.DataFrame) -> Row:
 
 
 def _strangers(given: _Given) -> float | None:
-    """The share of photos that lie beyond everything in training in any attribute."""
+    """The share of photos that lie beyond everything known in any attribute."""
     table = given.traffic.table
     masks = [
         mask for name in traffic.compared(given.reference, given.traffic)
@@ -92,15 +92,19 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     when = f", taken {found['taken_from']} to {found['taken_to']}" if found["taken_from"] else ""
     said = [
         f"{found['photos']:,} photos of {found['rows']:,} rows{when}; {found['units']:,} units ({found['basis']})",
-        f"against {found['training']['photos']:,} photos of champion {found['champion']}",
+        f"against champion {found['champion']}: {found['known']['training']:,} photos of training, "
+        f"{found['known']['validation']:,} of validation",
     ]
-    said += [f"  {_percent(r['share'])} are {r['words']} beyond any in training: {r['attribute']} {r['low']} to "
-             f"{r['high']} ({r['where']}){_q(r)}" for r in found["new"]]
-    said += [f"  slice {r['slice']} ({r['rule']}): {_percent(r['share'])}, training {_percent(r['expected'])}"
+    said += [f"  {_percent(r['share'])} are {r['words']} beyond anything known: {r['attribute']} {r['low']} to "
+             f"{r['high']} (known: {r['where']}){_q(r)}" for r in found["new"]]
+    said += [f"  slice {r['slice']} ({r['rule']}): {_percent(r['share'])}, training {_percent(r['training'])}, "
+             f"validation {_percent(r['validation'])}{_q(r)}"
              for r in found["slices"]]
     declined = found["decline"]
-    said.append(f"  declined: {_percent(declined['share'])}, validation {_percent(declined['expected'])}")
-    said += [f"  {r['attribute']}: median {r['now']}, training {r['usual']}, PSI {r['psi']:.2f}{_q(r)}"
+    usual = _percent(declined["validation"])
+    said.append(f"  declined: {_percent(declined['share'])}, validation {usual}{_q(declined)}")
+    said += [f"  {r['attribute']}: median {r['median']['arrived']}, training {r['median']['training']}, validation "
+             f"{r['median']['validation']}, PSI {r['psi']:.2f}{_q(r)}"
              for r in found["attributes"] if r["psi"] is not None]
     said += [f"  not in the rows, so not compared: {', '.join(found['missing'])}"] if found["missing"] else []
     said += [f"{'ok    ' if item['passed'] else 'FAILED'} {item['words']}" for item in found["conditions"]]

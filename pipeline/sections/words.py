@@ -117,4 +117,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "seconds": seconds,
     "sentence": sentence,
     "words": title,
+    "minus": minus,
 }

@@ -20,6 +20,7 @@ from pipeline.store import read_json
 
 FILE = "reference.parquet"
 MOST = 20_000  # photos kept, by whole units; more change no share that anybody would act on
+STRAY = 0.002  # share of the units that may be odd, at either end, without standing for a known condition
 STRETCH = 10  # minutes: photos of one stretch of time are one observation where no group is known
 LATER = ("day",)  # what arrives is always later than what was known: no drift
 PREFIX = "slice "  # of a column that says whether a slice admits the photo
@@ -69,31 +70,39 @@ def frame_of(images: pd.DataFrame, attributes: pd.DataFrame, rules: Mapping[str,
     return table.assign(**{PREFIX + name: mask for name, mask in inside.items()}), words
 
 
-def spans(table: pd.DataFrame) -> dict[str, list[float]]:
-    """The least and the greatest value of each attribute that is known of any photo."""
-    known = {name: table[name].dropna() for name in compared() if name in table}
-    return {name: [float(v.min()), float(v.max())] for name, v in known.items() if len(v)}
+def spans(table: pd.DataFrame, stray: int) -> dict[str, list[float]]:
+    """Between which values each attribute lies that is known of any photo, in all but `stray` units at either end (a
+    photo of the lens cap must not stand for darkness)."""
+    found = {}
+    for name in (n for n in compared() if n in table and table[n].notna().any()):
+        ends = table.groupby("unit")[name].agg(["min", "max"]).dropna()
+        at = min(stray, len(ends) - 1)
+        found[name] = [float(np.sort(ends["min"])[at]), float(np.sort(ends["max"])[-1 - at])]
+    return found
 
 
 def describe(table: pd.DataFrame, basis: str, declined: pd.Series, seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """What goes with a model: the table to keep, at most `MOST` photos of whole units, and what is known of all.
 
-    table: as `frame_of`; declined: whether the model declines, NaN outside val. Returns it with `declined` and numbers
-    for units, and {photos, units, basis, spans}.
+    table: as `frame_of`; declined: whether the model declines, NaN outside val. Returns it with `declined`, `val` and
+    numbers for units, and {photos, training, validation, units, basis, stray, spans}.
     """
+    val = declined.notna().to_numpy()
     number, names = pd.factorize(table["unit"])
-    about = {"photos": len(table), "units": len(names), "basis": basis, "spans": spans(table)}
+    stray = int(STRAY * len(names))
+    counts = {"photos": len(table), "training": int((~val).sum()), "validation": int(val.sum()), "units": len(names)}
+    about = {**counts, "basis": basis, "stray": stray, "spans": spans(table, stray)}
     unit = np.random.default_rng(seed).permutation(len(names))[number]
     sizes = np.bincount(unit, minlength=len(names))
     before = sizes.cumsum() - sizes
-    kept = table.assign(unit=unit, declined=declined.astype(np.float64).to_numpy())
+    kept = table.assign(unit=unit, declined=declined.astype(np.float64).to_numpy(), val=val)
     return kept[before[unit] < MOST].reset_index(drop=True), about
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model's data as kept in its bundle. table: see `describe`; about: {photos, units, basis, spans}; slices: those
-    of the bundle (slice, words, rule); run_id: the run that made it."""
+    """A model's data as kept in its bundle. table, about: see `describe`; slices: those of the bundle (slice, words,
+    rule); run_id: the run that made it."""
 
     table: pd.DataFrame
     about: Mapping[str, Any]
@@ -110,6 +119,12 @@ class Reference:
                 f"{meta.get('run_id', 'its run')} again"
             )
         return cls(pd.read_parquet(folder / FILE), meta["reference"], meta["slices"], str(meta["run_id"]))
+
+    @property
+    def sides(self) -> dict[str, pd.DataFrame]:
+        """The photos that it was trained on and those that it was judged on: traffic like either is known."""
+        val = self.table["val"].to_numpy(bool)
+        return {"training": self.table[~val], "validation": self.table[val]}
 
     @property
     def rules(self) -> dict[str, Rule]:

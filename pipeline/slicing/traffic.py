@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +28,8 @@ Mask = NDArray[np.bool_]
 class Limits(Settings):
     """What may differ before a condition fails; a `max_` is a condition, and counts only where it is no accident."""
 
-    max_psi: float = Field(0.2, gt=0, description="population stability index of an attribute against training")
-    max_new: float = Field(0.05, ge=0, le=1, description="share of photos beyond everything in training, one attribute")
+    max_psi: float = Field(0.2, gt=0, description="population stability index of an attribute")
+    max_new: float = Field(0.05, ge=0, le=1, description="share of photos beyond everything known, one attribute")
     max_slice_rise: float = Field(0.1, ge=0, le=1, description="by how much the share of a known slice may grow")
     alpha: float = Field(0.05, gt=0, lt=1, description="false discovery rate of all tests together")
     units: int = Field(10, ge=2, description="independent units (groups, stretches of time) under which none is tested")
@@ -44,25 +44,32 @@ class Traffic:
     basis: str
 
 
-def _p(row: Shift) -> Row:
-    return {"p": finite(row.p), "q": None, "units": row.units, "reason": row.reason}
-
-
-def _share_shift(
-    known: pd.DataFrame, arrived: pd.DataFrame, column: str, evidence: Evidence
-) -> tuple[Row, Shift]:
-    """A share (a column of 0 and 1, NaN unknown) on both sides, and whether it moved."""
-    sides = [side[["unit", column]].dropna() for side in (known, arrived)]
-    expected, share = (finite(side[column].astype(float).mean()) for side in sides)
-    moved = drift.shift([s[column].astype(int) for s in sides], [s["unit"] for s in sides], 2, evidence)
-    rise = None if share is None or expected is None else share - expected
-    return {"share": share, "expected": expected, "rise": rise}, moved
+def _both(shifts: Mapping[str, Shift]) -> Row:
+    """A change is one from training and from validation alike (traffic like either is known): the smaller index and
+    the larger p of those that could be had. Source: Berger 1982 (intersection-union tests need no correction)."""
+    tested = [s.p for s in shifts.values() if s.p is not None]
+    sizes = {f"psi_{side}": s.psi for side, s in shifts.items()}
+    reasons = [s.reason for s in shifts.values() if s.reason]
+    return sizes | {
+        "psi": min((psi for psi in sizes.values() if psi is not None), default=None),
+        "p": max(tested, default=None), "q": None, "units": max(s.units for s in shifts.values()),
+        "reason": None if tested else reasons[-1],
+    }
 
 
 def share_of(reference: Reference, traffic: Traffic, column: str, evidence: Evidence) -> Row:
-    """{share, expected, rise, p, q (None as yet), units, reason} of a column of 0 and 1, such as `declined`."""
-    row, moved = _share_shift(reference.table, traffic.table, column, evidence)
-    return row | _p(moved)
+    """A share (a column of 0 and 1 such as `declined`, NaN unknown) of what arrived, of training and of validation;
+    rise: over the larger of the two; p, q (None as yet), psi, units, reason: whether it moved from both."""
+    arrived = traffic.table[["unit", column]].dropna().astype({column: float})
+    shifts, shares = {}, {}
+    for name, table in reference.sides.items():
+        side = table[["unit", column]].dropna().astype({column: float})
+        bins = [x[column].astype(int) for x in (side, arrived)]
+        shifts[name] = drift.shift(bins, [side["unit"], arrived["unit"]], 2, evidence)
+        shares[name] = finite(side[column].mean())
+    share, most = finite(arrived[column].mean()), max((x for x in shares.values() if x is not None), default=None)
+    rise = None if share is None or most is None else share - most
+    return {"share": share, **shares, "rise": rise} | _both(shifts)
 
 
 def _slices(reference: Reference, traffic: Traffic, evidence: Evidence) -> Iterator[Row]:
@@ -74,16 +81,20 @@ def _slices(reference: Reference, traffic: Traffic, evidence: Evidence) -> Itera
 
 
 def _attribute(name: str, reference: Reference, traffic: Traffic, evidence: Evidence) -> Row:
-    known, arrived = (side[name].to_numpy(np.float64) for side in (reference.table, traffic.table))
-    at = drift.cuts(known, period(name))
-    bins = [drift.binned(x, at, period(name)) for x in (known, arrived)]
-    moved = drift.shift(bins, [reference.table["unit"], traffic.table["unit"]], len(at) + 1, evidence)
-    expected, found = (np.bincount(b[b >= 0], minlength=len(at) + 1).tolist() for b in bins)
+    at = drift.cuts(reference.table[name], period(name))
+    sides = {**reference.sides, "arrived": traffic.table}
+    values = {side: table[name].to_numpy(np.float64) for side, table in sides.items()}
+    bins = {side: drift.binned(x, at, period(name)) for side, x in values.items()}
+    shifts = {
+        side: drift.shift([bins[side], bins["arrived"]], [table["unit"], traffic.table["unit"]], len(at) + 1, evidence)
+        for side, table in reference.sides.items()
+    }
+    counts = {side: np.bincount(b[b >= 0], minlength=len(at) + 1).tolist() for side, b in bins.items()}
+    known = float((bins["arrived"] >= 0).mean()) if len(traffic.table) else 0.0
     return {
-        "attribute": name, "psi": moved.psi, "known": float((bins[1] >= 0).mean()) if len(arrived) else 0.0,
-        "edges": [shown(name, x) for x in at.tolist()], "expected": expected, "found": found,
-        "usual": _middle(name, known), "now": _middle(name, arrived),
-    } | _p(moved)
+        "attribute": name, "known": known, "edges": [shown(name, x) for x in at.tolist()], "counts": counts,
+        "median": {side: _middle(name, x) for side, x in values.items()},
+    } | _both(shifts)
 
 
 def _middle(name: str, values: NDArray[np.float64]) -> str | None:
@@ -103,12 +114,14 @@ def outside(name: str, reference: Reference, table: pd.DataFrame) -> Iterator[tu
     adjectives = plugins.module("attributes", name).WORDS
     if around:
         known = reference.table[name].to_numpy(np.float64)
-        yield f"{name} unlike any", drift.apart(values, known, around), f"training: none within {around / 24:g}"
+        yield f"{name} unlike any", drift.apart(values, known, around), f"none within {around / 24:g}"
         return
+    stray, units = reference.about["stray"], reference.about["units"]
+    but = f", but for {stray} of {units:,} units" if stray else ""
     low, high = reference.about["spans"][name]
     with np.errstate(invalid="ignore"):
-        yield adjectives[0], values < low, f"training: {shown(name, low)} or more"
-        yield adjectives[1], values > high, f"training: {shown(name, high)} or less"
+        yield adjectives[0], values < low, f"{shown(name, low)} or more{but}"
+        yield adjectives[1], values > high, f"{shown(name, high)} or less{but}"
 
 
 def _new(name: str, reference: Reference, traffic: Traffic, moved: float | None) -> Iterator[Row]:
@@ -124,8 +137,12 @@ def _new(name: str, reference: Reference, traffic: Traffic, moved: float | None)
             "attribute": name, "words": words, "share": float(mask.mean()), "photos": int(mask.sum()),
             "units": inside[1], "low": shown(name, float(values.min())), "high": shown(name, float(values.max())),
             "where": where, "q": None, "reason": None,
-            "p": moved if period(name) else drift.beyond(reference.about["units"], inside[0], inside[1]),
+            "p": moved if period(name) else _chance(reference, *inside),
         }
+
+
+def _chance(reference: Reference, arrived: int, beyond: int) -> float:
+    return drift.beyond(reference.about["units"], arrived, beyond, reference.about["stray"])
 
 
 def compared(reference: Reference, traffic: Traffic) -> list[str]:
@@ -148,7 +165,7 @@ def compare(reference: Reference, traffic: Traffic, limits: Limits, more: Sequen
         row["q"] = finite(q)
     return {
         "photos": len(traffic.table), "units": int(traffic.table["unit"].nunique()), "basis": traffic.basis,
-        "training": {key: reference.about[key] for key in ("photos", "units", "basis")},
+        "known": {key: reference.about[key] for key in ("training", "validation", "units", "basis")},
         "slices": slices, "attributes": sorted(attributes, key=lambda row: -(row["psi"] or 0.0)),
         "new": sorted(new, key=lambda row: -row["share"]), "missing": _missing(reference, names),
     }
@@ -188,7 +205,7 @@ def conditions(found: Row, limits: Limits) -> list[Row]:
     """The three conditions that need no prediction: attributes, what is new, slices. found: as `compare` says."""
     parts = [
         Part("max_psi", "psi", found["attributes"], "attribute", "attributes that drifted", share=False),
-        Part("max_new", "share", found["new"], "words", "photos beyond everything in training"),
+        Part("max_new", "share", found["new"], "words", "photos beyond everything known"),
         Part("max_slice_rise", "rise", found["slices"], "slice", "slices that grew"),
     ]
     if not found["photos"]:

@@ -78,6 +78,15 @@ def test_the_chance_that_the_most_extreme_of_all_arrived() -> None:
     assert beyond(8, 4, 0) == 1.0
 
 
+def test_stray_units_that_were_known_may_lie_farther_out() -> None:
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(20_000):
+        values = rng.random(14)
+        hits += int((values[8:] > np.sort(values[:8])[-2]).sum() >= 3)
+    assert hits / 20_000 == pytest.approx(beyond(8, 6, 3, stray=1), abs=0.01)
+    assert beyond(8, 6, 3, stray=1) > beyond(8, 6, 3)
+
+
 def test_hours_that_nobody_knew_are_told_around_midnight() -> None:
     assert apart([23.5, 0.4, 1.7, 3.0, np.nan], [22.6, 23.0, 0.5], 24.0).tolist() == [False, False, True, True, False]
     assert not apart([3.0], [np.nan], 24.0).any()

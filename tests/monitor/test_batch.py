@@ -28,13 +28,14 @@ def _planted() -> pd.DataFrame:
 def test_slices_and_what_is_new_take_turns_and_declined_photos_come_first(known: Reference) -> None:
     table = _planted()
     groups = strata(known, traffic_of(table, known, ["badge", "none"], "r"))
-    assert {words: int(mask.sum()) for words, mask in groups.items()} == {TAG: 20, "dark beyond training": 4, OTHERS: 60}
+    sizes = {words: int(mask.sum()) for words, mask in groups.items()}
+    assert sizes == {TAG: 20, "dark beyond anything known": 4, OTHERS: 60}
     batch = _chosen(known, table, 9)
     assert list(batch.columns) == ["file_name", "label", "group", "captured_at", "chosen_for"]
     position = {name: k for k, name in enumerate(table["path"])}
     rows_of = [position[name] for name in batch["file_name"]]
     assert rows_of == [60, 62, 30, 64, 61, 32, 66, 63, 34], "one of each visit first, then the least certain"
-    assert batch["chosen_for"].iloc[0] == f"declined (badge, 0.560); {TAG}; dark beyond training"
+    assert batch["chosen_for"].iloc[0] == f"declined (badge, 0.560); {TAG}; dark beyond anything known"
     assert (batch["label"] == "").all()
 
 

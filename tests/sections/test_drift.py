@@ -16,7 +16,7 @@ def test_what_arrived_is_told_with_its_conditions_slices_and_attributes(page: Pa
     assert html.count('<b class="no">failed</b>') == len(failed)
     assert "Luminance</th>" in html
     assert "luminance &lt;= 62.4" in html
-    assert 'aria-label="luminance: share of the photos of training and of those that arrived' in html
+    assert 'aria-label="luminance: share of the photos of training, validation and of those that arrived' in html
     assert "Dark</th>" in html, "darker than any in training"
 
 

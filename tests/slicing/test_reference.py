@@ -27,9 +27,9 @@ def test_a_unit_is_the_group_else_ten_minutes_else_the_photo() -> None:
 def _images(n: int, group: str | None) -> pd.DataFrame:
     ids = [f"i{k}" for k in range(n)]
     times = pd.Timestamp("2026-03-01") + pd.to_timedelta(np.arange(n), unit="min")
-    return pd.DataFrame(
-        {"image_id": ids, "label": "a", "group": [group or i for i in ids], "captured_at": times, "door": ["e", "w"] * (n // 2)}
-    )
+    groups = [group or i for i in ids]
+    table = pd.DataFrame({"image_id": ids, "label": "a", "group": groups, "captured_at": times})
+    return table.assign(door=["e", "w"] * (n // 2))
 
 
 def test_each_photo_is_told_by_its_numbers_and_by_the_slices_that_admit_it() -> None:
@@ -52,9 +52,19 @@ def test_each_photo_is_told_by_its_numbers_and_by_the_slices_that_admit_it() -> 
 def test_whole_units_are_kept_up_to_the_limit_and_extremes_are_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "MOST", 10)
     table = pd.DataFrame({"unit": np.repeat([f"u{k}" for k in range(20)], 3), "luminance": np.arange(60.0)})
-    kept, about = describe(table, "groups", pd.Series(np.nan, index=table.index), 0)
+    declined = pd.Series([np.nan] * 45 + [1.0] * 15)
+    kept, about = describe(table, "groups", declined, 0)
     assert kept.groupby("unit").size().tolist() == [3] * 4
-    assert about == {"photos": 60, "units": 20, "basis": "groups", "spans": {"luminance": [0.0, 59.0]}}
+    counts = {"photos": 60, "training": 45, "validation": 15, "units": 20}
+    assert about == {**counts, "basis": "groups", "stray": 0, "spans": {"luminance": [0.0, 59.0]}}
+
+
+def test_one_odd_unit_in_a_thousand_does_not_stand_for_a_known_condition() -> None:
+    table = pd.DataFrame({"unit": np.arange(1000), "luminance": [0.0, 1.0, *np.linspace(50, 200, 998)]})
+    about = describe(table, "groups", pd.Series(np.nan, index=table.index), 0)[1]
+    assert about["stray"] == 2
+    assert about["spans"]["luminance"][0] == 50.0
+    assert about["spans"]["luminance"][1] < 200.0
 
 
 def test_a_bundle_that_kept_nothing_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,10 +51,10 @@ def test_darker_than_any_in_training_is_said_in_words(known: Reference) -> None:
     new = found["new"][0]
     assert (new["words"], new["photos"], new["share"]) == ("dark", 30, 30 / 80)
     assert (new["low"], new["high"]) == ("4", "4")
-    assert new["where"].startswith("training: 30.")
+    assert new["where"].startswith("30.")
     assert new["q"] < 0.001
     words = conditions(found, LIMITS)[1]["words"]
-    assert words == "photos beyond everything in training: dark 37.5%; at most 5.0% (max_new)"
+    assert words == "photos beyond everything known: dark 37.5%; at most 5.0% (max_new)"
 
 
 def test_hours_that_training_never_saw_are_new_and_one_photo_beyond_is_no_alarm(known: Reference) -> None:
@@ -95,4 +94,17 @@ def test_further_tests_share_the_false_discovery_rate(known: Reference) -> None:
     assert declined["q"] is None
     compare(known, traffic, LIMITS, [declined])
     assert declined["q"] >= declined["p"]
-    assert declined["share"] > declined["expected"] + 0.15
+    assert declined["share"] > declined["validation"] + 0.15
+
+
+def test_traffic_like_validation_is_known_though_training_was_by_day(
+    tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    by_day = Reference.load(bundle(tmp_path_factory.mktemp("day"), day=True))
+    found, passed = _judged(by_day, rows(units=60, dark=0.25))
+    assert all(passed.values())
+    assert found["slices"][0]["training"] == 0.0
+    assert found["slices"][0]["validation"] > 0.1
+    light = next(r for r in found["attributes"] if r["attribute"] == "luminance")
+    assert light["psi"] == light["psi_validation"] < light["psi_training"]
+    assert not _judged(by_day, rows(units=60, dark=0.7))[1]["max_slice_rise"]

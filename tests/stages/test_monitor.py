@@ -30,8 +30,8 @@ def _data(dark: float, seed: int, name: str = "i") -> tuple[pd.DataFrame, pd.Dat
     table = photos(40, np.random.default_rng(seed), dark)
     ids = [f"{name}{k}" for k in range(len(table))]
     groups = [f"{name}{u}" for u in table["unit"]]
-    images = pd.DataFrame({"image_id": ids, "content_hash": ids, "label": "badge", "group": groups, "captured_at": pd.NaT})
-    return images, table[["luminance", "hour", "sharpness"]].assign(image_id=ids)
+    images = pd.DataFrame({"image_id": ids, "content_hash": ids, "label": "badge", "group": groups})
+    return images.assign(captured_at=pd.NaT), table[["luminance", "hour", "sharpness"]].assign(image_id=ids)
 
 
 def _run(home: Path, images: pd.DataFrame, attributes: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:

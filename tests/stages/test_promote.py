@@ -223,7 +223,7 @@ def test_what_its_data_looked_like_goes_with_the_model_without_the_test_or_any_n
     about = json.loads((bundle / "bundle.json").read_text())["reference"]
     assert (about["photos"], about["units"], about["basis"]) == (300, 100, "groups")
     assert about["spans"] == {"luminance": [20.0, 126.0]}
-    assert list(table.columns) == ["unit", "luminance", "slice s1", "declined"]
+    assert list(table.columns) == ["unit", "luminance", "slice s1", "declined", "val"]
     assert table["luminance"].lt(50).mean() == 0.4
     assert table["declined"].notna().sum() == 100, "of val alone"
     assert table["declined"].mean() == 0.4, "the candidate's own answers and threshold: .65 and .95 against .7"

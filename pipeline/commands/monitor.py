@@ -13,7 +13,7 @@ from pipeline.commands.shared import HOME, Home, Json
 
 def monitor(
     model: Annotated[str, typer.Argument(help="champion, a run, or a bundle's folder.")],
-    rows: Annotated[list[str], typer.Argument(metavar="ROWS... [KEY=VALUE]...", help="Rows of predict; other limits.")],
+    rows: Annotated[list[str], typer.Argument(metavar="ROWS|KEY=VALUE", help="Rows that predict wrote; other limits.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into; it keeps the history.")],
     as_json: Json = False,
     home: Home = HOME,

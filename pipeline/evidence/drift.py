@@ -16,6 +16,7 @@ from pipeline.evidence.intervals import codes
 Floats = NDArray[np.float64]
 BINS, SECTORS = 10, 12  # of a plain number by its quantiles, of a circle by equal widths
 HALF = 0.5  # added to each bin's count, so that an empty one counts as little seen, not as impossible
+MOST = 2_000  # units of a side that are exchanged; more, drawn from all, would change no verdict
 BLOCK = 4_000_000  # numbers held at once in a matrix of draws x units
 
 
@@ -78,15 +79,17 @@ def _draw(units: int, chosen: int, draws: int, rng: np.random.Generator) -> Floa
     return drawn
 
 
-def _permuted(counts: Floats, arrived: NDArray[np.bool_], evidence: Evidence) -> tuple[float, float]:
-    total = counts.sum(0)
-    observed = float(stability(counts[~arrived].sum(0), counts[arrived].sum(0)))
+def _permuted(known: Floats, arrived: Floats, evidence: Evidence) -> float:
+    """p by exchanging whole units (rows of counts, [units, bins]) between the two sides."""
     rng, above = np.random.default_rng(evidence.seed), 0
+    sides = [s if len(s) <= MOST else s[rng.choice(len(s), MOST, replace=False)] for s in (known, arrived)]
+    counts = np.vstack(sides)
+    total, observed = counts.sum(0), float(stability(sides[0].sum(0), sides[1].sum(0)))
     block = max(1, BLOCK // len(counts))
     for start in range(0, evidence.draws, block):
-        found = _draw(len(counts), int(arrived.sum()), min(block, evidence.draws - start), rng) @ counts
+        found = _draw(len(counts), len(sides[1]), min(block, evidence.draws - start), rng) @ counts
         above += int((stability(total - found, found) >= observed - 1e-12).sum())
-    return observed, (1 + above) / (evidence.draws + 1)
+    return (1 + above) / (evidence.draws + 1)
 
 
 def shift(
@@ -107,11 +110,10 @@ def shift(
     known, arrived = (len(side) for side in sides)
     if not known or not arrived:
         return Shift(None, None, arrived, "unknown of the photos known" if arrived else "unknown of what arrived")
-    counts, side = np.vstack(sides), np.repeat([False, True], [known, arrived])
+    index = float(stability(sides[0].sum(0), sides[1].sum(0)))
     if min(known, arrived) < evidence.units:
-        index = float(stability(sides[0].sum(0), sides[1].sum(0)))
         return Shift(index, None, arrived, f"{min(known, arrived)} units; {evidence.units} would do")
-    return Shift(*_permuted(counts, side, evidence), arrived)
+    return Shift(index, _permuted(sides[0], sides[1], evidence), arrived)
 
 
 def beyond(known: int, arrived: int, outside: int, stray: int = 0) -> float:

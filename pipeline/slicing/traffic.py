@@ -125,24 +125,33 @@ def outside(name: str, reference: Reference, table: pd.DataFrame) -> Iterator[tu
 
 
 def _new(name: str, reference: Reference, traffic: Traffic, moved: float | None) -> Iterator[Row]:
-    """What lies beyond everything known in an attribute; p by unit: the chance that the most extreme of all arrived.
+    """What lies beyond everything known in an attribute; p by unit: the chance that so many of the most extreme came.
     moved: p of the attribute as a whole, which stands for it on a circle, where nothing is extreme."""
     table = traffic.table
     for words, mask, where in outside(name, reference, table):
         if not mask.any():
             continue
-        values = table.loc[mask, name]
-        inside = [table.loc[m, "unit"].nunique() for m in (table[name].notna().to_numpy(), mask)]
+        low, high = (shown(name, float(value)) for value in table.loc[mask, name].agg(["min", "max"]))
         yield {
             "attribute": name, "words": words, "share": float(mask.mean()), "photos": int(mask.sum()),
-            "units": inside[1], "low": shown(name, float(values.min())), "high": shown(name, float(values.max())),
+            "units": table.loc[mask, "unit"].nunique(), "low": low, "high": high,
             "where": where, "q": None, "reason": None,
-            "p": moved if period(name) else _chance(reference, *inside),
+            "p": moved if period(name) else _chance(name, reference, table, mask),
         }
 
 
-def _chance(reference: Reference, arrived: int, beyond: int) -> float:
-    return drift.beyond(reference.about["units"], arrived, beyond, reference.about["stray"])
+def _chance(name: str, reference: Reference, table: pd.DataFrame, mask: Mask) -> float:
+    """The chance of so many units beyond, against training and against validation; the larger of the two."""
+    low, high = reference.about["spans"][name]
+    arrived, beyond = (table.loc[m, "unit"].nunique() for m in (table[name].notna(), mask))
+    under = bool((table.loc[mask, name] < low).all())
+    chances = []
+    for side in reference.sides.values():
+        known = side[["unit", name]].dropna()
+        stray = known[known[name] < low if under else known[name] > high]["unit"].nunique()
+        if len(known):
+            chances.append(drift.beyond(known["unit"].nunique(), arrived, beyond, stray))
+    return max(chances)
 
 
 def compared(reference: Reference, traffic: Traffic) -> list[str]:

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.evidence import drift
 from pipeline.evidence.drift import Evidence, apart, beyond, binned, cuts, shift, stability
 
 FEW = Evidence(draws=199)
@@ -66,6 +67,17 @@ def test_too_few_units_are_not_tested_and_say_what_would_do() -> None:
     assert found.psi > 0.2
     nothing = shift([np.arange(40) % 2, np.full(3, -1)], [np.arange(40), np.arange(3)], 2)
     assert (nothing.psi, nothing.reason) == (None, "unknown of what arrived")
+
+
+def test_of_very_many_units_a_part_is_exchanged_and_finds_what_all_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    known, arrived = (rng.random(4000) < share for share in (0.2, 0.3))
+    whole = shift([known.astype(int), arrived.astype(int)], [np.arange(4000)] * 2, 2, FEW)
+    monkeypatch.setattr(drift, "MOST", 400)
+    part = shift([known.astype(int), arrived.astype(int)], [np.arange(4000)] * 2, 2, FEW)
+    assert part.psi == whole.psi
+    assert part.p is not None
+    assert part.p <= 0.05
 
 
 def test_the_chance_that_the_most_extreme_of_all_arrived() -> None:

@@ -15,9 +15,9 @@ def test_what_arrived_is_told_with_its_conditions_slices_and_attributes(page: Pa
     assert {c["name"] for c in failed} >= {"max_psi", "max_slice_rise"}, "planted: nights in test, none in train"
     assert html.count('<b class="no">failed</b>') == len(failed)
     assert "Luminance</th>" in html
-    assert "luminance &lt;= 62.4" in html
+    assert "luminance ≤ 62.4" in html
     assert 'aria-label="luminance: share of the photos of training, validation and of those that arrived' in html
-    assert "Dark</th>" in html, "darker than any in training"
+    assert "Dark<small>luminance" in html, "darker than any in training"
 
 
 def test_without_a_champion_there_is_no_section_and_without_news_one_line(made: dict[str, Any]) -> None:

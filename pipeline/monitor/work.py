@@ -96,7 +96,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         f"{found['known']['validation']:,} of validation",
     ]
     said += [f"  {_percent(r['share'])} are {r['words']} beyond anything known: {r['attribute']} {r['low']} to "
-             f"{r['high']} (known: {r['where']}){_q(r)}" for r in found["new"]]
+             f"{r['high']} (known: {r['where']}){_q(r)}"
+             for r in found["new"] if r["q"] is not None and r["q"] <= found["alpha"]]
     said += [f"  slice {r['slice']} ({r['rule']}): {_percent(r['share'])}, training {_percent(r['training'])}, "
              f"validation {_percent(r['validation'])}{_q(r)}"
              for r in found["slices"]]

@@ -173,7 +173,8 @@ def compare(reference: Reference, traffic: Traffic, limits: Limits, more: Sequen
     for row, q in zip(tested, benjamini_hochberg([row["p"] for row in tested]), strict=True):
         row["q"] = finite(q)
     return {
-        "photos": len(traffic.table), "units": int(traffic.table["unit"].nunique()), "basis": traffic.basis,
+        "alpha": limits.alpha, "photos": len(traffic.table), "units": int(traffic.table["unit"].nunique()),
+        "basis": traffic.basis,
         "known": {key: reference.about[key] for key in ("training", "validation", "units", "basis")},
         "slices": slices, "attributes": sorted(attributes, key=lambda row: -(row["psi"] or 0.0)),
         "new": sorted(new, key=lambda row: -row["share"]), "missing": _missing(reference, names),

@@ -34,7 +34,9 @@ def test_a_usual_night_and_a_dark_one_in_one_folder(folder: Path, tmp_path: Path
     assert past["psi luminance"].iloc[1] > 3 * past["psi luminance"].iloc[0]
     assert past["beyond"].iloc[1] > 0.3
     told = "\n".join(lines(found))
-    assert "of the photos" not in told
+    shown = [row for row in found["new"] if f"are {row['words']} beyond anything known" in told]
+    assert shown == [row for row in found["new"] if row["q"] <= 0.05]
+    assert len(shown) < len(found["new"]), "a photo or two beyond the rest is what chance does"
     assert "are dark beyond anything known: luminance" in told
     assert "FAILED slices that grew: s1 " in told
     assert told.endswith("next labelling batch: 7 photos")

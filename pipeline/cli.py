@@ -13,6 +13,7 @@ import typer
 from pipeline import __version__
 from pipeline.commands.datasets import app as datasets_app
 from pipeline.commands.export import export
+from pipeline.commands.monitor import monitor
 from pipeline.commands.review import app as review_app
 from pipeline.commands.runs import app as runs_app
 from pipeline.commands.shared import HOME, Home, Json, find_run, show
@@ -26,6 +27,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(review_app, name="review")
 app.command()(export)
+app.command()(monitor)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
@@ -188,7 +190,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .jsonl, .csv or .parquet file; empty: JSON lines, printed.")
     ] = None,
-    attributes: Annotated[str, typer.Option(help="Attributes to show, as in luminance,hour.")] = "",
+    attributes: Annotated[str, typer.Option(help="Attributes to show, as in luminance,hour; or all.")] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Answer photos as they land in the folder INPUT.")] = False,
     home: Home = HOME,
 ) -> None:

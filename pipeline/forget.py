@@ -1,6 +1,7 @@
 """Forgetting photos: out of the pixels, tables and pages of every run.
 
-What a model has learnt from a photo stays in its weights, and the photo's own file is not ours to delete.
+What a model has learnt from a photo stays in its weights, its measures stay without a name among those that describe
+the model's data, and the photo's own file is not ours to delete.
 """
 
 from __future__ import annotations

@@ -79,6 +79,14 @@ STAGES: tuple[Stage, ...] = (
         },
     ),
     Stage(
+        "monitor",
+        needs=("images", "attributes"),
+        makes={
+            # What arrived since the champion in force when the run began, against the champion's data.
+            "drift": Record(("champion", "why", "photos", "slices", "attributes", "new", "conditions")),
+        },
+    ),
+    Stage(
         "train",
         needs=("images", "pixels", "classes", "splits"),
         makes={
@@ -238,11 +246,15 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "promote",
-        needs=("comparison", "candidates", "model", "policy", "explanations"),
+        needs=(
+            "comparison", "candidates", "model", "policy", "explanations", "images", "attributes", "splits", "flips",
+            "answers",
+        ),
         makes={
 
             "verdict": Record(("promoted", "headline", "conditions")),
-            "bundle": Bundle(("model.safetensors", "bundle.json")),  # the model now in force
+            # The model now in force; reference.parquet: what its data looked like, numbers without names.
+            "bundle": Bundle(("model.safetensors", "bundle.json", "reference.parquet")),
         },
         effects=True,
     ),
@@ -252,7 +264,7 @@ STAGES: tuple[Stage, ...] = (
             "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
             "training", "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
             "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips", "answers",
-            "saliency", "verdict",
+            "saliency", "verdict", "drift",
         ),
         makes={
 

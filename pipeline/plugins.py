@@ -65,6 +65,7 @@ SECTIONS = (
     "augmentation",
     "training",
     "calibration",
+    "drift",
     "health",
     "embedding",
     "identity",

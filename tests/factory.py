@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from pipeline.evidence.ledger import Opening, sealed
 from pipeline.evidence.paired import Margins
 from pipeline.evidence.trial import Judged, Trial
+from pipeline.slicing.reference import Reference, describe, frame_of
+from pipeline.slicing.rules import Condition, Rule
+from pipeline.slicing.traffic import Limits, Traffic, compare
+from pipeline.slicing.traffic import conditions as traffic_conditions
 from pipeline.stages.promote import NOTHING, conditions
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
@@ -27,7 +31,20 @@ class Factory(Found):
         made = self._data()
         made |= self._model(made)
         made |= self._probe(made) | self._slices(made, slices) | self._repair(made, changed, slices)
-        return made | self._verdict(made, changed, sealed, promoted)
+        made |= self._verdict(made, changed, sealed, promoted)
+        return made | {"drift": self._drift(made)}
+
+    def _drift(self, made: dict[str, Any]) -> dict[str, Any]:
+        """The photos of test against those of train, by a champion that knows one slice."""
+        dark = Rule((Condition("luminance", "<=", 62.4),))
+        table, basis = frame_of(made["images"], made["attributes"], {"s1": dark})
+        train, arrived = (table[self.split == name].reset_index(drop=True) for name in ("train", "test"))
+        kept, about = describe(train, basis, pd.Series(np.nan, index=train.index), 0)
+        words = HOSTILE[0] if self.hostile else "Too dark: 40 of 80 photos are misread."
+        reference = Reference(kept, about, [{"slice": "s1", "words": words, "rule": dark.dump()}], "champion-0")
+        limits = Limits.model_validate({})
+        found = compare(reference, Traffic(arrived, basis), limits)
+        return {**found, "champion": "champion-0", "why": None, "conditions": traffic_conditions(found, limits)}
 
     def _repair(self, made: dict[str, Any], changed: bool, slices: bool) -> dict[str, Any]:
         rng, val, truth = self.rng, self.val, self.label[self.val]

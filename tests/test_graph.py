@@ -14,7 +14,9 @@ def test_every_artifact_is_made_once_and_before_it_is_needed() -> None:
 
 def test_edges_are_derived() -> None:
     assert upstream("ingest") == ()
-    assert upstream("promote") == ("train", "explain", "prescribe", "retrain", "compare")
+    assert upstream("promote") == (
+        "ingest", "measure", "split", "train", "explain", "prescribe", "retrain", "compare",
+    )
     assert maker("pixels") == stage("ingest")
 
 

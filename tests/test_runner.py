@@ -71,7 +71,10 @@ def test_a_second_run_of_the_same_links_what_has_no_effects_and_spends_no_furthe
     resolved = runner.configure(settings)
     again = runner.execute(runner.start(resolved), resolved).run
     linked = [s.name for s in STAGES if (again.record(s.name) or {}).get("linked_from")]
-    assert linked == [s.name for s in STAGES if not (s.effects or s.identity)]
+    anew = {s.name for s in STAGES if s.effects or s.identity} | {"monitor"}  # the first run's champion is news
+    assert linked == [s.name for s in STAGES if s.name not in anew]
+    assert again.load("drift")["champion"] == finished.run_id
+    assert again.load("drift")["why"] == "no photo arrived that its run did not have"
 
 
 def test_what_is_up_to_date_is_skipped_and_a_changed_setting_reruns_only_what_depends_on_it(

@@ -21,7 +21,7 @@ from pipeline.export.mlflow_model import write_pyfunc
 from pipeline.learning.backbone import load_model
 from pipeline.learning.program import write_onnx, write_program
 from pipeline.learning.served import OUTPUTS, Served
-from pipeline.predict.model import bundle_of
+from pipeline.predict.bundles import bundle_of
 from pipeline.slicing.rules import Rule, conditions_frame
 from pipeline.store import Run, read_json
 

@@ -23,12 +23,12 @@ from pipeline.datasets import ImageError, letterbox
 from pipeline.datasets.photo import Photo, Rejected
 from pipeline.datasets.picture import alike
 from pipeline.datasets.sources import fetch, look, pixels_of
+from pipeline.predict.bundles import bundle_of
 from pipeline.predict.engine import Engine, engine_of
 from pipeline.slicing.admission import admitted_by
 from pipeline.slicing.rules import Rule
 from pipeline.stages import measure
 from pipeline.stages.measure import reduced
-from pipeline.stages.train import champion
 
 TOP, BATCH = 3, 64
 MAX_SIDE = measure.Config.model_validate({}).max_side
@@ -38,11 +38,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Seen:
-    """A photo that could be read: its small copy, and what the rules and the user ask about it."""
+    """A photo that could be read: its small copy, what the rules and the user ask about it, and what is shown of it."""
 
     path: str
     pixels: Pixels
     asked: dict[str, Any]
+    shown: Row
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Predictor:
     def columns(self) -> tuple[str, ...]:
         """The columns of a row, in order."""
         ranked = (f"{part}_{k}" for k in range(1, self._top + 1) for part in ("class", "probability"))
-        return ("path", "predicted", "probability", "decision", "reason", "correction", "slices", *ranked, *self._shown)
+        said = ("path", "predicted", "probability", "decision", "reason", "correction", "slices")
+        return (*said, "group", "captured_at", *ranked, *self._shown)
 
     @property
     def _top(self) -> int:
@@ -109,12 +111,14 @@ class Predictor:
         if not alike(head, self._measured_on, side):
             small = pixels_of(photo.source, data, side, head)
         shot = Shot(reduced(large, MAX_SIDE), photo.captured_at or head.taken, head.width, head.height)
-        return self._see(photo.path, small, shot, {"camera": head.camera, **photo.columns})
+        return self._see(replace(photo, columns={"camera": head.camera, **photo.columns}), small, shot)
 
-    def _see(self, path: str, pixels: Pixels, shot: Shot, columns: Mapping[str, Any]) -> _Seen:
+    def _see(self, photo: Photo, pixels: Pixels, shot: Shot) -> _Seen:
         values = {name: float(function(shot)) for name, function in self._measures.items()}
-        asked = {**dict.fromkeys(self._asked), **columns, **values}
-        return _Seen(path, letterbox(pixels, int(self.meta["side"])), asked)
+        asked = {**dict.fromkeys(self._asked), **photo.columns, **values}
+        taken = None if shot.captured_at is None else shot.captured_at.isoformat()
+        shown = {"group": photo.group, "captured_at": taken, **{a: asked[a] for a in self.attributes}}
+        return _Seen(photo.path, letterbox(pixels, int(self.meta["side"])), asked, shown)
 
     def _broken(self, path: str, error: str) -> Row:
         return {**dict.fromkeys(self.columns), "path": path, "decision": "error", "reason": error, "error": error}
@@ -135,7 +139,7 @@ class Predictor:
             }
             inside = "; ".join(words for name, words in told.items() if members[name][k])
             row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
-            row |= {"correction": answers.done[k], "slices": inside, **{a: photo.asked[a] for a in self.attributes}}
+            row |= {"correction": answers.done[k], "slices": inside, **photo.shown}
             row |= self._decision(row["probability"], bool(answers.sure[k]))
             rows.append({**dict.fromkeys(self.columns), **row})
         return rows
@@ -151,7 +155,8 @@ class Predictor:
         """One row a photo, in order, a few `BATCH` in memory; a photo that cannot be read is a row with its error.
 
         Keys: `columns`. decision: answer | decline | error; probability: calibrated; correction: what was done to the
-        photo before the model looked; slices: those of the report whose image rule admits it, with that rule.
+        photo before the model looked; slices: those of the report whose image rule admits it, with that rule; group,
+        captured_at (ISO 8601): where the table or the file says them.
         """
         yield from self._answered(self._ahead(photos))
 
@@ -194,7 +199,7 @@ class Predictor:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         shot = Shot(reduced(image, MAX_SIDE), None, image.shape[1], image.shape[0])
-        return self._see(str(number), image, shot, {})
+        return self._see(Photo("", str(number), None), image, shot)
 
 
 ELSEWHERE = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}
@@ -211,27 +216,14 @@ def _exported(path: Path) -> Path | None:
     return path / "model.onnx" if (path / "model.onnx").is_file() else None
 
 
-def bundle_of(name: str, home: Path) -> Path:
-    """The bundle's folder: of the champion, of a run, or named by its path. Raises `InputError` where there is none."""
-    if name == "champion":
-        folder = champion(home)
-        if folder is None:
-            raise InputError(f"{home}: no run has promoted a champion yet; name a run or a bundle's folder")
-        return folder
-    for folder in (home / name / "promote" / "bundle", Path(name) / "promote" / "bundle", Path(name)):
-        if (folder / "bundle.json").is_file():
-            return folder
-    raise InputError(
-        f"{name}: neither champion, nor a run in {home} that came to promote, nor a bundle's folder, nor an .onnx"
-    )
-
-
 def load(name: str = "champion", home: Path | str = "runs", attributes: Sequence[str] = ()) -> Predictor:
     """The model in force in a folder of runs, that of a run or of a bundle's folder, or an exported one (safetensors or
     ONNX).
 
-    attributes: shown with each photo. Raises `InputError` where there is no such model or attribute.
+    attributes: shown with each photo, `all` for every one. Raises `InputError` where there is no such model or
+    attribute.
     """
+    attributes = plugins.names("attributes") if list(attributes) == ["all"] else attributes
     unknown = [a for a in attributes if a not in plugins.names("attributes")]
     if unknown:
         known = ", ".join(plugins.names("attributes"))

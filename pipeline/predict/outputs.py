@@ -46,7 +46,7 @@ def _opened(out: Path | None, mode: str) -> Iterator[IO[str]]:
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
-    text = ("path", "predicted", "decision", "reason", "correction", "slices", "error")
+    text = ("path", "predicted", "decision", "reason", "correction", "slices", "group", "captured_at", "error")
     return pa.schema([(c, pa.string() if c in text or c.startswith("class_") else pa.float64()) for c in columns])
 
 

@@ -189,4 +189,5 @@ class Summary(BaseModel):
     opening: Opening
     power: list[Power]
     data: Data
+    drift: dict[str, Any] = Field(description="what arrived against the champion's data: the artifact `drift`")
     notes: list[dict[str, str]] = Field(description="what was odd: stage, text")

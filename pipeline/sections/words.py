@@ -123,4 +123,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "seconds": seconds,
     "sentence": sentence,
     "words": title,
+    "minus": minus,
 }

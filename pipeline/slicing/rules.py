@@ -19,6 +19,7 @@ from pipeline import plugins
 
 Mask = NDArray[np.bool_]
 LEVELS = 50  # a text column with more values than this is no condition
+CHOSEN = "chosen_for"  # the column of a labelling batch that tells of the model's answer, so never a condition
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataF
         "width",
         "height",
         "given_split",
+        CHOSEN,
     }
     user = images[[c for c in images.columns if c not in core]]
     frame = pd.concat([images[["image_id", "label", "group"]], attributes.drop(columns="image_id"), user], axis=1)

@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
 
@@ -155,6 +158,25 @@ def _known(explanations: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"slice": name, "words": str(words[name]), "rule": rule.dump()} for name, rule in rules.items()]
 
 
+def _reference(
+    given: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], declined: pd.Series, explanations: pd.DataFrame, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """What is kept of the photos that the model learnt from (train) and was judged on (val); none of the sealed test.
+
+    given: images, attributes, splits; declined: whether the model in force declines, by image_id of val."""
+    images, attributes, splits = given
+    table, basis = reference.frame_of(images, attributes, frozen_rules(explanations))
+    rows = splits["split"].isin(["train", "val"]).to_numpy()
+    said = declined.reindex(images["image_id"]).astype(np.float64).reset_index(drop=True)
+    return reference.describe(table[rows].reset_index(drop=True), basis, said[rows].reset_index(drop=True), seed)
+
+
+def _declined(answers: NDArray[np.float32], ids: pd.Series, rule: dict[str, Any], promoted: bool) -> pd.Series:
+    """Whether the model in force declines, by image_id of val: its answers as they were compared, uncorrected."""
+    threshold = np.inf if rule["threshold"] is None else rule["threshold"]
+    return pd.Series(np.asarray(answers)[:, int(promoted)].max(axis=1) < threshold, index=ids)
+
+
 def _bundle(
     context: Context, model: Path, candidates: Path, sent: dict[str, Any], comparison: dict[str, Any], promoted: bool
 ) -> Path:
@@ -213,12 +235,21 @@ def run(
     model: Path,
     policy: dict[str, Any],
     explanations: pd.DataFrame,
+    images: pd.DataFrame,
+    attributes: pd.DataFrame,
+    splits: pd.DataFrame,
+    flips: pd.DataFrame,
+    answers: NDArray[np.float32],
 ) -> Made:
     """Promote the targeted model where every condition holds; safe to repeat."""
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
-    sent = {"policy": policy, "slices": _known(explanations)}
+    rule = comparison["decline"]["targeted" if promoted else "before"]
+    declined = _declined(answers, flips["image_id"], rule, promoted)
+    table, about = _reference((images, attributes, splits), declined, explanations, context.seed)
+    sent = {"policy": policy, "slices": _known(explanations), "reference": about}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)
+    table.to_parquet(bundle / reference.FILE, index=False)
     champion, other = _point(context, promoted)
     verdict = {
         "promoted": promoted,

@@ -130,6 +130,7 @@ def run(
     answers: NDArray[np.float32],
     saliency: NDArray[np.uint8],
     verdict: dict[str, Any],
+    drift: dict[str, Any],
 ) -> Made:
     """Write the page and its tables into `html`, and build `summary`."""
     given = locals()

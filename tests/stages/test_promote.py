@@ -65,6 +65,27 @@ def _comparison(outcome: str, val: Any = GOOD, test: Any = None, seeds: int = 1)
     }
 
 
+def _data() -> dict[str, Any]:
+    """Photos of which half are dark, two of four for training, one for val, one for test; val is answered as said."""
+    ids = pd.Series([f"i{k:03d}" for k in range(N)])
+    split = np.array(["train", "train", "val", "test"])[np.arange(N) % 4]
+    images = pd.DataFrame(
+        {
+            "image_id": ids, "content_hash": ids, "path": ids, "source": ids, "label": "badge", "width": 64,
+            "group": GROUPS.astype(str), "captured_at": pd.NaT, "height": 64, "given_split": None,
+        }
+    )
+    light = np.where(DARK, 20.0, 120.0) + np.arange(N) % 7
+    val = np.flatnonzero(split == "val")
+    sure = np.where(DARK[val], 0.6, 0.9)
+    before, after = np.stack([sure, 1 - sure], 1), np.stack([sure + 0.05, 0.95 - sure], 1)
+    return {
+        "images": images, "attributes": pd.DataFrame({"image_id": ids, "luminance": light}),
+        "splits": pd.DataFrame({"image_id": ids, "split": split}), "flips": pd.DataFrame({"image_id": ids[val]}),
+        "answers": np.stack([before, after], 1).astype(np.float32),
+    }
+
+
 class House:
     """A folder of runs."""
 
@@ -88,7 +109,7 @@ class House:
         artifacts = {"comparison": comparison, "candidates": self.candidates, "model": self.model, "policy": POLICY}
         explained = pd.DataFrame({"slice": ["s2", "s1"], "rank": [2, 1], "words": ["Tilted.", "Too dark."]})
         artifacts["explanations"] = explained.assign(status=["not confirmed", "confirmed"], frozen=Rule(()).dump())
-        made = promote.run(promote.Config(), context, **artifacts)
+        made = promote.run(promote.Config(), context, **artifacts, **_data())
         dims: Dims = {}
         for name, value in made.items():
             ARTIFACTS[name].check(name, value, dims)
@@ -194,3 +215,22 @@ def test_a_champion_of_another_run_that_was_not_compared_is_said(house: House) -
 def test_limits_say_what_would_do(house: House) -> None:
     verdict, _ = house.gate(_comparison("tested", test=GOOD))
     assert "Gain of s1 on val: 40 groups are at hand; about 90 would decide it." in verdict["limits"]
+
+
+def test_what_its_data_looked_like_goes_with_the_model_without_the_test_or_any_name(house: House) -> None:
+    _, bundle = house.gate(_comparison("tested", test=GOOD))
+    table = pd.read_parquet(bundle / "reference.parquet")
+    about = json.loads((bundle / "bundle.json").read_text())["reference"]
+    assert (about["photos"], about["units"], about["basis"]) == (300, 100, "groups")
+    assert about["spans"] == {"luminance": [20.0, 126.0]}
+    assert list(table.columns) == ["unit", "luminance", "slice s1", "declined", "val"]
+    assert table["luminance"].lt(50).mean() == 0.4
+    assert table["declined"].notna().sum() == 100, "of val alone"
+    assert table["declined"].mean() == 0.4, "the candidate's own answers and threshold: .65 and .95 against .7"
+    assert all(kind.kind in "ifb" for kind in table.dtypes)
+
+
+def test_a_model_that_was_kept_is_described_by_its_own_answers(house: House) -> None:
+    _, bundle = house.gate(_comparison("no slice"))
+    table = pd.read_parquet(bundle / "reference.parquet")
+    assert table["declined"].mean() == 0.0, "the model before is surer than its threshold of .5 everywhere"

@@ -160,8 +160,8 @@ def test_overhead_beyond_decoding(setting: str, photos: list[Photo], tmp_path: P
         over = whole - decode - bare
         print(
             f"  {clock}, ms a photo: decode {decode:.2f}, measure {measure:.2f}, bare onnxruntime {bare:.2f}, predict "
-            f"{whole:.2f}: {over / bare:+.1%} of bare beyond decoding, {(over - measure) / bare:+.1%} beyond measuring; "
-            f"{1000 / whole:,.0f} photos/s"
+            f"{whole:.2f}: {over / bare:+.1%} of bare beyond decoding, "
+            f"{(over - measure) / bare:+.1%} beyond measuring; {1000 / whole:,.0f} photos/s"
         )
     assert spent["predict"][0] > 0
 

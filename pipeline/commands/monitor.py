@@ -1,0 +1,33 @@
+"""`nightshift monitor`: predicted traffic against the data of the model that predicted it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.shared import HOME, Home, Json
+
+
+def monitor(
+    model: Annotated[str, typer.Argument(help="champion, a run, or a bundle's folder.")],
+    rows: Annotated[list[str], typer.Argument(metavar="ROWS|KEY=VALUE", help="Rows that predict wrote; other limits.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into; it keeps the history.")],
+    as_json: Json = False,
+    home: Home = HOME,
+) -> None:
+    """Compare what predict answered with the training data; exit code 1 where a condition fails."""
+    from pipeline.contracts import InputError
+    from pipeline.monitor import work
+    from pipeline.predict.bundles import bundle_of
+
+    limits = [text for text in rows if "=" in text and not Path(text).exists()]
+    paths = [Path(text) for text in rows if text not in limits]
+    if not paths:
+        raise InputError("name rows that predict wrote, as in: nightshift monitor champion rows.jsonl -o out")
+    found = work.monitor(bundle_of(model, home), paths, output, limits)
+    page = output / work.PAGE
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join([*work.lines(found), str(page)]))
+    raise typer.Exit(0 if all(item["passed"] for item in found["conditions"]) else 1)

@@ -1,0 +1,1 @@
+"""`nightshift monitor`: predicted traffic against the data of the model that predicted it."""

@@ -19,10 +19,10 @@ def tilt(shot: Shot) -> float:
     A quarter of the phase of the mean fourth-order gradient orientation (Bigun and Granlund 1987, with four-fold
     symmetry), each edge by its squared strength. NaN where there is no edge.
     """
-    across = cv2.Scharr(shot.luma, cv2.CV_32F, 1, 0)[1:-1, 1:-1]
-    down = cv2.Scharr(shot.luma, cv2.CV_32F, 0, 1)[1:-1, 1:-1]
-    power, cross, plain = across**2 + down**2, -2 * across * down, across**2 - down**2
-    strong = power > 0  # (plain + i cross) is the squared gradient, so its square has four times the angle
-    sine = float((2 * plain[strong] * cross[strong] / power[strong]).sum())
-    cosine = float(((plain[strong] ** 2 - cross[strong] ** 2) / power[strong]).sum())
+    across, down = (cv2.Scharr(shot.luma, cv2.CV_32F, *way)[1:-1, 1:-1].ravel() for way in ((1, 0), (0, 1)))
+    # (plain + 2i cross) is the squared gradient: its square has four times the angle
+    cross, across2, down2 = across * down, across * across, down * down
+    plain, share = across2 - down2, 1 / np.maximum(across2 + down2, 1)  # whole numbers: where the sum is 0, all is
+    sine = -4 * float(np.dot(plain * cross, share))
+    cosine = float(np.dot(plain * plain, share)) - 4 * float(np.dot(cross * cross, share))
     return float(np.degrees(np.arctan2(sine, cosine))) / 4 if sine or cosine else float("nan")

@@ -145,6 +145,11 @@ def decode(data: bytes, max_side: int | None = None, head: Header | None = None)
         return _quickly(data, _reduced(head, max_side), max_side) if plain and whole else _slowly(data, max_side)
 
 
+def alike(head: Header, side: int, other: int) -> bool:
+    """Whether `decode` gives the same pixels for both of these values of `max_side`."""
+    return _reduced(head, side) == _reduced(head, other)
+
+
 def _quickly(data: bytes, flag: int, max_side: int | None) -> NDArray[np.uint8]:
     """OpenCV's decoder, which takes whole files of the usual modes only; what it refuses is left to Pillow."""
     try:

@@ -54,11 +54,12 @@ class Exported:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
-def _open(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """The session of onnxruntime for an ONNX file. Raises `InputError` where either is absent, or is none."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError("--model needs onnxruntime: pip install 'nightshift[onnx]'") from error
+        raise InputError(f"{path}: ONNX needs onnxruntime: pip install 'nightshift[onnx]'") from error
     if not path.is_file():
         raise InputError(f"{path}: no such file (the model)")
     options = onnxruntime.SessionOptions()
@@ -74,7 +75,7 @@ def load_exported(path: Path, default_side: int) -> Exported:
 
     default_side: the side where the file leaves it open. Raises `InputError` for anything else.
     """
-    session = _open(path)
+    session = opened(path)
     shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
     if len(session.get_inputs()) != 1 or len(shape) != 4 or kind != "tensor(float)":
         raise InputError(f"{path}: takes {kind} {shape}; one float input [N, 3, S, S] or [N, S, S, 3] is needed")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,23 +15,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from pipeline import plugins
-from pipeline.attributes import Shot, functions
+from pipeline.attributes import Shot, functions, names
 from pipeline.contracts import InputError
 from pipeline.datasets import ImageError, letterbox
 from pipeline.datasets.photo import Photo, Rejected
+from pipeline.datasets.picture import alike
 from pipeline.datasets.sources import fetch, look, pixels_of
-from pipeline.learning.backbone import load_model
-from pipeline.learning.predict import logits
-from pipeline.remedies import treat
+from pipeline.predict.engine import Engine, engine_of
 from pipeline.slicing.admission import admitted_by
 from pipeline.slicing.rules import Rule
 from pipeline.stages import measure
 from pipeline.stages.measure import reduced
 from pipeline.stages.train import champion
-from pipeline.store import read_json
 
 TOP, BATCH = 3, 64
 MAX_SIDE = measure.Config.model_validate({}).max_side
@@ -48,12 +49,16 @@ class _Seen:
 class Predictor:
     """The model in force with its decline rule, its corrections, and the image rules of the slices found on val.
 
-    network, meta: see `learning.backbone.load_model`. attributes: which of them the rows show.
+    engine: who answers. attributes: which of them the rows show.
     """
 
-    network: Any
-    meta: Mapping[str, Any]
+    engine: Engine
     attributes: tuple[str, ...] = ()
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The bundle: classes, side, policy, slices and more."""
+        return self.engine.meta
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -69,52 +74,56 @@ class Predictor:
     def _shown(self) -> tuple[str, ...]:
         return (*self.attributes, "error")
 
-    @property
+    @cached_property
     def _rules(self) -> dict[str, Rule]:
         return {s["slice"]: Rule.parse(s["rule"]) for s in self.meta["slices"]}
 
-    @property
+    @cached_property
     def _asked(self) -> set[str]:
         """Every column that a rule asks about, and every attribute that a row shows."""
         return {c.column for rule in self._rules.values() for c in rule.conditions if c.op != "near"} | set(
             self.attributes
         )
 
-    def _look(self, photo: Photo) -> _Seen | Row:
+    @cached_property
+    def _measures(self) -> dict[str, Callable[[Shot], float]]:
+        """The functions of the attributes that are asked about."""
+        return {name: function for name, function in functions().items() if name in self._asked}
+
+    @cached_property
+    def _measured_on(self) -> int:
+        """The longer side in px on which a photo is measured; the model's own where nothing is measured on pixels."""
+        return MAX_SIDE if set(self._measures) & set(names(measure.PICTURE)) else int(self.meta["side"])
+
+    def _look(self, photo: Photo | Rejected, data: bytes | None = None) -> _Seen | Row:
+        if isinstance(photo, Rejected):
+            return self._broken(photo.path, photo.reason)
         try:
-            data = fetch(photo.source)
-            head = look(photo.source, data)
-            large, small = (pixels_of(photo.source, data, side, head) for side in (MAX_SIDE, int(self.meta["side"])))
+            return self._decoded(photo, fetch(photo.source) if data is None else data)
         except (ImageError, MemoryError) as error:
             return self._broken(photo.path, str(error) or "too large to be decoded in this machine's memory")
+
+    def _decoded(self, photo: Photo, data: bytes) -> _Seen:
+        head, side = look(photo.source, data), int(self.meta["side"])
+        large = small = pixels_of(photo.source, data, self._measured_on, head)
+        if not alike(head, self._measured_on, side):
+            small = pixels_of(photo.source, data, side, head)
         shot = Shot(reduced(large, MAX_SIDE), photo.captured_at or head.taken, head.width, head.height)
         return self._see(photo.path, small, shot, {"camera": head.camera, **photo.columns})
 
     def _see(self, path: str, pixels: Pixels, shot: Shot, columns: Mapping[str, Any]) -> _Seen:
-        values = {name: float(function(shot)) for name, function in functions().items() if name in self._asked}
+        values = {name: float(function(shot)) for name, function in self._measures.items()}
         asked = {**dict.fromkeys(self._asked), **columns, **values}
         return _Seen(path, letterbox(pixels, int(self.meta["side"])), asked)
 
     def _broken(self, path: str, error: str) -> Row:
         return {**dict.fromkeys(self.columns), "path": path, "decision": "error", "reason": error, "error": error}
 
-    def _corrected(self, seen: Sequence[_Seen], members: Mapping[str, NDArray[np.bool_]]) -> tuple[Pixels, list[str]]:
-        """The pixels that the model is shown, and in words what was done to each photo; one correction a photo."""
-        shown, done = np.stack([s.pixels for s in seen]), [""] * len(seen)
-        for item in self.meta["policy"]["corrections"]:
-            here = [k for k in np.flatnonzero(members[item["slice"]]) if not done[k]]
-            if here:
-                shown[here] = treat(item["remedy"], shown[here], item["dose"], item["dose"], seed=0)
-                for k in here:
-                    done[k] = item["words"]
-        return shown, done
-
     def _rows(self, seen: Sequence[_Seen]) -> list[Row]:
         rules = self._rules
         members = admitted_by(pd.DataFrame([s.asked for s in seen]), rules, {}) if rules else {}
-        shown, done = self._corrected(seen, members)
-        scores = logits(self.network, shown, self.meta).astype(np.float64) / float(self.meta.get("temperature") or 1.0)
-        chance, names = softmax(scores, axis=1), self.meta["classes"]
+        answers = self.engine.answer(np.stack([s.pixels for s in seen]), members)
+        chance, names = answers.chance, self.meta["classes"]
         told = {name: f"{name}: {replace(rule, label=None).words()}" for name, rule in rules.items()}
         rows = []
         for k, photo in enumerate(seen):
@@ -126,29 +135,39 @@ class Predictor:
             }
             inside = "; ".join(words for name, words in told.items() if members[name][k])
             row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
-            row |= {"correction": done[k], "slices": inside, **{a: photo.asked[a] for a in self.attributes}}
-            rows.append({**dict.fromkeys(self.columns), **row, **self._decision(float(chance[k, best[0]]))})
+            row |= {"correction": answers.done[k], "slices": inside, **{a: photo.asked[a] for a in self.attributes}}
+            row |= self._decision(row["probability"], bool(answers.sure[k]))
+            rows.append({**dict.fromkeys(self.columns), **row})
         return rows
 
-    def _decision(self, confidence: float) -> Row:
+    def _decision(self, confidence: float, sure: bool) -> Row:
         threshold = self.meta["policy"]["decline"]["threshold"]
         if threshold is None:
             return {"decision": "decline", "reason": "no confidence keeps the error within the target"}
-        sure = confidence >= threshold
         reason = "" if sure else f"confidence {confidence:.3f} is below {threshold:.3f}"
         return {"decision": "answer" if sure else "decline", "reason": reason}
 
     def stream(self, photos: Iterable[Photo | Rejected]) -> Iterator[Row]:
-        """One row a photo, in their order, at most `BATCH` photos in memory. A photo that cannot be read is a row with
-        its error.
+        """One row a photo, in order, a few `BATCH` in memory; a photo that cannot be read is a row with its error.
 
         Keys: `columns`. decision: answer | decline | error; probability: calibrated; correction: what was done to the
         photo before the model looked; slices: those of the report whose image rule admits it, with that rule.
         """
-        yield from self._answered(
-            self._broken(photo.path, photo.reason) if isinstance(photo, Rejected) else self._look(photo)
-            for photo in photos
-        )
+        yield from self._answered(self._ahead(photos))
+
+    def _ahead(self, photos: Iterable[Photo | Rejected]) -> Iterator[_Seen | Row]:
+        """What `_look` sees, in order, while the model looks at the batch before: at most two batches wait."""
+        waiting: deque[Future[_Seen | Row]] = deque()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                for photo in photos:
+                    waiting.append(pool.submit(self._look, photo))
+                    if len(waiting) > 2 * BATCH:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _answered(self, items: Iterable[_Seen | Row]) -> Iterator[Row]:
         rest = iter(items)
@@ -157,8 +176,9 @@ class Predictor:
             answers = iter(self._rows(seen) if seen else ())
             yield from (next(answers) if isinstance(item, _Seen) else item for item in batch)
 
-    def predict(self, images: Iterable[str | Path | Pixels]) -> pd.DataFrame:
-        """Answer for photos by path, or as pixels uint8 [H, W, 3] RGB: one row each, columns as `columns`.
+    def predict(self, images: Iterable[str | Path | bytes | Pixels]) -> pd.DataFrame:
+        """Answer for photos by path, as a file's bytes, or as pixels uint8 [H, W, 3] RGB: one row each, columns as
+        `columns`.
 
         Pixels have no EXIF: rules that ask for the hour or the camera do not admit them. Raises `TypeError` for
         pixels of another shape or dtype.
@@ -166,13 +186,29 @@ class Predictor:
         rows = self._answered(self._open(image, number) for number, image in enumerate(images))
         return pd.DataFrame(list(rows), columns=list(self.columns))
 
-    def _open(self, image: str | Path | Pixels, number: int) -> _Seen | Row:
+    def _open(self, image: str | Path | bytes | Pixels, number: int) -> _Seen | Row:
+        if isinstance(image, bytes):
+            return self._look(Photo("", str(number), None), image)
         if not isinstance(image, np.ndarray):
             return self._look(Photo(str(Path(image).absolute()), str(image), None))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         shot = Shot(reduced(image, MAX_SIDE), None, image.shape[1], image.shape[0])
         return self._see(str(number), image, shot, {})
+
+
+ELSEWHERE = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}
+"""Exports that other tools load: by the file that tells them."""
+
+
+def _exported(path: Path) -> Path | None:
+    """An exported file or folder that predict takes: ONNX, or what holds a bundle. Raises `InputError` for others."""
+    for file, reader in ELSEWHERE.items():
+        if path.name == file or (path / file).is_file():
+            raise InputError(f"{path}: is for {reader}; name the run, or an export as safetensors or ONNX")
+    if path.suffix == ".onnx":
+        return path
+    return path / "model.onnx" if (path / "model.onnx").is_file() else None
 
 
 def bundle_of(name: str, home: Path) -> Path:
@@ -185,11 +221,14 @@ def bundle_of(name: str, home: Path) -> Path:
     for folder in (home / name / "promote" / "bundle", Path(name) / "promote" / "bundle", Path(name)):
         if (folder / "bundle.json").is_file():
             return folder
-    raise InputError(f"{name}: neither champion, nor a run in {home} that came to promote, nor a bundle's folder")
+    raise InputError(
+        f"{name}: neither champion, nor a run in {home} that came to promote, nor a bundle's folder, nor an .onnx"
+    )
 
 
 def load(name: str = "champion", home: Path | str = "runs", attributes: Sequence[str] = ()) -> Predictor:
-    """The model in force in a folder of runs, or that of a run or of a bundle's folder, ready to predict.
+    """The model in force in a folder of runs, that of a run or of a bundle's folder, or an exported one (safetensors or
+    ONNX).
 
     attributes: shown with each photo. Raises `InputError` where there is no such model or attribute.
     """
@@ -197,6 +236,4 @@ def load(name: str = "champion", home: Path | str = "runs", attributes: Sequence
     if unknown:
         known = ", ".join(plugins.names("attributes"))
         raise InputError(f"--attributes: there is no attribute {unknown[0]!r}; there are: {known}")
-    folder = bundle_of(name, Path(home))
-    network, _ = load_model(folder)
-    return Predictor(network, read_json(folder / "bundle.json"), tuple(attributes))
+    return Predictor(engine_of(_exported(Path(name)) or bundle_of(name, Path(home))), tuple(attributes))

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -7,12 +8,16 @@ import pytest
 from scipy.special import softmax
 
 import pipeline
+from pipeline.attributes import Shot
+from pipeline.attributes.luminance import luminance
 from pipeline.contracts import InputError
+from pipeline.datasets import letterbox, open_image
 from pipeline.datasets.photo import Photo, Rejected
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.predict.model import BATCH, load
 from pipeline.remedies import treat
+from pipeline.stages.measure import reduced
 
 
 def _pixels(folder: Path) -> np.ndarray:
@@ -73,6 +78,32 @@ def test_pixels_give_what_the_file_gives_and_attributes_are_shown(bundle: Path, 
     assert arrays["path"].tolist() == [str(k) for k in range(12)]
     with pytest.raises(TypeError, match=r"image 0: want uint8 \[H, W, 3\], got float64"):
         predictor.predict([np.zeros((4, 4, 3))])
+
+
+def test_bytes_give_what_the_file_gives(bundle: Path, shots: Path) -> None:
+    predictor, files = load(str(bundle)), [shots / "00.png", shots / "broken.png", shots / "01.png"]
+    rows, other = predictor.predict(files), predictor.predict([path.read_bytes() for path in files])
+    assert other["path"].tolist() == ["0", "1", "2"]
+    assert rows.drop(columns="path").equals(other.drop(columns="path"))
+
+
+def test_a_large_photo_is_measured_large_and_shown_small(bundle: Path, tmp_path: Path) -> None:
+    """As `measure` and `ingest` do: the small copy of a JPEG comes from a reduced decode, the measures do not."""
+    rng = np.random.default_rng(8)
+    coarse = rng.integers(90, 255, (9, 16, 3), dtype=np.uint8)
+    path = tmp_path / "large.jpg"
+    cv2.imwrite(str(path), cv2.resize(coarse, (1600, 900), interpolation=cv2.INTER_CUBIC))
+    model, meta = load_model(bundle)
+    want = softmax(logits(model, letterbox(open_image(path, 48), 48)[None], meta) / 1e-4, axis=1)
+    shutil.copytree(bundle, tmp_path / "plain")
+    whole = json.loads((bundle / "bundle.json").read_text())
+    plain = {**whole, "slices": [], "policy": {**whole["policy"], "corrections": []}}
+    (tmp_path / "plain" / "bundle.json").write_text(json.dumps(plain))
+    for folder in (bundle, tmp_path / "plain"):  # with rules that measure, and with nothing to measure
+        row = load(str(folder)).predict([path]).iloc[0]
+        assert row["probability"] == pytest.approx(float(want.max()), abs=2e-3)
+    row = load(str(bundle), attributes=["luminance"]).predict([path]).iloc[0]
+    assert row["luminance"] == luminance(Shot(reduced(open_image(path), 1024), None, 1600, 900))
 
 
 def test_rules_may_ask_for_columns_that_come_with_the_photo(bundle: Path, shots: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from pipeline import __version__
 from pipeline.commands.datasets import app as datasets_app
+from pipeline.commands.export import export
 from pipeline.commands.review import app as review_app
 from pipeline.commands.runs import app as runs_app
 from pipeline.commands.shared import HOME, Home, Json, find_run, show
@@ -24,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(review_app, name="review")
+app.command()(export)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
@@ -181,7 +183,7 @@ def analyze(
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="champion, a run, or a bundle's folder.")],
+    model: Annotated[str, typer.Argument(help="champion, a run, or an export (safetensors, ONNX).")],
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders, tables, patterns, or -.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .jsonl, .csv or .parquet file; empty: JSON lines, printed.")
@@ -200,6 +202,8 @@ def predict(
     if watch and (len(inputs) != 1 or output is None or output.suffix != ".jsonl"):
         raise InputError("--watch: name one folder, and with -o the .jsonl file that the rows are added to")
     predictor = load(model, home, [a for a in attributes.split(",") if a])
+    for correction in predictor.engine.left_out:
+        say(f"  predict: not in this file, so not made: {correction}")
     if watch and output is not None:
         found = given.arrivals(Path(inputs[0]), outputs.answered(output))
         rows: Any = (row for photo in found for row in predictor.stream([photo]))

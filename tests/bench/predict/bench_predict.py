@@ -1,0 +1,238 @@
+"""`make bench`: what `nightshift predict` costs beyond decoding and the bare model, its memory, and the demo's answers.
+
+All on the gate's drawn photos (240 x 240 px JPEG) with the packaged network at 64 px as ONNX, one thread of onnxruntime
+as of OpenCV, alternating in one run, medians; wall clock, and CPU time, which says more on a busy machine.
+NIGHTSHIFT_BENCH_PHOTOS sets the largest number of photos; NIGHTSHIFT_DEMO_RUNS names the runs of a finished demo.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from pipeline.attributes import Shot, functions
+from pipeline.datasets import gate, letterbox
+from pipeline.datasets.photo import Photo
+from pipeline.datasets.sources import fetch, look, pixels_of
+from pipeline.evidence.intervals import cluster_mean
+from pipeline.learning.backbone import build
+from pipeline.learning.program import write_onnx
+from pipeline.learning.served import Served
+from pipeline.learning.settings import PACKAGED
+from pipeline.predict import inputs
+from pipeline.predict.engine import Graph
+from pipeline.predict.model import BATCH, MAX_SIDE, Predictor, load
+from pipeline.slicing.rules import Condition, Rule
+from pipeline.store import Run, read_json
+
+ROOT = Path(__file__).resolve().parents[3]
+MOST = int(os.environ.get("NIGHTSHIFT_BENCH_PHOTOS", "100000"))
+RUNS = Path(os.environ.get("NIGHTSHIFT_DEMO_RUNS", ROOT / "runs"))
+ROUNDS, SIDE = 7, 64
+RULES = {
+    "no rule": [],
+    "a rule on light": [Condition("luminance", "<=", 45.0)],
+    "rules on light, tilt and blocks": [
+        Condition("luminance", "<=", 45.0),
+        Condition("tilt", "<=", -5.0),
+        Condition("blockiness", ">=", 1.5),
+    ],
+}
+CODE = """
+import json, sys, time
+from pathlib import Path
+from pipeline.predict import inputs
+from pipeline.predict.model import load
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
+predictor = load(sys.argv[1])
+photos = list(inputs.photos(sys.argv[2:]))
+list(predictor.stream(photos[:500]))
+before, peak, began = anonymous(), 0, time.perf_counter()
+for number, row in enumerate(predictor.stream(iter(photos))):
+    if number % 500 == 0:
+        peak = max(peak, anonymous())
+print(json.dumps({"photos": number + 1, "seconds": time.perf_counter() - began, "before": before, "peak": peak}))
+"""
+
+
+def _written(path: Path, conditions: list[Condition], backbone: str = PACKAGED, side: int = SIDE) -> Path:
+    """The packaged network as `nightshift export` writes it, with slices of these rules and no correction."""
+    weights = "packaged" if backbone == PACKAGED else "none"
+    network, meta = build(backbone, weights, ["badge", "no_badge"], side, 0.0)
+    slices = [{"slice": f"s{k}", "words": "", "rule": Rule((c,)).dump()} for k, c in enumerate(conditions)]
+    policy = {"decline": {"threshold": 0.85}, "corrections": []}
+    about = {**meta, "policy": policy, "slices": slices, "graph": {"corrections": []}}
+    write_onnx(Served(network, meta, [], 0.85), side, path, about)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    folder = tmp_path_factory.mktemp("bench") / "gate"
+    gate.generate(folder, photos=640)
+    return [p for p in inputs.photos([str(folder / "photos")]) if isinstance(p, Photo)]
+
+
+def _single() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return options
+
+
+def _predictor(path: Path) -> tuple[Predictor, Any]:
+    """predict, and a session of its own on the same file; one thread each."""
+    engine = Graph(path)
+    engine.session = onnxruntime.InferenceSession(path, _single(), providers=["CPUExecutionProvider"])
+    return Predictor(engine), onnxruntime.InferenceSession(path, _single(), providers=["CPUExecutionProvider"])
+
+
+def _decoded(photos: list[Photo], stored: bool = False) -> np.ndarray:
+    """The model's pixels. stored: each photo is decoded at its stored size too, as it must be to be measured."""
+    small = []
+    for photo in photos:
+        data = fetch(photo.source)
+        head = look(photo.source, data)
+        if stored:
+            pixels_of(photo.source, data, MAX_SIDE, head)
+        small.append(letterbox(pixels_of(photo.source, data, SIDE, head), SIDE))
+    return np.stack(small)
+
+
+def _shots(photos: list[Photo]) -> list[Shot]:
+    return [Shot(pixels_of(p.source, fetch(p.source), MAX_SIDE), None, 240, 240) for p in photos]
+
+
+def _measured(photos: list[Shot], names: set[str]) -> None:
+    """By the attributes alone: fresh shots, since a shot keeps its luma."""
+    chosen = [function for name, function in functions().items() if name in names]
+    for photo in photos:
+        shot = Shot(photo.pixels, None, photo.width, photo.height)
+        for function in chosen:
+            function(shot)
+
+
+def _bare(session: Any, pixels: np.ndarray, batch: int) -> None:
+    for start in range(0, len(pixels), batch):
+        session.run(None, {"pixels": pixels[start : start + batch]})
+
+
+def _timed(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Wall and CPU seconds of each, medians over alternating rounds."""
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    for _ in range(rounds + 1):
+        for name, work in works.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            spent[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    walls, cpus = ({n: statistics.median(s[k] for s in v[1:]) for n, v in spent.items()} for k in (0, 1))
+    return {name: (walls[name], cpus[name]) for name in works}  # the first round warms up
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("setting", RULES)
+def test_overhead_beyond_decoding(setting: str, photos: list[Photo], tmp_path: Path) -> None:
+    predictor, session = _predictor(_written(tmp_path / "m.onnx", RULES[setting]))
+    pixels, shots = _decoded(photos), _shots(photos)
+    works: dict[str, Callable[[], object]] = {
+        "decode": lambda: _decoded(photos, bool(RULES[setting])),
+        "measure": lambda: _measured(shots, {c.column for c in RULES[setting]}),
+        "bare": lambda: _bare(session, pixels, BATCH),
+        "predict": lambda: list(predictor.stream(photos)),
+    }
+    spent = _timed(works, ROUNDS)
+    print(f"\n{setting}: load {os.getloadavg()[0]:.1f}, {len(photos)} photos")
+    for k, clock in enumerate(("wall", "CPU")):
+        decode, measure, bare, whole = (1000 * spent[name][k] / len(photos) for name in works)
+        over = whole - decode - bare
+        print(
+            f"  {clock}, ms: decode {decode:.2f}, measure {measure:.2f}, bare onnxruntime {bare:.2f}, predict "
+            f"{whole:.2f}; of bare {over / bare:+.1%} beyond decoding, {(over - measure) / bare:+.1%} and measuring; "
+            f"{1000 / whole:,.0f} photos/s"
+        )
+    assert spent["predict"][0] > 0
+
+
+def test_latency_at_batch_one(photos: list[Photo], tmp_path: Path) -> None:
+    predictor, session = _predictor(_written(tmp_path / "m.onnx", RULES["a rule on light"]))
+    first, paths = photos[:1], [photos[0].source]
+    pixels = _decoded(first)
+    works: dict[str, Callable[[], object]] = {
+        "bare onnxruntime": lambda: _bare(session, pixels, 1),
+        "decoding and bare onnxruntime": lambda: _bare(session, _decoded(first), 1),
+        "stream": lambda: list(predictor.stream(first)),
+        "predict, as a table": lambda: predictor.predict(paths),
+    }
+    spent = _timed(works, 200)
+    print(f"\nbatch one: load {os.getloadavg()[0]:.1f}")
+    for name, (wall, cpu) in spent.items():
+        print(f"  {name}: {1000 * wall:.1f} ms wall, {1000 * cpu:.1f} ms CPU")
+
+
+@pytest.mark.timeout(3600)
+def test_memory_is_flat(photos: list[Photo], tmp_path: Path) -> None:
+    """With a small network at 32 px, so that it ends in minutes; the photos are links to 640 drawn ones."""
+    model = _written(tmp_path / "m.onnx", RULES["a rule on light"], "test_efficientnet", 32)
+    for count in (n for n in (1_000, 10_000, 100_000) if n <= MOST):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            os.link(photos[number % len(photos)].source, folder / f"{number:06d}.jpg")
+        line = [sys.executable, "-c", CODE, str(model), str(folder)]
+        done = subprocess.run(line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        got = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"\n{got['photos']:,} photos: {got['photos'] / got['seconds']:,.0f} photos/s; own memory "
+            f"{got['before']} MB before, {got['peak']} MB at most while answering (load {os.getloadavg()[0]:.1f})"
+        )
+        shutil.rmtree(folder)
+        assert got["photos"] == count
+
+
+def _before(run: Run, folder: Path) -> Path:
+    """The model before, with the decline rule that was chosen for it, and no correction."""
+    shutil.copytree(run.file("model"), folder)
+    policy = {"decline": read_json(run.file("comparison"))["decline"]["before"], "corrections": []}
+    about = {**read_json(folder / "model.json"), "policy": policy, "slices": []}
+    (folder / "bundle.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.mark.timeout(1800)
+def test_the_demo_at_its_decline_rule(tmp_path: Path) -> None:
+    """On photos drawn with another seed, which no run has seen; truth is what was drawn."""
+    if not (RUNS / "champion.json").is_file():
+        pytest.skip(f"{RUNS}: no finished demo; make demo first, or set NIGHTSHIFT_DEMO_RUNS")
+    data = tmp_path / "gate"
+    gate.generate(data, photos=2400, seed=1)
+    told = json.loads((data / gate.TRUTH).read_text())
+    run = Run.open(RUNS / str(read_json(RUNS / "champion.json")["run_id"]))
+    print(f"\n{run.run_id} on fresh photos of the val and test kind, seed 1")
+    names = [name for name, truth in told.items() if truth["split"] != "train" and not truth["copy_of"]]
+    for words, night in (("night", True), ("day", False)):
+        chosen = [name for name in names if told[name]["night"] is night]
+        groups = np.array([told[name]["group"] for name in chosen])
+        label = np.array([told[name]["label"] for name in chosen])
+        for arm, folder in (("before", _before(run, tmp_path / f"before {words}")), ("after", run.file("bundle"))):
+            rows = load(str(folder)).predict([data / name for name in chosen])
+            kept = (rows["decision"] == "answer").to_numpy()
+            wrong = (rows["predicted"] != label).to_numpy()
+            error = cluster_mean(wrong[kept], groups[kept])
+            print(
+                f"  {words}, {arm}: {kept.mean():.1%} of {len(chosen)} answered, {error.value:.1%} of them wrong "
+                f"({error.low:.1%} to {error.high:.1%} by visit); all answered: {wrong.mean():.1%} wrong"
+            )
+            assert len(rows) == len(chosen)

@@ -55,10 +55,13 @@ def _table(remedy: str, dose: float) -> Change:
 
 
 def _resampled(transform: A.BasicTransform, side: int) -> Change:
-    """Where each pixel is taken from: the transform of a picture whose values are its own places."""
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / (side - 1)
-    moved = A.Compose([transform], seed=0, strict=True)(image=np.stack([x, y, np.zeros_like(x)], -1))["image"]
-    return Resampled(moved[..., :2].astype(np.float64) * (side - 1))
+    """Where each pixel is taken from: the transform of two pictures, of places and (finer) of odd against even ones."""
+    moves = A.Compose([transform], seed=0, strict=True)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    pictures = (np.stack([x, y, x], -1) / (side - 1), np.stack([x, y, x], -1) % 2)
+    coarse, odd = (moves(image=picture)["image"][..., :2].astype(np.float64) for picture in pictures)
+    whole = np.clip(np.floor(coarse * (side - 1)), 0, side - 2)
+    return Resampled(whole + np.where(whole % 2, 1 - odd, odd))
 
 
 def _forms(remedy: str, dose: float, side: int) -> Iterator[Change]:

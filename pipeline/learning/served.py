@@ -53,28 +53,32 @@ class Spread(nn.Module):
 
 
 class Resampled(nn.Module):
-    """Each pixel taken from another place, between pixels linearly. places: float64 [S, S, 2], x and y in px."""
+    """Each pixel taken from another place, between pixels linearly, in OpenCV 5's order and in its float32.
+
+    places: float64 [S, S, 2], x and y in px.
+    """
 
     at: Tensor
-    shares: Tensor
+    x: Tensor
+    y: Tensor
 
     def __init__(self, places: NDArray[np.float64]) -> None:
         """See the class."""
         super().__init__()
         side = len(places)
         first = np.clip(np.floor(places), 0, side - 2).astype(np.int64)
-        x, y = (places - first)[..., 0].ravel(), (places - first)[..., 1].ravel()
         corner = (first[..., 1] * side + first[..., 0]).ravel()
-        at = np.stack([corner, corner + 1, corner + side, corner + side + 1])
-        shares = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y])
-        self.register_buffer("at", torch.from_numpy(at))
-        self.register_buffer("shares", torch.from_numpy(shares.astype(np.float32)))
+        self.register_buffer("at", torch.from_numpy(np.stack([corner, corner + 1, corner + side, corner + side + 1])))
+        for k, name in enumerate("xy"):
+            part = (places - first)[..., k].reshape(-1, 1).astype(np.float32)
+            self.register_buffer(name, torch.from_numpy(part))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [N, S, S, 3] to the same."""
         flat = pixels.flatten(1, 2)
-        mixed = sum(flat[:, self.at[k]] * self.shares[k][:, None] for k in range(4))
-        return torch.clamp(torch.round(torch.as_tensor(mixed)), 0, 255).reshape(pixels.shape)
+        left, right, below, beyond = (flat[:, self.at[k]] for k in range(4))
+        above, under = left + self.x * (right - left), below + self.x * (beyond - below)
+        return torch.clamp(torch.round(above + self.y * (under - above)), 0, 255).reshape(pixels.shape)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ class Predictor:
         return {s["slice"]: Rule.parse(s["rule"]) for s in self.meta["slices"]}
 
     @cached_property
+    def _told(self) -> dict[str, str]:
+        """Each rule in words, without its label; once, since the plug-ins are asked for their wording."""
+        return {name: f"{name}: {replace(rule, label=None).words()}" for name, rule in self._rules.items()}
+
+    @cached_property
     def _asked(self) -> set[str]:
         """Every column that a rule asks about, and every attribute that a row shows."""
         return {c.column for rule in self._rules.values() for c in rule.conditions if c.op != "near"} | set(
@@ -128,7 +133,6 @@ class Predictor:
         members = admitted_by(pd.DataFrame([s.asked for s in seen]), rules, {}) if rules else {}
         answers = self.engine.answer(np.stack([s.pixels for s in seen]), members)
         chance, names = answers.chance, self.meta["classes"]
-        told = {name: f"{name}: {replace(rule, label=None).words()}" for name, rule in rules.items()}
         rows = []
         for k, photo in enumerate(seen):
             best = np.argsort(-chance[k], kind="stable")[: self._top]
@@ -137,7 +141,7 @@ class Predictor:
                 for at, c in enumerate(best, 1)
                 for part, value in (("class", names[c]), ("probability", float(chance[k, c])))
             }
-            inside = "; ".join(words for name, words in told.items() if members[name][k])
+            inside = "; ".join(words for name, words in self._told.items() if members[name][k])
             row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
             row |= {"correction": answers.done[k], "slices": inside, **photo.shown}
             row |= self._decision(row["probability"], bool(answers.sure[k]))

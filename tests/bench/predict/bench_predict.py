@@ -159,9 +159,9 @@ def test_overhead_beyond_decoding(setting: str, photos: list[Photo], tmp_path: P
         decode, measure, bare, whole = (1000 * spent[name][k] / len(photos) for name in works)
         over = whole - decode - bare
         print(
-            f"  {clock}, ms a photo: decode {decode:.2f}, measure {measure:.2f}, bare onnxruntime {bare:.2f}, predict "
-            f"{whole:.2f}: {over / bare:+.1%} of bare beyond decoding, "
-            f"{(over - measure) / bare:+.1%} beyond measuring; {1000 / whole:,.0f} photos/s"
+            f"  {clock}, ms: decode {decode:.2f}, measure {measure:.2f}, bare onnxruntime {bare:.2f}, predict "
+            f"{whole:.2f}; of bare {over / bare:+.1%} beyond decoding, {(over - measure) / bare:+.1%} and measuring; "
+            f"{1000 / whole:,.0f} photos/s"
         )
     assert spent["predict"][0] > 0
 

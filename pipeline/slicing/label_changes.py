@@ -1,57 +1,94 @@
-"""Which transforms turn photos of one class into photos of another, and may not train."""
+"""Which transforms turn photos of one class into photos of another, and may not train: asked on training photos."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.slicing.rules import named_rows
-from pipeline.slicing.validation import Val
+from pipeline.slicing.match import sample
+
+Pixels = NDArray[np.uint8]
+Shares = NDArray[np.float64]
+GROUPS = 2  # of a class, at least: one odd sign is no rule
 
 
-def label_changes(
-    val: Val, responses: NDArray[np.int16], interventions: pd.DataFrame, names: list[str], least: float
-) -> list[dict[str, Any]]:
-    """Transforms that turn photos of one class into another: [{remedy, dose, from, to, share, n, groups}].
+def some_of_each_class(
+    truth: NDArray[np.integer[Any]], groups: NDArray[np.str_], rows: NDArray[np.intp], most: int, seed: int
+) -> NDArray[np.intp]:
+    """Up to `most` of `rows` for each class, round robin over groups; truth, groups: of every image."""
+    rng = np.random.default_rng(seed)
+    chosen = [sample(groups, rows[truth[rows] == label], most, rng) for label in np.unique(truth[rows])]
+    return np.concatenate(chosen) if chosen else rows[:0]
 
-    A relabelling is told from a mere failure by its inverse: where a transform sends most correct photos of class
-    a to class b, its inverse sends most of b to a (a mirrored "keep left" is "keep right", and back again).
+
+@dataclass(frozen=True)
+class Shown:
+    """Training photos that a model reads rightly when left alone, and who treats them and who is asked.
+
+    pixels: uint8 [n, S, S, 3]; truth: class index [n]; groups [n]; names: of the classes; treat(remedy, pixels, low,
+    high, seed) -> pixels; guess(pixels) -> class index [n].
     """
-    right = val.probe.correct
-    truth, groups = val.truth[val.probed][right], val.probe.groups[right]
-    after = np.asarray(responses)[val.kept][right]
-    count = np.bincount(truth, minlength=len(names))
-    column_of = {(r.remedy, round(r.dose, 6)): i for i, r in enumerate(named_rows(interventions))}
 
-    def share(column: int) -> NDArray[np.float64]:
-        sent = np.zeros((len(names), len(names)))
-        np.add.at(sent, (truth, after[:, column]), 1)
-        return sent / np.maximum(count, 1)[:, None]
+    pixels: Pixels
+    truth: NDArray[np.intp]
+    groups: NDArray[np.str_]
+    names: Sequence[str]
+    treat: Callable[[str, Pixels, float, float, int], Pixels]
+    guess: Callable[[Pixels], NDArray[np.intp]]
+    _asked: dict[tuple[str, float], Shares] = field(default_factory=dict)
 
-    found = []
-    for i, item in enumerate(named_rows(interventions)):
-        plugin = plugins.module("remedies", item.remedy)
-        inverse = plugin.inverse(item.dose) if plugin.CHANGES_LABEL else None
-        back = column_of.get((item.remedy, round(inverse, 6))) if inverse is not None else None
-        if back is None:
-            continue
-        there = share(i)
-        for a, b in np.argwhere(np.minimum(there, share(back).T) >= least):
-            n_groups = len(np.unique(groups[truth == a]))
-            if a != b and n_groups >= 2:
-                found.append(
-                    {
-                        "remedy": item.remedy,
-                        "dose": float(item.dose),
-                        "from": names[a],
-                        "to": names[b],
-                        "share": round(float(there[a, b]), 4),
-                        "n": int(count[a]),
-                        "groups": n_groups,
-                    }
-                )
+    def read_rightly(self) -> Shown:
+        """Those that the model reads rightly."""
+        right = self.guess(self.pixels) == self.truth if len(self.truth) else np.zeros(0, bool)
+        parts = (self.pixels[right], self.truth[right], self.groups[right])
+        return Shown(*parts, self.names, self.treat, self.guess)
+
+    def count(self) -> NDArray[np.intp]:
+        """Photos of each class [classes]."""
+        return np.bincount(self.truth, minlength=len(self.names))
+
+    def sent(self, remedy: str, dose: float) -> Shares:
+        """float64 [from, to]: share of each class's photos that is read as each class after the transform."""
+        if (remedy, dose) not in self._asked:
+            moved = np.zeros((len(self.names), len(self.names)))
+            if len(self.truth):
+                np.add.at(moved, (self.truth, self.guess(self.treat(remedy, self.pixels, dose, dose, 0))), 1)
+            self._asked[remedy, dose] = moved / np.maximum(self.count(), 1)[:, None]
+        return self._asked[remedy, dose]
+
+    def swapped(self, remedy: str, dose: float) -> Shares:
+        """float64 [from, to]: how consistently a transform makes one class another.
+
+        A relabelling is told from a mere failure by its inverse, where there is one: what sends most photos of a to b
+        sends, undone, most of b to a (a mirrored "keep left" is "keep right", and back again).
+        """
+        there, inverse = self.sent(remedy, dose), plugins.module("remedies", remedy).inverse(dose)
+        found = there if inverse is None else np.minimum(there, self.sent(remedy, inverse).T)
+        return np.where(np.eye(len(self.names), dtype=bool), 0.0, found)
+
+
+def may_relabel() -> list[str]:
+    """The remedies that may train and may change what a photo shows."""
+    found = {name: plugins.module("remedies", name) for name in plugins.names("remedies")}
+    return [name for name, plugin in found.items() if plugin.CAUSE and plugin.CHANGES_LABEL]
+
+
+def label_changes(shown: Shown, doses: Mapping[str, Sequence[float]], least: float) -> list[dict[str, Any]]:
+    """Transforms that send at least the share `least` of a class to one other: [{remedy, dose, from, to, share, n,
+    groups}]; doses: those to ask about, by remedy. n, groups: how many photos of that class were asked about."""
+    right, found = shown.read_rightly(), []
+    for remedy in doses:
+        for dose in doses[remedy]:
+            for a, b in np.argwhere(right.swapped(remedy, dose) >= least):
+                groups = len(np.unique(right.groups[right.truth == a]))
+                if groups >= GROUPS:
+                    pair = {"from": shown.names[a], "to": shown.names[b]}
+                    share = round(float(right.sent(remedy, dose)[a, b]), 4)
+                    told = {"remedy": remedy, "dose": float(dose), **pair, "share": share}
+                    found.append({**told, "n": int(right.count()[a]), "groups": groups})
     return found

@@ -224,12 +224,15 @@ def _possible(remedy: str, dose: float) -> bool:
 
 
 def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
-    """The best-matched dose of every possible cause, on each side of neutral, and the doses of that side."""
+    """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses of that
+    side."""
     for remedy in plugins.names("remedies"):
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
+            below = plugin.NEUTRAL is not None and side[0] < plugin.NEUTRAL
             known = [dose for dose in side if _possible(remedy, dose)]
-            yield matcher.rival(remedy, list(known)), known
+            if plugin.WORDS[0 if below else 1]:
+                yield matcher.rival(remedy, list(known)), known
 
 
 def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:

@@ -17,8 +17,11 @@ from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
+from pipeline.learning.backbone import load_model
+from pipeline.learning.holdout import class_indices
+from pipeline.learning.predict import logits
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
-from pipeline.slicing.label_changes import label_changes
+from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
@@ -28,6 +31,7 @@ class Config(Settings):
 
     share: float = Field(0.5, gt=0, le=1, description="share of a training image's views that get a remedy, all told")
     relabels: float = Field(0.5, gt=0, le=1, description="share of a class from which a transform changes its label")
+    label_photos: int = Field(16, ge=2, description="training photos of each class on which that is tested")
     target_error: float = Field(
         0.02, gt=0, lt=1, description="error allowed among answered photos; others are declined"
     )
@@ -133,6 +137,29 @@ def _exports(
     return folder
 
 
+def _refused(
+    config: Config, context: Context, images: pd.DataFrame, usable: NDArray[np.bool_], confirmed: pd.DataFrame,
+    material: tuple[NDArray[np.uint8], list[str], Path],
+) -> list[dict[str, Any]]:
+    """Which transforms make one class another, at the doses of the probe and of the plan.
+
+    usable: bool [images], training photos whose label is not in doubt; material: pixels, class names and the model."""
+    pixels, names, model = material
+    network, meta = load_model(model)
+    truth, groups = class_indices(images, names), images["group"].to_numpy(dtype=str)
+    rows = some_of_each_class(truth, groups, np.flatnonzero(usable & (truth >= 0)), config.label_photos, context.seed)
+    shown = Shown(
+        np.asarray(pixels[rows]), truth[rows], groups[rows], names, remedies.treat,
+        lambda treated: np.asarray(logits(network, treated, meta).argmax(1), dtype=np.intp),
+    )  # fmt: skip
+    doses = {remedy: {d for name, d in remedies.interventions() if name == remedy} for remedy in may_relabel()}
+    for item in named_rows(confirmed):
+        if item.cause in doses:
+            doses[item.cause] |= {float(item.dose_low), float(item.dose_high)}
+    asked = {remedy: sorted(tried) for remedy, tried in doses.items()}
+    return label_changes(shown, asked, config.relabels)
+
+
 def _note_refused(refused: list[dict[str, Any]], context: Context) -> None:
     for remedy in sorted({r["remedy"] for r in refused}):
         pairs = sorted({f"{r['from']} to {r['to']}" for r in refused if r["remedy"] == remedy})
@@ -148,6 +175,7 @@ def run(
     attributes: pd.DataFrame,
     splits: pd.DataFrame,
     classes: dict[str, list[str]],
+    model: Path,
     predictions: pd.DataFrame,
     embeddings: NDArray[np.float32],
     label_issues: pd.DataFrame,
@@ -160,9 +188,12 @@ def run(
     """Turn each confirmed slice into what to do about it."""
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
-    refused = label_changes(val, responses, dose_response, classes["names"], config.relabels)
-    _note_refused(refused, context)
     confirmed = explanations[explanations["status"] == "confirmed"]
+    doubted = images["image_id"].isin(label_issues["image_id"]).to_numpy()
+    usable = (splits["split"] == "train").to_numpy() & ~doubted
+    material = (pixels, list(classes["names"]), Path(model))
+    refused = _refused(config, context, images, usable, confirmed, material)
+    _note_refused(refused, context)
     rules = frozen_rules(explanations)
     members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()

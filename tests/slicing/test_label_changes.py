@@ -1,35 +1,68 @@
-from typing import Any
+"""Signs that are known by which half is bright: left, right, or both."""
+
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from pipeline.slicing.label_changes import label_changes
-from pipeline.slicing.rules import conditions_frame
-from pipeline.slicing.validation import validation
-from tests.stages.found import NAMES, artifacts
+from pipeline.remedies import treat
+from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
 
-
-def _changes(given: dict[str, Any]) -> list[dict[str, Any]]:
-    frame = conditions_frame(given["images"], given["attributes"])
-    val = validation(
-        frame, given["splits"], NAMES, given["predictions"], given["label_issues"], given["probed"], given["responses"]
-    )
-    return label_changes(val, given["responses"], given["dose_response"], NAMES, 0.5)
+NAMES = ["keep left", "keep right", "ahead"]
 
 
-def test_a_transform_that_swaps_two_classes_changes_labels_both_ways() -> None:
-    given = artifacts()
-    flip = int(given["dose_response"].query("remedy == 'horizontal_flip'").index[0])
-    truth = given["predictions"]["label"].map({n: i for i, n in enumerate(NAMES)}).to_numpy()
-    given["responses"][:, flip] = np.where(truth == 0, 1, np.where(truth == 1, 0, truth))
-    found = _changes(given)
-    assert {(r["remedy"], r["from"], r["to"], r["share"]) for r in found} == {
-        ("horizontal_flip", "a", "b", 1.0),
-        ("horizontal_flip", "b", "a", 1.0),
-    }
-    assert all(r["groups"] >= 2 for r in found)
+def _guess(pixels: np.ndarray) -> np.ndarray:
+    left, right = pixels[:, :, :8].mean((1, 2, 3)), pixels[:, :, 8:].mean((1, 2, 3))
+    return np.where(left > right + 20, 0, np.where(right > left + 20, 1, 2))
+
+
+def _shown(each: int = 10, guess: Callable[[np.ndarray], np.ndarray] = _guess, groups: int = 5) -> Shown:
+    truth = np.repeat([0, 1, 2], each)
+    pixels = np.full((3 * each, 16, 16, 3), 30, np.uint8)
+    pixels[truth != 1, :, :8] = 200
+    pixels[truth != 0, :, 8:] = 200
+    return Shown(pixels, truth, np.array([f"g{k % groups}" for k in range(3 * each)]), NAMES, treat, guess)
+
+
+def test_a_mirror_swaps_keep_left_and_keep_right_and_leaves_ahead_alone() -> None:
+    found = label_changes(_shown(), {"horizontal_flip": [1.0], "vertical_flip": [1.0]}, 0.5)
+    assert [(r["remedy"], r["from"], r["to"], r["share"]) for r in found] == [
+        ("horizontal_flip", "keep left", "keep right", 1.0),
+        ("horizontal_flip", "keep right", "keep left", 1.0),
+    ]
+    assert [(r["n"], r["groups"]) for r in found] == [(10, 5), (10, 5)]
 
 
 def test_a_transform_that_only_breaks_a_class_is_no_relabelling() -> None:
-    given = artifacts()
-    given["responses"][:, given["dose_response"].query("remedy == 'rotation'").index] = 0  # all become class a
-    assert _changes(given) == []
+    def confused(pixels: np.ndarray) -> np.ndarray:
+        """All that is turned reads as keep left, as the photos that a model cannot read often do."""
+        whole = (pixels == pixels[:, :1]).all((1, 2, 3))
+        return np.where(whole, _guess(pixels), 0)
+
+    assert label_changes(_shown(guess=confused), {"rotation": [-10.0, 10.0]}, 0.5) == []
+
+
+def test_a_crop_that_leaves_another_sign_is_refused_though_nothing_undoes_it() -> None:
+    found = label_changes(_shown(), {"crop": [0.1, 0.95]}, 0.4)
+    assert {r["dose"] for r in found} == {0.95}
+    assert {(r["from"], r["to"]) for r in found} >= {("keep left", "ahead"), ("keep right", "ahead")}
+
+
+def test_photos_that_are_misread_as_they_are_tell_nothing_and_one_group_is_no_rule() -> None:
+    assert label_changes(_shown(guess=lambda p: np.full(len(p), 1)), {"horizontal_flip": [1.0]}, 0.5) == []
+    assert label_changes(_shown(groups=1), {"horizontal_flip": [1.0]}, 0.5) == []
+    assert label_changes(_shown(each=0), {"horizontal_flip": [1.0]}, 0.5) == []
+
+
+def test_what_is_asked_about_may_train_and_may_change_a_label() -> None:
+    assert {"horizontal_flip", "vertical_flip", "rotation", "quarter_turns", "crop"} == set(may_relabel())
+
+
+@pytest.mark.parametrize("most", [3, 50])
+def test_each_class_shows_as_many_photos_spread_over_its_groups(most: int) -> None:
+    truth, groups = np.repeat([0, 1, -1], 20), np.array([f"g{k // 4}" for k in range(60)])
+    rows = some_of_each_class(truth, groups, np.arange(40), most, seed=0)
+    counts = np.bincount(truth[rows])
+    assert counts.tolist() == [min(most, 20)] * 2
+    assert len(set(groups[rows])) == min(2 * most, 10)
+    assert len(some_of_each_class(truth, groups, np.arange(0), most, seed=0)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
         "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
         "classes": {"names": NAMES},
+        "model": Path("model"),
         "splits": pd.DataFrame(
             {
                 "image_id": frame["image_id"],

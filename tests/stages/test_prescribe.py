@@ -12,6 +12,28 @@ from pipeline.stages import cluster, explain, prescribe
 from tests.stages.found import NAMES, artifacts
 
 
+@pytest.fixture(autouse=True)
+def model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pretended model: the class is written into each photo's upper corners, on the left plainly, and a mirrored
+    photo of class a or b is read as the other."""
+
+    def logits(network: object, pixels: np.ndarray, meta: object) -> np.ndarray:
+        here, mirrored = pixels[:, 0, 0, 0] // 50, pixels[:, 0, -1, 0] // 50
+        seen = np.where(here < 3, here, np.array([1, 0, 2])[np.minimum(mirrored, 2)])
+        return np.eye(3)[seen.astype(int)]
+
+    monkeypatch.setattr(prescribe, "load_model", lambda folder: (None, {}))
+    monkeypatch.setattr(prescribe, "logits", logits)
+
+
+def _signed(given: dict[str, Any]) -> dict[str, Any]:
+    """The photos with their class in the corner."""
+    label = given["images"]["label"].map({n: i for i, n in enumerate(NAMES)}).to_numpy()
+    given["pixels"][:, 0] = 230
+    given["pixels"][:, 0, 0] = 50 * label[:, None] + 25
+    return given
+
+
 def _explained(given: dict[str, Any], folder: Path, cause: str | None) -> dict[str, Any]:
     """The slices as cluster finds them, the first one confirmed with a cause (or without)."""
     context = Context("r", 0, folder, folder)
@@ -76,17 +98,33 @@ def test_without_a_cause_it_asks_for_more_photos_and_says_which(tmp_path: Path) 
 
 
 def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_path: Path) -> None:
-    given = _explained(artifacts(), tmp_path, "horizontal_flip")
-    flip = int(given["dose_response"].query("remedy == 'horizontal_flip'").index[0])
-    truth = given["predictions"]["label"].map({n: i for i, n in enumerate(NAMES)}).to_numpy()
-    given["responses"][:, flip] = np.where(truth == 0, 1, np.where(truth == 1, 0, truth))
+    given = _signed(_explained(artifacts(), tmp_path, "horizontal_flip"))
     given["explanations"]["dose_low"] = given["explanations"]["dose_high"] = 1.0
+    val = (given["splits"]["split"] == "val").to_numpy()
+    given["pixels"][val] = 0  # asked on training photos
     made, context = _run(given, tmp_path)
     pairs = {(r["remedy"], r["from"], r["to"]) for r in made["policy"]["refused"]}
-    assert pairs == {("horizontal_flip", "a", "b"), ("horizontal_flip", "b", "a")}
+    flips = {p for p in pairs if p[0] == "horizontal_flip"}  # a crop, too, cuts the corner off that this model reads
+    assert flips == {("horizontal_flip", "a", "b"), ("horizontal_flip", "b", "a")}
     assert any("horizontal_flip changes labels" in note for note in context.notes)
     label = given["images"].set_index("image_id")["label"]
     assert set(label[made["plan"]["image_id"]]) == {"c"}
+
+
+def test_a_dose_that_the_probe_never_tried_is_asked_about_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(shown: Any, doses: dict[str, list[float]], least: float) -> list[dict[str, Any]]:
+        asked.append(doses)
+        return [{"remedy": "rotation", "dose": 47.0, "from": "a", "to": "b", "share": 0.9, "n": 9, "groups": 3}]
+
+    monkeypatch.setattr(prescribe, "label_changes", noted)
+    given = _explained(artifacts(), tmp_path, "rotation")
+    given["explanations"][["dose_low", "dose_high"]] = (38.0, 47.0)
+    made, _ = _run(given, tmp_path)
+    assert {38.0, 47.0, 30.0} <= set(asked[0]["rotation"])
+    label = given["images"].set_index("image_id")["label"]
+    assert set(label[made["plan"]["image_id"]]) == {"b", "c"}
 
 
 @pytest.mark.parametrize("empty", [True, False])

@@ -114,6 +114,7 @@ STAGES: tuple[Stage, ...] = (
             ),
             # Frozen packaged weights, never the trained model's; rows of the test split are NaN (it is sealed).
             "embeddings": Array("float32", ("images", "features")),
+            # costs: of each error by label and answer, as a share of the worst; null where all cost alike.
             "metrics": Record(("accuracy", "macro_f1", "classes", "confusion", "calibration")),
             "label_issues": Table(
                 {
@@ -166,7 +167,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "explain",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions",
+            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics",
             "label_issues", "probed", "responses", "dose_response", "slices", "membership",
         ),
         makes={
@@ -200,7 +201,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "prescribe",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "embeddings",
+            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics", "embeddings",
             "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
         ),
         makes={
@@ -226,7 +227,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "compare",
         needs=(
-            "images", "pixels", "classes", "splits", "attributes", "model", "predictions",
+            "images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics",
             "membership", "explanations", "policy", "plan", "candidates",
         ),
         makes={

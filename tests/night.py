@@ -62,7 +62,7 @@ runs: {folder / "runs"}
 reports: {folder / "reports"}
 ingest: {{data: {data}, side: 48}}
 train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, rate: 0.003, batch: 32}}
-retrain: {{epochs: 6, rate: 0.002, batch: 32}}
+retrain: {{epochs: 6, rate: 0.002, batch: 32, seeds: 1, generic: false}}
 probe: {{max_images: 264}}
 explain: {{photos: 80}}
 """

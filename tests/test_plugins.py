@@ -122,7 +122,7 @@ CONFIG = """
 name: tiny
 ingest: {data: photos, side: 32}
 train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
-retrain: {epochs: 1, batch: 16}
+retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
 """
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import answered, decline_rule
 from pipeline.evidence.trial import Judged, Mask, Trial
@@ -25,9 +26,10 @@ def in_force(trial: Trial) -> list[Judged]:
     return [trial.of(arm)[0] for arm in FORCES if trial.of(arm)]
 
 
-def _sure(model: Judged, trial: Trial) -> tuple[Mask, NDArray[np.float64]]:
+def _sure(model: Judged, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Worth of each answer, and confidence."""
     confidence = softmax(model.logits.astype(np.float64) / model.temperature, axis=1).max(1)
-    return model.logits.argmax(1) == trial.truth, confidence
+    return worth(trial.truth, model.logits.argmax(1), trial.costs), confidence
 
 
 def declined(val: Trial, test: Trial | None, target: float) -> dict[str, dict[str, Any]]:
@@ -53,8 +55,9 @@ def corrected(
     for item in corrections:
         inside = masks[item["slice"]]
         for model in in_force(trial) if inside.any() else []:
-            right = ask(model.arm, item, inside) == trial.truth[inside]
-            change = right.astype(float) - (model.logits[inside].argmax(1) == trial.truth[inside])
+            truth, said = trial.truth[inside], model.logits[inside].argmax(1)
+            after = worth(truth, ask(model.arm, item, inside), trial.costs)
+            change = after - worth(truth, said, trial.costs)
             gain = cluster_mean(change, trial.groups[inside], bounds=(-1.0, 1.0))
             told = {"slice": item["slice"], "arm": model.arm, "n": int(inside.sum()), "gain": gain.record()}
             found.append({**told, "helps": bool(gain.low > 0)})

@@ -7,7 +7,7 @@ DOSES: what is tried, in both directions where there are two; none where RENDERS
 doses, on the side of neutral that WORDS has words for, it renders as they come about in life: it takes that one's place
 in training. NEUTRAL: the dose that changes nothing, None
 where no dose does. FORMAT: an intervention in plain words, with `{dose}` (optional). WORDS: what a photo is that was
-given a dose below and above NEUTRAL (the second where NEUTRAL is None; "" where that cannot be: such doses repair only).
+given a dose below and above NEUTRAL (the second where NEUTRAL is None; "" where none is: such doses repair only).
 ORDERED: the effect grows with the distance from NEUTRAL. CAUSE: something that befalls photos, as against a
 normaliser. CHANGES_LABEL: what the photo shows may become another class. `inverse(dose)`: the dose that
 undoes it, None where nothing does.

@@ -27,8 +27,8 @@ def _light(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
 def colour_temperature(low: float, high: float) -> A.BasicTransform:
     """Light the scene by a warmer or a colder black body, as a lamp or the shade does; green is kept.
 
-    The dose is the shift in mired (10^6 by kelvin) from the light that the camera was set to: above 0 is warmer. Source:
-    Wien's law. Raises `ValueError` beyond `FURTHEST` either way.
+    The dose is the shift in mired (10^6 by kelvin) from the light that the camera was set to: above 0 is warmer.
+    Source: Wien's law. Raises `ValueError` beyond `FURTHEST` either way.
     """
     if max(abs(low), abs(high)) > FURTHEST:
         raise ValueError(f"a shift of at most {FURTHEST:g} mired, got {low:g} to {high:g}")

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.sections import Page, draw
 from pipeline.sections import charts as c
+from pipeline.sections.results import opened
 from pipeline.sections.slice_view import rule_words
 from pipeline.sections.words import number, percent
 
@@ -38,7 +39,18 @@ def calibration(page: Page) -> Markup:
         sure=_sure(bins),
         served=served(page),
         corrected=corrected(page),
+        missed=missed(page),
     )
+
+
+def missed(page: Page) -> list[dict[str, Any]]:
+    """By how much confidence misses accuracy before and after, on each split that was looked at: split, n, and the
+    calibration error of the model before and, where one was trained, of the retrained one (first seed)."""
+    rows = []
+    for _, word, record in opened(page):
+        errors = {arm: record["arms"][arm][0]["calibration"]["ece"] for arm in _MODELS if record["arms"].get(arm)}
+        rows.append({"split": word.lower(), "n": record["n"], **dict.fromkeys(_MODELS), **errors})
+    return rows if page.changed else []
 
 
 def served(page: Page) -> list[dict[str, Any]]:

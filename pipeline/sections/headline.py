@@ -36,6 +36,8 @@ def headline(page: Page) -> Markup:
         sealed=None if "test" in splits else page["comparison"]["opening"],
         short=[p for p in power if p["enough"] is False],
         seeds=main["gain"]["seeds"] if main["gain"] else 0,
+        generic=[row for row in rows if row["over_generic"]],
+        costs=page["comparison"].get("costs"),
     )
 
 

@@ -61,7 +61,7 @@ def parts(page: Page) -> list[dict[str, Any]]:
     """One row for each comparison of the arms: everything, the planned slices together, each slice, by split.
 
     Keys: split, word, what (all | planned | slice | others), name, n, groups, alpha, mcnemar; before, control,
-    targeted: intervals, or None; gain: a record, or None.
+    targeted, generic: intervals, or None; gain, over_generic: records, or None.
     """
     rows = []
     for key, word, record in opened(page):
@@ -81,7 +81,8 @@ def parts(page: Page) -> list[dict[str, Any]]:
 
 
 def _part(part: dict[str, Any], key: str, word: str, what: str, name: str, alpha: float) -> dict[str, Any]:
-    kept = {k: part.get(k) for k in ("n", "groups", "before", "control", "targeted", "gain", "mcnemar", "passed")}
+    wanted = ("n", "groups", "before", "control", "targeted", "generic", "gain", "over_generic", "mcnemar", "passed")
+    kept = {k: part.get(k) for k in wanted}
     return {"split": key, "word": word, "what": what, "name": name, "slice": None, "alpha": alpha, **kept}
 
 

@@ -51,6 +51,7 @@ def _gain(gain: Mapping[str, Any] | None) -> Gain | None:
 def _part(row: Mapping[str, Any]) -> Part:
     arms: dict[str, Any] = {name: _share(row[arm]) for name, arm in _ARMS}
     kept = {k: row[k] for k in ("what", "slice", "n", "groups")}
+    arms |= {"generic": _share(row["generic"]), "over_generic": _gain(row["over_generic"])}
     return Part(**kept, **arms, gain=_gain(row["gain"]))
 
 
@@ -62,6 +63,7 @@ def _split(page: Page, key: str, record: Mapping[str, Any]) -> Split:
         alpha=record["alpha"],
         accuracy={name: _share(scores["accuracy"]) if scores else None for name, scores in first.items()},
         macro_f1={name: scores["macro_f1"] if scores else None for name, scores in first.items()},
+        ece={name: scores["calibration"]["ece"] if scores else None for name, scores in first.items()},
         parts=[_part(row) for row in r.parts(page) if row["split"] == key],
     )
 

@@ -36,6 +36,8 @@ class Part(BaseModel):
     control: Share | None
     after: Share | None
     gain: Gain | None
+    generic: Share | None = Field(None, description="generic augmentation of the same budget; null where not trained")
+    over_generic: Gain | None = Field(None, description="after less generic, as gain")
 
 
 class Split(BaseModel):
@@ -46,6 +48,7 @@ class Split(BaseModel):
     alpha: float = Field(description="level of `gain`'s interval; on test, what this opening spent")
     accuracy: dict[str, Share | None] = Field(description="by arm: before, control, after")
     macro_f1: dict[str, float | None]
+    ece: dict[str, float | None] = Field({}, description="expected calibration error by arm, each at its temperature")
     parts: list[Part]
 
 

@@ -33,6 +33,7 @@ class Inputs:
     explanations: pd.DataFrame
     plan: pd.DataFrame
     candidates: Path
+    costs: list[list[float]] | None = None  # of each error, where they differ
 
     @cached_property
     def confirmed(self) -> list[str]:
@@ -58,10 +59,11 @@ class Inputs:
 
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
-        """The candidates of seeds that both arms have, in the order in which they were trained."""
+        """The candidates of seeds that every arm has, in the order in which they were trained."""
         runs = [dict(r) for r in read_json(self.candidates / "candidates.json")]
-        seeds = [{r["seed"] for r in runs if r["arm"] == arm} for arm in ("control", "targeted")]
-        return [r for r in runs if r["seed"] in seeds[0] & seeds[1] and r["arm"] in ("control", "targeted")]
+        arms = {"control", "targeted"} | ({r["arm"] for r in runs} & {"generic"})
+        seeds = set.intersection(*({r["seed"] for r in runs if r["arm"] == arm} for arm in arms))
+        return [r for r in runs if r["seed"] in seeds and r["arm"] in arms]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -72,4 +74,5 @@ class Inputs:
         """These rows as one comparison."""
         index = {name: k for k, name in enumerate(self.names)}
         truth = np.array([index[label] for label in self.images["label"].iloc[rows]], dtype=np.intp)
-        return Trial(truth, self.images["group"].iloc[rows].astype(str).to_numpy(), self.names, models, slices)
+        groups = self.images["group"].iloc[rows].astype(str).to_numpy()
+        return Trial(truth, groups, self.names, models, slices, self.costs)

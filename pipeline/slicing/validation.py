@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.evidence.costs import worth
 from pipeline.slicing.confirm import Probe
 from pipeline.slicing.rules import Mask
 
@@ -29,11 +30,17 @@ class Val:
     probed: NDArray[np.intp]
     kept: Mask
     names: tuple[str, ...]  # of the classes
+    costs: list[list[float]] | None = None  # of each error, where they differ
 
     @property
     def errors(self) -> Mask:
         """bool [rows]: the predicted class is not the label."""
         return np.asarray(self.truth != self.guess)
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """float64 [rows]: the cost of each answer, as a share of the worst error; of all alike, whether it is wrong."""
+        return 1.0 - worth(self.truth, self.guess, self.costs)
 
     @property
     def groups(self) -> NDArray[np.str_]:
@@ -49,8 +56,10 @@ def validation(
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
+    costs: list[list[float]] | None = None,
 ) -> Val:
-    """Lay predictions and probe results over the rows of val; frame and splits have the rows of `images`."""
+    """Lay predictions and probe results over the rows of val; frame and splits have the rows of `images`; costs: as in
+    `metrics`."""
     index = pd.Series(np.arange(len(names)), index=names)
     position = pd.Series(np.arange(len(frame)), index=frame["image_id"])
     shown = predictions[~predictions["image_id"].isin(set(label_issues["image_id"]))]
@@ -67,4 +76,4 @@ def validation(
         pd.factorize(part["group"])[0][where],
         probed["weight"].to_numpy(dtype=float)[kept],
     )
-    return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept, tuple(names))
+    return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept, tuple(names), costs)

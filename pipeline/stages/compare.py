@@ -1,10 +1,11 @@
-"""Before, control and targeted side by side on val; then the sealed test, opened once for all arms and seeds.
+"""Before and the arms side by side on val; then the sealed test, opened once for all arms and seeds.
 
 What `comparison` holds, besides the keys of the graph page:
 outcome: no failures | no slice | no plan | no candidates | refused on val | used up | tested; counts of each step.
-val, test: n, groups, alpha, arms {before, control, targeted: [scores by seed]}, non_inferiority; for overall, slices,
-primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain with bound
-and `within_noise`, first_seed, mcnemar, groups_needed. primary: the endpoint declared before the opening. power.
+val, test: n, groups, alpha, arms {before, control, targeted, generic: [scores by seed]}, non_inferiority; for overall,
+slices, primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain
+over control with bound and `within_noise`, first_seed, over_generic, mcnemar, groups_needed. costs: the errors that
+cost less. primary: the endpoint declared before the opening. power.
 decline: by arm, the rule chosen on val, its coverage and error on test. corrections: by slice and arm, on val and test.
 """
 
@@ -21,6 +22,7 @@ from pydantic import Field
 
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.evidence import costs
 from pipeline.evidence.flips import answers_of, flips_of, worth_seeing
 from pipeline.evidence.ledger import open_test, sealed
 from pipeline.evidence.paired import Margins
@@ -127,7 +129,8 @@ def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], opened: bool) -> dict[st
 def _fingerprint(config: Config, inputs: Inputs) -> str:
     """What is judged and by which margins: another endpoint or a wider margin is another opening."""
     files = [inputs.candidates / r["file"] for r in inputs.runs] + [inputs.model / WEIGHTS]
-    return key_of([digest(f) for f in files if f.exists()], vars(config.margins), inputs.planned)
+    weighed = [inputs.costs] if inputs.costs else []
+    return key_of([digest(f) for f in files if f.exists()], vars(config.margins), inputs.planned, *weighed)
 
 
 def _test(context: Context, inputs: Inputs) -> Trial:
@@ -227,7 +230,8 @@ def _comparison(
     return {
         "outcome": outcome, "reason": opening["reason"], "counts": counts, "alpha": config.alpha,
         "margins": {"overall": config.margin, "by_class": config.class_margin, "many": config.class_groups},
-        "val": val, "test": test, "opening": opening, "primary": primary, "power": _power(inputs, val, test),
+        "costs": costs.told(inputs.costs, inputs.names), "val": val, "test": test, "opening": opening,
+        "primary": primary, "power": _power(inputs, val, test),
         **_serving(context, inputs, policy, trial, sealed_trial),
     }
 
@@ -257,6 +261,7 @@ def run(
     attributes: pd.DataFrame,
     model: Path,
     predictions: pd.DataFrame,
+    metrics: dict[str, Any],
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
     policy: dict[str, Any],
@@ -265,7 +270,8 @@ def run(
 ) -> Made:
     """Judge the candidates on val and, where val has passed, on the sealed test."""
     tables = (predictions, membership, explanations, plan)
-    inputs = Inputs(images, pixels, classes["names"], splits, attributes, Path(model), *tables, Path(candidates))
+    given = (images, pixels, classes["names"], splits, attributes, Path(model), *tables, Path(candidates))
+    inputs = Inputs(*given, metrics.get("costs"))
     models = [_before_on_val(inputs), *_candidates_on(inputs, inputs.val, context)]
     trial = inputs.trial(inputs.val, models, _members(inputs, predictions["image_id"]))
     flips = flips_of(predictions["image_id"], trial)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from scipy.special import softmax
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence import review
+from pipeline.evidence.costs import cost_matrix
 from pipeline.evidence.scores import BINS, scores
 
 CHUNK = 2048  # photos held in memory at once
@@ -25,6 +26,9 @@ class Config(Settings):
     """Settings of the evaluation."""
 
     batch: int = Field(64, ge=1, description="photos the model looks at together")
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]] = Field(
+        {}, description="label: {answer: cost}, as a share of the worst error; what is not named costs 1"
+    )
     check_labels: bool = Field(True, description="look for wrong labels")
     suspicion: float = Field(0.8, gt=0.5, lt=1, description="probability of another class that makes a label suspected")
     label_photos: int = Field(4000, ge=100, description="most photos that a label-checking head learns from")
@@ -172,7 +176,8 @@ def run(
     """Ask the model about the labelled photos of val; look for wrong labels everywhere but in test.
 
     Makes `predictions`, `embeddings` (frozen packaged weights), `metrics` (see `evidence.scores`, with the bins of the
-    reliability diagram) and `label_issues`.
+    reliability diagram, and the cost of each error) and `label_issues`. Raises `InputError` for costs of classes that
+    are not there.
     """
     from pipeline.learning.backbone import load_model
     from pipeline.learning.holdout import class_indices
@@ -185,6 +190,7 @@ def run(
     answers = logits(network, np.asarray(pixels[val]), meta, config.batch, context.track)
     table = predictions_of(images["image_id"].iloc[val], truth[val], answers, names, temperature)
     metrics: dict[str, Any] = scores(answers, truth[val], images["group"].to_numpy(dtype=str)[val], names, temperature)
+    metrics["costs"] = cost_matrix(config.costs, names, "evaluate.costs")
     metrics["calibration"]["bins"] = reliability(table["confidence"].to_numpy(), table["correct"].to_numpy())
     embeddings, layout = frozen(pixels, np.flatnonzero((splits["split"] != "test").to_numpy()), context)
     issues = [conflicts(duplicates, images, splits)]

@@ -81,7 +81,7 @@ def _test(val: Val, item: Found, seed: int) -> tuple[Pair, list[Pair]]:
 
 def paired(val: Val, item: Found, told: Mask, seed: int) -> Pair:
     """Both tests of a slice on the rows `told` (bool [rows])."""
-    excess = excess_error(val.errors[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
+    excess = excess_error(val.losses[told], val.truth[told], item.inside[told], val.groups[told], seed=seed)
     # against others of the class: what turns every answer into this class would repair it wherever one looks
     alike = told if item.label is None else told & np.asarray(val.frame["label"] == item.label)
     chosen = np.where(alike, item.chosen, -1)
@@ -136,7 +136,7 @@ def _explanation(
     inside, errors, effect = item.inside, val.errors, tested.effect
     column = pd.Series(item.chosen[inside & (item.chosen >= 0)]).mode()
     words = {n: tuple(plugins.module("attributes", n).WORDS) for n in plugins.names("attributes")}
-    error = float(errors[inside].mean()) if inside.any() else 0.0
+    error = float(val.losses[inside].mean()) if inside.any() else 0.0
     excess = tested.excess.interval
     finite = {
         k: float(np.nan_to_num(v, nan=0.0, posinf=1.0, neginf=-1.0))
@@ -239,6 +239,7 @@ def run(
     classes: dict[str, list[str]],
     model: Path,
     predictions: pd.DataFrame,
+    metrics: dict[str, Any],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
@@ -248,7 +249,8 @@ def run(
 ) -> Made:
     """Test, word and name every slice."""
     frame = conditions_frame(images, attributes)
-    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
+    costs = metrics.get("costs")
+    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     return explained(config, context, val, _tools(pixels, model), (slices, membership, dose_response))
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
 from pipeline.learning.backbone import load_model
@@ -49,13 +50,15 @@ _PLAN = {
 
 @dataclass(frozen=True)
 class _Ward:
-    """What a prescription is made from. frame, train: of all images; members: which of them each slice admits."""
+    """What a prescription is made from. frame, train: of all images; members: which of them each slice admits.
+    saved: cost that each intervention saves [probed photos of val, interventions], as shares of the worst error."""
 
     frame: pd.DataFrame
     train: NDArray[np.bool_]
     members: dict[str, Mask]
     rules: dict[str, Rule]
     val: Val
+    saved: NDArray[np.float64]
     interventions: pd.DataFrame
     refused: list[dict[str, Any]]
 
@@ -73,7 +76,7 @@ class _Ward:
     def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
         """The dose that, given to every photo of the slice before the model looks, gains most on val."""
         probe, rows = self.val.probe, inside[self.val.probed]
-        change, groups, weights = probe.change[rows], probe.groups[rows], probe.weights[rows]
+        change, groups, weights = self.saved[rows], probe.groups[rows], probe.weights[rows]
         columns = self.interventions.index[self.interventions["remedy"] == item.cause]
         best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
         gain = cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
@@ -89,6 +92,27 @@ class _Ward:
             "helps": bool(gain.low > 0),
             "chosen_on": "val",
         }
+
+
+def _saved(val: Val, responses: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Cost saved by each intervention: where all errors cost alike, correct after less correct before."""
+    truth, after = val.truth[val.probed], np.asarray(responses)[val.kept]
+    said = worth(np.repeat(truth[:, None], after.shape[1], axis=1), after, val.costs)
+    return np.asarray(said - worth(truth, val.guess[val.probed], val.costs)[:, None], dtype=np.float64)
+
+
+def _weight(val: Val, item: Any, membership: pd.DataFrame) -> float:
+    """Photos of a slice, by what its errors cost on average: where all cost alike, the number of its photos."""
+    inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"]).to_numpy()
+    wrong = inside & val.errors
+    return float(item.n * (val.losses[wrong].mean() if wrong.any() else 1.0))
+
+
+def _answered(predictions: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Class indices of labels and answers."""
+    index = pd.Index(names)
+    said = [index.get_indexer(pd.Index(predictions[c])).astype(np.intp) for c in ("label", "predicted")]
+    return said[0], said[1]
 
 
 def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
@@ -177,6 +201,7 @@ def run(
     classes: dict[str, list[str]],
     model: Path,
     predictions: pd.DataFrame,
+    metrics: dict[str, Any],
     embeddings: NDArray[np.float32],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
@@ -187,7 +212,8 @@ def run(
 ) -> Made:
     """Turn each confirmed slice into what to do about it."""
     frame = conditions_frame(images, attributes)
-    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
+    costs = metrics.get("costs")
+    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     confirmed = explanations[explanations["status"] == "confirmed"]
     doubted = images["image_id"].isin(label_issues["image_id"]).to_numpy()
     usable = (splits["split"] == "train").to_numpy() & ~doubted
@@ -197,14 +223,16 @@ def run(
     rules = frozen_rules(explanations)
     members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()
-    ward = _Ward(frame, train, members, rules, val, dose_response, refused)
-    concerned = max(int(confirmed.loc[confirmed["cause"].notna(), "n"].sum()), 1)
+    ward = _Ward(frame, train, members, rules, val, _saved(val, responses), dose_response, refused)
+    caused = confirmed[confirmed["cause"].notna()]
+    weight = {item.slice: _weight(val, item, membership) for item in named_rows(caused)}
+    concerned = max(sum(weight.values()), 1e-9)
     plans, corrections, prescriptions = [], [], []
     for item in named_rows(confirmed):
         plan, correction = pd.DataFrame(), None
         if pd.notna(item.cause):
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            plan = ward.plan(item, config.share * item.n / concerned)
+            plan = ward.plan(item, config.share * weight[item.slice] / concerned)
             plans.append(plan)
             inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
             if inside.to_numpy()[val.probed].any():
@@ -216,7 +244,7 @@ def run(
         "refused": refused,
         "prescriptions": prescriptions,
         "decline": decline_rule(
-            predictions["correct"].to_numpy(dtype=bool),
+            worth(*_answered(predictions, classes["names"]), costs),
             predictions["confidence"].to_numpy(dtype=float),
             config.target_error,
         ),

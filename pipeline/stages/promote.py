@@ -84,13 +84,24 @@ def _outside(where: str, part: dict[str, Any]) -> dict[str, Any]:
     return _condition(f"no harm shown to others on {where}", gain["high"], 0.0, not harmed, why)
 
 
+def _generic(where: str, part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whether generic augmentation of the same budget was shown to be better; nothing where it was not trained."""
+    gain = part.get("over_generic")
+    if not gain:
+        return []
+    between = f"between {points(gain['low'])} and {points(gain['high'])}"
+    why = f"{points(gain['mean'])} over TrivialAugment of the same budget on {part['n']} photos, {between}"
+    shown_better = gain["high"] is not None and gain["high"] < 0
+    return [_condition(f"generic augmentation is not better on {where}", gain["high"], 0.0, not shown_better, why)]
+
+
 def _val_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     val = comparison["val"]
     planned = [s for s in val["slices"] if s["planned"]]
     best = max(planned, key=lambda s: (s["passed"], s["gain"]["bound"] or -1.0))
     gained = _gain(f"{best['slice']} gained on val", best, "#slices")
     worse = _worse("val", val["non_inferiority"], comparison["margins"])
-    return [gained, *worse, _outside("val", val["outside"])]
+    return [gained, *_generic("val", val["primary"]), *worse, _outside("val", val["outside"])]
 
 
 def _test_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
@@ -101,7 +112,7 @@ def _test_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     opened["why"] = f"opened for the {opening['ordinal']} time by any run; it may spend alpha = {opening['alpha']:.3g}"
     gained = _gain("the slices with a remedy gained on test", test["primary"], "#headline")
     worse = _worse("test", test["non_inferiority"], comparison["margins"])
-    return [opened, gained, *worse, _outside("test", test["outside"])]
+    return [opened, gained, *_generic("test", test["primary"]), *worse, _outside("test", test["outside"])]
 
 
 def conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,6 +126,23 @@ def conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _against_generic(comparison: dict[str, Any]) -> list[str]:
+    """What was not shown against generic augmentation, on the strongest evidence that was looked at."""
+    where = "test" if comparison["test"] else "val"
+    part = comparison[where]["primary"]
+    if not part or not part["gain"]:
+        return []
+    gain = part.get("over_generic")
+    if not gain:
+        return ["Generic augmentation was not trained (retrain.generic): whether it would do as well was not judged."]
+    if gain["bound"] is not None and gain["bound"] > 0:
+        return []
+    return [
+        f"On {where} the remedy was not shown to be better than generic augmentation of the same budget: "
+        f"{points(gain['mean'])}, at least {points(gain['bound'])}."
+    ]
+
+
 def _limits(comparison: dict[str, Any], other: str | None) -> list[str]:
     """What this verdict does not show, in sentences."""
     limits = []
@@ -126,6 +154,9 @@ def _limits(comparison: dict[str, Any], other: str | None) -> list[str]:
                 f"{row['test'].capitalize()} on {row['split']}: {row['groups']} groups are at hand; "
                 f"about {row['groups_needed']} would decide it."
             )
+    limits += _against_generic(comparison)
+    if comparison.get("costs"):
+        limits.append("Errors are weighed by evaluate.costs: gains and margins are in points of the worst error.")
     if other:
         limits.append(f"The candidate was compared with its own control, not with the champion of run {other}.")
     return limits

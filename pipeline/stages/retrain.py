@@ -1,4 +1,4 @@
-"""The same fit as train, from the same start, equal passes, no early stop: a targeted arm and a control arm."""
+"""The same fit as train, from the same start, equal passes, no early stop: targeted, control and generic arms."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pipeline.store import write_json
 if TYPE_CHECKING:
     from pipeline.learning.batches import Photos, Treatment
 
-ARMS = ("control", "targeted")
 FRESH = 1000  # seeds that no search and no training has used start here
 
 
 class Config(FitSettings):
-    """Settings that both arms share."""
+    """Settings that all arms share."""
 
     epochs: float = Field(4.0, gt=0, description="how often each photo is shown")
     rate: float = Field(5e-4, gt=0, description="highest learning rate, after the warm-up; cosine to zero from there")
-    seeds: int = Field(1, ge=1, le=50, description="pairs of arms; with one, the luck of a seed cannot be judged")
+    seeds: int = Field(5, ge=1, le=50, description="fresh seeds of each arm; with one, its luck cannot be judged")
+    generic: bool = Field(True, description="train an arm with TrivialAugment too, to be measured against")
 
 
 def treatment_of(plan: pd.DataFrame, images: pd.DataFrame) -> Treatment:
@@ -124,12 +124,14 @@ def run(
     training: dict[str, Any],
     plan: pd.DataFrame,
 ) -> Made:
-    """Train the control arm (nothing new) and the targeted arm (the plan's remedies), once a seed.
+    """Train the control arm (nothing new), the targeted arm (the plan's remedies) and, where it is set, the generic arm
+    (TrivialAugment on every view), once a seed.
 
-    Both start from `model` and see the same photos in the same order, as often, to the end. Makes `candidates`: one
+    All start from `model` and see the same photos in the same order, as often, to the end. Makes `candidates`: one
     safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature}], control
     first; an empty list where nothing was prescribed.
     """
+    from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import training_photos
 
     folder = context.scratch / "candidates"
@@ -141,8 +143,9 @@ def run(
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         rest, held = _parts(images, photos, training, context.seed)
         arms = _Arms(config, context, rest, held, Path(model), folder)
-        treatments = {"control": None, "targeted": treatment_of(plan, images)}
+        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images)}
+        treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
-        entries = [arms.train(arm, seed, treatments[arm]) for seed in seeds for arm in ARMS]
+        entries = [arms.train(arm, seed, treatments[arm]) for seed in seeds for arm in treatments]
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

@@ -23,7 +23,7 @@ CONFIG = """
 name: tiny
 ingest: {data: photos, side: 32}
 train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
-retrain: {epochs: 1, batch: 16}
+retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
 """
 STAND_IN = """#!/bin/sh
 echo "$@" >> {calls}

@@ -22,3 +22,13 @@ def test_a_rule_chosen_elsewhere_is_applied_as_it_stands() -> None:
     assert seen["error"]["groups"] == 2
     assert answered(correct, confidence, np.arange(4), None) == {"n": 4, "coverage": 0.0, "error": None}
     assert answered(correct[:0], confidence[:0], np.arange(0), 0.5) == {"n": 0, "coverage": 0.0, "error": None}
+
+
+def test_an_error_that_costs_less_counts_for_less() -> None:
+    confidence = np.array([0.9, 0.8, 0.7, 0.6])
+    worth = np.array([1.0, 0.9, 0.9, 0.0])
+    rule = decline_rule(worth, confidence, 0.1)
+    assert (rule["coverage"], rule["threshold"]) == (0.75, 0.7)
+    assert rule["error"] == pytest.approx(0.2 / 3)
+    seen = answered(worth, confidence, np.arange(4), 0.6)
+    assert seen["error"]["value"] == pytest.approx(0.3)

@@ -59,3 +59,29 @@ def test_before_alone_has_no_gain() -> None:
     assert record["non_inferiority"] is None
     assert record["slices"][0]["before"]["value"] < 0.8
     Record(()).check("record", record, {})
+
+
+def test_the_generic_arm_is_compared_with_the_targeted_one_on_the_same_photos() -> None:
+    trial = _trial(seeds=3)
+    assert trial.part(DARK, 0.05)["over_generic"] is None
+    generic = [_model("generic", k, 0.35, 0.15) for k in range(3)]
+    both = Trial(TRUTH, GROUPS, ["a", "b"], [*trial.models, *generic], {"s1": DARK})
+    part = both.part(DARK, 0.05)
+    assert part["over_generic"]["mean"] == pytest.approx(part["targeted"]["value"] - part["generic"]["value"])
+    assert 0 < part["over_generic"]["mean"] < part["gain"]["mean"]
+    assert part["over_generic"]["seeds"] == 3
+    assert len(both.record(0.05, Margins())["arms"]["generic"]) == 3
+
+
+def test_costs_weigh_gains_and_margins_and_leave_accuracies() -> None:
+    plain = _trial()
+    cheap = Trial(TRUTH, GROUPS, ["a", "b"], plain.models, {"s1": DARK}, [[0.0, 0.1], [1.0, 0.0]])
+    alike = Trial(TRUTH, GROUPS, ["a", "b"], plain.models, {"s1": DARK}, [[0.0, 1.0], [1.0, 0.0]])
+    for inside in (DARK, ~DARK):
+        assert alike.part(inside, 0.05) == plain.part(inside, 0.05)
+    weighed, unweighed = cheap.part(DARK, 0.05), plain.part(DARK, 0.05)
+    assert weighed["targeted"] == unweighed["targeted"]
+    more = plain.correct("targeted")[0].astype(int) - plain.correct("control")[0]
+    by_class = [float(more[DARK & (label == TRUTH)].mean()) for label in (0, 1)]
+    assert weighed["gain"]["mean"] == pytest.approx(0.5 * (0.1 * by_class[0] + by_class[1]))
+    assert cheap.worse(0.05, Margins()).overall.mean < plain.worse(0.05, Margins()).overall.mean

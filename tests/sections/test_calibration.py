@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.sections import Page
 from pipeline.sections.calibration import calibration, coverage
+from pipeline.sections.words import percent
 from tests.sections.conftest import build_page
 
 
@@ -52,6 +53,14 @@ def test_a_correction_that_does_not_help_the_new_model_does_not_go_with_it(page:
     assert "exposure x2 for the model before" in html
     assert "it helps, and goes with this model" in html
     assert "no help was shown, and it does not go with this model" in html
+
+
+def test_what_the_repair_does_to_calibration_is_said_on_each_split(page: Page) -> None:
+    html = str(calibration(page))
+    arms = page["comparison"]["test"]["arms"]
+    before, after = (percent(arms[arm][0]["calibration"]["ece"]) for arm in ("before", "targeted"))
+    assert before != after
+    assert f"on test {before} before and {after} after the repair" in html
 
 
 def test_ten_thousand_photos_make_a_short_curve(made: dict[str, Any]) -> None:

@@ -52,3 +52,20 @@ def test_no_repair_no_gain(quiet: dict[str, Any]) -> None:
     html = str(headline(build_page(quiet)))
     assert "the model gets" in html
     assert "control" not in html.lower()
+
+
+def test_generic_augmentation_stands_beside_the_repair_where_it_was_trained(made: dict[str, Any], page: Page) -> None:
+    assert "generic augmentation" not in str(headline(page)).lower()
+    comparison = copy.deepcopy(made["comparison"])
+    part = comparison["test"]["overall"]
+    part["generic"], part["over_generic"] = part["control"], part["gain"] | {"mean": 0.02, "within_noise": True}
+    html = str(headline(build_page(made | {"comparison": comparison})))
+    table = html[html.index("Against generic augmentation") :]
+    assert "within noise" in table
+    assert percent(part["control"]["value"]) in table
+
+
+def test_weighed_errors_are_named(made: dict[str, Any]) -> None:
+    cost = [{"label": "employee", "answer": "stranger", "cost": 0.1}]
+    html = str(headline(build_page(made | {"comparison": made["comparison"] | {"costs": cost}})))
+    assert "<bdi>employee</bdi> read as <bdi>stranger</bdi> costs 10 % of the worst error" in html

@@ -22,6 +22,8 @@ def test_the_summary_tells_the_whole_run(page: Page) -> None:
     assert (
         summary["metrics"]["val"]["parts"][0]["gain"]["value"] == page["comparison"]["val"]["overall"]["gain"]["mean"]
     )
+    assert summary["metrics"]["test"]["ece"]["after"] is not None
+    assert summary["metrics"]["test"]["parts"][0]["over_generic"] is None, "it was not trained"
     first = summary["slices"][0]
     assert (first["words"], first["cause"], first["dose_low"], first["dose_high"]) == (
         page["explanations"]["words"].iloc[0],

@@ -16,7 +16,7 @@ def _inputs(folder: Path) -> Inputs:
     found = pd.DataFrame({"slice": ["s1", "s2", "s3"], "status": ["confirmed", "not confirmed", "confirmed"]})
     found["frozen"] = Rule(()).dump()
     plan = pd.DataFrame({"slice": ["s3"]})
-    entries = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0)]
+    entries = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0), ("another", 0)]
     text = json.dumps([{"arm": arm, "seed": seed, "file": f"{arm}-{seed}"} for arm, seed in entries])
     (folder / "candidates.json").write_text(text)
     empty = pd.DataFrame({"image_id": ids})
@@ -41,7 +41,8 @@ def test_what_is_judged_follows_from_the_artifacts(tmp_path: Path) -> None:
     assert inputs.planned == ["s3"]
     assert inputs.val.tolist() == [1, 0], "in the order of the predictions"
     assert inputs.test.tolist() == [3], "a photo without a label judges nobody"
-    assert [(r["arm"], r["seed"]) for r in inputs.runs] == [("control", 0), ("targeted", 0)], "seeds of both arms alone"
+    arms = [("control", 0), ("targeted", 0), ("generic", 0)]
+    assert [(r["arm"], r["seed"]) for r in inputs.runs] == arms, "seeds that every arm has"
 
 
 def test_a_trial_knows_the_classes_and_groups_of_its_rows(tmp_path: Path) -> None:

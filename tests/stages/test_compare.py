@@ -17,6 +17,7 @@ from pipeline.stages import compare
 NAMES = ["badge", "none"]
 SIDE = 8
 GOOD = {"dark": 0.1, "lit": 0.05}
+METRICS = ("accuracy", "macro_f1", "classes", "confusion", "calibration", "costs")
 BAD = {"dark": 0.6, "lit": 0.05}
 
 
@@ -123,7 +124,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     made = {
         "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,
-        "model": model, "predictions": predictions, "membership": membership,
+        "model": model, "predictions": predictions, "metrics": dict.fromkeys(METRICS), "membership": membership,
         "explanations": pd.DataFrame([_explanation("s1", "confirmed")]), "plan": plan, "candidates": candidates,
         "policy": {"corrections": [], "decline": {"target_error": 0.2}, "refused": [], "prescriptions": []},
     }
@@ -312,3 +313,24 @@ def test_a_damaged_ledger_stops_before_any_look(world: World) -> None:
     with pytest.raises(InputError, match="ledger"):
         world.run()
     assert not world.test_was_read
+
+
+def test_the_generic_arm_is_shown_beside_the_others_on_both_splits(world: World) -> None:
+    world.candidates(control=[BAD], targeted=[GOOD], generic=[{"dark": 0.3, "lit": 0.05}])
+    comparison = world.run()["comparison"]
+    for split in ("val", "test"):
+        part = comparison[split]["primary"]
+        assert 0.05 < part["over_generic"]["mean"] < part["gain"]["mean"]
+        assert part["generic"]["value"] > part["control"]["value"]
+
+
+def test_errors_that_cost_less_weigh_less_in_the_gate_and_in_whom_to_decline(world: World) -> None:
+    plain = world.run()["comparison"]
+    world.made["metrics"]["costs"] = [[0.0, 0.1], [1.0, 0.0]]
+    comparison = world.run("run2")["comparison"]
+    assert comparison["costs"] == [{"label": "badge", "answer": "none", "cost": 0.1}]
+    assert plain["costs"] == []
+    assert 0 < comparison["val"]["primary"]["gain"]["mean"] < 0.8 * plain["val"]["primary"]["gain"]["mean"]
+    assert comparison["val"]["primary"]["targeted"] == plain["val"]["primary"]["targeted"], "accuracies stay"
+    assert comparison["decline"]["before"]["coverage"] > plain["decline"]["before"]["coverage"]
+    assert comparison["opening"]["number"] == 2, "another endpoint is another opening"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.contracts import InputError
 from pipeline.evidence import review
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.learning import backbone, labels, predict
@@ -187,3 +188,15 @@ def test_a_reviewers_word_on_a_label_stands(world: World, tmp_path: Path) -> Non
     issues = world.run(evaluate, tmp_path, Config())[0]["label_issues"]
     assert list(issues["image_id"]) == [val]
     assert issues.iloc[0][["kind", "suggested", "split"]].tolist() == ["reviewed", NAMES[0], "val"]
+
+
+def test_costs_are_kept_with_the_metrics_and_an_unknown_class_is_an_error(world: World, tmp_path: Path) -> None:
+    made, _ = world.run(evaluate, tmp_path / "a", Config())
+    assert made["metrics"]["costs"] is None, "all errors cost alike"
+    some = Config(costs={NAMES[0]: {NAMES[1]: 0.25}})
+    made, _ = world.run(evaluate, tmp_path / "b", some)
+    costs = np.array(made["metrics"]["costs"])
+    assert costs[0].tolist() == [0.0, 0.25, 1.0]
+    assert np.diag(costs).tolist() == [0.0] * 3
+    with pytest.raises(InputError, match=r"evaluate\.costs: there is no class 'nobody'"):
+        world.run(evaluate, tmp_path / "c", Config(costs={"nobody": {NAMES[1]: 0.25}}))

@@ -108,3 +108,15 @@ def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class()
     effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
     assert all(e is not None and e.p is not None for e in effects)
     assert effects[0].p > 0.05 > effects[1].p
+
+
+def test_errors_that_cost_less_make_a_smaller_excess(model: Path, tmp_path: Path) -> None:
+    given = artifacts()
+    plain, _ = _run(given, model, tmp_path)
+    for cheap, factor in ((0.25, 0.25), (1.0, 1.0)):
+        costs = [[0.0 if a == b else cheap for b in NAMES] for a in NAMES]
+        made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, model, tmp_path)
+        first = made["explanations"].iloc[0]
+        assert first["excess"] == pytest.approx(factor * plain["explanations"]["excess"].iloc[0])
+        assert first["failures"] == plain["explanations"]["failures"].iloc[0]
+        assert first["error"] - first["expected"] == pytest.approx(first["excess"])

@@ -145,3 +145,26 @@ def test_two_slices_share_the_views_in_proportion_to_their_photos(tmp_path: Path
     made, _ = _run(given, tmp_path)
     chance = made["plan"].groupby("slice")["probability"].first()
     assert chance.to_dict() == pytest.approx({"s1": 0.5 * 9 / 12, "s2": 0.5 * 3 / 12})
+
+
+def test_cheap_errors_move_the_doses_the_shares_and_whom_to_decline(tmp_path: Path) -> None:
+    """To read class a as another costs nearly nothing, so a slice of class a hardly counts beside one of class b."""
+    given = _explained(artifacts(), tmp_path, "exposure")
+    val = given["predictions"]
+    val["confidence"] = np.where(val["correct"], 0.9, np.where(val["label"] == "a", 0.8, 0.5))
+    wrong = val[~val["correct"]]
+    members = [("s1", i) for i in wrong.loc[wrong["label"] == "a", "image_id"]]
+    members += [("s2", i) for i in wrong.loc[wrong["label"] == "b", "image_id"]]
+    given["membership"] = pd.DataFrame(members, columns=["slice", "image_id"]).assign(fold=0, score=1.0)
+    second = given["explanations"].assign(slice="s2", rank=2)
+    given["explanations"] = pd.concat([given["explanations"], second], ignore_index=True)
+    plain, _ = _run(given, tmp_path)
+    costs = [[0.0 if a == b else 0.1 if a == "a" else 1.0 for b in NAMES] for a in NAMES]
+    made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, tmp_path)
+    chance = [m["plan"].groupby("slice")["probability"].first().to_dict() for m in (plain, made)]
+    assert chance[0] == pytest.approx({"s1": 0.25, "s2": 0.25})
+    assert chance[1] == pytest.approx({"s1": 0.5 * 0.1 / 1.1, "s2": 0.5 / 1.1})
+    gains = [{c["slice"]: c["gain"]["value"] for c in m["policy"]["corrections"]} for m in (plain, made)]
+    assert gains[1]["s1"] == pytest.approx(0.1 * gains[0]["s1"])
+    assert gains[1]["s2"] == pytest.approx(gains[0]["s2"])
+    assert made["policy"]["decline"]["coverage"] > plain["policy"]["decline"]["coverage"]

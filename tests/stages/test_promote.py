@@ -31,8 +31,11 @@ def _model(arm: str, seed: int | None, errors: tuple[float, float]) -> Judged:
     return Judged(arm, seed, np.eye(2)[np.where(wrong, 1 - TRUTH, TRUTH)] * 4.0)
 
 
-def _split(errors: tuple[float, float] | None, seeds: int, alpha: float) -> dict[str, Any]:
+def _split(
+    errors: tuple[float, float] | None, seeds: int, alpha: float, generic: tuple[float, float] | None = None
+) -> dict[str, Any]:
     models = [_model("before", None, SAME)]
+    models += [_model("generic", 0, generic)] if generic else []
     for seed in range(seeds if errors else 0):
         models += [_model("control", seed, SAME), _model("targeted", seed, errors or SAME)]
     trial = Trial(TRUTH, GROUPS, ["badge", "none"], models, {"s1": DARK})
@@ -234,3 +237,32 @@ def test_a_model_that_was_kept_is_described_by_its_own_answers(house: House) -> 
     _, bundle = house.gate(_comparison("no slice"))
     table = pd.read_parquet(bundle / "reference.parquet")
     assert table["declined"].mean() == 0.0, "the model before is surer than its threshold of .5 everywhere"
+
+
+@pytest.mark.parametrize(
+    ("generic", "promoted", "said"),
+    [
+        (None, True, "Generic augmentation was not trained"),
+        ((0.5, 0.1), True, None),
+        ((0.3, 0.1), True, "On test the remedy was not shown to be better than generic augmentation"),
+        ((0.0, 0.1), False, "On test the remedy was not shown to be better than generic augmentation"),
+    ],
+)
+def test_generic_augmentation_of_the_same_budget_may_not_be_better(
+    house: House, generic: tuple[float, float] | None, promoted: bool, said: str | None
+) -> None:
+    comparison = _comparison("tested", test=GOOD)
+    for split, alpha in (("val", 0.05), ("test", 0.025)):
+        comparison[split]["primary"] = _split((0.3, 0.1), 1, alpha, generic)["primary"]
+    verdict, _ = house.gate(comparison)
+    named = [c for c in verdict["conditions"] if c["name"].startswith("generic augmentation is not better")]
+    assert len(named) == (2 if generic else 0)
+    assert verdict["promoted"] is promoted
+    about = [line for line in verdict["limits"] if "eneric augmentation" in line]
+    assert [line.startswith(said) for line in about] == [True] if said else not about
+
+
+def test_weighed_errors_are_said(house: House) -> None:
+    cost = [{"label": "badge", "answer": "none", "cost": 0.1}]
+    verdict, _ = house.gate(_comparison("tested", test=GOOD) | {"costs": cost})
+    assert any("points of the worst error" in line for line in verdict["limits"])

@@ -18,7 +18,7 @@ from pipeline.stages import retrain, train
 from pipeline.stages.retrain import Config, treatment_of
 from tests.learning.drawn import World
 
-BASE = {"batch": 8, "epochs": 2}
+BASE: dict[str, Any] = {"batch": 8, "epochs": 2, "seeds": 1, "generic": False}
 NONE: dict[str, Any] = {"image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float64",
                         "dose_high": "float64", "probability": "float64"}
 
@@ -58,7 +58,7 @@ def test_both_arms_have_one_start_one_order_one_budget(world: World, tmp_path: P
         return own(model, meta, photos, settings, **more)
 
     monkeypatch.setattr(module, "fit", noted)
-    made, notes = world.run(retrain, tmp_path, Config(**BASE, seeds=2))
+    made, notes = world.run(retrain, tmp_path, Config(**BASE | {"seeds": 2}))
     entries = _entries(made)
     assert notes == []
     assert [(e["arm"], e["seed"]) for e in entries] == [
@@ -88,6 +88,17 @@ def test_the_holdout_of_train_stays_unseen_and_sets_each_temperature(world: Worl
     for entry in entries:
         model, meta = load_model(made["candidates"], file=entry["file"])
         assert entry["temperature"] == pytest.approx(fit_temperature(logits(model, held.load(), meta), held.labels))
+
+
+def test_a_generic_arm_has_the_same_start_order_and_budget_and_needs_no_plan_of_its_own(
+    world: World, tmp_path: Path
+) -> None:
+    made, _ = world.run(retrain, tmp_path, Config(**BASE | {"generic": True}))
+    entries = {e["arm"]: e for e in _entries(made)}
+    assert list(entries) == ["control", "targeted", "generic"]
+    assert len({(e["passes"], e["rows"], e["seed"]) for e in entries.values()}) == 1
+    for other in ("control", "targeted"):
+        assert _differs(made["candidates"], entries["generic"]["file"], entries[other]["file"])
 
 
 def test_candidates_load_as_models(world: World, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ BIN := .venv/bin
 AIRFLOW := .airflow/venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all bench bench-slices lint install chromium airflow dag
+.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium airflow dag
 
 install: .venv/.installed  ## the package and all it needs, in .venv
 
@@ -41,6 +41,9 @@ bench: install  ## measured figures: speed, found slices, false alarms
 
 bench-slices: install  ## the finder and its peers on planted causes, written into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all --named all
+
+bench-remedies: install  ## the remedy against generic augmentation, placebos and an oracle, into tests/bench/RESULTS.md
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run
 
 airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its own with frozen versions
 

@@ -9,16 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.bench.sections import write_section
 from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
 from tests.bench.slices.figures import apart, exact, table
 from tests.bench.slices.peers import PEERS
-
-HEAD = """# Benchmarks, as measured
-
-Written by the commands named; nothing is edited by hand.
-
-## Slices
-"""
 
 
 def _methods(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -75,7 +69,7 @@ def write_results(
 ) -> None:
     """Everything measured, with the date and the command."""
     which, command = run
-    parts = [HEAD, f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
+    parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}.", "### Precision at ten", ""]
     if rows:
         parts += [f"Mean prevalence {np.mean([r['prevalence'] for r in rows]):.2f}.", _precision(rows)]
@@ -90,4 +84,4 @@ def write_results(
         lines = [{"method": k, "seconds": v[0], "peak MB": v[1], "of these the arrays": v[2]} for k, v in fast.items()]
         parts += ["### At 50,000 x 512 with 10 classes, one thread", table(lines)]
     parts += ["### Every setting", _each(rows)] if rows else []
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_section(path, "Slices", "\n\n".join(parts))

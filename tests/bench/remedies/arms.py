@@ -1,0 +1,110 @@
+"""The arms: what each shows the same model, for as many passes, from the same start; each trained once and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torchvision.transforms import v2
+
+from pipeline.learning.backbone import load_model, save_model
+from pipeline.learning.batches import Photos, Treatment
+from pipeline.learning.fit import fit
+from pipeline.learning.generic import as_treatment, trivial_augment
+from pipeline.learning.predict import logits
+from pipeline.stages.retrain import FRESH, treatment_of
+from pipeline.store import digest
+from tests.bench.remedies.protocol import Protocol
+
+UPWEIGHT = 20  # of JTT, times that an error of the first model is shown
+WRONG = ("blur", 1.0, 2.0)  # nothing that night does
+torchvision = cast(Any, v2)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is shown, and how each photo is treated."""
+
+    photos: Callable[[Protocol], Photos]
+    treatment: Callable[[Protocol], Treatment | None]
+
+
+def _as_they_are(protocol: Protocol) -> Photos:
+    return protocol.photos
+
+
+def _with_dark(protocol: Protocol) -> Photos:
+    ours, more = protocol.photos, protocol.left_out
+    return Photos(ours.pixels, np.concatenate([ours.rows, more.rows]), np.concatenate([ours.labels, more.labels]))
+
+
+def _errors_again(protocol: Protocol) -> Photos:
+    """Just Train Twice (Liu et al. 2021): the training photos that the first model misreads, `UPWEIGHT` times."""
+    photos = protocol.photos
+    model, meta = load_model(protocol.run.file("model"))
+    wrong = np.flatnonzero(logits(model, photos.load(), meta).argmax(1) != photos.labels)
+    return photos.take(np.concatenate([np.arange(len(photos)), np.repeat(wrong, UPWEIGHT - 1)]))
+
+
+def plan_with(protocol: Protocol, remedy: str, low: float, high: float) -> pd.DataFrame:
+    """The product's plan with another remedy in the same photos, as often."""
+    plan = protocol.run.load("plan")
+    return pd.DataFrame(plan.assign(remedy=remedy, dose_low=low, dose_high=high))
+
+
+def _planned(protocol: Protocol) -> Treatment:
+    return treatment_of(pd.DataFrame(protocol.run.load("plan")), protocol.images)
+
+
+ARMS = {
+    "control": Arm(_as_they_are, lambda p: None),
+    "targeted": Arm(_as_they_are, _planned),
+    "oracle": Arm(_with_dark, lambda p: None),
+    "TrivialAugment": Arm(_as_they_are, lambda p: trivial_augment()),
+    "RandAugment": Arm(_as_they_are, lambda p: as_treatment(torchvision.RandAugment())),
+    "AugMix": Arm(_as_they_are, lambda p: as_treatment(torchvision.AugMix())),
+    "brightness and contrast .2": Arm(_as_they_are, lambda p: as_treatment(torchvision.ColorJitter(0.2, 0.2))),
+    "JTT": Arm(_errors_again, lambda p: None),
+    "wrong remedy": Arm(_as_they_are, lambda p: treatment_of(plan_with(p, *WRONG), p.images)),
+}
+
+
+def train(protocol: Protocol, arm: Arm, seed: int, folder: Path, name: str) -> Path:
+    """The arm's weights `<name>-<seed>.safetensors` in `folder`, trained where they are not there yet."""
+    file = f"{name}-{seed}.safetensors"
+    if not (folder / file).exists():
+        model, meta = load_model(protocol.run.file("model"))
+        with TemporaryDirectory() as scratch:
+            treatment = arm.treatment(protocol)
+            photos = arm.photos(protocol)
+            made = fit(
+                model, meta, photos, protocol.settings, treatment=treatment, seed=FRESH + seed, scratch=Path(scratch)
+            )
+        save_model(folder, made.model, meta, file)
+    return folder / file
+
+
+def answers(protocol: Protocol, name: str, seed: int, folder: Path) -> NDArray[np.bool_]:
+    """bool [test]: what one arm and seed gets right; kept for the plan and the budget that it came from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [digest(protocol.run.file("model") / "model.safetensors"), digest(protocol.run.file("plan"))]
+    key, kept = json.dumps([*parts, protocol.settings.model_dump()]), folder / "key.json"
+    if not kept.exists() or kept.read_text() != key:
+        for old in folder.glob("*.np*"):
+            old.unlink()
+        for old in folder.glob("*.safetensors"):
+            old.unlink()
+        kept.write_text(key)
+    file = folder / f"{name}-{seed}.npy"
+    if not file.exists():
+        weights = train(protocol, ARMS[name], seed, folder, name)
+        model, meta = load_model(protocol.run.file("model"), str(weights.resolve()))
+        np.save(file, protocol.right(logits(model, protocol.run.load("pixels")[protocol.test], meta)))
+    return np.asarray(np.load(file))

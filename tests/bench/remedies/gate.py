@@ -1,0 +1,98 @@
+"""The product's own gate on a benchmark's candidates: compare and promote, in a home of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.contracts import Context
+from pipeline.slicing.rules import Condition, Rule
+from pipeline.stages import compare, promote
+from pipeline.store import write_json
+from tests.bench.remedies.arms import Arm, plan_with, train
+from tests.bench.remedies.protocol import Protocol
+
+LOT = 0.15  # share of the tracks that a placebo takes for a slice
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the gate is asked about: the artifacts that differ from the run's own."""
+
+    plan: pd.DataFrame
+    given: dict[str, Any]
+
+
+def as_prescribed(protocol: Protocol) -> Case:
+    """The run's own slices and plan."""
+    return Case(pd.DataFrame(protocol.run.load("plan")), {})
+
+
+def placebo(protocol: Protocol, number: int) -> Case:
+    """One grey level of noise in the plan's photos; the even ones for the run's own slice, the odd ones for a random
+    lot of tracks that is called one."""
+    plan = plan_with(protocol, "noise", 1.0, 1.0)
+    if number % 2 == 0:
+        return Case(plan, {})
+    rng = np.random.default_rng([number, 7])
+    groups, code = np.unique(protocol.images["group"].to_numpy(dtype=str), return_inverse=True)
+    lot = rng.random(len(groups))[code]
+    ids = protocol.run.load("predictions")["image_id"]
+    inside = ids[ids.isin(protocol.images["image_id"][lot <= LOT])]
+    told = pd.DataFrame(protocol.run.load("explanations"))
+    first = told[told["slice"].isin(plan["slice"])].head(1)
+    name = str(first["slice"].iloc[0])
+    rule = Rule((Condition("lot", "<=", LOT),)).dump()
+    membership = pd.DataFrame({"image_id": inside, "slice": name, "fold": 0, "score": 1.0})
+    return Case(
+        plan[plan["slice"] == name],
+        {
+            "attributes": pd.DataFrame(protocol.run.load("attributes")).assign(lot=lot),
+            "explanations": first.assign(frozen=rule),
+            "membership": membership,
+        },
+    )
+
+
+def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, Path]]]) -> tuple[bool, str]:
+    """Whether these candidates pass every condition, and how far they came; weights: by arm, (seed, file)."""
+    needs = ("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics")
+    needs += ("membership", "explanations", "policy")
+    given = {name: protocol.run.load(name) for name in needs} | {"model": protocol.run.file("model")} | case.given
+    config = compare.Config.model_validate({"saliency": 0})
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        entries = []
+        for arm, files in weights.items():
+            for seed, file in files:
+                (home / f"{arm}-{seed}.safetensors").symlink_to(file.resolve())
+                entries.append({"arm": arm, "seed": seed, "file": f"{arm}-{seed}.safetensors", "temperature": 1.0})
+        write_json(home / "candidates.json", entries)
+        context = Context("bench", 0, home, home)
+        made = compare.run(config, context, **given, plan=case.plan, candidates=home)["comparison"]
+    conditions = promote.conditions(made)
+    return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(made["outcome"])
+
+
+def placebos(protocol: Protocol, first: int, last: int, folder: Path) -> dict[int, bool]:
+    """Whether each placebo of these numbers is promoted: a control and a treated arm of a seed of its own each."""
+    found = {}
+    for number in range(first, last):
+        case, seed = placebo(protocol, number), 10_000 + number
+        control = train(protocol, Arm(lambda p: p.photos, lambda p: None), seed, folder, "control")
+        found[number] = _one(protocol, case, seed, folder, control)
+        print(f"placebo {number}: {'promoted' if found[number] else 'refused'}", flush=True)
+    return found
+
+
+def _one(protocol: Protocol, case: Case, seed: int, folder: Path, control: Path) -> bool:
+    from pipeline.stages.retrain import treatment_of
+
+    arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images))
+    treated = train(protocol, arm, seed, folder, "placebo")
+    return promoted(protocol, case, {"control": [(seed, control)], "targeted": [(seed, treated)]})[0]

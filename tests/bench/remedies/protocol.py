@@ -1,0 +1,102 @@
+"""The day-trained GTSRB protocol at 32 px: one run of the product up to its plan, from which every arm starts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import runner
+from pipeline.learning.batches import Photos
+from pipeline.learning.holdout import class_indices, hold_out, training_photos
+from pipeline.stages import retrain
+from pipeline.store import Run, runs
+
+CONFIG = """
+name: remedies
+seed: {seed}
+runs: {folder}/runs
+reports: {folder}/reports
+ingest: {{data: {data}, group: track, side: 32}}
+split: {{train_where: luminance >= 70, val: 0.25, test: 0.35}}
+train: {{backbone: test_resnet, weights: none, passes: 80000, rate: 0.004}}
+evaluate: {{check_labels: false}}
+explain: {{photos: 100}}
+prescribe: {{share: 0.35}}
+retrain: {{passes: {passes}, rate: 0.001}}
+"""
+DARK, VERY_DARK, LIT = 40, 20, 70
+
+
+class Protocol:
+    """Photos, splits, the model trained by day, and the plan that the product wrote for it."""
+
+    def __init__(self, data: Path, folder: Path, passes: int, seed: int = 0) -> None:
+        """Make the run up to `prescribe`, or take the one that stands in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.yaml"
+        config.write_text(CONFIG.format(data=data.absolute(), folder=folder.absolute(), passes=passes, seed=seed))
+        self.config = runner.configure(config)
+        known = runs(folder / "runs") if (folder / "runs").is_dir() else []
+        run = known[0] if known else runner.start(self.config)
+        runner.execute(run, self.config, to_stage="prescribe")
+        self.run = Run.open(run.path)
+
+    @property
+    def settings(self) -> retrain.Config:
+        """Of every arm: the budget, the rate."""
+        settings = self.config.stages["retrain"]
+        assert isinstance(settings, retrain.Config)
+        return settings
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """The artifact."""
+        return pd.DataFrame(self.run.load("images"))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Class names."""
+        return list(self.run.load("classes")["names"])
+
+    @cached_property
+    def photos(self) -> Photos:
+        """What every arm learns from: the training photos, lit all of them, less the holdout of `train`."""
+        photos = training_photos(self.images, self.run.load("splits"), self.run.load("pixels"), self.names)
+        known = self.run.load("training").get("holdout") or {"share": 0.1, "seed": 0}
+        groups = self.images["group"].to_numpy(dtype=str)[photos.rows]
+        return hold_out(photos, groups, known["share"], known["seed"])[0]
+
+    @cached_property
+    def left_out(self) -> Photos:
+        """The dark photos of the training tracks, which only the oracle sees."""
+        out = (self.run.load("splits")["split"] == "left_out").to_numpy()
+        truth = class_indices(self.images, self.names)
+        rows = np.flatnonzero(out & (self.light < DARK) & (truth >= 0))
+        return Photos(self.photos.pixels, rows, truth[rows])
+
+    @cached_property
+    def light(self) -> NDArray[np.float64]:
+        """Mean luminance of every image."""
+        return np.asarray(self.run.load("attributes")["luminance"], dtype=np.float64)
+
+    @cached_property
+    def test(self) -> NDArray[np.intp]:
+        """Rows of the test split."""
+        truth = class_indices(self.images, self.names)
+        return np.flatnonzero((self.run.load("splits")["split"] == "test").to_numpy() & (truth >= 0))
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.bool_]]:
+        """bool [test]: by light."""
+        light = self.light[self.test]
+        return {"all": light >= 0, "lit": light >= LIT, "dark": light < DARK, "very dark": light < VERY_DARK}
+
+    def right(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """bool [test]: whether the answers are right."""
+        truth = class_indices(self.images, self.names)[self.test]
+        return np.asarray(logits.argmax(1) == truth, dtype=np.bool_)

@@ -1,0 +1,134 @@
+"""`make bench-remedies`: what the prescribed remedy closes of the gap to real dark photos, against generic policies.
+
+    python -m tests.bench.remedies.run                           everything, on real traffic signs by day and night
+    python -m tests.bench.remedies.run --arms control targeted   a part; what is there already is kept and written too
+    python -m tests.bench.remedies.run --seeds 5 --placebos 0 20
+
+Every arm: the same start (a small network trained by day at 32 px), the same passes and schedule. --cache keeps the
+run, the weights and the answers, so that parts add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.bench.remedies.arms import ARMS, answers
+from tests.bench.remedies.figures import Right, accuracy, closure, gain
+from tests.bench.remedies.gate import as_prescribed, placebos, promoted
+from tests.bench.remedies.protocol import Protocol
+from tests.bench.sections import write_section
+from tests.bench.slices.figures import exact, table
+
+HERE = Path(__file__).parent
+COUNTS = 0.1  # gain of the oracle from which a setting counts
+GATED = ("targeted", "wrong remedy")
+
+
+def _rows(protocol: Protocol, right: Right) -> list[dict[str, Any]]:
+    groups, rows = protocol.images["group"].to_numpy(dtype=str)[protocol.test], []
+    for arm in right:
+        row: dict[str, Any] = {"arm": arm, "seeds": len(right[arm])}
+        row |= {name: f"{accuracy(right[arm], inside):.3f}" for name, inside in protocol.parts.items()}
+        if arm != "targeted" and "targeted" in right:
+            more = gain(right, "targeted", arm, protocol.parts["dark"], groups)
+            row["targeted less it, dark"] = f"{100 * more.mean:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
+        rows.append({**row, "targeted less it, dark": row.get("targeted less it, dark", "")})
+    return rows
+
+
+def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[str, bool]) -> list[str]:
+    dark, groups = protocol.parts["dark"], protocol.images["group"].to_numpy(dtype=str)[protocol.test]
+    plan = protocol.run.load("plan")
+    doses = plan.groupby(["slice", "remedy", "dose_low", "dose_high"]).size().reset_index()
+    said = [f"{r.remedy} {r.dose_low:.3g} to {r.dose_high:.3g} for {r.slice}" for r in doses.itertuples()]
+    lines = [f"- prescribed by the product: {'; '.join(said) or 'nothing'}"]
+    if {"control", "targeted", "oracle"} <= set(right):
+        reach = accuracy(right["oracle"], dark) - accuracy(right["control"], dark)
+        counts = "it counts" if reach >= COUNTS else "below the 10 points from which a setting counts"
+        share, low, high = closure(right, dark, groups)
+        lines.append(f"- the oracle gains {100 * reach:.1f} points on dark photos: {counts}")
+        lines.append(f"- closure {share:.0%}, 95 % interval {low:.0%} to {high:.0%} by track and seed")
+        for part in ("all", "lit"):
+            more = gain(right, "targeted", "control", protocol.parts[part], groups)
+            lines.append(f"- {part}: targeted less control {100 * more.mean:+.1f}, at least {100 * more.bound:+.1f} points")
+    lines += [f"- gate, {arm}: {outcome}" for arm, outcome in gates.items()]
+    if known:
+        lines.append(f"- placebos promoted: {exact(sum(known.values()), len(known))}, one seed each")
+    return lines
+
+
+def _gates(protocol: Protocol, right: Right, folder: Path) -> dict[str, str]:
+    """What the gate says of the targeted arm and of the wrong remedy, over the seeds that are there."""
+    found = {}
+    for arm in GATED:
+        if arm in right and "control" in right:
+            seeds = range(min(len(right[arm]), len(right["control"])))
+            files = {"control": "control", "targeted": arm}
+            weights = {k: [(s, folder / f"{name}-{s}.safetensors") for s in seeds] for k, name in files.items()}
+            yes, how = promoted(protocol, as_prescribed(protocol), weights)
+            found[arm] = f"{'promoted' if yes else 'not promoted'} ({how}), {len(seeds)} seeds"
+    return found
+
+
+def _known(folder: Path, span: list[int], protocol: Protocol) -> dict[str, bool]:
+    file = folder / "placebos.json"
+    known: dict[str, bool] = json.loads(file.read_text()) if file.exists() else {}
+    for number in range(*span):
+        if str(number) not in known:
+            known |= {str(k): v for k, v in placebos(protocol, number, number + 1, folder).items()}
+            file.write_text(json.dumps(known))
+    return known
+
+
+def _asked() -> argparse.Namespace:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--data", type=Path, default=Path(os.environ.get("NIGHTSHIFT_GTSRB", "data/gtsrb")))
+    asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-remedies")))
+    asked.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
+    asked.add_argument("--seeds", type=int, default=5)
+    asked.add_argument("--passes", type=int, default=12_000)
+    asked.add_argument("--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST"))
+    asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
+    return asked.parse_args()
+
+
+def main() -> None:
+    """Run and write."""
+    options = _asked()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    protocol = Protocol(options.data, options.cache, options.passes)
+    folder = options.cache / "arms"
+    for seed in range(options.seeds):
+        for arm in options.arms:
+            answers(protocol, arm, seed, folder)
+            print(f"seed {seed}, {arm}", flush=True)
+    there = {arm: [s for s in range(50) if (folder / f"{arm}-{s}.npy").exists()] for arm in ARMS}
+    right = {arm: np.stack([answers(protocol, arm, s, folder) for s in seeds]) for arm, seeds in there.items() if seeds}
+    known = _known(folder, options.placebos, protocol)
+    parts, groups = protocol.parts, protocol.images["group"].to_numpy(dtype=str)[protocol.test]
+    tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
+    head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
+    counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
+    text = [
+        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, small network at 32 px.",
+        f"Test photos: {counts}. Accuracies are means over seeds.",
+        table(_rows(protocol, right)),
+        "\n".join(_told(protocol, right, _gates(protocol, right, folder), known)),
+    ]
+    write_section(options.results, "Remedies", "\n\n".join(text))
+    print("\n\n".join(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -60,6 +60,7 @@ REMEDIES = (
     "occlusion",
     "shadow",
     "fog",
+    "oversampling",
 )
 SECTIONS = (
     "verdict",

@@ -5,7 +5,7 @@ applied always, its dose drawn between low and high (low == high: exactly that d
 docstring is the report's wording. Beside it:
 DOSES: what is tried, in both directions where there are two; none where RENDERS (optional) names the remedy whose
 doses, on the side of neutral that WORDS has words for, it renders as they come about in life: it takes that one's place
-in training. NEUTRAL: the dose that changes nothing, None
+in training, or where it leaves photos as they are. NEUTRAL: the dose that changes nothing, None
 where no dose does. FORMAT: an intervention in plain words, with `{dose}` (optional). WORDS: what a photo is that was
 given a dose below and above NEUTRAL (the second where NEUTRAL is None; "" where none is: such doses repair only).
 ORDERED: the effect grows with the distance from NEUTRAL. CAUSE: something that befalls photos, as against a

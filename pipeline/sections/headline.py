@@ -38,6 +38,7 @@ def headline(page: Page) -> Markup:
         seeds=main["gain"]["seeds"] if main["gain"] else 0,
         generic=[row for row in rows if row["over_generic"]],
         costs=page["comparison"].get("costs"),
+        budget=[b for b in page["comparison"].get("budget", ()) if b["passes"]],
     )
 
 

@@ -65,6 +65,15 @@ class Inputs:
         seeds = set.intersection(*({r["seed"] for r in runs if r["arm"] == arm} for arm in arms))
         return [r for r in runs if r["seed"] in seeds and r["arm"] in arms]
 
+    @property
+    def budget(self) -> list[dict[str, Any]]:
+        """What each arm was given: arm, seeds, image passes of each seed, photos that these were drawn from."""
+        table = {arm: [r for r in self.runs if r["arm"] == arm] for arm in dict.fromkeys(r["arm"] for r in self.runs)}
+        return [
+            {"arm": arm, "seeds": len(rows), "passes": rows[0].get("passes"), "rows": rows[0].get("rows")}
+            for arm, rows in table.items()
+        ]
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """What the slices' rules may ask about, rows as in images."""

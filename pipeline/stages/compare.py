@@ -5,7 +5,7 @@ outcome: no failures | no slice | no plan | no candidates | refused on val | use
 val, test: n, groups, alpha, arms {before, control, targeted, generic: [scores by seed]}, non_inferiority; for overall,
 slices, primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain
 over control with bound and `within_noise`, first_seed, over_generic, mcnemar, groups_needed. costs: the errors that
-cost less. primary: the endpoint declared before the opening. power.
+cost less. budget: image passes of each arm. primary: the endpoint declared before the opening. power.
 decline: by arm, the rule chosen on val, its coverage and error on test. corrections: by slice and arm, on val and test.
 """
 
@@ -230,7 +230,7 @@ def _comparison(
     return {
         "outcome": outcome, "reason": opening["reason"], "counts": counts, "alpha": config.alpha,
         "margins": {"overall": config.margin, "by_class": config.class_margin, "many": config.class_groups},
-        "costs": costs.told(inputs.costs, inputs.names), "val": val, "test": test, "opening": opening,
+        "costs": costs.told(inputs.costs, inputs.names), "budget": inputs.budget, "val": val, "test": test, "opening": opening,
         "primary": primary, "power": _power(inputs, val, test),
         **_serving(context, inputs, policy, trial, sealed_trial),
     }

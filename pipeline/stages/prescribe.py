@@ -31,12 +31,17 @@ class Config(Settings):
     """Settings of the prescription."""
 
     share: float = Field(0.5, gt=0, le=1, description="share of a training image's views that get a remedy, all told")
+    repeats: int = Field(
+        5, ge=1, description="most times as often that photos of a slice without a cause are shown; 1: never more"
+    )
     relabels: float = Field(0.5, gt=0, le=1, description="share of a class from which a transform changes its label")
     label_photos: int = Field(16, ge=2, description="training photos of each class on which that is tested")
     target_error: float = Field(
         0.02, gt=0, lt=1, description="error allowed among answered photos; others are declined"
     )
 
+
+GROUPS = 10  # with a photo in the slice: fewer are learnt by heart when they are shown again and again
 
 _PLAN = {
     "image_id": "str",
@@ -71,6 +76,19 @@ class _Ward:
         what = {"slice": item.slice, "remedy": remedies.rendering(item.cause, low, high)}
         return pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(
             **what, dose_low=low, dose_high=high, probability=probability
+        )
+
+    def repeats(self, item: Any, most: int) -> pd.DataFrame:
+        """The training images that are in the slice, shown as often as makes them as common as on val, at least twice;
+        none where their groups are too few to teach more than themselves."""
+        inside = self.train & self.members[item.slice]
+        val = self.members[item.slice][self.val.rows]
+        have, groups = int(inside.sum()), self.frame.loc[inside, "group"].nunique()
+        if most < 2 or groups < GROUPS:
+            return pd.DataFrame()
+        times = float(np.clip(round(val.mean() * self.train.sum() / have), 2, most))
+        return pd.DataFrame({"image_id": self.frame.loc[inside, "image_id"]}).assign(
+            slice=item.slice, remedy="oversampling", dose_low=times, dose_high=times, probability=1.0
         )
 
     def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
@@ -117,7 +135,11 @@ def _answered(predictions: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.i
 
 def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
     planned = len(plan)
-    if planned:
+    if planned and pd.isna(item.cause):
+        times = plan["dose_low"].iloc[0]
+        action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
+        action += ", and collect more: no transform was shown to be the cause"
+    elif planned:
         doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
         title = str(plan["remedy"].iloc[0]).replace("_", " ")
         action, kind = f"train on {planned:,} training photos treated with {title} at dose {doses}", "augment"
@@ -190,6 +212,29 @@ def _note_refused(refused: list[dict[str, Any]], context: Context) -> None:
         context.note(f"{remedy} changes labels and is refused for: {', '.join(pairs)}")
 
 
+def _prescribed(
+    config: Config, ward: _Ward, confirmed: pd.DataFrame, membership: pd.DataFrame
+) -> tuple[pd.DataFrame, list[dict[str, Any]], list[dict[str, Any]]]:
+    """The plan, the corrections and what is prescribed for each slice, in words."""
+    caused = confirmed[confirmed["cause"].notna()]
+    weight = {item.slice: _weight(ward.val, item, membership) for item in named_rows(caused)}
+    plans, corrections, prescriptions = [pd.DataFrame(columns=list(_PLAN))], [], []
+    for item in named_rows(confirmed):
+        correction = None
+        if pd.notna(item.cause):
+            # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
+            plan = ward.plan(item, config.share * weight[item.slice] / max(sum(weight.values()), 1e-9))
+            inside = ward.val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
+            if inside.to_numpy()[ward.val.probed].any():
+                correction = ward.correction(item, inside.to_numpy())
+                corrections.append(correction)
+        else:
+            plan = ward.repeats(item, config.repeats)
+        plans += [plan] if len(plan) else []
+        prescriptions.append(_prescription(item, plan, correction))
+    return pd.concat(plans).reset_index(drop=True).astype(_PLAN), corrections, prescriptions
+
+
 def run(
     config: Config,
     context: Context,
@@ -224,21 +269,7 @@ def run(
     members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()
     ward = _Ward(frame, train, members, rules, val, _saved(val, responses), dose_response, refused)
-    caused = confirmed[confirmed["cause"].notna()]
-    weight = {item.slice: _weight(val, item, membership) for item in named_rows(caused)}
-    concerned = max(sum(weight.values()), 1e-9)
-    plans, corrections, prescriptions = [], [], []
-    for item in named_rows(confirmed):
-        plan, correction = pd.DataFrame(), None
-        if pd.notna(item.cause):
-            # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            plan = ward.plan(item, config.share * weight[item.slice] / concerned)
-            plans.append(plan)
-            inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
-            if inside.to_numpy()[val.probed].any():
-                correction = ward.correction(item, inside.to_numpy())
-                corrections.append(correction)
-        prescriptions.append(_prescription(item, plan, correction))
+    plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
     policy = {
         "corrections": corrections,
         "refused": refused,
@@ -250,5 +281,4 @@ def run(
         ),
     }
     exports = _exports(context.scratch / "exports", images, splits, confirmed, members, membership, label_issues)
-    plan = pd.concat(plans) if plans else pd.DataFrame(columns=list(_PLAN))
-    return {"plan": plan.reset_index(drop=True).astype(_PLAN), "policy": policy, "exports": exports}
+    return {"plan": plan, "policy": policy, "exports": exports}

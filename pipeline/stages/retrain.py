@@ -19,6 +19,7 @@ from pipeline.store import write_json
 if TYPE_CHECKING:
     from pipeline.learning.batches import Photos, Treatment
 
+REPEATED = "oversampling"  # the plan's rows for photos that are shown more often; the dose says how often
 FRESH = 1000  # seeds that no search and no training has used start here
 
 
@@ -61,6 +62,14 @@ def treatment_of(plan: pd.DataFrame, images: pd.DataFrame) -> Treatment:
     return treatment
 
 
+def repeated(plan: pd.DataFrame, images: pd.DataFrame, photos: Photos) -> Photos:
+    """The photos with those that the plan shows more often repeated: the largest dose of a photo counts."""
+    dose = plan[plan["remedy"] == REPEATED].groupby("image_id")["dose_low"].max()
+    times = images["image_id"].map(dose).fillna(1.0).to_numpy()[photos.rows].round().astype(int)
+    more = np.repeat(np.arange(len(photos)), times - 1)
+    return photos.take(np.concatenate([np.arange(len(photos)), more])) if len(more) else photos
+
+
 @dataclass(frozen=True)
 class _Arms:
     """What all arms share."""
@@ -72,8 +81,14 @@ class _Arms:
     model: Path
     folder: Path
 
-    def train(self, arm: str, seed: int, treatment: Treatment | None) -> dict[str, Any]:
-        """Fit one arm from the model's weights; its entry of candidates.json."""
+    @property
+    def settings(self) -> Config:
+        """With the passes of the photos as they are, however often an arm repeats some."""
+        passes = self.config.passes or round(self.config.epochs * len(self.photos))
+        return self.config.model_copy(update={"passes": max(passes, 1)})
+
+    def train(self, arm: str, seed: int, treatment: Treatment | None, photos: Photos) -> dict[str, Any]:
+        """Fit one arm from the model's weights on `photos`; its entry of candidates.json."""
         from pipeline.learning.backbone import load_model, save_model
         from pipeline.learning.calibration import fit_temperature
         from pipeline.learning.fit import fit
@@ -83,8 +98,8 @@ class _Arms:
         fitted = fit(
             network,
             meta,
-            self.photos,
-            self.config,
+            photos,
+            self.settings,
             treatment=treatment,
             seed=seed,
             scratch=self.context.scratch / f"fit-{arm}-{seed}",
@@ -98,7 +113,7 @@ class _Arms:
             "seed": seed,
             "file": file,
             "passes": fitted.passes,
-            "rows": len(self.photos),
+            "rows": len(photos),
             "loss": fitted.loss,
             "temperature": temperature if self.held else float(meta.get("temperature") or 1.0),
         }
@@ -143,9 +158,11 @@ def run(
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         rest, held = _parts(images, photos, training, context.seed)
         arms = _Arms(config, context, rest, held, Path(model), folder)
-        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images)}
+        treated = plan[plan["remedy"] != REPEATED]
+        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(treated, images)}
         treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
-        entries = [arms.train(arm, seed, treatments[arm]) for seed in seeds for arm in treatments]
+        shown = dict.fromkeys(treatments, rest) | {"targeted": repeated(plan, images, rest)}
+        entries = [arms.train(arm, seed, treatments[arm], shown[arm]) for seed in seeds for arm in treatments]
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

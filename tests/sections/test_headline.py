@@ -69,3 +69,9 @@ def test_weighed_errors_are_named(made: dict[str, Any]) -> None:
     cost = [{"label": "employee", "answer": "stranger", "cost": 0.1}]
     html = str(headline(build_page(made | {"comparison": made["comparison"] | {"costs": cost}})))
     assert "<bdi>employee</bdi> read as <bdi>stranger</bdi> costs 10 % of the worst error" in html
+
+
+def test_the_budget_of_every_arm_is_said(made: dict[str, Any]) -> None:
+    arms = [{"arm": arm, "seeds": 5, "passes": 12_000, "rows": 900} for arm in ("control", "targeted")]
+    html = str(headline(build_page(made | {"comparison": made["comparison"] | {"budget": arms}})))
+    assert "control 12,000 image passes for each of 5 seeds, repaired 12,000" in html

@@ -17,7 +17,8 @@ def _inputs(folder: Path) -> Inputs:
     found["frozen"] = Rule(()).dump()
     plan = pd.DataFrame({"slice": ["s3"]})
     entries = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0), ("another", 0)]
-    text = json.dumps([{"arm": arm, "seed": seed, "file": f"{arm}-{seed}"} for arm, seed in entries])
+    rows = [{"arm": arm, "seed": seed, "file": f"{arm}-{seed}", "passes": 800, "rows": 50} for arm, seed in entries]
+    text = json.dumps(rows)
     (folder / "candidates.json").write_text(text)
     empty = pd.DataFrame({"image_id": ids})
     return Inputs(
@@ -43,6 +44,7 @@ def test_what_is_judged_follows_from_the_artifacts(tmp_path: Path) -> None:
     assert inputs.test.tolist() == [3], "a photo without a label judges nobody"
     arms = [("control", 0), ("targeted", 0), ("generic", 0)]
     assert [(r["arm"], r["seed"]) for r in inputs.runs] == arms, "seeds that every arm has"
+    assert inputs.budget == [{"arm": arm, "seeds": 1, "passes": 800, "rows": 50} for arm, _ in arms]
 
 
 def test_a_trial_knows_the_classes_and_groups_of_its_rows(tmp_path: Path) -> None:

@@ -97,6 +97,33 @@ def test_without_a_cause_it_asks_for_more_photos_and_says_which(tmp_path: Path) 
     assert collect["examples"].str.contains("i").all()
 
 
+@pytest.mark.parametrize(
+    ("groups", "most", "times"), [(10, 9, 4.0), (10, 3, 3.0), (90, 9, 2.0), (9, 9, None), (10, 1, None)]
+)
+def test_a_slice_without_a_cause_is_shown_more_often_where_training_has_some(
+    tmp_path: Path, groups: int, most: int, times: float | None
+) -> None:
+    given = _explained(artifacts(), tmp_path, None)
+    train = (given["splits"]["split"] == "train").to_numpy()
+    some = given["images"]["group"][train].unique()[:groups]
+    rare = train & given["images"]["group"].isin(some).to_numpy()
+    given["attributes"].loc[rare, "luminance"] = 30.0
+    step = max(1, round(train.sum() / (4 * rare.sum())))  # four times as common on val
+    on_val = np.where(np.arange(len(train)) % step == 0, 30.0, 120.0)
+    given["attributes"]["luminance"] = np.where(train, given["attributes"]["luminance"], on_val)
+    context = Context("r", 0, tmp_path, tmp_path)
+    config = prescribe.Config(repeats=most)
+    made = prescribe.run(config, context, **{n: given[n] for n in stage("prescribe").needs})
+    plan, told = made["plan"], made["policy"]["prescriptions"][0]
+    assert told["kind"] == ("oversample" if times else "collect")
+    if times:
+        assert set(plan["image_id"]) == set(given["images"]["image_id"][rare])
+        assert set(zip(plan["remedy"], plan["dose_low"], strict=True)) == {("oversampling", times)}
+        assert f"show {rare.sum()} training photos like these {times:.0f} times as often" in told["action"]
+    else:
+        assert plan.empty
+
+
 def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_path: Path) -> None:
     given = _signed(_explained(artifacts(), tmp_path, "horizontal_flip"))
     given["explanations"]["dose_low"] = given["explanations"]["dose_high"] = 1.0

@@ -101,6 +101,34 @@ def test_a_generic_arm_has_the_same_start_order_and_budget_and_needs_no_plan_of_
         assert _differs(made["candidates"], entries["generic"]["file"], entries[other]["file"])
 
 
+def test_photos_that_are_shown_more_often_cost_the_others_their_passes_and_no_more(
+    world: World, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from pipeline.learning import fit as module
+
+    seen, own = [], module.fit
+
+    def noted(model: Any, meta: Any, photos: Any, settings: Any, **more: Any) -> Any:
+        seen.append((np.bincount(photos.rows, minlength=len(world.images)), more["treatment"]))
+        return own(model, meta, photos, settings, **more)
+
+    monkeypatch.setattr(module, "fit", noted)
+    ids = list(world.images["image_id"][(world.splits["split"] == "train").to_numpy()])
+    world.made["plan"] = pd.concat([_plan(ids[:4], ("oversampling", 3.0, 3.0, 1.0)), _plan(ids[4:], ("blur", 2, 2, 1))])
+    made, _ = world.run(retrain, tmp_path, Config(**BASE))
+    entries = _entries(made)
+    assert entries[0]["passes"] == entries[1]["passes"]
+    control, targeted = (times for times, _ in seen)
+    again = world.images["image_id"].isin(ids[:4]).to_numpy()
+    assert (targeted[again] == 3 * control[again]).all()
+    assert (targeted[~again] == control[~again]).all()
+    pixels = world.pixels[:2]
+    rows = np.array([world.images.index[world.images["image_id"] == i][0] for i in (ids[0], ids[4])])
+    treated = seen[1][1](rows, pixels, 5)
+    assert (treated[0] == pixels[0]).all(), "shown more often, and as it is"
+    assert (treated[1] != pixels[1]).any()
+
+
 def test_candidates_load_as_models(world: World, tmp_path: Path) -> None:
     made, _ = world.run(retrain, tmp_path, Config(**BASE))
     for entry in _entries(made):

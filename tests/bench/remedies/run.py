@@ -50,8 +50,8 @@ def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[s
     dark, groups = protocol.parts["dark"], protocol.images["group"].to_numpy(dtype=str)[protocol.test]
     plan = protocol.run.load("plan")
     doses = plan.groupby(["slice", "remedy", "dose_low", "dose_high"]).size().reset_index()
-    said = [f"{r.remedy} {r.dose_low:.3g} to {r.dose_high:.3g} for {r.slice}" for r in doses.itertuples()]
-    lines = [f"- prescribed by the product: {'; '.join(said) or 'nothing'}"]
+    given = [f"{r.remedy} {r.dose_low:.3g} to {r.dose_high:.3g} for {r.slice}" for r in doses.itertuples()]
+    lines = [f"- prescribed by the product: {'; '.join(given) or 'nothing'}"]
     if {"control", "targeted", "oracle"} <= set(right):
         reach = accuracy(right["oracle"], dark) - accuracy(right["control"], dark)
         counts = "it counts" if reach >= COUNTS else "below the 10 points from which a setting counts"
@@ -60,7 +60,8 @@ def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[s
         lines.append(f"- closure {share:.0%}, 95 % interval {low:.0%} to {high:.0%} by track and seed")
         for part in ("all", "lit"):
             more = gain(right, "targeted", "control", protocol.parts[part], groups)
-            lines.append(f"- {part}: targeted less control {100 * more.mean:+.1f}, at least {100 * more.bound:+.1f} points")
+            said = f"{100 * more.mean:+.1f} points, at least {100 * more.bound:+.1f}"
+            lines.append(f"- {part}: targeted less control {said}")
     lines += [f"- gate, {arm}: {outcome}" for arm, outcome in gates.items()]
     if known:
         lines.append(f"- placebos promoted: {exact(sum(known.values()), len(known))}, one seed each")

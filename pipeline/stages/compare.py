@@ -230,8 +230,8 @@ def _comparison(
     return {
         "outcome": outcome, "reason": opening["reason"], "counts": counts, "alpha": config.alpha,
         "margins": {"overall": config.margin, "by_class": config.class_margin, "many": config.class_groups},
-        "costs": costs.told(inputs.costs, inputs.names), "budget": inputs.budget, "val": val, "test": test, "opening": opening,
-        "primary": primary, "power": _power(inputs, val, test),
+        "costs": costs.told(inputs.costs, inputs.names), "budget": inputs.budget,
+        "val": val, "test": test, "opening": opening, "primary": primary, "power": _power(inputs, val, test),
         **_serving(context, inputs, policy, trial, sealed_trial),
     }
 

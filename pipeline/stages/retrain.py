@@ -19,7 +19,6 @@ from pipeline.store import write_json
 if TYPE_CHECKING:
     from pipeline.learning.batches import Photos, Treatment
 
-REPEATED = "oversampling"  # the plan's rows for photos that are shown more often; the dose says how often
 FRESH = 1000  # seeds that no search and no training has used start here
 
 
@@ -30,44 +29,6 @@ class Config(FitSettings):
     rate: float = Field(5e-4, gt=0, description="highest learning rate, after the warm-up; cosine to zero from there")
     seeds: int = Field(5, ge=1, le=50, description="fresh seeds of each arm; with one, its luck cannot be judged")
     generic: bool = Field(True, description="train an arm with TrivialAugment too, to be measured against")
-
-
-def treatment_of(plan: pd.DataFrame, images: pd.DataFrame) -> Treatment:
-    """What a batch is given: of the plan's rows for a photo at most one, drawn by their probabilities, anew each time.
-
-    plan: the artifact; the probabilities of a photo's rows sum to 1 or less.
-    """
-    recipe = ["remedy", "dose_low", "dose_high"]
-    number = {image_id: row for row, image_id in enumerate(images["image_id"])}
-    upto = plan.groupby("image_id")["probability"].cumsum()
-    table = plan.assign(row=[number[i] for i in plan["image_id"]], upto=upto)
-    ladder = {number[str(image_id)]: part for image_id, part in table.groupby("image_id")}
-
-    def draw(rows: NDArray[np.intp], seed: int) -> list[tuple[str, float, float] | None]:
-        drawn = np.random.default_rng([seed, 1]).random(len(rows))
-        chosen: list[tuple[str, float, float] | None] = []
-        for row, at in zip(rows.tolist(), drawn, strict=True):
-            part = ladder.get(row)
-            step = int(np.searchsorted(part["upto"].to_numpy(), at, side="right")) if part is not None else 0
-            chosen.append(tuple(part[recipe].iloc[step]) if part is not None and step < len(part) else None)
-        return chosen
-
-    def treatment(rows: NDArray[np.intp], pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        chosen, out = draw(rows, seed), pixels.copy()
-        for number, dose in enumerate(sorted({c for c in chosen if c})):
-            here = np.array([c == dose for c in chosen])
-            out[here] = treat(dose[0], pixels[here], dose[1], dose[2], seed=(seed + number) % 2**32)
-        return out
-
-    return treatment
-
-
-def repeated(plan: pd.DataFrame, images: pd.DataFrame, photos: Photos) -> Photos:
-    """The photos with those that the plan shows more often repeated: the largest dose of a photo counts."""
-    dose = plan[plan["remedy"] == REPEATED].groupby("image_id")["dose_low"].max()
-    times = images["image_id"].map(dose).fillna(1.0).to_numpy()[photos.rows].round().astype(int)
-    more = np.repeat(np.arange(len(photos)), times - 1)
-    return photos.take(np.concatenate([np.arange(len(photos)), more])) if len(more) else photos
 
 
 @dataclass(frozen=True)
@@ -148,6 +109,7 @@ def run(
     """
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import training_photos
+    from pipeline.learning.planned import repeated, treatment_of
 
     folder = context.scratch / "candidates"
     folder.mkdir(exist_ok=True)
@@ -158,8 +120,7 @@ def run(
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         rest, held = _parts(images, photos, training, context.seed)
         arms = _Arms(config, context, rest, held, Path(model), folder)
-        treated = plan[plan["remedy"] != REPEATED]
-        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(treated, images)}
+        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images, treat)}
         treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
         shown = dict.fromkeys(treatments, rest) | {"targeted": repeated(plan, images, rest)}

@@ -15,7 +15,7 @@ from pipeline.learning.calibration import fit_temperature
 from pipeline.learning.holdout import hold_out, training_photos
 from pipeline.learning.predict import logits
 from pipeline.stages import retrain, train
-from pipeline.stages.retrain import Config, treatment_of
+from pipeline.stages.retrain import Config
 from tests.learning.drawn import World
 
 BASE: dict[str, Any] = {"batch": 8, "epochs": 2, "seeds": 1, "generic": False}
@@ -160,32 +160,3 @@ def test_killed_in_the_second_arm_it_resumes_to_the_same_bytes(world: World, tmp
     for file in (entry["file"] for entry in _entries(whole)):
         assert (whole["candidates"] / file).read_bytes() == (resumed["candidates"] / file).read_bytes()
     assert _entries(whole) == _entries(resumed)
-
-
-def _images(count: int) -> pd.DataFrame:
-    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)]})
-
-
-def test_the_treatment_draws_by_the_plans_probabilities() -> None:
-    plan = _plan(["i0", "i1"], ("exposure", 0.25, 0.25, 0.3), ("exposure", 0.5, 0.5, 0.5))
-    treatment, rows = treatment_of(plan, _images(4)), np.repeat([0, 3], 500)
-    out = treatment(rows, np.full((1000, 8, 8, 3), 200, np.uint8), 7)
-    level = out.mean((1, 2, 3)).round(-1)
-    assert (level[500:] == 200).all(), "a photo without a plan is left alone"
-    share = {v: float((level[:500] == v).mean()) for v in (50, 100, 200)}
-    assert share == pytest.approx({50: 0.3, 100: 0.5, 200: 0.2}, abs=0.07)
-
-
-def test_the_treatment_follows_its_seed_and_leaves_its_input() -> None:
-    plan = _plan([f"i{k}" for k in range(60)], ("exposure", 0.1, 0.9, 0.6))
-    treatment, pixels = treatment_of(plan, _images(60)), np.full((60, 8, 8, 3), 200, np.uint8)
-    one = treatment(np.arange(60), pixels, 7)
-    assert np.array_equal(one, treatment(np.arange(60), pixels, 7))
-    assert not np.array_equal(one, treatment(np.arange(60), pixels, 8))
-    assert (pixels == 200).all()
-    assert len(np.unique(one.mean((1, 2, 3)))) > 20, "each photo has its own dose"
-
-
-def test_a_plan_for_an_unknown_image_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        treatment_of(_plan(["nowhere"], ("exposure", 0.5, 0.5, 0.5)), _images(2))

@@ -18,8 +18,10 @@ from pipeline.learning.backbone import load_model, save_model
 from pipeline.learning.batches import Photos, Treatment
 from pipeline.learning.fit import fit
 from pipeline.learning.generic import as_treatment, trivial_augment
+from pipeline.learning.planned import repeated, treatment_of
 from pipeline.learning.predict import logits
-from pipeline.stages.retrain import FRESH, treatment_of
+from pipeline.remedies import treat
+from pipeline.stages.retrain import FRESH
 from pipeline.store import digest
 from tests.bench.remedies.protocol import Protocol
 
@@ -59,20 +61,24 @@ def plan_with(protocol: Protocol, remedy: str, low: float, high: float) -> pd.Da
     return pd.DataFrame(plan.assign(remedy=remedy, dose_low=low, dose_high=high))
 
 
+def _as_planned(protocol: Protocol) -> Photos:
+    return repeated(pd.DataFrame(protocol.run.load("plan")), protocol.images, protocol.photos)
+
+
 def _planned(protocol: Protocol) -> Treatment:
-    return treatment_of(pd.DataFrame(protocol.run.load("plan")), protocol.images)
+    return treatment_of(pd.DataFrame(protocol.run.load("plan")), protocol.images, treat)
 
 
 ARMS = {
     "control": Arm(_as_they_are, lambda p: None),
-    "targeted": Arm(_as_they_are, _planned),
+    "targeted": Arm(_as_planned, _planned),
     "oracle": Arm(_with_dark, lambda p: None),
     "TrivialAugment": Arm(_as_they_are, lambda p: trivial_augment()),
     "RandAugment": Arm(_as_they_are, lambda p: as_treatment(torchvision.RandAugment())),
     "AugMix": Arm(_as_they_are, lambda p: as_treatment(torchvision.AugMix())),
     "brightness and contrast .2": Arm(_as_they_are, lambda p: as_treatment(torchvision.ColorJitter(0.2, 0.2))),
     "JTT": Arm(_errors_again, lambda p: None),
-    "wrong remedy": Arm(_as_they_are, lambda p: treatment_of(plan_with(p, *WRONG), p.images)),
+    "wrong remedy": Arm(_as_they_are, lambda p: treatment_of(plan_with(p, *WRONG), p.images, treat)),
 }
 
 

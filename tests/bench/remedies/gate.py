@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts import Context
+from pipeline.learning.planned import treatment_of
+from pipeline.remedies import treat
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import compare, promote
 from pipeline.store import write_json
@@ -91,8 +93,6 @@ def placebos(protocol: Protocol, first: int, last: int, folder: Path) -> dict[in
 
 
 def _one(protocol: Protocol, case: Case, seed: int, folder: Path, control: Path) -> bool:
-    from pipeline.stages.retrain import treatment_of
-
-    arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images))
+    arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images, treat))
     treated = train(protocol, arm, seed, folder, "placebo")
     return promoted(protocol, case, {"control": [(seed, control)], "targeted": [(seed, treated)]})[0]

@@ -201,8 +201,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "prescribe",
         needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics", "embeddings",
-            "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
+            "images", "pixels", "attributes", "splits", "classes", "model", "training", "predictions", "metrics",
+            "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
         ),
         makes={
             # The plan in force for one training image and remedy: dose uniform in [low, high].

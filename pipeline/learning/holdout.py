@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,3 +62,11 @@ def hold_out(photos: Photos, groups: ArrayLike, share: float, seed: int) -> tupl
     for label in np.setdiff1d(photos.labels, photos.labels[~held]):
         held &= ~np.isin(np.asarray(groups), np.asarray(groups)[photos.labels == label])
     return photos.take(np.flatnonzero(~held)), photos.take(np.flatnonzero(held))
+
+
+def as_in_training(
+    photos: Photos, images: pd.DataFrame, training: Mapping[str, Any], seed: int
+) -> tuple[Photos, Photos]:
+    """The photos that `train` learnt from, and its holdout, which stays unseen. training: the artifact."""
+    known = training.get("holdout") or {"share": 0.1, "seed": seed}
+    return hold_out(photos, images["group"].to_numpy(dtype=str)[photos.rows], known["share"], known["seed"])

@@ -15,14 +15,18 @@ from pydantic import Field
 from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.evidence.choice import simplest_as_good
 from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
 from pipeline.learning.backbone import load_model
-from pipeline.learning.holdout import class_indices
+from pipeline.learning.holdout import as_in_training, class_indices, training_photos
 from pipeline.learning.predict import logits
+from pipeline.learning.search import Course, tried
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
+from pipeline.slicing.candidates import candidates
 from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
+from pipeline.slicing.requests import write_requests
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.validation import Val, validation
 
@@ -34,6 +38,9 @@ class Config(Settings):
     repeats: int = Field(
         5, ge=1, description="most times as often that photos of a slice without a cause are shown; 1: never more"
     )
+    search: int = Field(0, ge=0, description="image passes in all for trying plans by short fine-tunes; 0: no search")
+    tries: int = Field(4, ge=1, description="plans that a search tries at most")
+    rate: float = Field(5e-4, gt=0, description="highest learning rate of these fine-tunes")
     relabels: float = Field(0.5, gt=0, le=1, description="share of a class from which a transform changes its label")
     label_photos: int = Field(16, ge=2, description="training photos of each class on which that is tested")
     target_error: float = Field(
@@ -149,40 +156,6 @@ def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | No
     return {"slice": item.slice, "kind": kind, "words": item.words, "action": action + also, "photos": planned}
 
 
-def _exports(
-    folder: Path,
-    images: pd.DataFrame,
-    splits: pd.DataFrame,
-    confirmed: pd.DataFrame,
-    members: dict[str, Mask],
-    membership: pd.DataFrame,
-    label_issues: pd.DataFrame,
-) -> Path:
-    folder.mkdir(exist_ok=True)
-    path_of = images.set_index("image_id")["path"]
-    train, val = (splits["split"] == "train").to_numpy(), (splits["split"] == "val").to_numpy()
-    rows = []
-    for item in named_rows(confirmed):
-        inside = members[str(item.slice)]
-        wanted = round(float(inside[val].mean()) * int(train.sum())) if val.any() else 0
-        typical = membership[membership["slice"] == item.slice].nlargest(5, "score")["image_id"]
-        rows.append(
-            {
-                "slice": item.slice,
-                "words": item.words,
-                "rule": item.rule,
-                "have": int(inside[train].sum()),
-                "wanted": max(wanted, int(inside[train].sum())),
-                "examples": "; ".join(path_of[typical]),
-            }
-        )
-    columns = ["slice", "words", "rule", "have", "wanted", "examples"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "collect.csv", index=False)
-    relabel = label_issues.assign(path=path_of[label_issues["image_id"]].to_numpy())
-    relabel[["path", "label", "suggested", "confidence", "kind", "split"]].to_csv(folder / "relabel.csv", index=False)
-    return folder
-
-
 def _refused(
     config: Config, context: Context, images: pd.DataFrame, usable: NDArray[np.bool_], confirmed: pd.DataFrame,
     material: tuple[NDArray[np.uint8], list[str], Path],
@@ -235,6 +208,36 @@ def _prescribed(
     return pd.concat(plans).reset_index(drop=True).astype(_PLAN), corrections, prescriptions
 
 
+def _searched(
+    config: Config,
+    context: Context,
+    course: Course,
+    val: Val,
+    plan: pd.DataFrame,
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The plan to train in full, and what was tried: fine-tunes of a few passes on training photos, judged on val."""
+    confirmed, membership = tables
+    found = candidates(plan, confirmed.set_index("slice")["effect"], config.tries)
+    said = tried(course, [plan.iloc[:0], *(c.plan for c in found)], context)
+    members = membership.loc[membership["slice"].isin(plan["slice"]), "image_id"]
+    inside = val.frame["image_id"].isin(members).to_numpy()
+    gained = np.stack([worth(val.truth, answers, val.costs) for answers in said])
+    chosen, told = simplest_as_good(gained, inside, val.groups)
+    rows = [{"words": c.words, **t, "chosen": k == chosen} for k, (c, t) in enumerate(zip(found, told, strict=True))]
+    context.note(f"search: {len(found)} plans tried, {course.passes:,} image passes each and as many with nothing new; "
+                 f"{'none helped' if chosen is None else found[chosen].words + ' is trained'}")  # fmt: skip
+    kept = plan.iloc[:0] if chosen is None else found[chosen].plan.reset_index(drop=True)
+    return kept, {"passes": course.passes * len(said), "tried": rows, "chosen_on": "val"}
+
+
+def _left_out(prescriptions: list[dict[str, Any]], trained: set[str]) -> None:
+    """Say of which slices the search left the training out."""
+    for item in prescriptions:
+        if item["photos"] and item["slice"] not in trained:
+            item |= {"photos": 0, "action": f"tried, and left out since it brought too little: {item['action']}"}
+
+
 def run(
     config: Config,
     context: Context,
@@ -245,6 +248,7 @@ def run(
     splits: pd.DataFrame,
     classes: dict[str, list[str]],
     model: Path,
+    training: dict[str, Any],
     predictions: pd.DataFrame,
     metrics: dict[str, Any],
     embeddings: NDArray[np.float32],
@@ -270,7 +274,17 @@ def run(
     train = (splits["split"] == "train").to_numpy()
     ward = _Ward(frame, train, members, rules, val, _saved(val, responses), dose_response, refused)
     plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
+    search = None
+    if config.search and len(plan):
+        photos = training_photos(images, splits, pixels, list(classes["names"]))
+        shown = as_in_training(photos, images, training, context.seed)[0]
+        passes = config.search // (1 + config.tries)
+        asked = np.asarray(pixels[val.rows])
+        course = Course(Path(model), images, shown, asked, max(passes, 1), config.rate, remedies.treat)
+        plan, search = _searched(config, context, course, val, plan, (confirmed, membership))
+        _left_out(prescriptions, set(plan["slice"]))
     policy = {
+        "search": search,
         "corrections": corrections,
         "refused": refused,
         "prescriptions": prescriptions,
@@ -280,5 +294,6 @@ def run(
             config.target_error,
         ),
     }
-    exports = _exports(context.scratch / "exports", images, splits, confirmed, members, membership, label_issues)
+    tables = (images, splits, confirmed, membership, label_issues)
+    exports = write_requests(context.scratch / "exports", members, *tables)
     return {"plan": plan, "policy": policy, "exports": exports}

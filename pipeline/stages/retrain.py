@@ -80,14 +80,6 @@ class _Arms:
         }
 
 
-def _parts(images: pd.DataFrame, photos: Photos, training: dict[str, Any], seed: int) -> tuple[Photos, Photos]:
-    """The photos that `train` learnt from, and its holdout, which stays unseen."""
-    from pipeline.learning.holdout import hold_out
-
-    known = training.get("holdout") or {"share": 0.1, "seed": seed}
-    return hold_out(photos, images["group"].to_numpy(dtype=str)[photos.rows], known["share"], known["seed"])
-
-
 def run(
     config: Config,
     context: Context,
@@ -108,7 +100,7 @@ def run(
     first; an empty list where nothing was prescribed.
     """
     from pipeline.learning.generic import trivial_augment
-    from pipeline.learning.holdout import training_photos
+    from pipeline.learning.holdout import as_in_training, training_photos
     from pipeline.learning.planned import repeated, treatment_of
 
     folder = context.scratch / "candidates"
@@ -118,7 +110,7 @@ def run(
         context.note("no remedy was prescribed for training photos: nothing is retrained")
     else:
         photos = training_photos(images, splits, pixels, list(classes["names"]))
-        rest, held = _parts(images, photos, training, context.seed)
+        rest, held = as_in_training(photos, images, training, context.seed)
         arms = _Arms(config, context, rest, held, Path(model), folder)
         treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images, treat)}
         treatments |= {"generic": trivial_augment()} if config.generic else {}

@@ -53,6 +53,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
         "classes": {"names": NAMES},
         "model": Path("model"),
+        "training": {"holdout": {"share": 0.2, "seed": 0}},
         "metrics": {"accuracy": None, "macro_f1": None, "classes": [], "confusion": [], "calibration": {}},
         "splits": pd.DataFrame(
             {

@@ -195,3 +195,37 @@ def test_cheap_errors_move_the_doses_the_shares_and_whom_to_decline(tmp_path: Pa
     assert gains[1]["s1"] == pytest.approx(0.1 * gains[0]["s1"])
     assert gains[1]["s2"] == pytest.approx(gains[0]["s2"])
     assert made["policy"]["decline"]["coverage"] > plain["policy"]["decline"]["coverage"]
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_search_keeps_the_plan_that_helped_on_val_and_says_what_it_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helps: bool
+) -> None:
+    given = _explained(artifacts(), tmp_path, "exposure")
+    second = given["explanations"].assign(slice="s2", rank=2, effect=0.01, cause="blur", dose_low=2.0, dose_high=2.0)
+    given["explanations"] = pd.concat([given["explanations"].assign(effect=0.3), second], ignore_index=True)
+    seen = []
+
+    def pretended(course: Any, plans: list[pd.DataFrame], context: Context) -> np.ndarray:
+        """Every plan with the first slice reads all of val rightly, or none does."""
+        truth = given["images"].set_index("image_id")["label"][given["predictions"]["image_id"]]
+        right = truth.map({n: i for i, n in enumerate(NAMES)}).to_numpy()
+        seen.append((course.passes, len(course.photos), [set(p["slice"]) for p in plans]))
+        return np.stack([right if helps and "s1" in set(p["slice"]) else (right + 1) % 3 for p in plans])
+
+    monkeypatch.setattr(prescribe, "tried", pretended)
+    context = Context("r", 0, tmp_path, tmp_path)
+    config = prescribe.Config(search=5000, tries=3)
+    made = prescribe.run(config, context, **{n: given[n] for n in stage("prescribe").needs})
+    passes, photos, plans = seen[0]
+    assert passes == 1250
+    train = int((given["splits"]["split"] == "train").sum())
+    assert 0 < photos < train, "the holdout of train stays unseen"
+    assert plans == [set(), {"s1"}, {"s1", "s2"}, {"s1", "s2"}]
+    search = made["policy"]["search"]
+    assert search["passes"] == 5000
+    assert [t["chosen"] for t in search["tried"]] == [helps, False, False], "the simplest that is as good"
+    assert set(made["plan"]["slice"]) == ({"s1"} if helps else set())
+    assert any(note.startswith("search: 3 plans tried, 1,250 image passes each") for note in context.notes)
+    left = {p["slice"] for p in made["policy"]["prescriptions"] if p["action"].startswith("tried, and left out")}
+    assert left == ({"s2"} if helps else {"s1", "s2"})

@@ -54,7 +54,7 @@ def placebo(protocol: Protocol, number: int) -> Case:
     return Case(
         plan[plan["slice"] == name],
         {
-            "attributes": pd.DataFrame(protocol.run.load("attributes")).assign(lot=lot),
+            "images": protocol.images.assign(lot=lot),
             "explanations": first.assign(frozen=rule),
             "membership": membership,
         },

@@ -43,7 +43,7 @@ def placebo(protocol: Protocol, number: int) -> Case:
         return Case(plan, {})
     rng = np.random.default_rng([number, 7])
     groups, code = np.unique(protocol.images["group"].to_numpy(dtype=str), return_inverse=True)
-    lot = rng.random(len(groups))[code]
+    lot = rng.random(len(groups))[code] + 1e-9 * rng.random(len(code))  # one value a group would be its other name
     ids = protocol.run.load("predictions")["image_id"]
     inside = ids[ids.isin(protocol.images["image_id"][lot <= LOT])]
     told = pd.DataFrame(protocol.run.load("explanations"))

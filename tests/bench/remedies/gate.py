@@ -57,6 +57,7 @@ def placebo(protocol: Protocol, number: int) -> Case:
             "images": protocol.images.assign(lot=lot),
             "explanations": first.assign(frozen=rule),
             "membership": membership,
+            "policy": {**protocol.run.load("policy"), "corrections": []},
         },
     )
 

@@ -161,7 +161,7 @@ class _Search:
 
     def _tightest(self, found: int, hits: Floats) -> int:
         """Of the conditions that differ from `found` in a tighter threshold and hold as many of the failures sought
-        (`hits`, by condition), the one with fewest photos: the others fail no more than elsewhere, and blur the rule."""
+        (`hits`, by condition), the one with fewest photos: the rest fail no more than elsewhere, and blur the rule."""
         same = (i for i, c in enumerate(self.conditions) if c.key == self.conditions[found].key)
         tied = [i for i in same if hits[i] >= TIED * hits[found] and not (self.masks[i] & ~self.masks[found]).any()]
         return min(tied, key=lambda i: int(self.masks[i].sum()), default=found)

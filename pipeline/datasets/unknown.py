@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 
 from pipeline import plugins
@@ -10,11 +11,14 @@ from pipeline.datasets.photo import HINTS, SPLITS, VIDEOS, is_image
 from pipeline.datasets.tree import ARCHIVES, OUTSIDE, Tree
 
 _UNREAD = (".rar", ".7z", ".zst", ".ace", ".cab", ".iso", ".dmg")
+_ADDRESS = re.compile(r"(s3|gs|gcs|az|abfs|https?|hf|ftp):/", re.IGNORECASE)
 _MEND = "put the photos into one folder a class, or list them in a metadata.csv"
 
 
 def why_none(tree: Tree) -> str:
     """What stands in the way, for a tree that no plug-in recognises."""
+    if tree.kind == "none" and _ADDRESS.match(str(tree.root)):
+        return "is an address; fetch it first, or name a table that lists the photos by their addresses"
     if tree.kind == "none":
         return "no such folder or file; name what the photos are in"
     if tree.kind == "file":

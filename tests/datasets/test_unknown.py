@@ -51,6 +51,7 @@ def test_single_files(tmp_path: Path) -> None:
     assert "ffmpeg" in _why(_file(tmp_path / "a.mov"))
     assert "of a kind known here" in _why(_file(tmp_path / "a.doc"))
     assert "no such folder or file" in _why(tmp_path / "gone")
+    assert "lists the photos by their addresses" in _why(Path("s3://bucket/photos"))
 
 
 def test_an_archive_beside_nothing_is_to_be_named(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ FEW = 50_000
 MOST = 500_000
 """Comparisons of pixels after which the search ends."""
 
-_CELLS = 8_000_000
+_CELLS = 4_000_000
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -51,7 +51,7 @@ def _close(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int)
         first, second = np.nonzero(bits <= distance)
         keep = (groups[first + start] != groups[second + start]) & (first < second)
         first, second = first[keep], second[keep]
-        yield np.stack([first + start, second + start, bits[first, second]], axis=1).astype(np.int64)
+        yield np.stack([first + start, second + start, bits[first, second]], axis=1).astype(np.int64, copy=False)
 
 
 def _standard(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -35,6 +35,12 @@ _PAPERS = frozenset((
 _PAPER_NAMES = frozenset(("readme", "license", "licence", "copying", "notice", "version", "changelog", "citation"))
 
 
+def _own(folder: str) -> bool:
+    """Whether a folder holds Nightshift's runs or reports, as where it is run inside the data set's folder."""
+    name, marks = os.path.basename(folder), {"runs": "run.json", "reports": "summary.json"}
+    return name in marks and any(Path(folder).glob(f"*/{marks[name]}"))
+
+
 def _paper(name: str) -> bool:
     """Whether a file only tells of a data set, as a README does: it says nothing on where the photos are."""
     stem, suffix = os.path.splitext(name.rpartition("/")[2].lower())
@@ -55,7 +61,7 @@ def clutter(name: str) -> bool:
 
 
 def walk(root: Path, links: bool = False) -> Iterator[Found]:
-    """Every file below `root`, sorted by name within its folder; hidden files and folders are passed over.
+    """Every file below `root`, sorted by name within its folder; hidden files and our own runs are passed over.
 
     Links to folders are followed where they stay inside `root` (links: anywhere) and make no ring; a folder that
     cannot be listed is a problem of its own, the root an `InputError`.
@@ -73,7 +79,7 @@ def walk(root: Path, links: bool = False) -> Iterator[Found]:
             continue
         below = []
         for entry in entries:
-            if clutter(entry.name):
+            if clutter(entry.name) or (len(above) == 1 and _own(entry.path)):
                 continue
             real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{entry.name}"
             is_folder, problem = _is_folder(entry), None
@@ -209,7 +215,8 @@ class Tree:
     def _empty(self) -> Iterator[str]:
         top = os.path.join(self.root, self.base)
         for here, below, _ in os.walk(top):
-            below[:] = [n for n in below if not clutter(n) and not os.path.islink(os.path.join(here, n))]
+            paths = {name: os.path.join(here, name) for name in below if not clutter(name)}
+            below[:] = [name for name, path in paths.items() if not os.path.islink(path) and not _own(path)]
             yield from (readable(os.path.relpath(os.path.join(here, name), top)) for name in below)
 
     def source(self, name: str) -> str:

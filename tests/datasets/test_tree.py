@@ -194,3 +194,12 @@ def test_a_zip_with_backslashes_and_what_systems_leave_behind(tmp_path: Path) ->
     photos, rejected = listed(path)
     assert labels(photos) == {"cat/1.png": ("cat", None), "dog/2.PNG": ("dog", None)}
     assert rejected == {"../../up.png": "its path leads out of the archive"}
+
+
+def test_runs_and_reports_inside_the_data_are_no_classes(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.png", "dog/2.png", "runs/20260101-x/ingest/3.png", "reports/20260101-x/4.png")
+    assert {photo.label for photo in listed(tmp_path)[0].values()} == {"cat", "dog", "runs", "reports"}
+    (tmp_path / "runs" / "20260101-x" / "run.json").touch()
+    (tmp_path / "reports" / "20260101-x" / "summary.json").touch()
+    photos, rejected = listed(tmp_path)
+    assert ({photo.label for photo in photos.values()}, rejected) == ({"cat", "dog"}, {})

@@ -86,13 +86,14 @@ def init(
     data: Annotated[Path, typer.Argument(help="A data set on disk.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The config to write.")] = Path("config.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="Follow links that lead out of its folder.")] = False,
 ) -> None:
     """Look at a data set, say what was found, and write a commented config that runs."""
     from pipeline.datasets.survey import survey
 
     if output.exists() and not force:
         raise InputError(f"{output}: exists already; choose another with -o, or --force")
-    seen = survey(data)
+    seen = survey(data, links)
     for line in seen.lines:
         print(line)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,6 @@ from pipeline.contracts import InputError
 from pipeline.datasets.photo import (
     DEFAULTS,
     SPLITS,
-    VIDEOS,
     Options,
     Photo,
     Rejected,
@@ -31,6 +30,7 @@ from pipeline.datasets.photo import (
 from pipeline.datasets.picture import Header, ImageError, decode, header, letterbox
 from pipeline.datasets.sources import open_image, path_of
 from pipeline.datasets.tree import OUTSIDE, Tree, walk
+from pipeline.datasets.unknown import why_none
 
 __all__ = [
     "SPLITS",
@@ -67,20 +67,7 @@ def _recognise(tree: Tree, options: Options) -> tuple[str, str]:
         words = _call(plugins.module("datasets", name).recognises, tree, options)
         if words:
             return name, str(words)
-    if any(os.path.splitext(name)[1].lower() in VIDEOS for name in (*tree.names, tree.root.name)):
-        raise InputError(
-            f"{tree.root}: holds videos and no photos; cut them into photos first, one folder a class, "
-            "as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
-        )
-    if tree.kind == "file" and is_image(tree.root.name):
-        raise InputError(f"ingest.data: {tree.root}: is one photo; name the folder that the photos are in")
-    if tree.kind == "none":
-        raise InputError(f"{tree.root}: no such folder or file; name what the photos are in")
-    known = ", ".join(plugins.names("datasets"))
-    raise InputError(
-        f"{tree.root}: no data set of a kind known here ({known}); "
-        "put the photos into one folder a class, or list them in a metadata.csv"
-    )
+    raise InputError(f"ingest.data: {tree.root}: {why_none(tree)}")
 
 
 def recognise(root: Path, options: Options = DEFAULTS) -> tuple[str, str]:

@@ -386,7 +386,7 @@ function facts(p) {
   const where = data.slices.filter(s => s.photos.includes(p)).map(s => s.title);
   if (where.length) rows.push(["Slice", where.join("; ")]);
   rows.push(["Taken", get(p, "taken")], ["Group", get(p, "group")], ["Split", get(p, "split")]);
-  data.attributes.forEach((name, k) => { const v = get(p, "values")[k]; if (v !== null) rows.push([name, String(v)]); });
+  data.attributes.forEach((name, k) => { const v = get(p, "values")[k]; if (v !== null) rows.push([name, String(v).replace("-", "\u2212")]); });
   return rows.filter(fact => fact[1]);
 }
 function ranking(p) {
@@ -420,7 +420,8 @@ function look(index) {
   if (sources[p]) frame.append(make("img", {src: sources[p], alt: plain(p)}));
   if (sources[p] && maps && heat) frame.append(make("img", {className: "heat", src: webp(maps[heat === "after" ? 1 : 0]), alt: "Heat map: what spoke for the model’s answer " + heat}));
   const left = make("div", {}, frame, ...(maps && sources[p] ? [make("div", {className: "segments", role: "group", "aria-label": "Where the model looks"}, ...looks)] : []), ...ranking(p));
-  viewer.replaceChildren(make("h3", {}, (here + 1) + " of " + row.length), make("div", {className: "view"}, left, make("div", {}, table, labelPanel(p))), bar);
+  if (!maps && Object.keys(data.heat).length) left.append(make("p", {className: "ci"}, "Where the model looks was not computed for this photo."));
+  viewer.replaceChildren(make("h3", {tabIndex: -1, autofocus: true}, (here + 1) + " of " + row.length), make("div", {className: "view"}, left, make("div", {}, table, labelPanel(p))), bar);
 }
 function open(list, index, opener) {
   [row, from] = [list, opener];

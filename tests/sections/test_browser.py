@@ -409,11 +409,32 @@ def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit
     assert not tab.locator("[data-gallery]").first.is_visible()
 
 
-def test_on_paper_the_tools_are_gone(html: str, visit: Visit) -> None:
-    tab = visit(html)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper_the_tools_are_gone_and_nothing_is_cut_off(many: str, visit: Visit, scheme: str) -> None:
+    tab = visit(many, width=740, scheme=scheme)  # A4 less its margins
     tab.emulate_media(media="print")
     assert not tab.locator(".toc").is_visible()
     assert tab.locator("#slice-s1 img").first.is_visible()
+    ink = tab.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
+    assert ink == ["rgb(27, 34, 48)", "rgb(255, 255, 255)"]
+    tables = tab.locator(".part table:visible")
+    assert tables.count() > 10
+    ends = tables.evaluate_all("all => all.map(t => t.getBoundingClientRect().right)")
+    assert max(ends) <= 740
+    assert tab.locator("#class-table tbody tr").last.is_visible()
+
+
+def test_a_photo_opens_at_its_top_whatever_has_the_focus(html: str, visit: Visit) -> None:
+    tab = visit(html, width=400)
+    tab.locator('[data-browse=""]').click()
+    tab.locator("#browse").get_by_label("Change").select_option("still right")
+    tab.locator("#browse [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    assert viewer.get_by_role("button", name="Heat").count() == 0
+    assert viewer.evaluate("v => [v.scrollTop, v.contains(document.activeElement)]") == [0, True]
+    assert "Taken" in viewer.locator("dt").all_inner_texts()
+    tab.keyboard.press("ArrowRight")
+    assert "2 of" in viewer.inner_text()
 
 
 def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(html: str, visit: Visit) -> None:

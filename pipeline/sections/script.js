@@ -70,7 +70,7 @@ function compareRuns() {
     head.firstChild.append(make("span", {className: "sr"}, "What"));
     out.replaceChildren(make("table", {className: "list fold"}, make("thead", {}, head), make("tbody", {}, ...rows)));
   };
-  const signed1 = n => (n < 0 ? "\u2212" : "+") + Math.abs(n).toFixed(1);
+  const signed1 = n => (Math.abs(n) < .05 ? "" : n < 0 ? "\u2212" : "+") + Math.abs(n).toFixed(1);
   for (const pick of picks) pick.onchange = show;
   const fold = $("#compare").closest("details");
   fold.ontoggle = () => { if (fold.open) show(); };

@@ -407,6 +407,7 @@ def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit
     picture = tab.locator("#slice-s1 img").first
     assert picture.evaluate("i => i.naturalWidth") == 64
     assert not tab.locator("[data-gallery]").first.is_visible()
+    assert tab.locator("#identity").evaluate("s => getComputedStyle(s).contentVisibility") == "visible"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

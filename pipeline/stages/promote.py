@@ -68,10 +68,14 @@ def _worse(where: str, worse: dict[str, Any], margins: dict[str, Any]) -> list[d
     classes = f"harm was shown for {', '.join(harmed)}" if harmed else "harm was shown for no class"
     classes += f"; {unjudged} of {len(worse['classes'])} cannot be judged alone" if unjudged else ""
     if worse["pooled_passed"] is not None:
-        classes += f"; the small classes together changed by at least {points(pooled['bound'])}"
+        few = points(-margins["by_class"])
+        classes += f"; the small classes together changed by at least {points(pooled['bound'])}; {few} is allowed"
+    value, threshold = float(len(harmed)), 0.0
+    if worse["pooled_passed"] is False and not harmed:
+        value, threshold = pooled["bound"], -margins["by_class"]
     return [
         _condition(over, overall["bound"], -margins["overall"], worse["overall_passed"], why),
-        _condition(f"no class worse on {where}", float(len(harmed)), 0.0, worse["classes_passed"], classes, "#classes"),
+        _condition(f"no class worse on {where}", value, threshold, worse["classes_passed"], classes, "#classes"),
     ]
 
 
@@ -123,8 +127,8 @@ def _limits(comparison: dict[str, Any], other: str | None) -> list[str]:
     for row in comparison["power"]:
         if row["enough"] is False:
             limits.append(
-                f"{row['test'].capitalize()} on {row['split']}: {row['groups']} groups are at hand; "
-                f"about {row['groups_needed']} would decide it."
+                f"{row['test'].capitalize()} on {row['split']}: {row['groups']:,} groups are at hand; "
+                f"about {row['groups_needed']:,} would decide it."
             )
     if other:
         limits.append(f"The candidate was compared with its own control, not with the champion of run {other}.")
@@ -139,8 +143,9 @@ def _headline(comparison: dict[str, Any], found: list[dict[str, Any]], promoted:
     unjudged = "; seeds were not judged (one seed)" if not gain["seeds_judged"] else ""
     if promoted:
         return f"promoted: {told}, at least {points(gain['bound'])}{unjudged}"
-    failed = ", ".join(c["name"] for c in found if not c["passed"])
-    return f"not promoted: {told}, but this did not hold: {failed}{unjudged}"
+    failed = [f"“{c['name']}”" for c in found if not c["passed"]]
+    word = "this condition" if len(failed) == 1 else "these conditions"
+    return f"not promoted: {told}, but {word} failed: {', '.join(failed)}{unjudged}"
 
 
 def _policy(policy: dict[str, Any], comparison: dict[str, Any], arm: str) -> dict[str, Any]:

@@ -167,6 +167,18 @@ def test_a_candidate_that_fails_on_test_is_refused(house: House, test: tuple[flo
     assert (bundle / "model.safetensors").read_text() == "the model before"
 
 
+def test_where_the_small_classes_together_fail_their_bound_stands_beside_what_is_allowed(house: House) -> None:
+    comparison = _comparison("tested", test=GOOD)
+    worse = comparison["test"]["non_inferiority"]
+    assert not any(c["status"] == "harmed" for c in worse["classes"])
+    worse |= {"pooled": {"bound": -0.042}, "pooled_passed": False, "classes_passed": False}
+    verdict, _ = house.gate(comparison)
+    found = {c["name"]: c for c in verdict["conditions"]}
+    assert (found["no class worse on test"]["value"], found["no class worse on test"]["threshold"]) == (-0.042, -0.03)
+    assert "this condition failed: “no class worse on test”" in verdict["headline"]
+    assert (found["no class worse on val"]["value"], found["no class worse on val"]["threshold"]) == (0.0, 0.0)
+
+
 def test_a_sealed_test_is_a_condition_that_failed(house: House) -> None:
     verdict, _ = house.gate(_comparison("refused on val", val=SAME))
     failed = [c["name"] for c in verdict["conditions"] if not c["passed"]]

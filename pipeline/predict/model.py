@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,10 @@ class Predictor:
         """What `_look` sees, in order, while the model looks at the batch before: at most two batches wait."""
         waiting: deque[Future[list[_Seen | Row]]] = deque()
         rest = iter(photos)
+        if len(few := list(islice(rest, HANDFUL))) < HANDFUL:  # a photo by itself waits for no threads to start
+            yield from map(self._look, few)
+            return
+        rest = chain(few, rest)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
                 while handful := list(islice(rest, HANDFUL)):

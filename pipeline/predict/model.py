@@ -31,7 +31,7 @@ from pipeline.stages import measure
 from pipeline.stages.measure import reduced
 
 TOP, BATCH = 3, 64
-HANDFUL = 8  # photos that a thread takes at once: handing over each by itself costs a sixth of decoding it
+HANDFUL = 8  # photos that a thread takes at once, since each handing over costs time
 MAX_SIDE = measure.Config.model_validate({}).max_side
 Pixels = NDArray[np.uint8]
 Row = dict[str, Any]

@@ -204,20 +204,27 @@ STAGES: tuple[Stage, ...] = (
             "probed", "responses", "dose_response", "membership", "explanations",
         ),
         makes={
-            # The plan in force for one training image and remedy: dose uniform in [low, high].
+            # The plan in force for one training image and remedy: dose uniform in [low, high]. simulator: null where
+            # the photo itself is treated, else whose photo of the same class, under `remedy`, takes its place.
             "plan": Table(
                 {
                     "image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float", "dose_high": "float",
-                    "probability": "float",
+                    "probability": "float", "simulator": "str?",
                 }
             ),
+            # Photos that a simulator drew for a slice: for training alone, in no other table and in no split.
+            "simulated": Table(
+                {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str", "condition": "str",
+                 "dose": "float"}, key=("content_hash", "slice"), rows="simulated",
+            ),
+            "simulated_pixels": Array("uint8", ("simulated", "side", "side", 3)),
             "policy": Record(("corrections", "decline", "refused", "prescriptions")),
             "exports": Bundle(("collect.csv", "relabel.csv")),
         },
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated", "simulated_pixels"),
         makes={
             # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
             "candidates": Bundle(("candidates.json",)),
@@ -251,7 +258,6 @@ STAGES: tuple[Stage, ...] = (
             "answers",
         ),
         makes={
-
             "verdict": Record(("promoted", "headline", "conditions")),
             # The model now in force; reference.parquet: what its data looked like, numbers without names.
             "bundle": Bundle(("model.safetensors", "bundle.json", "reference.parquet")),
@@ -263,11 +269,10 @@ STAGES: tuple[Stage, ...] = (
         needs=(
             "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
             "training", "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
-            "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips", "answers",
-            "saliency", "verdict", "drift",
+            "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
+            "comparison", "flips", "answers", "saliency", "verdict", "drift",
         ),
         makes={
-
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
         },

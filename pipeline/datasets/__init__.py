@@ -3,6 +3,9 @@
 Beside it stands `recognises(root) -> str | None`: one line that says what was seen, or None. A function that calls its
 argument `tree` is given the `Tree` of the root, and so reads zips and tars as well; one that takes `options` is told
 what the user said. A plugin lists photos and decodes none; `open_image` is the one way in which pixels come in.
+
+Optional, for data that can be drawn: `SIMULATES`, names of remedies, and `simulate(wanted: Wanted) ->
+Iterator[Simulated]`, fresh labelled photos under such a condition and dose (see `pipeline.datasets.simulator`).
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from pipeline.datasets.photo import (
     no_image,
 )
 from pipeline.datasets.picture import Header, ImageError, decode, header, letterbox
+from pipeline.datasets.simulator import Simulated, Wanted
 from pipeline.datasets.sources import open_image, path_of
 from pipeline.datasets.tree import OUTSIDE, Tree, walk
 from pipeline.datasets.unknown import why_none
@@ -39,8 +43,10 @@ __all__ = [
     "Options",
     "Photo",
     "Rejected",
+    "Simulated",
     "Tree",
     "Value",
+    "Wanted",
     "decode",
     "header",
     "is_image",

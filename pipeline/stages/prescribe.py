@@ -1,5 +1,5 @@
 """Which training images get which remedy at which doses, what is corrected or declined at prediction time, what to
-collect or relabel. No pixels yet."""
+collect or relabel. No pixels yet but those that a simulator draws."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.datasets import Wanted, nearest
+from pipeline.datasets.simulator import simulate, simulators
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
@@ -31,6 +33,20 @@ class Config(Settings):
     target_error: float = Field(
         0.02, gt=0, lt=1, description="error allowed among answered photos; others are declined"
     )
+    simulator: str | None = Field(None, description="the data set adapter whose simulator draws photos, such as gate")
+    simulated: float = Field(
+        0.0, ge=0, le=1, description="share of these views that show a simulated photo, not a treated one; 1: all"
+    )
+    simulated_photos: int = Field(
+        200, ge=1, le=100_000, description="photos of each class that the simulator draws for a slice"
+    )
+
+    @model_validator(mode="after")
+    def _draws(self) -> Config:
+        if self.simulated and self.simulator not in simulators():
+            hint = nearest(self.simulator or "", simulators())
+            raise ValueError(f"prescribe.simulator: {self.simulator or 'none'} is no adapter with a simulator; {hint}")
+        return self
 
 
 _PLAN = {
@@ -40,6 +56,15 @@ _PLAN = {
     "dose_low": "float64",
     "dose_high": "float64",
     "probability": "float64",
+    "simulator": "str",
+}
+_SIMULATED = {
+    "content_hash": "str",
+    "slice": "str",
+    "label": "str",
+    "simulator": "str",
+    "condition": "str",
+    "dose": "float64",
 }
 
 
@@ -55,16 +80,31 @@ class _Ward:
     interventions: pd.DataFrame
     refused: list[dict[str, Any]]
 
-    def plan(self, item: Any, probability: float) -> pd.DataFrame:
+    def plan(self, item: Any, probability: float, config: Config) -> pd.DataFrame:
+        """Who is treated, and in whose place a simulated photo is shown, by `config.simulated`."""
+        drawn = config.simulated if item.cause in simulators().get(config.simulator or "", ()) else 0.0
+        parts = []
+        if drawn < 1:
+            parts.append(self._treated(item, probability * (1 - drawn)))
+        if drawn > 0:
+            chosen = self.train & ~self.members[item.slice]  # labels stay true, whatever the transform would do
+            parts.append(self._rows(item, chosen, str(item.cause), probability * drawn, config.simulator))
+        return pd.concat(parts)
+
+    def _treated(self, item: Any, probability: float) -> pd.DataFrame:
         """The training images that are not in the slice, of every class alike, whatever the label part of its rule: a
         remedy for one class only would teach that dark means this class."""
         low, high = item.dose_low, item.dose_high
         banned = {r["from"] for r in self.refused if r["remedy"] == item.cause and low <= r["dose"] <= high}
         chosen = self.train & ~self.members[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
-        what = {"slice": item.slice, "remedy": remedies.rendering(item.cause, low, high)}
-        return pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(
-            **what, dose_low=low, dose_high=high, probability=probability
-        )
+        return self._rows(item, chosen, remedies.rendering(item.cause, low, high), probability, None)
+
+    def _rows(
+        self, item: Any, chosen: NDArray[np.bool_], remedy: str, probability: float, simulator: str | None
+    ) -> pd.DataFrame:
+        table = pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(slice=item.slice, remedy=remedy)
+        how = {"dose_low": item.dose_low, "dose_high": item.dose_high, "probability": probability}
+        return table.assign(**how, simulator=simulator).astype(_PLAN)
 
     def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
         """The dose that, given to every photo of the slice before the model looks, gains most on val."""
@@ -87,16 +127,52 @@ class _Ward:
         }
 
 
+def _drawn(
+    config: Config, context: Context, plan: pd.DataFrame, names: list[str], images: pd.DataFrame, side: int
+) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """The photos that the plan shows in place of others: as many of each class, so that none stands for the condition.
+
+    Returns `simulated` and `simulated_pixels`."""
+    asked = plan.dropna(subset="simulator").drop_duplicates("slice")
+    rows, pixels, known = [], [], frozenset(images["content_hash"])
+    jobs = [(item, label) for item in named_rows(asked) for label in names]
+    for item, label in context.track(jobs, total=len(jobs), what="kinds of simulated photos"):
+        wanted = Wanted(item.remedy, label, item.dose_low, item.dose_high, config.simulated_photos, context.seed)
+        for copy in simulate(item.simulator, wanted, side, known):
+            rows.append((copy.content_hash, item.slice, label, item.simulator, item.remedy, copy.dose))
+            pixels.append(copy.pixels)
+    table = pd.DataFrame(rows, columns=list(_SIMULATED)).astype(_SIMULATED)
+    return table, np.stack(pixels) if pixels else np.zeros((0, side, side, 3), np.uint8)
+
+
+def _note_undrawn(config: Config, confirmed: pd.DataFrame, context: Context) -> None:
+    if config.simulated:
+        known = simulators()[str(config.simulator)]
+        for cause in sorted(set(confirmed["cause"].dropna()) - set(known)):
+            context.note(f"the simulator of {config.simulator} cannot draw {cause}: photos are treated instead")
+
+
 def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
-    planned = len(plan)
+    planned = plan["image_id"].nunique() if len(plan) else 0
     if planned:
         doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
-        title = str(plan["remedy"].iloc[0]).replace("_", " ")
-        action, kind = f"train on {planned:,} training photos treated with {title} at dose {doses}", "augment"
+        action, kind = f"train on {_means(plan)} at dose {doses}", "augment"
     else:
         action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
     also = f"; or correct them as they arrive: {correction['words']}" if correction and correction["helps"] else ""
     return {"slice": item.slice, "kind": kind, "words": item.words, "action": action + also, "photos": planned}
+
+
+def _means(plan: pd.DataFrame) -> str:
+    """Of a slice's plan, in words: who is treated with what, and what is simulated."""
+    told = []
+    for (remedy, simulator), part in plan.fillna({"simulator": ""}).groupby(["remedy", "simulator"], sort=False):
+        title = str(remedy).replace("_", " ")
+        if not simulator:
+            told.append(f"{len(part):,} training photos treated with {title}")
+        else:
+            told.append(f"photos that the simulator of {simulator} drew under {title}")
+    return " and ".join(told)
 
 
 def _exports(
@@ -168,12 +244,13 @@ def run(
     train = (splits["split"] == "train").to_numpy()
     ward = _Ward(frame, train, members, rules, val, dose_response, refused)
     concerned = max(int(confirmed.loc[confirmed["cause"].notna(), "n"].sum()), 1)
+    _note_undrawn(config, confirmed, context)
     plans, corrections, prescriptions = [], [], []
     for item in named_rows(confirmed):
         plan, correction = pd.DataFrame(), None
         if pd.notna(item.cause):
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            plan = ward.plan(item, config.share * item.n / concerned)
+            plan = ward.plan(item, config.share * item.n / concerned, config)
             plans.append(plan)
             inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
             if inside.to_numpy()[val.probed].any():
@@ -191,5 +268,8 @@ def run(
         ),
     }
     exports = _exports(context.scratch / "exports", images, splits, confirmed, members, membership, label_issues)
-    plan = pd.concat(plans) if plans else pd.DataFrame(columns=list(_PLAN))
-    return {"plan": plan.reset_index(drop=True).astype(_PLAN), "policy": policy, "exports": exports}
+    whole = pd.concat(plans) if plans else pd.DataFrame(columns=list(_PLAN))
+    whole = whole.reset_index(drop=True).astype(_PLAN)
+    drawn, drawn_pixels = _drawn(config, context, whole, classes["names"], images, pixels.shape[1])
+    made = {"plan": whole, "simulated": drawn, "simulated_pixels": drawn_pixels}
+    return {**made, "policy": policy, "exports": exports}

@@ -15,16 +15,18 @@ from pipeline.learning.calibration import fit_temperature
 from pipeline.learning.holdout import hold_out, training_photos
 from pipeline.learning.predict import logits
 from pipeline.stages import retrain, train
-from pipeline.stages.retrain import Config, treatment_of
+from pipeline.stages.retrain import Config, Pool, treatment_of
 from tests.learning.drawn import World
 
 BASE = {"batch": 8, "epochs": 2}
 NONE: dict[str, Any] = {"image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float64",
-                        "dose_high": "float64", "probability": "float64"}
+                        "dose_high": "float64", "probability": "float64", "simulator": "str"}
+SIMULATED: dict[str, Any] = {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str",
+                             "condition": "str", "dose": "float64"}
 
 
 def _plan(ids: Iterable[str], *recipes: tuple[str, float, float, float]) -> pd.DataFrame:
-    rows = [(i, f"s{k}", *recipe) for i in ids for k, recipe in enumerate(recipes)]
+    rows = [(i, f"s{k}", *recipe, None) for i in ids for k, recipe in enumerate(recipes)]
     return pd.DataFrame(rows, columns=list(NONE)).astype(NONE)
 
 
@@ -35,6 +37,8 @@ def world(tmp_path: Path) -> World:
     world.run(train, tmp_path, train.Config(backbone="test_efficientnet", weights="none", batch=8, rate=4e-3, epochs=3))
     ids = world.images["image_id"][(world.splits["split"] == "train").to_numpy()]
     world.made["plan"] = _plan(ids, ("exposure", 0.2, 0.4, 0.7))
+    world.made["simulated"] = pd.DataFrame(columns=list(SIMULATED)).astype(SIMULATED)
+    world.made["simulated_pixels"] = np.zeros((0, 32, 32, 3), np.uint8)
     return world
 
 
@@ -124,7 +128,7 @@ def test_killed_in_the_second_arm_it_resumes_to_the_same_bytes(world: World, tmp
 
 
 def _images(count: int) -> pd.DataFrame:
-    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)]})
+    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)], "label": ["a", "b"] * (count // 2)})
 
 
 def test_the_treatment_draws_by_the_plans_probabilities() -> None:
@@ -150,3 +154,33 @@ def test_the_treatment_follows_its_seed_and_leaves_its_input() -> None:
 def test_a_plan_for_an_unknown_image_is_an_error() -> None:
     with pytest.raises(KeyError):
         treatment_of(_plan(["nowhere"], ("exposure", 0.5, 0.5, 0.5)), _images(2))
+
+
+def test_a_simulated_photo_takes_the_place_of_one_of_its_class() -> None:
+    plan = _plan(["i0", "i1"], ("exposure", 0.5, 0.5, 0.5), ("exposure", 0.2, 0.4, 0.3))
+    plan.loc[plan["slice"] == "s1", "simulator"] = "gate"
+    simulated = pd.DataFrame({"slice": "s1", "label": ["a", "a", "b", "b"]})
+    pool = Pool.of(simulated, np.repeat(np.array([10, 11, 20, 21], np.uint8), 8 * 8 * 3).reshape(4, 8, 8, 3))
+    treatment, rows = treatment_of(plan, _images(4), pool), np.repeat([0, 1, 3], 500)
+    pixels = np.full((1500, 8, 8, 3), 200, np.uint8)
+    level = treatment(rows, pixels, 7).mean((1, 2, 3))
+    assert set(level[:500]) == {10, 11, 100, 200}
+    assert set(level[500:1000]) == {20, 21, 100, 200}
+    assert set(level[1000:]) == {200}, "a photo without a plan is left alone"
+    assert float((level[:1000] < 50).mean()) == pytest.approx(0.3, abs=0.05)
+    assert np.array_equal(level, treatment(rows, pixels, 7).mean((1, 2, 3)))
+
+
+def test_the_targeted_arm_learns_from_simulated_photos(world: World, tmp_path: Path) -> None:
+    treated, _ = world.run(retrain, tmp_path / "a", Config(**BASE))
+    world.made["plan"] = world.made["plan"].assign(simulator=pd.array(["gate"] * len(world.made["plan"]), dtype="str"))
+    world.made["simulated"] = pd.DataFrame(
+        [(f"h{k}", "s0", name, "gate", "exposure", 0.3) for k, name in enumerate(world.names)], columns=list(SIMULATED)
+    ).astype(SIMULATED)
+    world.made["simulated_pixels"] = np.random.default_rng(0).integers(0, 90, (2, 32, 32, 3), dtype=np.uint8)
+    shown, _ = world.run(retrain, tmp_path / "b", Config(**BASE))
+    one, other = treated["candidates"], shown["candidates"]
+    control, targeted = "control-1000.safetensors", "targeted-1000.safetensors"
+    assert (one / control).read_bytes() == (other / control).read_bytes(), "the control is the same"
+    assert (one / targeted).read_bytes() != (other / targeted).read_bytes()
+    assert [e["rows"] for e in _entries(treated)] == [e["rows"] for e in _entries(shown)], "and so is the budget"

@@ -1,21 +1,17 @@
 """The runner and the whole loop, on photos with a planted night (tests/night.py)."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from pipeline import runner, store
+from pipeline import runner
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES
 from pipeline.store import Run
+from tests.kills import straight, survived
 from tests.night import config, draw
 
 
@@ -132,43 +128,14 @@ def test_the_report_and_the_list_of_runs_are_published(finished: Run, home: Path
     assert json.loads((finished.path / "summary.json").read_text())["run_id"] == finished.run_id
 
 
-def _timeless(summary: dict[str, object]) -> str:
-    text = json.dumps({k: v for k, v in summary.items() if k != "run_id"}, sort_keys=True)
-    return text
-
-
-def test_a_killed_run_resumes_to_the_same_summary_and_repeats_no_finished_stage(finished: Run, tmp_path: Path) -> None:
+def test_killed_in_several_stages_it_ends_as_if_nothing_had_happened(finished: Run, tmp_path: Path) -> None:
+    """tests/bench/bench_kills.py does it a hundred times, in every stage."""
     data = Path(finished.load("images")["source"].iloc[0]).parent
     text = config(data, tmp_path, epochs=2).replace("epochs: 6", "epochs: 1")
     (tmp_path / "config.yaml").write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "run",
-        "-c",
-        str(tmp_path / "config.yaml"),
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    runs = tmp_path / "runs"
-    deadline = time.monotonic() + 120
-    while not list(runs.glob("*/train/stage.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = store.runs(runs)[0]
-    before = {name: (run.path / name / "stage.json").stat().st_mtime_ns for name in store.finished(run)}
-    assert "train" in before
-    assert "report" not in before
-    done = subprocess.run([*command, "--resume", run.run_id], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    assert {n: (run.path / n / "stage.json").stat().st_mtime_ns for n in before} == before
-    (tmp_path / "other").mkdir()
-    other = runner.configure(tmp_path / "config.yaml", [f"runs={tmp_path / 'other'}"])
-    straight = runner.execute(runner.start(other), other).run
-    assert _timeless(run.load("summary")) == _timeless(straight.load("summary"))
+    other = straight(tmp_path / "config.yaml", tmp_path / "straight")
+    killed = survived(tmp_path / "config.yaml", tmp_path / "victim", other, ["measure", "train", "probe", "report"], 0)
+    assert killed.total() >= 3
 
 
 def test_no_failures_end_well(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ app.command()(export)
 app.command()(monitor)
 
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""What a full disk and a folder that may not be written raise; the user mends it, no one else can."""
+"""What a full disk, and a file or folder that may not be used, raise: the user can mend it."""
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
@@ -260,7 +260,7 @@ def _called() -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_PLACE:
             place = f"{error.filename}: " if error.filename else ""
-            print(f"nightshift: {place}cannot be written ({os.strerror(error.errno)})", file=sys.stderr)
+            print(f"nightshift: {place}{os.strerror(error.errno)}", file=sys.stderr)
             return 2
         traceback.print_exc()  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
         return 70

@@ -50,10 +50,16 @@ def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Whole or not at all; by Python's own file, so that a full disk is an `OSError` that says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
-    with aside.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch says something of its own while the file's word is handled
+        said = error if isinstance(error, OSError) else error.__context__
+        if isinstance(said, OSError) and said.errno:
+            raise OSError(said.errno, os.strerror(said.errno), str(path)) from error
+        raise
     aside.replace(path)
 
 

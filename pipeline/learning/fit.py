@@ -94,19 +94,19 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
             course.learner.train()
             tallies.append(course.step(step))
             progress = replace(progress, step=step + 1)
-            looks = progress.step % schedule.every == 0 or progress.step == schedule.steps
-            due, stop = looks or progress.step % CHECKPOINT == 0, asked() and alone
-            if due or stop or at_once:
+            end = progress.step == schedule.steps
+            looks, stop = end or progress.step % schedule.every == 0, asked() and alone
+            due = end or stop or progress.step % CHECKPOINT == 0
+            if looks or due or at_once:
                 running += course.check(tallies, progress.step)
                 tallies.clear()
-            if due or stop:
-                progress = replace(progress, running=list(running))
-            if due:
+                progress = replace(progress, running=running)
+            if looks or (due and not stop):
                 ranks.settle(course.model)
             if looks:
                 progress = _look(course, progress, holdout, store)
-                running.clear()
-            if due or stop:
+                running = []
+            if due or progress.stale >= patience:
                 store.save(course.model, course.optimizer, progress)
             if stop or progress.stale >= patience:
                 break

@@ -84,6 +84,7 @@ def test_a_killed_training_resumes_to_the_same_bits(at: int, held: bool, tmp_pat
 
 def _doomed(scratch: Path) -> None:
     torch.set_num_threads(1)
+    module.CHECKPOINT = 6
 
     def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
         for item in items:

@@ -20,7 +20,7 @@ from pipeline.contracts import Array, Artifact, Bundle, Record, Table
 class Stage:
     """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
     run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
-    change. `reuses`: it is handed what an earlier run made, to reuse its rows."""
+    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `shared`: torchrun's ranks share it."""
 
     name: str
     needs: tuple[str, ...]
@@ -28,6 +28,7 @@ class Stage:
     effects: bool = False
     identity: bool = False
     reuses: bool = False
+    shared: bool = False
 
 
 # fmt: off
@@ -98,6 +99,7 @@ STAGES: tuple[Stage, ...] = (
             ),
             "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
         },
+        shared=True,
     ),
     Stage(
         "evaluate",
@@ -123,6 +125,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
+        shared=True,
     ),
     Stage(
         "probe",
@@ -141,6 +144,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("remedy", "dose"), rows="interventions",
             ),
         },
+        shared=True,
     ),
     Stage(
         "cluster",
@@ -229,6 +233,7 @@ STAGES: tuple[Stage, ...] = (
             # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
             "candidates": Bundle(("candidates.json",)),
         },
+        shared=True,
     ),
     Stage(
         "compare",

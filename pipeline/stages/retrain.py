@@ -117,6 +117,7 @@ class _Arms:
             seed=seed,
             scratch=self.context.scratch / f"fit-{arm}-{seed}",
             track=self.context.track,
+            note=self.context.note,
         )
         file = f"{arm}-{seed}.safetensors"
         save_model(self.folder, fitted.model, meta, file)

@@ -127,7 +127,15 @@ def _trained(
     weights, dropout = config.weights, config.dropout
     model, meta = build(config.backbone, weights, names, int(pixels.shape[1]), dropout, seed=context.seed)
     fitted = fit(
-        model, meta, rest, config, holdout=held, seed=context.seed, scratch=context.scratch / "fit", track=context.track
+        model,
+        meta,
+        rest,
+        config,
+        holdout=held,
+        seed=context.seed,
+        scratch=context.scratch / "fit",
+        track=context.track,
+        note=context.note,
     )
     temperature = fit_temperature(logits(fitted.model, held.load(), meta), held.labels)
     holdout = {"share": config.holdout, "seed": context.seed, "photos": len(held)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from torch import Tensor
 
 from pipeline.contracts import InputError
 from pipeline.learning.backbone import load_model
@@ -51,16 +52,16 @@ def test_it_learns_and_records(tmp_path: Path) -> None:
 
 
 def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning import fit as module
+    from pipeline.learning.course import Course
 
     world, seen = World(groups=80), set[int]()
-    own = module._Course.step
+    own = Course.step
 
-    def step(self: Any, number: int) -> tuple[float, float]:
+    def step(self: Any, number: int) -> Tensor:
         seen.update(self.photos.rows.tolist())
         return own(self, number)
 
-    monkeypatch.setattr(module._Course, "step", step)
+    monkeypatch.setattr(Course, "step", step)
     world.images.loc[[0, 1], "label"] = None
     made, _ = world.run(train, tmp_path, Config(**QUICK))
     photos = training_photos(world.images, world.splits, world.pixels, world.names)

@@ -66,13 +66,11 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "attributes", "pixels", "classes"),
         makes={
             # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
-            "splits": Table(
-                {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"}, key=("image_id",), rows="images"
-            ),
+            "splits": Table({"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
+                            key=("image_id",), rows="images"),
             "duplicates": Table(
                 {
-                    "image_id": "str", "other_id": "str",
-                    "kind": "str",  # exact | near
+                    "image_id": "str", "other_id": "str", "kind": "str",  # exact | near
                     "distance": "int", "same_label": "bool", "across_splits": "bool",
                 },
                 key=("image_id", "other_id"),
@@ -237,10 +235,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "compare",
-        needs=(
-            "images", "pixels", "classes", "splits", "attributes", "model", "predictions",
-            "membership", "explanations", "policy", "plan", "candidates",
-        ),
+        needs=("images", "pixels", "classes", "splits", "attributes", "model", "predictions",
+               "membership", "explanations", "policy", "plan", "candidates"),
         makes={
             # val and test (null while sealed): arms, differences with intervals; test is aggregates only.
             "comparison": Record(("val", "test", "opening", "power", "decline", "corrections")),
@@ -258,10 +254,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "promote",
-        needs=(
-            "comparison", "candidates", "model", "policy", "explanations", "images", "attributes", "splits", "flips",
-            "answers",
-        ),
+        needs=("comparison", "candidates", "model", "policy", "explanations",
+               "images", "attributes", "splits", "flips", "answers"),
         makes={
             "verdict": Record(("promoted", "headline", "conditions")),
             # The model now in force; reference.parquet: what its data looked like, numbers without names.

@@ -10,12 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline import champion
 from pipeline.contracts import Context, InputError, Made
 from pipeline.learning.settings import HISTORY, BackboneSettings, FitSettings
-from pipeline.store import digest, key_of, read_json
-
-POINTER = "champion.json"
-WEIGHTS = "model.safetensors"
+from pipeline.store import digest
 
 
 class Config(BackboneSettings, FitSettings):
@@ -27,27 +25,16 @@ class Config(BackboneSettings, FitSettings):
     )
 
 
-def champion(home: Path) -> Path | None:
-    """The folder of the model in force, or None where no run has promoted one. Raises `InputError` where it is gone."""
-    pointer = home / POINTER
-    if not pointer.is_file():
-        return None
-    folder = home.parent / str(read_json(pointer).get("bundle"))
-    if not (folder / WEIGHTS).is_file():
-        raise InputError(f"{pointer}: the champion's folder {folder} is gone; delete {pointer}, or set train.model=new")
-    return folder
-
-
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key.
 
-    A run takes the champion once (`before`): what it promotes later, itself or another, does not start it anew.
+    A run takes the champion that was in force when it began (`before`: which it took then): what it promotes later,
+    itself or another, does not start it anew.
     """
     if config.model == "champion" and before is not None:
         return before
-    folder = champion(home) if config.model == "champion" else None
-    if folder:
-        return key_of(digest(folder))
+    if config.model == "champion" and (known := champion.taken(run)):
+        return champion.mark(champion.bundle(run.parent, known))
     weights = Path(config.weights)
     return digest(weights) if config.weights not in ("packaged", "hub", "none") and weights.is_file() else ""
 
@@ -150,8 +137,8 @@ def run(
     fewer than two classes to learn, the weights do not fit, or the champion was made for other classes.
     """
     names, side = list(classes["names"]), int(pixels.shape[1])
-    folder = champion(context.home) if config.model == "champion" else None
-    if folder:
+    known = champion.taken(context.home / context.run_id) if config.model == "champion" else None
+    if folder := champion.bundle(context.home, known):
         return _taken(folder, context, names, side, config.holdout)
     if config.model == "champion":
         context.note("there is no champion yet: a new model is trained")

@@ -159,14 +159,14 @@ def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) ->
 
 def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Path) -> None:
     home, asks = tmp_path / "home", Config(**QUICK, model="champion")
-    assert fingerprint(asks, home, None) == fingerprint(Config(), home, None) == ""
+    assert fingerprint(asks, home / "run", None) == fingerprint(Config(), home / "run", None) == ""
     made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
     folder = _bundle(home, made["model"])
-    before = fingerprint(asks, home, None)
+    before = fingerprint(asks, home / "run", None)
     assert before
-    assert fingerprint(Config(**QUICK), home, None) == "", "who trains anew does not depend on the champion"
+    assert fingerprint(Config(**QUICK), home / "run", None) == "", "who trains anew does not depend on the champion"
     (folder / "bundle.json").write_text("{}")
-    assert fingerprint(asks, home, None) not in ("", before)
+    assert fingerprint(asks, home / "run", None) not in ("", before)
     weights = tmp_path / "w.safetensors"
     marks = set()
     for content in (b"one", b"two"):

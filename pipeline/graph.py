@@ -20,7 +20,8 @@ from pipeline.contracts import Array, Artifact, Bundle, Record, Table
 class Stage:
     """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
     run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
-    change. `reuses`: it is handed what an earlier run made, to reuse its rows."""
+    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `gpu`: it asks a network, so a
+    scheduler may send it where a GPU is."""
 
     name: str
     needs: tuple[str, ...]
@@ -28,6 +29,7 @@ class Stage:
     effects: bool = False
     identity: bool = False
     reuses: bool = False
+    gpu: bool = False
 
 
 # fmt: off
@@ -98,6 +100,7 @@ STAGES: tuple[Stage, ...] = (
             ),
             "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
         },
+        gpu=True,
     ),
     Stage(
         "evaluate",
@@ -123,6 +126,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
+        gpu=True,
     ),
     Stage(
         "probe",
@@ -141,6 +145,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("remedy", "dose"), rows="interventions",
             ),
         },
+        gpu=True,
     ),
     Stage(
         "cluster",
@@ -196,6 +201,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("slice", "remedy", "dose"),
             ),
         },
+        gpu=True,
     ),
     Stage(
         "prescribe",
@@ -222,6 +228,7 @@ STAGES: tuple[Stage, ...] = (
             # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
             "candidates": Bundle(("candidates.json",)),
         },
+        gpu=True,
     ),
     Stage(
         "compare",
@@ -243,6 +250,7 @@ STAGES: tuple[Stage, ...] = (
             "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
         },
         effects=True,
+        gpu=True,
     ),
     Stage(
         "promote",

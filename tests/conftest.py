@@ -1,7 +1,7 @@
 """What all tests share: a stated reason for every skip, one thread a worker, and where the real photos lie.
 
-With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos and Airflow may be absent: where
-they are, a test marked `data` or `airflow` still skips.
+With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos may be absent: where they are, a test
+marked `data` still skips.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", ROOT.parent / "shared" / "data"))
 STRICT = os.environ.get("NIGHTSHIFT_CI") == "1"
-AIRFLOW = Path(os.environ.get("NIGHTSHIFT_AIRFLOW", ROOT / ".airflow" / "venv" / "bin"))
-EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not part.is_dir()]
+EXCUSED = [mark for mark, part in (("data", DATA),) if not part.is_dir()]
 
 Require = Callable[[object, str], None]
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from pipeline import champion
 from pipeline.contracts import Context, InputError, Made
 from pipeline.learning.settings import HISTORY, BackboneSettings, FitSettings
-from pipeline.store import digest
+from pipeline.store import Run, digest
 
 
 class Config(BackboneSettings, FitSettings):
@@ -39,14 +39,37 @@ def fingerprint(config: Config, run: Path, before: str | None) -> str:
     return digest(weights) if config.weights not in ("packaged", "hub", "none") and weights.is_file() else ""
 
 
+def _changed(known: list[str], names: list[str]) -> str:
+    """How the classes of the data differ from those that a champion knows."""
+    new, missing = sorted(set(names) - set(known)), sorted(set(known) - set(names))
+    told = [("new in the data", new), ("without a photo now", missing)]
+    return "; ".join(f"{words}: {', '.join(found)}" for words, found in told if found)
+
+
+def _relabelled(home: Path, run_id: str, images: pd.DataFrame) -> str:
+    """A line on the photos whose label is another than in the champion's run; empty for none, or where it is gone."""
+    try:
+        known = Run.open(home / run_id).load("images").drop_duplicates("image_id").set_index("image_id")["label"]
+    except InputError:
+        return ""
+    before = images["image_id"].map(known)
+    moved = images[before.notna() & images["label"].notna() & (before != images["label"])]
+    if moved.empty:
+        return ""
+    first = moved.iloc[0]
+    example = f"such as {first['path']}: {before[moved.index[0]]}, now {first['label']}"
+    return f"labels changed since the champion's run: {len(moved):,}, {example}"
+
+
 def _taken(folder: Path, context: Context, names: list[str], side: int, share: float) -> Made:
     """The champion as this run's model, with nothing learnt."""
     from pipeline.learning.backbone import load_model, save_model
 
     model, meta = load_model(folder)
     if meta["classes"] != names:
-        there, here = ", ".join(meta["classes"]), ", ".join(names)
-        raise InputError(f"train.model: the champion knows the classes {there}; the data has {here}; set it to new")
+        raise InputError(
+            f"train.model: the champion was made for other classes ({_changed(meta['classes'], names)}); set it to new"
+        )
     if meta["side"] != side:
         raise InputError(f"train.model: the champion looks at {meta['side']} px; set ingest.side={meta['side']}")
     context.note(f"took the champion of run {folder.parent.parent.name} as it is")
@@ -138,7 +161,10 @@ def run(
     """
     names, side = list(classes["names"]), int(pixels.shape[1])
     known = champion.taken(context.home / context.run_id) if config.model == "champion" else None
-    if folder := champion.bundle(context.home, known):
+    folder = champion.bundle(context.home, known)
+    if known and folder:
+        if line := _relabelled(context.home, str(known["run_id"]), images):
+            context.note(line)
         return _taken(folder, context, names, side, config.holdout)
     if config.model == "champion":
         context.note("there is no champion yet: a new model is trained")

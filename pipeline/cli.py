@@ -140,16 +140,16 @@ def stage(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it anew.")] = False,
     overrides: Overrides = None,
-    home: Home = HOME,
+    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs; empty: the config's.")] = None,
 ) -> None:
     """Run one stage (what the scheduler calls)."""
     from pipeline import runner
     from pipeline.store import Run
 
     _check_stage(name)
-    folder = Path(run) if os.sep in run else home / run
-    path = config or folder / "config.yaml"
-    settings = runner.configure(path, overrides or [])
+    given = Path(run) if os.sep in run else (home or HOME) / run
+    settings = runner.configure(config or given / "config.yaml", overrides or [])
+    folder = given if os.sep in run or home else settings.general.runs / run
     target = Run.begin(folder)
     runner.execute_one(target, settings, name, force=force)
     if name not in ("promote", "report"):

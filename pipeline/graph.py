@@ -20,7 +20,8 @@ from pipeline.contracts import Array, Artifact, Bundle, Record, Table
 class Stage:
     """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
     run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
-    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `shared`: torchrun's ranks share it."""
+    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `shared`: torchrun's ranks share it.
+    `gpu`: it asks a network, so a scheduler may send it where a GPU is."""
 
     name: str
     needs: tuple[str, ...]
@@ -29,6 +30,7 @@ class Stage:
     identity: bool = False
     reuses: bool = False
     shared: bool = False
+    gpu: bool = False
 
 
 # fmt: off
@@ -97,7 +99,7 @@ STAGES: tuple[Stage, ...] = (
             ),
             "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
         },
-        shared=True,
+        shared=True, gpu=True,
     ),
     Stage(
         "evaluate",
@@ -123,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
-        shared=True,
+        shared=True, gpu=True,
     ),
     Stage(
         "probe",
@@ -142,7 +144,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("remedy", "dose"), rows="interventions",
             ),
         },
-        shared=True,
+        shared=True, gpu=True,
     ),
     Stage(
         "cluster",
@@ -198,6 +200,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("slice", "remedy", "dose"),
             ),
         },
+        gpu=True,
     ),
     Stage(
         "prescribe",
@@ -231,7 +234,7 @@ STAGES: tuple[Stage, ...] = (
             # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
             "candidates": Bundle(("candidates.json",)),
         },
-        shared=True,
+        shared=True, gpu=True,
     ),
     Stage(
         "compare",
@@ -250,7 +253,7 @@ STAGES: tuple[Stage, ...] = (
             "answers": Array("float32", ("val", 2, "classes")),  # calibrated probabilities before and after
             "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
         },
-        effects=True,
+        effects=True, gpu=True,
     ),
     Stage(
         "promote",
@@ -265,12 +268,10 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "report",
-        needs=(
-            "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
-            "training", "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
-            "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
-            "comparison", "flips", "answers", "saliency", "verdict", "drift",
-        ),
+        needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
+               "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
+               "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
+               "comparison", "flips", "answers", "saliency", "verdict", "drift"),
         makes={
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),

@@ -65,7 +65,7 @@ def _outside(run: Run, config: Resolved, item: Stage, inputs: Mapping[str, Any],
     look = getattr(module(item.name), "fingerprint", None)
     record = None if force else run.record(item.name)
     before = record["went_in"] if record and all(record["went_in"][part] == inputs[part] for part in inputs) else {}
-    seen = str(look(config.stages[item.name], run.path.parent, before.get("outside"))) if look else ""
+    seen = str(look(config.stages[item.name], run.path, before.get("outside"))) if look else ""
     return store.key_of(seen, run.run_id, _facts(run, config, item)) if item.identity else seen
 
 

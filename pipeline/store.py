@@ -28,6 +28,7 @@ from pipeline.contracts import Array, Bundle, InputError, Record, Table
 from pipeline.graph import ARTIFACTS, STAGES, maker
 
 SCHEMA = 1
+POINTER = "champion.json"  # in the folder of all runs; see `pipeline.champion`
 
 
 def write_text(path: Path, text: str) -> None:
@@ -140,7 +141,12 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "run.json").exists():
             created = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(path / "run.json", {"schema": SCHEMA, "version": __version__, "created": created})
+            pointer = path.parent / POINTER
+            champion = (
+                read_json(pointer) if pointer.is_file() else None
+            )  # whatever is promoted later, this run's is this
+            record = {"schema": SCHEMA, "version": __version__, "created": created, "champion": champion}
+            write_json(path / "run.json", record)
         return cls.open(path)
 
     @classmethod

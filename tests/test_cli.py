@@ -64,6 +64,7 @@ def test_the_graph_is_printed_as_it_stands() -> None:
         (["report", "nothing"], "no such run"),
         (["stage", "measure", "--run", "r", "-c", "c.yaml"], "run the stage ingest first"),
         (["init", "nowhere"], "nowhere"),
+        (["runs", "promote", "nothing"], "no such run"),
         (["review", "apply", "nowhere.json"], "nowhere.json: cannot be read"),
         (["review", "apply", "c.yaml"], "save it again from the report"),
         (["runs", "forget", "nobody.jpg"], "nobody.jpg: no run knows a photo"),

@@ -53,6 +53,25 @@ def runs_compare(
     show(rows, merged, as_json)
 
 
+@app.command("promote")
+def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to promote.")], home: Home = HOME) -> None:
+    """Put a run's model in force, by hand."""
+    from pipeline import champion
+
+    target = find_run(run, home)
+    champion.promote(target.path.parent, target)
+    print(f"{target.run_id} is in force")
+
+
+@app.command("rollback")
+def runs_rollback(home: Home = HOME) -> None:
+    """Put the champion before this one in force again."""
+    from pipeline import champion
+
+    left, back = champion.rollback(home)
+    print(f"{back} is in force again; {left} is not any more")
+
+
 @app.command("forget")
 def runs_forget(
     photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import champion
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
 
-POINTER = "champion.json"
 NOTHING = {
     "no failures": "nothing to promote: the model makes no mistake on the validation photos",
     "no slice": "nothing to promote: no slice was confirmed",
@@ -215,20 +214,13 @@ def _point(context: Context, promoted: bool) -> tuple[str, str | None]:
     """Move the pointer where the candidate is promoted, or nothing is in force yet; else leave it.
 
     Returns what is in force now (candidate | baseline | kept) and the run of another champion found there."""
-    path = context.home / POINTER
-    known = read_json(path) if path.is_file() else None
-    other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
-    if not promoted and known and (other or known.get("champion") == "baseline"):
-        return ("kept" if other else str(known.get("champion", "baseline"))), other
-    champion = "candidate" if promoted else "baseline"
-    where = f"{context.home.name}/{context.run_id}/promote/bundle"
-    write_json(path, {"run_id": context.run_id, "bundle": where, "champion": champion})
-    folder = os.open(context.home, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return champion, other
+    with champion.moving(context.home) as known:
+        other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
+        if not promoted and known and (other or known.get("champion") == "baseline"):
+            return ("kept" if other else str(known.get("champion", "baseline"))), other
+        kind = "candidate" if promoted else "baseline"
+        champion.point(context.home, known, context.run_id, kind, "promoted" if promoted else "the first model")
+    return kind, other
 
 
 def run(
@@ -255,13 +247,13 @@ def run(
     sent = {"policy": policy, "slices": _known(explanations), "reference": about}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)
     table.to_parquet(bundle / reference.FILE, index=False)
-    champion, other = _point(context, promoted)
+    kind, other = _point(context, promoted)
     verdict = {
         "promoted": promoted,
         "headline": _headline(comparison, found, promoted),
         "conditions": found,
         "limits": _limits(comparison, other),
-        "champion": champion,
+        "champion": kind,
         "seeds_judged": comparison["counts"]["seeds"] > 1,
         "opening": comparison["opening"]["number"],
     }

@@ -46,9 +46,9 @@ class Config(Settings):
     contact: int = Field(24, ge=1, le=200, description="photos on the contact sheet of a slice")
 
 
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """What this stage takes from outside the run: reviewers' decisions. Part of the stage's key."""
-    return review.digest(home)
+    return review.digest(run.parent)
 
 
 def fitted(page: Page, names: tuple[str, ...], max_bytes: int) -> str:

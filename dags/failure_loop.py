@@ -1,32 +1,101 @@
-"""The failure loop as Airflow runs it: one task a stage, edges derived from the graph page. It names no stage.
+"""The failure loop as Airflow runs it: one DAG a config, one task a stage, edges derived from the graph page. It names
+no stage.
 
-A refusal (exit 1: it ran to its report, but a condition failed) is a good end. Bad input (2) and a crash fail the
-task, and nothing that needs it starts. A run is held by one process at a time, so one task runs at a time.
+The configs are the YAML files in the folder NIGHTSHIFT_CONFIGS. A refusal (exit 1: it ran to its report, but a
+condition failed) is a good end, and the task's return value says "refused". Bad input (2) fails at once, whatever
+else is tried again: a retried or cleared task goes on with the same run. A run is held by one process at a time, so
+one task runs at a time. A config that cannot be read is a DAG that fails every night with the line that says why.
 """
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperatorLink, Param
+from airflow.sdk.exceptions import AirflowFailException
 
+from pipeline.config import General, Schedule, general_of
+from pipeline.contracts import InputError
 from pipeline.graph import STAGES, upstream
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = Path(os.environ.get("NIGHTSHIFT_CONFIGS", ROOT / "configs"))
 NIGHTSHIFT = os.environ.get("NIGHTSHIFT", str(ROOT / ".venv/bin/nightshift"))
-COMMAND = '"$NIGHTSHIFT" stage {} --run "$RUN" -c "$CONFIG" || {{ [ $? = 1 ] && echo "{}: refused, see the report"; }}'
-WITH = {
-    "NIGHTSHIFT": NIGHTSHIFT,
-    "RUN": "{{ run_id | replace(':', '') | replace('+', '-') }}",
-    "CONFIG": "{{ params.config }}",
-}
+COMMAND = """
+readarray -t more < <(printf '%s' "$OVERRIDES")
+"$NIGHTSHIFT" stage "$STAGE" --run "$RUN" -c "$CONFIG" "${more[@]}" || code=$?
+[ "${code:-0}" = 1 ] && { echo "refused: a condition failed, see the report"; exit 0; }
+exit "${code:-0}"
+"""
+RUN = "{{ dag.dag_id }}-{{ run_id | replace(':', '') | replace('+', '-') }}"
+OVERRIDES = Param([], type="array", items={"type": "string"}, description="Settings over the file's: stage.key=value")
 
-with DAG("failure_loop", params={"config": "configs/demo.yaml"}, max_active_tasks=1, max_active_runs=1):
-    tasks = {
-        s.name: BashOperator(
-            task_id=s.name, bash_command=COMMAND.format(s.name, s.name), env=WITH, append_env=True, cwd=str(ROOT)
-        )
-        for s in STAGES
-    }
-    for name, task in tasks.items():
-        task.set_upstream([tasks[other] for other in upstream(name)])
+
+class ReportLink(BaseOperatorLink):
+    """The run's report."""
+
+    name = "Report"
+
+    def get_link(self, operator, *, ti_key):
+        """Its address: under the config's `reports_url`, else the file."""
+        return f"{operator.reports}/{operator.env['RUN']}/index.html"
+
+
+class Stage(BashOperator):
+    """A stage; bad input fails it without another try."""
+
+    operator_extra_links = (ReportLink(),)
+
+    def __init__(self, *, reports: str = "", **kwargs):
+        """reports: the address under which the reports' folder is."""
+        super().__init__(bash_command=COMMAND, append_env=True, cwd=str(ROOT), skip_on_exit_code=None, **kwargs)
+        self.reports = reports
+
+    def _run_inline_command(self, bash_path, env):
+        result = super()._run_inline_command(bash_path, env)
+        if result.exit_code == 2:
+            raise AirflowFailException(f"bad config or input, so no other try: {result.output}")
+        return result
+
+
+def _options(plan: Schedule, gpu: bool) -> dict:
+    options = {"pool": plan.gpu_pool, "queue": plan.gpu_queue} if gpu else {}
+    return {key: value for key, value in options.items() if value}
+
+
+def build(general: General, config: Path) -> DAG:
+    """The DAG of one config."""
+    plan = general.schedule
+    reports = plan.reports_url or (ROOT / general.reports).as_uri()
+    retry = {"owner": plan.owner, "retries": plan.retries, "retry_delay": timedelta(seconds=plan.retry_seconds)}
+    more = "{{ params.overrides | join('\n') }}"
+    with DAG(
+        general.name, schedule=plan.schedule, start_date=datetime(2025, 1, 1), catchup=False, max_active_tasks=1,
+        max_active_runs=1, default_args=retry, params={"overrides": OVERRIDES}, tags=["nightshift"],
+    ) as dag:  # fmt: skip
+        tasks = {}
+        for item in STAGES:
+            env = {"NIGHTSHIFT": NIGHTSHIFT, "STAGE": item.name, "RUN": RUN, "CONFIG": str(config), "OVERRIDES": more}
+            tasks[item.name] = Stage(task_id=item.name, env=env, reports=reports, **_options(plan, item.gpu))
+        for name, task in tasks.items():
+            task.set_upstream([tasks[other] for other in upstream(name)])
+    return dag
+
+
+def broken(config: Path, why: str) -> DAG:
+    """A DAG in place of one whose config cannot be read: it fails, with the line that says why."""
+    with DAG(config.stem, schedule="@daily", start_date=datetime(2025, 1, 1), catchup=False, tags=["broken"]) as dag:
+        BashOperator(task_id="config", bash_command='echo "$WHY"; exit 2', env={"WHY": why}, append_env=True)
+    return dag
+
+
+for path in sorted(CONFIGS.glob("*.yaml")):
+    try:
+        general = general_of(path, [s.name for s in STAGES])
+        if f"dag_{general.name}" in globals():
+            raise InputError(f"{path}: name: another config here is called {general.name} too; name it otherwise")
+        found = build(general, path.absolute())
+    except (InputError, ValueError) as error:  # ValueError: a schedule that Airflow cannot read
+        found = broken(path, str(error))
+    globals()[f"dag_{found.dag_id}"] = found

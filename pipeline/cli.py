@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from pipeline import __version__
+from pipeline import __version__, interrupt
 from pipeline.commands.datasets import app as datasets_app
 from pipeline.commands.export import export
 from pipeline.commands.monitor import monitor
@@ -28,6 +29,9 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(review_app, name="review")
 app.command()(export)
 app.command()(monitor)
+
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a full disk, and a file or folder that may not be used, raise: the user can mend it."""
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
@@ -86,13 +90,14 @@ def init(
     data: Annotated[Path, typer.Argument(help="A data set on disk.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The config to write.")] = Path("config.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="Follow links that lead out of its folder.")] = False,
 ) -> None:
     """Look at a data set, say what was found, and write a commented config that runs."""
     from pipeline.datasets.survey import survey
 
     if output.exists() and not force:
         raise InputError(f"{output}: exists already; choose another with -o, or --force")
-    seen = survey(data)
+    seen = survey(data, links)
     for line in seen.lines:
         print(line)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -110,9 +115,10 @@ def run(
     from_stage: Annotated[str | None, typer.Option(help="Make this stage and what depends on it anew.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
     home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share training and asking the model.")] = 1,
 ) -> None:
     """Run every stage that is not up to date."""
-    from pipeline import runner
+    from pipeline import launch, runner
 
     _check_stage(to_stage)
     _check_stage(from_stage)
@@ -121,7 +127,10 @@ def run(
     old = find_run(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
-    _end(runner.execute(old or runner.start(settings), settings, to_stage=to_stage, from_stage=from_stage, force=force))
+    target = old or launch.given_run() or runner.start(settings)
+    if processes > 1 and not launch.launched():
+        raise typer.Exit(launch.launch(processes, target.path))
+    _end(runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force))
 
 
 @app.command()
@@ -131,21 +140,18 @@ def stage(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it anew.")] = False,
     overrides: Overrides = None,
-    home: Home = HOME,
+    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs; empty: the config's.")] = None,
 ) -> None:
     """Run one stage (what the scheduler calls)."""
     from pipeline import runner
-    from pipeline.progress import say
     from pipeline.store import Run
 
     _check_stage(name)
-    folder = Path(run) if os.sep in run else home / run
-    path = config or folder / "config.yaml"
-    settings = runner.configure(path, overrides or [])
+    given = Path(run) if os.sep in run else (home or HOME) / run
+    settings = runner.configure(config or given / "config.yaml", overrides or [])
+    folder = given if os.sep in run or home else settings.general.runs / run
     target = Run.begin(folder)
-    with target.lock():
-        runner.save_config(target, settings)
-        say(f"{name}: {runner.run_stage(target, settings, name, force=force)}")
+    runner.execute_one(target, settings, name, force=force)
     if name not in ("promote", "report"):
         print(target.path)
         return
@@ -159,7 +165,7 @@ def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME
 
     target = find_run(run, home)
     settings = runner.configure(target.path / "config.yaml")
-    with target.lock():
+    with runner.at_work(target):
         runner.run_stage(target, settings, "report", force=True)
     print(runner.publish(target, settings.general.reports))
 
@@ -239,19 +245,35 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(1 if any(row["status"] == "bad" for row in rows) else 0)
 
 
-def main() -> None:
-    """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input (one line), 70 a defect."""
+def _called() -> int:
+    """The exit code of the command line; see `main`."""
     try:
         app()
+        return 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
     except InputError as error:
         print(f"nightshift: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("nightshift: stopped; go on with: nightshift run --resume RUN", file=sys.stderr)
-        sys.exit(130)
-    except Exception:  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
-        traceback.print_exc()
-        sys.exit(70)
+        return 2
+    except interrupt.Stopped as stop:
+        print(f"nightshift: stopped by {stop}", file=sys.stderr)
+        return stop.code
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_PLACE:
+            place = f"{error.filename}: " if error.filename else ""
+            print(f"nightshift: {place}{os.strerror(error.errno)}", file=sys.stderr)
+            return 2
+        traceback.print_exc()  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
+        return 70
+
+
+def main() -> None:
+    """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input or no place to write (one line), 70 a
+    defect, 128 + n after signal n."""
+    from pipeline.launch import leave
+
+    interrupt.install()
+    sys.exit(leave(_called()))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Schedule(Settings):
+    """When and how Airflow runs this config; read by the DAG file, and part of no result."""
+
+    schedule: str | None = Field(None, description="cron expression or preset such as @daily; null: by hand alone")
+    owner: str = Field("nightshift", min_length=1, description="whom Airflow shows as the owner")
+    retries: int = Field(2, ge=0, le=20, description="tries of a task after the first; bad input is never retried")
+    retry_seconds: int = Field(300, ge=0, description="seconds between two tries")
+    gpu_pool: str | None = Field(None, min_length=1, description="Airflow pool of the stages that need a GPU")
+    gpu_queue: str | None = Field(None, min_length=1, description="Airflow queue of the stages that need a GPU")
+    reports_url: str | None = Field(None, description="address under which general `reports` is served, for links")
+
+
 class General(Settings):
     """What belongs to no single stage; the top level of the YAML."""
 
@@ -29,6 +41,9 @@ class General(Settings):
     seed: int = Field(0, ge=0, description="seeds everything random")
     runs: Path = Field(Path("runs"), description="the folder of all runs")
     reports: Path = Field(Path("reports"), description="the folder of the HTML reports")
+    schedule: Schedule = Field(
+        default_factory=lambda: Schedule.model_validate({}), description="when and how Airflow runs this config"
+    )
 
 
 class Resolved(BaseModel):
@@ -96,13 +111,30 @@ def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Ite
         return model(**{str(k): v for k, v in tree.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        *inner, key = (str(part) for part in first["loc"])
+        section = ".".join([section, *inner]).strip(".")
         if first["type"] == "extra_forbidden":
             hint = _nearest(section, key, known)
             raise InputError(f"{origin}: unknown key {f'{section}.{key}'.lstrip('.')}; {hint}") from error
         name = f"{section}.{key}".strip(".")
         why = first["msg"].replace("Input should", "must")
         raise InputError(f"{origin}: {name}: {why} (got {first['input']!r})") from error
+
+
+def _known(classes: Mapping[str, type[Settings]]) -> dict[str, list[str]]:
+    every: dict[str, type[Settings]] = {**classes, "schedule": Schedule}
+    return {"": [*General.model_fields, *classes]} | {n: list(m.model_fields) for n, m in every.items()}
+
+
+def general_of(path: Path, stages: Iterable[str]) -> General:
+    """The general part of a config, its schedule included, without looking into the sections of `stages`.
+
+    Imports nothing heavy: what a scheduler parses. Raises `InputError` as `resolve` does.
+    """
+    names = set(stages)
+    tree = {key: value for key, value in _read(path).items() if key not in names}
+    found: General = _validate(General, "", tree, _known(dict.fromkeys(names, Settings)), str(path))
+    return found
 
 
 def resolve(
@@ -120,7 +152,7 @@ def resolve(
         _override(tree, assignment)
     origin = str(path or "config")
     sections = {name: tree.pop(name, None) or {} for name in classes}
-    known = {"": [*General.model_fields, *classes]} | {n: list(m.model_fields) for n, m in classes.items()}
+    known = _known(classes)
     general = _validate(General, "", tree, known, origin)
     stages = {name: _validate(model, name, sections[name], known, origin) for name, model in classes.items()}
     return Resolved(general=general, stages=stages)

@@ -20,7 +20,8 @@ from pipeline.contracts import Array, Artifact, Bundle, Record, Table
 class Stage:
     """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
     run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
-    change. `reuses`: it is handed what an earlier run made, to reuse its rows."""
+    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `shared`: torchrun's ranks share it.
+    `gpu`: it asks a network, so a scheduler may send it where a GPU is."""
 
     name: str
     needs: tuple[str, ...]
@@ -28,6 +29,8 @@ class Stage:
     effects: bool = False
     identity: bool = False
     reuses: bool = False
+    shared: bool = False
+    gpu: bool = False
 
 
 # fmt: off
@@ -65,13 +68,11 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "attributes", "pixels", "classes"),
         makes={
             # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
-            "splits": Table(
-                {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"}, key=("image_id",), rows="images"
-            ),
+            "splits": Table({"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
+                            key=("image_id",), rows="images"),
             "duplicates": Table(
                 {
-                    "image_id": "str", "other_id": "str",
-                    "kind": "str",  # exact | near
+                    "image_id": "str", "other_id": "str", "kind": "str",  # exact | near
                     "distance": "int", "same_label": "bool", "across_splits": "bool",
                 },
                 key=("image_id", "other_id"),
@@ -98,6 +99,7 @@ STAGES: tuple[Stage, ...] = (
             ),
             "training": Record(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
         },
+        shared=True, gpu=True,
     ),
     Stage(
         "evaluate",
@@ -124,6 +126,7 @@ STAGES: tuple[Stage, ...] = (
                 key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
+        shared=True, gpu=True,
     ),
     Stage(
         "probe",
@@ -142,13 +145,12 @@ STAGES: tuple[Stage, ...] = (
                 key=("remedy", "dose"), rows="interventions",
             ),
         },
+        shared=True, gpu=True,
     ),
     Stage(
         "cluster",
-        needs=(
-            "images", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues", "probed",
-            "signatures", "responses", "dose_response",
-        ),
+        needs=("images", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues", "probed",
+               "signatures", "responses", "dose_response"),
         makes={
             # One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
             "slices": Table(
@@ -166,10 +168,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "explain",
-        needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics",
-            "label_issues", "probed", "responses", "dose_response", "slices", "membership",
-        ),
+        needs=("images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics",
+               "label_issues", "probed", "responses", "dose_response", "slices", "membership"),
         makes={
             # status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
             # frozen: JSON of the rule in force outside val, that of the best tested half, and rule the same in words;
@@ -197,39 +197,44 @@ STAGES: tuple[Stage, ...] = (
                 key=("slice", "remedy", "dose"),
             ),
         },
+        gpu=True,
     ),
     Stage(
         "prescribe",
-        needs=(
-            "images", "pixels", "attributes", "splits", "classes", "model", "training", "predictions", "metrics",
-            "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
-        ),
+        needs=("images", "pixels", "attributes", "splits", "classes", "model", "training", "predictions", "metrics",
+               "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations"),
         makes={
-            # The plan in force for one training image and remedy: dose uniform in [low, high].
+            # The plan in force for one training image and remedy: dose uniform in [low, high]. simulator: null where
+            # the photo itself is treated, else whose photo of the same class, under `remedy`, takes its place.
             "plan": Table(
                 {
                     "image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float", "dose_high": "float",
-                    "probability": "float",
+                    "probability": "float", "simulator": "str?",
                 }
             ),
+            # Photos that a simulator drew for a slice: for training alone, in no other table and in no split.
+            "simulated": Table(
+                {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str", "condition": "str",
+                 "dose": "float"}, key=("content_hash", "slice"), rows="simulated",
+            ),
+            "simulated_pixels": Array("uint8", ("simulated", "side", "side", 3)),
             "policy": Record(("corrections", "decline", "refused", "prescriptions")),
             "exports": Bundle(("collect.csv", "relabel.csv")),
         },
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated", "simulated_pixels"),
         makes={
             # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
             "candidates": Bundle(("candidates.json",)),
         },
+        shared=True, gpu=True,
     ),
     Stage(
         "compare",
-        needs=(
-            "images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics",
-            "membership", "explanations", "policy", "plan", "candidates",
-        ),
+        needs=("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics",
+               "membership", "explanations", "policy", "plan", "candidates"),
         makes={
             # val and test (null while sealed): arms, differences with intervals; test is aggregates only.
             "comparison": Record(("val", "test", "opening", "power", "decline", "corrections")),
@@ -243,16 +248,13 @@ STAGES: tuple[Stage, ...] = (
             "answers": Array("float32", ("val", 2, "classes")),  # calibrated probabilities before and after
             "saliency": Array("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
         },
-        effects=True,
+        effects=True, gpu=True,
     ),
     Stage(
         "promote",
-        needs=(
-            "comparison", "candidates", "model", "policy", "explanations", "images", "attributes", "splits", "flips",
-            "answers",
-        ),
+        needs=("comparison", "candidates", "model", "policy", "explanations",
+               "images", "attributes", "splits", "flips", "answers"),
         makes={
-
             "verdict": Record(("promoted", "headline", "conditions")),
             # The model now in force; reference.parquet: what its data looked like, numbers without names.
             "bundle": Bundle(("model.safetensors", "bundle.json", "reference.parquet")),
@@ -261,14 +263,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "report",
-        needs=(
-            "images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history",
-            "training", "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
-            "slices", "membership", "explanations", "causes", "plan", "policy", "comparison", "flips", "answers",
-            "saliency", "verdict", "drift",
-        ),
+        needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
+               "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
+               "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
+               "comparison", "flips", "answers", "saliency", "verdict", "drift"),
         makes={
-
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
         },

@@ -30,7 +30,8 @@ def _plan(data: Path, config: Path | None) -> Plan:
         return plan_of(data)
     ingest = runner.configure(config).stages["ingest"]
     assert isinstance(ingest, Config)
-    return Plan(ingest.adapter or plan_of(data).adapter, ingest.options, ingest.group, ingest.time, ingest.split)
+    adapter = ingest.adapter or plan_of(data, ingest.links).adapter
+    return Plan(adapter, ingest.options, ingest.group, ingest.time, ingest.split)
 
 
 def _measure(pixels: NDArray[np.uint8]) -> tuple[float, float]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import store
+from pipeline import store, versions
 from pipeline.config import Resolved, Settings, resolve
-from pipeline.contracts import Context, Dims, InputError, Made
-from pipeline.graph import ARTIFACTS, STAGES, Stage, stage, upstream
+from pipeline.contracts import Context, InputError
+from pipeline.graph import STAGES, Stage, stage, upstream
+from pipeline.interrupt import Stopped
+from pipeline.making import followed, make, module, ranks_here, shared
 from pipeline.progress import say, tracker
 from pipeline.store import Run
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"pipeline.stages.{name}")
-
-
 def configure(path: Path | None, overrides: Iterable[str] = (), defaults: Mapping[str, Any] = {}) -> Resolved:
     """A config checked against every stage's `Config` class (see `pipeline.config.resolve`)."""
-    classes: dict[str, type[Settings]] = {s.name: _module(s.name).Config for s in STAGES}
+    classes: dict[str, type[Settings]] = {s.name: module(s.name).Config for s in STAGES}
     return resolve(path, overrides, classes, defaults)
 
 
@@ -55,26 +54,25 @@ def _went_in(run: Run, config: Resolved, item: Stage, force: bool) -> dict[str, 
         record, now = run.record(name), _inputs(run, config, stage(name))
         changed = [part for part in now if record and record["went_in"][part] != now[part]]
         if changed:
-            raise InputError(
-                f"{run.path}: the {' and '.join(changed)} of stage {name} changed since it ran; run it first"
-            )
+            parts = " and ".join(changed)
+            raise InputError(f"{run.path}: the {parts} of stage {name} changed since it ran; run it first")
     inputs = _inputs(run, config, item)
-    return {**inputs, "code": store.code_version(item.name), "outside": _outside(run, config, item, inputs, force)}
+    return {**inputs, "code": versions.code_version(item.name), "outside": _outside(run, config, item, inputs, force)}
 
 
 def _outside(run: Run, config: Resolved, item: Stage, inputs: Mapping[str, Any], force: bool) -> str:
     """What the stage takes from outside the run. It is told what this run took before, from the same inputs."""
-    look = getattr(_module(item.name), "fingerprint", None)
+    look = getattr(module(item.name), "fingerprint", None)
     record = None if force else run.record(item.name)
     before = record["went_in"] if record and all(record["went_in"][part] == inputs[part] for part in inputs) else {}
-    seen = str(look(config.stages[item.name], run.path.parent, before.get("outside"))) if look else ""
+    seen = str(look(config.stages[item.name], run.path, before.get("outside"))) if look else ""
     return store.key_of(seen, run.run_id, _facts(run, config, item)) if item.identity else seen
 
 
 def _facts(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
     records = {name: run.record(name) or {} for name in store.finished(run) if name != item.name}
     stages = [{"name": n, "seconds": r.get("seconds", 0.0), "notes": r.get("notes", [])} for n, r in records.items()]
-    return {"config": config.dump(), "versions": store.versions(), "stages": stages}
+    return {"config": config.dump(), "versions": versions.versions(), "stages": stages}
 
 
 def _previous(run: Run, item: Stage, went_in: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -83,7 +81,8 @@ def _previous(run: Run, item: Stage, went_in: Mapping[str, Any]) -> Mapping[str,
     for other in store.runs(run.path.parent):
         try:
             record = other.record(item.name)
-            if record and all(record["went_in"][part] == went_in[part] for part in ("settings", "code")):
+            same = record and all(record["went_in"][part] == went_in[part] for part in ("settings", "code"))
+            if same and other.intact(item.name):
                 return {name: other.load(name) for name in item.makes}
         except InputError:  # a damaged neighbour is no help, and no reason to stop
             continue
@@ -103,30 +102,28 @@ def _linkable(run: Run, item: Stage, key: str) -> Run | None:
     return None
 
 
-def _make(item: Stage, config: Settings, context: Context, needs: Mapping[str, Any]) -> Made:
-    dims: Dims = {}
-    for name, value in needs.items():
-        ARTIFACTS[name].check(name, value, dims)
-    made: Made = _module(item.name).run(config, context, **needs)
-    if set(made) != set(item.makes):
-        raise AssertionError(f"{item.name} promised {sorted(item.makes)}, made {sorted(made)}")
-    for name, value in made.items():
-        ARTIFACTS[name].check(name, value, dims)
-    return made
+def _require_whole(run: Run, item: Stage) -> None:
+    for name in upstream(item.name):
+        if damage := run.damage(name):
+            raise InputError(f"{damage}; make it anew with: nightshift run --resume {run.path}")
 
 
 def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> str:
     """Bring one stage of `run` up to date; returns `skipped`, `linked` or `done`.
 
     Raises `InputError` where a needed stage has not run or the input cannot be used, `ContractError` where
-    a stage broke its promise. Whatever happens, the run keeps its earlier finished stages.
+    a stage broke its promise. Whatever happens, the run keeps its earlier finished stages. What was altered since it
+    was written is made anew where it is this stage's, and refused by name where it is an earlier one's.
     """
     item = stage(name)
     went_in = _went_in(run, config, item, force)
     key = store.key_of(name, went_in)
     record = run.record(name)
-    if record and record["key"] == key and not force and all(run.file(made).exists() for made in item.makes):
-        return "skipped"
+    if record and record["key"] == key and not force:
+        if not (damage := run.damage(name)):
+            return "skipped"
+        say(f"  {name}: {damage}; made anew")
+    _require_whole(run, item)
     other = None if force else _linkable(run, item, key)
     if other:
         run.link(name, other)
@@ -142,7 +139,8 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
         on_note=lambda line: say(f"  {name}: {line}"),
     )
     began = time.monotonic()
-    made = _make(item, config.stages[name], context, {need: run.load(need) for need in item.needs})
+    with shared(item):
+        made = make(item, config.stages[name], context, {need: run.load(need) for need in item.needs})
     seconds = round(time.monotonic() - began, 2)
     run.save(name, made, {"key": key, "went_in": went_in, "notes": context.notes, "seconds": seconds})
     return "done"
@@ -184,16 +182,21 @@ def brief(run: Run) -> dict[str, Any]:
 
 def publish(run: Run, reports: Path) -> Path:
     """Lay the run's page, its tables and its summary in `reports/<run_id>/`, and renew the list of all runs."""
-    from pipeline.sections.index import render_index
-
     folder = reports / run.run_id
     shutil.copytree(run.file("html"), folder, dirs_exist_ok=True)
     summary = run.load("summary")
     for place in (run.path, folder):
         store.write_json(place / "summary.json", summary)
-    every = [s for s in map(_summary, store.runs(run.path.parent)) if s is not None]
-    store.write_text(reports / "index.html", render_index(every))
+    publish_index(run.path.parent, reports)
     return folder / "index.html"
+
+
+def publish_index(home: Path, reports: Path) -> None:
+    """Make the page of all runs anew."""
+    from pipeline.sections.index import render_index
+
+    every = [s for s in map(_summary, store.runs(home)) if s is not None]
+    store.write_text(reports / "index.html", render_index(every))
 
 
 def outcome(run: Run, reports: Path) -> Outcome:
@@ -203,6 +206,36 @@ def outcome(run: Run, reports: Path) -> Outcome:
     return Outcome(run, page, verdict is None or bool(verdict["promoted"]), verdict["headline"] if verdict else "")
 
 
+@contextmanager
+def at_work(run: Run) -> Iterator[None]:
+    """Hold the run's lock; where somebody or the disk stops the work, say how to go on with it."""
+    ranks = ranks_here()
+    try:
+        with run.lock():
+            yield
+    except BaseException as error:
+        if isinstance(error, (Stopped, OSError)):
+            say(f"stopped; go on with: nightshift run --resume {run.path}")
+        if ranks:
+            ranks.dismiss(well=False)
+        raise
+    if ranks:
+        ranks.dismiss(well=True)
+
+
+def execute_one(run: Run, config: Resolved, name: str, *, force: bool = False) -> None:
+    """Bring one stage up to date, and say how."""
+    if not followed(run, config):
+        with at_work(run):
+            save_config(run, config)
+            say(f"{name}: {run_stage(run, config, name, force=force and not _restarted())}")
+
+
+def _restarted() -> bool:
+    """Whether torchrun started this process again, after one of its ranks died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
 def execute(
     run: Run, config: Resolved, *, to_stage: str | None = None, from_stage: str | None = None, force: bool = False
 ) -> Outcome:
@@ -210,8 +243,11 @@ def execute(
 
     from_stage: make this stage and all that depends on it anew. force: make every stage anew.
     """
+    if followed(run, config):
+        return Outcome(run, None, True)
     anew = {s.name for s in STAGES} if force else _descendants(from_stage) if from_stage else set[str]()
-    with run.lock():
+    anew = set() if _restarted() else anew
+    with at_work(run):
         save_config(run, config)
         try:
             for item in STAGES:

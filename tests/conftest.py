@@ -1,13 +1,14 @@
 """What all tests share: a stated reason for every skip, one thread a worker, and where the real photos lie.
 
-With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos and Airflow may be absent: where
-they are, a test marked `data` or `airflow` still skips.
+With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos, Airflow and the right to mount may be
+absent: where they are, a test marked `data`, `airflow` or `mount` still skips.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Generator
@@ -24,6 +25,9 @@ DATA = Path(os.environ.get("NIGHTSHIFT_DATA", ROOT.parent / "shared" / "data"))
 STRICT = os.environ.get("NIGHTSHIFT_CI") == "1"
 AIRFLOW = Path(os.environ.get("NIGHTSHIFT_AIRFLOW", ROOT / ".airflow" / "venv" / "bin"))
 EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not part.is_dir()]
+_unshare = ["unshare", "-rm", "true"]
+MOUNTS = shutil.which(_unshare[0]) is not None and subprocess.run(_unshare, capture_output=True).returncode == 0
+EXCUSED += [] if MOUNTS else ["mount"]
 
 Require = Callable[[object, str], None]
 
@@ -79,6 +83,13 @@ def gtsrb() -> Path:
             if not folder.is_dir():  # the other worker may have been faster
                 (Path(aside) / "gtsrb").rename(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def unshared() -> list[str]:
+    """The command before one that mounts what it likes, seen by nobody else. Mark the test `mount`."""
+    _require(MOUNTS, "this machine allows no mounts of one's own (unshare -rm)")
+    return ["unshare", "-rm"]
 
 
 @pytest.fixture(scope="session")

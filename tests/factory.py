@@ -20,6 +20,8 @@ from pipeline.stages.promote import NOTHING, conditions
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
 
+SIMULATED = dict.fromkeys(("content_hash", "slice", "label", "simulator", "condition"), "str") | {"dose": "float64"}
+
 
 class Factory(Found):
     """Makes every artifact that the report stage needs."""
@@ -57,6 +59,7 @@ class Factory(Found):
                 "dose_low": 0.15,
                 "dose_high": 0.4,
                 "probability": 0.5,
+                "simulator": pd.array([None] * len(train), dtype="str"),
             }
         )
         wrong = self.guess != truth
@@ -137,6 +140,8 @@ class Factory(Found):
             policy |= {"corrections": [], "prescriptions": []}
         return {
             "plan": plan if slices else plan.iloc[:0],
+            "simulated": pd.DataFrame(columns=list(SIMULATED)).astype(SIMULATED),
+            "simulated_pixels": np.zeros((0, *made["pixels"].shape[1:]), np.uint8),
             "policy": policy,
             "flips": flips,
             "answers": self._answers(truth, flips),

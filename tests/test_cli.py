@@ -1,11 +1,14 @@
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import pipeline
@@ -28,6 +31,13 @@ def _photos(root: Path, classes: dict[str, int]) -> Path:
         for i in range(count):
             cv2.imwrite(str(root / name / f"{i}.png"), rng.integers(0, 255, (40, 40, 3), dtype=np.uint8))
     return root
+
+
+def _bundle(folder: Path) -> None:
+    network, meta = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
+    save_model(folder, network, meta)
+    policy = {"decline": {"threshold": 0.0}, "corrections": []}
+    (folder / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": []}))
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -54,6 +64,7 @@ def test_the_graph_is_printed_as_it_stands() -> None:
         (["report", "nothing"], "no such run"),
         (["stage", "measure", "--run", "r", "-c", "c.yaml"], "run the stage ingest first"),
         (["init", "nowhere"], "nowhere"),
+        (["runs", "promote", "nothing"], "no such run"),
         (["review", "apply", "nowhere.json"], "nowhere.json: cannot be read"),
         (["review", "apply", "c.yaml"], "save it again from the report"),
         (["runs", "forget", "nobody.jpg"], "nobody.jpg: no run knows a photo"),
@@ -111,12 +122,40 @@ def test_init_writes_a_config_that_runs_as_it_is_and_stage_by_stage(tmp_path: Pa
 
 def test_predict_says_how_many_it_answered_and_fails_where_it_could_read_none(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no photo")
-    network, meta = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
-    save_model(tmp_path / "bundle", network, meta)
-    policy = {"decline": {"threshold": 0.0}, "corrections": []}
-    (tmp_path / "bundle" / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": []}))
+    _bundle(tmp_path / "bundle")
     _photos(tmp_path / "data", {"a": 2})
     good = _call("predict", "bundle", "data", "broken.png", "-o", "rows.csv", folder=tmp_path)
     assert (good.returncode, good.stdout.splitlines()[-1]) == (0, "rows.csv")
     assert "2 answered, 0 declined, 1 could not be read" in good.stderr
     assert _call("predict", "bundle", "broken.png", folder=tmp_path).returncode == 1
+
+
+def _watching(folder: Path, want: int) -> None:
+    """Watch until `want` rows are there, then kill without warning."""
+    rows, line = folder / "rows.jsonl", [sys.executable, "-m", "pipeline.cli", "predict", "bundle", "landing"]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    process = subprocess.Popen([*line, "-o", "rows.jsonl", "--watch"], cwd=folder, env=env, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and (not rows.exists() or rows.read_bytes().count(b"\n") < want):
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(180)
+def test_photos_that_land_are_answered_once_each_though_the_watch_is_killed_twice(tmp_path: Path) -> None:
+    _bundle(tmp_path / "bundle")
+    landing, rows = tmp_path / "landing", tmp_path / "rows.jsonl"
+    landing.mkdir()
+    for number in range(12):
+        Image.new("RGB", (40, 40), (number * 20, 90, 90)).save(landing / f"{number:02d}.png")
+    (landing / "05.jpg").write_bytes(b"no photo")
+    _watching(tmp_path, 4)
+    with rows.open("ab") as file:
+        file.write(b'{"path": "landing/11.p')  # torn, as a power cut leaves it
+    Image.new("RGB", (40, 40), "red").save(landing / "late.png")
+    _watching(tmp_path, 14)
+    told = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert sorted(row["path"] for row in told) == sorted(f"landing/{p.name}" for p in landing.iterdir())
+    assert [row["path"] for row in told if row["decision"] == "error"] == ["landing/05.jpg"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from pipeline.config import Settings, resolve
+from pipeline.config import Settings, general_of, resolve
 from pipeline.contracts import InputError
 
 
@@ -68,3 +68,30 @@ def test_bad_input_is_one_line_that_names_the_key(tmp_path: Path, text: str, ove
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no\.yaml: no such config file"):
         resolve(tmp_path / "no.yaml", [], CLASSES)
+
+
+def test_the_schedule_is_read_without_the_stages_and_goes_into_the_dump(tmp_path: Path) -> None:
+    path = _file(tmp_path, "name: gate\nschedule: {schedule: '@daily', retries: 0}\nsplit: {unread: 1}\n")
+    plan = general_of(path, CLASSES).schedule
+    assert (plan.schedule, plan.retries) == ("@daily", 0)
+    with pytest.raises(InputError, match=r"unknown key split\.unread"):
+        resolve(path, [], CLASSES)
+    whole = resolve(path, ["split={}", "schedule.owner=ann"], CLASSES)
+    again = resolve(_file(tmp_path, whole.dump()), [], CLASSES)
+    assert again == whole
+    assert again.general.schedule.owner == "ann"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("schedule: {retires: 1}", "unknown key schedule.retires; did you mean schedule.retries?"),
+        ("schedule: {retries: -1}", "schedule.retries: must"),
+        ("schedule: daily", "schedule: must"),
+        ("retries: 1", "unknown key retries; did you mean schedule.retries?"),
+    ],
+)
+def test_a_wrong_schedule_names_its_key(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        general_of(_file(tmp_path, text), CLASSES)
+    assert words in str(caught.value)

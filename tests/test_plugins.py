@@ -185,7 +185,7 @@ def test_a_new_version_of_an_outsider_is_another_code_version(tmp_path: Path) ->
     outside, case = tmp_path / "site", CASES["attributes"]
     outside.mkdir()
     _distribute(outside, "attributes", case.name, case.source)
-    code = "from pipeline.store import code_version as v; print(v('measure'), v('promote'))"
+    code = "from pipeline.versions import code_version as v; print(v('measure'), v('promote'))"
     old = _python(code, outside, tmp_path).split()
     metadata = outside / f"outside_{case.name}-1.2.dist-info" / "METADATA"
     assert _edit(metadata, "Version: 1.2", "Version: 1.3") == 1

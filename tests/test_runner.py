@@ -1,12 +1,10 @@
 """The runner and the whole loop, on photos with a planted night (tests/night.py)."""
 
 import json
-import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +14,7 @@ from pipeline import runner, store
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES
 from pipeline.store import Run
+from tests.kills import straight, survived
 from tests.night import config, draw
 
 
@@ -132,43 +131,72 @@ def test_the_report_and_the_list_of_runs_are_published(finished: Run, home: Path
     assert json.loads((finished.path / "summary.json").read_text())["run_id"] == finished.run_id
 
 
-def _timeless(summary: dict[str, object]) -> str:
-    text = json.dumps({k: v for k, v in summary.items() if k != "run_id"}, sort_keys=True)
-    return text
-
-
-def test_a_killed_run_resumes_to_the_same_summary_and_repeats_no_finished_stage(finished: Run, tmp_path: Path) -> None:
+def test_killed_in_several_stages_it_ends_as_if_nothing_had_happened(finished: Run, tmp_path: Path) -> None:
+    """tests/bench/bench_kills.py does it a hundred times, in every stage."""
     data = Path(finished.load("images")["source"].iloc[0]).parent
     text = config(data, tmp_path, epochs=2).replace("epochs: 6", "epochs: 1")
     (tmp_path / "config.yaml").write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "run",
-        "-c",
-        str(tmp_path / "config.yaml"),
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    runs = tmp_path / "runs"
-    deadline = time.monotonic() + 120
-    while not list(runs.glob("*/train/stage.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = store.runs(runs)[0]
-    before = {name: (run.path / name / "stage.json").stat().st_mtime_ns for name in store.finished(run)}
-    assert "train" in before
-    assert "report" not in before
-    done = subprocess.run([*command, "--resume", run.run_id], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    assert {n: (run.path / n / "stage.json").stat().st_mtime_ns for n in before} == before
-    (tmp_path / "other").mkdir()
-    other = runner.configure(tmp_path / "config.yaml", [f"runs={tmp_path / 'other'}"])
-    straight = runner.execute(runner.start(other), other).run
-    assert _timeless(run.load("summary")) == _timeless(straight.load("summary"))
+    other = straight(tmp_path / "config.yaml", tmp_path / "straight")
+    killed = survived(tmp_path / "config.yaml", tmp_path / "victim", other, ["train", "explain"], 0)
+    assert killed.total() >= 1
+
+
+DISK = """
+set -eu
+home=$1; shift
+mount -t tmpfs -o size=800k tmpfs $home
+mkdir $home/runs $home/runs/r; echo '{"schema": 1, "created": ""}' > $home/runs/r/run.json
+code=0; "$@" || code=$?; echo "full $code"
+mount -o remount,size=2500k $home
+code=0; "$@" || code=$?; echo "full again $code"
+mount -o remount,ro $home
+code=0; "$@" || code=$?; echo "read-only $code"
+mount -o remount,rw,size=300m $home
+code=0; "$@" || code=$?; echo "roomy $code"
+sha256sum $home/runs/r/train/model/model.safetensors
+"""
+
+
+@pytest.mark.mount
+def test_a_full_and_a_read_only_disk_are_said_in_one_line_and_gone_on_with(
+    unshared: list[str], tmp_path: Path
+) -> None:
+    """Full in ingest, full again at a checkpoint of train."""
+    (tmp_path / "disk").mkdir()
+    path = tmp_path / "config.yaml"
+    path.write_text(config(draw(tmp_path / "data", visits=60), tmp_path / "disk", epochs=1))
+    run = ["run", "-c", str(path), "--resume", str(tmp_path / "disk" / "runs" / "r"), "--to-stage", "train"]
+    line = ["bash", "-c", DISK, "disk", str(tmp_path / "disk"), sys.executable, "-m", "pipeline.cli", *run]
+    done = subprocess.run([*unshared, *line], capture_output=True, text=True, check=True)
+    told = [said for said in done.stderr.splitlines() if said.startswith("nightshift: ")]
+    assert "Traceback" not in done.stderr
+    assert [said.rpartition(": ")[2] for said in told] == ["No space left on device"] * 2 + ["Read-only file system"]
+    assert "last.pt: No space" in told[1]
+    assert done.stderr.count("stopped; go on with: nightshift run --resume") == 3
+    ends = [said for said in done.stdout.splitlines() if said.startswith(("full", "read-only", "roomy"))]
+    assert ends == ["full 2", "full again 2", "read-only 2", "roomy 0"]
+    resolved = runner.configure(path, [f"runs={tmp_path / 'runs'}"])
+    straight = runner.execute(runner.start(resolved), resolved, to_stage="train").run
+    assert done.stdout.split()[-2] == store.digest(straight.file("model") / "model.safetensors")
+
+
+def test_what_was_altered_is_named_and_made_anew_and_refused_by_a_later_stage(
+    finished: Run, settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resolved = runner.configure(settings)
+    run = Run(Path(shutil.copytree(finished.path, finished.path.with_name("altered"))))
+    before = {name: (run.record(name) or {})["artifacts"] for name in store.finished(run)}
+    weights = run.file("model") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+    damage = "model: cut short or altered since it was written (hash mismatch)"
+    with pytest.raises(InputError, match=rf"{re.escape(damage)}; make it anew with: nightshift run --resume"):
+        runner.run_stage(run, resolved, "evaluate", force=True)
+    how = {name: runner.run_stage(run, resolved, name) for name in ("ingest", "measure", "split", "train", "evaluate")}
+    assert how["train"] == "linked", "another run has it whole"
+    assert how["evaluate"] == how["ingest"] == "skipped"
+    assert f"{damage}; made anew" in capsys.readouterr().err
+    assert {name: (run.record(name) or {})["artifacts"] for name in before} == before
+    shutil.rmtree(run.path)
 
 
 def test_no_failures_end_well(tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
 import json
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +13,6 @@ import pytest
 
 from pipeline import store
 from pipeline.contracts import InputError
-from pipeline.graph import stage
 from pipeline.store import Run
 
 IMAGES = pd.DataFrame(
@@ -115,13 +119,72 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     process.start()
     try:
         assert held.wait(30)
-        with pytest.raises(InputError, match="another process is at work"), run.lock():
+        with pytest.raises(InputError, match=rf"another process .* \(process {process.pid} on .*\); wait"), run.lock():
             pass
     finally:
         done.set()
         process.join()
     with run.lock():
         pass
+
+
+ORPHAN = """
+import subprocess, sys
+from pathlib import Path
+from pipeline.store import Run
+lock = Run.open(Path(sys.argv[1])).lock()
+lock.__enter__()
+child = subprocess.Popen(["sleep", "60"], close_fds=False)
+print(child.pid, flush=True)
+input()
+"""
+
+
+def test_a_dead_process_holds_no_lock_but_a_child_of_its_own_does(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, run.path], stdin=-1, stdout=-1, text=True) as holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline())
+        holder.kill()
+    try:
+        with pytest.raises(InputError, match=f"process {holder.pid} is gone, but .* still works"), run.lock():
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+    for _ in range(100):
+        try:
+            with run.lock():
+                return
+        except InputError:
+            time.sleep(0.05)
+    pytest.fail("the lock of the dead was not let go")
+
+
+@pytest.mark.parametrize("how", ["cut", "altered", "same size", "missing"])
+def test_damage_names_the_file(how: str, tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    assert run.damage("ingest") == ""
+    path = run.file("pixels")
+    whole = path.read_bytes()
+    os.utime(path, (0, 0))
+    assert run.damage("ingest") == "", "its hash still stands, whenever it was touched"
+    after = {"cut": whole[:-7], "altered": whole + b"x", "same size": whole[:-1] + b"x"}
+    path.write_bytes(after[how]) if how in after else path.unlink()
+    assert run.damage("ingest") == f"{path}: " + (
+        "missing" if how == "missing" else "cut short or altered since it was written (hash mismatch)"
+    )
+
+
+def test_a_clock_that_jumps_back_makes_no_run_fall_into_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = time.strftime
+    made = []
+    for now in (1_800_000_000, 1_000_000_000, 1_800_000_000):
+        monkeypatch.setattr(store.time, "strftime", lambda form, now=now: tell(form, time.gmtime(now)))
+        made.append(Run.create(tmp_path, "gate").run_id)
+    assert made == ["20270115-080000-gate", "20010909-014640-gate", "20270115-080000-gate-2"]
+    assert [r.run_id for r in store.runs(tmp_path)] == [made[2], made[0], made[1]]
 
 
 def test_scratch_survives_until_the_stage_is_saved_and_belongs_to_its_inputs(tmp_path: Path) -> None:
@@ -132,25 +195,6 @@ def test_scratch_survives_until_the_stage_is_saved_and_belongs_to_its_inputs(tmp
     assert not (run.scratch("ingest", "b" * 64) / "checkpoint").exists()
     run.save("ingest", MADE, {"key": "b"})
     assert not list(run.path.glob(".work-*"))
-
-
-def test_the_code_version_follows_imports_and_plugins_but_not_the_machinery() -> None:
-    reached = {f.name for m in ("measure", "cluster") for f in _reach(m)}
-    assert {"luminance.py", "propose.py", "rules.py"} <= reached
-    assert not reached & {"runner.py", "cli.py", "graph.py"}
-    assert store.code_version("measure") != store.code_version("cluster")
-    assert stage("measure").reuses
-
-
-def _reach(name: str) -> set[Path]:
-    todo, seen = store._files(f"pipeline.stages.{name}"), set()
-    while todo:
-        file = todo.pop()
-        if file not in seen:
-            seen.add(file)
-            imported = store._imports(file) if file.suffix == ".py" else ()
-            todo += [f for module in imported for f in store._files(module)]
-    return seen
 
 
 def test_only_a_run_in_which_nothing_was_made_is_discarded(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Analysis(BaseModel):
 
 def _nothing_repaired(trial: Trial, image_ids: pd.Series[Any]) -> dict[str, Any]:
     """The artifacts of repair and comparison, of which an analysis has none, so that the sections can be drawn."""
-    columns = ["image_id", "slice", "remedy", "dose_low", "dose_high", "probability"]
+    columns = ["image_id", "slice", "remedy", "dose_low", "dose_high", "probability", "simulator"]
     return {
         "flips": flips_of(image_ids, trial),
         "answers": answers_of(trial),
@@ -81,6 +81,8 @@ def _nothing_repaired(trial: Trial, image_ids: pd.Series[Any]) -> dict[str, Any]
         "comparison": {"val": None, "test": None, "opening": None, "power": []},
         "policy": {"corrections": [], "decline": [], "refused": [], "prescriptions": []},
         "plan": pd.DataFrame(columns=columns),
+        "simulated": pd.DataFrame(),
+        "simulated_pixels": np.zeros((0, 1, 1, 3), np.uint8),
         "rejected": pd.DataFrame(columns=["path", "reason"], dtype="str"),
     }
 

@@ -13,10 +13,11 @@ app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
 
 @app.command("list")
 def runs_list(as_json: Json = False, home: Home = HOME) -> None:
-    """List all runs, newest first."""
+    """List all runs, newest first; kept: why one is never pruned."""
     from pipeline import runner, store
+    from pipeline.prune import kept
 
-    rows = [runner.brief(r) for r in store.runs(home)]
+    rows = [runner.brief(r) | {"kept": kept(r)} for r in store.runs(home)]
     show(rows, rows, as_json)
 
 
@@ -52,6 +53,25 @@ def runs_compare(
     show(rows, merged, as_json)
 
 
+@app.command("promote")
+def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to promote.")], home: Home = HOME) -> None:
+    """Put a run's model in force, by hand."""
+    from pipeline import champion
+
+    target = find_run(run, home)
+    champion.promote(target.path.parent, target)
+    print(f"{target.run_id} is in force")
+
+
+@app.command("rollback")
+def runs_rollback(home: Home = HOME) -> None:
+    """Put the champion before this one in force again."""
+    from pipeline import champion
+
+    left, back = champion.rollback(home)
+    print(f"{back} is in force again; {left} is not any more")
+
+
 @app.command("forget")
 def runs_forget(
     photos: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")], home: Home = HOME
@@ -62,3 +82,32 @@ def runs_forget(
     for run_id, held in everywhere(home, photos):
         print(f"{run_id}: {held} removed")
     print("the photos' own files are yours to delete: a new run reads what it finds")
+
+
+@app.command("pin")
+def runs_pin(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME) -> None:
+    """Keep a run, whatever is pruned."""
+    from pipeline.prune import pin
+
+    pin(find_run(run, home), True)
+
+
+@app.command("unpin")
+def runs_unpin(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME) -> None:
+    """Let a run be pruned again."""
+    from pipeline.prune import pin
+
+    pin(find_run(run, home), False)
+
+
+@app.command("prune")
+def runs_prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay.")],
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    home: Home = HOME,
+) -> None:
+    """Remove old runs and their reports; never the champion's, a pinned one, or one at work."""
+    from pipeline.prune import prune
+
+    for run_id in prune(home, keep, dry=dry):
+        print(f"{run_id}: {'would be removed' if dry else 'removed'}")

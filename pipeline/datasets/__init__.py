@@ -3,6 +3,9 @@
 Beside it stands `recognises(root) -> str | None`: one line that says what was seen, or None. A function that calls its
 argument `tree` is given the `Tree` of the root, and so reads zips and tars as well; one that takes `options` is told
 what the user said. A plugin lists photos and decodes none; `open_image` is the one way in which pixels come in.
+
+Optional, for data that can be drawn: `SIMULATES`, names of remedies, and `simulate(wanted: Wanted) ->
+Iterator[Simulated]`, fresh labelled photos under such a condition and dose (see `pipeline.datasets.simulator`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from pipeline.contracts import InputError
 from pipeline.datasets.photo import (
     DEFAULTS,
     SPLITS,
-    VIDEOS,
     Options,
     Photo,
     Rejected,
@@ -29,8 +31,10 @@ from pipeline.datasets.photo import (
     no_image,
 )
 from pipeline.datasets.picture import Header, ImageError, decode, header, letterbox
+from pipeline.datasets.simulator import Simulated, Wanted
 from pipeline.datasets.sources import open_image, path_of
 from pipeline.datasets.tree import OUTSIDE, Tree, walk
+from pipeline.datasets.unknown import why_none
 
 __all__ = [
     "SPLITS",
@@ -39,8 +43,10 @@ __all__ = [
     "Options",
     "Photo",
     "Rejected",
+    "Simulated",
     "Tree",
     "Value",
+    "Wanted",
     "decode",
     "header",
     "is_image",
@@ -67,20 +73,7 @@ def _recognise(tree: Tree, options: Options) -> tuple[str, str]:
         words = _call(plugins.module("datasets", name).recognises, tree, options)
         if words:
             return name, str(words)
-    if any(os.path.splitext(name)[1].lower() in VIDEOS for name in (*tree.names, tree.root.name)):
-        raise InputError(
-            f"{tree.root}: holds videos and no photos; cut them into photos first, one folder a class, "
-            "as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
-        )
-    if tree.kind == "file" and is_image(tree.root.name):
-        raise InputError(f"ingest.data: {tree.root}: is one photo; name the folder that the photos are in")
-    if tree.kind == "none":
-        raise InputError(f"{tree.root}: no such folder or file; name what the photos are in")
-    known = ", ".join(plugins.names("datasets"))
-    raise InputError(
-        f"{tree.root}: no data set of a kind known here ({known}); "
-        "put the photos into one folder a class, or list them in a metadata.csv"
-    )
+    raise InputError(f"ingest.data: {tree.root}: {why_none(tree)}")
 
 
 def recognise(root: Path, options: Options = DEFAULTS) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from pipeline.datasets import Header, ImageError, Photo, Rejected, Tree, Value, 
 from pipeline.datasets.conditions import Conditions, judge
 from pipeline.datasets.intake import Shelf, identity, in_order
 from pipeline.datasets.likeness import exact_pairs, near_pairs
-from pipeline.datasets.photo import SPLITS, is_image
+from pipeline.datasets.photo import SPLITS, is_image, no_image, printable
 from pipeline.datasets.picture import letterbox
 from pipeline.datasets.sources import fetch, look, pixels_of
 from pipeline.datasets.survey import Plan, kinds_of
@@ -71,7 +71,7 @@ def _items(root: Path, plan: Plan) -> Iterator[Photo | Rejected]:
     tree = Tree(root, options.links)
     yield from tree.problems
     for name in tree.names:
-        yield Photo(tree.source(name), name, None) if is_image(name) else Rejected(name, "not an image file")
+        yield Photo(tree.source(name), name, None) if is_image(name) else Rejected(name, no_image(name))
 
 
 def _table(seen: Sequence[_Seen], plan: Plan) -> pd.DataFrame:
@@ -102,17 +102,22 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
     return {str(k): int(n) for k, n in sorted(Counter(values).items(), key=lambda item: (-item[1], str(item[0])))}
 
 
-def _pairs(table: pd.DataFrame, pixels: NDArray[np.uint8], bits: int) -> pd.DataFrame:
-    """Exact and near-duplicate pairs: one, other (rows), kind, across (given splits), clash (two labels)."""
+def _pairs(table: pd.DataFrame, pixels: NDArray[np.uint8], bits: int) -> tuple[pd.DataFrame, bool]:
+    """Exact and near-duplicate pairs: one, other (rows), kind, across (given splits), clash (two labels).
+
+    And whether near ones were sought among all photos.
+    """
     exact = exact_pairs(table["content"], table["label"].fillna("")).assign(kind="exact")
     near = pd.DataFrame({"one": [], "other": [], "distance": []}, dtype="int64").assign(kind="near")
     if 1 < len(table) <= MANY and bits >= 0:
         near = near_pairs(pixels, pd.factorize(table["content"])[0].astype(np.int64), bits).assign(kind="near")
+    whole = len(table) <= MANY and bool(near.attrs.get("whole", True))
     pairs = pd.concat([exact, near], ignore_index=True)
     one, other = (table.iloc[pairs[side].astype(int)].reset_index(drop=True) for side in ("one", "other"))
     across = one["split"].notna() & other["split"].notna() & (one["split"] != other["split"])
     clash = one["label"].notna() & other["label"].notna() & (one["label"] != other["label"])
-    return pairs.assign(path=one["path"], twin=other["path"], across=across.astype(bool), clash=clash.astype(bool))
+    across, clash = across.astype(bool), clash.astype(bool)
+    return pairs.assign(path=one["path"], twin=other["path"], across=across, clash=clash), whole
 
 
 def _twins(pairs: pd.DataFrame) -> dict[str, Any]:
@@ -193,7 +198,7 @@ def check(
                 shelf.add(item[0].content[:16], item[1])
         shelf.flush()
         table = _table(seen, plan)
-        pairs = _pairs(table, shelf.mapped(), limits.near_duplicates)
+        pairs, whole = _pairs(table, shelf.mapped(), limits.near_duplicates)
     if not entries:
         raise InputError(f"{root}: no file in it")
     found: dict[str, Any] = {
@@ -205,7 +210,7 @@ def check(
         "kinds": _counts(kind for item in seen for kind in kinds_of(item.head)),
         "sizes": _sizes(table, limits), "light": _light(table, limits),
         "hours": [int((table["hour"] == hour).sum()) for hour in range(24)],
-        "labels": suspects(*run, table) if run else None, "near_sought": len(table) <= MANY,
+        "labels": suspects(*run, table) if run else None, "near_sought": whole,
     }
     return found | {"conditions": judge(found, limits)}
 
@@ -239,7 +244,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     said.append(f"classes: {shown}{more}" if classes else "no labels: classes are not judged")
     said += [f"{found['unlabelled']:,} photos have no label"] if classes and found["unlabelled"] else []
     said += ["splits: " + ", ".join(f"{k} {v:,}" for k, v in found["splits"].items())] if found["splits"] else []
-    sought = "" if found["near_sought"] else f" (near-duplicates are sought up to {MANY:,} photos)"
+    why = f"sought up to {MANY:,} photos" if found["photos"] > MANY else "so many that the search was ended"
+    sought = "" if found["near_sought"] else f" (near-duplicates are {why})"
     said.append(f"duplicates: {twins['exact']:,} exact and {twins['near']:,} near pairs, {twins['across']:,} across "
                 f"splits, {twins['conflicts']:,} exact ones under two labels{sought}")
     said += _named(
@@ -256,4 +262,4 @@ def lines(found: Mapping[str, Any]) -> list[str]:
                 "suspected wrong labels: name a finished run with --run to see them")
     for item in found["conditions"]:
         said.append(f"{'ok    ' if item['passed'] else 'FAILED'} {item['words']}")
-    return said
+    return [printable(line) for line in said]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.contracts import InputError
-from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, Photo, Rejected, is_image, moment, no_image
+from pipeline.datasets.photo import DEFAULTS, Options, Photo, Rejected, is_image, moment, no_image, split_in
 from pipeline.datasets.sources import boxed
 from pipeline.datasets.tables import text
 from pipeline.datasets.tree import Tree
@@ -39,16 +39,10 @@ def recognises(tree: Tree) -> str | None:
     return f"COCO annotations, {' and '.join(found)}" if found else None
 
 
-def _split(name: str) -> str | None:
-    words = name.lower().replace("-", "_").replace("/", "_").removesuffix(".json").split("_")
-    found = {SPLITS[w.rstrip("0123456789")] for w in words if w.rstrip("0123456789") in SPLITS}
-    return found.pop() if len(found) == 1 else None
-
-
 def _place(tree: Tree, listed: str, annotations: str, there: Mapping[str, str]) -> str | None:
     """The file that an entry means: below the root, beside the annotations, in an images folder; else by its name."""
     beside = posixpath.dirname(annotations)
-    folders = ("", beside, "images", posixpath.join(beside, "images"), _split(annotations) or "")
+    folders = ("", beside, "images", posixpath.join(beside, "images"), split_in(annotations) or "")
     for folder in folders:
         name = posixpath.normpath(posixpath.join(folder, listed.replace("\\", "/")))
         if name in there:
@@ -79,7 +73,7 @@ def _photos(tree: Tree, name: str, tree_json: dict[str, Any], options: Options) 
     for mark in tree_json["annotations"]:
         if isinstance(mark, dict):
             marks[str(mark.get("image_id"))].append(mark)
-    there, split = _by_name(tree), _split(name)
+    there, split = _by_name(tree), split_in(name)
     for entry in tree_json["images"]:
         listed = text(entry.get("file_name")) if isinstance(entry, dict) else None
         place = _place(tree, listed, name, there) if listed else None

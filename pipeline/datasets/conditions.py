@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.config import Settings, resolve
+from pipeline.datasets.photo import NO_IMAGE
 
 
 class Conditions(Settings):
     """Limits of the check; a condition is a `max_` or `min_`, the others say what counts as what."""
 
-    max_rejected: float = Field(0.01, ge=0, le=1, description="share of entries that are set aside")
+    max_rejected: float = Field(0.01, ge=0, le=1, description="share of entries set aside; no image does not count")
     max_across: int = Field(0, ge=0, description="duplicate pairs, exact or near, that lie in two splits")
     max_conflicts: int = Field(0, ge=0, description="pairs of the same bytes under two labels")
     max_torn: int = Field(0, ge=0, description="groups that lie in two splits")
@@ -40,8 +41,9 @@ def conditions(assignments: Iterable[str]) -> Conditions:
 def judge(found: Mapping[str, Any], limits: Conditions) -> list[dict[str, Any]]:
     """Each condition that applies: name, value, limit, passed, words. Without labels those of labels do not apply."""
     photos, twins, classes = max(found["photos"], 1), found["duplicates"], found["classes"]
+    bad = found["rejected"] - found["reasons"].get(NO_IMAGE, 0)
     rows: list[tuple[str, float, str]] = [
-        ("max_rejected", found["rejected"] / max(found["seen"], 1), "entries set aside"),
+        ("max_rejected", bad / max(found["seen"], 1), "photos that are set aside"),
         ("max_copies", twins["exact"] / photos, "exact duplicates"),
     ]
     if found["splits"]:

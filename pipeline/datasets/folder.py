@@ -29,10 +29,15 @@ def _class_folders(tree: Tree, splits: dict[str, str]) -> list[str]:
 
 
 def recognises(tree: Tree) -> str | None:
-    """Class folders with at least one image in them: how many, and in which splits."""
+    """Class folders with at least one image in them: how many, and in which splits.
+
+    Splits without class folders are none: nobody sorts photos into the classes train and test.
+    """
     splits = split_folders(tree)
     classes = sorted({path.split("/")[-1] for path in _class_folders(tree, splits)})
     depth = 2 if splits else 1
+    if not splits and {name.lower() for name in classes} <= set(SPLITS):
+        return None
     if not classes or not any(is_image(name) and name.count("/") >= depth for name in tree.names):
         return None
     shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")

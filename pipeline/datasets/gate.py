@@ -22,6 +22,9 @@ from pipeline.contracts import InputError
 from pipeline.datasets import Photo, Rejected, manifest
 from pipeline.datasets.gate_camera import develop
 from pipeline.datasets.gate_plan import BLACK, Filed, plan
+from pipeline.datasets.gate_simulator import SIMULATES, simulate
+
+__all__ = ["SIMULATES", "gate", "generate", "recognises", "simulate"]
 
 MARKER, TABLE, TRUTH = "gate.json", "metadata.csv", ".truth.json"
 VERSION = 1

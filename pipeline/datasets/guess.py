@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.datasets.photo import SPLITS, is_image, moment
+from pipeline.datasets.tables import text
 
 LOOK = 400  # values of a column that are looked at
 GROUPS = (
@@ -67,9 +68,16 @@ _WORDS = r"(^|[_ -]){}s?([_ -]|$)"
 Guess = dict[str, str | None]
 
 
-def guess_columns(columns: Mapping[str, Sequence[Any]]) -> Guess:
-    """The likeliest column for `file`, `label`, `split` and `time`, or None where none looks like it."""
-    file = _named(columns, _FILES, _files) or next((c for c in columns if _files(columns[c])), None)
+def guess_columns(columns: Mapping[str, Sequence[Any]], endings: Collection[str] = ()) -> Guess:
+    """The likeliest column for `file`, `label`, `split` and `time`, or None where none looks like it.
+
+    endings: names without suffix of photos that are there; a column called as one of files may hold these.
+    """
+    file = (
+        _named(columns, _FILES, _files)
+        or next((c for c in columns if _files(columns[c])), None)
+        or _named(columns, _FILES, lambda values: _mostly(values, lambda v: v.rpartition("/")[2] in endings))
+    )
     rest = {c: v for c, v in columns.items() if c != file}
     split = _named(rest, ("split", "subset", "set", "partition", "fold", "phase"), _splits)
     rest = {c: v for c, v in rest.items() if c != split}
@@ -89,9 +97,13 @@ def _filled(values: Sequence[Any]) -> list[Any]:
 
 
 def _files(values: Sequence[Any]) -> bool:
-    seen = _filled(values)
-    shown = [str(value).partition("?")[0] for value in seen]
-    return bool(seen) and sum(map(is_image, shown)) * 2 > len(seen)
+    return _mostly(values, lambda value: is_image(value.partition("?")[0]))
+
+
+def _mostly(values: Sequence[Any], fits: Callable[[str], bool]) -> bool:
+    """Whether most of a column, as text, fits."""
+    seen = [text(value) or "" for value in _filled(values)]
+    return sum(map(fits, seen)) * 2 > len(seen)
 
 
 def _splits(values: Sequence[Any]) -> bool:

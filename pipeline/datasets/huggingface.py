@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,7 +54,7 @@ def _json(tree: Tree, name: str) -> Any:
 
 
 def _fetched(name: str) -> Tree:
-    """The data set of that name, saved once in the cache folder."""
+    """The data set of that name, saved once in the cache folder: written aside and renamed, so that it is whole."""
     kept = cache_folder() / "huggingface" / re.sub(r"[^A-Za-z0-9._-]+", "--", name)
     if _folders(Tree(kept)):
         return Tree(kept)
@@ -62,10 +64,15 @@ def _fetched(name: str) -> Tree:
         raise InputError(
             "ingest.data: huggingface:NAME needs the package datasets: pip install 'nightshift[huggingface]'"
         ) from error
+    aside = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
-        load_dataset(name).save_to_disk(kept)
+        load_dataset(name).save_to_disk(aside)
+        shutil.rmtree(kept, ignore_errors=True)
+        aside.rename(kept)
     except Exception as error:  # the package and its many readers have errors of their own
         raise InputError(f"ingest.data: huggingface:{name}: {' '.join(str(error).split())[:300]}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return Tree(kept)
 
 

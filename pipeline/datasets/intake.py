@@ -29,7 +29,7 @@ Earlier = Callable[[str], Pixels | None]
 """The copy of an image_id that was made before, or None."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shot:
     """A photo that can be used: what its adapter, its bytes and its header say."""
 

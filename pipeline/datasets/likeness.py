@@ -9,19 +9,26 @@ five pairs of tracks that show different signs, .98 none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
 import pandas as pd
 import scipy.fft
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 CORRELATION = 0.98
 CONTRAST = 8.0
 """Standard deviation of the pixels (of 255) below which a photo is too flat to be compared."""
 
-_CELLS = 8_000_000
+FEW = 50_000
+"""Comparisons of pixels up to which every candidate is compared."""
+MOST = 500_000
+"""Comparisons of pixels after which the search ends."""
+
+_CELLS = 4_000_000
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -44,7 +51,7 @@ def _close(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int)
         first, second = np.nonzero(bits <= distance)
         keep = (groups[first + start] != groups[second + start]) & (first < second)
         first, second = first[keep], second[keep]
-        yield np.stack([first + start, second + start, bits[first, second]], axis=1).astype(np.int64)
+        yield np.stack([first + start, second + start, bits[first, second]], axis=1).astype(np.int64, copy=False)
 
 
 def _standard(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -56,32 +63,69 @@ def _standard(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[n
 
 def _correlation(pixels: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
     """Pearson correlation of the pixels of each pair; 0 where one is too flat to be compared."""
-    found = [np.empty(0)]
-    for start in range(0, len(pairs), 1024):
-        block = pairs[start : start + 1024]
-        (one, spread_one), (two, spread_two) = _standard(pixels[block[:, 0]]), _standard(pixels[block[:, 1]])
-        flat = np.minimum(spread_one, spread_two) < CONTRAST
-        found.append(np.where(flat, 0.0, (one * two).mean(axis=1)))
-    return np.concatenate(found)
+    rows, place = np.unique(pairs[:, :2], return_inverse=True)
+    flat, spread = _standard(pixels[rows])
+    one, other = place.reshape(-1, 2).T
+    alike = np.einsum("ij,ij->i", flat[one], flat[other]) / max(1, flat.shape[1])
+    return np.where(np.minimum(spread[one], spread[other]) < CONTRAST, 0.0, alike)
+
+
+def _joined(tied: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The component of each group, when the groups `one` and `other` are tied pair by pair as well."""
+    graph = coo_array((np.ones(len(one), np.int8), (tied[one], tied[other])), shape=(len(tied), len(tied)))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)[tied]
+
+
+def _compared(
+    pixels: NDArray[np.uint8], groups: NDArray[np.int64], blocks: Iterable[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], bool]:
+    """Of all candidates (i, j, distance) those that correlate enough, their correlation, and whether none was left.
+
+    Beyond `FEW` comparisons only candidates that would tie what nothing ties yet are looked at: a thousand copies of
+    one photo are then a thousand pairs, not half a million.
+    """
+    found, likeness, count = [np.empty((0, 3), np.int64)], [np.empty(0)], 0
+    tied = np.arange(int(groups.max()) + 1 if len(groups) else 0)
+
+    def apart(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[tied[groups[rows[:, 0]]] != tied[groups[rows[:, 1]]]] if count > FEW else rows
+
+    for block in blocks:
+        for start in range(0, len(block), 1 << 16):
+            left = apart(block[start : start + (1 << 16)])
+            while len(left):
+                if count >= MOST:
+                    return np.concatenate(found), np.concatenate(likeness), False
+                chunk, left = left[:1024], left[1024:]
+                count += len(chunk)
+                alike = _correlation(pixels, chunk)
+                kept = chunk[alike >= CORRELATION]
+                found.append(kept)
+                likeness.append(alike[alike >= CORRELATION])
+                tied = _joined(tied, groups[kept[:, 0]], groups[kept[:, 1]])
+                left = apart(left)
+    return np.concatenate(found), np.concatenate(likeness), True
 
 
 def near_pairs(
     pixels: NDArray[np.uint8], groups: NDArray[np.int64], distance: int,
     track: Callable[[Iterator[NDArray[np.int64]], int], Iterator[NDArray[np.int64]]] = lambda blocks, total: blocks,
 ) -> pd.DataFrame:
-    """Pairs of rows of different `groups` (int64 [N]) that show one photo: columns one, other, distance (bits).
+    """Pairs of rows of different `groups` (int64 [N], from 0) that show one photo: columns one, other, distance (bits).
 
-    At most `distance` of 64 bits differ and the pixels correlate by `CORRELATION`; of two groups the likest pair.
+    At most `distance` of 64 bits differ and the pixels correlate by `CORRELATION`; of two groups the likest pair. Where
+    very many photos look alike, enough pairs to tie all of them together; `attrs["whole"]` is False where even that
+    took more than `MOST` comparisons, and the search ended there.
     """
     total = -(-len(pixels) // max(1, _CELLS // max(1, len(pixels))))
-    blocks = list(track(_close(perceptual_hash(pixels), groups, distance), total))
-    pairs = np.concatenate([np.empty((0, 3), np.int64), *blocks])
-    likeness = _correlation(pixels, pairs)
-    table = pd.DataFrame(pairs, columns=["one", "other", "distance"]).assign(likeness=likeness)
-    table = table[table["likeness"] >= CORRELATION].sort_values(["likeness", "one"], ascending=[False, True])
+    pairs, likeness, whole = _compared(pixels, groups, track(_close(perceptual_hash(pixels), groups, distance), total))
+    table = pd.DataFrame(pairs, columns=["one", "other", "distance"]).assign(likeness=likeness.round(5))
+    table = table.sort_values(["likeness", "one"], ascending=[False, True])
     tie = np.sort(np.stack([groups[table["one"]], groups[table["other"]]], axis=1), axis=1)
     table = table.assign(a=tie[:, 0], b=tie[:, 1]).drop_duplicates(["a", "b"])
-    return table.sort_values(["one", "other"], ignore_index=True)[["one", "other", "distance"]]
+    table = table.sort_values(["one", "other"], ignore_index=True)[["one", "other", "distance"]]
+    table.attrs["whole"] = whole
+    return table
 
 
 def exact_pairs(content: pd.Series[str], labels: pd.Series[str]) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pandera
 
 from pipeline.contracts import InputError
-from pipeline.datasets.guess import guess_columns
+from pipeline.datasets.guess import Guess, guess_columns
 from pipeline.datasets.photo import (
     DEFAULTS,
     SPLITS,
@@ -25,10 +24,12 @@ from pipeline.datasets.photo import (
     moment,
     nearest,
     no_image,
+    split_in,
 )
-from pipeline.datasets.sources import REMOTE, local
+from pipeline.datasets.places import Places, Shift, bare_names
+from pipeline.datasets.sources import REMOTE
 from pipeline.datasets.tables import Columns, plain, table, text, typed
-from pipeline.datasets.tree import OUTSIDE, Tree, regular, tree_of
+from pipeline.datasets.tree import OUTSIDE, Tree, tree_of
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv", "metadata.xlsx")
 OPTIONS = ("file", "label")
@@ -53,9 +54,32 @@ def manifests(tree: Tree) -> dict[str, str | None]:
 
 
 def _any_table(tree: Tree) -> dict[str, str | None]:
+    """The one table in the root that lists photos, or those of several splits (`train.csv`, `labels_test.csv`)."""
     tables = [n for n in tree.names if "/" not in n and os.path.splitext(n)[1].lower() in TABLES]
-    usable = [n for n in tables if guess_columns(columns_of(tree, n))["file"]] if 0 < len(tables) <= 5 else []
-    return {usable[0]: None} if len(usable) == 1 else {}
+    guesses = {n: found for n in tables if (found := _guessed(tree, n))["file"]} if 0 < len(tables) <= 5 else {}
+    if len(guesses) < 2:
+        return dict.fromkeys(guesses)
+    splits = {name: split_in(name) for name in guesses if guesses[name]["label"]}  # one without labels is no use
+    distinct = None not in splits.values() and len(set(splits.values())) == len(splits)
+    return dict(splits) if distinct else {}
+
+
+def _guessed(tree: Tree, name: str) -> Guess:
+    """What the columns of a table may mean; nothing where it cannot be read."""
+    try:
+        return guess_columns(columns_of(tree, name), endings(tree))
+    except InputError:
+        return {"file": None}
+
+
+def endings(tree: Tree) -> frozenset[str]:
+    """The last parts of the photos' names, without suffix: what a column may hold that names no suffix."""
+    return frozenset(name.rpartition("/")[2] for name in bare_names(tree.names))
+
+
+def shift(tree: Tree, name: str, file: str) -> Shift | None:
+    """How the file names of a manifest are shifted to where the photos are (see `places`)."""
+    return Places(tree, name.rpartition("/")[0], [text(value) for value in columns_of(tree, name).get(file, [])]).shift
 
 
 def columns_of(tree: Tree, name: str) -> Columns:
@@ -81,65 +105,12 @@ def _require(where: Path, columns: Columns, options: Options) -> tuple[str, str]
         if name not in found:
             raise InputError(
                 f"{where}: no column {name!r} ({use}); columns found: {', '.join(found)}; {nearest(name, found)} "
-                f"(name it in ingest.{key}, or let nightshift init guess)"
+                f"(name it in ingest.{key}, or let nightshift init guess; ingest.adapter=folder labels by folder)"
             )
     return file, label
 
 
-class _Places:
-    """Where the file names of a manifest lead. paths: relative to the root, absolute, or an address."""
-
-    def __init__(self, tree: Tree, folder: str, names: list[str | None]) -> None:
-        self.tree, self.alone = tree, tree.kind == "file"
-        self.home = os.path.abspath(tree.root.parent if self.alone else tree.root / tree.base)
-        self.there = frozenset(tree.names)
-        self._folders: dict[str, str] = {}
-        self._top = os.path.realpath(self.home).rstrip("/") + "/"
-        self.paths = [self._path(folder, name.replace("\\", "/")) if name else "" for name in names]
-
-    def _path(self, folder: str, name: str) -> str:
-        if REMOTE.match(name):
-            return name
-        if name.startswith("/"):
-            tidy = posixpath.normpath(name)
-            inside = tidy.startswith(self.home + "/")
-            return tidy[len(self.home) + 1 :] if inside else tidy
-        return posixpath.normpath(posixpath.join(folder, name))
-
-    def outside(self, path: str) -> bool:
-        absolute = path.startswith("/") and (self.tree.kind in ("zip", "tar") or not is_image(path))
-        drive = path[1:2] == ":"
-        return absolute or drive or path == ".." or path.startswith("../") or "\0" in path
-
-    def missing(self, path: str) -> bool:
-        if not path or REMOTE.match(path) or self.outside(path):
-            return False
-        if path.startswith("/") or self.alone:
-            return not regular(os.path.join(self.home, path))
-        return path not in self.there
-
-    def linked_out(self, path: str) -> bool:
-        """Whether a link takes a relative path out of the folder (a tree of files has set such aside already)."""
-        if not self.alone or self.tree.links or not path or path.startswith("/") or REMOTE.match(path):
-            return False
-        return not self.outside(path) and not self._real(os.path.join(self.home, path)).startswith(self._top)
-
-    def _real(self, path: str) -> str:
-        """`os.path.realpath`, which asks the system once for each folder."""
-        if os.path.islink(path):
-            return os.path.realpath(path)
-        folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        return os.path.join(self._folders[folder], name)
-
-    def source(self, path: str) -> str:
-        if REMOTE.match(path):
-            return path
-        return local(os.path.join(self.home, path)) if self.alone or path.startswith("/") else self.tree.source(path)
-
-
-def _schema(places: _Places, name: str, labelled: bool) -> pandera.DataFrameSchema:
+def _schema(places: Places, name: str, labelled: bool) -> pandera.DataFrameSchema:
     """What every row must be; the `error` of a check is the reason for which a row is set aside."""
     checks = [
         (lambda path: path == "", "no file name"),
@@ -172,7 +143,7 @@ def _reasons(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dict[int, s
     return {}
 
 
-def _rows(places: _Places, columns: Columns, label: str, split: str | None) -> pd.DataFrame:
+def _rows(places: Places, columns: Columns, label: str, split: str | None) -> pd.DataFrame:
     """The columns that are checked, as text: path, label, split."""
     nothing = [None] * len(places.paths)
     given = [text(value) or split for value in columns.get("split", nothing)]
@@ -189,7 +160,7 @@ def _photos(tree: Tree, name: str, split: str | None, options: Options) -> Itera
     reserved = {file, label, "split", "group", "captured_at"}
     as_text = shown.lower().endswith((".csv", ".tsv"))
     others = {c: typed(values) if as_text else values for c, values in columns.items() if c not in reserved}
-    places = _Places(tree, name.rpartition("/")[0], [text(value) for value in columns[file]])
+    places = Places(tree, name.rpartition("/")[0], [text(value) for value in columns[file]])
     rows = _rows(places, columns, label, split)
     reasons = _reasons(rows, _schema(places, shown, options.labelled))
     problems = {item.path: item.reason for item in tree.problems}
@@ -225,9 +196,10 @@ def _left(tree: Tree, tables: Collection[str], listed: set[str]) -> Iterator[Rej
 def manifest(tree: Tree | Path, options: Options = DEFAULTS) -> Iterator[Photo | Rejected]:
     """A table with a row for each photo: `file_name` and a label; `split`, `group` and `captured_at` where known.
 
-    File names are relative to the manifest's folder, absolute, or addresses (https, s3, ...). Labels and groups are
-    text, whatever they look like; folders give no label; all other columns are kept. Set aside with a reason: rows
-    without their file, without a label, listed twice or leading out of the folder; files that no manifest lists.
+    File names are relative to the manifest's folder, absolute, or addresses (https, s3, ...); where none leads
+    anywhere, they are shifted to where the photos are (see `places`). Labels and groups are text, whatever they look
+    like; folders give no label; all other columns are kept. Set aside with a reason: rows without their file, without
+    a label, listed twice or leading out of the folder; files that no manifest lists.
     Raises `InputError` where a manifest cannot be read.
     """
     tree = tree_of(tree, options.links)

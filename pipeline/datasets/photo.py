@@ -17,6 +17,20 @@ SUFFIXES = frozenset(
 TABLES = frozenset((".csv", ".tsv", ".jsonl", ".parquet", ".xlsx"))
 VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp"))
 VIDEO_HINT = "a video; cut it into photos first, as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
+HEIC_HINT = "a HEIC photo, which is not read; convert it first, as with: heif-convert PHOTO.heic PHOTO.jpg"
+NO_IMAGE = "not an image file"
+HINTS = {
+    **dict.fromkeys(VIDEOS, VIDEO_HINT), **dict.fromkeys((".heic", ".heif", ".hif"), HEIC_HINT),
+    **dict.fromkeys(
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+        "a camera's raw photo, which is not read; develop it to JPEG first",
+    ),
+    **dict.fromkeys(
+        (".jp2", ".j2k", ".jxl", ".ico", ".tga", ".psd", ".svg", ".eps", ".dcm", ".exr", ".hdr"),
+        "an image of a kind that is not read; convert it to JPEG or PNG first",
+    ),
+}
+"""By suffix, why a file that shows something is not read, and what makes it readable."""
 
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -25,7 +39,7 @@ SPLITS = {
 """What folders and manifests call the splits, and what they are called here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One photo as an adapter lists it. source: where its bytes are (see `pipeline.datasets.sources`: an absolute
     path, a member of an archive, an address, a box in one of these); path: relative to the root, with `/`, unique.
@@ -42,7 +56,7 @@ class Photo:
     columns: Mapping[str, Value] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A file or manifest row that is set aside, and the reason."""
 
@@ -50,7 +64,7 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a user may tell an adapter. file, label: columns of a manifest; boxes: each annotated box is a photo of its
     own; links: links that lead out of the data set's folder are followed too; labelled: a photo must have a label."""
@@ -72,7 +86,14 @@ def is_image(path: str) -> bool:
 
 def no_image(path: str) -> str:
     """Why a file whose name does not end as an image's is set aside."""
-    return VIDEO_HINT if os.path.splitext(path)[1].lower() in VIDEOS else "not an image file"
+    return HINTS.get(os.path.splitext(path)[1].lower(), NO_IMAGE)
+
+
+def split_in(name: str) -> str | None:
+    """The split that a file's name speaks of (`instances_val2017.json`), where it is one."""
+    words = re.split(r"[-_./ ]", os.path.splitext(name.lower())[0])
+    found = {SPLITS[word.rstrip("0123456789")] for word in words if word.rstrip("0123456789") in SPLITS}
+    return found.pop() if len(found) == 1 else None
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -84,6 +105,11 @@ def nearest(name: str, known: Collection[str]) -> str:
 def readable(text: str) -> str:
     """Text that any file can hold: bytes of a file name that are no UTF-8 are written as `\\xff`."""
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """A name as a terminal may show it: control characters are written out (`\\n`, `\\x1b`)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def moment(value: object) -> datetime | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from pipeline.datasets.photo import moment
+from pipeline.datasets.photo import HEIC_HINT, moment
 
 PIXEL_LIMIT = 100_000_000
 """A photo that claims more pixels is set aside: a file of a few kilobytes may unpack to gigabytes."""
@@ -31,6 +31,7 @@ FORMATS = tuple(
 
 _SIDEWAYS = (5, 6, 7, 8)
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # brands; phones call such files .jpg too
 _MOVING = ("GIF", "WEBP", "PNG", "AVIF")
 _one_at_a_time = threading.Lock()
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of broken EXIF and the like: the photo is used or set aside
@@ -40,7 +41,7 @@ class ImageError(Exception):
     """The bytes are no photo that can be used; the message is a short reason for the list of rejected files."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """What a photo says of itself before it is decoded: size in pixels (upright), EXIF time and camera model.
 
@@ -92,7 +93,8 @@ def header(data: bytes) -> Header:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("too many pixels to be decoded safely") from error
     except Exception as error:  # on malformed bytes Pillow raises almost anything
-        raise ImageError("not an image, or damaged") from error
+        heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC
+        raise ImageError(HEIC_HINT if heic else "not an image, or damaged") from error
     if width * height > PIXEL_LIMIT:
         raise ImageError(f"too many pixels to be decoded safely ({width} x {height})")
     if kind != "TIFF" and turned in _SIDEWAYS:  # Pillow turns a TIFF by itself

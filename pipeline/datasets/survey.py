@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -15,8 +15,8 @@ import yaml
 from pipeline.contracts import InputError
 from pipeline.datasets import Header, ImageError, Photo, Rejected, Tree, moment, read, recognise
 from pipeline.datasets.guess import GROUPS, guess_columns
-from pipeline.datasets.manifest import columns_of, manifests
-from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, is_image
+from pipeline.datasets.manifest import columns_of, endings, manifests, shift
+from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, is_image, printable
 from pipeline.datasets.sources import fetch, look
 
 SAMPLE = 400
@@ -153,36 +153,58 @@ def kinds_of(head: Header) -> list[str]:
     return [name for name, holds in marks.items() if holds]
 
 
-def plan_of(root: Path) -> Plan:
+def plan_of(root: Path, links: bool = False) -> Plan:
     """How to read `root` when nobody says it. Without an adapter where no form is recognised, but photos are there.
 
-    Raises `InputError` where there are none.
+    links: those that lead out of it are followed. Raises `InputError` where there are none, or what lists them cannot
+    be read.
     """
+    options = Options(links=links)
     try:
-        plan, _ = _plan(root)
+        recognise(root, options)
     except InputError:
-        if not any(is_image(name) for name in Tree(root).names):
+        if not any(is_image(name) for name in Tree(root, links).names):
             raise
-        return Plan(None)
+        return Plan(None, options)
+    plan, _ = _plan(root, links)
     items = read(root, plan.adapter, replace(plan.options, labelled=False))
     return replace(plan, group=group_column([item for item in items if isinstance(item, Photo)]))
 
 
-def _plan(root: Path) -> tuple[Plan, str]:
+def _plan(root: Path, links: bool = False) -> tuple[Plan, str]:
     """The adapter that recognises `root`, and the columns of a manifest that look as if they meant something."""
-    adapter, words = recognise(root)
+    options = Options(links=links)
+    adapter, words = recognise(root, options)
     if adapter == "coco":
-        several = sum(isinstance(i, Rejected) and "several classes" in i.reason for i in read(root, adapter))
-        whole = sum(isinstance(item, Photo) for item in read(root, adapter))
-        return Plan(adapter, Options(boxes=several > whole)), words
+        items = list(read(root, adapter, options))
+        several = sum(isinstance(item, Rejected) and "several classes" in item.reason for item in items)
+        return Plan(adapter, replace(options, boxes=several > sum(isinstance(i, Photo) for i in items))), words
     if adapter != "manifest":
-        return Plan(adapter), words
-    tree = Tree(root)
-    columns = columns_of(tree, next(iter(manifests(tree))))
-    found = guess_columns(columns)
+        return Plan(adapter, options), words
+    tree = Tree(root, links)
+    name = next(iter(manifests(tree)))
+    columns = columns_of(tree, name)
+    found = guess_columns(columns, endings(tree))
+    if moved := shift(tree, name, "file_name" if "file_name" in columns else found["file"] or ""):
+        words += f"; {_moved_words(*moved)}"
     named = {key: None if usual in columns else found[key] for key, usual in _USUAL.items()}
     time = None if any(moment(value) for value in columns.get("captured_at", [])) else found["time"]
-    return Plan(adapter, Options(named["file"], named["label"]), None, time, named["split"]), words
+    options = replace(options, file=named["file"], label=named["label"])
+    return Plan(adapter, options, None, time, named["split"]), words
+
+
+def _moved_words(old: str, new: str) -> str:
+    """How a manifest's file names are understood where none leads to a photo as it is listed."""
+    begin = f"with {new!r} instead of {old!r}" if old and new else f"without {old!r}" if old else f"below {new!r}"
+    return f"its photos are found {begin if old or new else 'by their names without suffix'}"
+
+
+def _spelt_alike(classes: Iterable[str]) -> list[str]:
+    """Classes that differ in case, spaces or underscores only, as one line each."""
+    known = defaultdict(list)
+    for name in classes:
+        known[re.sub(r"[\s_-]+", "", name).casefold()].append(name)
+    return [" / ".join(map(repr, names)) for names in known.values() if len(names) > 1]
 
 
 def _problems(photos: Sequence[Photo], rejected: Sequence[Rejected], classes: dict[str, int], bad: int) -> list[str]:
@@ -191,6 +213,8 @@ def _problems(photos: Sequence[Photo], rejected: Sequence[Rejected], classes: di
         found.append(f"{_count(bad, 'photo')} of the sample cannot be read; ingest lists each with its reason")
     if len(classes) == 1:
         found.append("one class only: a classifier needs at least two")
+    if alike := _spelt_alike(classes):
+        found.append(f"classes whose names hardly differ, perhaps one class: {', '.join(alike[:5])}")
     if small := sorted(name for name, count in classes.items() if count < FEW):
         found.append(f"under {FEW} photos in {_count(len(small), 'class')}: {', '.join(small[:8])}")
     for split in sorted({photo.split for photo in photos if photo.split}):
@@ -212,6 +236,7 @@ def _config(root: Path, title: str, plan: Plan, values: int, sample: Sequence[Ph
     written = {
         "file": (plan.options.file, "the photo's path or address"), "label": (plan.options.label, "the class"),
         "boxes": (plan.options.boxes or None, "each annotated box is a photo of its own"),
+        "links": (plan.options.links or None, "links that lead out of the folder are followed"),
         "group": (plan.group, f"{values:,} values; photos that share one stay in one split"),
         "time": (plan.time, "when the photo was taken"), "split": (plan.split, "train, val or test"),
     }
@@ -231,9 +256,12 @@ def _splits(photos: Sequence[Photo], plan: Plan) -> dict[str, int]:
     return dict(Counter(SPLITS.get(value, value) for value in values if value and value != "none"))
 
 
-def survey(root: Path) -> Survey:
-    """Look at the data set in `root`: headers of a sample, no pixels. Raises `InputError` where there is none."""
-    plan, words = _plan(root)
+def survey(root: Path, links: bool = False) -> Survey:
+    """Look at the data set in `root`: headers of a sample, no pixels. Raises `InputError` where there is none.
+
+    links: those that lead out of it are followed.
+    """
+    plan, words = _plan(root, links)
     items = list(read(root, plan.adapter, plan.options))
     photos = [item for item in items if isinstance(item, Photo) and item.label]
     rejected = [item for item in items if isinstance(item, Rejected)]
@@ -260,5 +288,5 @@ def survey(root: Path) -> Survey:
     problems = _problems(photos, rejected, classes, bad)
     title = f"{_count(len(photos), 'photo')} of {_count(len(classes), 'class')}, read as {plan.adapter}"
     config = _config(root, title, plan, values, photos)
-    lines += [f"problem: {line}" for line in problems]
+    lines = [printable(line) for line in [*lines, *(f"problem: {line}" for line in problems)]]
     return Survey(str(plan.adapter), len(photos), len(rejected), classes, splits, group, plan, problems, lines, config)

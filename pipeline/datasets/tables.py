@@ -34,12 +34,15 @@ def _decoded(data: bytes) -> str:
 
 def _csv(data: bytes) -> Columns:
     text = _decoded(data)
+    told = re.match(r"sep=(.)\r?\n", text)  # a line for Excel
+    text = text[told.end() :] if told else text
     first = re.sub(r'"[^"\n]*"', "", text.partition("\n")[0])
-    sign = max(",;\t|", key=first.count)
+    sign = told[1] if told else max(",;\t|", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    names = next(reader, [])
+    names = [name.strip() for name in next(reader, [])]
     if not any(names):
         raise ValueError("the file is empty")
+    names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
     if len(set(names)) < len(names):
         raise ValueError(f"two columns have one name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
     columns: list[list[str | None]] = [[] for _ in names]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.datasets import members
-from pipeline.datasets.photo import SPLITS, SUFFIXES, TABLES, Rejected, readable
+from pipeline.datasets.photo import NO_IMAGE, SPLITS, SUFFIXES, TABLES, Rejected, readable
 from pipeline.datasets.picture import ImageError
 from pipeline.datasets.sources import fetch, local, member
 
@@ -24,7 +24,27 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 OUTSIDE = "its link leads out of the data set's folder; ingest.links=true follows it"
 LOOP = "a link to a folder above it"
 _CROWD = 16  # times that one folder may be reached through links
-_CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir"))
+_CLUTTER = frozenset((
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r", "$recycle.bin", "lost+found",
+    "system volume information", "__pycache__",
+))
+_PAPERS = frozenset((
+    ".md", ".txt", ".rst", ".rtf", ".pdf", ".doc", ".docx", ".html", ".htm", ".url", ".bib", ".cff", ".yaml", ".yml",
+    ".toml", ".ini", ".log", ".py", ".ipynb", ".sh",
+))
+_PAPER_NAMES = frozenset(("readme", "license", "licence", "copying", "notice", "version", "changelog", "citation"))
+
+
+def _own(folder: str) -> bool:
+    """Whether a folder holds Nightshift's runs or reports, as where it is run inside the data set's folder."""
+    name, marks = os.path.basename(folder), {"runs": "run.json", "reports": "summary.json"}
+    return name in marks and any(Path(folder).glob(f"*/{marks[name]}"))
+
+
+def _paper(name: str) -> bool:
+    """Whether a file only tells of a data set, as a README does: it says nothing on where the photos are."""
+    stem, suffix = os.path.splitext(name.rpartition("/")[2].lower())
+    return suffix in _PAPERS or (not suffix and stem in _PAPER_NAMES)
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ def clutter(name: str) -> bool:
 
 
 def walk(root: Path, links: bool = False) -> Iterator[Found]:
-    """Every file below `root`, sorted by name within its folder; hidden files and folders are passed over.
+    """Every file below `root`, sorted by name within its folder; hidden files and our own runs are passed over.
 
     Links to folders are followed where they stay inside `root` (links: anywhere) and make no ring; a folder that
     cannot be listed is a problem of its own, the root an `InputError`.
@@ -59,7 +79,7 @@ def walk(root: Path, links: bool = False) -> Iterator[Found]:
             continue
         below = []
         for entry in entries:
-            if clutter(entry.name):
+            if clutter(entry.name) or (len(above) == 1 and _own(entry.path)):
                 continue
             real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{entry.name}"
             is_folder, problem = _is_folder(entry), None
@@ -114,8 +134,11 @@ class Tree:
 
     @cached_property
     def base(self) -> str:
-        """The folder in which everything lies, with `/` behind it, where that is no class and no split (else empty)."""
-        base, names = "", self._listing[0]
+        """The folder in which everything lies, with `/` behind it, where that is no class and no split (else empty).
+
+        Papers (a README, a licence) may lie outside it.
+        """
+        base, names = "", [name for name in self._listing[0] if not _paper(name)]
         while names:
             first = names[0][len(base) :].partition("/")[0]
             inner = f"{base}{first}/"
@@ -156,12 +179,13 @@ class Tree:
             raise InputError(f"ingest.data: {self.root}: cannot be read as an archive: {error}") from error
         names, problems = [], []
         for raw in sorted(dict.fromkeys(raws)):
-            name = self._clear(raw)
+            spelt = raw.replace("\\", "/") if self.kind == "zip" else raw  # as some programs of Windows write them
+            name = self._clear(spelt)
             if re.match(r"/|[A-Za-z]:|\.\.(/|$)", posixpath.normpath(raw.replace("\\", "/"))):
                 problems.append(Rejected(name, "its path leads out of the archive"))
-            elif not any(clutter(part) and part != "." for part in raw.split("/")):
+            elif not spelt.endswith("/") and not any(clutter(part) and part != "." for part in spelt.split("/")):
                 tidy = posixpath.normpath(name)
-                if tidy != name:
+                if tidy != raw:
                     self._odd[tidy] = raw
                 names.append(tidy)
         doubled = [name for name, count in Counter(names).items() if count > 1]
@@ -171,12 +195,14 @@ class Tree:
     @cached_property
     def names(self) -> list[str]:
         """Every file that may be opened, below `base`."""
-        return [name[len(self.base) :] for name in self._listing[0]] if self.base else self._listing[0]
+        every, base = self._listing[0], self.base
+        return [name[len(base) :] for name in every if name.startswith(base)] if base else every
 
-    @property
+    @cached_property
     def problems(self) -> list[Rejected]:
-        """Every file or folder that may not."""
-        return self._listing[1]
+        """Every file or folder that may not, and every paper outside `base`."""
+        papers = [name for name in self._listing[0] if not name.startswith(self.base)]
+        return [*self._listing[1], *(Rejected(posixpath.relpath(name, self.base), NO_IMAGE) for name in papers)]
 
     @cached_property
     def folders(self) -> set[str]:
@@ -189,7 +215,8 @@ class Tree:
     def _empty(self) -> Iterator[str]:
         top = os.path.join(self.root, self.base)
         for here, below, _ in os.walk(top):
-            below[:] = [n for n in below if not clutter(n) and not os.path.islink(os.path.join(here, n))]
+            paths = {name: os.path.join(here, name) for name in below if not clutter(name)}
+            below[:] = [name for name, path in paths.items() if not os.path.islink(path) and not _own(path)]
             yield from (readable(os.path.relpath(os.path.join(here, name), top)) for name in below)
 
     def source(self, name: str) -> str:

@@ -52,10 +52,15 @@ def _outcome(name: str, summary: Tree, promoted: bool) -> str:
     return f"It gained: {told}." if gain["low"] > 0 else f"Not shown to be fixed: {told}."
 
 
+def _drawn(planned: Tree) -> str:
+    return f", simulated by {planned['simulator']}," if planned.get("simulator") else ""
+
+
 def _done(remedy: Tree | None, promoted: bool) -> str:
     """What this model was taught about a slice, in a sentence."""
     taught = [
-        f"{title(p['remedy'])} at dose {p['dose_low']:.3g} to {p['dose_high']:.3g} ({count(p['photos'], 'photo')})"
+        f"{title(p['remedy'])}{_drawn(p)} at dose {p['dose_low']:.3g} to {p['dose_high']:.3g} "
+        f"({count(p['photos'], 'photo')})"
         for p in (remedy["training"] if remedy else [])
     ]
     if promoted and taught:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
@@ -151,7 +151,7 @@ def build(
 def save_model(folder: Path, model: nn.Module, meta: Meta, file: str = WEIGHTS) -> Path:
     """Write the tensors and `model.json` into `folder`, which is made where it is missing; returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / file)
+    (folder / file).write_bytes(save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}))
     (folder / DESCRIPTION).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     return folder
 

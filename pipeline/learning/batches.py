@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,11 +23,15 @@ LEAST, EPOCH = 8, 8  # the smallest batch of a set that has as many photos; batc
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos with their classes: `rows` [n] of `pixels` uint8 [images, S, S, 3], and class indices `labels` [n]."""
+    """Photos with their classes: `rows` [n] of `pixels` uint8 [images, S, S, 3], and class indices `labels` [n].
+
+    ids: of all `images`, to name a photo by.
+    """
 
     pixels: Pixels
     rows: Rows
     labels: NDArray[np.int64]
+    ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
         """How many."""
@@ -35,7 +39,11 @@ class Photos:
 
     def take(self, positions: Rows | slice) -> Photos:
         """The photos at these positions of `rows`."""
-        return Photos(self.pixels, self.rows[positions], self.labels[positions])
+        return Photos(self.pixels, self.rows[positions], self.labels[positions], self.ids)
+
+    def named(self) -> str:
+        """Their ids, or where they have none their rows."""
+        return ", ".join(str(self.ids[row]) if self.ids is not None else f"row {row}" for row in self.rows.tolist())
 
     def load(self) -> Pixels:
         """uint8 [n, S, S, 3], read from the memory map."""
@@ -65,12 +73,17 @@ def positions(photos: int, batch: int, step: int, seed: int) -> Rows:
     return stream[start - epochs[0] * photos :][:batch]
 
 
-def shift_and_crop(pixels: Pixels, shift: float, crop: float, seed: int) -> Pixels:
+def shift_and_crop(
+    pixels: Pixels, shift: float, crop: float, seed: int, share: tuple[slice, int] | None = None
+) -> Pixels:
     """Each photo of uint8 [B, S, S, 3] cropped by at most `crop` of its side, enlarged to its size again, and moved by
     at most `shift` of its side either way; edges are repeated. Each photo has its own draw.
+
+    share: which part of a batch of how many the photos are, so that they get the draws they would get in the whole.
     """
     height, width = pixels.shape[1:3]
-    draws = np.random.default_rng(seed).uniform((0, -shift, -shift), (crop, shift, shift), (len(pixels), 3))
+    part, whole = share or (slice(None), len(pixels))
+    draws = np.random.default_rng(seed).uniform((0, -shift, -shift), (crop, shift, shift), (whole, 3))[part]
     out = np.empty_like(pixels)
     for photo, (part, right, down), moved in zip(pixels, draws, out, strict=True):
         scale = 1 / (1 - part)

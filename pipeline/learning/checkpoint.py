@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import nn
 
 from pipeline.config import Settings
+from pipeline.contracts import InputError
+from pipeline.learning import ranks
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,20 @@ def key_of(settings: Settings, *parts: Any) -> str:
     return sha.hexdigest()
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Whole or not at all; by Python's own file, so that a full disk is an `OSError` that says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
-    write(aside)
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch says something of its own while the file's word is handled
+        said = error if isinstance(error, OSError) else error.__context__
+        if isinstance(said, OSError) and said.errno:
+            raise OSError(said.errno, os.strerror(said.errno), str(path)) from error
+        raise
     aside.replace(path)
 
 
@@ -68,28 +81,44 @@ class Checkpoint:
         return self.folder / "best.safetensors"
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the last state."""
+        """Write the last state; of several ranks the first does."""
+        if not ranks.first():
+            return
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.last, lambda aside: torch.save({**state, "key": self.key}, aside))
+        _write(self.last, lambda file: torch.save({**state, "key": self.key}, file))
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Put model and optimizer where the last state of this very training stands, if there is one."""
-        if not self.last.is_file():
-            return Progress()
-        state = torch.load(self.last, map_location="cpu", weights_only=True)
-        if state["key"] != self.key:
+        """Put model and optimizer where the last state of this very training stands, if there is one.
+
+        Raises `InputError`, and unpickles nothing, where the file is cut short or holds more than tensors and values.
+        """
+        state: dict[str, Any] | None = ranks.from_first(self._state() if ranks.first() else None)
+        if state is None:
             return Progress()
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         return Progress(**state["progress"])
 
+    def _state(self) -> dict[str, Any] | None:
+        if not self.last.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
+            return state if state["key"] == self.key else None
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
+            why = (str(error).splitlines() or ["cut short"])[0]
+            raise InputError(f"{self.last}: a damaged checkpoint ({why}); delete it to train from the start") from error
+
     def keep_best(self, model: nn.Module) -> None:
-        """Write the weights as the best so far."""
+        """Write the weights as the best so far; of several ranks the first does."""
+        if not ranks.first():
+            return
         tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.best, lambda aside: save_file(tensors, aside))
+        _write(self.best, lambda file: file.write(save(tensors)))
 
     def load_best(self, model: nn.Module) -> None:
-        """Give `model` the best weights."""
-        model.load_state_dict(load_file(self.best))
+        """Give `model` the best weights; raises `InputError` where they cannot be read."""
+        try:
+            model.load_state_dict(ranks.from_first(load_file(self.best) if ranks.first() else {}))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise InputError(f"{self.best}: damaged ({error}); delete {self.folder} to train from the start") from error

@@ -47,7 +47,7 @@ def training_photos(images: pd.DataFrame, splits: pd.DataFrame, pixels: NDArray[
     """The photos of the split `train` whose label is one of `names`."""
     index = class_indices(images, names)
     rows = np.flatnonzero((splits["split"] == "train").to_numpy() & (index >= 0))
-    return Photos(pixels, rows, index[rows])
+    return Photos(pixels, rows, index[rows], images["image_id"].tolist())
 
 
 def hold_out(photos: Photos, groups: ArrayLike, share: float, seed: int) -> tuple[Photos, Photos]:

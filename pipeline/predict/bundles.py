@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.champion import in_force
 from pipeline.contracts import InputError
-from pipeline.stages.train import champion
 
 
 def bundle_of(name: str, home: Path) -> Path:
     """The bundle's folder: of the champion, of a run, or named by its path. Raises `InputError` where there is none."""
     if name == "champion":
-        folder = champion(home)
+        folder = in_force(home)
         if folder is None:
             raise InputError(f"{home}: no run has promoted a champion yet; name a run or a bundle's folder")
         return folder

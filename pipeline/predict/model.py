@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from pipeline.stages import measure
 from pipeline.stages.measure import reduced
 
 TOP, BATCH = 3, 64
+HANDFUL = 8  # photos that a thread takes at once, since each handing over costs time
 MAX_SIDE = measure.Config.model_validate({}).max_side
 Pixels = NDArray[np.uint8]
 Row = dict[str, Any]
@@ -166,15 +167,20 @@ class Predictor:
 
     def _ahead(self, photos: Iterable[Photo | Rejected]) -> Iterator[_Seen | Row]:
         """What `_look` sees, in order, while the model looks at the batch before: at most two batches wait."""
-        waiting: deque[Future[_Seen | Row]] = deque()
+        waiting: deque[Future[list[_Seen | Row]]] = deque()
+        rest = iter(photos)
+        if len(few := list(islice(rest, HANDFUL))) < HANDFUL:  # a photo by itself waits for no threads to start
+            yield from map(self._look, few)
+            return
+        rest = chain(few, rest)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                for photo in photos:
-                    waiting.append(pool.submit(self._look, photo))
-                    if len(waiting) > 2 * BATCH:
-                        yield waiting.popleft().result()
+                while handful := list(islice(rest, HANDFUL)):
+                    waiting.append(pool.submit(lambda some: [self._look(photo) for photo in some], handful))
+                    if len(waiting) > 2 * BATCH // HANDFUL:
+                        yield from waiting.popleft().result()
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             finally:
                 pool.shutdown(cancel_futures=True)
 

@@ -49,7 +49,8 @@ class Preview:
     """What a slice's plan makes of a training photo. original: its image id; copies: (dose in words, uint8 [S, S, 3]).
 
     profile: one row for each pixel attribute with the quartiles low, mid, high of slice, training and treated photos
-    (columns such as `slice_mid`); n: how many photos of each were measured.
+    (columns such as `slice_mid`); n: how many photos of each were measured. simulator: who drew the copies, in place of
+    the original; "" where they are the original, treated.
     """
 
     slice: str
@@ -58,6 +59,7 @@ class Preview:
     copies: Sequence[tuple[str, Any]]
     profile: pd.DataFrame
     n: Mapping[str, int]
+    simulator: str = ""
 
 
 @dataclass(frozen=True)

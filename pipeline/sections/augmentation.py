@@ -21,7 +21,9 @@ def augmentation(page: Page) -> Markup:
         return Markup("")
     words = {row["slice"]: headline(row["words"])[0] for row in page.slices}
     shown = [_shown(page, preview, words.get(preview.slice, preview.slice)) for preview in page.previews]
-    return draw("augmentation.html", previews=shown, photos=int(page["plan"]["image_id"].nunique()), who=_WHO)
+    simulated = any(preview.simulator for preview in page.previews)
+    photos = int(page["plan"]["image_id"].nunique())
+    return draw("augmentation.html", previews=shown, photos=photos, who=_WHO, simulated=simulated)
 
 
 def _shown(page: Page, preview: Preview, words: str) -> dict[str, Any]:
@@ -32,7 +34,8 @@ def _shown(page: Page, preview: Preview, words: str) -> dict[str, Any]:
     return {
         "slice": preview.slice,
         "title": words,
-        "remedy": remedy,
+        "remedy": f"{remedy}, simulated" if preview.simulator else remedy,
+        "simulator": preview.simulator,
         "original": page.photos.img(preview.original, path),
         "copies": copies,
         "rows": [_row(row) for row in preview.profile.to_dict("records")],

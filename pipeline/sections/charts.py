@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 520, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 96, 34, 40
+_STARTS = ((95, 1), (90, 2), (80, 5), (60, 10), (50, 10), (40, 20), (20, 20), (0, 25))  # first tick and step, in %
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ class Mark:
 
 
 def shares(low: float = 0.0) -> Axis:
-    """An axis of shares from `low` (rounded down to a quarter) to 100 %."""
-    start = min(0.75, int(max(low, 0.0) * 4) / 4)
-    steps = [start + (1 - start) * k / 4 for k in range(5)]
-    return Axis(
-        start, 1.0, [(s, f"{100 * s:.0f} %" if (100 * s).is_integer() else f"{100 * s:.1f} %") for s in steps], ""
-    )
+    """An axis of shares up to 100 %, from the highest of `_STARTS` that is not above `low`; whole percentages."""
+    start, step = next(pair for pair in _STARTS if pair[0] <= max(100 * low, 0.0))
+    return Axis(start / 100, 1.0, [(s / 100, f"{s} %") for s in range(start, 101, step)], "")
 
 
 def numbers(high: float, name: str, steps: int = 4, tight: bool = False) -> Axis:

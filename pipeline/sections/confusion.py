@@ -10,6 +10,7 @@ from pipeline.sections import Page, draw
 from pipeline.sections import matrix as m
 
 TITLE = "What is taken for what"
+_HEADER, _CELL, _WIDE = 0.5, 5.0, 23.0  # a matrix stands beside others up to so wide: a letter, a cell, the whole (rem)
 
 
 def confusion(page: Page) -> Markup:
@@ -40,6 +41,7 @@ def confusion(page: Page) -> Markup:
         groups=page.flips["group"].nunique(),
         changed=page.changed,
         compact=len(names) > 8,
+        stacked=_HEADER * max(map(len, names)) + _CELL * len(names) > _WIDE,
         errors=[int(c.sum() - c.trace()) for c in (before, after)],
     )
 

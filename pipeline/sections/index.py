@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,9 @@ from pipeline.sections.results import after_colon
 from pipeline.sections.slice_view import headline
 from pipeline.sections.words import embed, percent
 
-TREND = 60  # latest runs on the trend line
+TREND = 60  # latest runs on a trend line
+TRENDS = 4  # names of runs with a trend
+_NAMED = re.compile(r"\d{8}-\d{6}-(.+?)(?:-\d+)?")
 
 
 def render_index(summaries: Iterable[Mapping[str, Any]]) -> str:
@@ -27,7 +30,8 @@ def render_index(summaries: Iterable[Mapping[str, Any]]) -> str:
     rows = [_row(summary) for summary in given]
     readable = [(row, summary) for row, summary in zip(rows, given, strict=True) if row["href"]]
     compared = [{"run_id": row["run_id"], "lines": _lines(row, summary)} for row, summary in readable]
-    lead = draw("index.html", rows=rows, trends=_trends([row for row, _ in readable]), runs=compared)
+    shown = [row for row, _ in readable]
+    lead = draw("index.html", rows=rows, trends=_by_name(shown), runs=compared, pair=_pair(shown))
     data = embed({"kind": "runs", "runs": compared})
     return frame("All runs, Nightshift", "All runs", lead=lead, data=data)
 
@@ -85,7 +89,8 @@ def _line(name: str, value: float | None) -> dict[str, Any]:
 
 def _lines(row: Mapping[str, Any], summary: Any) -> list[dict[str, Any]]:
     """What two runs are compared in: name, share (or None), text. Slices are matched by their words."""
-    lines = [{"name": "Verdict", "value": None, "text": row["word"]}]
+    fingerprint = str(_get(summary, "data", "fingerprint") or "")
+    lines = [{"name": n, "value": None, "text": t} for n, t in (("Verdict", row["word"]), ("Data", fingerprint))]
     for split, word in (("test", "test"), ("val", "validation")):
         for arm in ("before", "control", "after"):
             value = _accuracy(summary, split, arm)
@@ -97,8 +102,26 @@ def _lines(row: Mapping[str, Any], summary: Any) -> list[dict[str, Any]]:
             value = _number(_get(record, f"error_{when}"))
             if value is not None:
                 lines.append(_line(f"Misread, {words}: {when}", value))
-    fingerprint = _get(summary, "data", "fingerprint")
-    return [*lines, {"name": "Data", "value": None, "text": str(fingerprint or "")}]
+    return lines
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """The name that a run's config gave it: "gate" of the run 20260301-224001-gate; "" where it has none."""
+    match = _NAMED.fullmatch(row["run_id"])
+    return match[1] if match else ""
+
+
+def _by_name(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A trend for each name that two runs or more have, the latest names first."""
+    names = list(dict.fromkeys(map(_name, rows)))
+    trends = [{"name": name, "charts": _trends([r for r in rows if _name(r) == name])} for name in names]
+    return [trend for trend in trends if trend["charts"]][:TRENDS]
+
+
+def _pair(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """Which two runs are compared first: the latest one, and the one of its name before it (or just the one before)."""
+    alike = [k for k, row in enumerate(rows[1:], 1) if _name(row) == _name(rows[0])]
+    return alike[0] if alike else 1, 0
 
 
 def _trends(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

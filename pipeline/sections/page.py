@@ -22,6 +22,7 @@ from pipeline.sections.thumbnails import encode_heat
 from pipeline.sections.words import embed, title
 
 _HERE = Path(__file__).parent
+_TAKEN = ["hour", "day"]  # a photo's window says when it was taken
 COLUMNS = (
     "path",
     "label",
@@ -95,7 +96,7 @@ def render(page: Page, names: Sequence[str]) -> str:
 def payload(page: Page) -> dict[str, Any]:
     """What the script draws from: classes, the photos on the page as rows of `COLUMNS`, and their thumbnails."""
     flips, photos = page.flips, list(page.photos.position)
-    attributes = page["attributes"].set_index("image_id").select_dtypes("number")
+    attributes = page["attributes"].set_index("image_id").select_dtypes("number").drop(columns=_TAKEN, errors="ignore")
     return {
         "classes": page.classes,
         "shown": shown_classes(page.counts),

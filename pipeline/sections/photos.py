@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.sections import Page, draw
-from pipeline.sections.sheets import misread
+from pipeline.sections.sheets import misread, varied
 
 TITLE = "Fixed and broken"
 FEW = 12  # photos shown before anything is opened
@@ -38,7 +38,8 @@ def photos(page: Page) -> Markup:
 def _kind(page: Page, key: str, word: str, meaning: str) -> dict[str, Any]:
     every = misread(page, key)
     known = page.photos.known(every)
-    first = [] if key == "still wrong" and page.changed else sorted(known, key=page.photos.is_drawn)[:FEW]
+    few = 0 if key == "still wrong" and page.changed else FEW
+    first = varied(page, sorted(known, key=page.photos.is_drawn), few)
     said = [page.answers[image_id] for image_id in first]
     alts = [f"{a['label']}: {a['before']} before, {a['after']} after" for a in said]
     shown = [{"img": page.photos.img(i, alt), "told": alt, **a} for i, alt, a in zip(first, alts, said, strict=True)]

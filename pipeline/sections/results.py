@@ -51,7 +51,8 @@ def slice_words(page: Page) -> dict[str, str]:
 
 
 def in_words(page: Page, text: str) -> str:
-    """`text` with each slice's name replaced by its words, in quotation marks."""
+    """`text` with each slice's name replaced by its words, in quotation marks, and val by validation."""
+    text = re.sub(r"\bon val\b", "on validation", text)
     for name, words in slice_words(page).items():
         text = f"“{words}”".join(re.split(rf"\b{re.escape(name)}\b", text))
     return text

@@ -59,20 +59,21 @@ function compareRuns() {
   const show = () => {
     const [a, b] = picks.map(pick => data.runs[Number(pick.value)]);
     out.hidden = false;
-    const cell = (line, other) => make("td", {className: "num"}, line ? line.text : "\u2013", ...(line && other && line.value !== null && other.value !== null && line !== other
+    const cell = (run, line, other) => make("td", {className: "num", "data-l": run.run_id}, line ? line.text : "\u2013", ...(line && other && line.value !== null && other.value !== null && line !== other
       ? [make("small", {}, signed1(100 * (line.value - other.value)) + " points")] : []));
     const names = [...new Set([...a.lines, ...b.lines].map(line => line.name))];
     const rows = names.map(name => {
       const [x, y] = [a, b].map(run => run.lines.find(line => line.name === name));
-      return make("tr", {}, make("th", {scope: "row"}, bdi(name)), cell(x), cell(y, x));
+      return make("tr", {}, make("th", {scope: "row"}, bdi(name)), cell(a, x), cell(b, y, x));
     });
     const head = make("tr", {}, make("th", {scope: "col"}, ""), ...[a, b].map(run => make("th", {scope: "col", className: "num"}, bdi(run.run_id))));
     head.firstChild.append(make("span", {className: "sr"}, "What"));
-    out.replaceChildren(make("table", {className: "list"}, make("thead", {}, head), make("tbody", {}, ...rows)));
+    out.replaceChildren(make("table", {className: "list fold"}, make("thead", {}, head), make("tbody", {}, ...rows)));
   };
-  const signed1 = n => (n < 0 ? "\u2212" : "+") + Math.abs(n).toFixed(1);
+  const signed1 = n => (Math.abs(n) < .05 ? "" : n < 0 ? "\u2212" : "+") + Math.abs(n).toFixed(1);
   for (const pick of picks) pick.onchange = show;
-  show();
+  const fold = $("#compare").closest("details");
+  fold.ontoggle = () => { if (fold.open) show(); };
 }
 if (data.kind) { root.classList.add("on"); if (data.runs?.length > 1) compareRuns(); return; }
 
@@ -226,7 +227,7 @@ function tabulate(view) {
     }
     body.append(row);
   }
-  const corner = make("th", {className: "corner", scope: "col"}, make("span", {className: "sr"}, "true class, then predicted class"));
+  const corner = make("th", {className: "corner", scope: "col"}, make("span", {className: "sr"}, "true class, then predicted class"), make("span", {ariaHidden: "true"}, "said →", make("br"), "is ↓"));
   return [make("thead", {}, make("tr", {}, corner, ...keys.map(k => heading("col", k)))), body];
 }
 function redraw(chosen) {
@@ -262,6 +263,9 @@ if ($("#whole")) {
   };
   for (const view of $$("#views button")) view.onclick = () => { viewed = view.dataset.show; press($$("#views button"), view); redraw(classes.map((_, k) => k)); };
 }
+
+/* Night photos are dark: all of one place at once, as bright as the viewer makes one. */
+for (const lamp of $$("[data-lamp]")) lamp.onclick = () => { lamp.textContent = lamp.closest(".slice, .kind").classList.toggle("lamp") ? "As they are" : "Brighten"; };
 
 /* Galleries of slices. */
 const members = new Map(data.slices.map(s => [s.slice, s]));
@@ -382,7 +386,7 @@ function facts(p) {
   const where = data.slices.filter(s => s.photos.includes(p)).map(s => s.title);
   if (where.length) rows.push(["Slice", where.join("; ")]);
   rows.push(["Taken", get(p, "taken")], ["Group", get(p, "group")], ["Split", get(p, "split")]);
-  data.attributes.forEach((name, k) => { const v = get(p, "values")[k]; if (v !== null) rows.push([name, String(v)]); });
+  data.attributes.forEach((name, k) => { const v = get(p, "values")[k]; if (v !== null) rows.push([name, String(v).replace("-", "\u2212")]); });
   return rows.filter(fact => fact[1]);
 }
 function ranking(p) {
@@ -416,7 +420,8 @@ function look(index) {
   if (sources[p]) frame.append(make("img", {src: sources[p], alt: plain(p)}));
   if (sources[p] && maps && heat) frame.append(make("img", {className: "heat", src: webp(maps[heat === "after" ? 1 : 0]), alt: "Heat map: what spoke for the model’s answer " + heat}));
   const left = make("div", {}, frame, ...(maps && sources[p] ? [make("div", {className: "segments", role: "group", "aria-label": "Where the model looks"}, ...looks)] : []), ...ranking(p));
-  viewer.replaceChildren(make("h3", {}, (here + 1) + " of " + row.length), make("div", {className: "view"}, left, make("div", {}, table, labelPanel(p))), bar);
+  if (!maps && Object.keys(data.heat).length) left.append(make("p", {className: "ci"}, "Where the model looks was not computed for this photo."));
+  viewer.replaceChildren(make("h3", {tabIndex: -1, autofocus: true}, (here + 1) + " of " + row.length), make("div", {className: "view"}, left, make("div", {}, table, labelPanel(p))), bar);
 }
 function open(list, index, opener) {
   [row, from] = [list, opener];
@@ -505,12 +510,22 @@ $("#help-open").onclick = () => help.showModal();
 $("button", help).onclick = () => help.close();
 
 /* Where we are. */
-const links = new Map($$(".toc a").map(a => [a.hash.slice(1), a]));
+const links = new Map($$(".toc a").map(a => [a.hash.slice(1), a])), toc = $(".toc");
 const seen = new IntersectionObserver(entries => {
-  for (const entry of entries) if (entry.isIntersecting) for (const [id, link] of links) id === entry.target.id ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+  for (const entry of entries) if (entry.isIntersecting) for (const [id, link] of links) {
+    id === entry.target.id ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+    if (id === entry.target.id) toc.scrollTo({left: link.offsetLeft - 60});
+  }
 }, {rootMargin: "-15% 0px -75% 0px"});
 for (const part of $$(".part")) seen.observe(part);
 addEventListener("hashchange", follow);
 root.classList.add("on");
+
+/* Sections out of sight are laid out when there is nothing else to do, or at once when somebody goes there. */
+const unseen = $$(".part"), later = window.requestIdleCallback ?? setTimeout;
+const unveil = n => { for (const part of unseen.splice(0, n)) part.classList.add("seen"); if (unseen.length) later(() => unveil(1)); };
+document.addEventListener("click", event => { if (event.target.closest("a[href^='#']")) unveil(99); }, true);
+document.addEventListener("keydown", () => unveil(99), {capture: true, once: true});
+unveil(location.hash ? 99 : 1);
 follow();
 })();

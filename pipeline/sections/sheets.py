@@ -23,6 +23,11 @@ def contact_sheet(page: Page, name: str) -> list[str]:
     return _varied(table, page.contact)
 
 
+def varied(page: Page, image_ids: list[str], size: int) -> list[str]:
+    """At most `size` of these photos of val in their order, capped by group and by class pair."""
+    return _varied(page.flips.loc[image_ids], size)
+
+
 def _varied(table: pd.DataFrame, size: int) -> list[str]:
     rows = list(zip(table["image_id"], table["group"], zip(table["true"], table["was"], strict=True), strict=True))
     taken: list[str] = []

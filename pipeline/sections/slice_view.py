@@ -145,13 +145,14 @@ def remedy(page: Page, name: str) -> dict[str, Any]:
     return {
         "action": minus(action),
         "correction": correction,
-        "plan": [_planned(str(r), rows) for r, rows in mine.groupby("remedy")],
+        "plan": [_planned(str(r), s, rows) for (r, s), rows in mine.groupby(["remedy", "simulator"], dropna=False)],
     }
 
 
-def _planned(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+def _planned(name: str, simulator: Any, rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "remedy": name,
+        "simulator": None if pd.isna(simulator) else str(simulator),
         "photos": int(rows["image_id"].nunique()),
         "dose_low": float(rows["dose_low"].min()),
         "dose_high": float(rows["dose_high"].max()),

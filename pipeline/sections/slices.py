@@ -25,6 +25,7 @@ def slices(page: Page) -> Markup:
         muted=[{**_short(row), "review": reviewed(page, row)} for row in muted],
         others=[_short(row) for row in page.slices if row["status"] != "confirmed"],
         changed=page.changed,
+        bright=page.photos.mode != "none",
         misread=misread,
         refused=[{**r, "dosed": dosed(r["remedy"], r["dose"])} for r in page["policy"]["refused"]],
     )

@@ -93,9 +93,11 @@ class Slice(BaseModel):
 
 
 class Planned(BaseModel):
-    """One remedy in training: photos that get it, the range of doses, its probability a pass."""
+    """One remedy in training: photos that get it, the range of doses, its probability a pass. simulator: whose drawn
+    photos are shown in their place (null: they are treated themselves)."""
 
     remedy: str
+    simulator: str | None = None
     photos: int
     dose_low: float
     dose_high: float

@@ -22,7 +22,7 @@ def verdict(page: Page) -> Markup:
         "verdict.html",
         word=r.outcome_word(page),
         tone=r.tone(page),
-        text=r.after_colon(str(record["headline"])),
+        text=r.in_words(page, r.after_colon(str(record["headline"]))),
         conditions=conditions,
         hero=_hero(page),
         change=_change(page) if page.changed else "",

@@ -140,6 +140,9 @@ class _Search:
         single = gathered - error
         order = np.argsort(-single, kind="stable")
         top = [int(i) for i in order[:keep]]
+        if source == "repair":  # sparing photos that were right gathers too, but is no failure repaired
+            hits = self.masks @ np.where(evidence.errors, residual, 0).clip(0)
+            top = list(dict.fromkeys(self._tightest(i, hits) for i in top))
         rules: list[tuple[tuple[Condition, ...], Mask, float]] = [
             ((self.conditions[i],), self.masks[i], single[i]) for i in top
         ]
@@ -154,6 +157,14 @@ class _Search:
                 rules.append(((self.conditions[i], self.conditions[others[j]]), pairs[j], score[j]))
         kept = [(Rule(c, label, source), mask & of_class) for c, mask, s in rules if s > 0]
         return [proposal(evidence, rule, mask) for rule, mask in kept if mask.sum() >= evidence.least]
+
+
+    def _tightest(self, found: int, hits: Floats) -> int:
+        """Of the conditions that differ from `found` in a tighter threshold and hold as many of the failures sought
+        (`hits`, by condition), the one with fewest photos: the rest fail no more than elsewhere, and blur the rule."""
+        same = (i for i, c in enumerate(self.conditions) if c.key == self.conditions[found].key)
+        tied = [i for i in same if hits[i] >= TIED * hits[found] and not (self.masks[i] & ~self.masks[found]).any()]
+        return min(tied, key=lambda i: int(self.masks[i].sum()), default=found)
 
 
 def proposal(evidence: Evidence, rule: Rule, mask: Mask, target: Floats | None = None) -> Proposal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -43,3 +44,38 @@ def write_requests(
     relabel = label_issues.assign(path=path_of[label_issues["image_id"]].to_numpy())
     relabel[["path", "label", "suggested", "confidence", "kind", "split"]].to_csv(folder / "relabel.csv", index=False)
     return folder
+
+
+def prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
+    """What is prescribed for a slice, in words: item, a row of `explanations`; plan, its rows of the plan."""
+    planned = plan["image_id"].nunique() if len(plan) else 0
+    if planned and pd.isna(item.cause):
+        times = plan["dose_low"].iloc[0]
+        action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
+        action += ", and collect more: no transform was shown to be the cause"
+    elif planned:
+        doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
+        action, kind = f"train on {_means(plan)} at dose {doses}", "augment"
+    else:
+        action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
+    also = f"; or correct them as they arrive: {correction['words']}" if correction and correction["helps"] else ""
+    return {"slice": item.slice, "kind": kind, "words": item.words, "action": action + also, "photos": planned}
+
+
+def _means(plan: pd.DataFrame) -> str:
+    """Of a slice's plan, in words: who is treated with what, and what is simulated."""
+    told = []
+    for (remedy, simulator), part in plan.fillna({"simulator": ""}).groupby(["remedy", "simulator"], sort=False):
+        title = str(remedy).replace("_", " ")
+        if not simulator:
+            told.append(f"{len(part):,} training photos treated with {title}")
+        else:
+            told.append(f"photos that the simulator of {simulator} drew under {title}")
+    return " and ".join(told)
+
+
+def left_out(prescriptions: list[dict[str, Any]], trained: set[str]) -> None:
+    """Say of which slices the search left the training out."""
+    for item in prescriptions:
+        if item["photos"] and item["slice"] not in trained:
+            item |= {"photos": 0, "action": f"tried, and left out since it brought too little: {item['action']}"}

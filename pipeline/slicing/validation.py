@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,3 +78,24 @@ def validation(
         probed["weight"].to_numpy(dtype=float)[kept],
     )
     return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept, tuple(names), costs)
+
+
+def saved(val: Val, responses: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Cost saved by each intervention: where all errors cost alike, correct after less correct before."""
+    truth, after = val.truth[val.probed], np.asarray(responses)[val.kept]
+    said = worth(np.repeat(truth[:, None], after.shape[1], axis=1), after, val.costs)
+    return np.asarray(said - worth(truth, val.guess[val.probed], val.costs)[:, None], dtype=np.float64)
+
+
+def weight(val: Val, item: Any, membership: pd.DataFrame) -> float:
+    """Photos of a slice, by what its errors cost on average: where all cost alike, the number of its photos."""
+    inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"]).to_numpy()
+    wrong = inside & val.errors
+    return float(item.n * (val.losses[wrong].mean() if wrong.any() else 1.0))
+
+
+def answered(predictions: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Class indices of labels and answers."""
+    index = pd.Index(names)
+    said = [index.get_indexer(pd.Index(predictions[c])).astype(np.intp) for c in ("label", "predicted")]
+    return said[0], said[1]

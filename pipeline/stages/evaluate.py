@@ -119,12 +119,12 @@ def _kept(reviews: dict[str, review.LabelReview], issues: pd.DataFrame) -> pd.Da
     return issues[~issues["image_id"].isin(judged)]
 
 
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """What this stage takes from outside the run: reviewers' decisions on labels. Part of the stage's key.
 
     A run takes them once (`before`): what is decided later is for the next run, and does not start this one anew.
     """
-    return review.digest(home, "labels") if before is None else before
+    return review.digest(run.parent, "labels") if before is None else before
 
 
 def suspected_labels(

@@ -69,11 +69,11 @@ def root_of(config: Config) -> Path:
     return config.data
 
 
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """Hash of the data set's listing (path, size and time of change of every file), as part of the stage's key.
 
     Of a table of its own, that of the files which it lists. Raises `InputError` where there is no such data set.
-    `home` is not looked at: data are not kept there.
+    `run` is not looked at: data are not kept there.
     """
     root, seen = root_of(config), hashlib.sha256()
     if Tree(root).kind == "folder":

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.champion import taken
 from pipeline.contracts import Context, InputError, Made
 from pipeline.slicing import traffic
 from pipeline.slicing.reference import FILE, Reference, frame_of
 from pipeline.slicing.traffic import Limits, Traffic
-from pipeline.store import Run, digest, key_of, read_json
+from pipeline.store import Run, digest, key_of
 
-POINTER = "champion.json"
 NOTHING: dict[str, Any] = {"photos": 0, "slices": [], "attributes": [], "new": [], "conditions": []}
 
 
@@ -22,20 +22,20 @@ class Config(Limits):
     """Settings of the comparison with the champion's data."""
 
 
-def _champion(home: Path) -> Path | None:
-    """The bundle of the champion in force; None where there is none, or it kept nothing of its data."""
-    pointer = home / POINTER
-    if not pointer.is_file():
+def _champion(run: Path) -> Path | None:
+    """The bundle of the champion in force when the run began; None for none, or one without its data."""
+    known = taken(run)
+    if known is None:
         return None
-    folder = home.parent / str(read_json(pointer).get("bundle"))
+    folder = run.parents[1] / str(known.get("bundle"))
     return folder if (folder / FILE).is_file() else None
 
 
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """The champion's data, taken once by a run (`before`): what it promotes later does not start it anew."""
     if before is not None:
         return before
-    folder = _champion(home)
+    folder = _champion(run)
     return key_of(digest(folder / FILE), digest(folder / "bundle.json")) if folder else ""
 
 
@@ -51,7 +51,7 @@ def _arrived(images: pd.DataFrame, home: Path, run_id: str) -> pd.Series:
 def run(config: Config, context: Context, *, images: pd.DataFrame, attributes: pd.DataFrame) -> Made:
     """Make `drift`: the photos that the champion's run did not have, against the champion's data (see
     `pipeline.slicing.traffic.compare`), with the conditions; `why` says why there is nothing to compare, else null."""
-    folder = _champion(context.home)
+    folder = _champion(context.home / context.run_id)
     if folder is None:
         return {"drift": {**NOTHING, "champion": None, "why": "no champion with data of its own was in force"}}
     reference = Reference.load(folder)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline import remedies
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.datasets import nearest
+from pipeline.datasets.simulator import drawn_for, simulators
 from pipeline.evidence.choice import simplest_as_good
 from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
@@ -26,9 +28,9 @@ from pipeline.learning.search import Course, tried
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
 from pipeline.slicing.candidates import candidates
 from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
-from pipeline.slicing.requests import write_requests
+from pipeline.slicing.requests import left_out, prescription, write_requests
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
-from pipeline.slicing.validation import Val, validation
+from pipeline.slicing.validation import Val, answered, saved, validation, weight
 
 
 class Config(Settings):
@@ -46,6 +48,20 @@ class Config(Settings):
     target_error: float = Field(
         0.02, gt=0, lt=1, description="error allowed among answered photos; others are declined"
     )
+    simulator: str | None = Field(None, description="the data set adapter whose simulator draws photos, such as gate")
+    simulated: float = Field(
+        0.0, ge=0, le=1, description="share of these views that show a simulated photo, not a treated one; 1: all"
+    )
+    simulated_photos: int = Field(
+        200, ge=1, le=100_000, description="photos of each class that the simulator draws for a slice"
+    )
+
+    @model_validator(mode="after")
+    def _draws(self) -> Config:
+        if self.simulated and self.simulator not in simulators():
+            hint = nearest(self.simulator or "", simulators())
+            raise ValueError(f"prescribe.simulator: {self.simulator or 'none'} is no adapter with a simulator; {hint}")
+        return self
 
 
 GROUPS = 10  # with a photo in the slice: fewer are learnt by heart when they are shown again and again
@@ -57,6 +73,7 @@ _PLAN = {
     "dose_low": "float64",
     "dose_high": "float64",
     "probability": "float64",
+    "simulator": "str",
 }
 
 
@@ -74,16 +91,31 @@ class _Ward:
     interventions: pd.DataFrame
     refused: list[dict[str, Any]]
 
-    def plan(self, item: Any, probability: float) -> pd.DataFrame:
+    def plan(self, item: Any, probability: float, config: Config) -> pd.DataFrame:
+        """Who is treated, and in whose place a simulated photo is shown, by `config.simulated`."""
+        drawn = config.simulated if item.cause in simulators().get(config.simulator or "", ()) else 0.0
+        parts = []
+        if drawn < 1:
+            parts.append(self._treated(item, probability * (1 - drawn)))
+        if drawn > 0:
+            chosen = self.train & ~self.members[item.slice]  # labels stay true, whatever the transform would do
+            parts.append(self._rows(item, chosen, str(item.cause), probability * drawn, config.simulator))
+        return pd.concat(parts)
+
+    def _treated(self, item: Any, probability: float) -> pd.DataFrame:
         """The training images that are not in the slice, of every class alike, whatever the label part of its rule: a
         remedy for one class only would teach that dark means this class."""
         low, high = item.dose_low, item.dose_high
         banned = {r["from"] for r in self.refused if r["remedy"] == item.cause and low <= r["dose"] <= high}
         chosen = self.train & ~self.members[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
-        what = {"slice": item.slice, "remedy": remedies.rendering(item.cause, low, high)}
-        return pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(
-            **what, dose_low=low, dose_high=high, probability=probability
-        )
+        return self._rows(item, chosen, remedies.rendering(item.cause, low, high), probability, None)
+
+    def _rows(
+        self, item: Any, chosen: NDArray[np.bool_], remedy: str, probability: float, simulator: str | None
+    ) -> pd.DataFrame:
+        table = pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(slice=item.slice, remedy=remedy)
+        how = {"dose_low": item.dose_low, "dose_high": item.dose_high, "probability": probability}
+        return table.assign(**how, simulator=simulator).astype(_PLAN)
 
     def repeats(self, item: Any, most: int) -> pd.DataFrame:
         """The training images that are in the slice, shown as often as makes them as common as on val, at least twice;
@@ -95,7 +127,7 @@ class _Ward:
             return pd.DataFrame()
         times = float(np.clip(round(val.mean() * self.train.sum() / have), 2, most))
         return pd.DataFrame({"image_id": self.frame.loc[inside, "image_id"]}).assign(
-            slice=item.slice, remedy="oversampling", dose_low=times, dose_high=times, probability=1.0
+            slice=item.slice, remedy="oversampling", dose_low=times, dose_high=times, probability=1.0, simulator=None
         )
 
     def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
@@ -117,43 +149,6 @@ class _Ward:
             "helps": bool(gain.low > 0),
             "chosen_on": "val",
         }
-
-
-def _saved(val: Val, responses: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Cost saved by each intervention: where all errors cost alike, correct after less correct before."""
-    truth, after = val.truth[val.probed], np.asarray(responses)[val.kept]
-    said = worth(np.repeat(truth[:, None], after.shape[1], axis=1), after, val.costs)
-    return np.asarray(said - worth(truth, val.guess[val.probed], val.costs)[:, None], dtype=np.float64)
-
-
-def _weight(val: Val, item: Any, membership: pd.DataFrame) -> float:
-    """Photos of a slice, by what its errors cost on average: where all cost alike, the number of its photos."""
-    inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"]).to_numpy()
-    wrong = inside & val.errors
-    return float(item.n * (val.losses[wrong].mean() if wrong.any() else 1.0))
-
-
-def _answered(predictions: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Class indices of labels and answers."""
-    index = pd.Index(names)
-    said = [index.get_indexer(pd.Index(predictions[c])).astype(np.intp) for c in ("label", "predicted")]
-    return said[0], said[1]
-
-
-def _prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | None) -> dict[str, Any]:
-    planned = len(plan)
-    if planned and pd.isna(item.cause):
-        times = plan["dose_low"].iloc[0]
-        action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
-        action += ", and collect more: no transform was shown to be the cause"
-    elif planned:
-        doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
-        title = str(plan["remedy"].iloc[0]).replace("_", " ")
-        action, kind = f"train on {planned:,} training photos treated with {title} at dose {doses}", "augment"
-    else:
-        action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
-    also = f"; or correct them as they arrive: {correction['words']}" if correction and correction["helps"] else ""
-    return {"slice": item.slice, "kind": kind, "words": item.words, "action": action + also, "photos": planned}
 
 
 def _refused(
@@ -185,18 +180,25 @@ def _note_refused(refused: list[dict[str, Any]], context: Context) -> None:
         context.note(f"{remedy} changes labels and is refused for: {', '.join(pairs)}")
 
 
+def _note_undrawn(config: Config, confirmed: pd.DataFrame, context: Context) -> None:
+    if config.simulated:
+        known = simulators()[str(config.simulator)]
+        for cause in sorted(set(confirmed["cause"].dropna()) - set(known)):
+            context.note(f"the simulator of {config.simulator} cannot draw {cause}: photos are treated instead")
+
+
 def _prescribed(
     config: Config, ward: _Ward, confirmed: pd.DataFrame, membership: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[dict[str, Any]], list[dict[str, Any]]]:
     """The plan, the corrections and what is prescribed for each slice, in words."""
     caused = confirmed[confirmed["cause"].notna()]
-    weight = {item.slice: _weight(ward.val, item, membership) for item in named_rows(caused)}
+    counts = {item.slice: weight(ward.val, item, membership) for item in named_rows(caused)}
     plans, corrections, prescriptions = [pd.DataFrame(columns=list(_PLAN))], [], []
     for item in named_rows(confirmed):
         correction = None
         if pd.notna(item.cause):
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            plan = ward.plan(item, config.share * weight[item.slice] / max(sum(weight.values()), 1e-9))
+            plan = ward.plan(item, config.share * counts[item.slice] / max(sum(counts.values()), 1e-9), config)
             inside = ward.val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
             if inside.to_numpy()[ward.val.probed].any():
                 correction = ward.correction(item, inside.to_numpy())
@@ -204,7 +206,7 @@ def _prescribed(
         else:
             plan = ward.repeats(item, config.repeats)
         plans += [plan] if len(plan) else []
-        prescriptions.append(_prescription(item, plan, correction))
+        prescriptions.append(prescription(item, plan, correction))
     return pd.concat(plans).reset_index(drop=True).astype(_PLAN), corrections, prescriptions
 
 
@@ -229,13 +231,6 @@ def _searched(
                  f"{'none helped' if chosen is None else found[chosen].words + ' is trained'}")  # fmt: skip
     kept = plan.iloc[:0] if chosen is None else found[chosen].plan.reset_index(drop=True)
     return kept, {"passes": course.passes * len(said), "tried": rows, "chosen_on": "val"}
-
-
-def _left_out(prescriptions: list[dict[str, Any]], trained: set[str]) -> None:
-    """Say of which slices the search left the training out."""
-    for item in prescriptions:
-        if item["photos"] and item["slice"] not in trained:
-            item |= {"photos": 0, "action": f"tried, and left out since it brought too little: {item['action']}"}
 
 
 def run(
@@ -272,7 +267,8 @@ def run(
     rules = frozen_rules(explanations)
     members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()
-    ward = _Ward(frame, train, members, rules, val, _saved(val, responses), dose_response, refused)
+    ward = _Ward(frame, train, members, rules, val, saved(val, responses), dose_response, refused)
+    _note_undrawn(config, confirmed, context)
     plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
     search = None
     if config.search and len(plan):
@@ -282,18 +278,22 @@ def run(
         asked = np.asarray(pixels[val.rows])
         course = Course(Path(model), images, shown, asked, max(passes, 1), config.rate, remedies.treat)
         plan, search = _searched(config, context, course, val, plan, (confirmed, membership))
-        _left_out(prescriptions, set(plan["slice"]))
+        left_out(prescriptions, set(plan["slice"]))
     policy = {
         "search": search,
         "corrections": corrections,
         "refused": refused,
         "prescriptions": prescriptions,
         "decline": decline_rule(
-            worth(*_answered(predictions, classes["names"]), costs),
+            worth(*answered(predictions, classes["names"]), costs),
             predictions["confidence"].to_numpy(dtype=float),
             config.target_error,
         ),
     }
     tables = (images, splits, confirmed, membership, label_issues)
     exports = write_requests(context.scratch / "exports", members, *tables)
-    return {"plan": plan, "policy": policy, "exports": exports}
+    kinds = drawn_for(
+        plan, classes["names"], config.simulated_photos, pixels.shape[1], (context, frozenset(images["content_hash"]))
+    )
+    made = {"plan": plan, "simulated": kinds[0], "simulated_pixels": kinds[1]}
+    return {**made, "policy": policy, "exports": exports}

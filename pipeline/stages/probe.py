@@ -18,6 +18,7 @@ from pipeline.contracts import Context, Made
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
+from pipeline.learning.ranks import shared as share
 from pipeline.remedies import interventions, treat
 
 CHUNK = 1024  # photos treated at a time, which bounds the memory
@@ -69,20 +70,20 @@ def intervene(config: Config, context: Context, frame: pd.DataFrame, pixels: Pix
         context.note("val holds no labelled photo, so no intervention was tried")
     truth = sample["truth"].to_numpy(np.int64)
     before = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
-    shape = (len(sample), len(interventions()))
-    signatures, responses = np.zeros(shape, np.float32), np.zeros(shape, np.int16)
-    rows = []
-    for column, (name, dose) in enumerate(context.track(interventions(), total=shape[1], what="interventions")):
-        after = _answers(ask, pixels, sample["row"].to_numpy(), (name, dose), context.seed, before.shape[1])
-        signatures[:, column] = _log_true(after, truth) - _log_true(before, truth)
-        responses[:, column] = after.argmax(axis=1)
-        right = responses[:, column] == truth
-        rows.append({"remedy": name, "dose": dose} | _judge(right, before.argmax(axis=1) == truth, sample))
+    was_right = before.argmax(axis=1) == truth
+
+    def tried(item: tuple[str, float]) -> tuple[Floats, NDArray[np.int16], dict[str, Any]]:
+        after = _answers(ask, pixels, sample["row"].to_numpy(), item, context.seed, before.shape[1])
+        answered = after.argmax(axis=1).astype(np.int16)
+        judged = {"remedy": item[0], "dose": item[1]} | _judge(answered == truth, was_right, sample)
+        return _log_true(after, truth) - _log_true(before, truth), answered, judged
+
+    columns = share(tried, interventions(), context.track, what="interventions")
     return {
         "probed": sample[["image_id", "weight"]].reset_index(drop=True),
-        "signatures": signatures,
-        "responses": responses,
-        "dose_response": pd.DataFrame(rows),
+        "signatures": np.stack([column[0] for column in columns], axis=1),
+        "responses": np.stack([column[1] for column in columns], axis=1),
+        "dose_response": pd.DataFrame([column[2] for column in columns]),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import champion
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
 
-POINTER = "champion.json"
 NOTHING = {
     "no failures": "nothing to promote: the model makes no mistake on the validation photos",
     "no slice": "nothing to promote: no slice was confirmed",
@@ -68,10 +67,14 @@ def _worse(where: str, worse: dict[str, Any], margins: dict[str, Any]) -> list[d
     classes = f"harm was shown for {', '.join(harmed)}" if harmed else "harm was shown for no class"
     classes += f"; {unjudged} of {len(worse['classes'])} cannot be judged alone" if unjudged else ""
     if worse["pooled_passed"] is not None:
-        classes += f"; the small classes together changed by at least {points(pooled['bound'])}"
+        few = points(-margins["by_class"])
+        classes += f"; the small classes together changed by at least {points(pooled['bound'])}; {few} is allowed"
+    value, threshold = float(len(harmed)), 0.0
+    if worse["pooled_passed"] is False and not harmed:
+        value, threshold = pooled["bound"], -margins["by_class"]
     return [
         _condition(over, overall["bound"], -margins["overall"], worse["overall_passed"], why),
-        _condition(f"no class worse on {where}", float(len(harmed)), 0.0, worse["classes_passed"], classes, "#classes"),
+        _condition(f"no class worse on {where}", value, threshold, worse["classes_passed"], classes, "#classes"),
     ]
 
 
@@ -151,8 +154,8 @@ def _limits(comparison: dict[str, Any], other: str | None) -> list[str]:
     for row in comparison["power"]:
         if row["enough"] is False:
             limits.append(
-                f"{row['test'].capitalize()} on {row['split']}: {row['groups']} groups are at hand; "
-                f"about {row['groups_needed']} would decide it."
+                f"{row['test'].capitalize()} on {row['split']}: {row['groups']:,} groups are at hand; "
+                f"about {row['groups_needed']:,} would decide it."
             )
     limits += _against_generic(comparison)
     if comparison.get("costs"):
@@ -170,8 +173,9 @@ def _headline(comparison: dict[str, Any], found: list[dict[str, Any]], promoted:
     unjudged = "; seeds were not judged (one seed)" if not gain["seeds_judged"] else ""
     if promoted:
         return f"promoted: {told}, at least {points(gain['bound'])}{unjudged}"
-    failed = ", ".join(c["name"] for c in found if not c["passed"])
-    return f"not promoted: {told}, but this did not hold: {failed}{unjudged}"
+    failed = [f"“{c['name']}”" for c in found if not c["passed"]]
+    word = "this condition" if len(failed) == 1 else "these conditions"
+    return f"not promoted: {told}, but {word} failed: {', '.join(failed)}{unjudged}"
 
 
 def _policy(policy: dict[str, Any], comparison: dict[str, Any], arm: str) -> dict[str, Any]:
@@ -241,20 +245,13 @@ def _point(context: Context, promoted: bool) -> tuple[str, str | None]:
     """Move the pointer where the candidate is promoted, or nothing is in force yet; else leave it.
 
     Returns what is in force now (candidate | baseline | kept) and the run of another champion found there."""
-    path = context.home / POINTER
-    known = read_json(path) if path.is_file() else None
-    other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
-    if not promoted and known and (other or known.get("champion") == "baseline"):
-        return ("kept" if other else str(known.get("champion", "baseline"))), other
-    champion = "candidate" if promoted else "baseline"
-    where = f"{context.home.name}/{context.run_id}/promote/bundle"
-    write_json(path, {"run_id": context.run_id, "bundle": where, "champion": champion})
-    folder = os.open(context.home, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return champion, other
+    with champion.moving(context.home) as known:
+        other = str(known["run_id"]) if known and known["run_id"] != context.run_id else None
+        if not promoted and known and (other or known.get("champion") == "baseline"):
+            return ("kept" if other else str(known.get("champion", "baseline"))), other
+        kind = "candidate" if promoted else "baseline"
+        champion.point(context.home, known, context.run_id, kind, "promoted" if promoted else "the first model")
+    return kind, other
 
 
 def run(
@@ -281,13 +278,13 @@ def run(
     sent = {"policy": policy, "slices": _known(explanations), "reference": about}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)
     table.to_parquet(bundle / reference.FILE, index=False)
-    champion, other = _point(context, promoted)
+    kind, other = _point(context, promoted)
     verdict = {
         "promoted": promoted,
         "headline": _headline(comparison, found, promoted),
         "conditions": found,
         "limits": _limits(comparison, other),
-        "champion": champion,
+        "champion": kind,
         "seeds_judged": comparison["counts"]["seeds"] > 1,
         "opening": comparison["opening"]["number"],
     }

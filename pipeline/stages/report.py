@@ -46,9 +46,9 @@ class Config(Settings):
     contact: int = Field(24, ge=1, le=200, description="photos on the contact sheet of a slice")
 
 
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """What this stage takes from outside the run: reviewers' decisions. Part of the stage's key."""
-    return review.digest(home)
+    return review.digest(run.parent)
 
 
 def fitted(page: Page, names: tuple[str, ...], max_bytes: int) -> str:
@@ -79,24 +79,37 @@ def _copies(photo: NDArray[np.uint8], remedy: str, low: float, high: float, seed
     return list(copies.values())
 
 
+def _drawn_copies(simulated: pd.DataFrame, pixels: NDArray[np.uint8]) -> list[tuple[str, Any]]:
+    """Some simulated photos in the order of their doses, each with its dose and class in words."""
+    some = zip(simulated["condition"], simulated["dose"], simulated["label"], pixels, strict=True)
+    told = sorted(islice(some, _COPIES), key=lambda row: row[1])
+    return [(f"{describe(condition, dose)}, {label}", photo) for condition, dose, label, photo in told]
+
+
 def previews(made: dict[str, Any], seed: int) -> Iterator[Preview]:
     """What the plan makes of one training photo for each slice and remedy, and how treated photos compare with the
     slice; photos are drawn with `seed`."""
     rows, pixels, members = rows_of(made["images"]["image_id"]), made["pixels"], made["membership"]
-    recipes = made["plan"].groupby(["slice", "remedy", "dose_low", "dose_high"])
-    for (name, remedy, low, high), part in islice(recipes, _PREVIEWS):
+    recipes = made["plan"].groupby(["slice", "remedy", "dose_low", "dose_high", "simulator"], dropna=False)
+    for (name, remedy, low, high, simulator), part in islice(recipes, _PREVIEWS):
         rng = np.random.default_rng(seed)
         chosen = part.iloc[rng.permutation(len(part))[:_MEASURED]]
         inside = np.array([rows[i] for i in members.loc[members["slice"] == name, "image_id"] if i in rows], np.intp)
         inside = rng.permutation(inside)[:_MEASURED]
         training = np.asarray(pixels[[rows[i] for i in chosen["image_id"]]])
         measured = {"slice": np.asarray(pixels[inside]), "training": training}
-        measured["treated"] = treat(str(remedy), training, low, high, seed)
+        drawn = "" if pd.isna(simulator) else str(simulator)
+        if drawn:
+            shown = rng.permutation(np.flatnonzero((made["simulated"]["slice"] == name).to_numpy()))[:_MEASURED]
+            measured["treated"] = np.asarray(made["simulated_pixels"][shown])
+            copies = _drawn_copies(made["simulated"].iloc[shown], measured["treated"])
+        else:
+            measured["treated"] = treat(str(remedy), training, low, high, seed)
+            copies = _copies(training[0], str(remedy), low, high, seed)
         profile = pd.concat([_quartiles(photos, who) for who, photos in measured.items()], axis=1)
         table = profile.dropna().rename_axis("attribute").reset_index()
-        copies = _copies(training[0], str(remedy), low, high, seed)
         n = {who: len(photos) for who, photos in measured.items()}
-        yield Preview(str(name), str(remedy), str(chosen["image_id"].iloc[0]), copies, table, n)
+        yield Preview(str(name), str(remedy), str(chosen["image_id"].iloc[0]), copies, table, n, drawn)
 
 
 def run(
@@ -124,6 +137,8 @@ def run(
     explanations: pd.DataFrame,
     causes: pd.DataFrame,
     plan: pd.DataFrame,
+    simulated: pd.DataFrame,
+    simulated_pixels: NDArray[np.uint8],
     policy: dict[str, Any],
     comparison: dict[str, Any],
     flips: pd.DataFrame,

@@ -65,6 +65,7 @@ class _Arms:
             seed=seed,
             scratch=self.context.scratch / f"fit-{arm}-{seed}",
             track=self.context.track,
+            note=self.context.note,
         )
         file = f"{arm}-{seed}.safetensors"
         save_model(self.folder, fitted.model, meta, file)
@@ -91,6 +92,8 @@ def run(
     model: Path,
     training: dict[str, Any],
     plan: pd.DataFrame,
+    simulated: pd.DataFrame,
+    simulated_pixels: NDArray[np.uint8],
 ) -> Made:
     """Train the control arm (nothing new), the targeted arm (the plan's remedies) and, where it is set, the generic arm
     (TrivialAugment on every view), once a seed.
@@ -101,7 +104,7 @@ def run(
     """
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import as_in_training, training_photos
-    from pipeline.learning.planned import repeated, treatment_of
+    from pipeline.learning.planned import Pool, repeated, treatment_of
 
     folder = context.scratch / "candidates"
     folder.mkdir(exist_ok=True)
@@ -112,7 +115,8 @@ def run(
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         rest, held = as_in_training(photos, images, training, context.seed)
         arms = _Arms(config, context, rest, held, Path(model), folder)
-        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images, treat)}
+        pool = Pool.of(simulated, simulated_pixels)
+        treatments: dict[str, Treatment | None] = {"control": None, "targeted": treatment_of(plan, images, treat, pool)}
         treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
         shown = dict.fromkeys(treatments, rest) | {"targeted": repeated(plan, images, rest)}

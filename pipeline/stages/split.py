@@ -150,11 +150,18 @@ def _leaks(images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.in
     return reason
 
 
-def _require_parts(images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.int64], config: Config) -> None:
+def _require_parts(
+    images: pd.DataFrame, part: pd.Series[str], components: NDArray[np.int64], config: Config, leaked: int
+) -> None:
     """Raise `InputError` that says how to mend it where train, val or test is empty."""
     empty = [name for name in PARTS if not (part == name).any()]
     if not empty:
         return
+    if leaked * 4 > len(images) and config.by == "hash" and images["given_split"].isna().all():
+        raise InputError(
+            f"split.near_duplicates: no photo is left in {' and '.join(empty)}: {leaked:,} of {len(images):,} photos "
+            "are copies of photos in another split; lower it (-1: bytes alone count), or set split.tie=true"
+        )
     count = len(np.unique(components))
     if config.by != "hash":
         raise InputError(
@@ -203,6 +210,8 @@ def pairs_of(config: Config, context: Context, images: pd.DataFrame, pixels: NDA
     near = near_pairs(
         pixels, known, config.near_duplicates, lambda blocks, total: context.track(blocks, total=total, what="blocks")
     )
+    if not near.attrs["whole"]:
+        context.note("so many photos look alike that the search for near-duplicates was ended; some are not tied")
     return pd.concat([exact, near.assign(kind="near")], ignore_index=True)
 
 
@@ -271,10 +280,10 @@ def run(
         if not ((part == "train") & kept).any():
             raise InputError(f"split.train_where: no training photo satisfies {config.train_where!r}")
     part = part.mask(reason.notna(), "left_out")
-    _require_parts(images, part, units, config)
+    leaked = int(reason.notna().sum()) - int(reason.astype("str").str.startswith(("not ", "its ")).sum())
+    _require_parts(images, part, units, config, leaked)
     fold, val = np.full(len(images), -1), (part == "val").to_numpy()
     fold[val] = _folds(images.loc[val, "label"], components[val], config.folds, context.seed)
-    leaked = int(reason.notna().sum()) - int(reason.astype("str").str.startswith(("not ", "its ")).sum())
     if leaked:
         context.note(f"{leaked} photos of val and test are left out: the same photo or group is in another split")
         rest = int(part.isin(["val", "test"]).sum())

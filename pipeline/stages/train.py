@@ -10,12 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline import champion
 from pipeline.contracts import Context, InputError, Made
 from pipeline.learning.settings import HISTORY, BackboneSettings, FitSettings
-from pipeline.store import digest, key_of, read_json
-
-POINTER = "champion.json"
-WEIGHTS = "model.safetensors"
+from pipeline.store import Run, digest
 
 
 class Config(BackboneSettings, FitSettings):
@@ -27,29 +25,40 @@ class Config(BackboneSettings, FitSettings):
     )
 
 
-def champion(home: Path) -> Path | None:
-    """The folder of the model in force, or None where no run has promoted one. Raises `InputError` where it is gone."""
-    pointer = home / POINTER
-    if not pointer.is_file():
-        return None
-    folder = home.parent / str(read_json(pointer).get("bundle"))
-    if not (folder / WEIGHTS).is_file():
-        raise InputError(f"{pointer}: the champion's folder {folder} is gone; delete {pointer}, or set train.model=new")
-    return folder
-
-
-def fingerprint(config: Config, home: Path, before: str | None) -> str:
+def fingerprint(config: Config, run: Path, before: str | None) -> str:
     """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key.
 
-    A run takes the champion once (`before`): what it promotes later, itself or another, does not start it anew.
+    A run takes the champion that was in force when it began (`before`: which it took then): what it promotes later,
+    itself or another, does not start it anew.
     """
     if config.model == "champion" and before is not None:
         return before
-    folder = champion(home) if config.model == "champion" else None
-    if folder:
-        return key_of(digest(folder))
+    if config.model == "champion" and (known := champion.taken(run)):
+        return champion.mark(champion.bundle(run.parent, known))
     weights = Path(config.weights)
     return digest(weights) if config.weights not in ("packaged", "hub", "none") and weights.is_file() else ""
+
+
+def _changed(known: list[str], names: list[str]) -> str:
+    """How the classes of the data differ from those that a champion knows."""
+    new, missing = sorted(set(names) - set(known)), sorted(set(known) - set(names))
+    told = [("new in the data", new), ("without a photo now", missing)]
+    return "; ".join(f"{words}: {', '.join(found)}" for words, found in told if found)
+
+
+def _relabelled(home: Path, run_id: str, images: pd.DataFrame) -> str:
+    """A line on the photos whose label is another than in the champion's run; empty for none, or where it is gone."""
+    try:
+        known = Run.open(home / run_id).load("images").drop_duplicates("image_id").set_index("image_id")["label"]
+    except InputError:
+        return ""
+    before = images["image_id"].map(known)
+    moved = images[before.notna() & images["label"].notna() & (before != images["label"])]
+    if moved.empty:
+        return ""
+    first = moved.iloc[0]
+    example = f"such as {first['path']}: {before[moved.index[0]]}, now {first['label']}"
+    return f"labels changed since the champion's run: {len(moved):,}, {example}"
 
 
 def _taken(folder: Path, context: Context, names: list[str], side: int, share: float) -> Made:
@@ -58,8 +67,9 @@ def _taken(folder: Path, context: Context, names: list[str], side: int, share: f
 
     model, meta = load_model(folder)
     if meta["classes"] != names:
-        there, here = ", ".join(meta["classes"]), ", ".join(names)
-        raise InputError(f"train.model: the champion knows the classes {there}; the data has {here}; set it to new")
+        raise InputError(
+            f"train.model: the champion was made for other classes ({_changed(meta['classes'], names)}); set it to new"
+        )
     if meta["side"] != side:
         raise InputError(f"train.model: the champion looks at {meta['side']} px; set ingest.side={meta['side']}")
     context.note(f"took the champion of run {folder.parent.parent.name} as it is")
@@ -127,7 +137,15 @@ def _trained(
     weights, dropout = config.weights, config.dropout
     model, meta = build(config.backbone, weights, names, int(pixels.shape[1]), dropout, seed=context.seed)
     fitted = fit(
-        model, meta, rest, config, holdout=held, seed=context.seed, scratch=context.scratch / "fit", track=context.track
+        model,
+        meta,
+        rest,
+        config,
+        holdout=held,
+        seed=context.seed,
+        scratch=context.scratch / "fit",
+        track=context.track,
+        note=context.note,
     )
     temperature = fit_temperature(logits(fitted.model, held.load(), meta), held.labels)
     holdout = {"share": config.holdout, "seed": context.seed, "photos": len(held)}
@@ -150,8 +168,11 @@ def run(
     fewer than two classes to learn, the weights do not fit, or the champion was made for other classes.
     """
     names, side = list(classes["names"]), int(pixels.shape[1])
-    folder = champion(context.home) if config.model == "champion" else None
-    if folder:
+    known = champion.taken(context.home / context.run_id) if config.model == "champion" else None
+    folder = champion.bundle(context.home, known)
+    if known and folder:
+        if line := _relabelled(context.home, str(known["run_id"]), images):
+            context.note(line)
         return _taken(folder, context, names, side, config.holdout)
     if config.model == "champion":
         context.note("there is no champion yet: a new model is trained")

@@ -45,18 +45,26 @@ def train_oracle(run: Run, settings: retrain.Config, seed: int, scratch: Path) -
 
 
 def _tables(run: Run, settings: retrain.Config, scratch: Path) -> pd.DataFrame:
-    """One row for each test photo: track, luminance, and whether each model reads it right."""
+    """One row for each test photo: track, luminance, and the share of each arm's seeds that read it right."""
     images, names, splits = run.load("images"), run.load("classes")["names"], run.load("splits")
     truth = class_indices(images, names)
     test = np.flatnonzero((splits["split"] == "test").to_numpy() & (truth >= 0))
     pixels = np.asarray(run.load("pixels")[test])
-    entries = {e["arm"]: e for e in reversed(read_json(run.file("candidates") / "candidates.json"))}
-    models = {"before": load_model(run.file("model"))}
-    models |= {arm: load_model(run.file("candidates"), e["file"]) for arm, e in entries.items()}
-    models["oracle"] = train_oracle(run, settings, entries["control"]["seed"], scratch)
-    right = {name: logits(model, pixels, meta).argmax(1) == truth[test] for name, (model, meta) in models.items()}
+
+    def right(loaded: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        model, meta = loaded
+        return np.asarray(logits(model, pixels, meta).argmax(1) == truth[test])
+
+    entries = read_json(run.file("candidates") / "candidates.json")
+    seeds = sorted({e["seed"] for e in entries})
+    shares = {"before": right(load_model(run.file("model")))}
+    for arm in ("control", "targeted"):
+        files = [e["file"] for e in entries if e["arm"] == arm]
+        shares[arm] = np.mean([right(load_model(run.file("candidates"), file)) for file in files], axis=0)
+    oracles = [right(train_oracle(run, settings, seed, scratch / str(seed))) for seed in seeds]
+    shares["oracle"] = np.mean(oracles, axis=0)
     light = run.load("attributes")["luminance"].to_numpy()[test]
-    return pd.DataFrame({"track": images["group"].to_numpy()[test], "luminance": light, **right})
+    return pd.DataFrame({"track": images["group"].to_numpy()[test], "luminance": light, **shares})
 
 
 def _closure(table: pd.DataFrame) -> float:

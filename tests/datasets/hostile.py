@@ -132,7 +132,7 @@ def _modes() -> Iterator[File]:
     deep = (np.asarray(green).astype(np.uint16) * 257)[:, :, ::-1]
     for name, pixels in (("rgb16", deep), ("grey16", deep[:, :, 1]), ("rgba16", np.dstack([deep, deep[:, :, 0]]))):
         for end in ("png", "tif"):
-            yield f"mode/{name}.{end}".encode(), cv2.imencode(f".{end}", pixels)[1].tobytes(), EITHER
+            yield f"mode/{name}.{end}".encode(), cv2.imencode(f".{end}", pixels)[1].tobytes(), USED
     for value in (np.nan, np.inf, -1.0, 0.5, 1e30):
         yield (
             f"mode/float_{value}.tif".encode(),

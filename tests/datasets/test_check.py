@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.contracts import InputError
+from pipeline.datasets import likeness
 from pipeline.datasets.check import check, lines, suspects
 from pipeline.datasets.conditions import conditions
 from pipeline.datasets.survey import Plan, plan_of
@@ -155,3 +156,27 @@ def test_a_run_tells_of_suspected_labels(tmp_path: Path) -> None:
     found = _found(tmp_path, run=(images, issues))
     assert found["labels"]["suspected"] == 0
     assert "max_suspected" in {item["name"] for item in found["conditions"]}
+
+
+def test_a_manifest_that_cannot_be_read_is_no_data_set_without_labels(tmp_path: Path) -> None:
+    _photo(tmp_path / "a.png", 1)
+    (tmp_path / "metadata.csv").write_bytes("file_name,label\na.png,Bär\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"metadata\.csv: cannot be read as a table: it is not UTF-8"):
+        plan_of(tmp_path)
+
+
+def test_a_readme_is_no_rejected_photo(tmp_path: Path) -> None:
+    for n in range(4):
+        _photo(tmp_path / "ab"[n % 2] / f"{n}.png", n)
+    (tmp_path / "README.md").touch()
+    passed = {item["name"]: item["passed"] for item in _found(tmp_path)["conditions"]}
+    assert passed["max_rejected"]
+    (tmp_path / "a" / "IMG_1.heic").touch()
+    assert not {item["name"]: item["passed"] for item in _found(tmp_path)["conditions"]}["max_rejected"]
+
+
+def test_a_search_that_was_ended_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likeness, "MOST", 0)
+    _photo(tmp_path / "a" / "1.png", 1)
+    Image.open(tmp_path / "a" / "1.png").convert("RGB").save(tmp_path / "a" / "2.jpg", quality=95, subsampling=0)
+    assert any("so many that the search was ended" in line for line in lines(_found(tmp_path)))

@@ -72,5 +72,7 @@ def test_empty_class_of_one_split(tmp_path: Path) -> None:
 def test_nothing_to_recognise(tmp_path: Path) -> None:
     assert recognises(Tree(tmp_path)) is None
     assert recognises(Tree(tmp_path / "missing")) is None
+    _touch(tmp_path / "splits", "train/1.jpg", "valid/2.jpg")
+    assert recognises(Tree(tmp_path / "splits")) is None
     _touch(tmp_path, "docs/a.txt")
     assert recognises(Tree(tmp_path)) is None

@@ -37,3 +37,10 @@ def test_split_and_time() -> None:
         "runtime": [str(n) for n in range(20)], "date_taken": ["2024-05-31"] * 20,
     })
     assert (found["split"], found["time"]) == ("subset", "date_taken")
+
+
+def test_files_without_a_suffix_are_known_by_the_photos_that_are_there() -> None:
+    columns = {"id": ["0001", " x/0002 ", "0003"], "breed": ["cat", "dog", "cat"]}
+    assert guess_columns(columns)["file"] is None
+    assert guess_columns(columns, {"0001", "0002"})["file"] == "id"
+    assert guess_columns({"File": [" a.jpg ", "b.jpg"]})["file"] == "File"

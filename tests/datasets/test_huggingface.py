@@ -109,6 +109,26 @@ def test_by_name(hub: Any, tmp_path: Path) -> None:
         list(read(Path(f"huggingface:{tmp_path / 'nowhere'}")))
 
 
+def test_a_data_set_whose_saving_was_killed_is_fetched_anew(
+    hub: Any, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [f"{split}/{c}" for split in ("train", "test") for c in ("cat", "dog")]
+    lay(tmp_path / "pets", *(f"{folder}/{n}.png" for folder in folders for n in "ab"))
+    root, save = Path(f"huggingface:{tmp_path / 'pets'}"), hub.Dataset.save_to_disk
+
+    def killed(self: Any, path: Any, *rest: Any, **options: Any) -> None:
+        if str(path).endswith("test"):
+            raise KeyboardInterrupt
+        save(self, path, *rest, **options)
+
+    monkeypatch.setattr(hub.Dataset, "save_to_disk", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(read(root))
+    monkeypatch.setattr(hub.Dataset, "save_to_disk", save)
+    assert len(listed(root)[0]) == 8
+    assert len(list((cache / "huggingface").iterdir())) == 1
+
+
 def test_nothing_saved(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data set saved"):
         list(read(tmp_path, "huggingface"))

@@ -72,3 +72,18 @@ def test_exact_pairs_reach_every_label() -> None:
 def test_a_thousand_copies_do_not_make_half_a_million_pairs() -> None:
     content, labels = pd.Series(["x"] * 1000), pd.Series(["a", "b"] * 500)
     assert len(exact_pairs(content, labels)) < 2000
+
+
+def test_a_thousand_frames_alike_are_tied_without_half_a_million_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likeness, "FEW", 2000)
+    photos = np.repeat(_waves(3), 400, axis=0)
+    found = near_pairs(photos, np.arange(1200), 4)
+    assert found.attrs["whole"]
+    assert len(found) < 6000
+    tied = np.arange(1200)
+    for one, other in zip(found["one"], found["other"], strict=True):
+        tied[tied == tied[other]] = tied[one]
+    assert [len(set(tied[start : start + 400])) for start in (0, 400, 800)] == [1, 1, 1]
+    assert len(set(tied)) == 3
+    monkeypatch.setattr(likeness, "MOST", 1000)
+    assert not near_pairs(photos, np.arange(1200), 4).attrs["whole"]

@@ -342,3 +342,22 @@ def test_every_row_and_every_file_is_a_photo_or_set_aside(rows: list[tuple[str, 
         assert len({photo.path for photo in photos}) == len(photos)
         assert all(photo.label and photo.split in (None, "train", "val", "test") for photo in photos)
         assert not any(photo.path.startswith("..") for photo in photos)
+
+
+def test_one_table_a_split(root: Path) -> None:
+    (root / "train.csv").write_text("photo,label\na.jpg,x\nb.jpg,y\n")
+    (root / "labels-test.csv").write_text("photo,label\nc.jpg,x\n")
+    assert recognises(Tree(root)) == "a manifest, labels-test.csv and train.csv"
+    photos = _photos(root, file="photo")
+    assert {(p.path, p.label, p.split) for p in photos.values()} == {
+        ("a.jpg", "x", "train"), ("b.jpg", "y", "train"), ("c.jpg", "x", "test"),
+    }
+    (root / "submission.csv").write_text("photo,label\na.jpg,x\n")  # whose split is not known
+    assert recognises(Tree(root)) is None
+
+
+def test_a_table_that_is_no_manifest_stands_in_no_ones_way(root: Path) -> None:
+    (root / "notes.csv").write_bytes(b"\xff\xfea")
+    assert recognises(Tree(root)) is None
+    (root / "labels.csv").write_text("file,label\na.jpg,x\n")
+    assert recognises(Tree(root)) == "a manifest, labels.csv"

@@ -17,7 +17,8 @@ def test_hostile_names_are_escaped_and_every_part_is_there(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         Image.new("RGB", (30 + n, 30), (n, 9, 9)).save(tmp_path / name / "<img src=x>.png")
     (tmp_path / "plain" / "<b>.jpg").touch()
-    html = body(check(tmp_path, plan_of(tmp_path), lambda pixels: (9.0, 2.0), conditions([])))
+    found = check(tmp_path, plan_of(tmp_path), lambda pixels: (9.0, 2.0), conditions([]))
+    html = body(found)
     assert "<script" not in html
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)&lt;" in html
@@ -25,3 +26,5 @@ def test_hostile_names_are_escaped_and_every_part_is_there(tmp_path: Path) -> No
         assert f'<h2 class="sub">{part}</h2>' in html
     assert "empty file" in html
     assert "100.0%" in html
+    assert "not sought among all photos" not in html
+    assert "not sought among all photos" in body(found | {"near_sought": False})

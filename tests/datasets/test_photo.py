@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.datasets.photo import VIDEO_HINT, is_image, moment, no_image, readable
+from pipeline.datasets.photo import NO_IMAGE, VIDEO_HINT, is_image, moment, no_image, printable, readable, split_in
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,25 @@ def test_any_name_becomes_text_that_a_file_can_hold(name: bytes) -> None:
     text = readable(os.fsdecode(name))
     assert text.encode()
     assert (text == os.fsdecode(name)) == (name in (b"a.png", "h\u00e9ron.png".encode()))
+
+
+def test_why_what_shows_something_is_not_read() -> None:
+    assert "heif-convert" in no_image("a/IMG_1.HEIC")
+    assert "develop" in no_image("a.CR2")
+    assert no_image("README") == NO_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("instances_val2017.json", "val"), ("train.csv", "train"), ("a/Test-labels.CSV", "test"), ("trainer.csv", None),
+     ("train_test.csv", None), ("labels.csv", None)],
+)
+def test_the_split_in_a_name(name: str, split: str | None) -> None:
+    assert split_in(name) == split
+
+
+@given(st.text())
+def test_names_are_shown_on_one_line(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown == text or not text.isprintable()

@@ -144,3 +144,31 @@ def test_kinds_of_storage_are_counted(tmp_path: Path) -> None:
     Image.new("CMYK", (9, 9)).save(root / "cat" / "4.jpg")
     Image.new("RGBA", (9, 9)).save(root / "cat" / "5.png")
     assert "of these 1 grey, 1 CMYK, 1 with alpha" in survey(root).lines
+
+
+def test_what_init_says_of_names_that_are_shifted_and_classes_spelt_alike(tmp_path: Path) -> None:
+    root = _photos(tmp_path / "data", *(f"images/{n}.png" for n in range(30)))
+    rows = [f"C:\\data\\{n}.png,{('Cat', 'cat ', 'dog_1', 'dog 1')[n % 4]}" for n in range(30)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    seen = survey(root)
+    assert seen.lines[0].endswith("labels.csv; its photos are found with 'images/' instead of 'C:/data/'")
+    assert "classes whose names hardly differ, perhaps one class: 'Cat' / 'cat', 'dog 1' / 'dog_1'" in seen.problems
+    config = ingest.Config.model_validate(yaml.safe_load(seen.config)["ingest"])
+    assert len(ingest.run(config, Context("run", 0, tmp_path, tmp_path))["images"]) == 30
+
+
+def test_links_that_lead_out_are_followed_where_that_is_wanted(tmp_path: Path) -> None:
+    store = _photos(tmp_path / "store", *(f"{c}{n}.png" for c in "ab" for n in range(3)))
+    for path in store.iterdir():
+        (tmp_path / "data" / path.name[0]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / path.name[0] / path.name).symlink_to(path)
+    with pytest.raises(InputError, match="init --links"):
+        survey(tmp_path / "data")
+    seen = survey(tmp_path / "data", links=True)
+    assert (seen.photos, yaml.safe_load(seen.config)["ingest"]["links"]) == (6, True)
+
+
+def test_names_that_would_move_the_cursor_are_written_out(tmp_path: Path) -> None:
+    seen = survey(_photos(tmp_path / "data", "a\x1b[31m/1.png", "b\nc/1.png"))
+    assert all(line.isprintable() for line in seen.lines)
+    assert any("b\\nc" in line for line in seen.lines)

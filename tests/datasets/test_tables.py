@@ -92,3 +92,8 @@ def test_any_value_can_be_held(value: object) -> None:
 )
 def test_text_becomes_numbers_only_where_all_of_it_does(values: list[object], expected: list[object]) -> None:
     assert typed(values) == expected
+
+
+def test_headers_as_spreadsheets_write_them() -> None:
+    assert table(b"sep=;\r\n file ; label \r\na.jpg;x\r\n", Path("a.csv")) == {"file": ["a.jpg"], "label": ["x"]}
+    assert table(b",,file\n0,0,a.jpg\n", Path("a.csv")) == {"column 1": ["0"], "column 2": ["0"], "file": ["a.jpg"]}

@@ -170,3 +170,36 @@ def test_any_name_that_a_file_can_have(names: list[bytes]) -> None:
         for name in tree.names:
             assert name.encode()
             assert open_image(tree.source(name)).shape == (16, 24, 3)
+
+
+def test_papers_beside_the_folder_of_all_photos_do_not_hide_it(tmp_path: Path) -> None:
+    lay(tmp_path, *(f"pets/images/{split}/{c}/1.jpg" for split in ("train", "test") for c in ("cat", "dog")))
+    for name in ("README", "LICENSE.txt", "pets/data.yaml"):
+        (tmp_path / name).touch()
+    photos, rejected = listed(tmp_path)
+    assert labels(photos) == {f"{s}/{c}/1.jpg": (c, s) for s in ("train", "test") for c in ("cat", "dog")}
+    assert rejected == dict.fromkeys(("../../README", "../../LICENSE.txt", "../data.yaml"), "not an image file")
+    (tmp_path / "labels.csv").touch()  # a table is no paper: it may say where photos are
+    assert Tree(tmp_path).base == ""
+
+
+def test_a_zip_with_backslashes_and_what_systems_leave_behind(tmp_path: Path) -> None:
+    path, junk = tmp_path / "a.zip", ("Icon\r", "$RECYCLE.BIN/1.png", "__MACOSX/a/cat/._1.png", ".DS_Store")
+    with zipfile.ZipFile(path, "w") as archive:
+        names = {"a\\cat\\": b"", "a\\cat\\1.png": encoded(1), "a\\dog\\2.PNG": encoded(2)}
+        for name, data in (names | dict.fromkeys(("..\\..\\up.png", *junk), encoded(4))).items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name  # the constructor would mend it
+            archive.writestr(info, data)
+    photos, rejected = listed(path)
+    assert labels(photos) == {"cat/1.png": ("cat", None), "dog/2.PNG": ("dog", None)}
+    assert rejected == {"../../up.png": "its path leads out of the archive"}
+
+
+def test_runs_and_reports_inside_the_data_are_no_classes(tmp_path: Path) -> None:
+    lay(tmp_path, "cat/1.png", "dog/2.png", "runs/20260101-x/ingest/3.png", "reports/20260101-x/4.png")
+    assert {photo.label for photo in listed(tmp_path)[0].values()} == {"cat", "dog", "runs", "reports"}
+    (tmp_path / "runs" / "20260101-x" / "run.json").touch()
+    (tmp_path / "reports" / "20260101-x" / "summary.json").touch()
+    photos, rejected = listed(tmp_path)
+    assert ({photo.label for photo in photos.values()}, rejected) == ({"cat", "dog"}, {})

@@ -13,6 +13,7 @@ from pipeline.graph import ARTIFACTS, stage
 from pipeline.learning.batches import Photos
 
 torch.set_num_threads(1)
+META = {"classes": ["lying", "standing"], "mean": [0.5] * 3, "std": [0.5] * 3}
 NAMES = ["lying", "square", "standing"]
 
 

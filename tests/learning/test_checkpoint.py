@@ -1,9 +1,12 @@
+import pickle
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
 from torch import nn
 
+from pipeline.contracts import InputError
 from pipeline.learning.checkpoint import Checkpoint, Progress, key_of
 from pipeline.learning.settings import FitSettings
 
@@ -38,8 +41,8 @@ def test_a_kill_while_writing_leaves_the_earlier_state(tmp_path: Path, monkeypat
     store = Checkpoint(tmp_path, "k")
     store.save(*_pair(0), Progress(step=1))
 
-    def killed(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def killed(state: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", killed)
@@ -60,3 +63,28 @@ def test_the_key_follows_settings_and_data() -> None:
     keys = {key_of(FitSettings(), 1), key_of(FitSettings(), 2), key_of(FitSettings(batch=16), 1)}
     assert len(keys) == 3
     assert key_of(FitSettings(), 1) in keys
+
+
+class _Planted:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "pickle"])
+def test_a_damaged_checkpoint_is_named_and_never_unpickled(how: str, tmp_path: Path) -> None:
+    store = Checkpoint(tmp_path, "k")
+    store.save(*_pair(0), Progress(step=3))
+    whole = store.last.read_bytes()
+    damaged = {"cut": whole[:-200], "empty": b"", "pickle": pickle.dumps(_Planted(tmp_path / "ran"), 2)}
+    store.last.write_bytes(damaged[how])
+    with pytest.raises(InputError, match=r"last\.pt: a damaged checkpoint .*; delete it to train from the start"):
+        store.restore(*_pair(1))
+    assert not (tmp_path / "ran").exists()
+    store.best.write_bytes(b"half")
+    with pytest.raises(InputError, match=r"best\.safetensors: damaged"):
+        store.load_best(_pair(1)[0])

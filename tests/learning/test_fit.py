@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline import interrupt
 from pipeline.contracts import Dims, InputError
 from pipeline.graph import ARTIFACTS
 from pipeline.learning import fit as module
 from pipeline.learning.backbone import build
 from pipeline.learning.batches import Photos
 from pipeline.learning.checkpoint import Checkpoint
-from pipeline.learning.fit import Fitted, Schedule, fit
+from pipeline.learning.course import Schedule
+from pipeline.learning.fit import Fitted, fit
 from pipeline.learning.predict import logits
 from pipeline.learning.settings import FitSettings
-from tests.learning.drawn import draw
+from tests.learning.drawn import META, draw
 
-META = {"classes": ["lying", "standing"], "mean": [0.5] * 3, "std": [0.5] * 3}
 FAST = FitSettings(epochs=6, rate=4e-3, batch=16, every=6)
 
 
@@ -83,6 +84,7 @@ def test_a_killed_training_resumes_to_the_same_bits(at: int, held: bool, tmp_pat
 
 def _doomed(scratch: Path) -> None:
     torch.set_num_threads(1)
+    module.CHECKPOINT = 6
 
     def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
         for item in items:
@@ -161,11 +163,34 @@ def test_a_treatment_changes_what_is_seen_and_neither_order_nor_passes(photos: P
     assert not _same(control.model, dark.model)
 
 
-def test_a_loss_that_is_no_number_names_the_rows(photos: Photos, tmp_path: Path) -> None:
-    part = Photos(photos.pixels, np.arange(40, 60), photos.labels[40:60])
-    with pytest.raises(InputError, match=r"loss is (nan|inf) at step \d+ on image rows (4|5)\d, ") as caught:
+@pytest.mark.parametrize("named", [False, True])
+def test_a_loss_that_is_no_number_names_the_photos(photos: Photos, named: bool, tmp_path: Path) -> None:
+    ids = [f"i{k}" for k in range(96)] if named else None
+    part = Photos(photos.pixels, np.arange(40, 60), photos.labels[40:60], ids)
+    wanted = r"(i(4|5)\d, ){7}i(4|5)\d;" if named else r"row (4|5)\d, "
+    with pytest.raises(InputError, match=rf"loss is (nan|inf) at step \d+ on image {wanted}") as caught:
         _fit(part, tmp_path, FitSettings(epochs=50, rate=1e18, batch=8, warmup=0, optimizer="sgd"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_where_it_stands_and_goes_on_to_the_same_bits(number: int, tmp_path: Path) -> None:
+    def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        for item in items:
+            if item == 13:
+                os.kill(os.getpid(), number)
+            yield item
+
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in interrupt.SIGNALS}
+    interrupt.install()
+    try:
+        with pytest.raises(interrupt.Stopped):
+            _fit(draw(96), tmp_path / "cut", track=until)
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["progress"]["step"] == 14
+    assert _same(_fit(draw(96), tmp_path / "cut").model, _fit(draw(96), tmp_path / "whole").model)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -173,31 +198,3 @@ def test_very_few_photos_survive(count: int, tmp_path: Path) -> None:
     fitted = _fit(draw(count), tmp_path, FitSettings(epochs=3))
     assert fitted.steps == 3
     assert np.isfinite(logits(fitted.model, draw(count).pixels, META)).all()
-
-
-def test_class_weights_make_up_for_rarity(tmp_path: Path) -> None:
-    photos = draw(8)
-    rare = Photos(photos.pixels, photos.rows, np.array([0] * 6 + [1] * 2))
-    weight = module._class_weights(rare, 3, FitSettings(class_weights=True))
-    assert weight is not None
-    assert weight.tolist() == pytest.approx([8 / 12, 2.0, 0.0])
-    assert module._class_weights(rare, 3, FitSettings()) is None
-
-
-def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    schedule = Schedule(FitSettings(passes=1600, batch=16, warmup=0.1, rate=1.0), 1000)
-    rates = [schedule.rate(step) for step in range(schedule.steps)]
-    assert len(rates) == 100
-    assert int(np.argmax(rates)) == 10
-    assert max(rates) == 1.0
-    assert (np.diff(rates[:11]) > 0).all()
-    assert (np.diff(rates[10:]) < 0).all()
-    assert rates[-1] < 0.001
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_norms_and_biases_are_exempt_from_decay(optimizer: Any) -> None:
-    model, _ = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
-    made = module._optimizer(model, FitSettings(optimizer=optimizer, weight_decay=0.3))
-    decay = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
-    assert all(decay[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in model.parameters())

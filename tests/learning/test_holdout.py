@@ -46,7 +46,7 @@ def test_folds_keep_groups_together(case: str) -> None:
 
 
 def test_training_photos_are_labelled_ones_of_train() -> None:
-    images = pd.DataFrame({"label": ["b", None, "a", "b", "unknown"]})
+    images = pd.DataFrame({"image_id": list("vwxyz"), "label": ["b", None, "a", "b", "unknown"]})
     splits = pd.DataFrame({"split": ["train", "train", "val", "train", "train"]})
     found = training_photos(images, splits, np.zeros((5, 2, 2, 3), np.uint8), ["a", "b"])
-    assert (found.rows.tolist(), found.labels.tolist()) == ([0, 3], [1, 1])
+    assert (found.rows.tolist(), found.labels.tolist(), found.named()) == ([0, 3], [1, 1], "v, y")

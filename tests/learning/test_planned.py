@@ -7,18 +7,19 @@ import pandas as pd
 import pytest
 
 from pipeline.learning.batches import Photos
-from pipeline.learning.planned import repeated, treatment_of
+from pipeline.learning.planned import Pool, repeated, treatment_of
 from pipeline.remedies import treat
 
 COLUMNS = ["image_id", "slice", "remedy", "dose_low", "dose_high", "probability"]
 
 
 def _plan(ids: Iterable[str], *recipes: tuple[str, float, float, float]) -> pd.DataFrame:
-    return pd.DataFrame([(i, f"s{k}", *recipe) for i in ids for k, recipe in enumerate(recipes)], columns=COLUMNS)
+    rows = [(i, f"s{k}", *recipe) for i in ids for k, recipe in enumerate(recipes)]
+    return pd.DataFrame(rows, columns=COLUMNS).assign(simulator=None)
 
 
 def _images(count: int) -> pd.DataFrame:
-    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)]})
+    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)], "label": ["a", "b"] * (count // 2)})
 
 
 def test_the_treatment_draws_by_the_plans_probabilities() -> None:
@@ -55,3 +56,18 @@ def test_what_is_shown_more_often_is_repeated_and_left_as_it_is() -> None:
     assert repeated(plan.iloc[:0], _images(4), photos) is photos
     treated = treatment_of(plan, _images(4), treat)(more.rows, more.load(), 1)
     assert (treated == 200).all()
+
+
+def test_a_simulated_photo_takes_the_place_of_one_of_its_class() -> None:
+    plan = _plan(["i0", "i1"], ("exposure", 0.5, 0.5, 0.5), ("exposure", 0.2, 0.4, 0.3))
+    plan.loc[plan["slice"] == "s1", "simulator"] = "gate"
+    simulated = pd.DataFrame({"slice": "s1", "label": ["a", "a", "b", "b"]})
+    pool = Pool.of(simulated, np.repeat(np.array([10, 11, 20, 21], np.uint8), 8 * 8 * 3).reshape(4, 8, 8, 3))
+    treatment, rows = treatment_of(plan, _images(4), treat, pool), np.repeat([0, 1, 3], 500)
+    pixels = np.full((1500, 8, 8, 3), 200, np.uint8)
+    level = treatment(rows, pixels, 7).mean((1, 2, 3))
+    assert set(level[:500]) == {10, 11, 100, 200}
+    assert set(level[500:1000]) == {20, 21, 100, 200}
+    assert set(level[1000:]) == {200}, "a photo without a plan is left alone"
+    assert float((level[:1000] < 50).mean()) == pytest.approx(0.3, abs=0.05)
+    assert np.array_equal(level, treatment(rows, pixels, 7).mean((1, 2, 3)))

@@ -56,6 +56,12 @@ def complaints_of_axe(tab: Any) -> list[str]:
     return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
 
 
+def settle(tab: Any) -> None:
+    """Wait until every section of a report is laid out: one out of sight has no text that a browser would tell."""
+    if tab.locator("#viewer").count():
+        tab.locator(".part:not(.seen)").first.wait_for(state="detached")
+
+
 @pytest.fixture(scope="session")
 def made() -> dict[str, Any]:
     return planted()
@@ -100,6 +106,8 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         tab.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(file.as_uri() + anchor)
+        if scripts:
+            settle(tab)
         return tab
 
     yield open_page

@@ -1,7 +1,14 @@
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from pipeline.sections import Page
 from pipeline.sections.augmentation import augmentation
+from pipeline.sections.slice_view import remedy
+from pipeline.stages.report import previews
+from tests.factory import SIMULATED
 from tests.sections.conftest import build_page
 
 
@@ -29,3 +36,22 @@ def test_copies_follow_the_privacy_setting(made: dict[str, Any]) -> None:
 
 def test_without_a_plan_there_is_no_section(quiet: dict[str, Any]) -> None:
     assert augmentation(build_page(quiet)) == ""
+
+
+def test_simulated_photos_are_marked_as_such(made: dict[str, Any]) -> None:
+    drawn = [(f"h{k}", "s1", "badge", "gate", "exposure", 0.15 + 0.02 * k) for k in range(8)]
+    side, plan = made["pixels"].shape[1], made["plan"]
+    made = made | {
+        "plan": pd.concat([plan, plan.assign(simulator=pd.array(["gate"] * len(plan), dtype="str"))]),
+        "simulated": pd.DataFrame(drawn, columns=list(SIMULATED)).astype(SIMULATED),
+        "simulated_pixels": np.random.default_rng(0).integers(0, 60, (8, side, side, 3), dtype=np.uint8),
+    }
+    treated, shown = sorted(previews(made, 0), key=lambda preview: preview.simulator)
+    assert (treated.simulator, shown.simulator) == ("", "gate")
+    assert [dose for dose, _ in shown.copies] == sorted(dose for dose, _ in shown.copies)
+    assert all("badge" in dose for dose, _ in shown.copies)
+    html = str(augmentation(replace(build_page(made), previews=[treated, shown])))
+    assert html.count("Drawn by the simulator of gate") == 1
+    assert "never in validation or test" in html
+    rows = remedy(build_page(made), "s1")["plan"]
+    assert [row["simulator"] for row in rows] == ["gate", None]

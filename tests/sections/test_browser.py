@@ -19,7 +19,7 @@ from pipeline.health import write_page
 from pipeline.sections.page import render
 from tests.conftest import Require
 from tests.factory import Factory, planted
-from tests.sections.conftest import build_page, complaints_of_axe
+from tests.sections.conftest import build_page, complaints_of_axe, settle
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Any]
@@ -191,6 +191,7 @@ def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
     viewer.get_by_label("It is").select_option(index=1)
     tab.keyboard.press("Escape")
     tab.reload()
+    settle(tab)
     assert panel.get_by_role("button", name="Mute").get_attribute("aria-pressed") == "true"
     assert "lamp was out" in tab.locator("#review-list").inner_text()
     with tab.expect_download() as waiting:
@@ -260,6 +261,44 @@ def test_keys_of_the_whole_page(html: str, visit: Visit) -> None:
     tab.get_by_role("button", name="Keys").click()
     tab.locator("#help").get_by_role("button", name="Close").click()
     assert not tab.locator("#help").is_visible()
+
+
+def test_night_photos_of_a_slice_are_brightened_together(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    photo, other = tab.locator("#slice-s1 .pic img").first, tab.locator("#photos .pic img").first
+    light = "i => getComputedStyle(i).filter"
+    tab.locator("#slice-s1").get_by_role("button", name="Brighten").click()
+    assert (photo.evaluate(light), other.evaluate(light)) == ("brightness(3)", "none")
+    tab.locator("#slice-s1").get_by_role("button", name="As they are").click()
+    assert photo.evaluate(light) == "none"
+
+
+def test_sections_out_of_sight_are_laid_out_in_time_and_a_link_lands_where_it_leads(many: str, visit: Visit) -> None:
+    tab = visit(many)
+    again = visit(many, anchor="#identity")
+    for reached in (tab, again):
+        reached.emulate_media(reduced_motion="reduce")
+        if reached is tab:
+            tab.reload()
+            tab.locator(".toc").get_by_role("link", name="This run").click()
+        reached.wait_for_timeout(300)
+        assert 0 <= reached.locator("#h-identity").bounding_box()["y"] < 300
+        link = reached.locator(".toc [aria-current]")
+        assert link.inner_text() == "This run"
+        box = link.bounding_box()
+        assert 0 <= box["x"] <= 1280 - box["width"]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_wide_table_keeps_its_first_column_in_sight(many: str, visit: Visit, scripts: bool) -> None:
+    tab = visit(many, width=400, scripts=scripts)
+    table = tab.locator("#class-table")
+    table.scroll_into_view_if_needed()
+    place = "e => e.getBoundingClientRect().left"
+    before = table.locator("tbody th").first.evaluate(place)
+    table.evaluate("t => t.parentElement.scrollLeft = 150")
+    assert table.evaluate(place) < before - 100
+    assert table.locator("tbody th").first.evaluate(place) == before
 
 
 def test_every_picture_is_filled_in(html: str, visit: Visit) -> None:
@@ -332,6 +371,8 @@ def test_hostile_names_execute_nothing_and_break_no_layout(hostile: str, visit: 
         summary.click()
     assert tab.evaluate("window.hacked") is None
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    wide = tab.locator(".part").evaluate_all("all => all.filter(p => p.scrollWidth > p.clientWidth).map(p => p.id)")
+    assert wide == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -366,13 +407,35 @@ def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit
     picture = tab.locator("#slice-s1 img").first
     assert picture.evaluate("i => i.naturalWidth") == 64
     assert not tab.locator("[data-gallery]").first.is_visible()
+    assert tab.locator("#identity").evaluate("s => getComputedStyle(s).contentVisibility") == "visible"
 
 
-def test_on_paper_the_tools_are_gone(html: str, visit: Visit) -> None:
-    tab = visit(html)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper_the_tools_are_gone_and_nothing_is_cut_off(many: str, visit: Visit, scheme: str) -> None:
+    tab = visit(many, width=740, scheme=scheme)  # A4 less its margins
     tab.emulate_media(media="print")
     assert not tab.locator(".toc").is_visible()
     assert tab.locator("#slice-s1 img").first.is_visible()
+    ink = tab.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
+    assert ink == ["rgb(27, 34, 48)", "rgb(255, 255, 255)"]
+    tables = tab.locator(".part table:visible")
+    assert tables.count() > 10
+    ends = tables.evaluate_all("all => all.map(t => t.getBoundingClientRect().right)")
+    assert max(ends) <= 740
+    assert tab.locator("#class-table tbody tr").last.is_visible()
+
+
+def test_a_photo_opens_at_its_top_whatever_has_the_focus(html: str, visit: Visit) -> None:
+    tab = visit(html, width=400)
+    tab.locator('[data-browse=""]').click()
+    tab.locator("#browse").get_by_label("Change").select_option("still right")
+    tab.locator("#browse [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    assert viewer.get_by_role("button", name="Heat").count() == 0
+    assert viewer.evaluate("v => [v.scrollTop, v.contains(document.activeElement)]") == [0, True]
+    assert "Taken" in viewer.locator("dt").all_inner_texts()
+    tab.keyboard.press("ArrowRight")
+    assert "2 of" in viewer.inner_text()
 
 
 def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(html: str, visit: Visit) -> None:
@@ -388,6 +451,26 @@ def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(ht
     )
 
 
+def cut(tab: Any, selector: str) -> list[str]:
+    """The texts there of which a part is hidden."""
+    script = "all => all.filter(c => c.scrollWidth > c.clientWidth + 1 || c.scrollHeight > c.clientHeight + 2)"
+    return list(tab.locator(selector).evaluate_all(f"{script}.map(c => c.textContent)"))
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("more", [0, 3, 12])
+def test_long_class_names_are_read_whole_in_tables_and_beside_matrices(visit: Visit, width: int, more: int) -> None:
+    names = ["Speed limit (60 km/h)", "End of speed limit (80 km/h)", "Yield"]
+    made = Factory([*names, *(f"Road works of kind {k}" for k in range(more))], 480).make()
+    tab = visit(render(build_page(made), ("confusion", "classes")), width=width)
+    assert cut(tab, "#classes .clip") == []
+    assert cut(tab, ".matrix tbody th > span") == []
+    if width == 1280:
+        boxes = tab.locator(".matrix .scroll").evaluate_all("all => all.map(b => b.scrollWidth - b.clientWidth)")
+        assert boxes == [0, 0, 0]
+        assert cut(tab, ".matrix thead th:not(.corner) > span") == []
+
+
 @pytest.mark.parametrize("width", [400, 1280])
 def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> None:
     names = ["Speed limit of 60 kilometres per hour", "End of the speed limit of 80 kilometres per hour", "Yield"]
@@ -396,9 +479,7 @@ def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> N
     tab.locator('[data-browse=""]').click()
     captions = tab.locator(".sheet figcaption, .cards figcaption, .told figcaption > *")
     assert captions.count() > 100
-    for side in ("Height", "Width"):
-        cut = f"all => all.filter(c => c.scroll{side} > c.client{side} + 1).map(c => c.textContent)"
-        assert captions.evaluate_all(cut) == []
+    assert cut(tab, ".sheet figcaption, .cards figcaption, .told figcaption > *") == []
 
 
 def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:

@@ -15,9 +15,19 @@ def test_axes_end_at_round_numbers(high: float, last: str) -> None:
 
 
 def test_shares_start_below_the_lowest_value() -> None:
-    assert c.shares(0.6).low == 0.5
+    assert c.shares(0.61).low == 0.6
+    assert c.shares(0.59).low == 0.5
     assert c.shares(-0.1).low == 0.0
-    assert c.shares(0.99).low == 0.75
+    assert c.shares(1.0).low == 0.95
+
+
+@pytest.mark.parametrize("low", [-0.1, 0.1, 0.33, 0.47, 0.55, 0.7, 0.85, 0.93, 0.999])
+def test_shares_are_marked_in_whole_percents_up_to_a_hundred(low: float) -> None:
+    axis = c.shares(low)
+    marks = [int(text.removesuffix(" %")) for _, text in axis.ticks]
+    assert [round(100 * value, 9) for value, _ in axis.ticks] == marks
+    assert (marks[0], marks[-1]) == (100 * axis.low, 100)
+    assert 4 <= len(marks) <= 11
 
 
 def test_the_drawing_is_well_formed_labelled_and_escaped() -> None:

@@ -60,18 +60,31 @@ def test_hostile_run_names_stay_words(visit: Callable[..., Any]) -> None:
     assert tab.locator("li h2 a").count() == len(HOSTILE)
 
 
-def test_runs_have_a_trend_and_a_single_run_has_none(page: Page, quiet: dict[str, Any]) -> None:
-    summaries = [summarise(page), summarise(build_page(quiet)) | {"run_id": "older"}]
-    html = render_index(summaries)
-    assert "Accuracy on validation, run by run" in html
-    assert "Confirmed slices, run by run" in html
-    assert "run by run" not in render_index(summaries[:1])
+def test_runs_of_one_name_have_a_trend_and_runs_of_two_names_share_none(page: Page) -> None:
+    named = [f"2026030{day}-224001-{name}" for day, name in ((4, "gate"), (3, "signs"), (2, "gate-2"), (1, "gate"))]
+    runs = [summarise(page) | {"run_id": run_id} for run_id in named]
+    html = render_index(runs)
+    assert html.count("Accuracy on validation, run by run") == html.count("Confirmed slices, run by run") == 1
+    points = html.split("Confirmed slices, run by run")[1].split("</svg>")[0].count("<circle")
+    assert points == 3  # the run gate-2 is the second one of a second
+    assert '<h2><bdi class="lines">gate</bdi></h2>' in html
+    assert "run by run" not in render_index(runs[:2])
+
+
+def test_the_latest_run_is_compared_with_the_one_of_its_name_before_it(page: Page) -> None:
+    named = [f"2026030{day}-224001-{name}" for day, name in ((4, "gate"), (3, "signs"), (2, "gate"))]
+    html = render_index([summarise(page) | {"run_id": run_id} for run_id in named])
+    chosen = re.findall(r"<option value=\"(\d)\" selected>", html)
+    assert chosen == ["2", "0"]
 
 
 @pytest.mark.browser
 def test_any_two_runs_are_laid_side_by_side(page: Page, quiet: dict[str, Any], visit: Callable[..., Any]) -> None:
     newest, older = summarise(page), summarise(build_page(quiet)) | {"run_id": "older"}
-    tab = visit(render_index([newest, older, older | {"run_id": HOSTILE[0]}]))
+    tab = visit(render_index([newest, older, older | {"run_id": HOSTILE[0]}]), width=400)
+    assert tab.locator("#compared table").count() == 0
+    tab.get_by_text("Any two runs side by side").click()
+    tab.locator("#compared table").wait_for()
     text = tab.locator("#compared").inner_text()
     before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
     assert f"{100 * before:.1f}\u202f%" in text
@@ -80,6 +93,8 @@ def test_any_two_runs_are_laid_side_by_side(page: Page, quiet: dict[str, Any], v
     assert HOSTILE[0] in tab.locator("#compared").inner_text()
     assert tab.evaluate("window.hacked") is None
     assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.locator("#compared").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 @pytest.mark.browser

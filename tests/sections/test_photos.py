@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,15 @@ def test_fixed_and_broken_are_counted_and_shown(page: Page) -> None:
     broken = html[html.index("Broken") : html.index("Fixed")]
     assert broken.count("<img") == min(counts["broken"], 12)
     assert 'data-browse="still wrong"' in html
+
+
+def test_the_first_fixed_photos_are_of_many_groups(page: Page) -> None:
+    html = str(photos(page))
+    first = html[html.index("Fixed <span>") : html.index("Still wrong <span>")]
+    shown = [list(page.photos.position)[int(p)] for p in re.findall(r'data-open="(\d+)"', first)]
+    groups = page.flips["group"][page.flips["change"] == "fixed"].nunique()
+    assert len(shown) == 12
+    assert page.flips["group"][shown].nunique() == min(groups, 12)
 
 
 def test_past_the_size_cap_the_page_says_how_many_it_shows(made: dict[str, Any]) -> None:

@@ -34,7 +34,14 @@ def test_the_summary_tells_the_whole_run(page: Page) -> None:
     assert set(first["image_ids"]) == set(page.members["s1"])
     assert [d["dose"] for d in first["dose_response"]] == [0.25, 0.5, 1.0, 2.0, 3.0]
     assert summary["remedies"][0]["training"] == [
-        {"remedy": "exposure", "photos": 240, "dose_low": 0.15, "dose_high": 0.4, "probability": 0.5}
+        {
+            "remedy": "exposure",
+            "simulator": None,
+            "photos": 240,
+            "dose_low": 0.15,
+            "dose_high": 0.4,
+            "probability": 0.5,
+        }
     ]
     assert summary["data"]["rejected"] == 2
     assert summary["data"]["label_issues"] == 2

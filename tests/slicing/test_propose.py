@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from pipeline.slicing.confirm import matched_residuals
 from pipeline.slicing.propose import Evidence, excess, propose
@@ -81,3 +82,17 @@ def test_what_an_intervention_repairs_is_found_where_excess_error_is_not_to_be_h
     best = max(found, key=lambda p: (p.mask & planted.dark).sum() / (p.mask | planted.dark).sum())
     assert (best.mask & planted.dark).sum() > 0.7 * (best.mask | planted.dark).sum()
     assert best.rule.source == "repair"
+
+
+def test_a_threshold_is_no_wider_than_the_failures_that_it_gathers() -> None:
+    """All failures lie below 40. An intervention repairs them, and up to 100 it breaks less than it does above."""
+    rng, light = np.random.default_rng(0), np.repeat(np.linspace(0, 200, 200), 2)
+    errors = (light < 40) & (rng.random(len(light)) < 0.7)
+    repairs = np.where(errors, 1.0, np.where(light < 100, 0.2, -0.2))[:, None]
+    groups = [f"g{k}" for k in np.arange(len(light)) // 2]
+    frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(len(light))], "label": "a", "group": groups})
+    near, signatures = np.zeros((0, len(light)), np.float32), np.zeros((len(light), 0), np.float32)
+    gains = errors[:, None].astype(float)
+    found = propose(Evidence(frame.assign(luminance=light), errors, signatures, repairs, gains, (), near))
+    assert found[0].rule.conditions[0].op == "<="
+    assert 30 <= found[0].rule.conditions[0].value <= 42, found[0].rule.words()

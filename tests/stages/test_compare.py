@@ -120,7 +120,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     membership = pd.DataFrame({"image_id": inside.to_numpy(), "slice": "s1", "fold": 0, "score": 1.0})
     plan = pd.DataFrame(
         {"image_id": images["image_id"][:9], "slice": "s1", "remedy": "exposure", "dose_low": 0.2, "dose_high": 0.5,
-         "probability": 0.5}
+         "probability": 0.5, "simulator": pd.array([None] * 9, dtype="str")}
     )
     made = {
         "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,

@@ -180,11 +180,11 @@ def test_a_reviewers_word_on_a_label_stands(world: World, tmp_path: Path) -> Non
     plain, _ = world.run(evaluate, tmp_path, Config())
     suspected = list(plain["label_issues"]["image_id"])
     labels += [{"image_id": i, "decision": "right"} for i in suspected if i != val]
-    assert evaluate.fingerprint(Config(), tmp_path, None) == ""
+    assert evaluate.fingerprint(Config(), tmp_path / "run", None) == ""
     (tmp_path / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": labels}))
     review.apply(tmp_path, tmp_path / "saved.json")
-    assert evaluate.fingerprint(Config(), tmp_path, None) != ""
-    assert evaluate.fingerprint(Config(), tmp_path, "") == "", "a run that stands is not started anew"
+    assert evaluate.fingerprint(Config(), tmp_path / "run", None) != ""
+    assert evaluate.fingerprint(Config(), tmp_path / "run", "") == "", "a run that stands is not started anew"
     issues = world.run(evaluate, tmp_path, Config())[0]["label_issues"]
     assert list(issues["image_id"]) == [val]
     assert issues.iloc[0][["kind", "suggested", "split"]].tolist() == ["reviewed", NAMES[0], "val"]

@@ -66,15 +66,15 @@ def test_without_a_champion_or_its_data_there_is_nothing_to_compare(tmp_path: Pa
     for _ in range(2):
         found, _ = _run(home, *_data(0.9, 3))
         assert (found["champion"], found["conditions"]) == (None, [])
-        assert monitor.fingerprint(CONFIG, home, None) == ""
+        assert monitor.fingerprint(CONFIG, home / "run2", None) == ""
         (home / "champion.json").unlink(missing_ok=True)
 
 
 def test_a_run_takes_the_champion_once(tmp_path: Path) -> None:
     home = _home(tmp_path)
-    before = monitor.fingerprint(CONFIG, home, None)
+    before = monitor.fingerprint(CONFIG, home / "run2", None)
     assert before
     bundle(home / "run1" / "promote" / "bundle", seed=5)
-    assert monitor.fingerprint(CONFIG, home, None) != before
-    assert monitor.fingerprint(CONFIG, home, before) == before
-    assert monitor.fingerprint(CONFIG, home, "") == "", "what it promotes itself does not start it anew"
+    assert monitor.fingerprint(CONFIG, home / "run2", None) != before
+    assert monitor.fingerprint(CONFIG, home / "run2", before) == before
+    assert monitor.fingerprint(CONFIG, home / "run2", "") == "", "what it promotes itself does not start it anew"

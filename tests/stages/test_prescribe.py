@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.contracts import Context
+from pipeline.contracts import Context, InputError
 from pipeline.graph import ARTIFACTS, stage
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import cluster, explain, prescribe
@@ -64,9 +64,9 @@ def _explained(given: dict[str, Any], folder: Path, cause: str | None) -> dict[s
     return given
 
 
-def _run(given: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Context]:
+def _run(given: dict[str, Any], folder: Path, **settings: Any) -> tuple[dict[str, Any], Context]:
     context = Context("r", 0, folder, folder)
-    made = prescribe.run(prescribe.Config(), context, **{n: given[n] for n in stage("prescribe").needs})
+    made = prescribe.run(prescribe.Config(**settings), context, **{n: given[n] for n in stage("prescribe").needs})
     for name, value in made.items():
         ARTIFACTS[name].check(name, value, {})
     return made, context
@@ -229,3 +229,76 @@ def test_a_search_keeps_the_plan_that_helped_on_val_and_says_what_it_tried(
     assert any(note.startswith("search: 3 plans tried, 1,250 image passes each") for note in context.notes)
     left = {p["slice"] for p in made["policy"]["prescriptions"] if p["action"].startswith("tried, and left out")}
     assert left == ({"s2"} if helps else {"s1", "s2"})
+
+
+GATE: dict[str, Any] = {"simulator": "gate", "simulated_photos": 3}
+
+
+def _at_the_gate(folder: Path, monkeypatch: pytest.MonkeyPatch, cause: str = "exposure") -> dict[str, Any]:
+    """The same with the two classes that the gate's simulator can draw."""
+    given = _explained(artifacts(), folder, cause)
+    names = {"a": "badge", "b": "no_badge", "c": "no_badge"}
+    for table in ("images", "predictions"):
+        given[table] = given[table].assign(label=given[table]["label"].map(names))
+    given["predictions"] = given["predictions"].assign(predicted=given["predictions"]["predicted"].map(names))
+    given["classes"] = {"names": ["badge", "no_badge"]}
+    of_three = prescribe.logits
+    monkeypatch.setattr(prescribe, "logits", lambda *asked: of_three(*asked)[:, :2])
+    given["responses"] = np.minimum(given["responses"], 1)
+    return given
+
+
+@pytest.mark.parametrize(("share", "chances"), [(1.0, {"gate": 0.5}), (0.4, {"gate": 0.2, "": 0.3})])
+def test_a_share_of_the_views_shows_simulated_photos_at_the_causes_doses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, chances: dict[str, float]
+) -> None:
+    given = _at_the_gate(tmp_path, monkeypatch)
+    made, _ = _run(given, tmp_path, **GATE, simulated=share)
+    plan, drawn = made["plan"].fillna({"simulator": ""}), made["simulated"]
+    assert plan.groupby("simulator")["probability"].first().to_dict() == pytest.approx(chances)
+    assert dict(plan.groupby("simulator")["remedy"].first()) == {
+        k: "exposure" if k else "low_light" for k in chances
+    }
+    assert drawn.groupby(["label", "condition", "simulator"]).size().to_dict() == {
+        ("badge", "exposure", "gate"): 3, ("no_badge", "exposure", "gate"): 3
+    }
+    assert drawn["dose"].between(0.2, 0.4).all()
+    light = made["simulated_pixels"].mean((1, 2, 3))
+    assert light.max() < 60, "drawn dark"
+    assert "simulator of gate drew under exposure" in made["policy"]["prescriptions"][0]["action"]
+
+
+def test_simulated_photos_are_in_no_table_of_the_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _at_the_gate(tmp_path, monkeypatch)
+    made, _ = _run(given, tmp_path, **GATE, simulated=1)
+    ids = set(made["simulated"]["content_hash"])
+    assert len(ids) == 6
+    assert not ids & {*given["images"]["content_hash"], *given["splits"]["image_id"]}
+    part = given["splits"].set_index("image_id")["split"]
+    assert set(part[made["plan"]["image_id"]]) == {"train"}, "only views of train are given up for them"
+    given["images"].loc[0, "content_hash"] = made["simulated"]["content_hash"].iloc[4]
+    with pytest.raises(InputError, match="a photo of the data set"):
+        _run(given, tmp_path, **GATE, simulated=1)
+
+
+def test_what_the_simulator_cannot_draw_is_treated_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, context = _run(_at_the_gate(tmp_path, monkeypatch, "blur"), tmp_path, **GATE, simulated=1)
+    assert made["simulated"].empty
+    assert made["plan"]["simulator"].isna().all()
+    assert len(made["plan"])
+    assert any("cannot draw blur" in note for note in context.notes)
+
+
+@pytest.mark.parametrize("name", [None, "folder", "gat"])
+def test_a_share_without_a_simulator_is_refused_before_anything_runs(name: str | None) -> None:
+    with pytest.raises(ValueError, match=r"prescribe\.simulator: .* no adapter with a simulator.*gate"):
+        prescribe.Config(simulator=name, simulated=0.5)
+
+
+def test_classes_that_the_simulator_does_not_know_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="draws no 'a'"):
+        _run(_explained(artifacts(), tmp_path, "exposure"), tmp_path, **GATE, simulated=1)

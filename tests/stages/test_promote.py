@@ -142,7 +142,8 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert meta["policy"]["corrections"] == [{"slice": "s2"}], "what helps the model before may harm the candidate"
     assert meta["slices"] == [{"slice": "s1", "words": "Too dark.", "rule": Rule(()).dump()}]
     assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
-    assert house.pointer == {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
+    now = {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
+    assert {key: house.pointer[key] for key in now} == now
 
 
 def test_three_seeds_are_judged(house: House) -> None:
@@ -168,6 +169,18 @@ def test_a_candidate_that_fails_on_test_is_refused(house: House, test: tuple[flo
     assert names <= failed
     assert all(name in verdict["headline"] for name in names)
     assert (bundle / "model.safetensors").read_text() == "the model before"
+
+
+def test_where_the_small_classes_together_fail_their_bound_stands_beside_what_is_allowed(house: House) -> None:
+    comparison = _comparison("tested", test=GOOD)
+    worse = comparison["test"]["non_inferiority"]
+    assert not any(c["status"] == "harmed" for c in worse["classes"])
+    worse |= {"pooled": {"bound": -0.042}, "pooled_passed": False, "classes_passed": False}
+    verdict, _ = house.gate(comparison)
+    found = {c["name"]: c for c in verdict["conditions"]}
+    assert (found["no class worse on test"]["value"], found["no class worse on test"]["threshold"]) == (-0.042, -0.03)
+    assert "this condition failed: “no class worse on test”" in verdict["headline"]
+    assert (found["no class worse on val"]["value"], found["no class worse on val"]["threshold"]) == (0.0, 0.0)
 
 
 def test_a_sealed_test_is_a_condition_that_failed(house: House) -> None:

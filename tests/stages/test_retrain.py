@@ -20,11 +20,13 @@ from tests.learning.drawn import World
 
 BASE: dict[str, Any] = {"batch": 8, "epochs": 2, "seeds": 1, "generic": False}
 NONE: dict[str, Any] = {"image_id": "str", "slice": "str", "remedy": "str", "dose_low": "float64",
-                        "dose_high": "float64", "probability": "float64"}
+                        "dose_high": "float64", "probability": "float64", "simulator": "str"}
+SIMULATED: dict[str, Any] = {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str",
+                             "condition": "str", "dose": "float64"}
 
 
 def _plan(ids: Iterable[str], *recipes: tuple[str, float, float, float]) -> pd.DataFrame:
-    rows = [(i, f"s{k}", *recipe) for i in ids for k, recipe in enumerate(recipes)]
+    rows = [(i, f"s{k}", *recipe, None) for i in ids for k, recipe in enumerate(recipes)]
     return pd.DataFrame(rows, columns=list(NONE)).astype(NONE)
 
 
@@ -35,6 +37,8 @@ def world(tmp_path: Path) -> World:
     world.run(train, tmp_path, train.Config(backbone="test_efficientnet", weights="none", batch=8, rate=4e-3, epochs=3))
     ids = world.images["image_id"][(world.splits["split"] == "train").to_numpy()]
     world.made["plan"] = _plan(ids, ("exposure", 0.2, 0.4, 0.7))
+    world.made["simulated"] = pd.DataFrame(columns=list(SIMULATED)).astype(SIMULATED)
+    world.made["simulated_pixels"] = np.zeros((0, 32, 32, 3), np.uint8)
     return world
 
 
@@ -160,3 +164,18 @@ def test_killed_in_the_second_arm_it_resumes_to_the_same_bytes(world: World, tmp
     for file in (entry["file"] for entry in _entries(whole)):
         assert (whole["candidates"] / file).read_bytes() == (resumed["candidates"] / file).read_bytes()
     assert _entries(whole) == _entries(resumed)
+
+
+def test_the_targeted_arm_learns_from_simulated_photos(world: World, tmp_path: Path) -> None:
+    treated, _ = world.run(retrain, tmp_path / "a", Config(**BASE))
+    world.made["plan"] = world.made["plan"].assign(simulator=pd.array(["gate"] * len(world.made["plan"]), dtype="str"))
+    world.made["simulated"] = pd.DataFrame(
+        [(f"h{k}", "s0", name, "gate", "exposure", 0.3) for k, name in enumerate(world.names)], columns=list(SIMULATED)
+    ).astype(SIMULATED)
+    world.made["simulated_pixels"] = np.random.default_rng(0).integers(0, 90, (2, 32, 32, 3), dtype=np.uint8)
+    shown, _ = world.run(retrain, tmp_path / "b", Config(**BASE))
+    one, other = treated["candidates"], shown["candidates"]
+    control, targeted = "control-1000.safetensors", "targeted-1000.safetensors"
+    assert (one / control).read_bytes() == (other / control).read_bytes(), "the control is the same"
+    assert (one / targeted).read_bytes() != (other / targeted).read_bytes()
+    assert [e["rows"] for e in _entries(treated)] == [e["rows"] for e in _entries(shown)], "and so is the budget"

@@ -369,3 +369,18 @@ def test_classes_of_one_photo_each_survive() -> None:
     made, context = _split(_images(_groups(40, 1), [f"class{row}" for row in range(40)]))
     assert set(made["splits"]["split"]) == {"train", "val", "test"}
     assert any("is in train: the model cannot learn it" in note for note in context.notes)
+
+
+def test_photos_that_are_all_alike_say_so() -> None:
+    with pytest.raises(InputError, match=r"split\.near_duplicates: no photo is left in val and test: \d+ of 60"):
+        _split(_images(_groups(60, 1)), pixels=np.repeat(_noise(1), 60, axis=0))
+
+
+def test_a_search_that_was_ended_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.datasets import likeness
+
+    monkeypatch.setattr(likeness, "MOST", 0)
+    pixels = _noise(60)
+    pixels[3] = pixels[0]
+    _, context = _split(_images(_groups(60, 1)), pixels=pixels)
+    assert any("the search for near-duplicates was ended" in note for note in context.notes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from torch import Tensor
 
 from pipeline.contracts import InputError
 from pipeline.learning.backbone import load_model
@@ -16,6 +17,7 @@ from pipeline.learning.holdout import hold_out, training_photos
 from pipeline.learning.predict import logits
 from pipeline.stages import train
 from pipeline.stages.train import Config, fingerprint
+from pipeline.store import Run
 from tests.learning.drawn import NAMES, World
 
 SMALL = {"backbone": "test_efficientnet", "weights": "none", "dropout": 0.1, "batch": 8, "rate": 4e-3, "epochs": 12}
@@ -51,16 +53,16 @@ def test_it_learns_and_records(tmp_path: Path) -> None:
 
 
 def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning import fit as module
+    from pipeline.learning.course import Course
 
     world, seen = World(groups=80), set[int]()
-    own = module._Course.step
+    own = Course.step
 
-    def step(self: Any, number: int) -> tuple[float, float]:
+    def step(self: Any, number: int) -> Tensor:
         seen.update(self.photos.rows.tolist())
         return own(self, number)
 
-    monkeypatch.setattr(module._Course, "step", step)
+    monkeypatch.setattr(Course, "step", step)
     world.images.loc[[0, 1], "label"] = None
     made, _ = world.run(train, tmp_path, Config(**QUICK))
     photos = training_photos(world.images, world.splits, world.pixels, world.names)
@@ -136,6 +138,23 @@ def test_the_champion_is_taken_as_it_is(tmp_path: Path) -> None:
     assert len(taken["history"]) == 0
 
 
+def test_labels_that_changed_since_the_champion_are_noted(tmp_path: Path) -> None:
+    world, home = World(), tmp_path / "home"
+    made, _ = world.run(train, tmp_path / "first", Config(**QUICK))
+    _bundle(home, made["model"])
+    old = Run.begin(home / "old")
+    (old.path / "ingest").mkdir()
+    images = world.images.assign(path=world.images["image_id"])
+    images.to_parquet(old.path / "ingest" / "images.parquet")
+    was = str(images["label"].iloc[0])
+    world.images = images
+    world.images.loc[0, "label"] = now = next(name for name in world.names if name != was)
+    _, notes = world.run(train, home, Config(**QUICK, model="champion"))
+    assert len(notes) == 2
+    example = f"{images['path'].iloc[0]}: {was}, now {now}"
+    assert f"labels changed since the champion's run: 1, such as {example}" in notes
+
+
 def test_without_a_champion_one_is_trained_and_it_says_so(tmp_path: Path) -> None:
     made, notes = World().run(train, tmp_path, Config(**QUICK, model="champion"))
     assert notes == ["there is no champion yet: a new model is trained"]
@@ -151,7 +170,8 @@ def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) ->
         world.pixels = np.repeat(np.repeat(world.pixels, 2, axis=1), 2, axis=2)
     if wrong == "gone":
         shutil.rmtree(folder)
-    says = {"classes": "set it to new", "side": "ingest.side=32", "gone": "is gone"}[wrong]
+    classes = "new in the data: cat, dog; without a photo now: lying, standing.*set it to new"
+    says = {"classes": classes, "side": "ingest.side=32", "gone": "is gone"}[wrong]
     with pytest.raises(InputError, match=says) as caught:
         world.run(train, tmp_path / "home", Config(**QUICK, model="champion"))
     assert "\n" not in str(caught.value)
@@ -159,14 +179,14 @@ def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) ->
 
 def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Path) -> None:
     home, asks = tmp_path / "home", Config(**QUICK, model="champion")
-    assert fingerprint(asks, home, None) == fingerprint(Config(), home, None) == ""
+    assert fingerprint(asks, home / "run", None) == fingerprint(Config(), home / "run", None) == ""
     made, _ = World().run(train, tmp_path / "first", Config(**QUICK))
     folder = _bundle(home, made["model"])
-    before = fingerprint(asks, home, None)
+    before = fingerprint(asks, home / "run", None)
     assert before
-    assert fingerprint(Config(**QUICK), home, None) == "", "who trains anew does not depend on the champion"
+    assert fingerprint(Config(**QUICK), home / "run", None) == "", "who trains anew does not depend on the champion"
     (folder / "bundle.json").write_text("{}")
-    assert fingerprint(asks, home, None) not in ("", before)
+    assert fingerprint(asks, home / "run", None) not in ("", before)
     weights = tmp_path / "w.safetensors"
     marks = set()
     for content in (b"one", b"two"):

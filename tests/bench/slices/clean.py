@@ -23,11 +23,12 @@ from pipeline.learning.settings import FitSettings
 from pipeline.remedies import interventions, treat
 from pipeline.slicing.match import sample
 from tests.bench.slices.photos import READ, SIDE, Photos
+from tests.conftest import DATA, ROOT
 
 PASSES = {"gtsrb": 14_000, "flowers": 10_000}
 PROBED = 1000  # photos of val
 ROOTS = {"gtsrb": "NIGHTSHIFT_GTSRB", "flowers": "NIGHTSHIFT_FLOWERS"}
-DEFAULTS = {"gtsrb": "/work/scratch/gtsrb", "flowers": "/work/shared/data/flowers"}
+DEFAULTS = {"gtsrb": ROOT / "data" / "gtsrb", "flowers": DATA / "flowers"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Clean:
         """The photos, read once."""
         file = self.cache / "photos.npz"
         if not file.exists():
-            read = READ[self.name](Path(os.environ.get(ROOTS[self.name], DEFAULTS[self.name])))
+            root = Path(os.environ.get(ROOTS[self.name], DEFAULTS[self.name]))
+            if not root.is_dir():
+                raise SystemExit(f"{root}: no such folder; {ROOTS[self.name]} names the unpacked photos")
+            read = READ[self.name](root)
             np.savez(file, **vars(read))
         return Photos(**np.load(file))
 

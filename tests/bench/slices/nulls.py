@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contracts import Context
-from pipeline.store import code_version
+from pipeline.versions import code_version
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.finder import verdict
 from tests.bench.slices.settings import Case, Setting

@@ -1,0 +1,82 @@
+"""Which runs are old enough to go, and which may never go: the champion's, pinned ones, one at work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from pipeline import store
+from pipeline.contracts import InputError
+from pipeline.runner import publish_index
+from pipeline.store import Run
+
+PIN, POINTER = ".pinned", "champion.json"
+_GOING = ".pruned-"
+
+
+def pin(run: Run, pinned: bool) -> None:
+    """Keep the run whatever is pruned, or no longer."""
+    if pinned:
+        store.write_text(run.path / PIN, "")
+    else:
+        (run.path / PIN).unlink(missing_ok=True)
+
+
+def kept(run: Run) -> str:
+    """Why the run is never pruned: champion, pinned, or "" where it may go.
+
+    Every run that the champion's pointer names in whatever way is kept.
+    """
+    pointer = run.path.parent / POINTER
+    named = json.dumps(store.read_json(pointer), ensure_ascii=False) if pointer.is_file() else ""
+    if f'"{run.run_id}"' in named or f"/{run.run_id}/" in named:
+        return "champion"
+    return "pinned" if (run.path / PIN).exists() else ""
+
+
+def prune(home: Path, keep: int, *, dry: bool = False) -> Iterator[str]:
+    """Remove all runs but the `keep` newest and those that are kept, with their reports; yields the names.
+
+    What another run took over from one of them stays with it: a stage is linked by hard links or copied. A run at work
+    is passed over. dry: remove nothing. Raises `InputError`, before anything is removed, where the champion's pointer
+    cannot be read.
+    """
+    for half in home.glob(f"{_GOING}*"):  # of a prune that was killed
+        shutil.rmtree(half)
+    old = [run for run in store.runs(home)[keep:] if not kept(run)]
+    pages: set[Path] = set()
+    for run in old:
+        if dry or _removed(run, pages):
+            yield run.run_id
+    for reports in pages:
+        publish_index(home, reports)
+
+
+def _removed(run: Run, pages: set[Path]) -> bool:
+    """Remove a run at once, and its page; `pages` gathers the folders of pages. False where it is at work."""
+    reports = _reports(run)
+    going = run.path.with_name(_GOING + run.run_id)
+    try:
+        with run.lock():
+            run.path.rename(going)
+            (going / "run.json").unlink()
+    except InputError:
+        return False
+    shutil.rmtree(going)
+    if reports and (reports / run.run_id).is_dir():
+        shutil.rmtree(reports / run.run_id)
+        pages.add(reports)
+    return True
+
+
+def _reports(run: Run) -> Path | None:
+    """Where the run's page was published, from its own config."""
+    try:
+        told = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
+        return Path(told["reports"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None

@@ -1,0 +1,77 @@
+"""`make bench`: how much faster two processes of one thread each learn than one; alternating, medians.
+
+It needs two idle cores: the shares of a core that the processes got are printed beside.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import multiprocessing
+
+from pipeline.learning import ranks
+from pipeline.learning.batches import Photos
+from pipeline.learning.fit import fit
+from pipeline.learning.settings import FitSettings
+from tests.bench.train.rivals import network
+
+ROUNDS, BATCH, STEPS = 3, 64, int(os.environ.get("NIGHTSHIFT_BENCH_STEPS", "12"))
+
+
+def _photos() -> Photos:
+    pixels = np.random.default_rng(0).integers(0, 255, (1024, 64, 64, 3), dtype=np.uint8)
+    return Photos(pixels, np.arange(1024), np.arange(1024) % 2)
+
+
+def _learn(scratch: Path, steps: int) -> tuple[float, float]:
+    """Photos a second, and the share of a core that this process got."""
+    model, meta = network()
+    settings = FitSettings(passes=BATCH * steps, batch=BATCH)
+    began, busy = time.perf_counter(), time.process_time()
+    fit(model, meta, _photos(), settings, seed=0, scratch=scratch)
+    took = time.perf_counter() - began
+    return BATCH * steps / took, (time.process_time() - busy) / took
+
+
+def _worker(rank: int, world: int, port: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    where: dict[str, Any] = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": world, "RANK": rank}
+    os.environ |= {name: str(value) for name, value in where.items()}
+    if world > 1:
+        ranks.join()
+    with ranks.together():
+        _learn(folder / "warm", 2)
+        got = _learn(folder / "measured", STEPS)
+    if ranks.first():
+        np.save(folder / "got.npy", got)
+
+
+def _rate(world: int, folder: Path) -> tuple[float, float]:
+    folder.mkdir()
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = int(one.getsockname()[1])
+    multiprocessing.spawn(_worker, (world, port, folder), nprocs=world)
+    rate, share = np.load(folder / "got.npy")
+    return float(rate), float(share)
+
+
+def test_two_processes_learn_nearly_twice_as_fast(tmp_path: Path) -> None:
+    got: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for number in range(ROUNDS):
+        for world in got:
+            got[world].append(_rate(world, tmp_path / f"{number}-{world}"))
+    rate = {world: statistics.median(r for r, _ in rows) for world, rows in got.items()}
+    share = {world: statistics.median(s for _, s in rows) for world, rows in got.items()}
+    print(
+        f"\n{rate[1]:.0f} photos/s alone ({share[1]:.0%} of a core), {rate[2]:.0f} by two ({share[2]:.0%} of a core "
+        f"each): {rate[2] / rate[1]:.2f} times as fast, {rate[2] / rate[1] * share[1] / share[2]:.2f} at equal shares"
+    )
+    assert rate[2] > 0

@@ -1,0 +1,86 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.contracts import InputError
+from pipeline.learning.backbone import build, placed
+from pipeline.learning.batches import Photos
+from pipeline.learning.course import Course, Schedule, class_weights, optimizer_for
+from pipeline.learning.settings import FitSettings
+from tests.learning.drawn import META, draw
+
+
+class Scarce(nn.Module):
+    """A network on a device whose memory holds so many photos at most."""
+
+    def __init__(self, network: nn.Module, most: int) -> None:
+        super().__init__()
+        self.network, self.most = network, most
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError(f"{len(x)} photos")
+        out: Tensor = self.network(x)
+        return out
+
+
+def _course(most: int, settings: FitSettings, name: str = "test_vit") -> tuple[Course, list[str]]:
+    said: list[str] = []
+    network, _ = build(name, "none", META["classes"], 32, 0.0)
+    photos = draw(90)
+    rare = Photos(photos.pixels, photos.rows, np.where(np.arange(90) % 5, 0, 1))
+    optimizer = optimizer_for(placed(network), settings)
+    weights = class_weights(rare, 2, settings)
+    scarce = Scarce(network.train(), most)
+    return Course(network, scarce, optimizer, META, rare, Schedule(settings, 90), weights, None, 0, said.append), said
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_out_of_memory_is_answered_by_parts_with_the_same_gradients(weighted: bool) -> None:
+    """Layer norm, not batch norm: the same but for rounding; eleven photos divide unevenly."""
+    settings = FitSettings(batch=11, optimizer="sgd", rate=0.1, class_weights=weighted, warmup=0)
+    (whole, silent), (scarce, said) = (_course(most, settings) for most in (11, 3))
+    for step in range(3):
+        one, other = whole.step(step), scarce.step(step)
+        assert torch.allclose(one, other, atol=1e-5)
+    for a, b in zip(whole.model.parameters(), scarce.model.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    assert (silent, len(said), scarce.parts) == ([], 2, 4)
+    assert "learnt in 4 parts" in said[-1]
+
+
+def test_a_photo_that_does_not_fit_is_said() -> None:
+    course, _ = _course(0, FitSettings(batch=8))
+    with pytest.raises(InputError, match="one photo is too much for the memory"):
+        course.step(0)
+
+
+def test_class_weights_make_up_for_rarity() -> None:
+    photos = draw(8)
+    rare = Photos(photos.pixels, photos.rows, np.array([0] * 6 + [1] * 2))
+    weight = class_weights(rare, 3, FitSettings(class_weights=True))
+    assert weight is not None
+    assert weight.tolist() == pytest.approx([8 / 12, 2.0, 0.0])
+    assert class_weights(rare, 3, FitSettings()) is None
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    schedule = Schedule(FitSettings(passes=1600, batch=16, warmup=0.1, rate=1.0), 1000)
+    rates = [schedule.rate(step) for step in range(schedule.steps)]
+    assert len(rates) == 100
+    assert int(np.argmax(rates)) == 10
+    assert max(rates) == 1.0
+    assert (np.diff(rates[:11]) > 0).all()
+    assert (np.diff(rates[10:]) < 0).all()
+    assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_norms_and_biases_are_exempt_from_decay(optimizer: Any) -> None:
+    model, _ = build("test_efficientnet", "none", ["a", "b"], 32, 0.0)
+    made = optimizer_for(model, FitSettings(optimizer=optimizer, weight_decay=0.3))
+    decay = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
+    assert all(decay[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in model.parameters())

@@ -1,0 +1,88 @@
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import cli, store
+from pipeline.contracts import InputError
+from pipeline.prune import kept, pin, prune
+from pipeline.store import Run
+from tests.test_store import MADE
+
+RUNNER = CliRunner()
+
+
+def _home(folder: Path, count: int = 6) -> list[Run]:
+    """Runs r0 (oldest) to r5, each with a report."""
+    made = []
+    for n in range(count):
+        run = Run.begin(folder / "runs" / f"r{n}")
+        store.write_json(run.path / "run.json", {"schema": store.SCHEMA, "created": f"2026-01-0{n + 1} 00:00:00"})
+        (run.path / "config.yaml").write_text(f"name: x\nreports: {folder / 'reports'}\n")
+        (folder / "reports" / run.run_id).mkdir(parents=True)
+        made.append(run)
+    return made
+
+
+def _names(home: Path) -> list[str]:
+    return sorted(r.run_id for r in store.runs(home))
+
+
+def test_old_runs_go_with_their_reports_and_champion_and_pinned_stay(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    made = _home(tmp_path)
+    store.write_json(home / "champion.json", {"run_id": "r0", "bundle": "runs/r0/promote/bundle"})
+    call = ["--runs", str(home)]
+    assert RUNNER.invoke(cli.app, ["runs", "pin", "r2", *call]).exit_code == 0
+    dry = RUNNER.invoke(cli.app, ["runs", "prune", "--keep", "2", "--dry-run", *call])
+    assert dry.stdout.splitlines() == ["r3: would be removed", "r1: would be removed"]
+    assert len(_names(home)) == 6
+    done = RUNNER.invoke(cli.app, ["runs", "prune", "--keep", "2", *call])
+    assert done.stdout.splitlines() == ["r3: removed", "r1: removed"]
+    assert _names(home) == ["r0", "r2", "r4", "r5"]
+    assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == ["index.html", "r0", "r2", "r4", "r5"]
+    assert [kept(r) for r in made if r.path.exists()] == ["champion", "pinned", "", ""]
+    assert RUNNER.invoke(cli.app, ["runs", "unpin", "r2", *call]).exit_code == 0
+    assert list(prune(home, 0)) == ["r5", "r4", "r2"]
+    listed = json.loads(RUNNER.invoke(cli.app, ["runs", "list", "--json", *call]).stdout)
+    assert [(row["run"], row["kept"]) for row in listed] == [("r0", "champion")]
+
+
+def test_a_pointer_with_a_history_keeps_all_it_names_and_a_damaged_one_everything(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    _home(tmp_path)
+    past = [{"run_id": "r1"}, {"bundle": "runs/r3/promote/bundle"}]
+    store.write_json(home / "champion.json", {"run_id": "r0", "history": past})
+    assert list(prune(home, 1, dry=True)) == ["r4", "r2"]
+    (home / "champion.json").write_text('{"run_id": "r')
+    with pytest.raises(InputError, match=r"champion\.json: cannot be read"):
+        list(prune(home, 1))
+    assert len(_names(home)) == 6
+
+
+def test_what_another_run_took_over_stays_with_it(tmp_path: Path) -> None:
+    old, new, *_ = _home(tmp_path)
+    old.save("ingest", MADE, {"key": "k", "went_in": {}, "notes": [], "seconds": 1.0})
+    new.link("ingest", old)
+    assert "r0" in list(prune(tmp_path / "runs", 5))
+    assert not old.path.exists()
+    assert new.intact("ingest")
+    assert (new.load("pixels") == MADE["pixels"]).all()
+
+
+def test_a_run_at_work_is_passed_over_and_a_killed_prune_is_finished(tmp_path: Path) -> None:
+    old, *_ = _home(tmp_path)
+    half = tmp_path / "runs" / ".pruned-r9"
+    (half / "ingest").mkdir(parents=True)
+    with (old.path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert list(prune(tmp_path / "runs", 4)) == ["r1"]
+    assert not half.exists()
+    assert list(prune(tmp_path / "runs", 4)) == ["r0"]
+
+
+def test_zero_runs(tmp_path: Path) -> None:
+    assert list(prune(tmp_path / "none", 3)) == []
+    pin(Run.begin(tmp_path / "r"), False)

@@ -23,7 +23,7 @@ def test_each_plan_is_trained_from_the_same_start_and_the_empty_one_twice_alike(
     photos = training_photos(world.images, world.splits, world.pixels, world.names)
     course = Course(folder, world.images, photos, world.pixels[:60], 96, 0.02, treat)
     ids = world.images["image_id"].to_numpy()[photos.rows]
-    plan = pd.DataFrame([(i, "s1", "exposure", 0.05, 0.05, 1.0) for i in ids], columns=COLUMNS)
+    plan = pd.DataFrame([(i, "s1", "exposure", 0.05, 0.05, 1.0) for i in ids], columns=COLUMNS).assign(simulator=None)
     context = Context("r", 0, tmp_path, tmp_path)
     said = tried(course, [plan.iloc[:0], plan], context)
     assert said.shape == (2, 60)

@@ -12,9 +12,9 @@ import yaml
 from pipeline import store
 from pipeline.contracts import InputError
 from pipeline.runner import publish_index
-from pipeline.store import Run
+from pipeline.store import POINTER, Run
 
-PIN, POINTER = ".pinned", "champion.json"
+PIN = ".pinned"
 _GOING = ".pruned-"
 
 

@@ -174,7 +174,9 @@ def test_a_path_is_copied(html: str, visit: Visit) -> None:
     tab.locator("#slice-s1 [data-open]").first.click()
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.keyboard.press("c")
-    tab.locator("#viewer [data-k=copy]:text-matches('^(Copied|Press Ctrl.C)$')").wait_for()
+    copied = tab.locator("#viewer [data-k=copy]:text-matches('^(Copied|Press Ctrl.C)$')")
+    copied.wait_for()
+    assert copied.count() == 1
 
 
 def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(

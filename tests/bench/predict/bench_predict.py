@@ -179,6 +179,7 @@ def test_latency_at_batch_one(photos: list[Photo], tmp_path: Path) -> None:
         "predict, as a table": lambda: predictor.predict(paths),
     }
     spent = _timed(works, 200)
+    assert len(list(predictor.stream(first))) == len(predictor.predict(paths)) == 1
     print(f"\nbatch one: load {os.getloadavg()[0]:.1f}")
     for name, (wall, cpu) in spent.items():
         print(f"  {name}: {1000 * wall:.1f} ms wall, {1000 * cpu:.1f} ms CPU")

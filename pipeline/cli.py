@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -118,7 +119,7 @@ def run(
     processes: Annotated[int, typer.Option(min=1, help="How many processes share training and asking the model.")] = 1,
 ) -> None:
     """Run every stage that is not up to date."""
-    from pipeline import launch, runner
+    from pipeline import launch, news, runner
 
     _check_stage(to_stage)
     _check_stage(from_stage)
@@ -128,9 +129,12 @@ def run(
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
     target = old or launch.given_run() or runner.start(settings)
-    if processes > 1 and not launch.launched():
-        raise typer.Exit(launch.launch(processes, target.path))
-    _end(runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force))
+    with nullcontext() if launch.launched() else news.watched(target, settings.general):
+        if processes > 1 and not launch.launched():
+            raise typer.Exit(launch.launch(processes, target.path))
+        result = runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force)
+    news.tell(result, settings.general)
+    _end(result)
 
 
 @app.command()
@@ -143,7 +147,7 @@ def stage(
     home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs; empty: the config's.")] = None,
 ) -> None:
     """Run one stage (what the scheduler calls)."""
-    from pipeline import runner
+    from pipeline import news, runner
     from pipeline.store import Run
 
     _check_stage(name)
@@ -155,7 +159,10 @@ def stage(
     if name not in ("promote", "report"):
         print(target.path)
         return
-    _end(runner.outcome(target, settings.general.reports))
+    result = runner.outcome(target, settings.general.reports)
+    if name == "report":
+        news.tell(result, settings.general)
+    _end(result)
 
 
 @app.command()
@@ -254,7 +261,7 @@ def _called() -> int:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except InputError as error:
         print(f"nightshift: {error}", file=sys.stderr)
-        return 2
+        return error.code
     except interrupt.Stopped as stop:
         print(f"nightshift: stopped by {stop}", file=sys.stderr)
         return stop.code
@@ -269,7 +276,7 @@ def _called() -> int:
 
 def main() -> None:
     """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input or no place to write (one line), 70 a
-    defect, 128 + n after signal n."""
+    defect, 75 another process at work in the run, 128 + n after signal n."""
     from pipeline.launch import leave
 
     interrupt.install()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.contracts import InputError
+from pipeline.notify import LOCAL, check_place, check_server
 
 
 class Settings(BaseModel):
@@ -25,13 +26,30 @@ class Settings(BaseModel):
 class Schedule(Settings):
     """When and how Airflow runs this config; read by the DAG file, and part of no result."""
 
+    when: Literal["time", "data"] = Field("time", description="time: by `schedule`; data: as `ingest.data` changes")
     schedule: str | None = Field(None, description="cron expression or preset such as @daily; null: by hand alone")
+    look_seconds: int = Field(60, ge=1, description="data: seconds between two looks at it")
+    settle_seconds: int = Field(120, ge=0, description="data: seconds without a change after which it counts as whole")
     owner: str = Field("nightshift", min_length=1, description="whom Airflow shows as the owner")
     retries: int = Field(2, ge=0, le=20, description="tries of a task after the first; bad input is never retried")
     retry_seconds: int = Field(300, ge=0, description="seconds between two tries")
     gpu_pool: str | None = Field(None, min_length=1, description="Airflow pool of the stages that need a GPU")
     gpu_queue: str | None = Field(None, min_length=1, description="Airflow queue of the stages that need a GPU")
     reports_url: str | None = Field(None, description="address under which general `reports` is served, for links")
+    notify: list[Annotated[str, AfterValidator(check_place)]] = Field(
+        [], description="who is told: log, http(s)://..., mailto:..., or $NAME of a variable"
+    )
+    deadline_minutes: int | None = Field(None, ge=1, description="minutes after which a run that is not done is told")
+    mail_server: Annotated[str, AfterValidator(check_server)] = Field(
+        LOCAL, description="through which mail goes: smtp(s)://user:password@host:port, or $NAME of a variable"
+    )
+    mail_from: str = Field("", description="sender of mail; empty: nightshift at this host")
+
+    @model_validator(mode="after")
+    def _one_reason(self) -> Schedule:
+        if self.when == "data" and self.schedule is not None:
+            raise ValueError("when: data starts runs by itself; take `schedule` out, or say when: time")
+        return self
 
 
 class General(Settings):
@@ -117,7 +135,7 @@ def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Ite
             hint = _nearest(section, key, known)
             raise InputError(f"{origin}: unknown key {f'{section}.{key}'.lstrip('.')}; {hint}") from error
         name = f"{section}.{key}".strip(".")
-        why = first["msg"].replace("Input should", "must")
+        why = first["msg"].replace("Input should", "must").removeprefix("Value error, ")
         raise InputError(f"{origin}: {name}: {why} (got {first['input']!r})") from error
 
 

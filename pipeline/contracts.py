@@ -32,6 +32,15 @@ class ContractError(Exception):
 class InputError(Exception):
     """The user's config or data cannot be used; one line that says what, where and how to mend it."""
 
+    code = 2
+    """What a command that it ends is to exit with."""
+
+
+class Busy(InputError):
+    """Another process holds what is asked for: the same may be asked again later."""
+
+    code = 75  # EX_TEMPFAIL of sysexits.h
+
 
 def _bind(name: str, dims: Dims, symbol: str | int, size: int) -> None:
     expected = dims.setdefault(symbol, size) if isinstance(symbol, str) else symbol

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.contracts import InputError
+from pipeline.contracts import Busy, InputError
 from pipeline.interrupt import Stopped
 from pipeline.store import Run
 
@@ -58,7 +58,7 @@ def launch(processes: int, run: Path) -> int:
 
 def leave(code: int) -> int:
     """What a process is to exit with whose own exit code is `code`: under `launch` 0, and the code is handed over."""
-    if CODE not in os.environ or code > 2:
+    if CODE not in os.environ or (code > 2 and code != Busy.code):
         return code
     if os.environ.get("RANK") == "0":
         Path(os.environ[CODE]).write_text(str(code))

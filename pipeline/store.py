@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import __version__
-from pipeline.contracts import Array, Bundle, InputError, Record, Table
+from pipeline.contracts import Array, Bundle, Busy, InputError, Record, Table
 from pipeline.graph import ARTIFACTS, STAGES, maker
 
 SCHEMA = 1
@@ -165,7 +165,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this run for one process (children inherit it); raises `InputError` where another holds it.
+        """Hold this run for one process (children inherit it); raises `Busy` where another holds it.
 
         The kernel lets go of it when the last of them ends, however it ends: a lock file left behind locks nothing.
         """
@@ -174,7 +174,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
-                raise InputError(f"{self.path}: {_holder(file.read())}") from error
+                raise Busy(f"{self.path}: {_holder(file.read())}") from error
             file.truncate(0)
             file.write(f"{os.getpid()} {platform.node()}")
             file.flush()

@@ -26,7 +26,10 @@ def test_torchrun_by_hand_must_name_the_run(monkeypatch: pytest.MonkeyPatch, tmp
     assert run.path == tmp_path / "r"
 
 
-@pytest.mark.parametrize(("code", "left", "told"), [(1, 0, "1"), (2, 0, "2"), (70, 70, None), (137, 137, None)])
+ENDS = [(1, 0, "1"), (2, 0, "2"), (75, 0, "75"), (70, 70, None), (137, 137, None)]
+
+
+@pytest.mark.parametrize(("code", "left", "told"), ENDS)
 def test_a_deliberate_end_is_no_death(
     code: int, left: int, told: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

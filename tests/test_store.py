@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline import store
-from pipeline.contracts import InputError
+from pipeline.contracts import Busy, InputError
 from pipeline.store import Run
 
 IMAGES = pd.DataFrame(
@@ -119,7 +119,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     process.start()
     try:
         assert held.wait(30)
-        with pytest.raises(InputError, match=rf"another process .* \(process {process.pid} on .*\); wait"), run.lock():
+        with pytest.raises(Busy, match=rf"another process .* \(process {process.pid} on .*\); wait"), run.lock():
             pass
     finally:
         done.set()

@@ -4,7 +4,7 @@ BIN := .venv/bin
 AIRFLOW := .airflow/venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium airflow airflow-tests dag
+.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium postgres airflow airflow-tests dag
 
 install: .venv/.installed  ## the package and all it needs, in .venv
 
@@ -33,10 +33,17 @@ chromium:  # the report's tests need a browser: installed where this may be done
 airflow-tests:  # the DAG's tests need Airflow: installed where this may be done, else they are skipped with a reason
 	@$(MAKE) --no-print-directory airflow || echo "Airflow could not be installed: the DAG's tests will say so."
 
-test: lint chromium airflow-tests  ## everything that CI runs
+postgres:  # one of the DAG's tests needs it: installed where this may be done, else it is skipped with a reason
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || which pg_ctl; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql \
+		|| echo "PostgreSQL could not be installed: the DAG's test will say so."; \
+	else echo "No PostgreSQL, and it cannot be installed from here: one of the DAG's tests is skipped."; fi
+
+test: lint chromium airflow-tests postgres  ## everything that CI runs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not long'
 
-test-all: lint chromium airflow-tests  ## the tests that take minutes too
+test-all: lint chromium airflow-tests postgres  ## the tests that take minutes too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 bench: install  ## measured figures: speed, found slices, false alarms
@@ -52,7 +59,7 @@ airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its 
 
 .airflow/venv/.installed: dags/constraints.txt
 	$(PYTHON) -m venv .airflow/venv
-	$(AIRFLOW)/python -m pip install apache-airflow -c dags/constraints.txt
+	$(AIRFLOW)/python -m pip install apache-airflow psycopg2-binary asyncpg -c dags/constraints.txt
 	echo "$(CURDIR)" > "$$($(AIRFLOW)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nightshift.pth"
 	@touch $@
 

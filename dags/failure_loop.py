@@ -4,7 +4,9 @@ no stage.
 The configs are the YAML files in the folder NIGHTSHIFT_CONFIGS. A refusal (exit 1: it ran to its report, but a
 condition failed) is a good end, and the task's return value says "refused". Bad input (2) fails at once, whatever
 else is tried again: a retried or cleared task goes on with the same run. A run is held by one process at a time, so
-one task runs at a time. A config that cannot be read is a DAG that fails every night with the line that says why.
+one task runs at a time; where a killed one still works (75), it is tried again later. A config that cannot be read is a
+DAG that fails every night with the line that says why. Who is told of failures, deadlines and new slices is said in
+`schedule.notify`; see `pipeline.notify`.
 """
 
 import os
@@ -12,9 +14,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, BaseOperatorLink, Param
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetWatcher,
+    BaseOperatorLink,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    SyncCallback,
+)
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from dags.watch import DataChanged
+from pipeline import notify
 from pipeline.config import General, Schedule, general_of
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES, upstream
@@ -28,7 +41,7 @@ readarray -t more < <(printf '%s' "$OVERRIDES")
 [ "${code:-0}" = 1 ] && { echo "refused: a condition failed, see the report"; exit 0; }
 exit "${code:-0}"
 """
-RUN = "{{ dag.dag_id }}-{{ run_id | replace(':', '') | replace('+', '-') }}"
+RUN = "{{ run_name(dag.dag_id, run_id) }}"
 OVERRIDES = Param([], type="array", items={"type": "string"}, description="Settings over the file's: stage.key=value")
 
 
@@ -56,7 +69,36 @@ class Stage(BashOperator):
         result = super()._run_inline_command(bash_path, env)
         if result.exit_code == 2:
             raise AirflowFailException(f"bad config or input, so no other try: {result.output}")
+        if result.exit_code:
+            raise AirflowException(f"exit code {result.exit_code}: {result.output}")
         return result
+
+
+def _tell_failure(plan: Schedule, reports: str):
+    def tell(context):
+        config, task = context["dag"].dag_id, context["ti"].task_id
+        run, why = notify.run_name(config, context["run_id"]), context.get("exception") or "it was killed"
+        note = notify.Note("failure", config, run, f"{config}: {task} failed: {why}", f"{reports}/{run}/index.html")
+        notify.send(note, plan.notify, plan.mail_server, plan.mail_from)
+
+    return tell
+
+
+def _deadline(plan: Schedule) -> DeadlineAlert | None:
+    if plan.deadline_minutes is None:
+        return None
+    told = {"places": plan.notify, "server": plan.mail_server, "sender": plan.mail_from}
+    callback = SyncCallback("pipeline.notify.late", {"minutes": plan.deadline_minutes, **told})
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(minutes=plan.deadline_minutes), callback)
+
+
+def _when(general: General, config: Path):
+    """A cron expression or preset, or the data itself, which is looked at again and again."""
+    plan = general.schedule
+    if plan.when == "time":
+        return plan.schedule
+    look = DataChanged(command=NIGHTSHIFT, config=str(config), folder=str(ROOT), seconds=plan.look_seconds)
+    return [Asset(f"data of {general.name}", watchers=[AssetWatcher(f"look at the data of {general.name}", look)])]
 
 
 def _options(plan: Schedule, gpu: bool) -> dict:
@@ -69,10 +111,12 @@ def build(general: General, config: Path) -> DAG:
     plan = general.schedule
     reports = plan.reports_url or (ROOT / general.reports).as_uri()
     retry = {"owner": plan.owner, "retries": plan.retries, "retry_delay": timedelta(seconds=plan.retry_seconds)}
+    retry |= {"on_failure_callback": _tell_failure(plan, reports)}
     more = "{{ params.overrides | join('\n') }}"
     with DAG(
-        general.name, schedule=plan.schedule, start_date=datetime(2025, 1, 1), catchup=False, max_active_tasks=1,
-        max_active_runs=1, default_args=retry, params={"overrides": OVERRIDES}, tags=["nightshift"],
+        general.name, schedule=_when(general, config), start_date=datetime(2025, 1, 1), catchup=False,
+        max_active_tasks=1, max_active_runs=1, default_args=retry, params={"overrides": OVERRIDES}, tags=["nightshift"],
+        deadline=_deadline(plan), user_defined_macros={"run_name": notify.run_name},
     ) as dag:  # fmt: skip
         tasks = {}
         for item in STAGES:

@@ -117,14 +117,19 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
     home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share training and asking the model.")] = 1,
+    changed: Annotated[bool, typer.Option("--when-changed", help="Only if the data changed since the last.")] = False,
 ) -> None:
     """Run every stage that is not up to date."""
-    from pipeline import launch, news, runner
+    from pipeline import changes, launch, news, runner
 
     _check_stage(to_stage)
     _check_stage(from_stage)
-    if not config and not resume:
+    if not config and (changed or not resume):
         raise InputError("name a config (-c CONFIG) or a run to go on with (--resume RUN)")
+    look = changes.look(changes.watched(config)) if changed and config else None
+    if look and look.state != "changed":
+        print(f"{look.state}: {look.words}")
+        return
     old = find_run(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
@@ -133,6 +138,8 @@ def run(
         if processes > 1 and not launch.launched():
             raise typer.Exit(launch.launch(processes, target.path))
         result = runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force)
+    if look and config:
+        changes.take(changes.watched(config), look.mark)
     news.tell(result, settings.general)
     _end(result)
 

@@ -39,7 +39,7 @@ class Schedule(Settings):
     notify: list[Annotated[str, AfterValidator(check_place)]] = Field(
         [], description="who is told: log, http(s)://..., mailto:..., or $NAME of a variable"
     )
-    deadline_minutes: int | None = Field(None, ge=1, description="minutes after which a run that is not done is told")
+    deadline_minutes: float | None = Field(None, gt=0, description="minutes after which a run that is not done is told")
     mail_server: Annotated[str, AfterValidator(check_server)] = Field(
         LOCAL, description="through which mail goes: smtp(s)://user:password@host:port, or $NAME of a variable"
     )
@@ -153,6 +153,14 @@ def general_of(path: Path, stages: Iterable[str]) -> General:
     tree = {key: value for key, value in _read(path).items() if key not in names}
     found: General = _validate(General, "", tree, _known(dict.fromkeys(names, Settings)), str(path))
     return found
+
+
+def section_of(path: Path, name: str) -> dict[str, Any]:
+    """A section as the file at `path` has it, unchecked; empty where it has none. Raises `InputError` as `resolve`."""
+    section = _read(path).get(name) or {}
+    if not isinstance(section, dict):
+        raise InputError(f"{path}: {name}: a section is a mapping of keys, not {section!r}")
+    return section
 
 
 def resolve(

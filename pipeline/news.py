@@ -67,7 +67,7 @@ def watched(run: Run, general: General) -> Iterator[None]:
         _send(Note(event, general.name, run.run_id, f"{general.name}: {what}"), general, plan.notify)
 
     minutes = plan.deadline_minutes
-    timer = threading.Timer(MINUTE * (minutes or 0), say, ("deadline", f"not done after {minutes} minutes"))
+    timer = threading.Timer(MINUTE * (minutes or 0), say, ("deadline", f"not done after {minutes or 0:g} minutes"))
     timer.daemon = True
     if minutes:
         timer.start()

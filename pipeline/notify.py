@@ -138,9 +138,14 @@ def run_name(config: str, run_id: str) -> str:
     return f"{config}-{run_id.replace(':', '').replace('+', '-')}"
 
 
-def late(minutes: int, places: list[str], server: str, sender: str, context: Mapping[str, Any]) -> None:
-    """What Airflow calls when a deadline passed and the run was not done. context: as Airflow gives it."""
+def late(minutes: float, places: list[str], server: str, sender: str, context: Mapping[str, Any]) -> None:
+    """What Airflow calls when a deadline passed and the run was not done. context: as Airflow gives it.
+
+    Airflow 3.3 calls it for a run that failed before its deadline too, which was told already: that is passed over.
+    """
     run = context["dag_run"]
+    if run["state"] == "failed":
+        return
     name = run["dag_id"]
-    note = Note("deadline", name, run_name(name, run["dag_run_id"]), f"{name}: not done after {minutes} minutes")
+    note = Note("deadline", name, run_name(name, run["dag_run_id"]), f"{name}: not done after {minutes:g} minutes")
     send(note, places, server, sender)

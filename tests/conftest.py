@@ -1,7 +1,7 @@
 """What all tests share: a stated reason for every skip, one thread a worker, and where the real photos lie.
 
-With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos, Airflow and the right to mount may be
-absent: where they are, a test marked `data`, `airflow` or `mount` still skips.
+With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos, Airflow, PostgreSQL and the right to
+mount may be absent: where they are, a test marked `data`, `airflow`, `postgres` or `mount` still skips.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not 
 _unshare = ["unshare", "-rm", "true"]
 MOUNTS = shutil.which(_unshare[0]) is not None and subprocess.run(_unshare, capture_output=True).returncode == 0
 EXCUSED += [] if MOUNTS else ["mount"]
+EXCUSED += [] if any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("pg_ctl") else ["postgres"]
 
 Require = Callable[[object, str], None]
 

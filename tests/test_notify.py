@@ -101,9 +101,10 @@ def test_where_encryption_is_offered_the_password_goes_through_it(
 
 
 def test_a_late_run_is_told_as_airflow_tells_it() -> None:
-    context = {"dag_run": {"dag_id": "gate", "dag_run_id": "scheduled__2026-03-01T02:00:00+00:00"}}
+    run = {"dag_id": "gate", "dag_run_id": "scheduled__2026-03-01T02:00:00+00:00", "state": "running"}
     with webhook() as (hook, posted):
-        late(90, [hook], "smtp://localhost", "", context)
+        late(90, [hook], "smtp://localhost", "", {"dag_run": run})
+        late(90, [hook], "smtp://localhost", "", {"dag_run": run | {"state": "failed"}})
     (note,) = posted
     assert note["event"] == "deadline"
     assert note["text"] == "gate: not done after 90 minutes"

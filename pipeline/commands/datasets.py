@@ -23,6 +23,23 @@ def datasets_list(as_json: Json = False) -> None:
     show(rows, rows, as_json)
 
 
+@app.command("changed")
+def datasets_changed(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")],
+    take: Annotated[str | None, typer.Option(metavar="MARK", help="A run takes what that look saw.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a config's data changed since a run last took it, and rests; exit code 1 where it did not."""
+    from pipeline import changes
+
+    what = changes.watched(config)
+    if take is not None:
+        raise typer.Exit(0 if changes.take(what, take) else 1)
+    found = changes.look(what)
+    print(json.dumps(vars(found)) if as_json else f"{found.state}: {found.words}")
+    raise typer.Exit(0 if found.state == "changed" else 1)
+
+
 @app.command("check")
 def datasets_check(
     data: Annotated[Path, typer.Argument(help="A data set.")],

@@ -1,0 +1,126 @@
+"""The DAG under a real scheduler: PostgreSQL, LocalExecutor, and every part of Airflow as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.graph import STAGES
+from tests.conftest import AIRFLOW, Require
+from tests.dags.parts import ROOT, Airflow, environment, postgres, postgres_binaries, running, wait
+from tests.receivers import webhook
+
+pytestmark = [pytest.mark.airflow, pytest.mark.postgres]
+NAMES = [s.name for s in STAGES]
+FIRST, SECOND, THIRD = NAMES[:3]
+
+STAND_IN = """#!/bin/sh
+[ "$1" = datasets ] && exec env PYTHONPATH={root} {python} -m pipeline.cli "$@"
+echo "$@" >> {home}/calls
+case "$*" in *held.yaml*) ;; *) exit 0;; esac
+case "$2" in
+{first}) while [ ! -e {home}/go ]; do sleep 0.1; done
+  [ ! -e {home}/busy ] || {{ rm {home}/busy; echo "another process is at work in this run"; exit 75; }};;
+{second}) [ -e {home}/mended ] || {{ echo "ingest.data: photos: no such folder"; exit 2; }};;
+*) exit 2;;
+esac
+"""
+HELD = "name: held\nschedule: {notify: [$HOOK], deadline_minutes: 0.05, retries: 2, retry_seconds: 0}\n"
+FED = (
+    "name: fed\nruns: {runs}\nschedule: {{when: data, look_seconds: 1, settle_seconds: 2}}\ningest: {{data: {data}}}\n"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="module")
+def posted() -> Iterator[list[dict[str, Any]]]:
+    with webhook() as (hook, got):
+        os.environ["HOOK"] = hook
+        yield got
+        del os.environ["HOOK"]
+
+
+@pytest.fixture(scope="module")
+def airflow(folder: Path, posted: list[dict[str, Any]], require: Require) -> Iterator[Airflow]:
+    require((AIRFLOW / "airflow").is_file(), f"Airflow is absent from {AIRFLOW}: make airflow")
+    binaries = postgres_binaries()
+    require(binaries, "PostgreSQL is absent: apt-get install postgresql")
+    assert binaries
+    (folder / "configs").mkdir()
+    (folder / "configs" / "held.yaml").write_text(HELD)
+    (folder / "configs" / "fed.yaml").write_text(FED.format(runs=folder / "runs", data=folder / "photos"))
+    command, told = folder / "nightshift", {"first": FIRST, "second": SECOND}
+    command.write_text(STAND_IN.format(root=ROOT, python=sys.executable, home=folder, **told))
+    command.chmod(0o755)
+    (folder / "photos").mkdir()
+    (folder / "photos" / "a.png").write_text("a photo")
+    with postgres(binaries) as address:
+        settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address, "AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+        env = environment(folder, folder / "configs", NIGHTSHIFT=str(command), **settings)
+        with running(AIRFLOW, env) as found:
+            wait("both DAGs are known", lambda: all(found.ask(f"/api/v2/dags/{dag}") for dag in ("held", "fed")))
+            yield found
+
+
+def _calls(folder: Path, config: str) -> list[tuple[str, str]]:
+    """Stage and run of each call for a config."""
+    lines = [line.split() for line in (folder / "calls").read_text().splitlines()]
+    return [(line[1], line[3]) for line in lines if line[5].endswith(f"/{config}.yaml")]
+
+
+def test_runs_of_one_config_wait_for_each_other_and_what_goes_wrong_is_told(
+    airflow: Airflow, folder: Path, posted: list[dict[str, Any]]
+) -> None:
+    first, second = airflow.trigger("held"), airflow.trigger("held")
+    wait("the first run works", lambda: (folder / "calls").is_file() and _calls(folder, "held"))
+    late = wait("it is told that both are late", lambda: len(posted) >= 2 and [*posted])
+    assert {note["event"] for note in late} == {"deadline"}
+    assert {note["text"] for note in late} == {"held: not done after 0.05 minutes"}
+    assert [run["state"] for run in airflow.runs("held")] == ["running", "queued"]
+    (folder / "busy").touch()
+    (folder / "go").touch()
+    wait("both ended", lambda: all(run["state"] == "failed" for run in airflow.runs("held")))
+    calls = _calls(folder, "held")
+    one, two = dict.fromkeys(run for _, run in calls)
+    busy = [(FIRST, one), (FIRST, one), (SECOND, one)]
+    assert calls == [*busy, (FIRST, two), (SECOND, two)], "a held run is tried again, bad input is not"
+    assert {note["run"] for note in late} == {one, two}
+    failed = wait("both failures are told", lambda: [n for n in posted if n["event"] == "failure"][1:] and [*posted])
+    told = [note for note in failed if note["event"] == "failure"]
+    assert [note["run"] for note in told] == [one, two]
+    assert told[0]["text"].startswith(f"held: {SECOND} failed: bad config or input")
+    assert "ingest.data: photos: no such folder" in told[0]["text"]
+    assert [airflow.tasks("held", run)[FIRST]["try_number"] for run in (first, second)] == [2, 1]
+
+
+def test_a_cleared_task_goes_on_with_the_same_run(airflow: Airflow, folder: Path) -> None:
+    before, run = _calls(folder, "held"), airflow.runs("held")[0]["dag_run_id"]
+    (folder / "mended").touch()
+    more = {"dag_run_id": run, "task_ids": [SECOND], "include_downstream": True, "reset_dag_runs": True}
+    airflow.ask("/api/v2/dags/held/clearTaskInstances", {"dry_run": False, "only_failed": False, **more})
+    wait("it went on", lambda: len(_calls(folder, "held")) >= len(before) + 2)
+    assert _calls(folder, "held")[len(before) :][:2] == [(SECOND, before[0][1]), (THIRD, before[0][1])]
+
+
+def test_changed_data_starts_a_run_and_unchanged_data_none(airflow: Airflow, folder: Path) -> None:
+    """The photo that was there started a run, which the other tests' runs were beside."""
+    wait("all stages of one run succeed", lambda: [run["state"] for run in airflow.runs("fed")] == ["success"])
+    states = {task["state"] for task in airflow.tasks("fed", airflow.runs("fed")[0]["dag_run_id"]).values()}
+    assert states == {"success"}
+    assert sorted(stage for stage, _ in _calls(folder, "fed")) == sorted(NAMES)
+    seen = folder / "runs" / ".fed.seen.json"
+    assert set(json.loads(seen.read_text())) == {"a.png"}
+    assert len(airflow.runs("fed")) == 1, "it was looked at every second meanwhile"
+    (folder / "photos" / "b.png").write_text("another photo")
+    wait("the photo starts another", lambda: len(airflow.runs("fed")) == 2)
+    wait("it is taken", lambda: set(json.loads(seen.read_text())) == {"a.png", "b.png"})

@@ -4,7 +4,7 @@ BIN := .venv/bin
 AIRFLOW := .airflow/venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium postgres airflow airflow-tests dag
+.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium postgres airflow airflow-tests dag scheduler
 
 install: .venv/.installed  ## the package and all it needs, in .venv
 
@@ -63,6 +63,11 @@ airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its 
 	echo "$(CURDIR)" > "$$($(AIRFLOW)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nightshift.pth"
 	@touch $@
 
+AIRFLOW_SET = AIRFLOW_HOME=$(CURDIR)/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags PATH="$(CURDIR)/$(AIRFLOW):$$PATH" \
+	AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__PARALLELISM=2 AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False
+
 dag: airflow  ## the whole loop once, as Airflow runs it
-	AIRFLOW_HOME=$(CURDIR)/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
-	AIRFLOW__CORE__PARALLELISM=2 sh -c '$(AIRFLOW)/airflow db migrate && $(AIRFLOW)/airflow dags test demo'
+	$(AIRFLOW_SET) sh -c 'airflow db migrate && airflow dags test demo'
+
+scheduler: airflow  ## Airflow itself, until Ctrl-C: runs what the configs schedule; its page is at http://localhost:8080
+	$(AIRFLOW_SET) airflow standalone

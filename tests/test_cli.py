@@ -15,6 +15,7 @@ import pipeline
 from pipeline import cli
 from pipeline.graph import STAGES
 from pipeline.learning.backbone import build, save_model
+from pipeline.store import Run
 
 RUNNER = CliRunner()
 
@@ -86,6 +87,15 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[s
 
 def test_the_version_is_the_packages() -> None:
     assert RUNNER.invoke(cli.app, ["--version"]).stdout == f"nightshift {pipeline.__version__}\n"
+
+
+def test_a_run_that_is_held_is_to_be_asked_for_again(tmp_path: Path) -> None:
+    """What a scheduler meets that tries again while the killed try still works."""
+    (tmp_path / "c.yaml").write_text("ingest: {data: missing}\n")
+    with Run.begin(tmp_path / "runs" / "r").lock():
+        result = _call("stage", STAGES[0].name, "--run", "r", "-c", "c.yaml", folder=tmp_path)
+    assert result.returncode == 75
+    assert "another process is at work in this run" in result.stderr.splitlines()[-1]
 
 
 def test_one_class_only_is_refused_by_name(tmp_path: Path) -> None:

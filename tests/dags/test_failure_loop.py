@@ -10,24 +10,17 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from pipeline.graph import STAGES, upstream
 from tests.conftest import AIRFLOW
 from tests.dags.parts import DAGS, ROOT, environment
+from tests.dags.tiny import CONFIG, photos
 from tests.receivers import webhook
 
 DAG = DAGS / "failure_loop.py"
 NAMES = [s.name for s in STAGES]
 
-CONFIG = """
-name: gate
-ingest: {data: photos, side: 32}
-train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
-retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
-"""
 STAND_IN = """#!/bin/sh
 echo "$@" >> {calls}
 case "$2" in {exits} *) exit 0;; esac
@@ -192,23 +185,34 @@ def test_a_crash_is_tried_again_in_the_same_run(airflow: tuple[Path, dict[str, s
     assert len({line.split("--run ")[1].split(" ")[0] for line in calls.read_text(encoding="utf-8").splitlines()}) == 1
 
 
+REAL = """#!/bin/sh
+echo "$2" >> {folder}/calls
+cd {folder}
+[ "$2" != {dies} ] || [ -e died ] || {{ touch died; export KILL=1; }}
+exec env PYTHONPATH={root} {python} -c 'import os, signal, pipeline.store as s
+from pipeline.cli import main
+save = s.Run.save
+if os.environ.get("KILL"):
+    s.Run.save = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+main()' "$@"
+"""
+
+
 @pytest.mark.airflow
-@pytest.mark.long
-def test_the_real_loop_runs_to_its_report(airflow: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    for label, channel in (("red", 2), ("blue", 0)):
-        (tmp_path / "photos" / label).mkdir(parents=True)
-        for i in range(24):
-            photo = generator.integers(40, 90, (32, 32, 3))
-            photo[8:24, 8:24, channel] += 120
-            cv2.imwrite(str(tmp_path / "photos" / label / f"{i:03}.png"), photo.astype(np.uint8))
-    (Path(airflow[1]["NIGHTSHIFT_CONFIGS"]) / "gate.yaml").write_text(CONFIG, encoding="utf-8")
+def test_the_real_loop_is_killed_and_goes_on_to_its_report(
+    airflow: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """A stage is killed as it would save what it made; the retry makes that stage anew, and no other."""
+    photos(tmp_path / "photos")
+    plan = "schedule: {retries: 1, retry_seconds: 0}\n"
+    (Path(airflow[1]["NIGHTSHIFT_CONFIGS"]) / "gate.yaml").write_text(CONFIG + plan, encoding="utf-8")
     command = tmp_path / "nightshift"
-    ours = f"env PYTHONPATH={ROOT} {sys.executable} -m pipeline.cli"
-    command.write_text(f'#!/bin/sh\ncd {tmp_path} && exec {ours} "$@"\n', encoding="utf-8")
+    told = {"folder": tmp_path, "root": ROOT, "python": sys.executable, "dies": "split"}
+    command.write_text(REAL.format(**told), encoding="utf-8")
     command.chmod(0o755)
     done = _run(airflow, command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (run,) = (tmp_path / "runs").glob("gate-manual*")
     assert [name for name in NAMES if (run / name / "stage.json").is_file()] == NAMES
+    assert sorted((tmp_path / "calls").read_text().split()) == sorted([*NAMES, "split"])
     assert (tmp_path / "reports" / run.name / "index.html").is_file()

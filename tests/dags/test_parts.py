@@ -1,4 +1,4 @@
-"""The DAG under a real scheduler: PostgreSQL, LocalExecutor, and every part of Airflow as a process of its own."""
+"""The DAG under a real scheduler, every part of Airflow a process of its own: on PostgreSQL, and once on SQLite."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from pipeline.graph import STAGES
 from tests.conftest import AIRFLOW, Require
 from tests.dags.parts import ROOT, Airflow, environment, postgres, postgres_binaries, running, wait
+from tests.dags.tiny import CONFIG, photos
 from tests.receivers import webhook
 
-pytestmark = [pytest.mark.airflow, pytest.mark.postgres]
+pytestmark = pytest.mark.airflow
 NAMES = [s.name for s in STAGES]
 FIRST, SECOND, THIRD = NAMES[:3]
 
@@ -78,6 +84,7 @@ def _calls(folder: Path, config: str) -> list[tuple[str, str]]:
     return [(line[1], line[3]) for line in lines if line[5].endswith(f"/{config}.yaml")]
 
 
+@pytest.mark.postgres
 def test_runs_of_one_config_wait_for_each_other_and_what_goes_wrong_is_told(
     airflow: Airflow, folder: Path, posted: list[dict[str, Any]]
 ) -> None:
@@ -103,6 +110,7 @@ def test_runs_of_one_config_wait_for_each_other_and_what_goes_wrong_is_told(
     assert [airflow.tasks("held", run)[FIRST]["try_number"] for run in (first, second)] == [2, 1]
 
 
+@pytest.mark.postgres
 def test_a_cleared_task_goes_on_with_the_same_run(airflow: Airflow, folder: Path) -> None:
     before, run = _calls(folder, "held"), airflow.runs("held")[0]["dag_run_id"]
     (folder / "mended").touch()
@@ -112,6 +120,7 @@ def test_a_cleared_task_goes_on_with_the_same_run(airflow: Airflow, folder: Path
     assert _calls(folder, "held")[len(before) :][:2] == [(SECOND, before[0][1]), (THIRD, before[0][1])]
 
 
+@pytest.mark.postgres
 def test_changed_data_starts_a_run_and_unchanged_data_none(airflow: Airflow, folder: Path) -> None:
     """The photo that was there started a run, which the other tests' runs were beside."""
     wait("all stages of one run succeed", lambda: [run["state"] for run in airflow.runs("fed")] == ["success"])
@@ -124,3 +133,41 @@ def test_changed_data_starts_a_run_and_unchanged_data_none(airflow: Airflow, fol
     (folder / "photos" / "b.png").write_text("another photo")
     wait("the photo starts another", lambda: len(airflow.runs("fed")) == 2)
     wait("it is taken", lambda: set(json.loads(seen.read_text())) == {"a.png", "b.png"})
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """The address at which a folder's files are."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.long
+def test_a_scheduled_night_ends_with_a_report_that_its_link_opens(tmp_path: Path, require: Require) -> None:
+    """Nobody triggers it: the clock does, and a real config runs from photos to page."""
+    require((AIRFLOW / "airflow").is_file(), f"Airflow is absent from {AIRFLOW}: make airflow")
+    photos(tmp_path / "photos")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "reports").mkdir()
+    command = tmp_path / "nightshift"
+    command.write_text(
+        f'#!/bin/sh\ncd {tmp_path} && exec env PYTHONPATH={ROOT} {sys.executable} -m pipeline.cli "$@"\n'
+    )
+    command.chmod(0o755)
+    with _served(tmp_path / "reports") as address:
+        plan = f"schedule: {{schedule: '* * * * *', reports_url: {address}}}\n"
+        (tmp_path / "configs" / "gate.yaml").write_text(CONFIG + plan)
+        env = environment(tmp_path, tmp_path / "configs", NIGHTSHIFT=str(command))
+        with running(AIRFLOW, env) as airflow:
+            run = wait("the clock starts a run", lambda: airflow.runs("gate"))[0]
+            assert run["run_type"] == "scheduled"
+            ended = lambda: airflow.runs("gate")[0]["state"] in ("success", "failed")  # noqa: E731
+            wait("it ends", ended, 540)
+            tasks = airflow.tasks("gate", run["dag_run_id"])
+            assert {name: task["state"] for name, task in tasks.items()} == dict.fromkeys(NAMES, "success")
+            links = airflow.ask(f"/api/v2/dags/gate/dagRuns/{run['dag_run_id']}/taskInstances/{NAMES[-1]}/links")
+            page = urlopen(links["extra_links"]["Report"], timeout=10)
+            with page:
+                assert "<html" in page.read(500).decode().lower()

@@ -33,7 +33,7 @@ from pipeline.contracts import InputError
 from pipeline.graph import STAGES, upstream
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = Path(os.environ.get("NIGHTSHIFT_CONFIGS", ROOT / "configs"))
+CONFIGS = ROOT / os.environ.get("NIGHTSHIFT_CONFIGS", "configs")
 NIGHTSHIFT = os.environ.get("NIGHTSHIFT", str(ROOT / ".venv/bin/nightshift"))
 COMMAND = """
 readarray -t more < <(printf '%s' "$OVERRIDES")

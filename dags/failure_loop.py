@@ -74,14 +74,30 @@ class Stage(BashOperator):
         return result
 
 
-def _tell_failure(plan: Schedule, reports: str):
-    def tell(context):
-        config, task = context["dag"].dag_id, context["ti"].task_id
-        run, why = notify.run_name(config, context["run_id"]), context.get("exception") or "it was killed"
-        note = notify.Note("failure", config, run, f"{config}: {task} failed: {why}", f"{reports}/{run}/index.html")
-        notify.send(note, plan.notify, plan.mail_server, plan.mail_from)
+class Failure:
+    """Tells that a stage failed for good: its task does at once, the DAG where the task itself was killed."""
 
-    return tell
+    def __init__(self, plan: Schedule, reports: str):
+        """reports: the address under which the reports' folder is."""
+        self.plan, self.reports = plan, reports
+
+    def of_task(self, context):
+        """What Airflow calls in the task's process."""
+        self._tell(context, context.get("exception"))
+        context["ti"].xcom_push("told", True)
+
+    def of_run(self, context):
+        """What Airflow calls when the run failed, wherever."""
+        task = context.get("ti")
+        if task is None or not task.xcom_pull(task_ids=task.task_id, key="told"):
+            self._tell(context, "Airflow lost its process, which was killed")
+
+    def _tell(self, context, why):
+        config, task = context["dag"].dag_id, context["ti"].task_id if "ti" in context else "the run"
+        run = notify.run_name(config, context["run_id"])
+        page = f"{self.reports}/{run}/index.html"
+        note = notify.Note("failure", config, run, f"{config}: {task} failed: {why}", page)
+        notify.send(note, self.plan.notify, self.plan.mail_server, self.plan.mail_from)
 
 
 def _deadline(plan: Schedule) -> DeadlineAlert | None:
@@ -111,12 +127,13 @@ def build(general: General, config: Path) -> DAG:
     plan = general.schedule
     reports = plan.reports_url or (ROOT / general.reports).as_uri()
     retry = {"owner": plan.owner, "retries": plan.retries, "retry_delay": timedelta(seconds=plan.retry_seconds)}
-    retry |= {"on_failure_callback": _tell_failure(plan, reports)}
+    failure = Failure(plan, reports)
+    retry |= {"on_failure_callback": failure.of_task}
     more = "{{ params.overrides | join('\n') }}"
     with DAG(
         general.name, schedule=_when(general, config), start_date=datetime(2025, 1, 1), catchup=False,
         max_active_tasks=1, max_active_runs=1, default_args=retry, params={"overrides": OVERRIDES}, tags=["nightshift"],
-        deadline=_deadline(plan), user_defined_macros={"run_name": notify.run_name},
+        deadline=_deadline(plan), on_failure_callback=failure.of_run, user_defined_macros={"run_name": notify.run_name},
     ) as dag:  # fmt: skip
         tasks = {}
         for item in STAGES:

@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD = NAMES[:3]
 STAND_IN = """#!/bin/sh
 [ "$1" = datasets ] && exec env PYTHONPATH={root} {python} -m pipeline.cli "$@"
 echo "$@" >> {home}/calls
-case "$*" in *held.yaml*) ;; *) exit 0;; esac
+case "$*" in *killed.yaml*) kill -9 $(cut -d' ' -f4 /proc/$PPID/stat);; *held.yaml*) ;; *) exit 0;; esac
 case "$2" in
 {first}) while [ ! -e {home}/go ]; do sleep 0.1; done
   [ ! -e {home}/busy ] || {{ rm {home}/busy; echo "another process is at work in this run"; exit 75; }};;
@@ -38,6 +38,7 @@ case "$2" in
 esac
 """
 HELD = "name: held\nschedule: {notify: [$HOOK], deadline_minutes: 0.05, retries: 2, retry_seconds: 0}\n"
+KILLED = "name: killed\nschedule: {notify: [$HOOK], retries: 0}\n"
 FED = (
     "name: fed\nruns: {runs}\nschedule: {{when: data, look_seconds: 1, settle_seconds: 2}}\ningest: {{data: {data}}}\n"
 )
@@ -64,6 +65,7 @@ def airflow(folder: Path, posted: list[dict[str, Any]], require: Require) -> Ite
     assert binaries
     (folder / "configs").mkdir()
     (folder / "configs" / "held.yaml").write_text(HELD)
+    (folder / "configs" / "killed.yaml").write_text(KILLED)
     (folder / "configs" / "fed.yaml").write_text(FED.format(runs=folder / "runs", data=folder / "photos"))
     command, told = folder / "nightshift", {"first": FIRST, "second": SECOND}
     command.write_text(STAND_IN.format(root=ROOT, python=sys.executable, home=folder, **told))
@@ -74,7 +76,7 @@ def airflow(folder: Path, posted: list[dict[str, Any]], require: Require) -> Ite
         settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address, "AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
         env = environment(folder, folder / "configs", NIGHTSHIFT=str(command), **settings)
         with running(AIRFLOW, env) as found:
-            wait("both DAGs are known", lambda: all(found.ask(f"/api/v2/dags/{dag}") for dag in ("held", "fed")))
+            wait("DAGs are known", lambda: all(found.ask(f"/api/v2/dags/{d}") for d in ("held", "fed", "killed")))
             yield found
 
 
@@ -82,6 +84,10 @@ def _calls(folder: Path, config: str) -> list[tuple[str, str]]:
     """Stage and run of each call for a config."""
     lines = [line.split() for line in (folder / "calls").read_text().splitlines()]
     return [(line[1], line[3]) for line in lines if line[5].endswith(f"/{config}.yaml")]
+
+
+def _failures(posted: list[dict[str, Any]], config: str) -> list[dict[str, Any]]:
+    return [note for note in posted if (note["event"], note["config"]) == ("failure", config)]
 
 
 @pytest.mark.postgres
@@ -102,12 +108,19 @@ def test_runs_of_one_config_wait_for_each_other_and_what_goes_wrong_is_told(
     busy = [(FIRST, one), (FIRST, one), (SECOND, one)]
     assert calls == [*busy, (FIRST, two), (SECOND, two)], "a held run is tried again, bad input is not"
     assert {note["run"] for note in late} == {one, two}
-    failed = wait("both failures are told", lambda: [n for n in posted if n["event"] == "failure"][1:] and [*posted])
-    told = [note for note in failed if note["event"] == "failure"]
+    told = wait("both failures are told", lambda: _failures(posted, "held")[1:] and _failures(posted, "held"))
     assert [note["run"] for note in told] == [one, two]
     assert told[0]["text"].startswith(f"held: {SECOND} failed: bad config or input")
     assert "ingest.data: photos: no such folder" in told[0]["text"]
     assert [airflow.tasks("held", run)[FIRST]["try_number"] for run in (first, second)] == [2, 1]
+
+
+@pytest.mark.postgres
+def test_a_failure_is_told_too_where_the_task_itself_was_killed(airflow: Airflow, posted: list[dict[str, Any]]) -> None:
+    airflow.trigger("killed")
+    (note,) = wait("it is told", lambda: _failures(posted, "killed"))
+    assert note["text"] == f"killed: {FIRST} failed: Airflow lost its process, which was killed"
+    assert len(_failures(posted, "held")) == 2, "once each"
 
 
 @pytest.mark.postgres

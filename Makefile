@@ -64,10 +64,11 @@ airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its 
 	@touch $@
 
 AIRFLOW_SET = AIRFLOW_HOME=$(CURDIR)/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags PATH="$(CURDIR)/$(AIRFLOW):$$PATH" \
-	AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__PARALLELISM=2 AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False
+	AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__PARALLELISM=2 AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT=60 \
+	AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False
 
 dag: airflow  ## the whole loop once, as Airflow runs it
 	$(AIRFLOW_SET) sh -c 'airflow db migrate && airflow dags test demo'
 
 scheduler: airflow  ## Airflow itself, until Ctrl-C: runs what the configs schedule; its page is at http://localhost:8080
-	$(AIRFLOW_SET) airflow standalone
+	$(AIRFLOW_SET) AIRFLOW__API__HOST=127.0.0.1 airflow standalone

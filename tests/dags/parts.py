@@ -81,6 +81,7 @@ def environment(home: Path, configs: Path, **more: str) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # its default is short on a busy machine
         "PYTHONPATH": str(ROOT),
         "NIGHTSHIFT_CONFIGS": str(configs),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -138,7 +139,7 @@ def part(line: list[str], env: dict[str, str], log: Path) -> Iterator[subprocess
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(1)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -157,6 +158,8 @@ def running(commands: Path, env: dict[str, str]) -> Iterator[Airflow]:
         "AIRFLOW__API_AUTH__JWT_SECRET": "a test's own secret, which is long enough for its algorithm to be used",
         "AIRFLOW__API__SECRET_KEY": "another",
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port()),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
     }
     subprocess.run([commands / "airflow", "db", "migrate"], env=env, check=True, capture_output=True, timeout=300)

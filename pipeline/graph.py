@@ -107,22 +107,16 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # evaluate, on val. margin: true logit less best other. Further columns logit_0, logit_1, ...: float32.
             "predictions": Table(
-                {
-                    "image_id": "str", "label": "str", "predicted": "str", "correct": "bool", "confidence": "float",
-                    "margin": "float",
-                },
-                key=("image_id",), rows="val",
-                extra=True,
+                {"image_id": "str", "label": "str", "predicted": "str", "correct": "bool", "confidence": "float",
+                 "margin": "float"}, key=("image_id",), rows="val", extra=True,
             ),
             # Frozen packaged weights, never the trained model's; rows of the test split are NaN (it is sealed).
             "embeddings": Array("float32", ("images", "features")),
             # costs: of each error by label and answer, as a share of the worst; null where all cost alike.
             "metrics": Record(("accuracy", "macro_f1", "classes", "confusion", "calibration")),
             "label_issues": Table(
-                {
-                    "image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str",
-                    "split": "str",
-                },
+                {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str",
+                 "split": "str"},
                 key=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
             ),
         },
@@ -137,11 +131,8 @@ STAGES: tuple[Stage, ...] = (
             "signatures": Array("float32", ("probed", "interventions")),  # change of the true class's log-probability
             "responses": Array("int16", ("probed", "interventions")),  # class index predicted after the intervention
             "dose_response": Table(
-                {
-                    "remedy": "str", "dose": "float", "accuracy": "float", "low": "float", "high": "float",
-                    "repairs": "float",
-                    "breaks": "float",  # shares of the wrong and of the correct photos
-                },
+                {"remedy": "str", "dose": "float", "accuracy": "float", "low": "float", "high": "float",
+                 "repairs": "float", "breaks": "float"},  # shares of the wrong, the correct
                 key=("remedy", "dose"), rows="interventions",
             ),
         },
@@ -198,6 +189,17 @@ STAGES: tuple[Stage, ...] = (
             ),
         },
         gpu=True,
+    ),
+    Stage(
+        "follow",
+        needs=("images", "attributes", "splits", "classes", "predictions", "metrics", "embeddings", "label_issues",
+               "probed", "responses", "slices", "explanations"),
+        makes={
+            # Slices over the runs of one name, see `pipeline.slicing.track`; the run before is read from its folder.
+            "tracking": Record(("previous", "why", "slices")),
+            # Groups (hashed) on which a slice's rule was proposed, in the run `since` under the name `first`.
+            "proposers": Table({"since": "str", "first": "str", "group": "str"}, key=("since", "first", "group")),
+        },
     ),
     Stage(
         "prescribe",
@@ -266,7 +268,8 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
                "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
                "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
-               "comparison", "flips", "answers", "saliency", "verdict", "drift"),
+               "comparison", "flips", "answers", "saliency", "verdict", "drift",
+               "tracking"),
         makes={
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),

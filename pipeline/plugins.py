@@ -68,6 +68,7 @@ SECTIONS = (
     "confusion",
     "classes",
     "slices",
+    "tracking",
     "photos",
     "augmentation",
     "training",

@@ -1,4 +1,4 @@
-"""Which runs are old enough to go, and which may never go: the champion's, pinned ones, one at work."""
+"""Which runs are old enough to go, and which may never go: champions', pinned ones, one at work."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from pipeline import store
+from pipeline.champion import taken
 from pipeline.contracts import InputError
+from pipeline.graph import STAGES
 from pipeline.runner import publish_index
 from pipeline.store import POINTER, Run
 
@@ -26,16 +29,27 @@ def pin(run: Run, pinned: bool) -> None:
         (run.path / PIN).unlink(missing_ok=True)
 
 
-def kept(run: Run) -> str:
-    """Why the run is never pruned: champion, pinned, or "" where it may go.
+def kept(home: Path) -> dict[str, str]:
+    """Why a run is never pruned, by run id: champion, needed, pinned; runs that may go are not in it.
 
-    Every run that the champion's pointer names in whatever way is kept.
+    Every run that the champion's pointer names in whatever way is kept, and every run whose champion was in force when
+    one began that has not come to its end: going on with that one asks for it. Raises `InputError` where the pointer
+    cannot be read.
     """
-    pointer = run.path.parent / POINTER
-    named = json.dumps(store.read_json(pointer), ensure_ascii=False) if pointer.is_file() else ""
-    if f'"{run.run_id}"' in named or f"/{run.run_id}/" in named:
-        return "champion"
-    return "pinned" if (run.path / PIN).exists() else ""
+    every, path = store.runs(home), home / POINTER
+    pointer = _text(store.read_json(path)) if path.is_file() else ""
+    needed = "\n".join(_text(taken(run.path)) for run in every if STAGES[-1].name not in store.finished(run))
+    reasons = (("champion", pointer), ("needed", needed))
+    found = {r.run_id: next((why for why, text in reasons if _names(text, r.run_id)), "") for r in every}
+    return {r.run_id: why for r in every if (why := found[r.run_id] or ("pinned" if (r.path / PIN).exists() else ""))}
+
+
+def _text(pointer: Any) -> str:
+    return json.dumps(pointer, ensure_ascii=False)
+
+
+def _names(text: str, run_id: str) -> bool:
+    return f'"{run_id}"' in text or f"/{run_id}/" in text
 
 
 def prune(home: Path, keep: int, *, dry: bool = False) -> Iterator[str]:
@@ -47,7 +61,8 @@ def prune(home: Path, keep: int, *, dry: bool = False) -> Iterator[str]:
     """
     for half in home.glob(f"{_GOING}*"):  # of a prune that was killed
         shutil.rmtree(half)
-    old = [run for run in store.runs(home)[keep:] if not kept(run)]
+    never = kept(home)
+    old = [run for run in store.runs(home)[keep:] if run.run_id not in never]
     pages: set[Path] = set()
     for run in old:
         if dry or _removed(run, pages):

@@ -172,12 +172,16 @@ def _summary(run: Run) -> dict[str, Any] | None:
 
 
 def brief(run: Run) -> dict[str, Any]:
-    """A run in one row of a listing: run, state (promoted, not promoted, nothing to promote), confirmed slices, why."""
+    """A run in one row of a listing: run, state (promoted, not promoted, nothing to promote), confirmed slices, how
+    many of those that are followed are in which state, why."""
+    from pipeline.sections.words import counted
+
     summary = run.load("summary") if run.file("summary").is_file() else {}
     verdict = summary.get("verdict", {})
     state, _, why = verdict.get("headline", f"{len(store.finished(run))} stages done").partition(": ")
     confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
-    return {"run": run.run_id, "state": state, "slices": len(confirmed), "why": why}
+    followed = counted(summary.get("tracking", []))
+    return {"run": run.run_id, "state": state, "slices": len(confirmed), "followed": followed, "why": why}
 
 
 def publish(run: Run, reports: Path) -> Path:

@@ -19,6 +19,7 @@ from pipeline.slicing.traffic import conditions as traffic_conditions
 from pipeline.stages.promote import NOTHING, conditions
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
+from tests.tracks import drawn_tracking
 
 SIMULATED = dict.fromkeys(("content_hash", "slice", "label", "simulator", "condition"), "str") | {"dose": "float64"}
 
@@ -34,7 +35,8 @@ class Factory(Found):
         made |= self._model(made)
         made |= self._probe(made) | self._slices(made, slices) | self._repair(made, changed, slices)
         made |= self._verdict(made, changed, sealed, promoted)
-        return made | {"drift": self._drift(made)}
+        words = {"words": HOSTILE[0]} if self.hostile else {}
+        return made | {"drift": self._drift(made), "tracking": drawn_tracking(**words)}
 
     def _drift(self, made: dict[str, Any]) -> dict[str, Any]:
         """The photos of test against those of train, by a champion that knows one slice."""

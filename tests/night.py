@@ -27,13 +27,25 @@ def photo(label: str, night: bool, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(scene * light + rng.normal(0, 2 if night else 1, scene.shape)), 0, 255).astype(np.uint8)
 
 
-def draw(root: Path, visits: int = 330, frames: int = 2, night: bool = True, seed: int = 0) -> Path:
-    """Write photos and `metadata.csv` (file_name, label, split, visit, captured_at) under `root`."""
+def draw(
+    root: Path,
+    visits: int = 330,
+    frames: int = 2,
+    night: bool = True,
+    seed: int = 0,
+    *,
+    first: int = 0,
+    share: float = 0.3,
+) -> Path:
+    """Write photos and `metadata.csv` (file_name, label, split, visit, captured_at) under `root`.
+
+    first: number of the first visit; from above 0 on, rows are added to what stands there. share: of them by night.
+    """
     rng, rows = np.random.default_rng(seed), []
     root.mkdir(parents=True, exist_ok=True)
-    for visit in range(visits):
+    for visit in range(first, first + visits):
         split = ("train", "train", "val", "val", "test")[visit % 5]
-        dark = bool(night and split != "train" and rng.random() < 0.3)
+        dark = bool(night and split != "train" and rng.random() < share)
         label = ("lying", "standing")[int(rng.integers(2))]
         hour = (22 + rng.uniform(0, 6)) % 24 if dark else rng.uniform(8, 18)
         at = datetime(2026, 3, 1) + timedelta(days=int(rng.integers(30)), hours=float(hour))
@@ -50,7 +62,8 @@ def draw(root: Path, visits: int = 330, frames: int = 2, night: bool = True, see
                     "door": str(rng.choice(["east", "west"])),
                 }
             )
-    pd.DataFrame(rows).to_csv(root / "metadata.csv", index=False)
+    table, mode = pd.DataFrame(rows), "a" if first else "w"
+    table.to_csv(root / "metadata.csv", index=False, mode=mode, header=not first)
     return root
 
 

@@ -32,7 +32,7 @@ def _names(home: Path) -> list[str]:
 
 def test_old_runs_go_with_their_reports_and_champion_and_pinned_stay(tmp_path: Path) -> None:
     home = tmp_path / "runs"
-    made = _home(tmp_path)
+    _home(tmp_path)
     store.write_json(home / "champion.json", {"run_id": "r0", "bundle": "runs/r0/promote/bundle"})
     call = ["--runs", str(home)]
     assert RUNNER.invoke(cli.app, ["runs", "pin", "r2", *call]).exit_code == 0
@@ -43,7 +43,7 @@ def test_old_runs_go_with_their_reports_and_champion_and_pinned_stay(tmp_path: P
     assert done.stdout.splitlines() == ["r3: removed", "r1: removed"]
     assert _names(home) == ["r0", "r2", "r4", "r5"]
     assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == ["index.html", "r0", "r2", "r4", "r5"]
-    assert [kept(r) for r in made if r.path.exists()] == ["champion", "pinned", "", ""]
+    assert kept(home) == {"r0": "champion", "r2": "pinned"}
     assert RUNNER.invoke(cli.app, ["runs", "unpin", "r2", *call]).exit_code == 0
     assert list(prune(home, 0)) == ["r5", "r4", "r2"]
     listed = json.loads(RUNNER.invoke(cli.app, ["runs", "list", "--json", *call]).stdout)
@@ -60,6 +60,21 @@ def test_a_pointer_with_a_history_keeps_all_it_names_and_a_damaged_one_everythin
     with pytest.raises(InputError, match=r"champion\.json: cannot be read"):
         list(prune(home, 1))
     assert len(_names(home)) == 6
+
+
+def test_the_champion_of_a_run_that_may_go_on_is_kept_until_that_one_has_ended(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    made = _home(tmp_path)
+    store.write_json(home / "champion.json", {"run_id": "r5", "bundle": "runs/r5/promote/bundle"})
+    record = store.read_json(made[4].path / "run.json")
+    taken = {"run_id": "r1", "bundle": "runs/r1/promote/bundle"}  # in force when r4 began, and rolled away since
+    store.write_json(made[4].path / "run.json", {**record, "champion": taken})
+    for run in made[:4]:
+        store.write_json(run.path / "run.json", {**store.read_json(run.path / "run.json"), "champion": None})
+    assert kept(home) == {"r1": "needed", "r5": "champion"}
+    assert list(prune(home, 2, dry=True)) == ["r3", "r2", "r0"]
+    made[4].save("report", {}, {})
+    assert list(prune(home, 2)) == ["r3", "r2", "r1", "r0"]
 
 
 def test_what_another_run_took_over_stays_with_it(tmp_path: Path) -> None:

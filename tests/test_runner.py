@@ -70,7 +70,7 @@ def test_a_second_run_of_the_same_links_what_has_no_effects_and_spends_no_furthe
     resolved = runner.configure(settings)
     again = runner.execute(runner.start(resolved), resolved).run
     linked = [s.name for s in STAGES if (again.record(s.name) or {}).get("linked_from")]
-    anew = {s.name for s in STAGES if s.effects or s.identity} | {"monitor"}  # the first run's champion is news
+    anew = {s.name for s in STAGES if s.effects or s.identity} | {"monitor", "follow"}  # the first run is news
     assert linked == [s.name for s in STAGES if s.name not in anew]
     assert again.load("drift")["champion"] == finished.run_id
     assert again.load("drift")["why"] == "no photo arrived that its run did not have"
@@ -242,3 +242,27 @@ def test_what_is_no_report_publishes_nothing(finished: Run, settings: Path) -> N
     resolved = runner.configure(settings)
     result = runner.execute(finished, resolved, to_stage="measure")
     assert (result.report, result.passed) == (None, True)
+
+
+def test_a_slice_is_closed_by_the_champion_that_repairs_it_and_back_with_a_model_that_does_not(
+    finished: Run, home: Path
+) -> None:
+    """The first run repaired the dark photos and promoted. Its model finds none the next day; one trained anew does."""
+    data = Path(shutil.copytree(home / "data", home / "later"))
+    draw(data, first=330, visits=330, share=0.6, seed=2)  # newer photos, more of them by night
+    path = home / "later.yaml"
+    path.write_text(config(data, home))
+    asks = runner.configure(path, ["train.model=champion"])
+    second = runner.execute(runner.start(asks), asks).run
+    (track,) = second.load("summary")["tracking"]
+    assert (track["state"], track["since"], track["slice"]) == ("closed", finished.run_id, None), track["why"]
+    assert track["now"]["error"]["high"] < 0.2 < finished.load("tracking")["slices"][0]["now"]["error"]["low"]
+    assert runner.brief(second)["followed"] == "1 closed"
+    page = (home / "reports" / second.run_id / "index.html").read_text()
+    assert "No longer in excess" in page
+    anew = runner.configure(path, ["explain.photos=30"])
+    third = runner.start(anew)
+    runner.execute(third, anew, to_stage="follow")
+    (track,) = third.load("tracking")["slices"]
+    assert (track["state"], track["since"]) == ("back", finished.run_id), track["why"]
+    assert [point["state"] for point in track["history"]][-2:] == ["closed", "back"]

@@ -17,7 +17,8 @@ def runs_list(as_json: Json = False, home: Home = HOME) -> None:
     from pipeline import runner, store
     from pipeline.prune import kept
 
-    rows = [runner.brief(r) | {"kept": kept(r)} for r in store.runs(home)]
+    never = kept(home)
+    rows = [runner.brief(r) | {"kept": never.get(r.run_id, "")} for r in store.runs(home)]
     show(rows, rows, as_json)
 
 
@@ -36,6 +37,8 @@ def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json 
     show({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
     if not as_json and summary:
         print(summary["verdict"]["headline"])
+        for track in summary.get("tracking", []):
+            print(f"{track['state']}, since {track['since']}: {track['words']} ({track['why']})")
 
 
 @app.command("compare")

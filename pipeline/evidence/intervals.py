@@ -121,6 +121,17 @@ def cluster_mean(
     return Interval(value, low, high, count, len(x), variance)
 
 
+def difference(now: Interval, then: Interval) -> Interval:
+    """The difference of two means of different photos with its interval, from theirs at the same level; where photos
+    are shared it is too wide, never too narrow. groups and n: of `now`.
+
+    Source: Zou and Donner 2008 (MOVER), of which Newcombe's hybrid score interval (1998) is the case of two shares.
+    """
+    value = now.value - then.value
+    low = value - math.hypot(now.value - now.low, then.high - then.value)
+    return Interval(value, low, value + math.hypot(now.high - now.value, then.value - then.low), now.groups, now.n)
+
+
 def groups_needed(
     value: float, target: float, variance_by_group: float, alpha: float = 0.05, power: float = 0.8
 ) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 520, 250
+SPARK = (100, 26)  # width and height of a line in a table
 LEFT, RIGHT, TOP, BOTTOM = 52, 96, 34, 40
 _STARTS = ((95, 1), (90, 2), (80, 5), (60, 10), (50, 10), (40, 20), (20, 20), (0, 25))  # first tick and step, in %
 
@@ -90,6 +91,25 @@ def _line(line: Line, x: Axis, y: Axis, label: float) -> Markup:
     dots = Markup("").join(Markup('<circle cx="{}" cy="{}" r="3"/>').format(a, b) for a, b in places[:40])
     body = Markup('<g class="line {}"><path d="{}"/>{}').format(line.tone, path, dots if len(places) <= 40 else "")
     return body + Markup('<text x="{}" y="{}">{}</text></g>').format(places[-1][0] + 9, label, line.name)
+
+
+def spark(values: Sequence[float | None], alt: str) -> Markup:
+    """A small line of shares in [0, 1], from left to right, unlabelled; what is unknown (None) is a gap. `alt` says in
+    words what it shows. Empty Markup where nothing is known."""
+    step = SPARK[0] / max(len(values) - 1, 1)
+    places = [(round(k * step, 1), None if v is None else round(SPARK[1] * (1 - v), 1)) for k, v in enumerate(values)]
+    known = [(x, y) for x, y in places if y is not None]
+    if not known:
+        return Markup("")
+    path, pen = "", "M"
+    for x, y in places:
+        path, pen = (path, "M") if y is None else (f"{path}{pen}{x} {y}", "L")
+    head = Markup('<svg class="spark" viewBox="-4 -4 {} {}" role="img" aria-label="{}">').format(
+        SPARK[0] + 8, SPARK[1] + 8, alt
+    )
+    base = Markup('<path class="grid" d="M0 {0}H{1}"/>').format(SPARK[1], SPARK[0])
+    line = Markup('<g class="line a"><path d="{}"/><circle cx="{}" cy="{}" r="3"/></g>').format(path, *known[-1])
+    return head + base + line + Markup("</svg>")
 
 
 def _spread(heights: list[float], gap: float = 15.0) -> list[float]:

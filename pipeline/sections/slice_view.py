@@ -177,6 +177,13 @@ def reviewed(page: Page, row: Mapping[str, Any]) -> dict[str, str]:
     return {"decision": str(decided.get("decision", "")), "note": str(decided.get("note", ""))}
 
 
+def _track(page: Page, name: str) -> dict[str, Any] | None:
+    """How the slice is known from earlier runs; None where there was none, or nothing is followed."""
+    found = page.made.get("tracking") or {}
+    known = (track for track in found.get("slices", []) if track["slice"] == name)
+    return next(known, None) if found.get("previous") else None
+
+
 def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     """Everything that the template of a confirmed slice draws from."""
     name = row["slice"]
@@ -191,6 +198,7 @@ def view(page: Page, row: dict[str, Any], sheet: list[str]) -> dict[str, Any]:
     return {
         **row,
         "review": reviewed(page, row),
+        "track": _track(page, name),
         "title": what,
         "how_many": how_many,
         "dosed": dosed(row["remedy"], row["dose"]) if row["remedy"] else "",

@@ -176,6 +176,41 @@ class Confusion(BaseModel):
     after: int
 
 
+class Seen(BaseModel):
+    """What one run saw of a slice that is followed, on the photos of validation that its frozen rule admits, but for
+    the groups that it was found on."""
+
+    run: str
+    state: str
+    n: int
+    groups: int
+    failures: int
+    share: float | None = Field(description="of all photos, those that the rule admits")
+    error: Share
+    burden: Share = Field(description="of all photos, those that the rule admits and that are misread")
+    excess: Share = Field(description="error over photos of the same classes outside")
+    reason: str = Field(description="why it cannot be judged; empty where it can")
+
+
+class Followed(BaseModel):
+    """A slice over the runs of one name (`pipeline.slicing.track` says what each state means)."""
+
+    slice: str | None = Field(description="its name among `slices` of this run; null where this run did not confirm it")
+    words: str
+    state: str = Field(description="new | back | growing | open | shrinking | not assessable | closed")
+    why: str
+    since: str = Field(description="the run that confirmed it first")
+    first: str = Field(description="its name in that run")
+    last: str = Field(description="the run that confirmed it last")
+    closed: str | None = Field(description="the run that it was closed in; null where it is not, or is back")
+    rule: str = Field(description="the rule frozen in `since`, in numbers")
+    frozen: str = Field(description="the same as JSON")
+    now: Seen
+    then: Seen | None = Field(description="of the latest run before that could judge it")
+    change: Share | None = Field(description="of burden since then")
+    history: list[Seen] = Field(description="run by run, oldest first; of a long one the middle is left out")
+
+
 class Summary(BaseModel):
     """The whole of `summary.json`."""
 
@@ -195,4 +230,5 @@ class Summary(BaseModel):
     power: list[Power]
     data: Data
     drift: dict[str, Any] = Field(description="what arrived against the champion's data: the artifact `drift`")
+    tracking: list[Followed] = Field([], description="slices over the runs of this name, those to look at first")
     notes: list[dict[str, str]] = Field(description="what was odd: stage, text")

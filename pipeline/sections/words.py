@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,12 @@ def probability(value: float | None) -> str:
 def count(n: int, one: str, many: str | None = None) -> str:
     """A count with its noun: "1 photo", "12 photos"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def counted(tracks: Sequence[Mapping[str, Any]]) -> str:
+    """How many slices of `tracking` are in which state: "1 back, 2 open"; empty for none."""
+    states = Counter(str(track["state"]) for track in tracks)
+    return ", ".join(f"{n} {state}" for state, n in states.items())
 
 
 def seconds(value: float | None) -> str:

@@ -121,6 +121,11 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
     return found
 
 
+def overlap(a: Mask, b: Mask) -> float:
+    """Photos that both admit, as a share of those that either does (Jaccard 1901); bool [rows] each."""
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
 def match(by_half: dict[int, list[Applied]], same: float) -> list[Slice]:
     """Join rules of the halves that admit mostly the same photos, which no outcome can sway; none is left out, since
     choosing by what both halves say would let a half choose what is tested on it."""
@@ -129,8 +134,7 @@ def match(by_half: dict[int, list[Applied]], same: float) -> list[Slice]:
     for half, found in sorted(every, key=lambda pair: -pair[1].proposal.score):
         label, mask = found.proposal.rule.label, found.mask
         overlaps = [
-            (mask & s.mask).sum() / max((mask | s.mask).sum(), 1) if s.label == label and half not in s.halves else 0.0
-            for s in slices
+            overlap(mask, s.mask) if s.label == label and half not in s.halves else 0.0 for s in slices
         ]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= same:

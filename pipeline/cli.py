@@ -33,6 +33,9 @@ app.command()(monitor)
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a full disk, and a file or folder that may not be used, raise: the user can mend it."""
 
+ENDS = ("promote", "report")
+"""Stages after which there is a verdict to tell, and MLflow is told where a scheduler calls stage by stage."""
+
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[STAGE.KEY=VALUE]...", help="Settings over the file's.")
@@ -78,11 +81,16 @@ def demo(
     from pipeline import runner
     from pipeline.datasets import gate
     from pipeline.progress import say
+    from pipeline.tracking.work import check, tracked
 
     settings = runner.configure(config, [f"ingest.data={data}", *(overrides or [])])
+    check(settings.general)
     say(f"drawing {photos:,} photos into {data}")
     gate.generate(data, photos=photos, seed=seed)
-    _end(runner.execute(runner.start(settings), settings))
+    target = runner.start(settings)
+    with tracked(target, settings.general):
+        result = runner.execute(target, settings)
+    _end(result)
 
 
 @app.command()
@@ -119,6 +127,7 @@ def run(
 ) -> None:
     """Run every stage that is not up to date."""
     from pipeline import launch, runner
+    from pipeline.tracking.work import check, tracked
 
     _check_stage(to_stage)
     _check_stage(from_stage)
@@ -127,10 +136,13 @@ def run(
     old = find_run(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
+    check(settings.general)
     target = old or launch.given_run() or runner.start(settings)
     if processes > 1 and not launch.launched():
         raise typer.Exit(launch.launch(processes, target.path))
-    _end(runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force))
+    with tracked(target, settings.general):
+        result = runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force)
+    _end(result)
 
 
 @app.command()
@@ -145,27 +157,31 @@ def stage(
     """Run one stage (what the scheduler calls)."""
     from pipeline import runner
     from pipeline.store import Run
+    from pipeline.tracking.work import check, tracked
 
     _check_stage(name)
     given = Path(run) if os.sep in run else (home or HOME) / run
     settings = runner.configure(config or given / "config.yaml", overrides or [])
+    check(settings.general)
     folder = given if os.sep in run or home else settings.general.runs / run
     target = Run.begin(folder)
-    runner.execute_one(target, settings, name, force=force)
-    if name not in ("promote", "report"):
-        print(target.path)
-        return
-    _end(runner.outcome(target, settings.general.reports))
+    with tracked(target, settings.general, quick=name not in ENDS):
+        runner.execute_one(target, settings, name, force=force)
+        result = runner.outcome(target, settings.general.reports) if name in ENDS else None
+    if result:
+        _end(result)
+    print(target.path)
 
 
 @app.command()
 def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME) -> None:
     """Make the report of a run anew and print where it is."""
     from pipeline import runner
+    from pipeline.tracking.work import tracked
 
     target = find_run(run, home)
     settings = runner.configure(target.path / "config.yaml")
-    with runner.at_work(target):
+    with tracked(target, settings.general), runner.at_work(target):
         runner.run_stage(target, settings, "report", force=True)
     print(runner.publish(target, settings.general.reports))
 

@@ -34,6 +34,22 @@ class Schedule(Settings):
     reports_url: str | None = Field(None, description="address under which general `reports` is served, for links")
 
 
+class Tracking(Settings):
+    """Whether and where MLflow is told of each run; part of no result."""
+
+    mlflow: bool | None = Field(None, description="log runs to MLflow; null: where the extra mlflow is installed")
+    uri: str | None = Field(
+        None, min_length=1, description="MLflow's tracking URI; null: MLFLOW_TRACKING_URI, else SQLite in `runs`"
+    )
+    experiment: str | None = Field(None, min_length=1, description="MLflow's experiment; null: the config's name")
+    model: str = Field("nightshift", pattern=r"^[^/:]+$", description="registered model whose alias is the champion")
+
+    @property
+    def asked(self) -> bool:
+        """Whether the config asks for it in so many words, rather than by default."""
+        return self.mlflow or (self.mlflow is None and self.uri is not None)
+
+
 class General(Settings):
     """What belongs to no single stage; the top level of the YAML."""
 
@@ -43,6 +59,9 @@ class General(Settings):
     reports: Path = Field(Path("reports"), description="the folder of the HTML reports")
     schedule: Schedule = Field(
         default_factory=lambda: Schedule.model_validate({}), description="when and how Airflow runs this config"
+    )
+    tracking: Tracking = Field(
+        default_factory=lambda: Tracking.model_validate({}), description="whether and where MLflow is told of each run"
     )
 
 
@@ -122,7 +141,7 @@ def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Ite
 
 
 def _known(classes: Mapping[str, type[Settings]]) -> dict[str, list[str]]:
-    every: dict[str, type[Settings]] = {**classes, "schedule": Schedule}
+    every: dict[str, type[Settings]] = {**classes, "schedule": Schedule, "tracking": Tracking}
     return {"": [*General.model_fields, *classes]} | {n: list(m.model_fields) for n, m in every.items()}
 
 

@@ -57,9 +57,11 @@ def runs_compare(
 def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to promote.")], home: Home = HOME) -> None:
     """Put a run's model in force, by hand."""
     from pipeline import champion
+    from pipeline.tracking.work import moved
 
     target = find_run(run, home)
     champion.promote(target.path.parent, target)
+    moved(target.path.parent)
     print(f"{target.run_id} is in force")
 
 
@@ -67,9 +69,27 @@ def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to pro
 def runs_rollback(home: Home = HOME) -> None:
     """Put the champion before this one in force again."""
     from pipeline import champion
+    from pipeline.tracking.work import moved
 
     left, back = champion.rollback(home)
+    moved(home)
     print(f"{back} is in force again; {left} is not any more")
+
+
+@app.command("track")
+def runs_track(
+    run: Annotated[str, typer.Argument(help="A run.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[TRACKING.KEY=VALUE]...", help="Settings over the run's.")
+    ] = None,
+    home: Home = HOME,
+) -> None:
+    """Log a run to MLflow that was not logged, or not wholly; what stands there is not logged again."""
+    from pipeline import runner
+    from pipeline.tracking.work import track
+
+    target = find_run(run, home)
+    print(track(target, runner.configure(target.path / "config.yaml", overrides or []).general))
 
 
 @app.command("forget")
@@ -78,9 +98,12 @@ def runs_forget(
 ) -> None:
     """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
     from pipeline.forget import everywhere
+    from pipeline.tracking.work import retell
 
     for run_id, held in everywhere(home, photos):
         print(f"{run_id}: {held} removed")
+        if held:
+            retell(home / run_id)
     print("the photos' own files are yours to delete: a new run reads what it finds")
 
 

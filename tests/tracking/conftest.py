@@ -1,6 +1,13 @@
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +16,7 @@ import pytest
 from pipeline.sections.summary import summarise
 from pipeline.store import Run, write_json
 from pipeline.tracking.book import FOLDER, Book, quiet
+from tests.conftest import Require
 from tests.factory import planted
 from tests.predict.conftest import bundle as bundle
 from tests.sections.conftest import build_page
@@ -45,6 +53,39 @@ def home(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (tmp_path / "runs" / FOLDER).mkdir(parents=True)
     shutil.copy(database, tmp_path / "runs" / FOLDER / "mlflow.db")
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def server(home: Path, database: Path, tmp_path: Path, require: Require) -> Iterator[str]:
+    """The address of an MLflow server of this machine."""
+    require(find_spec("flask") and find_spec("uvicorn"), "MLflow's server is absent: pip install -e .[dev]")
+    shutil.copy(database, tmp_path / "server.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path)]
+    line = [sys.executable, "-m", "mlflow", "server", *places, "--port", str(port), "--workers", "1"]
+    quietly = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (
+        (tmp_path / "server.log").open("wb") as log,
+        subprocess.Popen(line, env=quietly, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
+        try:
+            _wait(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert process.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{address} does not answer")
 
 
 @pytest.fixture

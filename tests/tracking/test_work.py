@@ -48,6 +48,26 @@ def test_a_server_that_is_down_loses_nothing_and_is_told_later(
     assert _known(home) == [("a", "FINISHED")]
 
 
+def test_a_server_is_told_once_however_often_it_is_called(
+    home: Path, run_of: Made, server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    champion.promote(home, run := run_of("a"))
+    for _ in range(2):
+        with work.tracked(run, _general(home, uri=server)):
+            pass
+    assert capfd.readouterr() == ("", ""), "the report's path is all that a run prints"
+    with quiet():
+        client = Book.open(home, server, "nightshift").client
+    numbers = [e.experiment_id for e in client.search_experiments()]
+    (entry,) = client.search_runs(numbers)
+    assert len(client.get_metric_history(entry.info.run_id, "retrain.targeted.1000.loss")) == 2
+    page = client.download_artifacts(entry.info.run_id, "report/index.html", str(home))
+    assert Path(page).read_text() == "the page of a"
+    known = client.get_model_version_by_alias("nightshift", "champion")
+    assert (known.version, known.tags["nightshift.run"]) == ("1", "a")
+    assert _known(home) == [], "and no other place is"
+
+
 def test_a_failure_is_told_and_stays_the_failure_but_a_stop_is_not_kept_waiting(home: Path, run_of: Made) -> None:
     def fails(error: BaseException, name: str) -> None:
         with work.tracked(run_of(name, whole=False), _general(home)):

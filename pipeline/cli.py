@@ -17,7 +17,7 @@ from pipeline.commands.export import export
 from pipeline.commands.monitor import monitor
 from pipeline.commands.review import app as review_app
 from pipeline.commands.runs import app as runs_app
-from pipeline.commands.shared import HOME, Home, Json, find_run, show
+from pipeline.commands.shared import HOME, Home, Json, OwnHome, find_run, folder_of, show
 from pipeline.contracts import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def run(
     to_stage: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     from_stage: Annotated[str | None, typer.Option(help="Make this stage and what depends on it anew.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
-    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs.")] = None,
+    home: OwnHome = None,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share training and asking the model.")] = 1,
 ) -> None:
     """Run every stage that is not up to date."""
@@ -152,19 +152,19 @@ def stage(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it anew.")] = False,
     overrides: Overrides = None,
-    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs; empty: the config's.")] = None,
+    home: OwnHome = None,
 ) -> None:
     """Run one stage (what the scheduler calls)."""
-    from pipeline import runner
-    from pipeline.store import Run
+    from pipeline import mirror, runner
     from pipeline.tracking.work import check, tracked
 
     _check_stage(name)
-    given = Path(run) if os.sep in run else (home or HOME) / run
+    given = folder_of(run, home or HOME)
+    mirror.look(given)
     settings = runner.configure(config or given / "config.yaml", overrides or [])
     check(settings.general)
     folder = given if os.sep in run or home else settings.general.runs / run
-    target = Run.begin(folder)
+    target = mirror.begin(folder)
     with tracked(target, settings.general, quick=name not in ENDS):
         runner.execute_one(target, settings, name, force=force)
         result = runner.outcome(target, settings.general.reports) if name in ENDS else None
@@ -279,13 +279,16 @@ def _called() -> int:
             place = f"{error.filename}: " if error.filename else ""
             print(f"nightshift: {place}{os.strerror(error.errno)}", file=sys.stderr)
             return 2
+        if isinstance(error, ConnectionError):
+            print(f"nightshift: {error}", file=sys.stderr)
+            return 75
         traceback.print_exc()  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
         return 70
 
 
 def main() -> None:
     """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input or no place to write (one line), 70 a
-    defect, 128 + n after signal n."""
+    defect, 75 an object store that does not answer, 128 + n after signal n."""
     from pipeline.launch import leave
 
     interrupt.install()

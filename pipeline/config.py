@@ -8,12 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from pipeline.contracts import InputError
+from pipeline.remote import address, working_copy
+
+Runs = Annotated[Path, BeforeValidator(working_copy), PlainSerializer(address)]
+"""The folder of all runs: one here, or the working copy of one in an object store."""
 
 
 class Settings(BaseModel):
@@ -55,7 +59,7 @@ class General(Settings):
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="names the run folders of this config")
     seed: int = Field(0, ge=0, description="seeds everything random")
-    runs: Path = Field(Path("runs"), description="the folder of all runs")
+    runs: Runs = Field(Path("runs"), description="the folder of all runs, or s3://BUCKET/FOLDER")
     reports: Path = Field(Path("reports"), description="the folder of the HTML reports")
     schedule: Schedule = Field(
         default_factory=lambda: Schedule.model_validate({}), description="when and how Airflow runs this config"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline import store
+from pipeline import mirror, store
 from pipeline.contracts import InputError
 from pipeline.runner import publish_index
 from pipeline.store import POINTER, Run
@@ -24,6 +24,7 @@ def pin(run: Run, pinned: bool) -> None:
         store.write_text(run.path / PIN, "")
     else:
         (run.path / PIN).unlink(missing_ok=True)
+    mirror.put(run, PIN)
 
 
 def kept(run: Run) -> str:
@@ -61,7 +62,8 @@ def _removed(run: Run, pages: set[Path]) -> bool:
     reports = _reports(run)
     going = run.path.with_name(_GOING + run.run_id)
     try:
-        with run.lock():
+        with run.lock(), mirror.held(run):
+            mirror.erase(run)
             run.path.rename(going)
             (going / "run.json").unlink()
     except InputError:

@@ -14,9 +14,11 @@ app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
 @app.command("list")
 def runs_list(as_json: Json = False, home: Home = HOME) -> None:
     """List all runs, newest first; kept: why one is never pruned."""
-    from pipeline import runner, store
+    from pipeline import mirror, runner, store
+    from pipeline.progress import say
     from pipeline.prune import kept
 
+    mirror.refresh(home, say)
     rows = [runner.brief(r) | {"kept": kept(r)} for r in store.runs(home)]
     show(rows, rows, as_json)
 
@@ -26,7 +28,7 @@ def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json 
     """Show a run's stages and its summary."""
     from pipeline import store
 
-    target = find_run(run, home)
+    target = find_run(run, home, whole=True)
     records = {name: target.record(name) or {} for name in store.finished(target)}
     rows = [
         {"stage": n, "seconds": r["seconds"], "from": r.get("linked_from", ""), "notes": "; ".join(r["notes"])}
@@ -88,7 +90,7 @@ def runs_track(
     from pipeline import runner
     from pipeline.tracking.work import track
 
-    target = find_run(run, home)
+    target = find_run(run, home, whole=True)
     print(track(target, runner.configure(target.path / "config.yaml", overrides or []).general))
 
 
@@ -130,7 +132,10 @@ def runs_prune(
     home: Home = HOME,
 ) -> None:
     """Remove old runs and their reports; never the champion's, a pinned one, or one at work."""
+    from pipeline import mirror
+    from pipeline.progress import say
     from pipeline.prune import prune
 
+    mirror.refresh(home, say)
     for run_id in prune(home, keep, dry=dry):
         print(f"{run_id}: {'would be removed' if dry else 'removed'}")

@@ -151,6 +151,9 @@ def _pull(store: Remote, run: Run, name: str) -> str:
         try:
             store.fetch(f"{prefix}/{file}", aside / file)
         except FileNotFoundError:
+            now = _manifest(store, run.run_id, name)
+            if now and now["put"] != manifest["put"]:  # it was made anew meanwhile, and the old files removed
+                return _pull(store, run, name)
             return f"{store.at(f'{prefix}/{file}')}: missing"
     for made, wanted in manifest["artifacts"].items():
         path = aside / f"{made}{ARTIFACTS[made].suffix}"

@@ -53,12 +53,12 @@ def working_copy(place: Any) -> Any:
             f"{place}: runs are kept in a folder or under s3://BUCKET/FOLDER; other stores cannot put on a condition, "
             "which the champion's pointer needs: mount them as a folder"
         )
-    return cache_folder().absolute() / "stores" / quote(place.rstrip("/"), safe="")
+    return cache_folder().absolute() / "stores" / quote(place.rstrip("/"), safe="").replace("%", "=")
 
 
 def address(home: Path) -> str:
     """The address of which this folder is the working copy; its own path where it is none."""
-    name = unquote(home.name)
+    name = unquote(home.name.replace("=", "%"))
     return name if home.parent.name == "stores" and name.partition("://")[0] in SCHEMES else str(home)
 
 

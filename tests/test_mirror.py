@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from pipeline import champion, cli, mirror, remote, runner
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES
+from pipeline.remote import Remote
 from pipeline.store import Run
 from tests.night import config, draw
 
@@ -125,6 +126,25 @@ def test_a_damaged_object_is_named_and_its_stage_made_anew(bucket: Any, machine:
     mirror.fetch(remote.working_copy(PLACE) / run.run_id)
     again = Run(remote.working_copy(PLACE) / run.run_id)
     assert (again.load("attributes")["image_id"] == again.load("images")["image_id"]).all()
+
+
+def test_who_reads_a_stage_that_is_made_anew_meanwhile_gets_the_new_one(
+    bucket: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = machine("a")
+    run, smaller = _run(path, "ingest"), runner.configure(path, ["ingest.side=40"])
+    old, fetch = _objects(bucket[0]), Remote.fetch
+
+    def late(store: Remote, name: str, to: Path) -> None:
+        monkeypatch.setattr(Remote, "fetch", fetch)
+        runner.execute(run, smaller, to_stage="ingest")
+        fetch(store, name, to)
+
+    machine("b")
+    monkeypatch.setattr(Remote, "fetch", late)
+    mirror.fetch(remote.working_copy(PLACE) / run.run_id)
+    assert Run(remote.working_copy(PLACE) / run.run_id).load("pixels").shape[1] == 40
+    assert len(_objects(bucket[0])) == len(old)
 
 
 def test_a_machine_whose_run_was_taken_over_puts_nothing_more(bucket: Any, machine: Machine) -> None:

@@ -35,6 +35,8 @@ def test_an_address_and_its_working_copy_name_each_other(tmp_path: Path, monkeyp
     folder = remote.working_copy(PLACE + "/")
     assert folder.is_relative_to(tmp_path)
     assert remote.address(folder) == PLACE
+    assert "%" not in str(folder), "MLflow would take it for an escape in its database's address"
+    assert remote.address(remote.working_copy("s3://b/a=b%20")) == "s3://b/a=b%20"
     assert remote.of(tmp_path / "runs") is None
     assert (remote.working_copy("runs"), remote.address(Path("runs"))) == ("runs", "runs")
     for place in ("gs://gate/runs", "s3://", "s3:///"):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline import mirror, remote
 from pipeline.contracts import InputError
 from pipeline.store import POINTER, Run, digest, finished, key_of, read_json, write_json
 
@@ -25,6 +26,7 @@ _NAMED = ("run_id", "bundle", "champion")
 def pointer(home: Path) -> dict[str, Any] | None:
     """The pointer in force in this folder of runs, or None. Raises `InputError` where it cannot be read."""
     path = home / POINTER
+    remote.freshen(path)
     return dict(read_json(path)) if path.is_file() else None
 
 
@@ -40,6 +42,7 @@ def bundle(home: Path, known: Mapping[str, Any] | None) -> Path | None:
     if known is None:
         return None
     folder = home.parent / str(known.get("bundle"))
+    mirror.fetch(home / str(known.get("run_id")), ("promote",))
     if not (folder / WEIGHTS).is_file():
         raise InputError(
             f"{home / POINTER}: the champion's folder {folder} is gone; put another in force: nightshift runs "
@@ -60,11 +63,14 @@ def mark(folder: Path | None) -> str:
 
 @contextmanager
 def moving(home: Path) -> Iterator[dict[str, Any] | None]:
-    """The pointer in force, which nobody else moves meanwhile; what was moved is on the disk afterwards."""
+    """The pointer in force, which nobody else moves meanwhile; what was moved is on the disk afterwards.
+
+    In an object store others are not kept from moving it: then this move is undone and raises `InputError`."""
     folder = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        yield pointer(home)
+        with remote.shared(home / POINTER):
+            yield pointer(home)
         os.fsync(folder)
     finally:
         os.close(folder)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from pipeline import __version__, interrupt
+from pipeline.commands.analyze import analyze
 from pipeline.commands.datasets import app as datasets_app
 from pipeline.commands.export import export
 from pipeline.commands.monitor import monitor
 from pipeline.commands.review import app as review_app
 from pipeline.commands.runs import app as runs_app
-from pipeline.commands.shared import HOME, Home, Json, find_run, show
+from pipeline.commands.shared import HOME, Home, Json, OwnHome, find_run, folder_of, show
 from pipeline.contracts import InputError
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 app.add_typer(runs_app, name="runs")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(review_app, name="review")
+app.command()(analyze)
 app.command()(export)
 app.command()(monitor)
 
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a full disk, and a file or folder that may not be used, raise: the user can mend it."""
+
+ENDS = ("promote", "report")
+"""Stages after which there is a verdict to tell, and MLflow is told where a scheduler calls stage by stage."""
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")]
 Overrides = Annotated[
@@ -79,11 +84,16 @@ def demo(
     from pipeline import runner
     from pipeline.datasets import gate
     from pipeline.progress import say
+    from pipeline.tracking.work import check, tracked
 
     settings = runner.configure(config, [f"ingest.data={data}", *(overrides or [])])
+    check(settings.general)
     say(f"drawing {photos:,} photos into {data}")
     gate.generate(data, photos=photos, seed=seed)
-    _end(runner.execute(runner.start(settings), settings))
+    target = runner.start(settings)
+    with tracked(target, settings.general):
+        result = runner.execute(target, settings)
+    _end(result)
 
 
 @app.command()
@@ -115,12 +125,13 @@ def run(
     to_stage: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     from_stage: Annotated[str | None, typer.Option(help="Make this stage and what depends on it anew.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make every stage anew.")] = False,
-    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs.")] = None,
+    home: OwnHome = None,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share training and asking the model.")] = 1,
     changed: Annotated[bool, typer.Option("--when-changed", help="Only if the data changed since the last.")] = False,
 ) -> None:
     """Run every stage that is not up to date."""
     from pipeline import changes, launch, news, runner
+    from pipeline.tracking.work import check, tracked
 
     _check_stage(to_stage)
     _check_stage(from_stage)
@@ -133,11 +144,13 @@ def run(
     old = find_run(resume, home or HOME) if resume else None
     path = config or (old.path / "config.yaml" if old else None)
     settings = runner.configure(path, [*(overrides or []), *([f"runs={home}"] if home else [])])
+    check(settings.general)
     target = old or launch.given_run() or runner.start(settings)
     with nullcontext() if launch.launched() else news.watched(target, settings.general):
         if processes > 1 and not launch.launched():
             raise typer.Exit(launch.launch(processes, target.path))
-        result = runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force)
+        with tracked(target, settings.general):
+            result = runner.execute(target, settings, to_stage=to_stage, from_stage=from_stage, force=force)
     if look and config:
         changes.take(changes.watched(config), look.mark)
     news.tell(result, settings.general)
@@ -151,56 +164,40 @@ def stage(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The YAML config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it anew.")] = False,
     overrides: Overrides = None,
-    home: Annotated[Path | None, typer.Option("--runs", help="The folder of all runs; empty: the config's.")] = None,
+    home: OwnHome = None,
 ) -> None:
     """Run one stage (what the scheduler calls)."""
-    from pipeline import news, runner
-    from pipeline.store import Run
+    from pipeline import mirror, news, runner
+    from pipeline.tracking.work import check, tracked
 
     _check_stage(name)
-    given = Path(run) if os.sep in run else (home or HOME) / run
+    given = folder_of(run, home or HOME)
+    mirror.look(given)
     settings = runner.configure(config or given / "config.yaml", overrides or [])
+    check(settings.general)
     folder = given if os.sep in run or home else settings.general.runs / run
-    target = Run.begin(folder)
-    runner.execute_one(target, settings, name, force=force)
-    if name not in ("promote", "report"):
-        print(target.path)
-        return
-    result = runner.outcome(target, settings.general.reports)
-    if name == "report":
+    target = mirror.begin(folder)
+    with tracked(target, settings.general, quick=name not in ENDS):
+        runner.execute_one(target, settings, name, force=force)
+        result = runner.outcome(target, settings.general.reports) if name in ENDS else None
+    if result and name == "report":
         news.tell(result, settings.general)
-    _end(result)
+    if result:
+        _end(result)
+    print(target.path)
 
 
 @app.command()
 def report(run: Annotated[str, typer.Argument(help="A run.")], home: Home = HOME) -> None:
     """Make the report of a run anew and print where it is."""
     from pipeline import runner
+    from pipeline.tracking.work import tracked
 
     target = find_run(run, home)
     settings = runner.configure(target.path / "config.yaml")
-    with runner.at_work(target):
+    with tracked(target, settings.general), runner.at_work(target):
         runner.run_stage(target, settings, "report", force=True)
     print(runner.publish(target, settings.general.reports))
-
-
-@app.command()
-def analyze(
-    images: Annotated[Path, typer.Option(help="CSV or Parquet: image_id, path, label; fold, group, captured_at, ...")],
-    predictions: Annotated[Path, typer.Option(help="CSV or Parquet: image_id, and prob_<class> or logit_<class>.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
-    embeddings: Annotated[
-        Path | None, typer.Option(help="The model's own embeddings, .npy, rows as predictions.")
-    ] = None,
-    model: Annotated[Path | None, typer.Option(help="The model as ONNX, to probe it (needs onnxruntime).")] = None,
-    side: Annotated[int, typer.Option(min=16, max=1024, help="Photos are looked at at this side, in pixels.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds everything random.")] = 0,
-) -> None:
-    """Find, confirm and word the slices on which any model fails, from its predictions alone."""
-    from pipeline.analyze.work import Given
-    from pipeline.analyze.work import analyze as work
-
-    print(work(Given(images, predictions, embeddings, model, side), output, seed))
 
 
 @app.command()
@@ -277,13 +274,16 @@ def _called() -> int:
             place = f"{error.filename}: " if error.filename else ""
             print(f"nightshift: {place}{os.strerror(error.errno)}", file=sys.stderr)
             return 2
+        if isinstance(error, ConnectionError):
+            print(f"nightshift: {error}", file=sys.stderr)
+            return 75
         traceback.print_exc()  # a defect of ours: never to be taken for a refusal (1) or bad input (2)
         return 70
 
 
 def main() -> None:
     """Entry point: exit code 0 good, 1 a condition failed, 2 bad config or input or no place to write (one line), 70 a
-    defect, 75 another process at work in the run, 128 + n after signal n."""
+    defect, 75 another process at work in the run or an object store that does not answer, 128 + n after signal n."""
     from pipeline.launch import leave
 
     interrupt.install()

@@ -11,10 +11,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.contracts import InputError
 from pipeline.notify import LOCAL, check_place, check_server
+from pipeline.remote import address, working_copy
+
+Runs = Annotated[Path, BeforeValidator(working_copy), PlainSerializer(address)]
+"""The folder of all runs: one here, or the working copy of one in an object store."""
 
 
 class Settings(BaseModel):
@@ -52,15 +65,34 @@ class Schedule(Settings):
         return self
 
 
+class Tracking(Settings):
+    """Whether and where MLflow is told of each run; part of no result."""
+
+    mlflow: bool | None = Field(None, description="log runs to MLflow; null: where the extra mlflow is installed")
+    uri: str | None = Field(
+        None, min_length=1, description="MLflow's tracking URI; null: MLFLOW_TRACKING_URI, else SQLite in `runs`"
+    )
+    experiment: str | None = Field(None, min_length=1, description="MLflow's experiment; null: the config's name")
+    model: str = Field("nightshift", pattern=r"^[^/:]+$", description="registered model whose alias is the champion")
+
+    @property
+    def asked(self) -> bool:
+        """Whether the config asks for it in so many words, rather than by default."""
+        return self.mlflow or (self.mlflow is None and self.uri is not None)
+
+
 class General(Settings):
     """What belongs to no single stage; the top level of the YAML."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="names the run folders of this config")
     seed: int = Field(0, ge=0, description="seeds everything random")
-    runs: Path = Field(Path("runs"), description="the folder of all runs")
+    runs: Runs = Field(Path("runs"), description="the folder of all runs, or s3://BUCKET/FOLDER")
     reports: Path = Field(Path("reports"), description="the folder of the HTML reports")
     schedule: Schedule = Field(
         default_factory=lambda: Schedule.model_validate({}), description="when and how Airflow runs this config"
+    )
+    tracking: Tracking = Field(
+        default_factory=lambda: Tracking.model_validate({}), description="whether and where MLflow is told of each run"
     )
 
 
@@ -140,7 +172,7 @@ def _validate(model: type[Any], section: str, tree: Any, known: Mapping[str, Ite
 
 
 def _known(classes: Mapping[str, type[Settings]]) -> dict[str, list[str]]:
-    every: dict[str, type[Settings]] = {**classes, "schedule": Schedule}
+    every: dict[str, type[Settings]] = {**classes, "schedule": Schedule, "tracking": Tracking}
     return {"": [*General.model_fields, *classes]} | {n: list(m.model_fields) for n, m in every.items()}
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import runner, store
+from pipeline import mirror, remote, runner, store
 from pipeline.contracts import Array, Bundle, InputError, Table
 from pipeline.evidence import review
 from pipeline.graph import ARTIFACTS, STAGES, stage
+from pipeline.progress import say
 from pipeline.store import Run
 
 Mask = NDArray[np.bool_]
@@ -39,14 +40,19 @@ def everywhere(home: Path, names: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Forget photos in all runs of a folder, and make their pages anew: (run, photos removed), run by run.
 
     Raises `InputError`, before anything is changed, where no run knows a photo of that id or path."""
+    mirror.refresh(home, say)
     runs = store.runs(home)
+    for run in runs:
+        mirror.fetch(run.path)
     photos = find(runs, names)
     forget_reviews(home, photos)
     for run in runs:
         settings = runner.configure(run.path / "config.yaml")
-        with run.lock():
+        with runner.at_work(run):
             page = run.file("html").exists()
             held = forget(run, photos, settings.general.reports)
+            for name in store.finished(run):
+                mirror.publish(run, name)
             if held and page:
                 runner.run_stage(run, settings, "report")
                 runner.publish(run, settings.general.reports)
@@ -87,10 +93,11 @@ def forget(run: Run, photos: Photos, reports: Path) -> int:
 
 def forget_reviews(home: Path, photos: Photos) -> None:
     """Take the photos out of the reviewers' decisions."""
-    if (home / review.FILE).exists():
-        kept = review.read(home)
-        labels = {key: label for key, label in kept.labels.items() if key not in photos.ids}
-        store.write_text(home / review.FILE, kept.model_copy(update={"labels": labels}).model_dump_json(indent=1))
+    with remote.shared(home / review.FILE):
+        if (home / review.FILE).exists():
+            kept = review.read(home)
+            labels = {key: label for key, label in kept.labels.items() if key not in photos.ids}
+            store.write_text(home / review.FILE, kept.model_copy(update={"labels": labels}).model_dump_json(indent=1))
 
 
 def _rows_gone(run: Run, ids: frozenset[str]) -> dict[str, Mask]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import store
+from pipeline import mirror, store
 from pipeline.champion import taken
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES
@@ -27,6 +27,7 @@ def pin(run: Run, pinned: bool) -> None:
         store.write_text(run.path / PIN, "")
     else:
         (run.path / PIN).unlink(missing_ok=True)
+    mirror.put(run, PIN)
 
 
 def kept(home: Path) -> dict[str, str]:
@@ -76,7 +77,8 @@ def _removed(run: Run, pages: set[Path]) -> bool:
     reports = _reports(run)
     going = run.path.with_name(_GOING + run.run_id)
     try:
-        with run.lock():
+        with run.lock(), mirror.held(run):
+            mirror.erase(run)
             run.path.rename(going)
             (going / "run.json").unlink()
     except InputError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import store, versions
+from pipeline import mirror, store, versions
 from pipeline.config import Resolved, Settings, resolve
 from pipeline.contracts import Context, InputError
 from pipeline.graph import STAGES, Stage, stage, upstream
@@ -29,12 +29,13 @@ def configure(path: Path | None, overrides: Iterable[str] = (), defaults: Mappin
 
 def start(config: Resolved) -> Run:
     """A new run folder."""
-    return Run.create(config.general.runs, config.general.name)
+    return mirror.create(config.general.runs, config.general.name)
 
 
 def save_config(run: Run, config: Resolved) -> None:
     """Lay the resolved config in the run, whole or not at all; hold the run's lock."""
     store.write_text(run.path / "config.yaml", config.dump())
+    mirror.put(run, "config.yaml")
 
 
 def _inputs(run: Run, config: Resolved, item: Stage) -> dict[str, Any]:
@@ -115,8 +116,14 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
     a stage broke its promise. Whatever happens, the run keeps its earlier finished stages. What was altered since it
     was written is made anew where it is this stage's, and refused by name where it is an earlier one's.
     """
-    item = stage(name)
-    went_in = _went_in(run, config, item, force)
+    how = _bring(run, config, stage(name), force)
+    mirror.publish(run, name)
+    return how
+
+
+def _bring(run: Run, config: Resolved, item: Stage, force: bool) -> str:
+    """What `run_stage` does in the run's folder."""
+    name, went_in = item.name, _went_in(run, config, item, force)
     key = store.key_of(name, went_in)
     record = run.record(name)
     if record and record["key"] == key and not force:
@@ -215,7 +222,7 @@ def at_work(run: Run) -> Iterator[None]:
     """Hold the run's lock; where somebody or the disk stops the work, say how to go on with it."""
     ranks = ranks_here()
     try:
-        with run.lock():
+        with run.lock(), mirror.at_work(run, say):
             yield
     except BaseException as error:
         if isinstance(error, (Stopped, OSError)):
@@ -262,5 +269,6 @@ def execute(
                     return Outcome(run, None, True)
         except InputError:
             run.discard_if_empty()
+            mirror.discard(run)
             raise
         return outcome(run, config.general.reports)

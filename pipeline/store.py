@@ -241,6 +241,13 @@ class Run:
         write_json(aside / "stage.json", {**record, "stage": stage, "artifacts": hashes, "stamps": stamps})
         self._settle(aside, stage)
 
+    def adopt(self, stage: str, record: Mapping[str, Any]) -> None:
+        """Rename what was laid in `.tmp-<stage>` into place as that finished stage, whose record comes with it."""
+        aside = self.path / f".tmp-{stage}"
+        stamps = {name: stamp(aside / f"{name}{ARTIFACTS[name].suffix}") for name in record["artifacts"]}
+        write_json(aside / "stage.json", {**record, "stamps": stamps})
+        self._settle(aside, stage)
+
     def link(self, stage: str, other: Run) -> None:
         """Take over, by hard links, a stage that another run made from the same inputs."""
         aside = self.path / f".tmp-{stage}"

@@ -27,7 +27,7 @@ _LIBRARIES = (
 )
 _MACHINERY = {
     "cli", "runner", "store", "config", "graph", "contracts", "plugins", "progress", "doctor", "interrupt", "versions",
-    "making", "launch",
+    "making", "launch", "remote", "mirror",
 }  # fmt: skip
 
 

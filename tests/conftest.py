@@ -6,13 +6,17 @@ mount may be absent: where they are, a test marked `data`, `airflow`, `postgres`
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Generator
+import urllib.request
+from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +103,29 @@ def chromium() -> str:
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     _require(any(found), "Chromium is absent: apt-get install chromium")
     return next(path for path in found if path)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, require: Require) -> Iterator[Any]:
+    """A client of the bucket `gate` on an S3 server of this machine, where s3fs looks for it; and what ends it."""
+    absent = [name for name in ("s3fs", "boto3", "moto", "flask_cors") if not find_spec(name)]
+    require(not absent, f"absent: {', '.join(absent)}; pip install -e .[dev]")
+    import boto3
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    for key, value in (("ACCESS_KEY_ID", "gate"), ("SECRET_ACCESS_KEY", "night"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{key}", value)
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset", data=b"").close()  # of an earlier test
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="gate")
+    yield client, server.stop
+    server.stop()
+    S3FileSystem.clear_instance_cache()

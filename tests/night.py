@@ -78,4 +78,5 @@ train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, rate: 0.0
 retrain: {{epochs: 6, rate: 0.002, batch: 32, seeds: 1, generic: false}}
 probe: {{max_images: 264}}
 explain: {{photos: 80}}
+tracking: {{mlflow: false}}
 """

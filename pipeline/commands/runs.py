@@ -14,9 +14,11 @@ app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
 @app.command("list")
 def runs_list(as_json: Json = False, home: Home = HOME) -> None:
     """List all runs, newest first; kept: why one is never pruned."""
-    from pipeline import runner, store
+    from pipeline import mirror, runner, store
+    from pipeline.progress import say
     from pipeline.prune import kept
 
+    mirror.refresh(home, say)
     never = kept(home)
     rows = [runner.brief(r) | {"kept": never.get(r.run_id, "")} for r in store.runs(home)]
     show(rows, rows, as_json)
@@ -27,7 +29,7 @@ def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json 
     """Show a run's stages and its summary."""
     from pipeline import store
 
-    target = find_run(run, home)
+    target = find_run(run, home, whole=True)
     records = {name: target.record(name) or {} for name in store.finished(target)}
     rows = [
         {"stage": n, "seconds": r["seconds"], "from": r.get("linked_from", ""), "notes": "; ".join(r["notes"])}
@@ -60,9 +62,11 @@ def runs_compare(
 def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to promote.")], home: Home = HOME) -> None:
     """Put a run's model in force, by hand."""
     from pipeline import champion
+    from pipeline.tracking.work import moved
 
     target = find_run(run, home)
     champion.promote(target.path.parent, target)
+    moved(target.path.parent)
     print(f"{target.run_id} is in force")
 
 
@@ -70,9 +74,27 @@ def runs_promote(run: Annotated[str, typer.Argument(help="A run that came to pro
 def runs_rollback(home: Home = HOME) -> None:
     """Put the champion before this one in force again."""
     from pipeline import champion
+    from pipeline.tracking.work import moved
 
     left, back = champion.rollback(home)
+    moved(home)
     print(f"{back} is in force again; {left} is not any more")
+
+
+@app.command("track")
+def runs_track(
+    run: Annotated[str, typer.Argument(help="A run.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[TRACKING.KEY=VALUE]...", help="Settings over the run's.")
+    ] = None,
+    home: Home = HOME,
+) -> None:
+    """Log a run to MLflow that was not logged, or not wholly; what stands there is not logged again."""
+    from pipeline import runner
+    from pipeline.tracking.work import track
+
+    target = find_run(run, home, whole=True)
+    print(track(target, runner.configure(target.path / "config.yaml", overrides or []).general))
 
 
 @app.command("forget")
@@ -81,9 +103,12 @@ def runs_forget(
 ) -> None:
     """Remove photos from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
     from pipeline.forget import everywhere
+    from pipeline.tracking.work import retell
 
     for run_id, held in everywhere(home, photos):
         print(f"{run_id}: {held} removed")
+        if held:
+            retell(home / run_id)
     print("the photos' own files are yours to delete: a new run reads what it finds")
 
 
@@ -110,7 +135,10 @@ def runs_prune(
     home: Home = HOME,
 ) -> None:
     """Remove old runs and their reports; never the champion's, a pinned one, or one at work."""
+    from pipeline import mirror
+    from pipeline.progress import say
     from pipeline.prune import prune
 
+    mirror.refresh(home, say)
     for run_id in prune(home, keep, dry=dry):
         print(f"{run_id}: {'would be removed' if dry else 'removed'}")

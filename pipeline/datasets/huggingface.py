@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from pipeline.contracts import InputError
 from pipeline.datasets import members
-from pipeline.datasets.members import cache_folder
 from pipeline.datasets.photo import DEFAULTS, SPLITS, Options, Photo, Rejected, moment
 from pipeline.datasets.picture import ImageError
 from pipeline.datasets.sources import member, on_disk
 from pipeline.datasets.tables import plain, text
 from pipeline.datasets.tree import Tree
+from pipeline.remote import cache_folder
 
 OPTIONS = ("label",)
 _LABELS = ("label", "labels", "fine_label", "class", "category", "target")

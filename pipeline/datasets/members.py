@@ -28,6 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.datasets.picture import ImageError
+from pipeline.remote import cache_folder
 
 _ARRAY_LIMIT = 8_000_000_000  # bytes of one unpacked array
 _RATIO = 200  # photos hardly shrink: what grows more than this is a bomb
@@ -68,12 +69,6 @@ def read_zip(path: str, name: str, limit: int) -> bytes:
     if len(data) > limit:
         raise ImageError(f"the file is too large (over {limit:,} bytes)")
     return data
-
-
-def cache_folder() -> Path:
-    """Where fetched and unpacked files are kept: `NIGHTSHIFT_CACHE`, else `nightshift` in the user's cache folder."""
-    own = os.environ.get("NIGHTSHIFT_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
 
 
 def _tar(path: str) -> tuple[str, dict[str, tuple[int, int]]]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets import members
 from pipeline.datasets.picture import Header, ImageError, decode, header
+from pipeline.remote import cache_folder
 
 FILE_LIMIT = 300_000_000
 """Bytes of one photo's file; a larger one is set aside unread."""
@@ -155,7 +156,7 @@ def _words(error: Exception) -> str:
 
 def cached(address: str) -> Path:
     """The local copy of a remote file, fetched once through fsspec; raises `ImageError` with the reason."""
-    kept = members.cache_folder() / "remote" / hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
+    kept = cache_folder() / "remote" / hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         data = _download(address)

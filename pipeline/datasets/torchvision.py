@@ -12,9 +12,9 @@ from typing import Any
 
 from pipeline.contracts import InputError
 from pipeline.datasets.folder import folder
-from pipeline.datasets.members import cache_folder
 from pipeline.datasets.photo import Photo, Rejected, nearest
 from pipeline.datasets.tree import Tree
+from pipeline.remote import cache_folder
 
 PREFIX = "torchvision:"
 

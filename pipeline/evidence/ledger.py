@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.contracts import InputError
+from pipeline.remote import shared
 
 MOST = 5
 """Openings after which a test set is to be replaced by newly arrived groups."""
@@ -64,7 +65,7 @@ def set_id(groups: Iterable[str]) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with shared(path), path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.contracts import InputError
+from pipeline.remote import freshen, shared
 from pipeline.store import write_text
 
 FILE = "review.json"
@@ -83,6 +84,7 @@ def _parsed(model: type[Model], path: Path) -> Model:
 def read(home: Path) -> Reviews:
     """The decisions in force in a folder of runs; none where nobody has reviewed. Raises `InputError`."""
     path = home / FILE
+    freshen(path)
     return _parsed(Reviews, path) if path.exists() else Reviews()
 
 
@@ -97,12 +99,14 @@ def digest(home: Path, part: Literal["slices", "labels"] | None = None) -> str:
 def apply(home: Path, file: Path) -> ReviewFile:
     """Take the decisions of `file` into `home`, over earlier ones of the same slice or photo; an empty decision
     without a note takes the earlier one back. Raises `InputError` for a file that no report has saved."""
-    new, old = _parsed(ReviewFile, file), read(home)
-    slices = {**old.slices, **{s.key: s for s in new.slices}}
-    labels = {**old.labels, **{p.image_id: p for p in new.labels}}
-    kept = Reviews(
-        slices={k: s for k, s in slices.items() if s.decision or s.note},
-        labels={k: p for k, p in labels.items() if p.decision or p.note},
-    )
-    write_text(home / FILE, kept.model_dump_json(indent=1))
+    new = _parsed(ReviewFile, file)
+    with shared(home / FILE):
+        old = read(home)
+        slices = {**old.slices, **{s.key: s for s in new.slices}}
+        labels = {**old.labels, **{p.image_id: p for p in new.labels}}
+        kept = Reviews(
+            slices={k: s for k, s in slices.items() if s.decision or s.note},
+            labels={k: p for k, p in labels.items() if p.decision or p.note},
+        )
+        write_text(home / FILE, kept.model_dump_json(indent=1))
     return new

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from pipeline import mirror
 from pipeline.contracts import InputError
 from pipeline.export.card import write_card
 from pipeline.export.carried import Carried, Val, carry
@@ -96,6 +97,7 @@ FORMATS: dict[str, Callable[[Case, Path], str]] = {**GRAPHS, "safetensors": _saf
 def case_of(name: str, home: Path) -> Case:
     """The run of that name, or the one that made the champion. Raises `InputError` where it has no model or report."""
     bundle = bundle_of(name, home)
+    mirror.fetch(bundle.parents[1])
     run = Run.open(bundle.parents[1])
     if not run.file("summary").is_file():
         raise InputError(f"{name}: has no report to write a card from; nightshift run --resume {run.run_id}")

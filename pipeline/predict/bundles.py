@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import mirror
 from pipeline.champion import in_force
 from pipeline.contracts import InputError
 
@@ -15,6 +16,7 @@ def bundle_of(name: str, home: Path) -> Path:
         if folder is None:
             raise InputError(f"{home}: no run has promoted a champion yet; name a run or a bundle's folder")
         return folder
+    mirror.fetch(home / name)
     for folder in (home / name / "promote" / "bundle", Path(name) / "promote" / "bundle", Path(name)):
         if (folder / "bundle.json").is_file():
             return folder

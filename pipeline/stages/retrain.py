@@ -78,6 +78,7 @@ class _Arms:
             "rows": len(photos),
             "loss": fitted.loss,
             "temperature": temperature if self.held else float(meta.get("temperature") or 1.0),
+            "history": fitted.history.drop(columns="split").to_dict("records"),
         }
 
 
@@ -99,8 +100,8 @@ def run(
     (TrivialAugment on every view), once a seed.
 
     All start from `model` and see the same photos in the same order, as often, to the end. Makes `candidates`: one
-    safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature}], control
-    first; an empty list where nothing was prescribed.
+    safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature, history}],
+    control first; an empty list where nothing was prescribed.
     """
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import as_in_training, training_photos

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import http.server
-import logging
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +19,6 @@ from pipeline.contracts import Context
 from pipeline.datasets import ImageError, letterbox, open_image, sources
 from pipeline.datasets.sources import box_of, boxed, fetch, local, look, member, path_of, read_file
 from pipeline.stages import ingest
-from tests.conftest import Require
 from tests.datasets.pictures import encoded, lay, picture
 
 
@@ -125,29 +122,6 @@ def test_an_address_that_leads_nowhere(server: str, cache: Path) -> None:
         with pytest.raises(ImageError, match=r"cannot be (fetched|read)"):
             open_image(address)
     assert not list((cache / "remote").iterdir())
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, require: Require) -> Iterator[Any]:
-    """A client of the bucket `gate` on an S3 server of this machine, where s3fs looks for it; and what ends it."""
-    absent = [name for name in ("s3fs", "boto3", "moto", "flask_cors") if not find_spec(name)]
-    require(not absent, f"absent: {', '.join(absent)}; pip install -e .[dev]")
-    import boto3
-    from moto.server import ThreadedMotoServer
-    from s3fs import S3FileSystem
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-    for key, value in (("ACCESS_KEY_ID", "gate"), ("SECRET_ACCESS_KEY", "night"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{key}", value)
-    S3FileSystem.clear_instance_cache()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="gate")
-    yield client, server.stop
-    server.stop()
-    S3FileSystem.clear_instance_cache()
 
 
 def test_an_address_in_s3_is_fetched_once(bucket: Any, cache: Path) -> None:

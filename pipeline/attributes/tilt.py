@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.attributes import Shot
 
@@ -11,6 +12,18 @@ UNIT = "degrees"
 WORDS = ("tilted clockwise", "tilted anticlockwise")
 PERIOD: float | None = None
 SOURCE = "pixels"
+_AT_ONCE = 24_576  # pixels: float32 arrays that fit the cache, and that malloc (below 128 kB) hands out again
+
+
+def _sums(luma: NDArray[np.uint8]) -> tuple[float, float]:
+    """Sine and cosine of four times the angle, by squared strength, of all pixels but those on the rim."""
+    across, down = (cv2.Scharr(luma, cv2.CV_32F, *way)[1:-1, 1:-1].ravel() for way in ((1, 0), (0, 1)))
+    # (plain + 2i cross) is the squared gradient: its square has four times the angle
+    cross, plain, total = across * down, across * across, down * down
+    plain, total = plain - total, plain + total
+    share = plain / np.maximum(total, 1)  # whole numbers: where the sum is 0, all is
+    whole = float(total.sum())  # plain^2 + 4 cross^2 = total^2
+    return -4 * float(np.dot(cross, share)), 2 * float(np.dot(plain, share)) - whole
 
 
 def tilt(shot: Shot) -> float:
@@ -19,10 +32,8 @@ def tilt(shot: Shot) -> float:
     A quarter of the phase of the mean fourth-order gradient orientation (Bigun and Granlund 1987, with four-fold
     symmetry), each edge by its squared strength. NaN where there is no edge.
     """
-    across, down = (cv2.Scharr(shot.luma, cv2.CV_32F, *way)[1:-1, 1:-1].ravel() for way in ((1, 0), (0, 1)))
-    # (plain + 2i cross) is the squared gradient: its square has four times the angle
-    cross, across2, down2 = across * down, across * across, down * down
-    plain, share = across2 - down2, 1 / np.maximum(across2 + down2, 1)  # whole numbers: where the sum is 0, all is
-    sine = -4 * float(np.dot(plain * cross, share))
-    cosine = float(np.dot(plain * plain, share)) - 4 * float(np.dot(cross * cross, share))
+    height, width = shot.luma.shape
+    rows = max(1, _AT_ONCE // width)
+    parts = [_sums(shot.luma[top - 1 : min(top + rows, height - 1) + 1]) for top in range(1, height - 1, rows)]
+    sine, cosine = (sum(part[k] for part in parts) for k in (0, 1))
     return float(np.degrees(np.arctan2(sine, cosine))) / 4 if sine or cosine else float("nan")

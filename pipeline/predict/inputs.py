@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.contracts import InputError
 from pipeline.datasets import Tree, is_image, read, recognise
 from pipeline.datasets.photo import TABLES, Options, Photo, Rejected
+from pipeline.datasets.sources import local
 
 Found = Photo | Rejected
 
@@ -57,14 +58,21 @@ def _described(path: Path) -> bool:
         return False
 
 
-def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: int | None = None) -> Iterator[Photo]:
-    """Photos as they land in a folder, each once, when its size has not changed between two looks.
+def _spelt(path: str) -> str:
+    """The one spelling of a photo's path; a link that is itself a photo keeps its name."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
-    known: paths that were answered before. every: seconds between looks; rounds: how many, None for ever.
+
+def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: int | None = None) -> Iterator[Photo]:
+    """Photos as they land in a folder, each once, when its size has not changed between two looks. Their paths are
+    absolute and without links to folders, so that a photo has one name however the folder is called.
+
+    known: paths that were answered before, however spelt. every: seconds between looks; rounds: how many, None: for
+    ever.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the one in which photos land")
-    done, sizes = set(known), dict[str, int]()
+    done, sizes, folder = {_spelt(path) for path in known}, dict[str, int](), folder.resolve()
     while rounds is None or rounds > 0:
         for entry in sorted(folder.rglob("*")):
             path = str(entry)
@@ -73,7 +81,7 @@ def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: i
             size = entry.stat().st_size
             if size and sizes.get(path) == size:
                 done.add(path)
-                yield Photo(str(entry.absolute()), path, None)
+                yield Photo(local(path), path, None)
             sizes[path] = size
         rounds = None if rounds is None else rounds - 1
         if rounds != 0:

@@ -54,6 +54,21 @@ def test_photos_that_land_are_given_once_and_whole(shots: Path, tmp_path: Path) 
     assert len(grown) == 4, "paths that were not answered before are given again"
 
 
+def test_a_folder_by_another_name_gives_no_photo_again(
+    shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    shutil.copy(shots / "01.png", gate / "a.png")
+    (tmp_path / "door").symlink_to(gate)
+    monkeypatch.chdir(tmp_path)
+    first = [photo.path for photo in arrivals(Path("gate"), (), every=0.0, rounds=2)]
+    assert first == [str(gate / "a.png")]
+    for folder in (Path("gate"), gate, Path("door"), gate / ".." / "gate"):
+        for known in (str(gate / "a.png"), "gate/a.png", "door/a.png", "./gate/a.png"):
+            assert not list(arrivals(folder, {known}, every=0.0, rounds=2)), (folder, known)
+
+
 def test_a_photo_that_grows_is_not_taken_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     growing = tmp_path / "a.png"
     growing.write_bytes(b"x")

@@ -17,6 +17,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.predict.model import BATCH, load
 from pipeline.remedies import treat
+from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages.measure import reduced
 
 
@@ -104,6 +105,25 @@ def test_a_large_photo_is_measured_large_and_shown_small(bundle: Path, tmp_path:
         assert row["probability"] == pytest.approx(float(want.max()), abs=2e-3)
     row = load(str(bundle), attributes=["luminance"]).predict([path]).iloc[0]
     assert row["luminance"] == luminance(Shot(reduced(open_image(path), 1024), None, 1600, 900))
+
+
+@pytest.mark.parametrize(("beside", "inside"), [(0.0, True), (-0.001, False), (30.0, True), (-30.0, False)])
+def test_a_rule_on_light_is_asked_of_the_whole_photo_where_it_is_close(
+    bundle: Path, tmp_path: Path, beside: float, inside: bool
+) -> None:
+    """The model's copy is a reduced decode, whose lamps are dimmer than those of the photo."""
+    rng, path = np.random.default_rng(0), tmp_path / "lamps.jpg"
+    cv2.imwrite(str(path), np.where(rng.random((300, 400, 1)) < 0.05, 255, 60).astype(np.uint8).repeat(3, 2))
+    whole, small = (luminance(Shot(open_image(path, side), None, 400, 300)) for side in (None, 48))
+    assert 0.01 < abs(whole - small) < 6
+    shutil.copytree(bundle, tmp_path / "other")
+    meta = json.loads((bundle / "bundle.json").read_text())
+    rule = Rule((Condition("luminance", "<=", whole + beside),)).dump()
+    meta["slices"][0]["rule"] = rule
+    (tmp_path / "other" / "bundle.json").write_text(json.dumps(meta))
+    row = load(str(tmp_path / "other")).predict([path]).iloc[0]
+    assert bool(row["slices"]) == inside
+    assert row["correction"] == ("exposure x4" if inside else "")
 
 
 def test_rules_may_ask_for_columns_that_come_with_the_photo(bundle: Path, shots: Path) -> None:

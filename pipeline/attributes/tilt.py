@@ -15,14 +15,24 @@ SOURCE = "pixels"
 _AT_ONCE = 24_576  # pixels: float32 arrays that fit the cache, and that malloc (below 128 kB) hands out again
 
 
+def _edges(luma: NDArray[np.uint8], across: int) -> NDArray[np.float32]:
+    """The gradient from left to right, or down, of all rows but the outer two; nothing in the outer columns."""
+    found = cv2.Scharr(luma, cv2.CV_32F, across, 1 - across)[1:-1]
+    found[:, 0] = found[:, -1] = 0
+    return np.asarray(found, dtype=np.float32).ravel()
+
+
 def _sums(luma: NDArray[np.uint8]) -> tuple[float, float]:
     """Sine and cosine of four times the angle, by squared strength, of all pixels but those on the rim."""
-    across, down = (cv2.Scharr(luma, cv2.CV_32F, *way)[1:-1, 1:-1].ravel() for way in ((1, 0), (0, 1)))
-    # (plain + 2i cross) is the squared gradient: its square has four times the angle
-    cross, plain, total = across * down, across * across, down * down
-    plain, total = plain - total, plain + total
-    share = plain / np.maximum(total, 1)  # whole numbers: where the sum is 0, all is
+    x, y = _edges(luma, 1), _edges(luma, 0)
+    # (plain + 2i cross) is the squared gradient: its square has four times the angle, total is its length
+    cross = x * y
+    x *= x
+    y *= y
+    total = x + y
+    plain = np.subtract(x, y, out=x)
     whole = float(total.sum())  # plain^2 + 4 cross^2 = total^2
+    share = np.divide(plain, np.maximum(total, 1, out=total), out=total)  # whole numbers: where the sum is 0, all is
     return -4 * float(np.dot(cross, share)), 2 * float(np.dot(plain, share)) - whole
 
 

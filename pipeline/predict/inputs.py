@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.datasets import Tree, is_image, read, recognise
-from pipeline.datasets.photo import TABLES, Options, Photo, Rejected
+from pipeline.datasets.photo import TABLES, Options, Photo, Rejected, readable
 from pipeline.datasets.sources import local
 
 Found = Photo | Rejected
@@ -37,9 +37,11 @@ def photos(inputs: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Found]:
 
 def _of(path: Path) -> Iterator[Found]:
     if path.is_file() and is_image(path.name):
-        yield Photo(str(path.absolute()), str(path), None)
+        yield Photo(local(str(path.absolute())), readable(str(path)), None)
         return
     tree = Tree(path)
+    if path.is_dir() and not tree.names and not tree.problems:
+        raise InputError(f"{path}: an empty folder; name one with photos in it")
     listed = [Photo(tree.source(name), name, None) for name in tree.names if is_image(name)]
     if listed and not _described(path):
         found: Iterable[Found] = [*listed, *tree.problems]
@@ -75,13 +77,13 @@ def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: i
     done, sizes, folder = {_spelt(path) for path in known}, dict[str, int](), folder.resolve()
     while rounds is None or rounds > 0:
         for entry in sorted(folder.rglob("*")):
-            path = str(entry)
+            path = readable(str(entry))
             if path in done or not is_image(entry.name) or not entry.is_file():
                 continue
             size = entry.stat().st_size
             if size and sizes.get(path) == size:
                 done.add(path)
-                yield Photo(local(path), path, None)
+                yield Photo(local(str(entry)), path, None)
             sizes[path] = size
         rounds = None if rounds is None else rounds - 1
         if rounds != 0:

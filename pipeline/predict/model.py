@@ -21,9 +21,9 @@ from pipeline import plugins
 from pipeline.attributes import Shot, functions, names, slack
 from pipeline.contracts import InputError
 from pipeline.datasets import ImageError, letterbox
-from pipeline.datasets.photo import Photo, Rejected
+from pipeline.datasets.photo import Photo, Rejected, readable
 from pipeline.datasets.picture import Header, alike
-from pipeline.datasets.sources import fetch, look, pixels_of
+from pipeline.datasets.sources import fetch, local, look, pixels_of
 from pipeline.predict.bundles import bundle_of
 from pipeline.predict.engine import Engine, engine_of
 from pipeline.slicing.admission import admitted_by
@@ -224,8 +224,10 @@ class Predictor:
         `columns`.
 
         Pixels have no EXIF: rules that ask for the hour or the camera do not admit them. Raises `TypeError` for
-        pixels of another shape or dtype.
+        pixels of another shape or dtype, and for a path by itself.
         """
+        if isinstance(images, str | Path | bytes):
+            raise TypeError("images: want a list of photos, got one; put it in brackets")
         rows = self._answered(self._open(image, number) for number, image in enumerate(images))
         return pd.DataFrame(list(rows), columns=list(self.columns))
 
@@ -233,7 +235,7 @@ class Predictor:
         if isinstance(image, bytes):
             return self._look(Photo("", str(number), None), image)
         if not isinstance(image, np.ndarray):
-            return self._look(Photo(str(Path(image).absolute()), str(image), None))
+            return self._look(Photo(local(str(Path(image).absolute())), readable(str(image)), None))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         head = Header(image.shape[1], image.shape[0], "", "RGB", None, None)

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.datasets.photo import Photo, Rejected
+from pipeline.datasets.sources import fetch
 from pipeline.predict.inputs import arrivals, photos
 
 
@@ -81,3 +83,19 @@ def test_a_photo_that_grows_is_not_taken_yet(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         next(arrivals(tmp_path / "gone", set()))
+
+
+def test_a_name_that_is_no_text_is_one_that_rows_can_hold(shots: Path, tmp_path: Path) -> None:
+    raw = os.fsdecode(b"b\xff.png")
+    shutil.copy(shots / "01.png", tmp_path / raw)
+    told = rf"{tmp_path}/b\xff.png"
+    for found in (photos([str(tmp_path / raw)]), photos([str(tmp_path)]), arrivals(tmp_path, (), every=0.0, rounds=2)):
+        (photo,) = (item for item in found if isinstance(item, Photo))
+        assert photo.path == told
+        assert fetch(photo.source) == (shots / "01.png").read_bytes()
+    assert not list(arrivals(tmp_path, {told}, every=0.0, rounds=2))
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an empty folder"):
+        list(photos([str(tmp_path)]))

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,17 @@ def test_pixels_give_what_the_file_gives_and_attributes_are_shown(bundle: Path, 
     assert arrays["path"].tolist() == [str(k) for k in range(12)]
     with pytest.raises(TypeError, match=r"image 0: want uint8 \[H, W, 3\], got float64"):
         predictor.predict([np.zeros((4, 4, 3))])
+
+
+def test_one_path_is_no_list_and_a_name_may_be_no_text(bundle: Path, shots: Path, tmp_path: Path) -> None:
+    predictor, odd = load(str(bundle)), tmp_path / os.fsdecode(b"b\xff.png")
+    for single in (shots / "00.png", str(shots / "00.png"), b"x"):
+        with pytest.raises(TypeError, match="want a list of photos"):
+            predictor.predict(single)  # type: ignore[arg-type]
+    shutil.copy(shots / "00.png", odd)
+    row = predictor.predict([odd]).iloc[0]
+    assert row["path"] == rf"{tmp_path}/b\xff.png"
+    assert row["decision"] in ("answer", "decline")
 
 
 def test_bytes_give_what_the_file_gives(bundle: Path, shots: Path) -> None:

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,29 +107,19 @@ def _predictor(path: Path) -> tuple[Predictor, Any]:
     return Predictor(engine), onnxruntime.InferenceSession(path, _single(), providers=["CPUExecutionProvider"])
 
 
-def _decoded(photos: list[Photo], stored: bool = False) -> np.ndarray:
-    """The model's pixels. stored: each photo is decoded at its stored size too, as it must be to be measured."""
-    small = []
+def _decoded(photos: list[Photo], stored: bool = False, measured: Sequence[str] = ()) -> np.ndarray:
+    """The model's pixels. stored: each photo is decoded at its stored size too; measured: by these attributes, on that
+    or else on the decode for the model."""
+    small, chosen = [], [functions()[name] for name in measured]
     for photo in photos:
         data = fetch(photo.source)
         head = look(photo.source, data)
-        if stored:
-            pixels_of(photo.source, data, MAX_SIDE, head)
-        small.append(letterbox(pixels_of(photo.source, data, SIDE, head), SIDE))
-    return np.stack(small)
-
-
-def _shots(photos: list[Photo]) -> list[Shot]:
-    return [Shot(pixels_of(p.source, fetch(p.source), MAX_SIDE), None, 240, 240) for p in photos]
-
-
-def _measured(photos: list[Shot], names: set[str]) -> None:
-    """By the attributes alone: fresh shots, since a shot keeps its luma."""
-    chosen = [function for name, function in functions().items() if name in names]
-    for photo in photos:
-        shot = Shot(photo.pixels, None, photo.width, photo.height)
+        pixels = pixels_of(photo.source, data, SIDE, head)
+        shot = Shot(pixels_of(photo.source, data, MAX_SIDE, head) if stored else pixels, None, head.width, head.height)
         for function in chosen:
             function(shot)
+        small.append(letterbox(pixels, SIDE))
+    return np.stack(small)
 
 
 def _bare(session: Any, pixels: np.ndarray, batch: int) -> None:
@@ -173,13 +163,12 @@ def _cores(cores: set[int]) -> Iterator[None]:
 
 def _told(spent: dict[str, np.ndarray], photos: int) -> None:
     """The overhead of each way to answer, round by round, and what each work took of a photo."""
-    bare, decode, measured = (spent[name] for name in ("bare", "decode", "measure"))
+    bare, decode, measured = (spent[name] for name in ("bare", "decode", "decode and measure"))
     for k, clock in enumerate(("wall", "CPU")):
         took = ", ".join(f"{name} {1000 * np.median(pairs[:, k]) / photos:.2f}" for name, pairs in spent.items())
         print(f"    {clock}, ms: {took}")
         for name in ("by hand", "predict", "predict to Parquet"):
-            over = (spent[name] - decode - bare)[:, k] / bare[:, k]
-            rest = over - measured[:, k] / bare[:, k]
+            over, rest = ((spent[name] - less - bare)[:, k] / bare[:, k] for less in (decode, measured))
             low, high = np.quantile(over, [0.25, 0.75])
             print(
                 f"      {name}: {np.median(over):+.1%} of bare beyond decoding (half of the rounds {low:+.1%} to "
@@ -194,11 +183,11 @@ def _told(spent: dict[str, np.ndarray], photos: int) -> None:
 @pytest.mark.parametrize("setting", RULES)
 def test_overhead_beyond_decoding(setting: str, photos: list[Photo], tmp_path: Path) -> None:
     predictor, session = _predictor(_written(tmp_path / "m.onnx", RULES[setting]))
-    columns = {c.column for c in RULES[setting]}
-    pixels, shots, whole = _decoded(photos), _shots(photos), not columns <= {"luminance"}
+    columns = [c.column for c in RULES[setting]]
+    pixels, whole = _decoded(photos), not set(columns) <= {"luminance"}
     works: dict[str, Callable[[], object]] = {
         "decode": lambda: _decoded(photos, whole),
-        "measure": lambda: _measured(shots, columns),
+        "decode and measure": lambda: _decoded(photos, whole, columns),
         "bare": lambda: _bare(session, pixels, BATCH),
         "by hand": lambda: _by_hand(session, photos),
         "predict": lambda: list(predictor.stream(photos)),

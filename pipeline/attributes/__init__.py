@@ -4,7 +4,9 @@ A plugin `pipeline/attributes/<name>.py` holds the function `<name>(shot) -> flo
 UNIT: what the number counts; WORDS: adjectives for a low and for a high value; PERIOD: 24.0 for hours, None
 for what does not wrap round; SOURCE: `pixels` (from the picture), `native` (from the picture as it was
 stored: resizing changes its meaning) or `metadata` (never looks at the pixels). Where a bare number says nothing to a
-reader, the file also holds `show(value) -> str`.
+reader, the file also holds `show(value) -> str`. A mean over the picture hardly changes when a JPEG is decoded at a
+half to an eighth of its size; there the file holds REDUCED, by how much at most: `predict` then measures the reduced
+copy, and the whole photo only where a rule's limit lies as near as that.
 """
 
 from __future__ import annotations
@@ -52,6 +54,12 @@ def names(sources: Collection[str] = SOURCES) -> tuple[str, ...]:
 def functions(sources: Collection[str] = SOURCES) -> dict[str, Callable[[Shot], float]]:
     """The functions of those attributes by name; NaN is their word for unknown."""
     return {name: plugins.load("attributes", name) for name in names(sources)}
+
+
+def slack(name: str) -> float | None:
+    """By how much at most the value is another where a JPEG is decoded at a reduced size; None: it has to be whole."""
+    found = getattr(plugins.module("attributes", name), "REDUCED", None)
+    return None if found is None else float(found)
 
 
 def measure(pixels: NDArray[np.uint8]) -> pd.DataFrame:

@@ -16,9 +16,10 @@ SOURCE = "native"
 
 def _steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
     """Mean absolute step from row to row, across and inside the 8 px grid."""
-    profile = cv2.reduce(cv2.absdiff(luma[1:], luma[:-1]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)[:, 0]
-    across = profile[7::8]
-    return float(across.mean()), float((profile.sum() - across.sum()) / (len(profile) - len(across)))
+    steps, width = len(luma) - 1, luma.shape[1]
+    every, count = cv2.norm(luma[1:], luma[:-1], cv2.NORM_L1), steps // 8
+    across = cv2.norm(luma[8::8], luma[7:-1:8], cv2.NORM_L1)
+    return across / (count * width), (every - across) / ((steps - count) * width)
 
 
 def blockiness(shot: Shot) -> float:

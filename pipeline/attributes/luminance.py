@@ -10,6 +10,7 @@ UNIT = "of 255"
 WORDS = ("dark", "bright")
 PERIOD: float | None = None
 SOURCE = "pixels"
+REDUCED = 6.0
 
 
 def luminance(shot: Shot) -> float:

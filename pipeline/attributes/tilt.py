@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.attributes import Shot
 
@@ -11,6 +12,28 @@ UNIT = "degrees"
 WORDS = ("tilted clockwise", "tilted anticlockwise")
 PERIOD: float | None = None
 SOURCE = "pixels"
+_AT_ONCE = 24_576  # pixels: float32 arrays that fit the cache, and that malloc (below 128 kB) hands out again
+
+
+def _edges(luma: NDArray[np.uint8], across: int) -> NDArray[np.float32]:
+    """The gradient from left to right, or down, of all rows but the outer two; nothing in the outer columns."""
+    found = cv2.Scharr(luma, cv2.CV_32F, across, 1 - across)[1:-1]
+    found[:, 0] = found[:, -1] = 0
+    return np.asarray(found, dtype=np.float32).ravel()
+
+
+def _sums(luma: NDArray[np.uint8]) -> tuple[float, float]:
+    """Sine and cosine of four times the angle, by squared strength, of all pixels but those on the rim."""
+    x, y = _edges(luma, 1), _edges(luma, 0)
+    # (plain + 2i cross) is the squared gradient: its square has four times the angle, total is its length
+    cross = x * y
+    x *= x
+    y *= y
+    total = x + y
+    plain = np.subtract(x, y, out=x)
+    whole = float(total.sum())  # plain^2 + 4 cross^2 = total^2
+    share = np.divide(plain, np.maximum(total, 1, out=total), out=total)  # whole numbers: where the sum is 0, all is
+    return -4 * float(np.dot(cross, share)), 2 * float(np.dot(plain, share)) - whole
 
 
 def tilt(shot: Shot) -> float:
@@ -19,10 +42,8 @@ def tilt(shot: Shot) -> float:
     A quarter of the phase of the mean fourth-order gradient orientation (Bigun and Granlund 1987, with four-fold
     symmetry), each edge by its squared strength. NaN where there is no edge.
     """
-    across, down = (cv2.Scharr(shot.luma, cv2.CV_32F, *way)[1:-1, 1:-1].ravel() for way in ((1, 0), (0, 1)))
-    # (plain + 2i cross) is the squared gradient: its square has four times the angle
-    cross, across2, down2 = across * down, across * across, down * down
-    plain, share = across2 - down2, 1 / np.maximum(across2 + down2, 1)  # whole numbers: where the sum is 0, all is
-    sine = -4 * float(np.dot(plain * cross, share))
-    cosine = float(np.dot(plain * plain, share)) - 4 * float(np.dot(cross * cross, share))
+    height, width = shot.luma.shape
+    rows = max(1, _AT_ONCE // width)
+    parts = [_sums(shot.luma[top - 1 : min(top + rows, height - 1) + 1]) for top in range(1, height - 1, rows)]
+    sine, cosine = (sum(part[k] for part in parts) for k in (0, 1))
     return float(np.degrees(np.arctan2(sine, cosine))) / 4 if sine or cosine else float("nan")

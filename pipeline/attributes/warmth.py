@@ -10,6 +10,7 @@ UNIT = "red less blue, relative"
 WORDS = ("bluish", "reddish")
 PERIOD: float | None = None
 SOURCE = "pixels"
+REDUCED = 0.05
 
 
 def warmth(shot: Shot) -> float:

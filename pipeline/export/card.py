@@ -97,7 +97,8 @@ def _metadata(summary: Tree, bundle: Tree, source: str, arm: str) -> ModelCardDa
 
 
 def write_card(summary: Tree, bundle: Tree, corrections: Sequence[Tree], source: str) -> str:
-    """The whole card as text. summary, bundle: of the run; corrections: as `carried` tells them; source: the data."""
+    """The whole card as text. summary, bundle: of the run; corrections: as `carried` tells them,
+    with `gains` by split; source: the data."""
     promoted = bundle["arm"] == "targeted"
     arm, slices = ("after" if promoted else "before"), _slices(summary, promoted)
     split = summary["metrics"].get(_shown(summary))

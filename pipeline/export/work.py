@@ -60,11 +60,17 @@ class Case:
         threshold = self.meta["policy"]["decline"]["threshold"]
         return Served(network, self.meta, self.carried.corrections, threshold)
 
+    def _gains(self, name: str) -> dict[str, Any]:
+        """What correcting a slice brings the model, by split: value, low, high, n."""
+        judged = self.run.load("comparison")["corrections"]
+        found = [(split, row) for split, rows in judged.items() for row in rows or []]
+        return {s: r["gain"] for s, r in found if (r["slice"], r["arm"]) == (name, self.meta["arm"])}
+
     def card(self, graph: bool) -> str:
         """The model card. graph: of a format that carries only some corrections."""
         whole = [{**item, "carried": True, "elsewhere": None} for item in self.meta["policy"]["corrections"]]
         settings = yaml.safe_load((self.run.path / "config.yaml").read_text(encoding="utf-8"))
-        told = self.carried.told if graph else whole
+        told = [{**item, "gains": self._gains(item["slice"])} for item in (self.carried.told if graph else whole)]
         return write_card(self.run.load("summary"), self.meta, told, str(settings["ingest"]["data"]))
 
 

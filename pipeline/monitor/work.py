@@ -14,6 +14,7 @@ from pipeline.monitor import batch, history
 from pipeline.monitor.conditions import Conditions, conditions, judged
 from pipeline.monitor.page import page
 from pipeline.monitor.rows import read, traffic_of
+from pipeline.sections.words import probability
 from pipeline.slicing import traffic
 from pipeline.slicing.reference import Reference
 from pipeline.slicing.traffic import Traffic
@@ -117,4 +118,4 @@ def _percent(share: float | None) -> str:
 
 
 def _q(row: Mapping[str, Any]) -> str:
-    return f" (not tested: {row['reason']})" if row["q"] is None else f" (q {row['q']:.3f})"
+    return f" (not tested: {row['reason']})" if row["q"] is None else f" (q {probability(row['q'])})"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.datasets import Tree, is_image, read, recognise
-from pipeline.datasets.photo import TABLES, Options, Photo, Rejected
+from pipeline.datasets.photo import TABLES, Options, Photo, Rejected, readable
+from pipeline.datasets.sources import local
 
 Found = Photo | Rejected
 
@@ -36,9 +37,11 @@ def photos(inputs: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Found]:
 
 def _of(path: Path) -> Iterator[Found]:
     if path.is_file() and is_image(path.name):
-        yield Photo(str(path.absolute()), str(path), None)
+        yield Photo(local(str(path.absolute())), readable(str(path)), None)
         return
     tree = Tree(path)
+    if path.is_dir() and not tree.names and not tree.problems:
+        raise InputError(f"{path}: an empty folder; name one with photos in it")
     listed = [Photo(tree.source(name), name, None) for name in tree.names if is_image(name)]
     if listed and not _described(path):
         found: Iterable[Found] = [*listed, *tree.problems]
@@ -57,23 +60,30 @@ def _described(path: Path) -> bool:
         return False
 
 
-def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: int | None = None) -> Iterator[Photo]:
-    """Photos as they land in a folder, each once, when its size has not changed between two looks.
+def _spelt(path: str) -> str:
+    """The one spelling of a photo's path; a link that is itself a photo keeps its name."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
-    known: paths that were answered before. every: seconds between looks; rounds: how many, None for ever.
+
+def arrivals(folder: Path, known: Collection[str], every: float = 1.0, rounds: int | None = None) -> Iterator[Photo]:
+    """Photos as they land in a folder, each once, when its size has not changed between two looks. Their paths are
+    absolute and without links to folders, so that a photo has one name however the folder is called.
+
+    known: paths that were answered before, however spelt. every: seconds between looks; rounds: how many, None: for
+    ever.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the one in which photos land")
-    done, sizes = set(known), dict[str, int]()
+    done, sizes, folder = {_spelt(path) for path in known}, dict[str, int](), folder.resolve()
     while rounds is None or rounds > 0:
         for entry in sorted(folder.rglob("*")):
-            path = str(entry)
+            path = readable(str(entry))
             if path in done or not is_image(entry.name) or not entry.is_file():
                 continue
             size = entry.stat().st_size
             if size and sizes.get(path) == size:
                 done.add(path)
-                yield Photo(str(entry.absolute()), path, None)
+                yield Photo(local(str(entry)), path, None)
             sizes[path] = size
         rounds = None if rounds is None else rounds - 1
         if rounds != 0:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, compress, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.attributes import Shot, functions, names
+from pipeline.attributes import Shot, functions, names, slack
 from pipeline.contracts import InputError
 from pipeline.datasets import ImageError, letterbox
-from pipeline.datasets.photo import Photo, Rejected
-from pipeline.datasets.picture import alike
-from pipeline.datasets.sources import fetch, look, pixels_of
+from pipeline.datasets.photo import Photo, Rejected, readable
+from pipeline.datasets.picture import Header, alike
+from pipeline.datasets.sources import fetch, local, look, pixels_of
 from pipeline.predict.bundles import bundle_of
 from pipeline.predict.engine import Engine, engine_of
 from pipeline.slicing.admission import admitted_by
@@ -39,12 +40,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Seen:
-    """A photo that could be read: its small copy, what the rules and the user ask about it, and what is shown of it."""
+    """A photo that could be read: its small copy, what the rules and the user ask about it, and what is shown of it
+    (group, time, attributes)."""
 
     path: str
     pixels: Pixels
     asked: dict[str, Any]
-    shown: Row
+    shown: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,17 @@ class Predictor:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a row, in order."""
+        return self._keys
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
         ranked = (f"{part}_{k}" for k in range(1, self._top + 1) for part in ("class", "probability"))
         said = ("path", "predicted", "probability", "decision", "reason", "correction", "slices")
-        return (*said, "group", "captured_at", *ranked, *self._shown)
+        return (*said, "group", "captured_at", *ranked, *self.attributes, "error")
 
     @property
     def _top(self) -> int:
         return min(TOP, len(self.meta["classes"]))
-
-    @property
-    def _shown(self) -> tuple[str, ...]:
-        return (*self.attributes, "error")
 
     @cached_property
     def _rules(self) -> dict[str, Rule]:
@@ -99,9 +101,24 @@ class Predictor:
         return {name: function for name, function in functions().items() if name in self._asked}
 
     @cached_property
-    def _measured_on(self) -> int:
-        """The longer side in px on which a photo is measured; the model's own where nothing is measured on pixels."""
-        return MAX_SIDE if set(self._measures) & set(names(measure.PICTURE)) else int(self.meta["side"])
+    def _pictured(self) -> list[str]:
+        """Those of them that are measured on the picture."""
+        return [name for name in names(measure.PICTURE) if name in self._measures]
+
+    @cached_property
+    def _limits(self) -> list[tuple[str, float]]:
+        """Where rules change their answer: attribute and value."""
+        asked = [c for rule in self._rules.values() for c in rule.conditions if c.column in self._pictured]
+        return [(c.column, float(v)) for c in asked for v in (c.value if c.op == "between" else [c.value])]
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether each photo has to be measured at its stored size."""
+        return any(slack(name) is None or name in self.attributes for name in self._pictured)
+
+    def _near(self, values: Mapping[str, float]) -> bool:
+        """Whether a value measured on a reduced decode is too near a limit to tell on which side the photo lies."""
+        return any(not abs(values[name] - limit) > (slack(name) or 0.0) for name, limit in self._limits)
 
     def _look(self, photo: Photo | Rejected, data: bytes | None = None) -> _Seen | Row:
         if isinstance(photo, Rejected):
@@ -113,48 +130,59 @@ class Predictor:
 
     def _decoded(self, photo: Photo, data: bytes) -> _Seen:
         head, side = look(photo.source, data), int(self.meta["side"])
-        large = small = pixels_of(photo.source, data, self._measured_on, head)
-        if not alike(head, self._measured_on, side):
-            small = pixels_of(photo.source, data, side, head)
-        shot = Shot(reduced(large, MAX_SIDE), photo.captured_at or head.taken, head.width, head.height)
-        return self._see(replace(photo, columns={"camera": head.camera, **photo.columns}), small, shot)
+        taken, same = photo.captured_at or head.taken, alike(head, MAX_SIDE, side)
+        small = pixels_of(photo.source, data, side, head)
+        values = self._values(small, taken, head) if same or not self._whole else {}
+        if not same and (self._whole or self._near(values)):
+            values = self._values(pixels_of(photo.source, data, MAX_SIDE, head), taken, head)
+        return self._see(photo, small, {"camera": head.camera, **photo.columns, **values}, taken)
 
-    def _see(self, photo: Photo, pixels: Pixels, shot: Shot) -> _Seen:
-        values = {name: float(function(shot)) for name, function in self._measures.items()}
-        asked = {**dict.fromkeys(self._asked), **photo.columns, **values}
-        taken = None if shot.captured_at is None else shot.captured_at.isoformat()
-        shown = {"group": photo.group, "captured_at": taken, **{a: asked[a] for a in self.attributes}}
+    def _values(self, pixels: Pixels, taken: datetime | None, head: Header) -> dict[str, float]:
+        """What rules and the user ask for, measured on these pixels."""
+        if not self._measures:
+            return {}
+        shot = Shot(reduced(pixels, MAX_SIDE), taken, head.width, head.height)
+        return {name: float(function(shot)) for name, function in self._measures.items()}
+
+    def _see(self, photo: Photo, pixels: Pixels, known: Mapping[str, Any], taken: datetime | None) -> _Seen:
+        asked = {name: known.get(name) for name in self._asked}
+        when = None if taken is None else taken.isoformat()
+        shown = (photo.group, when, *(asked[name] for name in self.attributes))
         return _Seen(photo.path, letterbox(pixels, int(self.meta["side"])), asked, shown)
 
     def _broken(self, path: str, error: str) -> Row:
         return {**dict.fromkeys(self.columns), "path": path, "decision": "error", "reason": error, "error": error}
 
     def _rows(self, seen: Sequence[_Seen]) -> list[Row]:
-        rules = self._rules
-        members = admitted_by(pd.DataFrame([s.asked for s in seen]), rules, {}) if rules else {}
+        members = self._members(seen)
         answers = self.engine.answer(np.stack([s.pixels for s in seen]), members)
-        chance, names = answers.chance, self.meta["classes"]
-        rows = []
-        for k, photo in enumerate(seen):
-            best = np.argsort(-chance[k], kind="stable")[: self._top]
-            ranked = {
-                f"{part}_{at}": value
-                for at, c in enumerate(best, 1)
-                for part, value in (("class", names[c]), ("probability", float(chance[k, c])))
-            }
-            inside = "; ".join(words for name, words in self._told.items() if members[name][k])
-            row = {"path": photo.path, "predicted": names[best[0]], "probability": float(chance[k, best[0]]), **ranked}
-            row |= {"correction": answers.done[k], "slices": inside, **photo.shown}
-            row |= self._decision(row["probability"], bool(answers.sure[k]))
-            rows.append({**dict.fromkeys(self.columns), **row})
-        return rows
+        best = np.argsort(-answers.chance, axis=1, kind="stable")[:, : self._top]
+        chance = np.take_along_axis(answers.chance, best, axis=1).tolist()
+        names = [[self.meta["classes"][c] for c in row] for row in best.tolist()]
+        inside = zip(*(mask.tolist() for mask in members.values()), strict=True) if members else repeat((), len(seen))
+        ranked = (list(zip(*pair, strict=True)) for pair in zip(names, chance, strict=True))
+        rows = zip(seen, ranked, answers.sure.tolist(), answers.done, inside, strict=True)
+        return [self._row(*row) for row in rows]
 
-    def _decision(self, confidence: float, sure: bool) -> Row:
+    def _members(self, seen: Sequence[_Seen]) -> dict[str, NDArray[np.bool_]]:
+        """Which slices admit each photo: bool [N] by name."""
+        if not self._rules:
+            return {}
+        asked = pd.DataFrame({n: [photo.asked[n] for photo in seen] for n in self._asked}, index=range(len(seen)))
+        return admitted_by(asked, self._rules, {})
+
+    def _row(self, photo: _Seen, ranked: list[tuple[str, float]], sure: bool, done: str, inside: Iterable[bool]) -> Row:
+        decision, reason = self._decision(ranked[0][1], sure)
+        said = (photo.path, *ranked[0], decision, reason, done, "; ".join(compress(self._told.values(), inside)))
+        values = (*said, *photo.shown[:2], *chain.from_iterable(ranked), *photo.shown[2:], None)
+        return dict(zip(self._keys, values, strict=True))
+
+    def _decision(self, confidence: float, sure: bool) -> tuple[str, str]:
+        """Answer or decline, and why."""
         threshold = self.meta["policy"]["decline"]["threshold"]
         if threshold is None:
-            return {"decision": "decline", "reason": "no confidence keeps the error within the target"}
-        reason = "" if sure else f"confidence {confidence:.3f} is below {threshold:.3f}"
-        return {"decision": "answer" if sure else "decline", "reason": reason}
+            return "decline", "no confidence keeps the error within the target"
+        return ("answer", "") if sure else ("decline", f"confidence {confidence:.3f} is below {threshold:.3f}")
 
     def stream(self, photos: Iterable[Photo | Rejected]) -> Iterator[Row]:
         """One row a photo, in order, a few `BATCH` in memory; a photo that cannot be read is a row with its error.
@@ -196,8 +224,10 @@ class Predictor:
         `columns`.
 
         Pixels have no EXIF: rules that ask for the hour or the camera do not admit them. Raises `TypeError` for
-        pixels of another shape or dtype.
+        pixels of another shape or dtype, and for a path by itself.
         """
+        if isinstance(images, str | Path | bytes):
+            raise TypeError("images: want a list of photos, got one; put it in brackets")
         rows = self._answered(self._open(image, number) for number, image in enumerate(images))
         return pd.DataFrame(list(rows), columns=list(self.columns))
 
@@ -205,11 +235,11 @@ class Predictor:
         if isinstance(image, bytes):
             return self._look(Photo("", str(number), None), image)
         if not isinstance(image, np.ndarray):
-            return self._look(Photo(str(Path(image).absolute()), str(image), None))
+            return self._look(Photo(local(str(Path(image).absolute())), readable(str(image)), None))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
-        shot = Shot(reduced(image, MAX_SIDE), None, image.shape[1], image.shape[0])
-        return self._see(Photo("", str(number), None), image, shot)
+        head = Header(image.shape[1], image.shape[0], "", "RGB", None, None)
+        return self._see(Photo("", str(number), None), image, self._values(image, None, head), None)
 
 
 ELSEWHERE = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}

@@ -54,11 +54,15 @@ def _condition(page: Page, condition: dict[str, Any]) -> dict[str, Any]:
 def _change(page: Page) -> str:
     """What was done, and what became of it on validation, in one sentence."""
     plan, flips = page["plan"], page.flips["change"]
-    names = [title(str(name)) for name in plan["remedy"].drop_duplicates()]
+    pairs = plan[["remedy", "simulator"]].drop_duplicates()
+    shown = pairs.fillna("").astype("str").sort_values("simulator", kind="stable")
+    named = zip(shown["remedy"], shown["simulator"], strict=True)
+    names = [title(remedy) + (f" drawn by the simulator of {who}" if who else "") for remedy, who in named]
     treated = f"{count(plan['image_id'].nunique(), 'training photo was', 'training photos were')} also shown with "
     fixed, broken = (int((flips == kind).sum()) for kind in ("fixed", "broken"))
     became = f"of {count(len(flips), 'validation photo')}, {fixed:,} were fixed and {broken:,} broken"
-    return f"{treated}{' or '.join(names)}; {became}"
+    judged = "; no simulated photo is in validation or test" if plan["simulator"].notna().any() else ""
+    return f"{treated}{' or '.join(names)}; {became}{judged}"
 
 
 def _hero(page: Page) -> list[dict[str, Any]]:

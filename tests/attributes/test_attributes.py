@@ -1,12 +1,15 @@
 """What holds for every attribute, and for measuring copies."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
+import cv2
 import numpy as np
 import pytest
 
 from pipeline import plugins
-from pipeline.attributes import SOURCES, Shot, functions, measure, names
+from pipeline.attributes import SOURCES, Shot, functions, measure, names, slack
+from pipeline.datasets.picture import decode
 
 WHEN = datetime(2024, 3, 1, 22, 30)
 
@@ -67,3 +70,26 @@ def test_a_shot_knows_whether_it_was_reduced(scene: np.ndarray) -> None:
     assert Shot(scene, None, 128, 96).native
     assert Shot(scene, None, 96, 128).native  # EXIF orientation exchanges the sides
     assert not Shot(scene, None, 1280, 960).native
+
+
+def _hard(height: int, width: int) -> Iterator[np.ndarray]:
+    """Pictures whose whole decode clips most: single lamps in the dark, loud colours, and a plain dark photo."""
+    rng = np.random.default_rng(0)
+    yield np.where(rng.random((height, width, 1)) < 0.02, 255, 0).astype(np.uint8).repeat(3, 2)
+    yield np.where(rng.random((height, width, 3)) < 0.02, 255, 0).astype(np.uint8)
+    coarse = cv2.resize(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8), (width, height))
+    yield np.clip(coarse * 0.1 + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", [n for n in plugins.ATTRIBUTES if slack(n)])
+@pytest.mark.parametrize("quality", [95, 75, 40])
+def test_a_reduced_decode_is_as_near_as_the_plugin_says(name: str, quality: int) -> None:
+    def value(pixels: np.ndarray) -> float:
+        return float(plugins.load("attributes", name)(Shot(pixels, None, 333, 251)))
+
+    for pixels in _hard(251, 333):
+        data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        for part in (2, 4, 8):
+            small = decode(data, 333 // part)
+            assert small.shape[1] < 333 / part + 1, "the decode was not reduced"
+            assert abs(value(small) - value(decode(data))) <= slack(name)

@@ -36,7 +36,8 @@ def begin(path: Path, data: Path, side: int) -> Run:
     made |= measure.run(measure.Config(), context, images=made["images"])
     made["splits"] = pd.DataFrame({"image_id": made["images"]["image_id"], "split": "val", "fold": 0})
     made["summary"] = summarise(build_page(planted()))
-    for name in ("images", "attributes", "pixels", "splits", "summary"):
+    made["comparison"] = {"corrections": {"val": [], "test": None}}
+    for name in ("images", "attributes", "pixels", "splits", "summary", "comparison"):
         run.file(name).parent.mkdir(exist_ok=True)
         write_artifact(run.file(name), ARTIFACTS[name], made[name])
     (path / "config.yaml").write_text(f"ingest: {{data: {data.name}}}\n")

@@ -15,8 +15,14 @@ DECLINE = {
     "coverage": 0.7744,
     "test": {"n": 479, "coverage": 0.8, "error": {"value": 0.021, "low": 0.01, "high": 0.044}},
 }
-LEFT_OUT = {"words": "sharpened", "when": "hour >= 22", "carried": False, "elsewhere": None, "of": 9, "why": "no clock"}
-INSIDE = {"words": "exposure x4", "when": "luminance <= 45", "carried": True, "elsewhere": 3, "of": 90, "why": ""}
+LEFT_OUT = {"words": "sharpened", "when": "hour >= 22", "carried": False, "elsewhere": None, "of": 9, "why": "no clock",
+            "gains": {}}
+GAINS = {
+    "val": {"value": 0.14, "low": 0.05, "high": 0.23, "n": 100},
+    "test": {"value": 0.046, "low": -0.011, "high": 0.102, "n": 87},
+}
+INSIDE = {"words": "exposure x4", "when": "luminance <= 45", "carried": True, "elsewhere": 3, "of": 90, "why": "",
+          "gains": GAINS}
 
 
 def _summary(**options: bool) -> dict[str, Any]:
@@ -54,7 +60,11 @@ def test_it_tells_the_run() -> None:
     assert "points over the control on test" in text
     assert "confidence is at least 0.850" in text
     assert "On the sealed test it answered 80.0\u202f% of 479 photos, 2.1\u202f% (1.0 to 4.4\u202f%) of them" in text
-    assert "exposure x4, where luminance <= 45. Measured on the model's own pixels: 3 of 90 photos" in text
+    assert "All figures above are of photos as they come, without this." in text
+    assert "exposure x4, where luminance <= 45. On val it changes their accuracy by +14.0 points (+5.0 to" in text
+    assert "On test it changes their accuracy by +4.6 points (\u22121.1 to +10.2; 87 photos)." in text
+    assert "counted there for the model before" in text
+    assert "Measured on the model's own pixels: 3 of 90 photos" in text
     assert "sharpened, where hour >= 22. **Not in this file**: no clock." in text
     assert all(line in text for line in summary["verdict"]["limits"])
     assert "{{" not in text

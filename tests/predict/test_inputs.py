@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.datasets.photo import Photo, Rejected
+from pipeline.datasets.sources import fetch
 from pipeline.predict.inputs import arrivals, photos
 
 
@@ -54,6 +56,21 @@ def test_photos_that_land_are_given_once_and_whole(shots: Path, tmp_path: Path) 
     assert len(grown) == 4, "paths that were not answered before are given again"
 
 
+def test_a_folder_by_another_name_gives_no_photo_again(
+    shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    shutil.copy(shots / "01.png", gate / "a.png")
+    (tmp_path / "door").symlink_to(gate)
+    monkeypatch.chdir(tmp_path)
+    first = [photo.path for photo in arrivals(Path("gate"), (), every=0.0, rounds=2)]
+    assert first == [str(gate / "a.png")]
+    for folder in (Path("gate"), gate, Path("door"), gate / ".." / "gate"):
+        for known in (str(gate / "a.png"), "gate/a.png", "door/a.png", "./gate/a.png"):
+            assert not list(arrivals(folder, {known}, every=0.0, rounds=2)), (folder, known)
+
+
 def test_a_photo_that_grows_is_not_taken_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     growing = tmp_path / "a.png"
     growing.write_bytes(b"x")
@@ -66,3 +83,19 @@ def test_a_photo_that_grows_is_not_taken_yet(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         next(arrivals(tmp_path / "gone", set()))
+
+
+def test_a_name_that_is_no_text_is_one_that_rows_can_hold(shots: Path, tmp_path: Path) -> None:
+    raw = os.fsdecode(b"b\xff.png")
+    shutil.copy(shots / "01.png", tmp_path / raw)
+    told = rf"{tmp_path}/b\xff.png"
+    for found in (photos([str(tmp_path / raw)]), photos([str(tmp_path)]), arrivals(tmp_path, (), every=0.0, rounds=2)):
+        (photo,) = (item for item in found if isinstance(item, Photo))
+        assert photo.path == told
+        assert fetch(photo.source) == (shots / "01.png").read_bytes()
+    assert not list(arrivals(tmp_path, {told}, every=0.0, rounds=2))
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an empty folder"):
+        list(photos([str(tmp_path)]))

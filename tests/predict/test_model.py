@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.predict.model import BATCH, load
 from pipeline.remedies import treat
+from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages.measure import reduced
 
 
@@ -80,6 +82,17 @@ def test_pixels_give_what_the_file_gives_and_attributes_are_shown(bundle: Path, 
         predictor.predict([np.zeros((4, 4, 3))])
 
 
+def test_one_path_is_no_list_and_a_name_may_be_no_text(bundle: Path, shots: Path, tmp_path: Path) -> None:
+    predictor, odd = load(str(bundle)), tmp_path / os.fsdecode(b"b\xff.png")
+    for single in (shots / "00.png", str(shots / "00.png"), b"x"):
+        with pytest.raises(TypeError, match="want a list of photos"):
+            predictor.predict(single)  # type: ignore[arg-type]
+    shutil.copy(shots / "00.png", odd)
+    row = predictor.predict([odd]).iloc[0]
+    assert row["path"] == rf"{tmp_path}/b\xff.png"
+    assert row["decision"] in ("answer", "decline")
+
+
 def test_bytes_give_what_the_file_gives(bundle: Path, shots: Path) -> None:
     predictor, files = load(str(bundle)), [shots / "00.png", shots / "broken.png", shots / "01.png"]
     rows, other = predictor.predict(files), predictor.predict([path.read_bytes() for path in files])
@@ -104,6 +117,25 @@ def test_a_large_photo_is_measured_large_and_shown_small(bundle: Path, tmp_path:
         assert row["probability"] == pytest.approx(float(want.max()), abs=2e-3)
     row = load(str(bundle), attributes=["luminance"]).predict([path]).iloc[0]
     assert row["luminance"] == luminance(Shot(reduced(open_image(path), 1024), None, 1600, 900))
+
+
+@pytest.mark.parametrize(("beside", "inside"), [(0.0, True), (-0.001, False), (30.0, True), (-30.0, False)])
+def test_a_rule_on_light_is_asked_of_the_whole_photo_where_it_is_close(
+    bundle: Path, tmp_path: Path, beside: float, inside: bool
+) -> None:
+    """The model's copy is a reduced decode, whose lamps are dimmer than those of the photo."""
+    rng, path = np.random.default_rng(0), tmp_path / "lamps.jpg"
+    cv2.imwrite(str(path), np.where(rng.random((300, 400, 1)) < 0.05, 255, 60).astype(np.uint8).repeat(3, 2))
+    whole, small = (luminance(Shot(open_image(path, side), None, 400, 300)) for side in (None, 48))
+    assert 0.01 < abs(whole - small) < 6
+    shutil.copytree(bundle, tmp_path / "other")
+    meta = json.loads((bundle / "bundle.json").read_text())
+    rule = Rule((Condition("luminance", "<=", whole + beside),)).dump()
+    meta["slices"][0]["rule"] = rule
+    (tmp_path / "other" / "bundle.json").write_text(json.dumps(meta))
+    row = load(str(tmp_path / "other")).predict([path]).iloc[0]
+    assert bool(row["slices"]) == inside
+    assert row["correction"] == ("exposure x4" if inside else "")
 
 
 def test_rules_may_ask_for_columns_that_come_with_the_photo(bundle: Path, shots: Path) -> None:

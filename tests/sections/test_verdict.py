@@ -1,12 +1,18 @@
 import copy
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.sections import Page
 from pipeline.sections.verdict import verdict
-from tests.factory import planted
+from tests.factory import SIMULATED, planted
 from tests.sections.conftest import build_page
+
+_DRAWN = [("h1", "s1", "badge", "gate", "exposure", 0.2)]
+_SIMULATED = pd.DataFrame(_DRAWN, columns=list(SIMULATED)).astype(SIMULATED)
+_PIXELS = np.full((1, 48, 48, 3), 9, np.uint8)
 
 
 def test_promoted_with_every_condition(page: Page) -> None:
@@ -63,3 +69,16 @@ def test_what_changed_is_one_sentence(page: Page, quiet: dict[str, Any]) -> None
     said = f"What changed: {treated} training photos were also shown with exposure; of {len(page.flips)} "
     assert f"{said}validation photos, {change['fixed']} were fixed and {change['broken']} broken." in verdict(page)
     assert "What changed" not in verdict(build_page(quiet))
+
+
+def test_photos_drawn_by_a_simulator_are_said_to_be_in_training_alone(made: dict[str, Any]) -> None:
+    plan = made["plan"]
+    drawn = plan.assign(simulator=pd.array(["gate"] * len(plan), dtype="str"))
+    for rows, shown in (
+        (drawn, "shown with exposure drawn by the simulator of gate; of"),
+        (pd.concat([drawn, plan]), "shown with exposure or exposure drawn by the simulator of gate; of"),
+    ):
+        html = str(verdict(build_page(made | {"plan": rows, "simulated": _SIMULATED, "simulated_pixels": _PIXELS})))
+        assert shown in html
+        assert "broken; no simulated photo is in validation or test." in html
+    assert "simulator" not in str(verdict(build_page(made)))

@@ -1,7 +1,10 @@
 """`make bench`: what `nightshift predict` costs beyond decoding and the bare model, its memory, and the demo's answers.
 
 All on the gate's drawn photos (240 x 240 px JPEG) with the packaged network at 64 px as ONNX, one thread of onnxruntime
-as of OpenCV, alternating in one run, medians; wall clock, and CPU time, which says more on a busy machine.
+as of OpenCV, alternating in one run, medians over rounds; wall clock, and CPU time, which says more on a busy machine.
+Beyond decoding is predict, less decoding the same photos at the sizes that the rules need, less the bare session on the
+decoded pixels, in parts of the bare session. A loop by hand decodes the small copies in as many threads and asks the
+session, and does nothing else: decoding beside a session slows both, which is then in both.
 NIGHTSHIFT_BENCH_PHOTOS sets the largest number of photos; NIGHTSHIFT_DEMO_RUNS names the runs of a finished demo.
 """
 
@@ -10,11 +13,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +39,14 @@ from pipeline.learning.settings import PACKAGED
 from pipeline.predict import inputs
 from pipeline.predict.engine import Graph
 from pipeline.predict.model import BATCH, MAX_SIDE, Predictor, load
+from pipeline.predict.outputs import write
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.store import Run, read_json
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST = int(os.environ.get("NIGHTSHIFT_BENCH_PHOTOS", "100000"))
 RUNS = Path(os.environ.get("NIGHTSHIFT_DEMO_RUNS", ROOT / "runs"))
-ROUNDS, SIDE = 7, 64
+ROUNDS, SIDE = 11, 64
 RULES = {
     "no rule": [],
     "a rule on light": [Condition("luminance", "<=", 45.0)],
@@ -102,29 +107,19 @@ def _predictor(path: Path) -> tuple[Predictor, Any]:
     return Predictor(engine), onnxruntime.InferenceSession(path, _single(), providers=["CPUExecutionProvider"])
 
 
-def _decoded(photos: list[Photo], stored: bool = False) -> np.ndarray:
-    """The model's pixels. stored: each photo is decoded at its stored size too, as it must be to be measured."""
-    small = []
+def _decoded(photos: list[Photo], stored: bool = False, measured: Sequence[str] = ()) -> np.ndarray:
+    """The model's pixels. stored: each photo is decoded at its stored size too; measured: by these attributes, on that
+    or else on the decode for the model."""
+    small, chosen = [], [functions()[name] for name in measured]
     for photo in photos:
         data = fetch(photo.source)
         head = look(photo.source, data)
-        if stored:
-            pixels_of(photo.source, data, MAX_SIDE, head)
-        small.append(letterbox(pixels_of(photo.source, data, SIDE, head), SIDE))
-    return np.stack(small)
-
-
-def _shots(photos: list[Photo]) -> list[Shot]:
-    return [Shot(pixels_of(p.source, fetch(p.source), MAX_SIDE), None, 240, 240) for p in photos]
-
-
-def _measured(photos: list[Shot], names: set[str]) -> None:
-    """By the attributes alone: fresh shots, since a shot keeps its luma."""
-    chosen = [function for name, function in functions().items() if name in names]
-    for photo in photos:
-        shot = Shot(photo.pixels, None, photo.width, photo.height)
+        pixels = pixels_of(photo.source, data, SIDE, head)
+        shot = Shot(pixels_of(photo.source, data, MAX_SIDE, head) if stored else pixels, None, head.width, head.height)
         for function in chosen:
             function(shot)
+        small.append(letterbox(pixels, SIDE))
+    return np.stack(small)
 
 
 def _bare(session: Any, pixels: np.ndarray, batch: int) -> None:
@@ -132,40 +127,79 @@ def _bare(session: Any, pixels: np.ndarray, batch: int) -> None:
         session.run(None, {"pixels": pixels[start : start + batch]})
 
 
-def _timed(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, float]]:
-    """Wall and CPU seconds of each, medians over alternating rounds."""
+def _by_hand(session: Any, photos: list[Photo]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        batches = [pool.submit(_decoded, photos[at : at + BATCH]) for at in range(0, len(photos), BATCH)]
+        for batch in batches:
+            session.run(None, {"pixels": batch.result()})
+
+
+def _rounds(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Wall and CPU seconds of each, float [rounds, 2], alternating; a round before warms up."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for _ in range(rounds + 1):
         for name, work in works.items():
             wall, cpu = time.perf_counter(), time.process_time()
             work()
             spent[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    walls, cpus = ({n: statistics.median(s[k] for s in v[1:]) for n, v in spent.items()} for k in (0, 1))
-    return {name: (walls[name], cpus[name]) for name in works}  # the first round warms up
+    return {name: np.array(pairs[1:]) for name, pairs in spent.items()}
+
+
+def _timed(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Wall and CPU seconds of each, medians over alternating rounds."""
+    return {name: tuple(np.median(pairs, axis=0)) for name, pairs in _rounds(works, rounds).items()}
+
+
+@contextmanager
+def _cores(cores: set[int]) -> Iterator[None]:
+    """This process on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _told(spent: dict[str, np.ndarray], photos: int) -> None:
+    """The overhead of each way to answer, round by round, and what each work took of a photo."""
+    bare, decode, measured = (spent[name] for name in ("bare", "decode", "decode and measure"))
+    for k, clock in enumerate(("wall", "CPU")):
+        took = ", ".join(f"{name} {1000 * np.median(pairs[:, k]) / photos:.2f}" for name, pairs in spent.items())
+        print(f"    {clock}, ms: {took}")
+        for name in ("by hand", "predict", "predict to Parquet"):
+            over, rest = ((spent[name] - less - bare)[:, k] / bare[:, k] for less in (decode, measured))
+            low, high = np.quantile(over, [0.25, 0.75])
+            print(
+                f"      {name}: {np.median(over):+.1%} of bare beyond decoding (half of the rounds {low:+.1%} to "
+                f"{high:+.1%}), {np.median(rest):+.1%} beyond decoding and measuring"
+            )
+        beside = (spent["predict"] - spent["by hand"])[:, k] / bare[:, k]
+        print(f"      predict less the loop by hand: {np.median(beside):+.1%} of bare")
 
 
 @pytest.mark.filterwarnings("default")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("setting", RULES)
 def test_overhead_beyond_decoding(setting: str, photos: list[Photo], tmp_path: Path) -> None:
     predictor, session = _predictor(_written(tmp_path / "m.onnx", RULES[setting]))
-    pixels, shots = _decoded(photos), _shots(photos)
+    columns = [c.column for c in RULES[setting]]
+    pixels, whole = _decoded(photos), not set(columns) <= {"luminance"}
     works: dict[str, Callable[[], object]] = {
-        "decode": lambda: _decoded(photos, bool(RULES[setting])),
-        "measure": lambda: _measured(shots, {c.column for c in RULES[setting]}),
+        "decode": lambda: _decoded(photos, whole),
+        "decode and measure": lambda: _decoded(photos, whole, columns),
         "bare": lambda: _bare(session, pixels, BATCH),
+        "by hand": lambda: _by_hand(session, photos),
         "predict": lambda: list(predictor.stream(photos)),
+        "predict to Parquet": lambda: write(predictor.stream(photos), predictor.columns, tmp_path / "rows.parquet"),
     }
-    spent = _timed(works, ROUNDS)
-    print(f"\n{setting}: load {os.getloadavg()[0]:.1f}, {len(photos)} photos")
-    for k, clock in enumerate(("wall", "CPU")):
-        decode, measure, bare, whole = (1000 * spent[name][k] / len(photos) for name in works)
-        over = whole - decode - bare
-        print(
-            f"  {clock}, ms: decode {decode:.2f}, measure {measure:.2f}, bare onnxruntime {bare:.2f}, predict "
-            f"{whole:.2f}; of bare {over / bare:+.1%} beyond decoding, {(over - measure) / bare:+.1%} and measuring; "
-            f"{1000 / whole:,.0f} photos/s"
-        )
-    assert spent["predict"][0] > 0
+    print(f"\n{setting}: {len(photos)} photos")
+    for words, cores in (("one core", {0}), ("all cores", os.sched_getaffinity(0))):
+        with _cores(cores):
+            spent = _rounds(works, ROUNDS)
+        print(f"  {words} ({len(cores)}), load {os.getloadavg()[0]:.1f}:")
+        _told(spent, len(photos))
+        assert spent["predict"].shape == (ROUNDS, 2)
 
 
 def test_latency_at_batch_one(photos: list[Photo], tmp_path: Path) -> None:

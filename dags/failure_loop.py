@@ -77,13 +77,13 @@ class Stage(BashOperator):
 class Failure:
     """Tells that a stage failed for good: its task does at once, the DAG where the task itself was killed."""
 
-    def __init__(self, plan: Schedule, reports: str):
-        """reports: the address under which the reports' folder is."""
-        self.plan, self.reports = plan, reports
+    def __init__(self, plan: Schedule):
+        """plan: says who is told."""
+        self.plan = plan
 
     def of_task(self, context):
         """What Airflow calls in the task's process."""
-        self._tell(context, context.get("exception"))
+        self._tell(context, context.get("exception") or "it says no reason")
         context["ti"].xcom_push("told", True)
 
     def of_run(self, context):
@@ -93,10 +93,10 @@ class Failure:
             self._tell(context, "Airflow lost its process, which was killed")
 
     def _tell(self, context, why):
-        config, task = context["dag"].dag_id, context["ti"].task_id if "ti" in context else "the run"
-        run = notify.run_name(config, context["run_id"])
-        page = f"{self.reports}/{run}/index.html"
-        note = notify.Note("failure", config, run, f"{config}: {task} failed: {why}", page)
+        config, task = context["dag"].dag_id, context.get("ti")
+        text = f"{config}: {task.task_id if task else 'the run'} failed: {why}"
+        log = [f"Its log: {task.log_url}"] if task else []
+        note = notify.Note("failure", config, notify.run_name(config, context["run_id"]), text, also=log)
         notify.send(note, self.plan.notify, self.plan.mail_server, self.plan.mail_from)
 
 
@@ -125,9 +125,9 @@ def _options(plan: Schedule, gpu: bool) -> dict:
 def build(general: General, config: Path) -> DAG:
     """The DAG of one config."""
     plan = general.schedule
-    reports = plan.reports_url or (ROOT / general.reports).as_uri()
+    reports = (plan.reports_url or "").rstrip("/") or (ROOT / general.reports).as_uri()
     retry = {"owner": plan.owner, "retries": plan.retries, "retry_delay": timedelta(seconds=plan.retry_seconds)}
-    failure = Failure(plan, reports)
+    failure = Failure(plan)
     retry |= {"on_failure_callback": failure.of_task}
     more = "{{ params.overrides | join('\n') }}"
     with DAG(

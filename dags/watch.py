@@ -11,7 +11,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 
 class DataChanged(BaseEventTrigger):
-    """An event for each change of the data, once it is whole. It is taken only after it was told, so none is lost."""
+    """An event for each change of the data, once it is whole. It is taken only after it was told, so none is lost;
+    those that come while a run works start one more, of all of them: so Airflow does at `max_active_runs`."""
 
     def __init__(self, command: str, config: str, folder: str, seconds: float):
         """command: nightshift. config: the YAML. folder: where commands run. seconds: between two looks."""

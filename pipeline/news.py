@@ -34,19 +34,20 @@ def _address(run: Run, general: General, page: Path) -> str:
 def note_of(summary: Mapping[str, Any], config: str, report: str) -> Note | None:
     """What is said of a finished run: its slices that the run before did not have, a refusal, failed conditions of
     `monitor`. None where no slice is new or back, or slices were not followed."""
-    found = [item for item in summary.get("tracking") or [] if item["state"] in STATES]
+    every = summary.get("tracking") or []
+    found = [{key: item[key] for key in ("slice", "words", "state")} for item in every if item["state"] in STATES]
     if not found:
         return None
     verdict, drift = summary["verdict"], summary["drift"]
     also = [] if verdict["promoted"] else [str(verdict["headline"])]
     also += [f"What arrived: {item['words']}" for item in drift["conditions"] if not item["passed"]]
     what = "a group of photos fails" if len(found) == 1 else f"{len(found)} groups of photos fail"
-    text = f"{config}: {what} that did not in the run before: {'; '.join(item['words'] for item in found)}"
+    text = f"{config}: {what}: {'; '.join('{state}, {words}'.format(**item) for item in found)}"
     return Note("slice", config, str(summary["run_id"]), text, report, found, also)
 
 
 def tell(result: Outcome, general: General) -> None:
-    """Say what a run found that its predecessor did not have; where it was said before, it is not said again."""
+    """Say which slices a run found new or back; where it was said before, it is not said again."""
     run, places = result.run, general.schedule.notify
     note = note_of(run.load("summary"), general.name, _address(run, general, result.report)) if result.report else None
     if note is None or not places:

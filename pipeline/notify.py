@@ -35,8 +35,8 @@ class Note:
     """What is said; as JSON it is what a webhook gets.
 
     event: failure | deadline | slice. config: its name. run: the run's name. text: one or more plain sentences. report:
-    the page's address or path, empty where there is none. slices: those that are new or back, each with slice, words
-    and state. also: what else the run has to say: a refusal, failed conditions of `monitor`.
+    the page's address or path, empty where there is none. slices: those that are new or back, each with slice (its name
+    in this run), words and state. also: what else there is to say: a refusal, failed conditions of `monitor`, a log.
     """
 
     event: str
@@ -49,7 +49,7 @@ class Note:
 
     def body(self) -> str:
         """The note as the lines of a mail."""
-        found = [f"- {item['slice']} ({item['state']}): {item['words']}" for item in self.slices]
+        found = [f"- {item['state']}: {item['words']}" for item in self.slices]
         report = [f"Report: {self.report}"] if self.report else []
         return "\n".join([self.text, "", *found, *self.also, *report, f"Run: {self.run}"]) + "\n"
 

@@ -48,7 +48,7 @@ def test_slices_that_are_new_or_back_are_told_once(tmp_path: Path) -> None:
     (note,) = posted
     assert (note["event"], note["config"], note["run"]) == ("slice", "gate", "r1")
     assert [(s["slice"], s["state"]) for s in note["slices"]] == [("slice 0", "new"), ("slice 2", "back")]
-    assert "2 groups of photos fail that did not" in note["text"]
+    assert note["text"] == "gate: 2 groups of photos fail: new, too dark 0; back, too dark 2"
     assert note["report"] == "https://gate.example/reports/r1/index.html"
     assert note["also"] == ["not promoted: too few", "What arrived: darker: 0.4; at most 0.2"]
 

@@ -11,6 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 from urllib.request import urlopen
 
@@ -29,7 +30,10 @@ FIRST, SECOND, THIRD = NAMES[:3]
 STAND_IN = """#!/bin/sh
 [ "$1" = datasets ] && exec env PYTHONPATH={root} {python} -m pipeline.cli "$@"
 echo "$@" >> {home}/calls
-case "$*" in *killed.yaml*) kill -9 $(cut -d' ' -f4 /proc/$PPID/stat);; *held.yaml*) ;; *) exit 0;; esac
+case "$*" in
+*fed.yaml*) while [ "$2" = {first} ] && [ -e {home}/hold ]; do sleep 0.1; done
+  [ -e {home}/spoilt ] && exit 2; exit 0;;
+*killed.yaml*) kill -9 $(cut -d' ' -f4 /proc/$PPID/stat);; *held.yaml*) ;; *) exit 0;; esac
 case "$2" in
 {first}) while [ ! -e {home}/go ]; do sleep 0.1; done
   [ ! -e {home}/busy ] || {{ rm {home}/busy; echo "another process is at work in this run"; exit 75; }};;
@@ -133,6 +137,13 @@ def test_a_cleared_task_goes_on_with_the_same_run(airflow: Airflow, folder: Path
     assert _calls(folder, "held")[len(before) :][:2] == [(SECOND, before[0][1]), (THIRD, before[0][1])]
 
 
+def _arrive(folder: Path, name: str) -> None:
+    """Lay a photo in the folder, and wait until it was looked at and taken."""
+    (folder / "photos" / name).write_text(name)
+    seen = folder / "runs" / ".fed.seen.json"
+    wait(f"{name} is taken", lambda: name in json.loads(seen.read_text()))
+
+
 @pytest.mark.postgres
 def test_changed_data_starts_a_run_and_unchanged_data_none(airflow: Airflow, folder: Path) -> None:
     """The photo that was there started a run, which the other tests' runs were beside."""
@@ -143,9 +154,18 @@ def test_changed_data_starts_a_run_and_unchanged_data_none(airflow: Airflow, fol
     seen = folder / "runs" / ".fed.seen.json"
     assert set(json.loads(seen.read_text())) == {"a.png"}
     assert len(airflow.runs("fed")) == 1, "it was looked at every second meanwhile"
-    (folder / "photos" / "b.png").write_text("another photo")
-    wait("the photo starts another", lambda: len(airflow.runs("fed")) == 2)
-    wait("it is taken", lambda: set(json.loads(seen.read_text())) == {"a.png", "b.png"})
+    (folder / "hold").touch()
+    _arrive(folder, "b.png")
+    wait("it works on that one", lambda: [run["state"] for run in airflow.runs("fed")] == ["success", "running"])
+    _arrive(folder, "c.png")
+    _arrive(folder, "d.png")
+    assert [run["state"] for run in airflow.runs("fed")] == ["success", "running"]
+    (folder / "spoilt").touch()
+    (folder / "hold").unlink()
+    both = ["success", "failed", "failed"]
+    wait("both are read by one more", lambda: [run["state"] for run in airflow.runs("fed")] == both)
+    sleep(5)
+    assert len(airflow.runs("fed")) == 3, "and by none beside"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pipeline.sections import draw
 from pipeline.sections.page import frame
 from pipeline.sections.results import after_colon
 from pipeline.sections.slice_view import headline
-from pipeline.sections.words import embed, percent
+from pipeline.sections.words import counted, embed, percent
 
 TREND = 60  # latest runs on a trend line
 TRENDS = 4  # names of runs with a trend
@@ -61,6 +61,7 @@ def _row(summary: Any) -> dict[str, Any]:
             "tone": "nothing",
             "text": "",
             "slices": [],
+            "followed": "",
             "split": None,
         }
     split = next((key for key in ("test", "val") if isinstance(_get(summary, "metrics", key), Mapping)), None)
@@ -75,7 +76,13 @@ def _row(summary: Any) -> dict[str, Any]:
         "val": [_accuracy(summary, "val", arm) for arm in ("before", "after")],
         "text": after_colon(str(_get(summary, "verdict", "headline") or "")),
         "slices": [headline(str(_get(s, "words") or ""))[0] for s in _confirmed(summary)],
+        "followed": _followed(summary),
     }
+
+
+def _followed(summary: Any) -> str:
+    tracks = _get(summary, "tracking")
+    return counted([t for t in tracks if _get(t, "state")]) if isinstance(tracks, list) else ""
 
 
 def _confirmed(summary: Any) -> list[Any]:

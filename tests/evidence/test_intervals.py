@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.evidence.intervals import MOST_GROUPS, cluster_mean, finite, groups_needed, mean_variance
+from pipeline.evidence.intervals import MOST_GROUPS, cluster_mean, difference, finite, groups_needed, mean_variance
 
 
 def _world(
@@ -78,3 +78,15 @@ def test_nothing_decides_between_equal_values() -> None:
     assert groups_needed(math.nan, 0.0, 1.0) == MOST_GROUPS
     assert finite(math.inf) is None
     assert finite(None) is None
+
+
+@pytest.mark.parametrize(("then", "now"), [(0.03, 0.03), (0.4, 0.05), (0.1, 0.0)])
+def test_a_difference_of_shares_covers_the_truth_by_group(then: float, now: float) -> None:
+    rng = np.random.default_rng(3)
+    hits = []
+    for _ in range(300):
+        sides = [cluster_mean(*_world(rng, 40, 4, rate, 0.5), bounds=(0, 1)) for rate in (now, then)]
+        found = difference(*sides)
+        hits.append(found.low <= now - then <= found.high)
+    assert np.mean(hits) >= 0.93
+    assert (found.groups, found.n) == (sides[0].groups, sides[0].n)

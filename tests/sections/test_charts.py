@@ -49,3 +49,12 @@ def test_a_tight_axis_ends_where_the_data_end() -> None:
     axis = c.numbers(23, "step", tight=True)
     assert axis.high == 23
     assert [text for _, text in axis.ticks] == ["0", "10", "20"]
+
+
+def test_a_spark_leaves_a_gap_where_nothing_is_known_and_is_nothing_without_a_value() -> None:
+    svg = c.spark([1.0, None, 0.5, 0.0], "a < b")
+    path = ET.fromstring(svg).find(".//g/path")
+    assert path is not None
+    assert path.get("d") == "M0.0 0.0M66.7 13.0L100.0 26.0"
+    assert ET.fromstring(svg).get("aria-label") == "a < b"
+    assert c.spark([], "") == c.spark([None], "") == ""

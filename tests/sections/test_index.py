@@ -20,6 +20,7 @@ def test_every_run_is_listed_in_the_order_given_and_linked_relatively(page: Page
     assert f"{100 * accuracy['after']['value']:.1f}" in html
     assert "Too dark, taken 21:00 to 05:00" in html
     assert "No slice was confirmed" in html
+    assert "Slices over the runs: 1 back, 1 not assessable" in html
 
 
 def test_no_run_yet() -> None:
@@ -46,7 +47,7 @@ def test_a_broken_summary_hides_no_other(broken: Any, page: Page) -> None:
 
 def test_half_a_summary_shows_what_it_has() -> None:
     half = {"run_id": "r", "verdict": {"promoted": False}, "metrics": {"val": {"accuracy": {"before": {"value": "?"}}}}}
-    html = render_index([half | {"slices": [{"words": None, "status": "confirmed"}, 5]}])
+    html = render_index([half | {"slices": [{"words": None, "status": "confirmed"}, 5], "tracking": [5, {}]}])
     assert "Refused" in html
     assert "Accuracy" not in html
 

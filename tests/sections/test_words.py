@@ -47,3 +47,9 @@ def test_embedded_json_cannot_end_its_script_and_reads_back() -> None:
     text = str(w.embed(value))
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == value
+
+
+def test_slices_are_counted_by_state_in_the_order_given() -> None:
+    tracks = [{"state": state} for state in ("new", "open", "new", "closed")]
+    assert w.counted(tracks) == "2 new, 1 open, 1 closed"
+    assert w.counted([]) == ""

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pipeline.slicing.crossing import Knobs, Material, crossed, halves, tables
+from pipeline.slicing.crossing import Knobs, Material, crossed, halves, overlap, tables
 from tests.slicing.conftest import Draw, Planted
 
 REMEDIES = pd.DataFrame({"remedy": ["exposure", "blur"], "dose": [2.0, 1.2]})
@@ -43,3 +43,9 @@ def test_what_one_half_answers_never_changes_what_is_tested_on_it(draw: Draw) ->
 def test_one_fold_makes_no_slices(draw: Draw) -> None:
     planted = draw(0)
     assert crossed(_material(replace(planted, val=replace(planted.val, fold=planted.val.fold * 0))), Knobs(), 0) == []
+
+
+def test_overlap_is_what_both_admit_of_what_either_does() -> None:
+    a, b = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
+    assert (overlap(a, b), overlap(a, a), overlap(a, ~a)) == (0.5, 1.0, 0.0)
+    assert overlap(a & ~a, b & ~b) == 0.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline import runner
 from pipeline.learning.batches import Photos
 from pipeline.learning.holdout import class_indices, hold_out, training_photos
-from pipeline.stages import retrain
+from pipeline.stages import retrain, train
 from pipeline.store import Run, runs
 
 CONFIG = """
@@ -51,6 +51,13 @@ class Protocol:
         """Of every arm: the budget, the rate."""
         settings = self.config.stages["retrain"]
         assert isinstance(settings, retrain.Config)
+        return settings
+
+    @property
+    def learned(self) -> train.Config:
+        """How the day's model was trained."""
+        settings = self.config.stages["train"]
+        assert isinstance(settings, train.Config)
         return settings
 
     @cached_property

@@ -68,6 +68,7 @@ SECTIONS = (
     "confusion",
     "classes",
     "slices",
+    "shortcuts",
     "photos",
     "augmentation",
     "training",

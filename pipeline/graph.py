@@ -135,6 +135,7 @@ STAGES: tuple[Stage, ...] = (
                  "repairs": "float", "breaks": "float"},  # shares of the wrong, the correct
                 key=("remedy", "dose"), rows="interventions",
             ),
+            "shortcuts": Table({"label": "str", "status": "str", "covered": "float", "pasted": "float"}, extra=True),
         },
         shared=True, gpu=True,
     ),
@@ -267,9 +268,8 @@ STAGES: tuple[Stage, ...] = (
         "report",
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
                "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
-               "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy",
-               "comparison", "flips", "answers", "saliency", "verdict", "drift",
-               "tracking"),
+               "shortcuts", "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels",
+               "policy", "comparison", "flips", "answers", "saliency", "verdict", "drift", "tracking"),
         makes={
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),

@@ -68,6 +68,7 @@ SECTIONS = (
     "confusion",
     "classes",
     "slices",
+    "shortcuts",
     "tracking",
     "photos",
     "augmentation",

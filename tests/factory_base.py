@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.slicing.shortcuts import COLUMNS
 
 HOSTILE = [
     "<script>window.hacked=1</script>",
@@ -228,4 +229,5 @@ class Base:
             "probed": probed,
             "dose_response": pd.DataFrame(rows),
             "responses": np.stack(columns, 1).astype(np.int16),
+            "shortcuts": pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS),
         }

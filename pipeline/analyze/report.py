@@ -22,7 +22,7 @@ from pipeline.sections.thumbnails import Photos, rows_of
 from pipeline.sections.words import embed
 
 VERSION = 1
-SECTIONS = ("slices", "confusion", "classes", "photos", "health")
+SECTIONS = ("slices", "shortcuts", "confusion", "classes", "photos", "health")
 ROOM = 8_000_000  # bytes of photos on the page
 _TEXT = 300  # bytes of text that come with a photo
 
@@ -66,6 +66,7 @@ class Analysis(BaseModel):
     probed: int = Field(description="photos on which interventions were tried (0: no model was given)")
     metrics: dict[str, Any]
     slices: list[Slice]
+    shortcuts: list[dict[str, Any]] = Field(description="marks the model may lean on; none without a model")
     label_issues: list[dict[str, Any]]
     duplicates: int
     notes: list[str]
@@ -144,6 +145,7 @@ def summarise(made: Mapping[str, Any], context: Context, folds_drawn: bool) -> d
         probed=len(made["probed"]),
         metrics=made["metrics"],
         slices=slices,
+        shortcuts=[plain(row) for row in made["shortcuts"].to_dict("records")],
         label_issues=[plain(row) for row in made["label_issues"].to_dict("records")],
         duplicates=len(made["duplicates"]),
         notes=list(context.notes),

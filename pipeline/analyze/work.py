@@ -25,6 +25,7 @@ from pipeline.progress import say, tracker
 from pipeline.slicing.crossing import Material
 from pipeline.slicing.match import Tools
 from pipeline.slicing.rules import conditions_frame
+from pipeline.slicing.shortcuts import COLUMNS as SHORTCUTS
 from pipeline.slicing.validation import validation
 from pipeline.stages import cluster, evaluate, explain, measure, probe, split
 
@@ -116,6 +117,7 @@ def _unprobed() -> Made:
         "signatures": np.zeros((0, 0), np.float32),
         "responses": np.zeros((0, 0), np.int16),
         "dose_response": pd.DataFrame(columns=columns).astype(dict.fromkeys(columns[1:], "float64")),
+        "shortcuts": pd.DataFrame(columns=list(SHORTCUTS)).astype(SHORTCUTS),
     }
 
 
@@ -133,7 +135,9 @@ def _probed(given: Given, context: Context, made: Made, model: Exported) -> tupl
         raise InputError(f"{given.model}: answers with {own.shape[1]} classes, the predictions have {len(names)}")
     asked = predictions.assign(**{f"logit_{k}": own[:, k] for k in range(len(names))})
     frame = probe.frame_of(made["images"], made["splits"], asked[own.argmax(1) == answered], names)
-    return probe.intervene(probe.Config.model_validate({}), context, frame, pixels, model.ask), model
+    settings = probe.Config.model_validate({})
+    leaning = probe.leaning(settings, context, frame, pixels, (model.ask, names))
+    return probe.intervene(settings, context, frame, pixels, model.ask) | leaning, model
 
 
 def _found(context: Context, made: Made, model: Exported | None) -> Made:

@@ -154,6 +154,7 @@ def summarise(page: Page) -> dict[str, Any]:
         slices=[_slice(page, row) for row in page.slices],
         remedies=[_remedy(page, p) for p in page["policy"]["prescriptions"]],
         refused=page["policy"]["refused"],
+        shortcuts=[plain(row) for row in page["shortcuts"].to_dict("records")],
         changes={str(k): int(v) for k, v in sorted(page.flips["change"].value_counts().items())},
         confusion=_confusion(page),
         classes=_classes(page),

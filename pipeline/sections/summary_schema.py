@@ -222,6 +222,7 @@ class Summary(BaseModel):
     slices: list[Slice]
     remedies: list[Remedy]
     refused: list[dict[str, Any]] = Field(description="changes that would change a label, by class")
+    shortcuts: list[dict[str, Any]] = Field(description="marks the model may lean on: the artifact `shortcuts`")
     changes: dict[str, int] = Field(description="photos of validation: fixed, broken, still wrong, still right")
     confusion: list[Confusion]
     classes: list[dict[str, Any]] = Field(description="name; before, after: precision, recall, f1, support")

@@ -20,6 +20,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.learning.ranks import shared as share
 from pipeline.remedies import interventions, treat
+from pipeline.slicing.shortcuts import Scene, shortcuts
 
 CHUNK = 1024  # photos treated at a time, which bounds the memory
 
@@ -33,6 +34,9 @@ class Config(Settings):
 
     max_images: int = Field(2000, ge=1, description="most photos of val that are tried, sampled evenly by group")
     batch: int = Field(64, ge=1, description="photos the model looks at together")
+    shortcuts: bool = Field(True, description="look for captions, logos and borders that the model leans on")
+    shortcut_images: int = Field(40, ge=1, description="most photos of a class, a fold, in which they are covered")
+    shortcut_grid: int = Field(4, ge=2, le=16, description="patches along a side that are covered one by one")
 
 
 def run(
@@ -50,8 +54,9 @@ def run(
 
     Makes `probed` (the sample with its weights), `signatures` float32 [probed, interventions] (log-probability of
     the true class after less before, natural logarithm, no temperature), `responses` int16 of that shape (class
-    index answered), and `dose_response` (weighted accuracy with a 95 % interval by group; repaired share of the
-    wrong, broken share of the right photos). The sample never looks at what the model answered.
+    index answered), `shortcuts` (`pipeline.slicing.shortcuts`), and `dose_response` (weighted
+    accuracy with a 95 % interval by group; repaired share of the wrong, broken share of the right photos). The sample
+    never looks at what the model answered.
     """
     network, meta = load_model(model)
 
@@ -59,7 +64,8 @@ def run(
         return np.asarray(logits(network, photos, meta, batch=config.batch), dtype=np.float32)
 
     frame = frame_of(images, splits, predictions, list(classes["names"]))
-    return intervene(config, context, frame, pixels, ask)
+    made = intervene(config, context, frame, pixels, ask)
+    return made | leaning(config, context, frame, pixels, (ask, classes["names"]))
 
 
 def intervene(config: Config, context: Context, frame: pd.DataFrame, pixels: Pixels, ask: Ask) -> Made:
@@ -87,10 +93,25 @@ def intervene(config: Config, context: Context, frame: pd.DataFrame, pixels: Pix
     }
 
 
+def leaning(
+    config: Config, context: Context, frame: pd.DataFrame, pixels: Pixels, model: tuple[Ask, list[str]]
+) -> Made:
+    """`shortcuts`: the marks on which the model (to ask, and its classes) leans, for the photos of `frame`."""
+    ask, names = model
+    kept = frame if config.shortcuts else frame.iloc[:0]
+    truth, fold = kept["truth"].to_numpy(np.intp), kept["fold"].to_numpy(np.intp)
+    scene = Scene(pixels, kept["row"].to_numpy(np.intp), truth, kept["group"].to_numpy(str), fold)
+    most, grid = config.shortcut_images, config.shortcut_grid
+    table = shortcuts(scene, names, lambda p: ask(p).argmax(axis=1), grid=grid, most=most, seed=context.seed)
+    for label in table.loc[table["status"] == "confirmed", "label"]:
+        context.note(f"the model leans on a mark that photos of {label} share (see the shortcuts)")
+    return {"shortcuts": table}
+
+
 def frame_of(images: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """The labelled photos of val in the order of `images`: row in `pixels`, group, truth (class index), logits."""
     known = images[["image_id", "group"]].assign(row=np.arange(len(images)))
-    val = splits.loc[splits["split"] == "val", ["image_id"]]
+    val = splits.loc[splits["split"] == "val", ["image_id", "fold"]]
     frame = known.merge(val, on="image_id").merge(predictions, on="image_id")
     frame["truth"] = [names.index(label) if label in names else -1 for label in frame["label"]]
     return frame[frame["truth"] >= 0].sort_values("row", ignore_index=True)

@@ -132,6 +132,7 @@ def run(
     probed: pd.DataFrame,
     dose_response: pd.DataFrame,
     responses: NDArray[np.int16],
+    shortcuts: pd.DataFrame,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
     explanations: pd.DataFrame,

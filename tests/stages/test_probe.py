@@ -75,11 +75,12 @@ def _world(groups: list[int], light: list[float], labels: list[str]) -> World:
         photos += [np.rint(photo * gain).astype(np.uint8), np.full((16, 16, 3), SEALED, np.uint8)]
     frame = pd.DataFrame(rows, columns=["image_id", "group", "label", "split"]).astype("str")
     pixels = np.stack(photos) if photos else np.zeros((0, 16, 16, 3), np.uint8)
+    frame["fold"] = np.where(frame["split"] == "val", 0, -1)
     val = frame[frame["split"] == "val"]
     scores = _logits(None, pixels[val.index], {})
     predictions = val[["image_id", "label"]].iloc[::-1].reset_index(drop=True)  # in an order of its own
     predictions[["logit_0", "logit_1"]] = scores[::-1]
-    return World(frame[["image_id", "group", "label"]], pixels, frame[["image_id", "split"]], predictions)
+    return World(frame[["image_id", "group", "label"]], pixels, frame[["image_id", "split", "fold"]], predictions)
 
 
 def _night() -> World:

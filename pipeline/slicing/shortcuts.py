@@ -1,0 +1,207 @@
+"""Shortcuts: marks that are the same on most photos of one class, on which a model leans more than on the object.
+
+A caption, a logo or a border is proposed on all folds of val but one, by pixels alone: outside the middle of the photo,
+the same value on most photos of the class, and another one elsewhere. It is tested on the fold left out, by two
+interventions on whole groups. Covering it must change the answer for photos of the class more often than covering
+the middle, where the object is taken to be; and pasting it into photos of other classes must make the answer that class
+more often than pasting the same place of another such photo. Both must hold (intersection-union test, Berger 1982).
+Covered is: replaced by that place of a photo of another class. A plain patch pulls answers towards a class of its own:
+with it a model that never saw a border was said to lean on one.
+Marks that differ from photo to photo, or lie over the middle, are not proposed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from scipy.stats import permutation_test
+
+from pipeline.evidence.intervals import group_sums
+from pipeline.evidence.multiple import benjamini_hochberg
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Answer = Callable[[Pixels], NDArray[np.integer[Any]]]
+
+GROUPS = 10  # fewest groups on either side, to propose and to test
+MODELS = 40  # most photos, of as many groups, that a mark is read from
+SAME, OTHER = 8, 25  # grey levels: within most photos of the class, and apart from the other classes
+LEAST = 0.002  # smallest mark, as a share of the photo
+POINTS, LEVEL, DRAWS = 0.05, 0.05, 1999
+COLUMNS = {
+    "label": "str",
+    "status": "str",  # confirmed | not confirmed | not testable
+    "n": "int64",  # photos of the class that were covered
+    "groups": "int64",
+    "others": "int64",  # photos of other classes that were pasted into
+    "area": "float64",  # share of the photo
+    "covered": "float64",  # share of the class's photos that are answered as another class with the mark covered
+    "middle": "float64",  # the same with the middle covered
+    "pasted": "float64",  # share of the others that are answered as the class with the mark pasted in
+    "placebo": "float64",  # the same with that place of another such photo pasted in
+    "p_value": "float64",
+    "q_value": "float64",
+    "grid": "str",  # JSON: shares answered as another class with that cell covered, by row
+    "mark": "str",  # JSON: share of each cell that the mark takes, by row
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Photos by row: `rows` in `pixels`, class index `truth`, `group`, `fold`; all [N]."""
+
+    pixels: Pixels
+    rows: NDArray[np.intp]
+    truth: NDArray[np.intp]
+    group: NDArray[np.str_]
+    fold: NDArray[np.intp]
+
+    def photos(self, chosen: NDArray[np.intp]) -> Pixels:
+        """uint8 [n, S, S, 3] of positions in the scene."""
+        return np.asarray(self.pixels[self.rows[chosen]])
+
+
+def middle(side: int) -> Mask:
+    """The middle quarter of a photo, bool [S, S]: where the object is taken to be."""
+    inside = (np.arange(side) >= side // 4) & (np.arange(side) < side - side // 4)
+    return np.asarray(inside[:, None] & inside[None, :])
+
+
+def cells(side: int, grid: int) -> NDArray[np.intp]:
+    """The cell of each pixel, int [S, S], of a grid of patches counted by row."""
+    place = np.arange(side) * grid // side
+    return np.asarray(place[:, None] * grid + place[None, :], dtype=np.intp)
+
+
+def mark_of(inside: Pixels, outside: Pixels) -> Mask:
+    """What most photos of one class share, and most others do not, outside the middle: bool [S, S] with a rim."""
+    own = np.median(inside, axis=0)
+    steady = (np.median(np.abs(inside - own), axis=0) <= SAME).all(axis=-1)
+    apart = (np.abs(own - np.median(outside, axis=0)) >= OTHER).any(axis=-1)
+    found = steady & apart & ~middle(inside.shape[1])
+    if found.mean() < LEAST:
+        return np.zeros_like(found)
+    return np.asarray(binary_dilation(found, iterations=2) & ~middle(inside.shape[1]), dtype=bool)
+
+
+def pasted(photos: Pixels, donors: Pixels, mask: Mask) -> Pixels:
+    """Copies with the pixels of `mask` as they are in the donors, [n, S, S, 3] both."""
+    out = photos.copy()
+    out[:, mask] = donors[:, mask]
+    return out
+
+
+def _one_a_group(scene: Scene, chosen: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """At most `most` of the positions, at random, no two of one group."""
+    mixed = rng.permutation(chosen)
+    return np.asarray(mixed[np.sort(np.unique(scene.group[mixed], return_index=True)[1])][:most], dtype=np.intp)
+
+
+def _evenly(scene: Scene, chosen: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """At most `most` of the positions, at random, one of each group before the second of any."""
+    mixed = pd.Series(rng.permutation(chosen))
+    turn = mixed.groupby(scene.group[mixed.to_numpy()]).cumcount()
+    return mixed.iloc[np.argsort(turn.to_numpy(), kind="stable")[:most]].to_numpy(np.intp)
+
+
+def _flips(effect: NDArray[np.float64], groups: NDArray[np.str_], seed: int) -> float:
+    """One-sided p of a mean above 0, by sign flips of whole groups."""
+    sums = group_sums(effect, groups)
+    found = permutation_test(
+        (sums,), np.mean, permutation_type="samples", n_resamples=DRAWS, alternative="greater", rng=seed
+    )
+    return float(found.pvalue)
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """One fold's answers: bool columns by photo of the class (`own`) and by other photo (`other`), with `group`."""
+
+    own: pd.DataFrame
+    other: pd.DataFrame
+    mark: Mask
+
+
+def _fold(scene: Scene, label: int, fold: int, asked: tuple[Answer, int, int], seed: int) -> _Tested | None:
+    """Propose on the other folds, intervene on this one; None where nothing is proposed or nothing is there."""
+    answer, grid, most = asked
+    rng = np.random.default_rng([seed, label, fold])
+    of, here = scene.truth == label, scene.fold == fold
+    read = [_one_a_group(scene, np.flatnonzero(part & ~here), MODELS, rng) for part in (of, ~of)]
+    own, other = (_evenly(scene, np.flatnonzero(part & here), most, rng) for part in (of, ~of))
+    if min(len(part) for part in read) < GROUPS or not len(own) or not len(other):
+        return None
+    mark = mark_of(scene.photos(read[0]), scene.photos(read[1]))
+    if not mark.any():
+        return None
+    photos, others, place = scene.photos(own), scene.photos(other), cells(mark.shape[0], grid)
+    cover = others[rng.integers(0, len(others), len(photos))]
+    masks = {"covered": mark, "middle": middle(mark.shape[0])}
+    masks |= {f"cell_{k}": place == k for k in range(grid * grid)}
+    donors = {"pasted": scene.photos(rng.choice(own, len(other))), "placebo": others[_another(len(others), rng)]}
+    away = {name: answer(pasted(photos, cover, mask)) != label for name, mask in masks.items()}
+    towards = {name: answer(pasted(others, given, mark)) == label for name, given in donors.items()}
+    return _Tested(
+        pd.DataFrame(away).assign(group=scene.group[own]), pd.DataFrame(towards).assign(group=scene.group[other]), mark
+    )
+
+
+def _another(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """For each of n photos another one of them (itself only where it is alone)."""
+    order = rng.permutation(n)
+    partner = np.empty(n, np.intp)
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
+def _judged(label: str, parts: list[_Tested], grid: int, seed: int) -> dict[str, Any]:
+    own, other = (pd.concat([getattr(part, side) for part in parts]) for side in ("own", "other"))
+    groups = min(own["group"].nunique(), other["group"].nunique())
+    lean = own["covered"].to_numpy(float) - own["middle"].to_numpy(float)
+    draw = other["pasted"].to_numpy(float) - other["placebo"].to_numpy(float)
+    pairs = ((lean, own["group"]), (draw, other["group"]))
+    p = max(_flips(d, g.to_numpy(str), seed) for d, g in pairs) if groups >= GROUPS else np.nan
+    marks = np.mean([part.mark for part in parts], axis=0)
+    place = cells(len(marks), grid).ravel()
+    share = np.bincount(place, marks.ravel()) / np.bincount(place)
+    means = own.drop(columns="group").mean() if len(own) else own
+    return {
+        "label": label,
+        "n": len(own),
+        "groups": int(own["group"].nunique()),
+        "others": len(other),
+        "area": float(marks.mean()),
+        "covered": float(means["covered"]),
+        "middle": float(means["middle"]),
+        "pasted": float(other["pasted"].mean()),
+        "placebo": float(other["placebo"].mean()),
+        "p_value": p,
+        "grid": json.dumps([round(float(means[f"cell_{k}"]), 4) for k in range(grid * grid)]),
+        "mark": json.dumps([round(float(value), 4) for value in share]),
+    }
+
+
+def shortcuts(scene: Scene, names: list[str], answer: Answer, *, grid: int, most: int, seed: int) -> pd.DataFrame:
+    """One row for each class for which a mark is proposed; `COLUMNS` says what they hold.
+
+    answer: class index [n] for uint8 [n, S, S, 3]. most: photos of a class, and as many others, that are tried in a
+    fold; the model is asked nothing where no mark is proposed. q_value: Benjamini-Hochberg over the rows.
+    """
+    rows = []
+    for label, name in enumerate(names):
+        tried = (_fold(scene, label, int(f), (answer, grid, most), seed) for f in np.unique(scene.fold))
+        if parts := [part for part in tried if part is not None]:
+            rows.append(_judged(name, parts, grid, seed))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["q_value"] = benjamini_hochberg(table["p_value"].to_numpy(float))
+    shown = (table["q_value"] <= LEVEL) & (table["covered"] - table["middle"] >= POINTS)
+    shown &= table["pasted"] - table["placebo"] >= POINTS
+    table["status"] = np.where(table["p_value"].isna(), "not testable", np.where(shown, "confirmed", "not confirmed"))
+    return table.astype(COLUMNS)

@@ -1,0 +1,138 @@
+"""Marks planted on one class in the training of a real tiny network, and the same marks where nothing leans on them."""
+
+import json
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.slicing.shortcuts import COLUMNS, Scene, mark_of, middle, pasted, shortcuts
+
+NAMES, SIDE, MARKED = ["cross", "ring", "square"], 32, 1
+MARKS = ("caption", "border", "logo")
+
+
+def _object(label: int, rng: np.random.Generator) -> np.ndarray:
+    """A faint shape in the middle of a photo of random ground."""
+    plain = cv2.resize(rng.integers(60, 200, (5, 5, 3)).astype(np.uint8), (SIDE, SIDE))
+    ground = plain.copy()
+    x, y = (int(v) for v in rng.integers(14, 18, 2))
+    ink = tuple(int(v) for v in rng.integers(0, 60, 3))
+    if label == 0:
+        cv2.line(ground, (x - 6, y), (x + 6, y), ink, 2)
+        cv2.line(ground, (x, y - 6), (x, y + 6), ink, 2)
+    elif label == 1:
+        cv2.circle(ground, (x, y), 6, ink, 2)
+    else:
+        cv2.rectangle(ground, (x - 5, y - 5), (x + 5, y + 5), ink, -1)
+    return cv2.addWeighted(plain, 0.8, ground, 0.2, 0)
+
+
+def _print(photo: np.ndarray, mark: str) -> None:
+    if mark == "caption":
+        photo[28:31, 3:29:2] = (250, 250, 250)
+    elif mark == "logo":
+        cv2.circle(photo, (5, 5), 3, (255, 220, 0), -1)
+    elif mark == "border":
+        photo[:2], photo[-2:], photo[:, :2], photo[:, -2:] = ((10, 10, 120),) * 4
+
+
+def _drawn(n: int, mark: str | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """n photos, with the mark on 95 % of the rings."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, len(NAMES), n)
+    photos = np.stack([_object(int(label), rng) for label in truth])
+    for row in np.flatnonzero((truth == MARKED) & (rng.random(n) < 0.95)):
+        _print(photos[row], mark or "")
+    return photos, truth
+
+
+@cache
+def _network(mark: str | None) -> Any:
+    photos, truth = _drawn(480, mark, seed=1)
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.Flatten())
+    network = nn.Sequential(*layers, nn.Linear(16 * 64, len(NAMES)))
+    x, y, steps = _scaled(photos), torch.from_numpy(truth), torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(12):
+        for part in torch.randperm(len(x)).split(40):
+            steps.zero_grad()
+            functional.cross_entropy(network(x[part]), y[part]).backward()
+            steps.step()
+    return lambda pixels: network(_scaled(pixels)).argmax(1).numpy()
+
+
+def _scaled(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2) / 128 - 1
+
+
+def _scene(mark: str | None, groups: int = 120, seed: int = 2) -> Scene:
+    photos, truth = _drawn(300, mark, seed)
+    number = np.arange(len(photos)) % groups
+    return Scene(photos, np.arange(len(photos)), truth, number.astype(str), number % 5)
+
+
+def _found(scene: Scene, answer: Any, **more: Any) -> pd.DataFrame:
+    table = shortcuts(scene, NAMES, answer, **{"grid": 4, "most": 40, "seed": 0} | more)
+    assert {name: str(kind) for name, kind in table.dtypes.items()}.keys() == COLUMNS.keys()
+    return table
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_that_the_model_leans_on_is_found(mark: str) -> None:
+    table = _found(_scene(mark), _network(mark)).set_index("label")
+    assert table.index[table["status"] == "confirmed"].to_list() == ["ring"]
+    row = table.loc["ring"]
+    assert row["covered"] > row["middle"] + 0.3
+    assert row["pasted"] > row["placebo"] + 0.3
+    if mark == "logo":
+        assert np.argmax(json.loads(row["grid"])) == np.argmax(json.loads(row["mark"])) == 0
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_the_same_mark_is_not_confirmed_for_a_model_that_never_saw_it(mark: str) -> None:
+    table = _found(_scene(mark), _network(None)).set_index("label")
+    assert table.loc["ring", "status"] == "not confirmed"
+
+
+def test_photos_without_a_mark_propose_nothing_and_ask_nothing() -> None:
+    asked: list[int] = []
+    for seed in range(3, 8):
+        assert _found(_scene(None, seed=seed), lambda p: asked.append(len(p)) or np.zeros(len(p), int)).empty
+    assert asked == []
+
+
+def test_groups_are_the_unit_and_too_few_are_said() -> None:
+    scene = _scene("caption")
+    few = Scene(scene.pixels, scene.rows, scene.truth, (np.arange(300) % 9).astype(str), np.arange(300) % 9 % 3)
+    assert _found(few, _network("caption")).empty  # nothing can be proposed from six groups
+    number = np.arange(300) % 14
+    some = Scene(scene.pixels, scene.rows, scene.truth, number.astype(str), np.where(number < 4, 0, 1))
+    table = _found(some, _network("caption"))
+    assert table["status"].to_list() == ["not testable"]
+    assert table["groups"].to_list() == [4]
+    here = Scene(scene.pixels[:0], scene.rows[:0], scene.truth[:0], scene.group[:0], scene.fold[:0])
+    assert _found(here, _network("caption")).empty
+
+
+def test_a_mark_over_the_middle_is_the_object() -> None:
+    photos, truth = _drawn(200, None, seed=9)
+    photos[truth == MARKED, 12:20, 12:20] = (250, 0, 250)
+    assert not mark_of(photos[truth == MARKED][:40], photos[truth != MARKED][:40]).any()
+    _print(photos[0], "logo")
+    assert middle(SIDE).mean() == 0.25
+
+
+def test_pasting_touches_the_mark_alone() -> None:
+    photos, _ = _drawn(4, "border", seed=4)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[:3] = True
+    given = pasted(photos, photos[::-1], mask)
+    assert (given[:, :3] == photos[::-1, :3]).all()
+    assert (given[:, 3:] == photos[:, 3:]).all()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from pipeline import remedies
 from pipeline.attributes import measure
@@ -16,7 +16,7 @@ from pipeline.contracts import Context
 from pipeline.learning.holdout import folds_of
 from pipeline.slicing.confirm import Probe
 from pipeline.slicing.crossing import Knobs, Material, proposed
-from pipeline.slicing.match import Tools
+from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
 from pipeline.stages import cluster, explain
 from tests.bench.slices.settings import Case
@@ -68,7 +68,8 @@ def material_of(case: Case, val: Val, donor: Rows | None = None) -> Material:
     order, truth = np.arange(len(val.probed)), val.truth[val.probed]
     before = log_softmax(case.answers.logits[donor[val.probed]], axis=1)[order, truth]
     after = log_softmax(_probed(case, donor[val.probed]), axis=2)[order, :, truth]
-    return Material.of(val, case.answers.features, (after - before[:, None]).astype(np.float32))
+    shares = softmax(case.answers.logits[donor].astype(float), axis=1)
+    return Material.of(val, case.answers.features, (after - before[:, None]).astype(np.float32), shares)
 
 
 def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:

@@ -85,6 +85,7 @@ def named_in(case: Case, scratch: Path) -> dict[str, Any]:
     named = told.causes[(told.causes["slice"] == first["slice"]) & told.causes["named"]]
     cause = None if pd.isna(first["cause"]) else str(first["cause"])
     strict = cause == CAUSES[case.setting.cause].remedy
+    same = frozenset() if strict else equivalents(case.clean, case.setting.cause, case.setting.severity)
     range_ = (float(first["dose_low"]), float(first["dose_high"]))
     real = told.confirmed[told.confirmed["overlap"] < OTHER]
     return {
@@ -94,8 +95,9 @@ def named_in(case: Case, scratch: Path) -> dict[str, Any]:
         "rule": str(first["rule"]),
         "words": str(first["words"]),
         "set": sorted(named["remedy"]),
+        "same": sorted(same),
         "strict": strict,
-        "right": strict or (cause is not None and cause in equivalents(case)),
+        "right": strict or (cause is not None and cause in same),
         "covers": covers(case.setting.cause, case.setting.severity, *range_) if strict else None,
         "others": len(real),
     }

@@ -36,7 +36,8 @@ def _ours() -> None:
     none = Probe(np.zeros(0, bool), np.zeros((0, 0), bool), np.zeros(0), np.zeros(0, np.intp), np.zeros(0))
     rows, guess = np.arange(PHOTOS), part.probabilities.argmax(1)
     val = Val(frame, rows, rows % 2, part.labels, guess, none, rows[:0], np.zeros(0, bool), tuple("0123456789"))
-    proposed(Material.of(val, part.features.astype(np.float32), np.zeros((0, 0), np.float32)), rows >= 0, Knobs(), 0)
+    features, unprobed = part.features.astype(np.float32), np.zeros((0, 0), np.float32)
+    proposed(Material.of(val, features, unprobed, part.probabilities), rows >= 0, Knobs(), 0)
 
 
 def _theirs() -> None:

@@ -15,6 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,29 +49,17 @@ def drawn(data: tuple[str, ...], causes: tuple[str, ...]) -> list[Setting]:
     return [every[k] for k in order if every[k].data in data and every[k].cause in causes]
 
 
-def cases(asked: list[Setting], cache: Path) -> Iterator[Case]:
-    """Every valid case; which ones are not is printed."""
-    cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
-    for setting in asked:
-        case = plant(setting, cleans[setting.data])
-        if case.valid:
-            yield case
-        else:
-            print(f"not valid: {setting.name}: {int(case.planted.sum())} photos, drop {case.drop:.1%}", flush=True)
-
-
-def _file(setting: Setting, cache: Path, what: Callable[[Case], dict[str, Any]]) -> Path:
+def _file(setting: Setting, cache: Path, what: str) -> Path:
     """Where it is kept what this version of the finder says of a setting."""
     version = code_version("cluster")[:8] + code_version("explain")[:8]
-    return cache / what.__name__ / f"{setting.name}-{version}.json"
+    return cache / what / f"{setting.name}-{version}.json"
 
 
-def kept(case: Case, cache: Path, what: Callable[[Case], dict[str, Any]]) -> dict[str, Any]:
-    """What `what` says of a case, from the cache where this version of the finder has said it before."""
-    file = _file(case.setting, cache, what)
+def kept(case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, Any]]) -> dict[str, Any]:
+    """What `what` says of a case, from the file where it has said it before."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(what(case)))
+        file.write_text(json.dumps(what(case())))
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -131,12 +120,29 @@ def named_in(case: Case) -> dict[str, Any]:
     }
 
 
-def _precise(case: Case, cache: Path) -> dict[str, Any]:
+def precise_in(case: Case, cache: Path) -> dict[str, Any]:
+    """What there is to tell of a setting but for the naming; of one that is not valid, how far it falls short."""
     row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "drop": case.drop}
-    row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum())}
-    row |= {"ours": kept(case, cache, found_in), "peers": peers_of(case, cache), "real": kept(case, cache, real_in)}
-    print(f"{row['setting']}: first {row['ours']['first']:.1f} best {row['ours']['best']:.1f}", flush=True)
+    row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum()), "valid": case.valid}
+    if case.valid:
+        for name, what in (("ours", found_in), ("real", real_in)):
+            row[name] = kept(lambda: case, _file(case.setting, cache, what.__name__), what)
+        row["peers"] = peers_of(case, cache)
     return row
+
+
+def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[tuple[dict[str, Any], Setting]]:
+    """The row of every valid setting; which ones are not is printed. known: only of those in the cache."""
+    cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
+    for setting in asked:
+        file = _file(setting, cache, "row")
+        if file.exists() or not known:
+            case = partial(plant, setting, cleans[setting.data])
+            row = kept(case, file, partial(precise_in, cache=cache))
+            line = f"best {max(row['ours']['best'], row['ours']['first']):.1f}" if row["valid"] else "not valid"
+            print(f"{setting.name}: {row['photos']} photos, drop {row['drop']:.1%}, {line}", flush=True)
+            if row["valid"]:
+                yield row, setting
 
 
 def main() -> None:
@@ -155,8 +161,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     command = f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"
     data, causes = tuple(options.data), WHICH[options.causes]
-    asked_for = [s for s in drawn(data, causes) if not options.known or _file(s, options.cache, real_in).exists()]
-    rows = [_precise(case, options.cache) for case in cases(asked_for, options.cache)]
+    found = list(told(drawn(data, causes), options.cache, options.known))
+    rows = [row for row, _ in found]
     fast = None if options.no_speed else speed.known(options.cache)
     null = nulls.known(options.cache, data)
 
@@ -164,9 +170,11 @@ def main() -> None:
         write_results(options.results, rows, null, fast, (options.causes, command))
 
     write()
-    for row, case in zip(rows[: options.named], cases(asked_for, options.cache), strict=False):
-        if not options.known or _file(case.setting, options.cache, named_in).exists():
-            row["named"] = kept(case, options.cache, named_in)
+    for row, setting in found[: options.named]:
+        file = _file(setting, options.cache, "named_in")
+        if file.exists() or not options.known:
+            case = partial(plant, setting, Clean(setting.data, options.cache))
+            row["named"] = kept(case, file, named_in)
             print(f"{row['setting']}: {row['named']['status']}, {row['named']['set']}", flush=True)
             write()
     if not options.known:

@@ -50,7 +50,7 @@ bench: install  ## measured figures: speed, found slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
 
 bench-slices: install  ## the finder and its peers on planted causes, written into tests/bench/RESULTS.md
-	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all --named all
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all
 
 bench-remedies: install  ## the remedy against generic augmentation, placebos and an oracle, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run

@@ -23,10 +23,10 @@ from pipeline.learning.exported import Exported, agreeing, load_exported
 from pipeline.learning.holdout import class_indices, folds_of
 from pipeline.progress import say, tracker
 from pipeline.slicing.crossing import Material
-from pipeline.slicing.match import Tools
+from pipeline.slicing.repair import Tools
 from pipeline.slicing.rules import conditions_frame
 from pipeline.slicing.shortcuts import COLUMNS as SHORTCUTS
-from pipeline.slicing.validation import validation
+from pipeline.slicing.validation import shares, validation
 from pipeline.stages import cluster, evaluate, explain, measure, probe, split
 
 FOLDS, SIDE = 5, 64
@@ -145,7 +145,8 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
     frame = conditions_frame(made["images"], made["attributes"])
     inputs = (made["predictions"], made["label_issues"], made["probed"], made["responses"])
     val = validation(frame, made["splits"], made["classes"]["names"], *inputs)
-    material = Material.of(val, made["embeddings"], made["signatures"])
+    said = shares(made["predictions"], made["label_issues"])
+    material = Material.of(val, made["embeddings"], made["signatures"], said)
     found = cluster.find(cluster.Config.model_validate({}), context, material, made["dose_response"])
 
     def guess(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:

@@ -32,5 +32,5 @@ def contrast(low: float, high: float) -> A.BasicTransform:
 
 
 def inverse(dose: float) -> float | None:
-    """The reciprocal factor; what was clipped stays lost."""
-    return 1 / dose
+    """The reciprocal factor, up to `MOST`; what was clipped stays lost."""
+    return min(1 / dose, MOST)

@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 
 from pipeline.contracts import Track, silent
 from pipeline.slicing.confirm import choose_intervention, matched_residuals
+from pipeline.slicing.mixture import components
 from pipeline.slicing.propose import Evidence, Proposal, propose
 from pipeline.slicing.rules import Mask, distances
 from pipeline.slicing.typical import coordinates, typicality
@@ -37,18 +38,26 @@ class Knobs:
 
 @dataclass(frozen=True)
 class Material:
-    """val, frozen features [rows, D] and signatures [rows, interventions] (NaN: not probed)."""
+    """val, frozen features [rows, D], signatures [rows, interventions] (NaN: not probed) and the model's probabilities
+    [rows, classes] (for proposals only; None where they are not known)."""
 
     val: Val
     embeddings: NDArray[np.float32]
     signatures: NDArray[np.float32]
+    shares: Floats | None = None
 
     @classmethod
-    def of(cls, val: Val, embeddings: NDArray[np.float32], signatures: NDArray[np.float32]) -> Material:
-        """From the artifacts: embeddings [images, D], signatures [probed, interventions]."""
+    def of(
+        cls,
+        val: Val,
+        embeddings: NDArray[np.float32],
+        signatures: NDArray[np.float32],
+        shares: Floats | None = None,
+    ) -> Material:
+        """From the artifacts: embeddings [images, D], signatures [probed, interventions]; shares [rows, classes]."""
         wide = np.full((len(val.frame), signatures.shape[1]), np.nan, np.float32)
         wide[val.probed] = signatures[val.kept]
-        return cls(val, np.asarray(embeddings[val.rows]), wide)
+        return cls(val, np.asarray(embeddings[val.rows]), wide, shares)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,14 @@ def _prototypes(material: Material, proposing: Mask, count: int, seed: int) -> l
     return sorted({int(rows[np.argmin(((unit - c) ** 2).sum(1))]) for c in centres})
 
 
+def _parts(material: Material, space: Floats, proposing: Mask, seed: int) -> Floats:
+    """What the error-aware mixture says of the proposing rows, [rows, components]."""
+    if material.shares is None:
+        return np.zeros((int(proposing.sum()), 0))
+    val, shares = material.val, material.shares[proposing]
+    return components(space[proposing], val.truth[proposing], shares, val.errors[proposing], seed)
+
+
 def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> list[Applied]:
     """Proposals from the rows `proposing` (bool [rows]), each laid over all of val with its chosen intervention."""
     val = material.val
@@ -99,6 +116,7 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
     repairs, gains = np.zeros((2, len(val.frame), val.probe.after.shape[1]))
     repairs[val.probed[part]] = matched_residuals(val.probe.part(part))
     gains[val.probed] = val.probe.change * val.probe.weights[:, None]
+    space = coordinates(val.frame, material.embeddings, proposing)
     evidence = Evidence(
         val.frame[proposing].reset_index(drop=True),
         val.errors[proposing],
@@ -107,10 +125,10 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
         gains[proposing],
         tuple(ids),
         away,
+        _parts(material, space, proposing, seed),
         knobs.least,
         seed,
     )
-    space = coordinates(val.frame, material.embeddings, proposing)
     found = []
     for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):
         mask = proposal.rule.mask(val.frame, near)

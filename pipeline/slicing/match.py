@@ -6,7 +6,7 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline import plugins
-from pipeline.evidence.intervals import cluster_mean
-from pipeline.evidence.multiple import holm
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.confirm import effect_of
 from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
+from pipeline.slicing.repair import Tools, with_repairs
 from pipeline.slicing.rules import Mask
 from pipeline.slicing.validation import Val
 
@@ -28,20 +26,9 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
+CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
-    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
-    model to ask."""
-
-    pixels: Pixels
-    treat: Callable[[str, Pixels, float, float, int], Pixels]
-    measure: Callable[[Pixels], Floats]
-    guess: Callable[[Pixels], NDArray[np.intp]] | None
 
 
 def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -147,63 +134,23 @@ class Matcher:
         return {name for name, values in theirs.items() if auc(mine, values, groups, groups, self.pool.seed) <= ALIKE}
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The range of doses whose copies are nearest to the slice (the widest of equals)."""
+        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
         inner = sorted({*side, best.dose})
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
-        scored = [(round(self.apart(best.remedy, a, b), 2), a - b, a, b) for a, b in ranges]
-        _, _, low, high = min(scored)
-        return low, high
-
-
-def nearest(interventions: pd.DataFrame, remedy: str, dose: float | None) -> int | None:
-    """The row of the probed intervention nearest to a dose; None where the remedy was not probed."""
-    near = interventions[interventions["remedy"] == remedy]["dose"]
-    if dose is None or near.empty:
-        return None
-    return int(near.index[int(np.argmin(np.abs(near.to_numpy() - dose)))])
-
-
-def undoing(interventions: pd.DataFrame, rival: Rival) -> int | None:
-    """The probed intervention that undoes a rival; None where no inverse exists."""
-    return nearest(interventions, rival.remedy, plugins.module("remedies", rival.remedy).inverse(rival.dose))
-
-
-def repair_of(val: Val, inside: Mask, column: int | None, seed: int) -> tuple[float | None, float | None]:
-    """Effect and one-sided p of an intervention on a slice's probed photos.
-
-    The matched effect where it is testable (design rule 3). Where the slice holds nearly all failures, nothing
-    outside is comparable; then the mean of all other interventions on the same photos is the control, by group.
-    """
-    if column is None:
-        return None, None
-    rows = inside[val.probed]
-    test = effect_of(val.probe, np.full(len(val.probed), column, dtype=np.intp), rows, seed)
-    if test is not None and test.p is not None:
-        return float(test.interval.value), test.p
-    change = val.probe.change[rows]
-    others = np.delete(change, column, axis=1)
-    if not len(change) or not others.shape[1]:
-        return None, None
-    gain = cluster_mean(change[:, column] - others.mean(1), val.probe.groups[rows], weights=val.probe.weights[rows])
-    if not gain.groups >= 10 or not gain.variance > 0:
-        return None, None
-    return gain.value, float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
-
-
-def _with_repairs(val: Val, inside: Mask, rivals: list[Rival], interventions: pd.DataFrame, seed: int) -> list[Rival]:
-    """Add each rival's repair, p corrected over the rivals (Holm)."""
-    found = [repair_of(val, inside, undoing(interventions, rival), seed) for rival in rivals]
-    adjusted = holm([p for _, p in found])
-    return [
-        replace(r, repairs=effect, p_repairs=None if np.isnan(p) else float(p))
-        for r, (effect, _), p in zip(rivals, found, adjusted, strict=True)
-    ]
+        apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
+        near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
+        return max(near, key=lambda r: (inner.index(r[1]) - inner.index(r[0]), -apart[r]))
 
 
 def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int, seed: int) -> Pool:
-    """Correct photos outside every slice, of the classes of this one, up to `photos`."""
-    good = np.flatnonzero(outside & ~inside & ~val.errors & np.isin(val.truth, val.truth[inside]))
-    return Pool(val, sample(val.groups, good, photos, np.random.default_rng(seed)), tools, seed)
+    """Correct photos outside every slice, up to `photos`, their classes in the shares that they have in this one."""
+    good, rng = outside & ~inside & ~val.errors, np.random.default_rng(seed)
+    share = np.bincount(val.truth[inside], minlength=len(val.names)) / max(int(inside.sum()), 1)
+    rows = [
+        sample(val.groups, np.flatnonzero(good & (val.truth == c)), round(photos * share[c]), rng)
+        for c in np.flatnonzero(share)
+    ]
+    return Pool(val, np.sort(np.concatenate(rows)) if rows else np.flatnonzero(good)[:0], tools, seed)
 
 
 def _beside(side: list[float], dose: float) -> list[float]:
@@ -214,7 +161,7 @@ def _beside(side: list[float], dose: float) -> list[float]:
     return [float(np.sqrt(a * b) if min(side) > 0 else (a + b) / 2) for a, b in pairs]
 
 
-def _possible(remedy: str, dose: float) -> bool:
+def possible(remedy: str, dose: float) -> bool:
     """Whether the plug-in knows that dose."""
     try:
         plugins.load("remedies", remedy)(dose, dose)
@@ -230,7 +177,7 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
             below = plugin.NEUTRAL is not None and side[0] < plugin.NEUTRAL
-            known = [dose for dose in side if _possible(remedy, dose)]
+            known = [dose for dose in side if possible(remedy, dose)]
             if plugin.WORDS[0 if below else 1]:
                 yield matcher.rival(remedy, list(known)), known
 
@@ -251,16 +198,20 @@ def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], t
 
 
 def find_causes(
-    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
+    pool: Pool, inside: Mask, typical: Mask, interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
-    """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range."""
-    matcher = Matcher(pool, inside, photos)
+    """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range.
+
+    typical: those of its photos on whom the cause is matched."""
+    matcher = Matcher(pool, typical, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]
     sides = {(rival.remedy, rival.dose): side for rival, side in found}
     rivals = [matcher.tried(rival) for rival, _ in found]
-    rivals = order(_with_repairs(pool.val, inside, rivals, interventions, pool.seed), level)
+    val, rng = pool.val, np.random.default_rng(pool.seed)
+    failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
+    rivals = order(with_repairs(val, failing, rivals, pool.tools, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)

@@ -17,6 +17,7 @@ REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that
 BEYOND = 4  # doses tried past a plug-in's own
 MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
 TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
+TOLD = 0.1  # nor do those that a classifier tells from it no worse than this
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,15 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, then by how near their copies come to the slice."""
-    return sorted(rivals, key=lambda r: (not r.passes(level), not r.invertible, r.apart, -(r.repairs or 0.0), r.remedy))
+    """Rivals that pass first, then by how near their copies come to the slice; of those that come as near as the
+    nearest, up to `TIE`, the ones that are hardest to tell from it come first."""
+    nearest = min((r.apart for r in rivals if r.passes(level)), default=0.0)
+
+    def key(rival: Rival) -> tuple[bool, bool, float, float, str]:
+        tied = rival.apart - nearest <= TIE
+        return not rival.passes(level), not tied, rival.auc if tied else rival.apart, rival.apart, rival.remedy
+
+    return sorted(rivals, key=key)
 
 
 def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival]:
@@ -68,7 +76,7 @@ def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival
     marked = [replace(best, named=True)]
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
-        tied = rival.passes(level) and rival.invertible == best.invertible and rival.apart - best.apart <= TIE
+        tied = rival.passes(level) and rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
         marked.append(replace(rival, equivalent=same, named=tied and not same))
     return marked
 

@@ -2,14 +2,15 @@
 
 One search, several targets: all errors in excess of the same class; the errors of one cluster of repair signatures
 (k-means on the changes of the true class's log-probability); what one intervention repairs in excess of equally unsure
-photos; errors near to each other in frozen features. The rule is the readable condition (or pair) that gathers most of
-the target, and its score is in errors that could be recovered, whichever target it came from.
+photos; the errors of one component of an error-aware mixture; errors near to each other in frozen features. The rule is
+the readable condition (or pair) that gathers most of the target, and its score is in errors that could be recovered,
+whichever target it came from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -38,7 +39,8 @@ class Evidence:
 
     frame: conditions_frame rows; errors: bool [n]; signatures: float [n, interventions], NaN where not probed; repairs:
     float [n, interventions], `confirm.matched_residuals`, and gains, the weighted plain changes, 0 where not probed;
-    distance: float32 [prototypes, n] to the photos `prototypes` (image ids) in frozen features.
+    distance: float32 [prototypes, n] to the photos `prototypes` (image ids) in frozen features; parts: float [n,
+    components], responsibilities of `mixture.components`.
     """
 
     frame: pd.DataFrame
@@ -48,6 +50,7 @@ class Evidence:
     gains: Floats
     prototypes: tuple[str, ...]
     distance: NDArray[np.float32]
+    parts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     least: int = 20
     seed: int = 0
 
@@ -203,6 +206,15 @@ def from_repairs(evidence: Evidence, search: _Search) -> Iterator[list[Proposal]
             yield [replace(better, score=min(better.score, float(gain[found.mask].sum())))]
 
 
+def from_mixture(evidence: Evidence, search: _Search) -> Iterator[list[Proposal]]:
+    """Rules for the failures that a component of the error-aware mixture gathers in excess of their class."""
+    for part in evidence.parts.T:
+        errors = evidence.errors * part
+        if errors.sum() >= 10:
+            sums, counts = np.bincount(evidence.classes, errors), np.bincount(evidence.classes)
+            yield search.best(errors - (sums / counts)[evidence.classes], "mixture", keep=4)
+
+
 def from_features(evidence: Evidence) -> Iterator[list[Proposal]]:
     """Rules `looks like photo X`: the radius around a prototype that gathers most excess error."""
     residual = excess(evidence.errors, evidence.classes)
@@ -262,6 +274,7 @@ def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: 
         search.best(residual, "attributes", keep=24),
         *from_signatures(evidence, search, clusters),
         *from_repairs(evidence, search),
+        *from_mixture(evidence, search),
         *from_features(evidence),
         *(search.best(residual, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
     ]

@@ -14,6 +14,7 @@ from pipeline.slicing.rules import Mask, period
 Floats = NDArray[np.float64]
 COMPONENTS = 24  # of the frozen features
 FEWEST = 10  # failing photos that a direction is learnt from
+CORE = 40  # photos, at least, that stand for a slice
 
 
 def coordinates(frame: pd.DataFrame, embeddings: NDArray[np.float32], learn: Mask) -> Floats:
@@ -56,3 +57,13 @@ def typicality(space: Floats, mask: Mask, errors: Mask, learn: Mask) -> Floats:
         centre = space[mask & learn].mean(0) if (mask & learn).any() else space[mask].mean(0)
         score[mask] = -np.linalg.norm(space[mask] - centre, axis=1)
     return score
+
+
+def core(score: Floats, half: NDArray[np.intp]) -> Mask:
+    """bool [rows]: in each half of val, the more typical half of the photos that are admitted (score above -inf), at
+    least `CORE` of them: what a rule admits beside the failures that it was drawn for hides their cause."""
+    chosen = np.zeros(len(score), bool)
+    for h in np.unique(half):
+        rows = np.flatnonzero((half == h) & np.isfinite(score))
+        chosen[rows[np.argsort(-score[rows], kind="stable")][: max(CORE, len(rows) // 2)]] = True
+    return chosen

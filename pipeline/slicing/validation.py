@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from pipeline.evidence.costs import worth
 from pipeline.slicing.confirm import Probe
@@ -78,6 +79,12 @@ def validation(
         probed["weight"].to_numpy(dtype=float)[kept],
     )
     return Val(part, rows, splits["fold"].to_numpy()[rows], truth, guess, probe, where, kept, tuple(names), costs)
+
+
+def shares(predictions: pd.DataFrame, label_issues: pd.DataFrame) -> NDArray[np.float64]:
+    """The model's probabilities float64 [rows of `validation`, classes], without temperature."""
+    shown = predictions[~predictions["image_id"].isin(set(label_issues["image_id"]))]
+    return np.asarray(softmax(shown.filter(regex=r"^logit_\d+$").to_numpy(dtype=float), axis=1))
 
 
 def saved(val: Val, responses: NDArray[np.int16]) -> NDArray[np.float64]:

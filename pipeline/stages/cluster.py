@@ -11,7 +11,7 @@ from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.slicing.crossing import Knobs, Material, crossed, tables
 from pipeline.slicing.rules import conditions_frame
-from pipeline.slicing.validation import validation
+from pipeline.slicing.validation import shares, validation
 
 
 class Config(Settings):
@@ -45,7 +45,8 @@ def run(
     """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
     frame = conditions_frame(images, attributes)
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
-    return find(config, context, Material.of(val, embeddings, signatures), dose_response)
+    material = Material.of(val, embeddings, signatures, shares(predictions, label_issues))
+    return find(config, context, material, dose_response)
 
 
 def find(config: Config, context: Context, material: Material, dose_response: pd.DataFrame) -> Made:

@@ -20,9 +20,11 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
-from pipeline.slicing.match import Pool, Tools, find_causes, good_photos, suspect_cause, undoing
+from pipeline.slicing.match import find_causes, good_photos, suspect_cause
 from pipeline.slicing.name import Rival, confused, sentence
+from pipeline.slicing.repair import Tools, undoing
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
+from pipeline.slicing.typical import core
 from pipeline.slicing.validation import Val, validation
 
 
@@ -35,12 +37,14 @@ class Config(Settings):
 
 @dataclass(frozen=True)
 class Found:
-    """A slice as cluster left it. rules: by the half (0 or 1) that each is applied to; `inside`: held-out members."""
+    """A slice as cluster left it. rules: by the half (0 or 1) that each is applied to; `inside`: held-out members;
+    typical: those of them on whom the cause is matched."""
 
     name: str
     rank: int
     rules: dict[int, Rule]
     inside: Mask
+    typical: Mask
     chosen: NDArray[np.intp]  # intervention of each row's half, -1 where there is none
 
     @property
@@ -61,13 +65,14 @@ def _found(val: Val, slices: pd.DataFrame, membership: pd.DataFrame, interventio
     half_of = dict(zip(val.fold.tolist(), half.tolist(), strict=True))
     found = []
     for name, table in slices.groupby("slice", sort=False):
-        members = set(membership.loc[membership["slice"] == name, "image_id"])
+        score = membership[membership["slice"] == name].set_index("image_id")["score"]
+        scores = val.frame["image_id"].map(score).fillna(-np.inf).to_numpy(dtype=float)
         rows = [(half_of[int(r.fold)], r) for r in named_rows(table)]
         by_half = {h: column.get((r.remedy, r.dose), -1) for h, r in rows}
         chosen = np.array([by_half.get(int(h), -1) for h in half], dtype=np.intp)
-        inside = val.frame["image_id"].isin(members).to_numpy()
         rules = {h: Rule.parse(r.rule) for h, r in rows}
-        found.append(Found(str(name), int(table["rank"].iloc[0]), rules, inside, chosen))
+        masks = (np.isfinite(scores), core(scores, half))
+        found.append(Found(str(name), int(table["rank"].iloc[0]), rules, *masks, chosen))
     return found
 
 
@@ -266,20 +271,17 @@ def explained(
     judged = judge([_test(val, item, context.seed) for item in found], config.level)
     confirmed = [item.inside for item, tested in zip(found, judged, strict=True) if tested.status == "confirmed"]
     outside = ~np.logical_or.reduce(confirmed) if confirmed else np.ones(len(val.frame), bool)
-    pools: dict[bytes, Pool] = {}
     rows, causes = [], []
     for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
         rivals: list[Rival] = []
         fitted = None
         if tested.status == "confirmed":
-            classes_inside = np.unique(val.truth[item.inside]).tobytes()
-            if classes_inside not in pools:
-                pools[classes_inside] = good_photos(val, outside, item.inside, tools, config.photos, context.seed)
-            pool = pools[classes_inside]
+            pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
             if tools.guess:
-                rivals, fitted = find_causes(pool, item.inside, dose_response, config.photos, config.level)
+                masks = (item.inside, item.typical)
+                rivals, fitted = find_causes(pool, *masks, dose_response, config.photos, config.level)
             else:
-                rivals, fitted = suspect_cause(pool, item.inside, config.photos)
+                rivals, fitted = suspect_cause(pool, item.typical, config.photos)
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]

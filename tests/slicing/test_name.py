@@ -20,9 +20,18 @@ def _frame(hour: float, camera: str, n: int = 40) -> pd.DataFrame:
     )
 
 
-def test_the_cause_that_repairs_wins_over_one_that_only_looks_alike() -> None:
+def test_the_nearest_of_those_that_pass_wins() -> None:
     ranked = elect(order([DULL, BLUR, DARK], 0.05), set(), 0.05)
+    assert [r.remedy for r in ranked if r.named] == ["blur"]
+    ranked = elect(order([DULL, replace(BLUR, auc=0.7), DARK], 0.05), set(), 0.05)
     assert [r.remedy for r in ranked if r.named] == ["exposure"]
+
+
+def test_of_equally_near_rivals_the_one_hardest_to_tell_from_the_slice_comes_first() -> None:
+    near = replace(DULL, apart=0.18, auc=0.95)
+    ranked = elect(order([near, replace(DARK, auc=0.7)], 0.05), set(), 0.05)
+    assert [r.remedy for r in ranked] == ["exposure", "contrast"]
+    assert [r.remedy for r in ranked if r.named] == ["exposure"]  # the other is told from the slice by far
 
 
 def test_what_does_not_reproduce_or_repair_is_never_named() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.slicing.typical import FEWEST, coordinates, typicality
+from pipeline.slicing.typical import CORE, FEWEST, coordinates, core, typicality
 
 
 def _frame(rng: np.random.Generator, n: int = 400) -> pd.DataFrame:
@@ -49,3 +49,18 @@ def test_too_few_failures_fall_back_on_nearness_and_an_empty_slice_has_no_score(
     errors = np.arange(40) < FEWEST - 1
     assert int(np.argmax(typicality(space, mask, errors, np.ones(40, bool)))) in (9, 10)
     assert (typicality(space, none, errors, np.ones(40, bool)) == -np.inf).all()
+
+
+def test_the_core_of_a_slice_is_the_more_typical_half_of_each_half_of_val() -> None:
+    rng = np.random.default_rng(3)
+    half, score = np.arange(600) % 2, rng.normal(0, 1, 600) + 100 * (np.arange(600) % 2)
+    score[:100] = -np.inf
+    chosen = core(score, half)
+    assert not chosen[:100].any()
+    for h in (0, 1):
+        rows = np.flatnonzero((half == h) & np.isfinite(score))
+        assert chosen[rows].sum() == len(rows) // 2
+        assert score[rows][chosen[rows]].min() > score[rows][~chosen[rows]].max()
+    few = np.where(np.arange(600) < CORE, 0.0, -np.inf)
+    assert core(few, np.zeros(600, np.intp)).sum() == CORE
+    assert not core(np.full(10, -np.inf), np.zeros(10, np.intp)).any()

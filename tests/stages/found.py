@@ -71,6 +71,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
                 "correct": truth == guess,
                 "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe.margin)),
                 "margin": val.probe.margin,
+                **{f"logit_{k}": np.where(guess == k, abs(val.probe.margin), 0.0) for k in range(len(NAMES))},
             }
         ),
         "embeddings": rng.normal(0, 1, (2 * n, 8)).astype(np.float32),

@@ -103,8 +103,8 @@ def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class()
     rows = np.arange(n)
     val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(n, bool), ("a", "b"))
     chosen, here = np.zeros(n, np.intp), inside & (truth == 0)
-    of_class = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, chosen)
-    everywhere = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule(())), here, chosen)
+    of_class = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, here, chosen)
+    everywhere = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule(())), here, here, chosen)
     effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
     assert all(e is not None and e.p is not None for e in effects)
     assert effects[0].p > 0.05 > effects[1].p

@@ -39,13 +39,10 @@ def exact(hits: int, n: int) -> str:
     return f"{hits} of {n} = {hits / n:.1%} ({low:.1%} to {high:.1%})"
 
 
-def covers(cause: str, severity: int, low: float, high: float) -> bool | None:
-    """Whether a dose range meets the planted one; None where the finder has no such dose."""
+def ranges(cause: str, severity: int) -> tuple[float, float] | None:
+    """The planted doses; None where the finder has no such dose."""
     known = CAUSES[cause]
-    if not known.measured or known.remedy == "motion_blur":
-        return None
-    planted_low, planted_high = known.doses[severity]
-    return bool(low <= planted_high and high >= planted_low)
+    return known.doses[severity] if known.measured else None
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from pipeline import remedies
 from pipeline.attributes import measure
 from pipeline.contracts import Context
+from pipeline.evidence.permutation import excess_error
 from pipeline.learning.holdout import folds_of
+from pipeline.slicing.admission import frozen_rules, near_photos
 from pipeline.slicing.confirm import Probe
 from pipeline.slicing.crossing import Knobs, Material, proposed
-from pipeline.slicing.match import Tools
+from pipeline.slicing.repair import Tools
+from pipeline.slicing.rules import Rule
 from pipeline.slicing.validation import Val
 from pipeline.stages import cluster, explain
 from tests.bench.slices.settings import Case
@@ -25,6 +29,7 @@ FOLDS = 5
 Rows = NDArray[np.intp]
 HELD = (3, 4)  # folds on which the scores of every method are judged
 INTERVENTIONS = pd.DataFrame(remedies.interventions(), columns=["remedy", "dose"])
+DOSES = INTERVENTIONS.assign(accuracy=0.0, low=0.0, high=0.0, repairs=0.0, breaks=0.0)
 
 
 def frame_of(case: Case) -> pd.DataFrame:
@@ -68,7 +73,8 @@ def material_of(case: Case, val: Val, donor: Rows | None = None) -> Material:
     order, truth = np.arange(len(val.probed)), val.truth[val.probed]
     before = log_softmax(case.answers.logits[donor[val.probed]], axis=1)[order, truth]
     after = log_softmax(_probed(case, donor[val.probed]), axis=2)[order, :, truth]
-    return Material.of(val, case.answers.features, (after - before[:, None]).astype(np.float32))
+    shares = softmax(case.answers.logits[donor].astype(float), axis=1)
+    return Material.of(val, case.answers.features, (after - before[:, None]).astype(np.float32), shares)
 
 
 def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:
@@ -96,16 +102,47 @@ class Verdict:
 def verdict(case: Case, context: Context, donor: Rows | None = None, *, name: bool = True) -> Verdict:
     """Slices, tests, words and causes; name: ask the model about treated copies (the slow part)."""
     val = val_of(case, donor)
-    columns = {"accuracy": 0.0, "low": 0.0, "high": 0.0, "repairs": 0.0, "breaks": 0.0}
-    doses = INTERVENTIONS.assign(**columns)
-    made = cluster.find(cluster.Config.model_validate({}), context, material_of(case, val, donor), doses)
+    made = cluster.find(cluster.Config.model_validate({}), context, material_of(case, val, donor), DOSES)
     ask = case.clean.ask
     guess: Any = (lambda pixels: ask(pixels).argmax(1)) if name else None
     tools = Tools(case.pixels, remedies.treat, lambda p: measure(p).to_numpy(dtype=float), guess)
-    tables = (made["slices"], made["membership"], doses)
+    tables = (made["slices"], made["membership"], DOSES)
     told = explain.explained(explain.Config.model_validate({"photos": 80}), context, val, tools, tables)
     members = made["membership"].groupby("slice")["image_id"].agg(set)
     planted = set(val.frame["image_id"][case.planted])
     mine = [members.get(s, set()) for s in told["explanations"]["slice"]]
     overlap = [len(m & planted) / max(len(m | planted), 1) for m in mine]
     return Verdict(told["explanations"].assign(overlap=overlap), told["causes"])
+
+
+def _part(val: Val, rows: NDArray[np.bool_]) -> Val:
+    """val of the photos `rows` (bool [rows of val]) alone."""
+    place, probed = np.cumsum(rows) - 1, rows[val.probed]
+    kept = val.kept.copy()
+    kept[np.flatnonzero(kept)] = probed
+    frame = val.frame[rows].reset_index(drop=True)
+    arrays = (val.rows[rows], val.fold[rows], val.truth[rows], val.guess[rows])
+    return Val(frame, *arrays, val.probe.part(probed), place[val.probed[probed]], kept, val.names)
+
+
+def real_in(case: Case) -> dict[str, Any]:
+    """Of the slices confirmed on the folds not in `HELD`: the excess of each frozen rule on the photos of those in it,
+    which entered nothing before, with the ends of its 95 % interval by group, photos and groups."""
+    whole = val_of(case)
+    material, held = material_of(case, whole), np.isin(whole.fold, HELD)
+    val = _part(whole, ~held)
+    shares = None if material.shares is None else material.shares[~held]
+    used = Material.of(val, case.answers.features, material.signatures[whole.probed], shares)
+    context = Context("bench", 0, Path(), Path())
+    made = cluster.find(cluster.Config.model_validate({}), context, used, DOSES)
+    idle = Tools(case.pixels, lambda _, pixels, *__: pixels, lambda pixels: np.zeros((len(pixels), 1)), None)
+    tables = (made["slices"], made["membership"], DOSES)
+    told = explain.explained(explain.Config.model_validate({}), context, val, idle, tables)["explanations"]
+    found = [_excess(case, whole, rule, held) for rule in frozen_rules(told).values()]
+    return {"confirmed": len(found), "excess": found}
+
+
+def _excess(case: Case, val: Val, rule: Rule, held: NDArray[np.bool_]) -> dict[str, Any]:
+    inside = rule.mask(val.frame, near_photos(val.frame, [rule], case.answers.features))
+    test = excess_error(val.errors[held], val.truth[held], inside[held], val.groups[held])
+    return {"rule": rule.words(), **test.interval.record()}

@@ -1,8 +1,12 @@
-"""Null draws: outcomes permuted by whole groups within class, so that real photos hold nothing to be found."""
+"""Null draws, so that real photos hold nothing to be found: outcomes permuted by whole groups within class.
+
+For the paired test alone: what interventions do, permuted within margin strata (real errors hold natural slices)."""
 
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contracts import Context
+from pipeline.evidence.permutation import margin_strata
+from pipeline.slicing.confirm import Pair, judge
+from pipeline.slicing.crossing import Material
+from pipeline.stages import cluster, explain
 from pipeline.versions import code_version
 from tests.bench.slices.clean import Clean
-from tests.bench.slices.finder import verdict
+from tests.bench.slices.finder import DOSES, material_of, val_of, verdict
 from tests.bench.slices.settings import Case, Setting
 
 
@@ -30,32 +38,69 @@ def donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -> NDArray[np.
     return donor
 
 
-def _file(cache: Path, data: tuple[str, ...]) -> Path:
+def _errors(case: Case, seed: int, context: Context) -> int:
+    """Slices confirmed where outcomes are permuted."""
+    clean = case.clean
+    donor = donors(clean.photos.labels[clean.val], clean.photos.groups[clean.val], seed)
+    return len(verdict(case, context, donor, name=False).confirmed)
+
+
+def _effects(case: Case, seed: int, context: Context) -> int:
+    """Slices confirmed by the effect of an intervention where effects are permuted."""
+    val = val_of(case)
+    probe, strata = val.probe, margin_strata(~val.probe.correct, val.probe.margin)
+    rng, donor = np.random.default_rng(seed), np.arange(len(strata))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        donor[rows] = rng.permutation(rows)
+    drawn = replace(val, probe=replace(probe, after=probe.after[donor]))
+    known = material_of(case, val)
+    material = Material.of(drawn, case.answers.features, known.signatures[val.probed][donor], known.shares)
+    made = cluster.find(cluster.Config.model_validate({}), context, material, DOSES)
+    found = explain._found(drawn, made["slices"], made["membership"], DOSES)
+    tests = [explain._test(drawn, item, context.seed) for item in found]
+    alone = [(_untested(whole), [_untested(part) for part in parts]) for whole, parts in tests]
+    return sum(t.status == "confirmed" for t in judge(alone, explain.Config.model_validate({}).level))
+
+
+def _untested(pair: Pair) -> Pair:
+    """Without the test of the errors."""
+    return Pair(replace(pair.excess, p=None), pair.effect)
+
+
+KINDS = {"errors": _errors, "effects": _effects}
+
+
+def _file(cache: Path, data: tuple[str, ...], kind: str) -> Path:
     """Where the draws already judged are kept: under the version of the finder's code."""
-    return cache / f"nulls-{'-'.join(data)}-{code_version('cluster')[:8]}{code_version('explain')[:8]}.json"
+    return cache / f"nulls-{kind}-{'-'.join(data)}-{code_version('cluster')[:8]}{code_version('explain')[:8]}.json"
 
 
-def _counted(seeds: dict[str, int]) -> dict[str, int]:
-    return {"draws": len(seeds), "confirmed": sum(v > 0 for v in seeds.values())}
+def _read(file: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    return found
 
 
-def known(cache: Path, data: tuple[str, ...]) -> dict[str, int]:
-    """What earlier runs with this finder counted."""
-    file = _file(cache, data)
-    return _counted(json.loads(file.read_text()) if file.exists() else {})
+def known(cache: Path, data: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """What earlier runs with this finder counted, by kind: draws, and those in which anything was confirmed."""
+    found = {kind: _read(_file(cache, data, kind)) for kind in KINDS}
+    return {kind: {"draws": len(s), "confirmed": sum(v > 0 for v in s.values())} for kind, s in found.items()}
 
 
-def run(cache: Path, draws: int, data: tuple[str, ...], scratch: Path) -> dict[str, int]:
-    """In how many independent draws anything was confirmed."""
-    file, cleans = _file(cache, data), [Clean(name, cache) for name in data]
-    seeds: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    for seed in range(draws):
-        if str(seed) not in seeds:
+def run(cache: Path, draws: int, data: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """In how many of `draws` independent draws of each kind anything was confirmed."""
+    cleans = [Clean(name, cache) for name in data]
+    for kind, count in KINDS.items():
+        file = _file(cache, data, kind)
+        seeds = _read(file)
+        for seed in (s for s in range(draws) if str(s) not in seeds):
             clean = cleans[seed % len(cleans)]
             none, pixels = np.zeros(len(clean.val), bool), clean.photos.pixels[clean.val]
             case = Case(Setting(clean.name, "dark", 0, 0.0, "all"), clean, none, clean.as_they_are, pixels, 0.0)
-            donor = donors(clean.photos.labels[clean.val], clean.photos.groups[clean.val], seed)
-            told = verdict(case, Context("null", seed, scratch, scratch), donor, name=False)
-            seeds[str(seed)] = len(told.confirmed)
+            seeds[str(seed)] = count(case, seed, Context("null", seed, Path(), Path()))
             file.write_text(json.dumps(seeds))
-    return _counted(seeds)
+    return known(cache, data)
+
+
+if __name__ == "__main__":
+    print(run(Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])))

@@ -2,17 +2,20 @@
 
     python -m tests.bench.slices.run [--causes development|held_out|all] [--nulls N] [--cache FOLDER] [--results FILE]
 
-What a clean model says, and what each peer scored, is kept in the cache folder; the finder runs anew every time.
+What a clean model says, what each peer scored, and what the finder found is kept in the cache folder, the last under
+the version of its code: a run that was stopped goes on, and a final run joins what several did side by side.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,35 +26,48 @@ import torch
 
 from pipeline.contracts import Context
 from pipeline.store import digest
+from pipeline.versions import code_version
 from tests.bench.slices import nulls, speed
 from tests.bench.slices.causes import CAUSES, DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
-from tests.bench.slices.figures import covers, precisions
-from tests.bench.slices.finder import HELD, held_out_scores, val_of, verdict
+from tests.bench.slices.figures import precisions
+from tests.bench.slices.finder import HELD, held_out_scores, real_in, val_of, verdict
 from tests.bench.slices.naming import equivalents
 from tests.bench.slices.peers import PEERS, Absent, parts
 from tests.bench.slices.results import write_results
-from tests.bench.slices.settings import PREVALENCE, Case, plant, settings
+from tests.bench.slices.settings import Case, Setting, plant, settings
 
 HERE, OTHER = Path(__file__).parent, 0.1
 WHICH = {"development": DEVELOPMENT, "held_out": HELD_OUT, "all": (*DEVELOPMENT, *HELD_OUT)}
 
 
-def cases(data: tuple[str, ...], causes: tuple[str, ...], cache: Path) -> Iterator[Case]:
-    """Every valid case; which ones are not is printed."""
-    for name in data:
-        clean = Clean(name, cache)
-        for setting in settings((name,), causes):
-            case = plant(setting, clean)
-            if case.valid:
-                yield case
-            else:
-                print(f"not valid: {setting.name}: {int(case.planted.sum())} photos, drop {case.drop:.1%}", flush=True)
+def drawn(data: tuple[str, ...], causes: tuple[str, ...]) -> list[Setting]:
+    """The settings in an order drawn by seed from all there are, whichever of them are valid: a run that is stopped, or
+    that names some only, leaves a fair sample."""
+    every = list(settings(("flowers", "gtsrb"), WHICH["all"]))
+    order = np.argsort(np.random.default_rng(0).permutation(len(every)))
+    return [every[k] for k in order if every[k].data in data and every[k].cause in causes]
+
+
+def _file(setting: Setting, cache: Path, what: str) -> Path:
+    """Where it is kept what this version of the finder says of a setting."""
+    version = code_version("cluster")[:8] + code_version("explain")[:8]
+    return cache / what / f"{setting.name}-{version}.json"
+
+
+def kept(case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, Any]]) -> dict[str, Any]:
+    """What `what` says of a case, from the file where it has said it before."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(what(case())))
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 def peers_of(case: Case, cache: Path) -> dict[str, list[float]]:
     """precision@10 of the first three slices of every peer that is there, kept in the cache."""
-    version = digest(HERE / "peers.py")[:8]
+    arrays = hashlib.sha256(case.answers.attributes.to_numpy().tobytes() + case.answers.logits.tobytes()).hexdigest()
+    version = digest(HERE / "peers.py")[:8] + arrays[:8]
     file = cache / "peers" / f"{case.setting.name}-{version}.json"
     known: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
     val = val_of(case)
@@ -76,15 +92,17 @@ def found_in(case: Case) -> dict[str, Any]:
     return {"first": found[0], "best": max(found)}
 
 
-def named_in(case: Case, scratch: Path) -> dict[str, Any]:
+def named_in(case: Case) -> dict[str, Any]:
     """What the whole finder says of the slice that holds the cause (by overlap with the planted photos)."""
-    told = verdict(case, Context("bench", 0, scratch, scratch))
+    with TemporaryDirectory() as scratch:
+        told = verdict(case, Context("bench", 0, Path(scratch), Path(scratch)))
     if told.table.empty:
         return {"status": "nothing found", "strict": False, "right": False, "set": []}
     first = told.table.iloc[int(told.table["overlap"].argmax())]
     named = told.causes[(told.causes["slice"] == first["slice"]) & told.causes["named"]]
     cause = None if pd.isna(first["cause"]) else str(first["cause"])
     strict = cause == CAUSES[case.setting.cause].remedy
+    same = frozenset() if strict else equivalents(case.clean, case.setting.cause, case.setting.severity)
     range_ = (float(first["dose_low"]), float(first["dose_high"]))
     real = told.confirmed[told.confirmed["overlap"] < OTHER]
     return {
@@ -94,19 +112,37 @@ def named_in(case: Case, scratch: Path) -> dict[str, Any]:
         "rule": str(first["rule"]),
         "words": str(first["words"]),
         "set": sorted(named["remedy"]),
+        "same": sorted(same),
         "strict": strict,
-        "right": strict or (cause is not None and cause in equivalents(case)),
-        "covers": covers(case.setting.cause, case.setting.severity, *range_) if strict else None,
+        "right": strict or (cause is not None and cause in same),
+        "doses": range_,
         "others": len(real),
     }
 
 
-def _precise(case: Case, cache: Path) -> dict[str, Any]:
+def precise_in(case: Case, cache: Path) -> dict[str, Any]:
+    """What there is to tell of a setting but for the naming; of one that is not valid, how far it falls short."""
     row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "drop": case.drop}
-    row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum())}
-    row |= {"ours": found_in(case), "peers": peers_of(case, cache)}
-    print(f"{row['setting']}: first {row['ours']['first']:.1f} best {row['ours']['best']:.1f}", flush=True)
+    row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum()), "valid": case.valid}
+    if case.valid:
+        for name, what in (("ours", found_in), ("real", real_in)):
+            row[name] = kept(lambda: case, _file(case.setting, cache, what.__name__), what)
+        row["peers"] = peers_of(case, cache)
     return row
+
+
+def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[tuple[dict[str, Any], Setting]]:
+    """The row of every valid setting; which ones are not is printed. known: only of those in the cache."""
+    cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
+    for setting in asked:
+        file = _file(setting, cache, "row")
+        if file.exists() or not known:
+            case = partial(plant, setting, cleans[setting.data])
+            row = kept(case, file, partial(precise_in, cache=cache))
+            line = f"best {max(row['ours']['best'], row['ours']['first']):.1f}" if row["valid"] else "not valid"
+            print(f"{setting.name}: {row['photos']} photos, drop {row['drop']:.1%}, {line}", flush=True)
+            if row["valid"]:
+                yield row, setting
 
 
 def main() -> None:
@@ -117,30 +153,33 @@ def main() -> None:
     asked.add_argument("--nulls", type=int, default=300)
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
-    asked.add_argument("--named", choices=["all", "part", "none"], default="part", help="part: 15 %% in all classes")
+    asked.add_argument("--named", type=int, default=1000, help="settings named, in the order drawn")
+    asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
     asked.add_argument("--no-speed", action="store_true")
     options = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     command = f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"
     data, causes = tuple(options.data), WHICH[options.causes]
-    rows = [_precise(case, options.cache) for case in cases(data, causes, options.cache)]
-    fast = None if options.no_speed else speed.run()
+    found = list(told(drawn(data, causes), options.cache, options.known))
+    rows = [row for row, _ in found]
+    fast = None if options.no_speed else speed.known(options.cache)
     null = nulls.known(options.cache, data)
 
     def write() -> None:
         write_results(options.results, rows, null, fast, (options.causes, command))
 
     write()
-    with TemporaryDirectory() as folder:
-        for row, case in zip(rows, cases(data, causes, options.cache), strict=True):
-            here = case.setting.scope == "all" and case.setting.prevalence == PREVALENCE[-1]
-            if options.named == "all" or (options.named == "part" and here):
-                row["named"] = named_in(case, Path(folder))
-                print(f"{row['setting']}: {row['named']['status']}, {row['named']['set']}", flush=True)
-                write()
-        null = nulls.run(options.cache, options.nulls, data, Path(folder))
-    write()
+    for row, setting in found[: options.named]:
+        file = _file(setting, options.cache, "named_in")
+        if file.exists() or not options.known:
+            case = partial(plant, setting, Clean(setting.data, options.cache))
+            row["named"] = kept(case, file, named_in)
+            print(f"{row['setting']}: {row['named']['status']}, {row['named']['set']}", flush=True)
+            write()
+    if not options.known:
+        null = nulls.run(options.cache, options.nulls, data)
+        write()
 
 
 if __name__ == "__main__":

@@ -91,28 +91,57 @@ def _each(rows: list[dict[str, Any]]) -> str:
     return table(lines)
 
 
+WHY = {
+    "precise": "hours and cameras, which mean nothing here, gather as much as a cause of few groups; tilt is two-sided",
+    "ahead": "on these photos the best peers, given the same attributes, are near the ceiling themselves",
+    "named": "a slice that half of val cannot confirm is not named, and a rule that admits much else hides its cause",
+    "dosed": "",
+    "null": "",
+    "real": "nearly all have an excess above 0 there, but two folds of five hold few groups to bound small ones by",
+    "fast": "Domino stopped early on these arrays, at convergence; our parts were not timed apart",
+}
+Bar = tuple[str, str, float, float, str, str]  # figure, why, bar, value, value in words, direction
+
+
+def _bar(line: Bar) -> dict[str, Any]:
+    """A line of the table: the figure, the bar, what was reached, by how much it is missed, and why."""
+    figure, why, least, value, words, sign = line
+    short = least - value if sign == ">=" else value - least
+    missed = "" if short <= 0 else f"{short:.3g}"
+    bar = f"{sign} {least:g}"
+    return {"figure": figure, "to reach": bar, "reached": words, "missed by": missed, "why": WHY[why] if missed else ""}
+
+
+def _share(figure: str, why: str, least: float, hits: list[bool], sign: str = ">=") -> list[Bar]:
+    return [(figure, why, least, float(np.mean(hits)), exact(sum(hits), len(hits)), sign)] if hits else []
+
+
 def _bars(rows: list[dict[str, Any]], null: dict[str, Any], fast: Any) -> str:
     """Every figure to reach, with what was reached."""
     best, told = _methods(rows), [r["named"] for r in rows if "named" in r]
-    peers = best.drop(columns="Nightshift")
+    ours, peers = best["Nightshift"], best.drop(columns="Nightshift")
     leader = str(peers.mean().idxmax())
-    gap, low, high = apart(best["Nightshift"], best[leader])
-    dosed = [covers for covers, _ in _dosed(rows)]
+    gap, low, high = apart(ours, best[leader])
     judged = [e["low"] > 0 for r in rows for e in r["real"]["excess"] if e["low"] is not None]
-    lines = [
-        ("precision@10, best of three, mean", ">= .90", f"{best['Nightshift'].mean():.3f}"),
-        ("settings with >= .8", ">= 95 %", f"{(best['Nightshift'] >= 0.8).mean():.1%}"),
-        (f"above the best peer ({leader})", ">= .15, interval above 0", f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"),
-        ("right cause first, up to equivalence", ">= 90 %", exact(sum(t["right"] for t in told), len(told))),
-        ("dose range covers the planted one", ">= 80 %", exact(sum(dosed), len(dosed))),
-        *((f"null draws ({k}), any confirmed", "<= 5 %", exact(v["confirmed"], v["draws"])) for k, v in null.items()),
-        ("confirmed slices that are real", ">= 95 %", exact(sum(judged), len(judged))),
+    gained = f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
+    lines: list[Bar] = [
+        ("precision@10, best of three, mean", "precise", 0.9, float(ours.mean()), f"{ours.mean():.3f}", ">="),
+        *_share("settings with precision@10 of .8", "precise", 0.95, (ours >= 0.8).tolist()),
+        (f"above the best peer ({leader}), interval above 0", "ahead", 0.15, gap, gained, ">="),
+        *_share("right cause first, up to equivalence", "named", 0.9, [t["right"] for t in told]),
+        *_share("dose range covers the planted one", "dosed", 0.8, [covers for covers, _ in _dosed(rows)]),
+        *_share("confirmed slices that are real", "real", 0.95, judged),
     ]
+    for kind, v in null.items():
+        share = v["confirmed"] / max(v["draws"], 1)
+        name = f"null draws ({kind} permuted) with anything confirmed"
+        lines.append((name, "null", 0.05, share, exact(v["confirmed"], v["draws"]), "<="))
     if fast and all(v[0] for v in fast.values()):
-        (ours, *_), (theirs, *_) = fast.values()
+        (mine, *_), (theirs, *_) = fast.values()
         more = "more than " if any("stopped" in k for k in fast) else ""
-        lines.append(("50,000 x 512, times faster than Domino", ">= 5", f"{more}{theirs / ours:.1f}"))
-    return table([{"figure": a, "to reach": b, "reached": c} for a, b, c in lines])
+        times = theirs / mine
+        lines.append(("50,000 x 512, times faster than Domino", "fast", 5, times, f"{more}{times:.1f}", ">="))
+    return table([_bar(line) for line in lines])
 
 
 def _part(name: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -129,6 +158,8 @@ def write_results(
     which, command = run
     parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}."]
+    told = sum("named" in r for r in rows)
+    parts += [f"Taken in an order drawn by seed, whatever came out, as far as the time went; {told} also named."]
     if rows:
         parts += ["### Figures to reach", _bars(rows, null, fast)]
         parts += ["### Confirmed slices that are real", _real(rows)]

@@ -167,5 +167,5 @@ def test_photos_that_land_are_answered_once_each_though_the_watch_is_killed_twic
     Image.new("RGB", (40, 40), "red").save(landing / "late.png")
     _watching(tmp_path, 14)
     told = [json.loads(line) for line in rows.read_text().splitlines()]
-    assert sorted(row["path"] for row in told) == sorted(f"landing/{p.name}" for p in landing.iterdir())
-    assert [row["path"] for row in told if row["decision"] == "error"] == ["landing/05.jpg"]
+    assert sorted(row["path"] for row in told) == sorted(str(photo.resolve()) for photo in landing.iterdir())
+    assert [row["path"] for row in told if row["decision"] == "error"] == [str(landing.resolve() / "05.jpg")]

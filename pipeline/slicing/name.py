@@ -54,13 +54,17 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, then by how near their copies come to the slice; of those that come as near as the
-    nearest, up to `TIE`, the ones that are hardest to tell from it come first."""
-    nearest = min((r.apart for r in rivals if r.passes(level)), default=0.0)
+    """Rivals that pass first, then by how near their copies come to the slice. Of those that come as near as the
+    nearest, up to `TIE`, the hardest to tell from it come first; of those that are as hard, up to `TOLD`, the one
+    whose inverse repairs the most."""
+    passing = [r for r in rivals if r.passes(level)]
+    nearest = min((r.apart for r in passing), default=0.0)
+    hardest = min((r.auc for r in passing if r.apart - nearest <= TIE), default=0.0)
 
-    def key(rival: Rival) -> tuple[bool, bool, float, float, str]:
-        tied = rival.apart - nearest <= TIE
-        return not rival.passes(level), not tied, rival.auc if tied else rival.apart, rival.apart, rival.remedy
+    def key(rival: Rival) -> tuple[bool, bool, float, float, float, str]:
+        tied, told = rival.apart - nearest <= TIE, max(rival.auc - hardest - TOLD, 0.0)
+        near = (told, -(rival.repairs or 0.0), rival.auc) if tied else (rival.apart, 0.0, 0.0)
+        return not rival.passes(level), not tied, *near, rival.remedy
 
     return sorted(rivals, key=key)
 

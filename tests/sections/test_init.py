@@ -11,12 +11,8 @@ from tests.sections.conftest import build_page
 
 
 def test_templates_escape_and_rows_become_plain(page: Page) -> None:
-    assert "&lt;b&gt;" in draw(
-        "index.html",
-        rows=[{"href": "", "word": "<b>", "tone": "", "run_id": "", "text": "", "split": None, "slices": []}],
-        trends=[],
-        runs=[],
-    )
+    bare = dict.fromkeys(("href", "tone", "run_id", "text", "followed", "slices"), "")
+    assert "&lt;b&gt;" in draw("index.html", rows=[bare | {"word": "<b>", "split": None}], trends=[], runs=[])
     row = plain(page["explanations"].iloc[2].to_dict())
     assert row["p_excess"] is None
     assert row["groups_needed"] == 18

@@ -34,6 +34,13 @@ def test_of_equally_near_rivals_the_one_hardest_to_tell_from_the_slice_comes_fir
     assert [r.remedy for r in ranked if r.named] == ["exposure"]  # the other is told from the slice by far
 
 
+def test_of_rivals_that_nothing_tells_apart_the_one_that_repairs_most_comes_first() -> None:
+    weak = replace(DARK, remedy="gamma", words="too dark in the mid-tones", apart=DARK.apart - 0.02, repairs=0.1)
+    ranked = elect(order([weak, DARK], 0.05), set(), 0.05)
+    assert [r.remedy for r in ranked] == ["exposure", "gamma"]
+    assert all(r.named for r in ranked)
+
+
 def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
     for broken in (
         replace(DARK, reproduces=0.01),

@@ -102,7 +102,7 @@ def erase(run: Run) -> None:
 def at_work(run: Run, tell: Callable[[str], None]) -> Iterator[None]:
     """Hold the run for this machine; inside, all that any machine finished of it is here, and its champion's model.
 
-    tell: is told what was found damaged. Raises `InputError` where another machine is at work in it.
+    tell: is told what was found damaged. Raises `Busy` where another machine is at work in it.
     """
     store = remote.of(run.path.parent)
     if not store:
@@ -121,7 +121,7 @@ def at_work(run: Run, tell: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def held(run: Run) -> Iterator[None]:
-    """Hold the run for this machine, to remove it. Raises `InputError` where another machine is at work in it."""
+    """Hold the run for this machine, to remove it. Raises `Busy` where another machine is at work in it."""
     store = remote.of(run.path.parent)
     with store.lock(f"{run.run_id}/{LOCK}") if store else nullcontext():
         yield

@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from pipeline.contracts import InputError
+from pipeline.contracts import Busy, InputError
 
 SCHEMES = ("s3",)
 """Stores that put on a condition; without it neither pointer nor lock could be kept."""
 LEASE = 120.0
 """Seconds for which a lock holds unless it is renewed. Clocks that differ by as much break locks of the living."""
 HOLDER = f"process {os.getpid()} on {platform.node()}, {uuid.uuid4().hex[:8]}"
-
-
 _SHARED: set[Path] = set()
 """The files that this process is changing."""
 
@@ -180,18 +178,18 @@ class Remote:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the object `name` for this process, renewed while it lives. Raises `InputError` where another holds it.
+        """Hold the object `name` for this process, renewed while it lives. Raises `Busy` where another holds it.
 
         A process that died holds it no longer than `LEASE`."""
         known = self.read(name)
         held = json.loads(known[0]) if known else {"until": 0.0}
         if held["until"] > time.time() and held["holder"] != HOLDER:
             left = f"(a dead one holds it for {held['until'] - time.time():.0f} s more)"
-            raise InputError(f"{self.at(name)}: {held['holder']} is at work in this run; wait for it {left}")
+            raise Busy(f"{self.at(name)}: {held['holder']} is at work in this run; wait for it {left}")
         try:
             self.swap(name, _lease(), known[1] if known else None)
         except Moved as error:
-            raise InputError(f"{self.at(name)}: another process began at the same moment; wait for it") from error
+            raise Busy(f"{self.at(name)}: another process began at the same moment; wait for it") from error
         ended = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(name, ended), daemon=True)
         renewal.start()

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import champion, cli, mirror, remote, runner
-from pipeline.contracts import InputError
+from pipeline.contracts import Busy, InputError
 from pipeline.graph import STAGES
 from pipeline.remote import Remote
 from pipeline.store import Run
@@ -102,7 +102,7 @@ def test_a_kill_before_the_manifest_leaves_no_half_stage(bucket: Any, machine: M
     assert other.record("ingest")
     assert other.record("measure") is None
     settings = runner.configure(machine("a"))
-    with pytest.raises(InputError, match="is at work in this run"):  # its lease has not run out
+    with pytest.raises(Busy, match="is at work in this run"):  # its lease has not run out
         runner.execute(other, settings, to_stage="split")
     bucket[0].delete_object(Bucket="gate", Key="runs/r/lock.json")
     runner.execute(mirror.begin(settings.general.runs / "r"), settings, to_stage="split")

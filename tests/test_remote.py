@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import remote
-from pipeline.contracts import InputError
+from pipeline.contracts import Busy, InputError
 from pipeline.evidence.ledger import open_test
 from pipeline.remote import Moved, Remote
 
@@ -79,7 +79,7 @@ def test_a_lock_is_held_by_one_outlives_its_lease_while_renewed_and_ends_with_it
         with monkeypatch.context() as other:
             other.setattr(remote, "HOLDER", "process 1 on elsewhere")
             with (
-                pytest.raises(InputError, match=r"process \d+ on .* is at work in this run"),
+                pytest.raises(Busy, match=r"process \d+ on .* is at work in this run"),
                 store.lock("r/lock.json"),
             ):
                 pass

@@ -109,7 +109,8 @@ class Resolved(BaseModel):
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unchecked. Raises `InputError` where it is none, or cannot be read."""
     if not path.is_file():
         raise InputError(f"{path}: no such config file")
     try:
@@ -182,14 +183,14 @@ def general_of(path: Path, stages: Iterable[str]) -> General:
     Imports nothing heavy: what a scheduler parses. Raises `InputError` as `resolve` does.
     """
     names = set(stages)
-    tree = {key: value for key, value in _read(path).items() if key not in names}
+    tree = {key: value for key, value in read(path).items() if key not in names}
     found: General = _validate(General, "", tree, _known(dict.fromkeys(names, Settings)), str(path))
     return found
 
 
 def section_of(path: Path, name: str) -> dict[str, Any]:
     """A section as the file at `path` has it, unchecked; empty where it has none. Raises `InputError` as `resolve`."""
-    section = _read(path).get(name) or {}
+    section = read(path).get(name) or {}
     if not isinstance(section, dict):
         raise InputError(f"{path}: {name}: a section is a mapping of keys, not {section!r}")
     return section
@@ -204,7 +205,7 @@ def resolve(
     Raises `InputError`, one line that names the file, the key and, for a typo, its nearest neighbour.
     """
     tree: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in defaults.items()}
-    for key, value in (_read(path) if path else {}).items():
+    for key, value in (read(path) if path else {}).items():
         tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
     for assignment in overrides:
         _override(tree, assignment)

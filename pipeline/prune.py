@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline import mirror, store
+from pipeline import config, mirror, store
 from pipeline.champion import taken
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES
@@ -93,7 +91,6 @@ def _removed(run: Run, pages: set[Path]) -> bool:
 def _reports(run: Run) -> Path | None:
     """Where the run's page was published, from its own config."""
     try:
-        told = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
-        return Path(told["reports"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return Path(config.read(run.path / "config.yaml")["reports"])
+    except (InputError, TypeError, KeyError):
         return None

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from pipeline import mirror
+from pipeline import config, mirror
 from pipeline.contracts import InputError
 from pipeline.export.card import write_card
 from pipeline.export.carried import Carried, Val, carry
@@ -69,7 +68,7 @@ class Case:
     def card(self, graph: bool) -> str:
         """The model card. graph: of a format that carries only some corrections."""
         whole = [{**item, "carried": True, "elsewhere": None} for item in self.meta["policy"]["corrections"]]
-        settings = yaml.safe_load((self.run.path / "config.yaml").read_text(encoding="utf-8"))
+        settings = config.read(self.run.path / "config.yaml")
         told = [{**item, "gains": self._gains(item["slice"])} for item in (self.carried.told if graph else whole)]
         return write_card(self.run.load("summary"), self.meta, told, str(settings["ingest"]["data"]))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from pipeline.config import read
 from pipeline.store import Run, finished, key_of, read_json
 
 SECTIONS = ("schedule", "tracking")
@@ -49,7 +49,7 @@ def ended(run: Run, stage: str) -> int:
 def config_of(run: Run) -> dict[str, Any]:
     """The run's resolved config as it stands in its folder; empty where there is none yet."""
     path = run.path / "config.yaml"
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read(path) if path.is_file() else {}
 
 
 def settings(run: Run) -> dict[str, str]:

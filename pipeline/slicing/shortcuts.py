@@ -188,6 +188,14 @@ def _judged(label: str, parts: list[_Tested], grid: int, seed: int) -> dict[str,
     }
 
 
+def too_few(scene: Scene, names: list[str]) -> list[str]:
+    """Classes of which no fold leaves `GROUPS` groups to read a mark from: nothing is proposed for them."""
+    groups = pd.DataFrame({"truth": scene.truth, "fold": scene.fold, "group": scene.group}).drop_duplicates()
+    counts = groups.groupby(["truth", "fold"]).size().unstack(fill_value=0)
+    left = counts.sum(axis=1) - counts.min(axis=1)
+    return [names[k] for k in left.index[left < GROUPS]]
+
+
 def shortcuts(scene: Scene, names: list[str], answer: Answer, *, grid: int, most: int, seed: int) -> pd.DataFrame:
     """One row for each class for which a mark is proposed; `COLUMNS` says what they hold.
 

@@ -20,7 +20,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.learning.ranks import shared as share
 from pipeline.remedies import interventions, treat
-from pipeline.slicing.shortcuts import Scene, shortcuts
+from pipeline.slicing.shortcuts import Scene, shortcuts, too_few
 
 CHUNK = 1024  # photos treated at a time, which bounds the memory
 
@@ -103,6 +103,8 @@ def leaning(
     scene = Scene(pixels, kept["row"].to_numpy(np.intp), truth, kept["group"].to_numpy(str), fold)
     most, grid = config.shortcut_images, config.shortcut_grid
     table = shortcuts(scene, names, lambda p: ask(p).argmax(axis=1), grid=grid, most=most, seed=context.seed)
+    if few := too_few(scene, names):
+        context.note(f"marks to lean on were not looked for in {len(few)} classes of too few groups, such as {few[0]}")
     for label in table.loc[table["status"] == "confirmed", "label"]:
         context.note(f"the model leans on a mark that photos of {label} share (see the shortcuts)")
     return {"shortcuts": table}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.slicing.shortcuts import COLUMNS, Scene, mark_of, middle, pasted, shortcuts
+from pipeline.slicing.shortcuts import COLUMNS, Scene, mark_of, middle, pasted, shortcuts, too_few
 
 NAMES, SIDE, MARKED = ["cross", "ring", "square"], 32, 1
 MARKS = ("caption", "border", "logo")
@@ -119,6 +119,14 @@ def test_groups_are_the_unit_and_too_few_are_said() -> None:
     assert table["groups"].to_list() == [4]
     here = Scene(scene.pixels[:0], scene.rows[:0], scene.truth[:0], scene.group[:0], scene.fold[:0])
     assert _found(here, _network("caption")).empty
+
+
+def test_classes_from_which_nothing_can_be_read_are_named() -> None:
+    truth = np.repeat([0, 1, 2], [24, 11, 0])  # folds of 12 and 12, of 6 and 5
+    fold, group = np.arange(35) % 2, np.array([f"g{k}" for k in range(35)])
+    scene = Scene(np.zeros((35, 8, 8, 3), np.uint8), np.arange(35), truth, group, fold)
+    assert too_few(scene, NAMES) == ["ring"]
+    assert too_few(Scene(scene.pixels, *(part[:0] for part in (scene.rows, truth, group, fold))), NAMES) == []
 
 
 def test_a_mark_over_the_middle_is_the_object() -> None:

@@ -90,7 +90,7 @@ def _night() -> World:
 
 def test_the_planted_cause_shows_in_the_signatures(tmp_path: Path) -> None:
     made, notes = _night().probe(tmp_path)
-    assert notes == []
+    assert notes == ["marks to lean on were not looked for in 2 classes of too few groups, such as blue"]
     assert list(made["probed"]["image_id"]) == [f"v{n}" for n in range(12)]
     assert list(made["probed"]["weight"]) == [1.0] * 12
     up, down = COLUMN["exposure", 2.0], COLUMN["exposure", 0.25]

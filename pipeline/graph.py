@@ -197,7 +197,7 @@ STAGES: tuple[Stage, ...] = (
                "probed", "responses", "slices", "explanations"),
         makes={
             # Slices over the runs of one name, see `pipeline.slicing.track`; the run before is read from its folder.
-            "tracking": Record(("previous", "why", "slices")),
+            "followed": Record(("previous", "why", "slices")),
             # Groups (hashed) on which a slice's rule was proposed, in the run `since` under the name `first`.
             "proposers": Table({"since": "str", "first": "str", "group": "str"}, key=("since", "first", "group")),
         },
@@ -269,7 +269,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
                "predictions", "embeddings", "metrics", "label_issues", "probed", "dose_response", "responses",
                "shortcuts", "slices", "membership", "explanations", "causes", "plan", "simulated", "simulated_pixels",
-               "policy", "comparison", "flips", "answers", "saliency", "verdict", "drift", "tracking"),
+               "policy", "comparison", "flips", "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": Bundle(("index.html",)),
             "summary": Record(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),

@@ -34,7 +34,7 @@ def _address(run: Run, general: General, page: Path) -> str:
 def note_of(summary: Mapping[str, Any], config: str, report: str) -> Note | None:
     """What is said of a finished run: its slices that the run before did not have, a refusal, failed conditions of
     `monitor`. None where no slice is new or back, or slices were not followed."""
-    every = summary.get("tracking") or []
+    every = summary.get("followed") or []
     found = [{key: item[key] for key in ("slice", "words", "state")} for item in every if item["state"] in STATES]
     if not found:
         return None

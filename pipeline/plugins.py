@@ -69,7 +69,7 @@ SECTIONS = (
     "classes",
     "slices",
     "shortcuts",
-    "tracking",
+    "followed",
     "photos",
     "augmentation",
     "training",

@@ -187,7 +187,7 @@ def brief(run: Run) -> dict[str, Any]:
     verdict = summary.get("verdict", {})
     state, _, why = verdict.get("headline", f"{len(store.finished(run))} stages done").partition(": ")
     confirmed = [s for s in summary.get("slices", []) if s.get("status") == "confirmed"]
-    followed = counted(summary.get("tracking", []))
+    followed = counted(summary.get("followed", []))
     return {"run": run.run_id, "state": state, "slices": len(confirmed), "followed": followed, "why": why}
 
 

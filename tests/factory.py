@@ -36,7 +36,7 @@ class Factory(Found):
         made |= self._probe(made) | self._slices(made, slices) | self._repair(made, changed, slices)
         made |= self._verdict(made, changed, sealed, promoted)
         words = {"words": HOSTILE[0]} if self.hostile else {}
-        return made | {"drift": self._drift(made), "tracking": drawn_tracking(**words)}
+        return made | {"drift": self._drift(made), "followed": drawn_tracking(**words)}
 
     def _drift(self, made: dict[str, Any]) -> dict[str, Any]:
         """The photos of test against those of train, by a champion that knows one slice."""

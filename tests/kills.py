@@ -95,7 +95,7 @@ class Victim:
 
     def same_as(self, other: Run) -> None:
         """Hold summary, artifacts and ledger against the undisturbed run."""
-        for record in ("summary", "tracking"):
+        for record in ("summary", "followed"):
             assert nameless(self.run, record) == nameless(other, record)
         for name in [n for n in NAMES[: NAMES.index("compare")] if n != "follow"]:
             mine, theirs = (run.record(name) or {} for run in (self.run, other))

@@ -22,7 +22,7 @@ def _followed(*states: str) -> list[dict[str, str]]:
     return [{"slice": f"slice {i}", "words": f"too dark {i}", "state": state} for i, state in enumerate(states)]
 
 
-def _finished(home: Path, tracking: list[dict[str, str]] | None, promoted: bool = True) -> Outcome:
+def _finished(home: Path, followed: list[dict[str, str]] | None, promoted: bool = True) -> Outcome:
     run = Run.begin(home / "r1")
     condition = {"name": "max_psi", "passed": False, "words": "darker: 0.4; at most 0.2"}
     summary: dict[str, Any] = {
@@ -31,7 +31,7 @@ def _finished(home: Path, tracking: list[dict[str, str]] | None, promoted: bool 
         "drift": {"conditions": [] if promoted else [condition]},
     }
     (run.path / "report").mkdir(exist_ok=True)
-    store.write_json(run.file("summary"), summary | ({} if tracking is None else {"tracking": tracking}))
+    store.write_json(run.file("summary"), summary | ({} if followed is None else {"followed": followed}))
     return Outcome(run, home / "reports" / "r1" / "index.html", promoted)
 
 
@@ -53,10 +53,10 @@ def test_slices_that_are_new_or_back_are_told_once(tmp_path: Path) -> None:
     assert note["also"] == ["not promoted: too few", "What arrived: darker: 0.4; at most 0.2"]
 
 
-@pytest.mark.parametrize("tracking", [None, [], _followed("open", "closed", "growing", "shrinking")])
-def test_nothing_new_is_nothing_said(tmp_path: Path, tracking: list[dict[str, str]] | None) -> None:
+@pytest.mark.parametrize("followed", [None, [], _followed("open", "closed", "growing", "shrinking")])
+def test_nothing_new_is_nothing_said(tmp_path: Path, followed: list[dict[str, str]] | None) -> None:
     with webhook() as (hook, posted):
-        news.tell(_finished(tmp_path, tracking, promoted=False), _general(notify=[hook]))
+        news.tell(_finished(tmp_path, followed, promoted=False), _general(notify=[hook]))
         news.tell(Outcome(Run.begin(tmp_path / "r2"), None, True), _general(notify=[hook]))  # it came to no report
     assert posted == []
 

@@ -254,15 +254,15 @@ def test_a_slice_is_closed_by_the_champion_that_repairs_it_and_back_with_a_model
     path.write_text(config(data, home))
     asks = runner.configure(path, ["train.model=champion"])
     second = runner.execute(runner.start(asks), asks).run
-    (track,) = second.load("summary")["tracking"]
+    (track,) = second.load("summary")["followed"]
     assert (track["state"], track["since"], track["slice"]) == ("closed", finished.run_id, None), track["why"]
-    assert track["now"]["error"]["high"] < 0.2 < finished.load("tracking")["slices"][0]["now"]["error"]["low"]
+    assert track["now"]["error"]["high"] < 0.2 < finished.load("followed")["slices"][0]["now"]["error"]["low"]
     assert runner.brief(second)["followed"] == "1 closed"
     page = (home / "reports" / second.run_id / "index.html").read_text()
     assert "No longer in excess" in page
     anew = runner.configure(path, ["explain.photos=30"])
     third = runner.start(anew)
     runner.execute(third, anew, to_stage="follow")
-    (track,) = third.load("tracking")["slices"]
+    (track,) = third.load("followed")["slices"]
     assert (track["state"], track["since"]) == ("back", finished.run_id), track["why"]
     assert [point["state"] for point in track["history"]][-2:] == ["closed", "back"]

@@ -51,7 +51,7 @@ def after(*runs: tuple[Val, list[Found]]) -> list[list[Track]]:
 
 
 def drawn_tracking(words: str = WORDS) -> dict[str, Any]:
-    """The artifact `tracking` of a fourth run: a slice that was closed and is back, and one lost of sight."""
+    """The artifact `followed` of a fourth run: a slice that was closed and is back, and one lost of sight."""
     dark, cut = found(words=words), found(Rule((Condition("camera", "is", "north"),)), "s2", "Camera north: 9 of 40.")
     sides = np.array(["south", "north"])
     cameras = {"camera": sides[np.arange(380) % 4 // 2]}

@@ -39,7 +39,7 @@ def runs_show(run: Annotated[str, typer.Argument(help="A run.")], as_json: Json 
     show({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
     if not as_json and summary:
         print(summary["verdict"]["headline"])
-        for track in summary.get("tracking", []):
+        for track in summary.get("followed", []):
             print(f"{track['state']}, since {track['since']}: {track['words']} ({track['why']})")
 
 

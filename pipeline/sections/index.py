@@ -81,7 +81,7 @@ def _row(summary: Any) -> dict[str, Any]:
 
 
 def _followed(summary: Any) -> str:
-    tracks = _get(summary, "tracking")
+    tracks = _get(summary, "followed")
     return counted([t for t in tracks if _get(t, "state")]) if isinstance(tracks, list) else ""
 
 

@@ -179,7 +179,7 @@ def reviewed(page: Page, row: Mapping[str, Any]) -> dict[str, str]:
 
 def _track(page: Page, name: str) -> dict[str, Any] | None:
     """How the slice is known from earlier runs; None where there was none, or nothing is followed."""
-    found = page.made.get("tracking") or {}
+    found = page.made.get("followed") or {}
     known = (track for track in found.get("slices", []) if track["slice"] == name)
     return next(known, None) if found.get("previous") else None
 

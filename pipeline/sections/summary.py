@@ -168,7 +168,7 @@ def summarise(page: Page) -> dict[str, Any]:
         power=[Power(**{k: row[k] for k in Power.model_fields}) for row in page["comparison"]["power"]],
         data=_data(page),
         drift=page["drift"],
-        tracking=page["tracking"]["slices"],
+        followed=page["followed"]["slices"],
         notes=page.all_notes,
     )
     return summary.model_dump(mode="json", by_alias=True)

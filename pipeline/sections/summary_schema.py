@@ -231,5 +231,5 @@ class Summary(BaseModel):
     power: list[Power]
     data: Data
     drift: dict[str, Any] = Field(description="what arrived against the champion's data: the artifact `drift`")
-    tracking: list[Followed] = Field([], description="slices over the runs of this name, those to look at first")
+    followed: list[Followed] = Field([], description="slices over the runs of this name, those to look at first")
     notes: list[dict[str, str]] = Field(description="what was odd: stage, text")

@@ -74,7 +74,7 @@ def count(n: int, one: str, many: str | None = None) -> str:
 
 
 def counted(tracks: Sequence[Mapping[str, Any]]) -> str:
-    """How many slices of `tracking` are in which state: "1 back, 2 open"; empty for none."""
+    """How many slices of `followed` are in which state: "1 back, 2 open"; empty for none."""
     states = Counter(str(track["state"]) for track in tracks)
     return ", ".join(f"{n} {state}" for state, n in states.items())
 

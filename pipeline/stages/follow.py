@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
+from pipeline.config import Settings, read
 from pipeline.contracts import Context, InputError, Made
 from pipeline.slicing.admission import frozen_rules, near_photos
 from pipeline.slicing.crossing import halves
@@ -36,8 +35,8 @@ class Config(Settings):
 def _name(run: Run) -> str | None:
     """What the run's config calls it; None where that cannot be read."""
     try:
-        return str(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))["name"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return str(read(run.path / "config.yaml")["name"])
+    except (InputError, KeyError):
         return None
 
 
@@ -68,7 +67,7 @@ def _earlier(last: Run | None) -> list[Track]:
         return []
     table = last.load("proposers")
     seen = {key: frozenset(part["group"]) for key, part in table.groupby(["since", "first"])}
-    records = last.load("tracking")["slices"]
+    records = last.load("followed")["slices"]
     return [Track.parse(record, seen.get((record["since"], record["first"]), frozenset())) for record in records]
 
 
@@ -108,7 +107,7 @@ def run(
     slices: pd.DataFrame,
     explanations: pd.DataFrame,
 ) -> Made:
-    """Make `tracking` (see `pipeline.slicing.track`) and `proposers`: the groups that say nothing about a slice."""
+    """Make `followed` (see `pipeline.slicing.track`) and `proposers`: the groups that say nothing about a slice."""
     last, why = previous(context.home / context.run_id), None
     try:
         earlier = _earlier(last)
@@ -127,6 +126,6 @@ def run(
     seen = [(track.since, track.first, group) for track in tracks for group in sorted(track.seen)]
     why = why or (None if last else "no earlier run of this name followed its slices")
     return {
-        "tracking": {"previous": last.run_id if last else None, "why": why, "slices": [t.record() for t in tracks]},
+        "followed": {"previous": last.run_id if last else None, "why": why, "slices": [t.record() for t in tracks]},
         "proposers": pd.DataFrame(seen, columns=["since", "first", "group"]).astype("str"),
     }

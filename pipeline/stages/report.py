@@ -147,7 +147,7 @@ def run(
     saliency: NDArray[np.uint8],
     verdict: dict[str, Any],
     drift: dict[str, Any],
-    tracking: dict[str, Any],
+    followed: dict[str, Any],
 ) -> Made:
     """Write the page and its tables into `html`, and build `summary`."""
     given = locals()

@@ -47,7 +47,7 @@ def test_a_broken_summary_hides_no_other(broken: Any, page: Page) -> None:
 
 def test_half_a_summary_shows_what_it_has() -> None:
     half = {"run_id": "r", "verdict": {"promoted": False}, "metrics": {"val": {"accuracy": {"before": {"value": "?"}}}}}
-    html = render_index([half | {"slices": [{"words": None, "status": "confirmed"}, 5], "tracking": [5, {}]}])
+    html = render_index([half | {"slices": [{"words": None, "status": "confirmed"}, 5], "followed": [5, {}]}])
     assert "Refused" in html
     assert "Accuracy" not in html
 

@@ -54,11 +54,11 @@ def _follow(run: Run, given: dict[str, Any], *, end: bool = True, **changed: Any
     if end:
         (run.path / "report").mkdir()
         write_json(run.path / "report" / "stage.json", {})
-    return made["tracking"], context.notes
+    return made["followed"], context.notes
 
 
-def _states(tracking: dict[str, Any]) -> list[str]:
-    return [track["state"] for track in tracking["slices"]]
+def _states(followed: dict[str, Any]) -> list[str]:
+    return [track["state"] for track in followed["slices"]]
 
 
 def _nothing(given: dict[str, Any]) -> pd.DataFrame:
@@ -75,10 +75,10 @@ def test_a_first_run_has_new_slices_of_photos_that_did_not_propose_them(
     given: dict[str, Any], tmp_path: Path
 ) -> None:
     run = _begin(tmp_path, 1)
-    tracking, notes = _follow(run, given)
-    assert (tracking["previous"], notes) == (None, [])
-    assert tracking["why"] == "no earlier run of this name followed its slices"
-    (track,) = tracking["slices"]
+    followed, notes = _follow(run, given)
+    assert (followed["previous"], notes) == (None, [])
+    assert followed["why"] == "no earlier run of this name followed its slices"
+    (track,) = followed["slices"]
     assert (track["state"], track["slice"], track["since"]) == ("new", "s1", "gate-1")
     fold = given["splits"].set_index("image_id")["fold"]
     applied = set(given["slices"].query("slice == 's1' and rule == @track['frozen']")["fold"])
@@ -114,7 +114,7 @@ def test_only_a_finished_whole_earlier_run_of_the_same_name_counts(given: dict[s
     _follow(_begin(tmp_path, 3, "door"), given)
     altered = _begin(tmp_path, 4)
     _follow(altered, given)
-    altered.file("tracking").write_text("{}")
+    altered.file("followed").write_text("{}")
     _follow(_begin(tmp_path, 9), given)
     last = follow.previous(_begin(tmp_path, 5).path)
     assert last == Run(tmp_path / "gate-1")
@@ -138,9 +138,9 @@ def test_a_run_takes_the_run_before_it_once(given: dict[str, Any], tmp_path: Pat
 def test_a_run_before_that_cannot_be_read_is_said_and_stops_nothing(given: dict[str, Any], tmp_path: Path) -> None:
     first = _begin(tmp_path, 1)
     _follow(first, given)
-    tracking = first.load("tracking") | {"slices": [{"since": "gate-1"}]}  # of another version, say
+    followed = first.load("followed") | {"slices": [{"since": "gate-1"}]}  # of another version, say
     table = first.load("proposers")
-    first.save("follow", {"tracking": tracking, "proposers": table}, {"key": "", "went_in": {}})
+    first.save("follow", {"followed": followed, "proposers": table}, {"key": "", "went_in": {}})
     found, notes = _follow(_begin(tmp_path, 2), given)
     assert _states(found) == ["new"]
     assert found["previous"] is None

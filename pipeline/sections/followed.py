@@ -16,13 +16,13 @@ TITLE = "Slices over the runs"
 _TONES = {"closed": "held", "shrinking": "held", "new": "failed", "back": "failed", "growing": "failed"}
 
 
-def tracking(page: Page) -> Markup:
+def followed(page: Page) -> Markup:
     """Every slice that this run or an earlier one of its name confirmed; left out where there was none before it."""
-    found = page["tracking"]
+    found = page["followed"]
     if not found["previous"]:
         return Markup("")
     rows = [_row(track) for track in found["slices"]]
-    return draw("tracking.html", rows=rows, previous=found["previous"], counts=counted(found["slices"]))
+    return draw("followed.html", rows=rows, previous=found["previous"], counts=counted(found["slices"]))
 
 
 def _row(track: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 from typing import Any
 
 from pipeline.sections import Page
+from pipeline.sections.followed import followed
 from pipeline.sections.slices import slices
-from pipeline.sections.tracking import tracking
 from tests.factory import planted
 from tests.sections.conftest import build_page
 
 
 def test_each_slice_is_told_with_state_since_figures_and_trend(page: Page) -> None:
-    html = tracking(page)
+    html = followed(page)
     assert "1 back, 1 not assessable. The run before was <bdi>r3</bdi>" in html
     assert '<span class="state failed">back</span>' in html
     assert "the data has no camera any more" in html.lower()
@@ -25,15 +25,15 @@ def test_a_confirmed_slice_says_since_when_it_is_known(page: Page) -> None:
 
 
 def test_a_first_run_has_no_section_and_one_without_slices_a_line(made: dict[str, Any]) -> None:
-    alone = build_page({**made, "tracking": {"previous": None, "why": "none", "slices": []}})
-    assert tracking(alone) == ""
+    alone = build_page({**made, "followed": {"previous": None, "why": "none", "slices": []}})
+    assert followed(alone) == ""
     assert "Known since" not in slices(alone)
-    quiet = tracking(build_page({**made, "tracking": {"previous": "r1", "why": None, "slices": []}}))
+    quiet = followed(build_page({**made, "followed": {"previous": "r1", "why": None, "slices": []}}))
     assert "No run of this name has confirmed a slice." in quiet
     assert "<table" not in quiet
 
 
 def test_hostile_words_are_escaped() -> None:
-    html = tracking(build_page(planted(hostile=True)))
+    html = followed(build_page(planted(hostile=True)))
     assert "<script>" not in html
     assert "&lt;script&gt;window.hacked=1" in html

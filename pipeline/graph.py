@@ -245,6 +245,7 @@ STAGES: tuple[Stage, ...] = (
                 {
                     "image_id": "str", "label": "str", "before": "str", "control": "str", "after": "str",
                     "p_before": "float", "p_after": "float", "change": "str", "saliency": "int",
+                    "declined_before": "bool", "declined_after": "bool",  # with the corrections that are made
                 },
                 key=("image_id",), rows="val",  # change: fixed | broken | still wrong | still right
             ),
@@ -256,7 +257,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "promote",
         needs=("comparison", "candidates", "model", "policy", "explanations",
-               "images", "attributes", "splits", "flips", "answers"),
+               "images", "attributes", "splits", "flips"),
         makes={
             "verdict": Record(("promoted", "headline", "conditions")),
             # The model now in force; reference.parquet: what its data looked like, numbers without names.

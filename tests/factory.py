@@ -85,6 +85,8 @@ class Factory(Found):
                 "p_after": np.where(now, 0.95, 0.25) - rng.uniform(0, 0.1, len(val)),
                 "change": change,
                 "saliency": -1,
+                "declined_before": False,
+                "declined_after": False,
             }
         )
         policy = {

@@ -19,7 +19,8 @@ def decline_rule(correct: NDArray[Any], confidence: NDArray[np.float64], target:
     """
     order = np.argsort(-confidence, kind="stable")
     error = np.cumsum(1.0 - correct[order]) / np.arange(1, len(order) + 1)
-    met = np.flatnonzero(error <= target)
+    whole = np.diff(confidence[order], append=-np.inf) < 0  # photos of one confidence are answered together
+    met = np.flatnonzero((error <= target) & whole)
     answered = int(met[-1]) + 1 if len(met) else 0
     return {
         "attribute": "confidence",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from scipy.special import softmax
 from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import answered, decline_rule
-from pipeline.evidence.trial import Judged, Mask, Trial
+from pipeline.evidence.trial import Floats, Judged, Mask, Trial
 
-Ask = Callable[[str, dict[str, Any], Mask], NDArray[np.intp]]
-"""(arm, correction, inside [n]) -> class index of each photo inside, after the correction."""
+Ask = Callable[[str, dict[str, Any], Mask], Floats]
+"""(arm, correction, inside [n]) -> logits [photos inside, classes] after the correction."""
 
 FORCES = ("before", "targeted")
 """The arms of which one will be in force."""
@@ -34,7 +35,8 @@ def _sure(model: Judged, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.
 
 def declined(val: Trial, test: Trial | None, target: float) -> dict[str, dict[str, Any]]:
     """The decline rule of each arm that may be in force, chosen on val for the target error; `test`: its coverage and
-    error there, with the interval by group, or None while sealed."""
+    error there, with the interval by group, or None while sealed. val, test: as `corrected` leaves them, since the
+    model answers for corrected photos."""
     found: dict[str, dict[str, Any]] = {}
     for model in in_force(val):
         rule = decline_rule(*_sure(model, val), target)
@@ -44,21 +46,42 @@ def declined(val: Trial, test: Trial | None, target: float) -> dict[str, dict[st
     return found
 
 
-def corrected(
-    trial: Trial, masks: Mapping[str, Mask], corrections: Sequence[dict[str, Any]], ask: Ask
-) -> list[dict[str, Any]]:
-    """What each correction brings each arm where its condition is met: {slice, arm, n, gain by group, helps}.
+def refused(served: Trial, rules: Mapping[str, Mapping[str, Any]]) -> dict[str, Mask]:
+    """Whether each arm that may be in force declines, bool [n], by its rule (see `declined`)."""
+    found = {}
+    for model in in_force(served):
+        threshold = rules[model.arm]["threshold"]
+        found[model.arm] = _sure(model, served)[1] < (np.inf if threshold is None else threshold)
+    return found
 
-    masks: bool [n] for each slice, by the image part of its rule alone.
+
+def corrected(
+    trial: Trial,
+    masks: Mapping[str, Mask],
+    corrections: Sequence[dict[str, Any]],
+    ask: Ask,
+    helped: Collection[tuple[str, str]] | None = None,
+) -> tuple[list[dict[str, Any]], Trial]:
+    """What each correction brings each arm where its condition is met: {slice, arm, n, gain by group, helps}; and the
+    arms that may be in force as they answer with the corrections that help them, the first that applies to a photo.
+
+    masks: bool [n] for each slice, by the image part of its rule alone. helped: (slice, arm) of the corrections that
+    are made, from the split that chose them; by default those that help here.
     """
-    found = []
+    found: list[dict[str, Any]] = []
+    shown = {model.arm: model.logits.copy() for model in in_force(trial)}
+    open_ = dict.fromkeys(shown, trial.everyone)
     for item in corrections:
         inside = masks[item["slice"]]
         for model in in_force(trial) if inside.any() else []:
             truth, said = trial.truth[inside], model.logits[inside].argmax(1)
-            after = worth(truth, ask(model.arm, item, inside), trial.costs)
-            change = after - worth(truth, said, trial.costs)
+            after = ask(model.arm, item, inside)
+            change = worth(truth, after.argmax(1), trial.costs) - worth(truth, said, trial.costs)
             gain = cluster_mean(change, trial.groups[inside], bounds=(-1.0, 1.0))
             told = {"slice": item["slice"], "arm": model.arm, "n": int(inside.sum()), "gain": gain.record()}
             found.append({**told, "helps": bool(gain.low > 0)})
-    return found
+            if (item["slice"], model.arm) in helped if helped is not None else gain.low > 0:
+                here = inside & open_[model.arm]
+                shown[model.arm][here] = after[here[inside]]
+                open_[model.arm] = open_[model.arm] & ~inside
+    return found, replace(trial, models=[replace(model, logits=shown[model.arm]) for model in in_force(trial)])

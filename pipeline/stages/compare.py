@@ -27,7 +27,7 @@ from pipeline.evidence.flips import answers_of, flips_of, worth_seeing
 from pipeline.evidence.ledger import open_test, sealed
 from pipeline.evidence.paired import Margins
 from pipeline.evidence.power import power_row
-from pipeline.evidence.serving import corrected, declined
+from pipeline.evidence.serving import corrected, declined, refused
 from pipeline.evidence.trial import Judged, Mask, Trial
 from pipeline.remedies import treat
 from pipeline.slicing.admission import admitted_by, frozen_rules, photos_named
@@ -71,21 +71,24 @@ def _logits(
 
 
 def _corrections(
-    inputs: Inputs, policy: dict[str, Any], trial: Trial, rows: NDArray[np.intp], context: Context
-) -> list[dict[str, Any]]:
-    """What the policy's corrections bring each model that may be in force, where their conditions are met."""
+    inputs: Inputs, policy: dict[str, Any], trial: Trial, context: Context, chosen: list[dict[str, Any]] | None = None
+) -> tuple[list[dict[str, Any]], Trial]:
+    """What the policy's corrections bring each model that may be in force on val, where their conditions are met, and
+    what it then answers; with what val has chosen: on test."""
+    rows = inputs.val if chosen is None else inputs.test
+    helped = None if chosen is None else {(row["slice"], row["arm"]) for row in chosen if row["helps"]}
     weights = {"before": inputs.model / WEIGHTS} | {
         r["arm"]: inputs.candidates / r["file"] for r in reversed(inputs.runs)
     }
     helpful = [item for item in policy["corrections"] if item["helps"]]
 
-    def ask(arm: str, item: dict[str, Any], inside: Mask) -> NDArray[np.intp]:
+    def ask(arm: str, item: dict[str, Any], inside: Mask) -> NDArray[np.float32]:
         def change(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return treat(item["remedy"], pixels, item["dose"], item["dose"], context.seed)
 
-        return np.asarray(_logits(weights[arm], inputs, rows[inside], context, change)[0].argmax(1), dtype=np.intp)
+        return np.asarray(_logits(weights[arm], inputs, rows[inside], context, change)[0])
 
-    return corrected(trial, _rule_masks(inputs, rows, opened=True), helpful, ask) if helpful else []
+    return corrected(trial, _rule_masks(inputs, rows, opened=True) if helpful else {}, helpful, ask, helped)
 
 
 def _candidates_on(inputs: Inputs, rows: NDArray[np.intp], context: Context) -> Iterator[Judged]:
@@ -143,16 +146,13 @@ def _test(context: Context, inputs: Inputs) -> Trial:
 
 def _serving(
     context: Context, inputs: Inputs, policy: dict[str, Any], val: Trial, test: Trial | None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Mask]]:
     """Whom each model that may be in force answers, and what correcting photos brings it: chosen on val, shown on
-    test."""
-    return {
-        "decline": declined(val, test, policy["decline"]["target_error"]),
-        "corrections": {
-            "val": _corrections(inputs, policy, val, inputs.val, context),
-            "test": _corrections(inputs, policy, test, inputs.test, context) if test else None,
-        },
-    }
+    test. And by arm whether it declines, bool [val]."""
+    chosen, served = _corrections(inputs, policy, val, context)
+    there, test_served = _corrections(inputs, policy, test, context, chosen) if test else (None, None)
+    rules = declined(served, test_served, policy["decline"]["target_error"])
+    return {"decline": rules, "corrections": {"val": chosen, "test": there}}, refused(served, rules)
 
 
 def _record(config: Config, inputs: Inputs, trial: Trial, alpha: float) -> dict[str, Any]:
@@ -210,7 +210,8 @@ def _outcome(inputs: Inputs, trial: Trial, val: dict[str, Any]) -> tuple[str, st
 
 def _comparison(
     config: Config, context: Context, inputs: Inputs, policy: dict[str, Any], trial: Trial
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Mask]]:
+    """The record, and by arm whether it declines, bool [val]."""
     val, primary = _val(config, inputs, trial), {"endpoint": PRIMARY, "slices": inputs.planned}
     test, sealed_trial = None, None
     outcome, reason = _outcome(inputs, trial, val)
@@ -227,13 +228,15 @@ def _comparison(
         "errors": int((~trial.correct("before")).sum()), "slices": len(inputs.explanations),
         "confirmed": len(inputs.confirmed), "planned": len(inputs.planned), "seeds": len(trial.of("targeted")),
     }
-    return {
+    serving, declines = _serving(context, inputs, policy, trial, sealed_trial)
+    record = {
         "outcome": outcome, "reason": opening["reason"], "counts": counts, "alpha": config.alpha,
         "margins": {"overall": config.margin, "by_class": config.class_margin, "many": config.class_groups},
         "costs": costs.told(inputs.costs, inputs.names), "budget": inputs.budget,
         "val": val, "test": test, "opening": opening, "primary": primary, "power": _power(inputs, val, test),
-        **_serving(context, inputs, policy, trial, sealed_trial),
+        **serving,
     }
+    return record, declines
 
 
 def _heat(inputs: Inputs, flips: pd.DataFrame, shown: NDArray[np.intp], context: Context) -> NDArray[np.uint8]:
@@ -277,5 +280,8 @@ def run(
     flips = flips_of(predictions["image_id"], trial)
     shown = worth_seeing(flips, config.saliency)
     flips.loc[shown, "saliency"] = np.arange(len(shown))
-    made = {"flips": flips, "answers": answers_of(trial), "saliency": _heat(inputs, flips, shown, context)}
-    return {"comparison": _comparison(config, context, inputs, policy, trial), **made}
+    comparison, declines = _comparison(config, context, inputs, policy, trial)
+    flips["declined_before"] = declines["before"]
+    flips["declined_after"] = declines["targeted" if trial.compared else "before"]
+    heat = _heat(inputs, flips, shown, context)
+    return {"comparison": comparison, "flips": flips, "answers": answers_of(trial), "saliency": heat}

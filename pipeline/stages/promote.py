@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline import champion
 from pipeline.config import Settings
@@ -206,12 +205,6 @@ def _reference(
     return reference.describe(table[rows].reset_index(drop=True), basis, said[rows].reset_index(drop=True), seed)
 
 
-def _declined(answers: NDArray[np.float32], ids: pd.Series, rule: dict[str, Any], promoted: bool) -> pd.Series:
-    """Whether the model in force declines, by image_id of val: its answers as they were compared, uncorrected."""
-    threshold = np.inf if rule["threshold"] is None else rule["threshold"]
-    return pd.Series(np.asarray(answers)[:, int(promoted)].max(axis=1) < threshold, index=ids)
-
-
 def _bundle(
     context: Context, model: Path, candidates: Path, sent: dict[str, Any], comparison: dict[str, Any], promoted: bool
 ) -> Path:
@@ -267,13 +260,11 @@ def run(
     attributes: pd.DataFrame,
     splits: pd.DataFrame,
     flips: pd.DataFrame,
-    answers: NDArray[np.float32],
 ) -> Made:
     """Promote the targeted model where every condition holds; safe to repeat."""
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
-    rule = comparison["decline"]["targeted" if promoted else "before"]
-    declined = _declined(answers, flips["image_id"], rule, promoted)
+    declined = flips.set_index("image_id")["declined_after" if promoted else "declined_before"]
     table, about = _reference((images, attributes, splits), declined, explanations, context.seed)
     sent = {"policy": policy, "slices": _known(explanations), "reference": about}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)

@@ -14,6 +14,13 @@ def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:
     assert (nobody["coverage"], nobody["threshold"]) == (0.0, None)
 
 
+def test_photos_of_one_confidence_are_answered_or_declined_together() -> None:
+    confidence, correct = np.array([0.9, 0.7, 0.7, 0.7]), np.array([True, True, False, False])
+    assert decline_rule(correct, confidence, 0.1)["coverage"] == 0.25, "of the three at .7 two are wrong"
+    assert decline_rule(correct, confidence, 0.5)["coverage"] == 1.0
+    assert decline_rule(correct[::-1], np.full(4, 0.8), 0.1)["threshold"] is None
+
+
 def test_a_rule_chosen_elsewhere_is_applied_as_it_stands() -> None:
     correct, confidence = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.2])
     seen = answered(correct, confidence, np.array([0, 0, 1, 2]), 0.7)

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evidence.serving import corrected, declined
+from pipeline.evidence.serving import corrected, declined, refused
 from pipeline.evidence.trial import Judged, Trial
 
 N = 200
@@ -42,13 +42,39 @@ def test_a_correction_is_judged_for_each_arm_where_its_condition_is_met() -> Non
         asked.append((arm, int(inside.sum())))
         assert item["dose"] == 3.0
         right = TRUTH[inside]
-        return right if arm == "before" else np.where(np.arange(len(right)) < 40, 1 - right, right)
+        said = right if arm == "before" else np.where(np.arange(len(right)) < 40, 1 - right, right)
+        return np.eye(2)[said] * 9.0
 
     item = {"slice": "s1", "dose": 3.0}
-    rows = corrected(_trial(), {"s1": DARK, "s2": ~DARK}, [item], ask)
+    rows, served = corrected(_trial(), {"s1": DARK, "s2": ~DARK}, [item], ask)
     assert asked == [("before", 80), ("targeted", 80)]
     before, targeted = rows
     assert (before["helps"], targeted["helps"]) == (True, False)
     assert before["gain"]["value"] == 0.5
     assert targeted["gain"]["value"] < 0
-    assert corrected(_trial(), {"s1": np.zeros(N, dtype=bool)}, [item], ask) == []
+    assert served.correct("before").all()  # corrected where that helps
+    np.testing.assert_array_equal(served.of("targeted")[0].logits, _trial().of("targeted")[0].logits)
+    assert corrected(_trial(), {"s1": np.zeros(N, dtype=bool)}, [item], ask)[0] == []
+
+
+def test_the_decline_rule_is_for_the_answers_after_correction() -> None:
+    """What val chose is what is done on test, whether or not it helps there; the first correction of a photo counts."""
+
+    def ask(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
+        return np.eye(2)[TRUTH[inside]] * item["dose"]
+
+    masks = {"s1": DARK, "s2": GROUPS < 30}
+    items = [{"slice": "s1", "dose": 5.0}, {"slice": "s2", "dose": 7.0}]
+    rows, served = corrected(_trial(), masks, items, ask)
+    assert [(row["slice"], row["arm"]) for row in rows if row["helps"]] == [("s1", "before"), ("s2", "before")]
+    sure = served.of("before")[0].logits.max(1)
+    assert set(sure[DARK]) == {5.0}
+    assert set(sure[(GROUPS >= 20) & (GROUPS < 30)]) == {7.0}
+    rules = declined(served, served, 0.0)
+    assert rules["before"]["coverage"] == rules["before"]["test"]["coverage"] == 1
+    assert declined(_trial(), None, 0.0)["before"]["coverage"] == 0.8
+    assert not refused(served, rules)["before"].any()
+    assert refused(_trial(), rules)["before"].sum() == 40
+    assert refused(_trial(), {arm: {"threshold": None} for arm in rules})["before"].all()
+    _, there = corrected(_trial(), masks, items, ask, helped={("s2", "before")})
+    assert set(there.of("before")[0].logits[DARK].max(1)) == {7.0}

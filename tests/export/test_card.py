@@ -60,7 +60,7 @@ def test_it_tells_the_run() -> None:
     assert "points over the control on test" in text
     assert "confidence is at least 0.850" in text
     assert "On the sealed test it answered 80.0\u202f% of 479 photos, 2.1\u202f% (1.0 to 4.4\u202f%) of them" in text
-    assert "All figures above are of photos as they come, without this." in text
+    assert "All figures above are of photos as they come, without this, but for those of the decline rule" in text
     assert "exposure x4, where luminance <= 45. On val it changes their accuracy by +14.0 points (+5.0 to" in text
     assert "On test it changes their accuracy by +4.6 points (\u22121.1 to +10.2; 87 photos)." in text
     assert "counted there for the model before" in text

@@ -185,7 +185,8 @@ def test_whom_to_answer_and_what_to_correct_is_judged_for_each_model_on_val_and_
     monkeypatch.setattr(compare, "treat", lit)
     item = {"slice": "s1", "remedy": "exposure", "dose": 3.0, "helps": True}
     world.made["policy"]["corrections"] = [item, {**item, "helps": False}]
-    comparison = world.run()["comparison"]
+    made = world.run()
+    comparison = made["comparison"]
     before, targeted = comparison["corrections"]["val"]
     assert (before["arm"], before["helps"]) == ("before", True)
     assert before["gain"]["value"] > 0.4
@@ -194,7 +195,12 @@ def test_whom_to_answer_and_what_to_correct_is_judged_for_each_model_on_val_and_
     assert [row["n"] for row in comparison["corrections"]["test"]] != [before["n"]] * 2
     rules = comparison["decline"]
     assert rules["before"]["target_error"] == 0.2
-    assert rules["targeted"]["coverage"] > rules["before"]["coverage"]
+    assert rules["before"]["coverage"] == 1, "what the correction repairs is answered"
+    assert not made["flips"]["declined_before"].any()
+    world.made["policy"]["corrections"] = []
+    without = world.run()
+    assert without["comparison"]["decline"]["before"]["coverage"] < 0.9
+    assert without["flips"]["declined_before"].mean() == 1 - without["comparison"]["decline"]["before"]["coverage"]
     assert rules["targeted"]["test"]["error"]["value"] < 0.3
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline import champion
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.learning.settings import GRAPH
 from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
@@ -226,6 +227,8 @@ def _bundle(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(source, folder / "model.safetensors")
+    if (model / GRAPH).is_file():
+        shutil.copyfile(model / GRAPH, folder / GRAPH)
     write_json(folder / "model.json", meta)  # so that a later run can take the champion as its model
     write_json(
         folder / "bundle.json",

@@ -91,7 +91,7 @@ STAGES: tuple[Stage, ...] = (
         "train",
         needs=("images", "pixels", "classes", "splits"),
         makes={
-            # model.json: backbone, classes, side, mean, std, temperature.
+            # model.json: backbone, classes, side, mean, std, temperature; model.pt2 beside it: a user's program.
             "model": Bundle(("model.safetensors", "model.json")),
             "history": Table(
                 {"step": "int", "passes": "int", "split": "str", "loss": "float", "accuracy": "float", "rate": "float"},

@@ -10,6 +10,7 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from pipeline import __version__
+from pipeline.learning.settings import PROGRAM
 from pipeline.sections.words import FILTERS, count, interval, percent, points, title
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -78,6 +79,7 @@ def _slices(summary: Tree, promoted: bool) -> list[dict[str, Any]]:
 def _metadata(summary: Tree, bundle: Tree, source: str, arm: str) -> ModelCardData:
     split = _shown(summary)
     value = (summary["metrics"].get(split, {}).get("accuracy", {}).get(arm) or {}).get("value")
+    kind = [bundle["backbone"]] if bundle["backbone"] == PROGRAM else ["timm", bundle["backbone"]]
     result = EvalResult(
         task_type="image-classification",
         dataset_type="imagefolder",
@@ -89,7 +91,7 @@ def _metadata(summary: Tree, bundle: Tree, source: str, arm: str) -> ModelCardDa
     return ModelCardData(
         library_name="nightshift",
         pipeline_tag="image-classification",
-        tags=["image-classification", "nightshift", "timm", bundle["backbone"]],
+        tags=["image-classification", "nightshift", *kind],
         metrics=["accuracy"],
         model_name=str(summary["run_id"]),
         eval_results=[result] if value is not None else None,

@@ -1,10 +1,9 @@
-"""Any timm network: built with packaged, hub, no or one's own weights; saved and loaded as safetensors."""
+"""Any timm network, with packaged, hub, no or one's own weights, or a user's program; safetensors on the disk."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import pickle
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -18,7 +17,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
-from pipeline.learning.settings import PACKAGED
+from pipeline.learning.settings import GRAPH, PACKAGED, PROGRAM
+from pipeline.learning.torch_program import Program
+from pipeline.learning.weights import read_weights
 
 Meta = dict[str, Any]
 """`model.json`: backbone, classes (names), side, mean and std (3 shares of full brightness each), temperature."""
@@ -37,7 +38,7 @@ def placed(model: nn.Module) -> nn.Module:
     return model.to(device()).to(memory_format=torch.channels_last)
 
 
-def _create(name: str, classes: int, side: int, **more: Any) -> nn.Module:
+def create(name: str, classes: int, side: int, **more: Any) -> nn.Module:
     """A timm model; one of fixed input size (a transformer) is made for `side`."""
     cfg = timm.get_pretrained_cfg(name)
     more |= {"img_size": side} if cfg and cfg.fixed_input_size else {}
@@ -56,19 +57,9 @@ def _packaged() -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights; nothing else is unpickled. Raises `InputError`."""
     if not path.is_file():
         raise InputError(f"train.weights: {path}: no such file; use packaged, hub, none or a file of weights")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"train.weights: {path}: holds more than weights, and is not unpickled") from error
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise InputError(f"train.weights: {path}: cannot be read ({str(error).splitlines()[0]})") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    return {str(k): v for k, v in state.items() if isinstance(v, Tensor)}
+    return read_weights(path, "train.weights")[0]
 
 
 def _fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
@@ -86,7 +77,8 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     model.load_state_dict(fits, strict=False)
 
 
-def _require_known(name: str) -> None:
+def require_known(name: str) -> None:
+    """Raise `InputError`, with the nearest name, for a backbone that timm does not know."""
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else "see timm.list_models()"
@@ -95,7 +87,7 @@ def _require_known(name: str) -> None:
 
 def _hub(backbone: str, classes: int, side: int, dropout: float) -> nn.Module:
     try:
-        return _create(backbone, classes, side, pretrained=True, drop_rate=dropout)
+        return create(backbone, classes, side, pretrained=True, drop_rate=dropout)
     except Exception as error:  # whatever the network layer of the day raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"train.weights: hub: {backbone} cannot be fetched ({reason}); use a file") from error
@@ -113,7 +105,7 @@ def _soft_head(model: nn.Module) -> None:
 def _network(backbone: str, weights: str, classes: int, side: int, dropout: float) -> nn.Module:
     if weights == "hub":
         return _hub(backbone, classes, side, dropout)
-    model = _create(backbone, classes, side, drop_rate=dropout)
+    model = create(backbone, classes, side, drop_rate=dropout)
     if weights != "none":
         _fill(model, _packaged() if weights == "packaged" else _read(Path(weights)), weights)
     return model
@@ -128,7 +120,7 @@ def build(
     seed: of the fresh weights. Mean and std are 0.5 for packaged weights and none, else what timm says.
     Raises `InputError` for a backbone that timm does not know and for weights that are absent or do not fit.
     """
-    _require_known(backbone)
+    require_known(backbone)
     if weights == "packaged" and backbone != PACKAGED:
         raise InputError(f"train.weights: packaged belongs to {PACKAGED}; with {backbone} set hub, none or a file")
     with torch.random.fork_rng():
@@ -152,6 +144,8 @@ def save_model(folder: Path, model: nn.Module, meta: Meta, file: str = WEIGHTS) 
     """Write the tensors and `model.json` into `folder`, which is made where it is missing; returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}))
+    if isinstance(model, Program):
+        model.copy_into(folder)
     (folder / DESCRIPTION).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     return folder
 
@@ -168,14 +162,26 @@ def load_meta(folder: Path) -> Meta:
     return meta
 
 
+def _empty(folder: Path, meta: Meta) -> nn.Module:
+    """The architecture of the model in `folder`, its weights not yet loaded."""
+    if meta["backbone"] == PROGRAM:
+        return Program(folder / GRAPH, meta["order"])
+    require_known(meta["backbone"])
+    return create(meta["backbone"], len(meta["classes"]), meta["side"], drop_rate=meta.get("dropout", 0.0))
+
+
+def trains(folder: Path) -> bool:
+    """Whether the model in `folder` has anything to learn: a program may hold constants alone."""
+    return bool(load_meta(folder).get("trains", True))
+
+
 def load_model(folder: Path, file: str = WEIGHTS) -> tuple[nn.Module, Meta]:
     """The model saved in `folder` under `file`, in evaluation mode on `device()`, and its `Meta`.
 
     Raises `InputError` where a file is missing, cut short or of another architecture.
     """
     meta, path = load_meta(folder), folder / file
-    _require_known(meta["backbone"])
-    model = _create(meta["backbone"], len(meta["classes"]), meta["side"], drop_rate=meta.get("dropout", 0.0))
+    model = _empty(folder, meta)
     try:
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -19,8 +19,12 @@ from pipeline.learning.backbone import load_model
 LEAST = 4  # a map of fewer cells a side shows nothing
 
 
+class NoMap(ValueError):
+    """The network has no convolution whose map could be shown."""
+
+
 def _layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
-    """The deepest convolution whose map still has `LEAST` cells a side; raises `ValueError` where there is none."""
+    """The deepest convolution whose map still has `LEAST` cells a side; raises `NoMap` where there is none."""
     seen: list[nn.Module] = []
 
     def look(module: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -33,7 +37,7 @@ def _layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
     for hook in hooks:
         hook.remove()
     if not seen:
-        raise ValueError(f"no convolution of this backbone has a map of {LEAST} cells a side at this image size")
+        raise NoMap(f"no convolution of this model has a map of {LEAST} cells a side at this image size")
     return seen[-1]
 
 
@@ -54,6 +58,7 @@ def grad_cam(
 
     meta: `mean` and `std` of the model's input, in shares of full brightness.
     Source: Selvaraju et al. 2017, through the grad-cam package; the deepest map of at least 4 cells a side.
+    Raises `NoMap`.
     """
     maps = np.zeros(pixels.shape[:3], dtype=np.uint8)
     if not len(pixels):
@@ -79,7 +84,7 @@ def heat_maps(
 ) -> NDArray[np.uint8]:
     """`grad_cam` of saved models (folder, weights) for classes targets [k, models]: uint8 [k, models, S, S].
 
-    A model that is named twice for the same classes is asked once."""
+    A model that is named twice for the same classes is asked once. Raises `NoMap`."""
     maps = np.zeros((len(pixels), len(sources), *pixels.shape[1:3]), dtype=np.uint8)
     for k, (folder, weights) in enumerate(sources):
         if k and sources[k] == sources[k - 1] and (targets[:, k] == targets[:, k - 1]).all():

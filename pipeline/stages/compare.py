@@ -240,17 +240,22 @@ def _comparison(
 
 
 def _heat(inputs: Inputs, flips: pd.DataFrame, shown: NDArray[np.intp], context: Context) -> NDArray[np.uint8]:
-    """Heat maps uint8 [shown, 2, side, side] for what the model said before and after."""
+    """Heat maps uint8 [shown, 2, side, side] for what the model said before and after; none where it has no map."""
+    nothing = np.zeros((0, 2, *inputs.pixels.shape[1:3]), np.uint8)
     if not len(shown):
-        return np.zeros((0, 2, *inputs.pixels.shape[1:3]), np.uint8)
-    from pipeline.learning.saliency import heat_maps
+        return nothing
+    from pipeline.learning.saliency import NoMap, heat_maps
 
     said = flips[["before", "after"]].iloc[shown].to_numpy()
     targets = np.array([[inputs.names.index(name) for name in row] for row in said], dtype=np.intp)
     before = inputs.model / WEIGHTS
     after = next((inputs.candidates / r["file"] for r in inputs.runs if r["arm"] == "targeted"), before)
     sources = [(inputs.model, before), (inputs.model, after)]
-    return heat_maps(sources, np.asarray(inputs.pixels[inputs.val[shown]]), targets, context.track)
+    try:
+        return heat_maps(sources, np.asarray(inputs.pixels[inputs.val[shown]]), targets, context.track)
+    except NoMap as error:
+        context.note(f"no heat maps: {error}")
+        return nothing
 
 
 def run(
@@ -279,9 +284,9 @@ def run(
     trial = inputs.trial(inputs.val, models, _members(inputs, predictions["image_id"]))
     flips = flips_of(predictions["image_id"], trial)
     shown = worth_seeing(flips, config.saliency)
-    flips.loc[shown, "saliency"] = np.arange(len(shown))
+    heat = _heat(inputs, flips, shown, context)
+    flips.loc[shown[: len(heat)], "saliency"] = np.arange(len(heat))
     comparison, declines = _comparison(config, context, inputs, policy, trial)
     flips["declined_before"] = declines["before"]
     flips["declined_after"] = declines["targeted" if trial.compared else "before"]
-    heat = _heat(inputs, flips, shown, context)
     return {"comparison": comparison, "flips": flips, "answers": answers_of(trial), "saliency": heat}

@@ -21,7 +21,7 @@ from pipeline.evidence.choice import simplest_as_good
 from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
-from pipeline.learning.backbone import load_model
+from pipeline.learning.backbone import load_model, trains
 from pipeline.learning.holdout import as_in_training, class_indices, training_photos
 from pipeline.learning.predict import logits
 from pipeline.learning.search import Course, tried
@@ -271,7 +271,7 @@ def run(
     _note_undrawn(config, confirmed, context)
     plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
     search = None
-    if config.search and len(plan):
+    if config.search and len(plan) and trains(Path(model)):
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         shown = as_in_training(photos, images, training, context.seed)[0]
         passes = config.search // (1 + config.tries)

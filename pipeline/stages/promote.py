@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline import champion
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.learning.settings import GRAPH
 from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
 from pipeline.store import read_json, write_json
@@ -219,6 +220,8 @@ def _bundle(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(source, folder / "model.safetensors")
+    if (model / GRAPH).is_file():
+        shutil.copyfile(model / GRAPH, folder / GRAPH)
     write_json(folder / "model.json", meta)  # so that a later run can take the champion as its model
     write_json(
         folder / "bundle.json",

@@ -103,6 +103,7 @@ def run(
     safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature, history}],
     control first; an empty list where nothing was prescribed.
     """
+    from pipeline.learning.backbone import trains
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import as_in_training, training_photos
     from pipeline.learning.planned import Pool, repeated, treatment_of
@@ -112,6 +113,8 @@ def run(
     entries: list[dict[str, Any]] = []
     if plan.empty:
         context.note("no remedy was prescribed for training photos: nothing is retrained")
+    elif not trains(Path(model)):
+        context.note("the model has no weights that learn: nothing is retrained; corrections before it still hold")
     else:
         photos = training_photos(images, splits, pixels, list(classes["names"]))
         rest, held = as_in_training(photos, images, training, context.seed)

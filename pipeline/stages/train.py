@@ -1,32 +1,51 @@
-"""Fine-tunes a backbone, or takes the champion as it is; watches the gap between training photos and a holdout."""
+"""Fine-tunes a backbone, or takes the champion or a user's own model; watches the gap between train and a holdout."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline import champion
 from pipeline.contracts import Context, InputError, Made
-from pipeline.learning.settings import HISTORY, BackboneSettings, FitSettings
-from pipeline.store import Run, digest
+from pipeline.learning.settings import HISTORY, FitSettings, GivenSettings
+from pipeline.store import Run, digest, key_of
+
+if TYPE_CHECKING:
+    from pipeline.learning.batches import Photos
+
+LOOKED_AT = 512  # training photos that a given model is asked about
 
 
-class Config(BackboneSettings, FitSettings):
+class Config(GivenSettings, FitSettings):
     """Settings of the training."""
 
-    model: Literal["new", "champion"] = Field("new", description="train a new model, or take the champion as it is")
+    model: str = Field(
+        "new", description="new: train one; champion, or the file of a model of your own: take it as it is"
+    )
     holdout: float = Field(
         0.1, gt=0, le=0.5, description="share of train, by whole groups, for early stop and temperature"
     )
 
+    @property
+    def file(self) -> Path | None:
+        """The user's own model, where it is one."""
+        return None if self.model in ("new", "champion") else Path(self.model)
+
+    @model_validator(mode="after")
+    def _of_its_own(self) -> Config:
+        for key in ("class_order", "mean", "std"):
+            if self.file is None and getattr(self, key) is not None:
+                raise ValueError(f"train.{key} is told of a model of your own: set train.model to its file")
+        return self
+
 
 def fingerprint(config: Config, run: Path, before: str | None) -> str:
-    """What this stage takes from outside the run: the champion, or a file of weights. Part of the stage's key.
+    """What this stage takes from outside the run: the champion, or files of weights. Part of the stage's key.
 
     A run takes the champion that was in force when it began (`before`: which it took then): what it promotes later,
     itself or another, does not start it anew.
@@ -35,6 +54,9 @@ def fingerprint(config: Config, run: Path, before: str | None) -> str:
         return before
     if config.model == "champion" and (known := champion.taken(run)):
         return champion.mark(champion.bundle(run.parent, known))
+    if config.file:
+        files = [f for f in (config.file, config.file.with_name("config.json")) if f.is_file()]
+        return key_of([digest(f) for f in files])
     weights = Path(config.weights)
     return digest(weights) if config.weights not in ("packaged", "hub", "none") and weights.is_file() else ""
 
@@ -63,7 +85,7 @@ def _relabelled(home: Path, run_id: str, images: pd.DataFrame) -> str:
 
 def _taken(folder: Path, context: Context, names: list[str], side: int, share: float) -> Made:
     """The champion as this run's model, with nothing learnt."""
-    from pipeline.learning.backbone import load_model, save_model
+    from pipeline.learning.backbone import load_model
 
     model, meta = load_model(folder)
     if meta["classes"] != names:
@@ -73,17 +95,44 @@ def _taken(folder: Path, context: Context, names: list[str], side: int, share: f
     if meta["side"] != side:
         raise InputError(f"train.model: the champion looks at {meta['side']} px; set ingest.side={meta['side']}")
     context.note(f"took the champion of run {folder.parent.parent.name} as it is")
+    return _as_it_is("the champion", model, meta, context, share)
+
+
+def _as_it_is(what: str, model: Any, meta: dict[str, Any], context: Context, share: float) -> Made:
+    from pipeline.learning.backbone import save_model
+
     record = {
         "best_step": 0,
         "steps": 0,
         "passes": 0,
         "temperature": float(meta.get("temperature") or 1.0),
         "overfitting_from": None,
-        "judgement": "the champion was taken as it is: nothing was trained",
+        "judgement": f"{what} was taken as it is: nothing was trained",
         "holdout": {"share": share, "seed": context.seed},
     }
     history = pd.DataFrame(columns=list(HISTORY)).astype(HISTORY)
     return {"model": save_model(context.scratch / "model", model, meta), "history": history, "training": record}
+
+
+def _given(config: Config, path: Path, context: Context, photos: Photos, names: list[str]) -> Made:
+    """A user's own model as this run's, with nothing learnt; photos: of train."""
+    from pipeline.learning.given import take
+    from pipeline.learning.predict import logits
+    from pipeline.learning.settings import PROGRAM
+
+    model, meta, told = take(path, names, int(photos.pixels.shape[1]), config)
+    some = photos.take(np.sort(np.random.default_rng(context.seed).permutation(len(photos))[:LOOKED_AT]))
+    right = int((logits(model, some.load(), meta).argmax(1) == some.labels).sum())
+    context.note(
+        f"took {path.name} as it is; of {len(some):,} training photos it answers {right:,} as they are labelled. "
+        "What it has learnt from is not known here: photos of val or test that it has seen make it look better"
+    )
+    if not told:
+        context.note(f"{path.name} names no classes: its answers are taken in sorted order; else set train.class_order")
+    if meta["backbone"] == PROGRAM:
+        how = "with its norms and dropout as exported" if meta["trains"] else "not at all: it has no weights that learn"
+        context.note(f"{path.name} is a program of torch.export: every stage asks it; retrain trains it further {how}")
+    return _as_it_is(path.name, model, meta, context, config.holdout)
 
 
 def _check_classes(
@@ -162,10 +211,11 @@ def run(
     classes: dict[str, list[str]],
     splits: pd.DataFrame,
 ) -> Made:
-    """Train on the labelled photos of `train` less a grouped holdout, or take the champion where that is asked for.
+    """Train on the labelled photos of `train` less a grouped holdout, or take the champion or a user's own model where
+    that is asked for.
 
     Makes `model` (its temperature set on the holdout), `history` and `training`. Raises `InputError` where there are
-    fewer than two classes to learn, the weights do not fit, or the champion was made for other classes.
+    fewer than two classes to learn, the weights do not fit, or the model taken was made for other classes.
     """
     names, side = list(classes["names"]), int(pixels.shape[1])
     known = champion.taken(context.home / context.run_id) if config.model == "champion" else None
@@ -174,6 +224,10 @@ def run(
         if line := _relabelled(context.home, str(known["run_id"]), images):
             context.note(line)
         return _taken(folder, context, names, side, config.holdout)
+    if config.file:
+        from pipeline.learning.holdout import training_photos
+
+        return _given(config, config.file, context, training_photos(images, splits, pixels, names), names)
     if config.model == "champion":
         context.note("there is no champion yet: a new model is trained")
     return _trained(config, context, images, splits, pixels, names)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.learning import saliency
-from pipeline.learning.saliency import grad_cam, heat_maps
+from pipeline.learning.saliency import NoMap, grad_cam, heat_maps
 
 META = {"mean": [0.5] * 3, "std": [0.5] * 3, "classes": ["off", "on"]}
 
@@ -52,7 +52,7 @@ def test_no_photos_no_maps() -> None:
 
 
 def test_photos_too_small_for_any_map() -> None:
-    with pytest.raises(ValueError, match="no convolution"):
+    with pytest.raises(NoMap, match="no convolution"):
         grad_cam(Lamp(), _photos()[:, :4, :4], np.array([1, 1, 1]), META)
 
 

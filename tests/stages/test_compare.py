@@ -235,6 +235,19 @@ def test_heat_maps_belong_to_their_photos(world: World) -> None:
     assert (made["saliency"][:, 0] == world.made["pixels"][position.to_numpy(), :, :, 0]).all()
 
 
+def test_a_model_without_maps_is_compared_without_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.learning import saliency
+
+    def none(*_: Any) -> Any:
+        raise saliency.NoMap("no convolution")
+
+    monkeypatch.setattr(saliency, "heat_maps", none)
+    made = world.run(saliency=10)
+    assert made["comparison"]["outcome"] == "tested"
+    assert made["saliency"].shape == (0, 2, SIDE, SIDE)
+    assert (made["flips"]["saliency"] == -1).all()
+
+
 @pytest.mark.parametrize(
     ("targeted", "reason"),
     [(BAD, "no planned slice gained"), ({"dark": 0.1, "lit": 0.4}, "may be worse than control")],

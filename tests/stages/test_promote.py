@@ -144,6 +144,12 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert {key: house.pointer[key] for key in now} == now
 
 
+def test_a_program_goes_with_its_weights(house: House) -> None:
+    (house.model / "model.pt2").write_text("the program")
+    _, bundle = house.gate(_comparison("tested", test=GOOD))
+    assert (bundle / "model.pt2").read_text() == "the program"
+
+
 def test_three_seeds_are_judged(house: House) -> None:
     verdict, _ = house.gate(_comparison("tested", test=GOOD, seeds=3))
     assert verdict["seeds_judged"]

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch import Tensor, nn
 
 from pipeline.learning.backbone import load_model
 from pipeline.learning.calibration import fit_temperature
@@ -179,3 +182,41 @@ def test_the_targeted_arm_learns_from_simulated_photos(world: World, tmp_path: P
     assert (one / control).read_bytes() == (other / control).read_bytes(), "the control is the same"
     assert (one / targeted).read_bytes() != (other / targeted).read_bytes()
     assert [e["rows"] for e in _entries(treated)] == [e["rows"] for e in _entries(shown)], "and so is the budget"
+
+
+class _Tiny(nn.Module):
+    """A user's own network; without `learns` its weights are constants."""
+
+    def __init__(self, learns: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 2).requires_grad_(learns)
+        self.maps = nn.Conv2d(3, 8, 3).requires_grad_(learns)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        out: Tensor = self.head(self.maps(photos).relu().mean((2, 3)))
+        return out
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_program_of_ones_own_is_trained_further_or_it_says_why_not(
+    learns: bool, world: World, tmp_path: Path
+) -> None:
+    program = torch.export.export(
+        _Tiny(learns).eval(), (torch.rand(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},)
+    )
+    torch.export.save(program, tmp_path / "mine.pt2")
+    asks = train.Config(model=str(tmp_path / "mine.pt2"), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    taken, notes = world.run(train, tmp_path, asks)
+    assert ("norms and dropout as exported" in notes[-1], "not at all" in notes[-1]) == (learns, not learns)
+    before, meta = load_model(taken["model"])
+    made, notes = world.run(retrain, tmp_path, Config(**BASE))
+    entries = _entries(made)
+    if not learns:
+        assert (entries, len(notes)) == ([], 1)
+        assert "no weights that learn" in notes[0]
+        return
+    assert [e["arm"] for e in entries] == ["control", "targeted"]
+    files = [str((made["candidates"] / e["file"]).resolve()) for e in entries]
+    models = [before, *(load_model(taken["model"], file)[0] for file in files)]
+    said = [logits(model, world.pixels[:4], meta) for model in models]
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in combinations(said, 2))

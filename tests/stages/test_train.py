@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
@@ -193,3 +194,33 @@ def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Pa
         weights.write_bytes(content)
         marks.add(fingerprint(Config(**QUICK | {"weights": str(weights)}), home, None))
     assert len(marks) == 2
+
+
+def test_a_model_of_ones_own_is_taken_as_it_is_and_told(tmp_path: Path) -> None:
+    world = World()
+    made, _ = world.run(train, tmp_path / "first", Config(**SMALL | {"epochs": 4}))
+    model, meta = load_model(made["model"])
+    file = tmp_path / "mine.pth"
+    torch.save({"state_dict": model.state_dict(), "classes": ["standing", "lying"]}, file)
+    asks = Config(**QUICK, model=str(file), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    taken, notes = world.run(train, tmp_path / "second", asks)
+    again, told = load_model(taken["model"])
+    swapped = logits(model, world.pixels, meta)[:, ::-1]  # its file says that it answers in the other order
+    np.testing.assert_allclose(logits(again, world.pixels, told), swapped, atol=1e-6)
+    assert (taken["training"]["steps"], len(taken["history"])) == (0, 0)
+    photos = training_photos(world.images, world.splits, world.pixels, world.names)
+    right = int((swapped.argmax(1)[photos.rows] == photos.labels).sum())
+    assert f"of {len(photos)} training photos it answers {right} as they are labelled" in notes[0]
+    assert len(notes) == 1
+    before = fingerprint(asks, tmp_path / "home", None)
+    torch.save({"state_dict": model.state_dict()}, file)
+    assert fingerprint(asks, tmp_path / "home", None) not in ("", before)
+    _, notes = world.run(train, tmp_path / "third", asks)
+    assert "sorted order" in notes[1]
+
+
+@pytest.mark.parametrize("setting", [{"class_order": ["a", "b"]}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}])
+def test_what_is_told_of_ones_own_model_needs_one(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"set train\.model to its file"):
+        Config(**setting)
+    assert Config(**setting, model="mine.pth").file == Path("mine.pth")

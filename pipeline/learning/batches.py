@@ -93,8 +93,15 @@ def shift_and_crop(
     return out
 
 
-def tensor(pixels: Pixels, meta: Mapping[str, Any], device: torch.device) -> Tensor:
+@lru_cache(maxsize=8)
+def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    mid, wide = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (mean, std))
+    return mid, wide
+
+
+def tensor(pixels: Pixels | Tensor, meta: Mapping[str, Any], device: torch.device) -> Tensor:
     """float32 [B, 3, S, S] on the device, normalised by `meta`'s mean and std, channels last in memory."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(meta[k], device=device).view(1, 3, 1, 1) * 255 for k in ("mean", "std"))
+    here = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
+    x = here.to(device).permute(0, 3, 1, 2).float()
+    mean, std = _constants(tuple(meta["mean"]), tuple(meta["std"]), device)
     return x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)

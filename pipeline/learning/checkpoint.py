@@ -6,7 +6,9 @@ import hashlib
 import math
 import os
 import pickle
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +38,31 @@ class Progress:
     loss: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
     running: list[list[float]] = field(default_factory=list)
+
+
+SHARE = 0.02  # of a training's time that its checkpoints may take
+
+
+@dataclass
+class Rhythm:
+    """When a checkpoint is due: at first, and then so seldom that writing takes `SHARE` of the time.
+
+    What is learnt does not depend on it. Seconds, of a clock that never goes back.
+    """
+
+    took: float = 0.0
+    at: float = 0.0
+
+    def due(self) -> bool:
+        """Whether enough time has gone by since the last one."""
+        return time.monotonic() - self.at >= self.took / SHARE
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around the writing of one, to learn what it takes."""
+        self.at = time.monotonic()
+        yield
+        self.took, self.at = time.monotonic() - self.at, time.monotonic()
 
 
 def key_of(settings: Settings, *parts: Any) -> str:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import timm.optim
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning import ranks
 from pipeline.learning.backbone import Meta, device
-from pipeline.learning.batches import (
-    Photos,
-    Pixels,
-    Treatment,
-    batch_size,
-    positions,
-    shift_and_crop,
-    step_seed,
-    tensor,
-)
+from pipeline.learning.batches import Photos, Treatment, batch_size, positions, shift_and_crop, step_seed, tensor
+from pipeline.learning.feed import Courier, Parcel
 from pipeline.learning.settings import FitSettings
 
 LOOKS = 8  # at the holdout, where `every` does not say
@@ -78,6 +72,19 @@ def optimizer_for(model: nn.Module, settings: FitSettings) -> torch.optim.Optimi
     return made
 
 
+@dataclass(frozen=True)
+class Seen:
+    """This rank's share of a batch, ready: its pixels as they are learnt from, and its labels.
+
+    The pixels: float32 [n, 3, S, S], normalised, on the CPU; uint8 [n, S, S, 3] on their way to a GPU. photos: in the
+    whole batch. weight: the sum of its class weights.
+    """
+
+    parcel: Parcel
+    photos: int
+    weight: float
+
+
 @dataclass
 class Course:
     """All that one step needs.
@@ -97,71 +104,81 @@ class Course:
     seed: int
     note: Callable[[str], None]
     parts: int = 1
+    courier: Courier = field(default_factory=lambda: Courier.to(device()))
+
+    @cached_property
+    def host_weights(self) -> NDArray[np.float32]:
+        """float32 [classes]: `weights`, for the host."""
+        return np.ones(0, np.float32) if self.weights is None else self.weights.cpu().numpy()
 
     def batch(self, step: int) -> Photos:
         """The photos of a step, all ranks' together."""
         return self.photos.take(positions(len(self.photos), self.schedule.batch, step, self.seed))
 
-    def seen(self, batch: Photos, step: int) -> tuple[Photos, Pixels]:
-        """This rank's share of a batch, and its pixels as they are learnt from: treated, shifted and cropped."""
-        share, seed = ranks.mine(len(batch)), step_seed(self.seed, step)
-        own, settings = batch.take(share), self.schedule.settings
-        pixels = own.load()
-        if self.treatment:
-            pixels = self.treatment(own.rows, pixels, step_seed(seed, ranks.rank()) if ranks.count() > 1 else seed)
-        return own, shift_and_crop(pixels, settings.shift, settings.crop, seed, (share, len(batch)))
+    def prepare(self, step: int) -> Callable[[], Seen]:
+        """How this rank's share of a step is made ready, in any thread: treated, shifted and cropped.
 
-    def step(self, step: int) -> Tensor:
+        Who shares the work is asked here and now.
+        """
+        batch, seed = self.batch(step), step_seed(self.seed, step)
+        share, several, rank = ranks.mine(len(batch)), ranks.count() > 1, ranks.rank()
+        own, settings = batch.take(share), self.schedule.settings
+
+        def make() -> Seen:
+            pixels = own.load()
+            if self.treatment:
+                pixels = self.treatment(own.rows, pixels, step_seed(seed, rank) if several else seed)
+            pixels = shift_and_crop(pixels, settings.shift, settings.crop, seed, (share, len(batch)))
+            weight = len(batch) if self.weights is None else float(self.host_weights[batch.labels].sum())
+            x = torch.from_numpy(pixels) if self.courier.stream else tensor(pixels, self.meta, self.courier.device)
+            return Seen(self.courier.send(x, torch.from_numpy(own.labels)), len(batch), weight)
+
+        return make
+
+    def step(self, step: int, seen: Seen) -> Tensor:
         """One optimizer step: this rank's share of the batch's loss and accuracy before it, float32 [2].
 
         Where memory runs out the batch is halved, and again, and the gradients are added up.
         """
-        batch = self.batch(step)
-        own, pixels = self.seen(batch, step)
+        x, truth = seen.parcel.received()
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
         while True:
             try:
-                tally = self._learn(batch, own, pixels, step)
+                tally = self._learn(x, truth, seen, step)
                 break
             except torch.OutOfMemoryError as error:
-                self._halve(len(own), error)
+                self._halve(len(truth), error)
         self.optimizer.step()
         return tally
 
-    def _learn(self, batch: Photos, own: Photos, pixels: Pixels, step: int) -> Tensor:
+    def _learn(self, x: Tensor, truth: Tensor, seen: Seen, step: int) -> Tensor:
         """Leave the batch's gradients with the weights."""
         self.optimizer.zero_grad(set_to_none=True)
-        portions = np.array_split(np.arange(len(own)), self.parts)
-        tally = torch.zeros(2, device=device())
-        with torch.random.fork_rng():
+        portions = list(zip(x.tensor_split(self.parts), truth.tensor_split(self.parts), strict=True))
+        tally = torch.zeros(2, device=x.device)
+        with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
             torch.manual_seed(step_seed(self.seed, step))  # dropout
-            for number, portion in enumerate(portions, 1):
-                if number < len(portions):
-                    with ranks.unsent(self.learner):
-                        tally += self._portion(batch, own.take(portion), pixels[portion])
-                else:
-                    tally += self._portion(batch, own.take(portion), pixels[portion])
-        return tally
+            for portion in portions[:-1]:
+                with ranks.unsent(self.learner):
+                    tally += self._portion(*portion, seen)
+            return tally + self._portion(*portions[-1], seen)
 
-    def _portion(self, batch: Photos, own: Photos, pixels: Pixels) -> Tensor:
-        x, truth = tensor(pixels, self.meta, device()), torch.from_numpy(own.labels).to(device())
+    def _portion(self, x: Tensor, truth: Tensor, seen: Seen) -> Tensor:
+        x = x if x.is_floating_point() else tensor(x, self.meta, x.device)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cuda"):
             scores = self.learner(x).float()
-            loss = self._loss(scores, truth, batch)
+            loss = self._loss(scores, truth, seen)
         torch.autograd.backward(loss * ranks.count() if ranks.count() > 1 else loss)  # gradients are averaged
-        return torch.stack([loss.detach(), (scores.detach().argmax(1) == truth).float().sum() / len(batch)])
+        return torch.stack([loss.detach(), (scores.detach().argmax(1) == truth).float().sum() / seen.photos])
 
-    def _loss(self, scores: Tensor, truth: Tensor, batch: Photos) -> Tensor:
+    def _loss(self, scores: Tensor, truth: Tensor, seen: Seen) -> Tensor:
         """Cross-entropy; of a portion its part in the mean over the whole batch."""
-        smoothing, whole = self.schedule.settings.label_smoothing, len(truth) == len(batch)
+        smoothing, whole = self.schedule.settings.label_smoothing, len(truth) == seen.photos
         loss = F.cross_entropy(
             scores, truth, weight=self.weights, label_smoothing=smoothing, reduction="mean" if whole else "sum"
         )
-        if whole:
-            return loss
-        labels = torch.from_numpy(batch.labels).to(scores.device)
-        return loss / (len(batch) if self.weights is None else self.weights[labels].sum())
+        return loss if whole else loss / seen.weight
 
     def _halve(self, photos: int, error: torch.OutOfMemoryError) -> None:
         if self.parts >= photos:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +14,16 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError, Track, silent
 from pipeline.interrupt import put_off
 from pipeline.learning import ranks
-from pipeline.learning.backbone import Meta, device, placed
+from pipeline.learning.backbone import Meta, placed
 from pipeline.learning.batches import Photos, Treatment
 from pipeline.learning.calibration import negative_log_likelihood
-from pipeline.learning.checkpoint import Checkpoint, Progress, key_of
+from pipeline.learning.checkpoint import Checkpoint, Progress, Rhythm, key_of
 from pipeline.learning.course import Course, Schedule, class_weights, optimizer_for
+from pipeline.learning.feed import ahead, workers_here
 from pipeline.learning.predict import logits
 from pipeline.learning.settings import HISTORY, FitSettings
 
-CHECKPOINT = 50  # steps between checkpoints
+CHECKPOINT = 50  # steps between checkpoints, at least
 SAMPLE = 512  # training photos that are looked at beside the holdout, as it is: no augmentation, no smoothing
 
 
@@ -84,30 +86,33 @@ def _steps(progress: Progress, schedule: Schedule, stopped: bool) -> Iterator[in
 
 
 def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Checkpoint, track: Track) -> Progress:
-    """Go on to the end, or to where the holdout has not improved for `patience` looks; asked to stop, save and stop."""
+    """Go on to the end, or to where the holdout has not improved for `patience` looks; asked to stop, save and stop.
+
+    Batches are made ready ahead. Losses stay on the device, and are read at looks and checkpoints only.
+    """
     schedule, patience = course.schedule, course.schedule.settings.patience
-    left, alone = schedule.steps - progress.step, ranks.count() == 1
-    at_once = alone and device().type == "cpu"  # elsewhere a number waits for the device, and for the other ranks
-    running, tallies = list(progress.running), list[Tensor]()
-    with put_off() as asked:
-        for step in track(_steps(progress, schedule, progress.stale >= patience), total=left, what="steps"):
-            course.learner.train()
-            tallies.append(course.step(step))
+    left, alone, rhythm = schedule.steps - progress.step, ranks.count() == 1, Rhythm()
+    tallies = list[Tensor]()
+    steps = _steps(progress, schedule, progress.stale >= patience)
+    batches = ahead(map(course.prepare, range(progress.step, schedule.steps)), workers_here(course.courier.device))
+    course.learner.train()
+    with put_off() as asked, closing(batches):
+        for step in track(steps, total=left, what="steps"):
+            tallies.append(course.step(step, next(batches)))
             progress = replace(progress, step=step + 1)
             end = progress.step == schedule.steps
             looks, stop = end or progress.step % schedule.every == 0, asked() and alone
-            due = end or stop or progress.step % CHECKPOINT == 0
-            if looks or due or at_once:
-                running += course.check(tallies, progress.step)
+            due = end or stop or (progress.step % CHECKPOINT == 0 and ranks.from_first(rhythm.due()))
+            if looks or due:
+                progress = replace(progress, running=progress.running + course.check(tallies, progress.step))
                 tallies.clear()
-                progress = replace(progress, running=running)
             if looks or (due and not stop):
                 ranks.settle(course.model)
             if looks:
                 progress = _look(course, progress, holdout, store)
-                running = []
             if due or progress.stale >= patience:
-                store.save(course.model, course.optimizer, progress)
+                with rhythm.writing():
+                    store.save(course.model, course.optimizer, progress)
             if stop or progress.stale >= patience:
                 break
     return progress

@@ -8,24 +8,37 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torchvision.transforms import v2
 
 from pipeline.learning.batches import Pixels, Rows, Treatment
 
 SEEDS = 2**63
+_DRAWS = (torch.rand, torch.randint, torch.randn, torch.randperm)
+
+
+class _Drawing(TorchFunctionMode):
+    """Inside, this thread's random numbers come from a generator of its own; torch's is everybody's."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        more = {"generator": self.generator} if func in _DRAWS else {}
+        return func(*args, **(kwargs or {}), **more)
 
 
 def as_treatment(transform: Callable[[Tensor], Tensor]) -> Treatment:
     """A torchvision transform of uint8 [3, S, S] as what each photo of a batch is given, by its own draw.
 
-    Decided by the seed alone: torch's own generator is seeded and given back as it was.
+    Decided by the seed alone, in any thread: what it draws by torch's `_DRAWS` leaves torch's own generator alone.
     """
 
     def treatment(rows: Rows, pixels: Pixels, seed: int) -> Pixels:
         if not len(pixels):
             return pixels
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % SEEDS)
+        with _Drawing(seed % SEEDS):
             changed = [transform(photo) for photo in torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2)]
         return np.ascontiguousarray(torch.stack(changed).permute(0, 2, 3, 1).numpy())
 

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 from pathlib import Path
 from typing import IO
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from pipeline.contracts import InputError
-from pipeline.learning.checkpoint import Checkpoint, Progress, key_of
+from pipeline.learning import checkpoint
+from pipeline.learning.checkpoint import SHARE, Checkpoint, Progress, Rhythm, key_of
 from pipeline.learning.settings import FitSettings
 
 
@@ -88,3 +90,18 @@ def test_a_damaged_checkpoint_is_named_and_never_unpickled(how: str, tmp_path: P
     store.best.write_bytes(b"half")
     with pytest.raises(InputError, match=r"best\.safetensors: damaged"):
         store.load_best(_pair(1)[0])
+
+
+def test_checkpoints_take_a_fiftieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written = [1000.0], list[float]()
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    rhythm = Rhythm()
+    while now[0] < 2000:
+        now[0] += 1
+        if rhythm.due():
+            written.append(now[0])
+            with rhythm.writing():
+                now[0] += 2
+    assert written[0] == 1001
+    assert 9 <= len(written) <= 11
+    assert min(b - a for a, b in itertools.pairwise(written)) >= 2 / SHARE

@@ -44,7 +44,7 @@ def test_out_of_memory_is_answered_by_parts_with_the_same_gradients(weighted: bo
     settings = FitSettings(batch=11, optimizer="sgd", rate=0.1, class_weights=weighted, warmup=0)
     (whole, silent), (scarce, said) = (_course(most, settings) for most in (11, 3))
     for step in range(3):
-        one, other = whole.step(step), scarce.step(step)
+        one, other = (course.step(step, course.prepare(step)()) for course in (whole, scarce))
         assert torch.allclose(one, other, atol=1e-5)
     for a, b in zip(whole.model.parameters(), scarce.model.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)
@@ -55,7 +55,7 @@ def test_out_of_memory_is_answered_by_parts_with_the_same_gradients(weighted: bo
 def test_a_photo_that_does_not_fit_is_said() -> None:
     course, _ = _course(0, FitSettings(batch=8))
     with pytest.raises(InputError, match="one photo is too much for the memory"):
-        course.step(0)
+        course.step(0, course.prepare(0)())
 
 
 def test_class_weights_make_up_for_rarity() -> None:

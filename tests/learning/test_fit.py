@@ -156,7 +156,7 @@ def test_a_treatment_changes_what_is_seen_and_neither_order_nor_passes(photos: P
 
     control = _fit(photos, tmp_path / "a")
     same, dark = (_fit(photos, tmp_path / n, treatment=note(n, g)) for n, g in (("same", 1.0), ("dark", 0.3)))
-    assert seen["same"] == seen["dark"]
+    assert sorted(seen["same"]) == sorted(seen["dark"])
     assert all(plain for _, _, plain in seen["same"]), "the treatment comes before shift and crop"
     assert control.passes == dark.passes
     assert _same(control.model, same.model)

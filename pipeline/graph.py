@@ -205,7 +205,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "prescribe",
         needs=("images", "pixels", "attributes", "splits", "classes", "model", "training", "predictions", "metrics",
-               "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations"),
+               "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
+               "causes"),
         makes={
             # The plan in force for one training image and remedy: dose uniform in [low, high]. simulator: null where
             # the photo itself is treated, else whose photo of the same class, under `remedy`, takes its place.

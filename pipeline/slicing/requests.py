@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.slicing.rules import Mask, named_rows
@@ -54,8 +55,11 @@ def prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | Non
         action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
         action += ", and collect more: no transform was shown to be the cause"
     elif planned:
-        doses = " to ".join(dict.fromkeys(f"{dose:.3g}" for dose in (item.dose_low, item.dose_high)))
-        action, kind = f"train on {_means(plan)} at dose {doses}", "augment"
+        spans = plan[["dose_low", "dose_high"]].drop_duplicates().itertuples(index=False)
+        doses = [" to ".join(dict.fromkeys(f"{dose:.3g}" for dose in span)) for span in spans]
+        action, kind = f"train on {_means(plan)} at dose {' and '.join(doses)}", "augment"
+        if np.isfinite(item.fitted) and plan["simulator"].isna().any():
+            action += f" (told from the slice with an AUC of {item.fitted:.2f})"
     else:
         action, kind = "collect more photos like these: no transform was shown to be the cause", "collect"
     also = f"; or correct them as they arrive: {correction['words']}" if correction and correction["helps"] else ""

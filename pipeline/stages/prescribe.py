@@ -3,7 +3,6 @@ collect or relabel. No pixels yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline import remedies
+from pipeline.attributes import measure as attributes_of
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.datasets import nearest
 from pipeline.datasets.simulator import drawn_for, simulators
 from pipeline.evidence.choice import simplest_as_good
 from pipeline.evidence.costs import worth
-from pipeline.evidence.intervals import cluster_mean
 from pipeline.evidence.selective import decline_rule
 from pipeline.learning.backbone import load_model, trains
 from pipeline.learning.holdout import as_in_training, class_indices, training_photos
@@ -27,9 +26,12 @@ from pipeline.learning.predict import logits
 from pipeline.learning.search import Course, tried
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
 from pipeline.slicing.candidates import candidates
+from pipeline.slicing.fitting import GIVEN, fits, options
 from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
+from pipeline.slicing.plans import PLAN, Simulated, Ward
+from pipeline.slicing.repair import Tools
 from pipeline.slicing.requests import left_out, prescription, write_requests
-from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
+from pipeline.slicing.rules import conditions_frame, named_rows
 from pipeline.slicing.validation import Val, answered, saved, validation, weight
 
 
@@ -64,91 +66,24 @@ class Config(Settings):
         return self
 
 
-GROUPS = 10  # with a photo in the slice: fewer are learnt by heart when they are shown again and again
+def _given(
+    val: Val, pixels: NDArray[np.uint8], treated: dict[str, pd.DataFrame],
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+) -> pd.DataFrame:
+    """`confirmed` with what the training photos are given for each slice that has a cause.
 
-_PLAN = {
-    "image_id": "str",
-    "slice": "str",
-    "remedy": "str",
-    "dose_low": "float64",
-    "dose_high": "float64",
-    "probability": "float64",
-    "simulator": "str",
-}
-
-
-@dataclass(frozen=True)
-class _Ward:
-    """What a prescription is made from. frame, train: of all images; members: which of them each slice admits.
-    saved: cost that each intervention saves [probed photos of val, interventions], as shares of the worst error."""
-
-    frame: pd.DataFrame
-    train: NDArray[np.bool_]
-    members: dict[str, Mask]
-    rules: dict[str, Rule]
-    val: Val
-    saved: NDArray[np.float64]
-    interventions: pd.DataFrame
-    refused: list[dict[str, Any]]
-
-    def plan(self, item: Any, probability: float, config: Config) -> pd.DataFrame:
-        """Who is treated, and in whose place a simulated photo is shown, by `config.simulated`."""
-        drawn = config.simulated if item.cause in simulators().get(config.simulator or "", ()) else 0.0
-        parts = []
-        if drawn < 1:
-            parts.append(self._treated(item, probability * (1 - drawn)))
-        if drawn > 0:
-            chosen = self.train & ~self.members[item.slice]  # labels stay true, whatever the transform would do
-            parts.append(self._rows(item, chosen, str(item.cause), probability * drawn, config.simulator))
-        return pd.concat(parts)
-
-    def _treated(self, item: Any, probability: float) -> pd.DataFrame:
-        """The training images that are not in the slice, of every class alike, whatever the label part of its rule: a
-        remedy for one class only would teach that dark means this class."""
-        low, high = item.dose_low, item.dose_high
-        banned = {r["from"] for r in self.refused if r["remedy"] == item.cause and low <= r["dose"] <= high}
-        chosen = self.train & ~self.members[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
-        return self._rows(item, chosen, remedies.rendering(item.cause, low, high), probability, None)
-
-    def _rows(
-        self, item: Any, chosen: NDArray[np.bool_], remedy: str, probability: float, simulator: str | None
-    ) -> pd.DataFrame:
-        table = pd.DataFrame({"image_id": self.frame.loc[chosen, "image_id"]}).assign(slice=item.slice, remedy=remedy)
-        how = {"dose_low": item.dose_low, "dose_high": item.dose_high, "probability": probability}
-        return table.assign(**how, simulator=simulator).astype(_PLAN)
-
-    def repeats(self, item: Any, most: int) -> pd.DataFrame:
-        """The training images that are in the slice, shown as often as makes them as common as on val, at least twice;
-        none where their groups are too few to teach more than themselves."""
-        inside = self.train & self.members[item.slice]
-        val = self.members[item.slice][self.val.rows]
-        have, groups = int(inside.sum()), self.frame.loc[inside, "group"].nunique()
-        if most < 2 or groups < GROUPS:
-            return pd.DataFrame()
-        times = float(np.clip(round(val.mean() * self.train.sum() / have), 2, most))
-        return pd.DataFrame({"image_id": self.frame.loc[inside, "image_id"]}).assign(
-            slice=item.slice, remedy="oversampling", dose_low=times, dose_high=times, probability=1.0, simulator=None
-        )
-
-    def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
-        """The dose that, given to every photo of the slice before the model looks, gains most on val."""
-        probe, rows = self.val.probe, inside[self.val.probed]
-        change, groups, weights = self.saved[rows], probe.groups[rows], probe.weights[rows]
-        columns = self.interventions.index[self.interventions["remedy"] == item.cause]
-        best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
-        gain = cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
-        dose, rule = float(self.interventions["dose"].iloc[best]), self.rules[item.slice]
-        return {
-            "slice": item.slice,
-            "when": Rule(rule.conditions).words(),  # a photo that arrives has no label
-            "rule": rule.dump(),
-            "remedy": item.cause,
-            "dose": dose,
-            "words": remedies.describe(item.cause, dose),
-            "gain": gain.record(),
-            "helps": bool(gain.low > 0),
-            "chosen_on": "val",
-        }
+    treated: by slice, the rows of `images` that are; tables: `confirmed`, `causes` and `membership`."""
+    confirmed, causes, membership = tables
+    tools = Tools(pixels, remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), None)
+    rows = []
+    for item in named_rows(confirmed):
+        if pd.isna(item.cause):
+            rows.append((None, np.nan, np.nan, np.nan))
+            continue
+        inside = val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
+        asked = options(item, causes, remedies.rendering)
+        rows.append(fits(val, inside.to_numpy(), treated[item.slice], asked, tools))
+    return confirmed.assign(**pd.DataFrame(rows, columns=GIVEN, index=confirmed.index))
 
 
 def _refused(
@@ -168,8 +103,8 @@ def _refused(
     )  # fmt: skip
     doses = {remedy: {d for name, d in remedies.interventions() if name == remedy} for remedy in may_relabel()}
     for item in named_rows(confirmed):
-        if item.cause in doses:
-            doses[item.cause] |= {float(item.dose_low), float(item.dose_high)}
+        if item.given in doses:
+            doses[item.given] |= {float(item.given_low), float(item.given_high)}
     asked = {remedy: sorted(tried) for remedy, tried in doses.items()}
     return label_changes(shown, asked, config.relabels)
 
@@ -188,26 +123,29 @@ def _note_undrawn(config: Config, confirmed: pd.DataFrame, context: Context) -> 
 
 
 def _prescribed(
-    config: Config, ward: _Ward, confirmed: pd.DataFrame, membership: pd.DataFrame
+    config: Config, ward: Ward, confirmed: pd.DataFrame, membership: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[dict[str, Any]], list[dict[str, Any]]]:
     """The plan, the corrections and what is prescribed for each slice, in words."""
     caused = confirmed[confirmed["cause"].notna()]
     counts = {item.slice: weight(ward.val, item, membership) for item in named_rows(caused)}
-    plans, corrections, prescriptions = [pd.DataFrame(columns=list(_PLAN))], [], []
+    plans, corrections, prescriptions = [pd.DataFrame(columns=list(PLAN))], [], []
+    known = simulators().get(config.simulator or "", ())
+    simulated = Simulated(config.simulator, known, config.simulated)
     for item in named_rows(confirmed):
         correction = None
         if pd.notna(item.cause):
             # in proportion to the photos concerned: a small slice inside a large one must not take half of its share
-            plan = ward.plan(item, config.share * counts[item.slice] / max(sum(counts.values()), 1e-9), config)
+            plan = ward.plan(item, config.share * counts[item.slice] / max(sum(counts.values()), 1e-9), simulated)
             inside = ward.val.frame["image_id"].isin(membership.loc[membership["slice"] == item.slice, "image_id"])
             if inside.to_numpy()[ward.val.probed].any():
                 correction = ward.correction(item, inside.to_numpy())
+                correction["words"] = remedies.describe(correction["remedy"], correction["dose"])
                 corrections.append(correction)
         else:
             plan = ward.repeats(item, config.repeats)
         plans += [plan] if len(plan) else []
         prescriptions.append(prescription(item, plan, correction))
-    return pd.concat(plans).reset_index(drop=True).astype(_PLAN), corrections, prescriptions
+    return pd.concat(plans).reset_index(drop=True).astype(PLAN), corrections, prescriptions
 
 
 def _searched(
@@ -253,6 +191,7 @@ def run(
     dose_response: pd.DataFrame,
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
+    causes: pd.DataFrame,
 ) -> Made:
     """Turn each confirmed slice into what to do about it."""
     frame = conditions_frame(images, attributes)
@@ -261,13 +200,15 @@ def run(
     confirmed = explanations[explanations["status"] == "confirmed"]
     doubted = images["image_id"].isin(label_issues["image_id"]).to_numpy()
     usable = (splits["split"] == "train").to_numpy() & ~doubted
-    material = (pixels, list(classes["names"]), Path(model))
-    refused = _refused(config, context, images, usable, confirmed, material)
-    _note_refused(refused, context)
     rules = frozen_rules(explanations)
     members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
     train = (splits["split"] == "train").to_numpy()
-    ward = _Ward(frame, train, members, rules, val, saved(val, responses), dose_response, refused)
+    treated = {name: frame[train & ~inside] for name, inside in members.items()}
+    confirmed = _given(val, pixels, treated, (confirmed, causes, membership))
+    material = (pixels, list(classes["names"]), Path(model))
+    refused = _refused(config, context, images, usable, confirmed, material)
+    _note_refused(refused, context)
+    ward = Ward(frame, train, members, rules, val, saved(val, responses), dose_response, refused)
     _note_undrawn(config, confirmed, context)
     plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
     search = None

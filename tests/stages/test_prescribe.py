@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.contracts import Context, InputError
 from pipeline.graph import ARTIFACTS, stage
+from pipeline.slicing.fitting import fits
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import cluster, explain, prescribe
 from tests.stages.found import NAMES, artifacts
@@ -24,6 +25,12 @@ def model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(prescribe, "load_model", lambda folder: (None, {}))
     monkeypatch.setattr(prescribe, "logits", logits)
+
+
+@pytest.fixture(autouse=True)
+def doses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doses of the cause, as they are: these photos are noise, which no dose makes like a slice."""
+    monkeypatch.setattr(prescribe, "fits", lambda val, inside, treated, asked, tools: (*vars(asked[0]).values(), 0.5))
 
 
 def _signed(given: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +92,20 @@ def test_training_photos_that_are_not_in_the_slice_get_its_cause_at_its_doses(tm
     assert correction["dose"] > 1
     assert correction["helps"]
     assert made["policy"]["prescriptions"][0]["kind"] == "augment"
+
+
+def test_doses_are_those_that_make_training_photos_like_the_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _explained(artifacts(), tmp_path, "exposure")
+    val = (given["splits"]["split"] == "val").to_numpy()
+    given["pixels"] = given["pixels"] // 2 + 60
+    given["pixels"][val] //= 8
+    monkeypatch.setattr(prescribe, "fits", fits)
+    plan = _run(given, tmp_path)[0]["plan"]
+    assert set(plan["remedy"]) <= {"low_light", "exposure"}
+    assert plan["dose_low"].min() > 0.08, "no darker than the slice"
+    assert plan["dose_high"].max() < 0.2, "the cause alone said 0.2 to 0.4"
 
 
 def test_without_a_cause_it_asks_for_more_photos_and_says_which(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.learning.batches import Photos
 from pipeline.learning.holdout import class_indices, hold_out, training_photos
 from pipeline.stages import retrain, train
 from pipeline.store import Run, runs
+from tests.bench.remedies.network import NAME
 
 CONFIG = """
 name: remedies
@@ -22,12 +23,12 @@ seed: {seed}
 runs: {folder}/runs
 reports: {folder}/reports
 ingest: {{data: {data}, group: track, side: 32}}
-split: {{train_where: luminance >= 70, val: 0.25, test: 0.35}}
-train: {{backbone: test_resnet, weights: none, passes: 80000, rate: 0.004}}
+split: {{train_where: luminance >= 70, val: 0.2, test: 0.2}}
+train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropout: 0.4, shift: 0.1}}
 evaluate: {{check_labels: false}}
 explain: {{photos: 100}}
 prescribe: {{share: 0.35}}
-retrain: {{passes: {passes}, rate: 0.001}}
+retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}
 """
 DARK, VERY_DARK, LIT = 40, 20, 70
 
@@ -39,7 +40,8 @@ class Protocol:
         """Make the run up to `prescribe`, or take the one that stands in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.yaml"
-        config.write_text(CONFIG.format(data=data.absolute(), folder=folder.absolute(), passes=passes, seed=seed))
+        folders = {"data": data.absolute(), "folder": folder.absolute()}
+        config.write_text(CONFIG.format(**folders, passes=passes, seed=seed, backbone=NAME))
         self.config = runner.configure(config)
         known = runs(folder / "runs") if (folder / "runs").is_dir() else []
         run = known[0] if known else runner.start(self.config)

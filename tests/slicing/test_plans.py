@@ -1,0 +1,57 @@
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.slicing.plans import Simulated, Ward
+from pipeline.slicing.rules import Condition, Rule
+from tests.slicing.conftest import draw_val
+
+ITEM = SimpleNamespace(
+    slice="s1", cause="exposure", dose_low=0.2, dose_high=0.4, given="low_light", given_low=0.25, given_high=0.3
+)
+NOBODY = Simulated(None, (), 0.0)
+
+
+def _ward(refused: list[dict[str, Any]]) -> Ward:
+    drawn = draw_val()
+    val, n = drawn.val, len(drawn.val.frame)
+    train = val.frame.assign(image_id=[f"t{k}" for k in range(n)])
+    frame = pd.concat([val.frame, train], ignore_index=True)
+    members = {"s1": np.concatenate([drawn.dark, drawn.dark])}
+    interventions = pd.DataFrame({"remedy": ["exposure", "noise"], "dose": [2.0, 20.0]})
+    saved = val.probe.after.astype(float) - val.probe.correct[:, None]
+    rules = {"s1": Rule((Condition("luminance", "<=", 60.0),))}
+    return Ward(frame, np.arange(2 * n) >= n, members, rules, val, saved, interventions, refused)
+
+
+def test_treated_photos_are_outside_the_slice_and_get_what_was_fitted() -> None:
+    ward = _ward([])
+    plan = ward.plan(ITEM, 0.5, NOBODY)
+    assert set(plan["image_id"]) == set(ward.frame["image_id"][ward.train & ~ward.members["s1"]])
+    assert {tuple(r) for r in plan[["remedy", "dose_low", "dose_high"]].to_numpy()} == {("low_light", 0.25, 0.3)}
+
+
+@pytest.mark.parametrize(("remedy", "dose", "left"), [("low_light", 0.27, "bc"), ("exposure", 0.27, "abc"),
+                                                      ("low_light", 0.35, "abc")])  # fmt: skip
+def test_a_class_is_spared_what_was_refused_for_it_at_these_doses(remedy: str, dose: float, left: str) -> None:
+    ward = _ward([{"remedy": remedy, "dose": dose, "from": "a", "to": "b"}])
+    labels = ward.frame.set_index("image_id")["label"]
+    assert set(labels[ward.plan(ITEM, 0.5, NOBODY)["image_id"]]) == set(left)
+
+
+def test_simulated_views_have_the_cause_and_its_doses() -> None:
+    plan = _ward([]).plan(ITEM, 0.5, Simulated("gate", ("exposure",), 0.4))
+    shares = plan.groupby("remedy")[["probability", "dose_low"]].first()
+    assert shares.loc["exposure"].to_list() == pytest.approx([0.2, 0.2])
+    assert shares.loc["low_light"].to_list() == pytest.approx([0.3, 0.25])
+
+
+def test_the_correction_is_the_probed_dose_that_gains_most() -> None:
+    ward = _ward([])
+    inside = ward.members["s1"][: len(ward.val.frame)]
+    told = ward.correction(ITEM, inside)
+    assert (told["remedy"], told["dose"]) == ("exposure", 2.0)
+    assert told["helps"]

@@ -51,6 +51,8 @@ bench: install  ## measured figures: speed, found slices, false alarms
 
 bench-slices: install  ## the finder and its peers on planted causes, written into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.named --causes all
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.special
 
 bench-remedies: install  ## the remedy against generic augmentation, placebos and an oracle, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run

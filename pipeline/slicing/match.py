@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
 from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
 from pipeline.slicing.repair import Tools, with_repairs
 from pipeline.slicing.rules import Mask
+from pipeline.slicing.surplus import surplus
 from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
@@ -28,6 +29,8 @@ RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
+BROKEN = 20  # copies that the treatment broke, from which they alone are compared with failing photos
+UNDONE = 0.8  # share of a rival's damage that another one's inverse regains where they are one cause
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
 
@@ -38,23 +41,29 @@ def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np
     return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])
 
 
-def mismatch(a: Floats, b: Floats) -> float:
-    """Mean absolute Cliff's delta over the columns of a [n, k] and b [m, k]: 0 alike, 1 apart (Cliff 1993)."""
-    deltas = []
+def mismatch(a: Floats, b: Floats, weights: Floats | None = None) -> float:
+    """Mean absolute Cliff's delta over the columns of a [n, k] and b [m, k]: 0 alike, 1 apart (Cliff 1993).
+
+    weights: what each row of b counts, see `surplus`; all alike where there are none."""
+    deltas, count = [], np.ones(len(b)) if weights is None else weights
     for x, y in zip(a.T, b.T, strict=True):
-        x, y = x[~np.isnan(x)], y[~np.isnan(y)]
-        if len(x) and len(y):
-            ranks = stats.rankdata(np.concatenate([x, y]))[: len(x)]
-            deltas.append(abs(2 * (ranks.sum() - len(x) * (len(x) + 1) / 2) / (len(x) * len(y)) - 1))
+        x, known = np.sort(x[~np.isnan(x)]), ~np.isnan(y)
+        total = float(count[known].sum())
+        if len(x) and total > 0:
+            ranks = np.searchsorted(x, y[known], "left") + np.searchsorted(x, y[known], "right")
+            deltas.append(min(abs(float((ranks / len(x) - 1) @ count[known]) / total), 1.0))
     return float(np.mean(deltas)) if deltas else 1.0
 
 
 @dataclass
 class Pool:
-    """Good photos (correct, outside every confirmed slice) of some classes, and their treated copies' attributes."""
+    """Good photos (correct, outside every confirmed slice) of some classes, and their treated copies' attributes.
+
+    weights: float [rows of val], what each photo counts for the slice (`surplus`)."""
 
     val: Val
     rows: NDArray[np.intp]
+    weights: Floats
     tools: Tools
     seed: int
     _values: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
@@ -80,15 +89,29 @@ class Pool:
 class Matcher:
     """Compares the treated photos of a pool with one slice."""
 
-    def __init__(self, pool: Pool, inside: Mask, photos: int) -> None:
-        """Draw up to `photos` of the slice."""
-        self.pool, self.val, self.inside = pool, pool.val, inside
-        self.rows = sample(self.val.groups, np.flatnonzero(inside), photos, np.random.default_rng(pool.seed))
+    def __init__(self, pool: Pool, photos: int) -> None:
+        """Draw up to `photos` of those that count for the slice, and of those that are taken away again."""
+        self.pool, self.val, rng = pool, pool.val, np.random.default_rng(pool.seed)
+        weights = pool.weights
+        parts = [np.flatnonzero(side) for side in (weights > 0, weights < 0)]
+        drawn = [sample(self.val.groups, part, photos, rng) for part in parts]
+        scaled = [weights[d] * weights[p].sum() / weights[d].sum() for d, p in zip(drawn, parts, strict=True) if len(d)]
+        self.rows = np.concatenate(drawn)
+        self.weights = np.concatenate([*scaled, np.zeros(0)])
+        self.failing = bool(self.val.errors[parts[0]].all())
         self.slice_values = pool.tools.measure(np.asarray(pool.tools.pixels[self.val.rows[self.rows]]))
+
+    @cached_property
+    def untreated(self) -> float:
+        """How far the good photos as they are lie from the slice; 0 where a classifier cannot tell them from it."""
+        photos = np.asarray(self.pool.tools.pixels[self.val.rows[self.pool.rows]])
+        values, groups = self.pool.tools.measure(photos), self.val.groups[self.rows]
+        alike = auc(values, self.slice_values, self.pool.groups, groups, self.pool.seed, self.weights) <= ALIKE
+        return 0.0 if alike else mismatch(values, self.slice_values, self.weights)
 
     def apart(self, remedy: str, low: float, high: float) -> float:
         """How far the treated good photos are from the slice."""
-        return mismatch(self.pool.values(remedy, low, high), self.slice_values)
+        return mismatch(self.pool.values(remedy, low, high), self.slice_values, self.weights)
 
     def rival(self, remedy: str, side: list[float]) -> Rival:
         """The best-matched dose on one side of neutral."""
@@ -102,19 +125,25 @@ class Matcher:
         return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None)
 
     def tried(self, rival: Rival) -> Rival:
-        """What the treatment does to good photos, and whether a classifier tells its copies from the slice."""
+        """What the treatment does to good photos, and whether a classifier tells its copies from the slice: those that
+        it breaks, where failing photos alone stand for the slice."""
         pool, groups = self.pool, self.val.groups
         truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
-        invertible = rival.invertible and self._regained(rival, treated, guess != truth) >= REGAINED
-        broken, errors = guess != truth, self.val.errors & self.inside
+        broken = guess != truth
+        invertible = rival.invertible and self._regained(rival, treated, broken) >= REGAINED
+        errors = self.rows[self.val.errors[self.rows]]
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
-        values = pool.values(rival.remedy, rival.dose, rival.dose)
+        like = broken if self.failing and broken.sum() >= BROKEN else np.ones(len(broken), bool)
+        values = pool.values(rival.remedy, rival.dose, rival.dose)[like]
+        sides = (values, self.slice_values, pool.groups[like], groups[self.rows])
         return replace(
             rival,
+            apart=mismatch(values, self.slice_values, self.weights),
+            nearer=1 - rival.apart / self.untreated if self.untreated else 1.0,
             invertible=invertible,
-            auc=auc(values, self.slice_values, pool.groups, groups[self.rows], pool.seed),
+            auc=auc(*sides, pool.seed, self.weights),
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
         )
@@ -128,10 +157,22 @@ class Matcher:
         return float((self.pool.tools.guess(undone) == self.val.truth[self.pool.rows][broken]).mean())
 
     def equivalents(self, best: Rival, others: list[Rival]) -> set[str]:
-        """Remedies whose copies of the good photos cannot be told from the best rival's (design rule 4)."""
+        """Remedies whose copies of the good photos cannot be told from the best rival's, or whose inverse regains
+        `UNDONE` of what the best rival costs, as the best one's does of what they cost (design rule 4)."""
         mine, groups = self.pool.values(best.remedy, best.dose, best.dose), self.pool.groups
         theirs = {o.remedy: self.pool.values(o.remedy, o.dose, o.dose) for o in others}
-        return {name for name, values in theirs.items() if auc(mine, values, groups, groups, self.pool.seed) <= ALIKE}
+        alike = {name for name, v in theirs.items() if auc(mine, v, groups, groups, self.pool.seed) <= ALIKE}
+        return alike | {o.remedy for o in others if min(self._undone(best, o), self._undone(o, best)) >= UNDONE}
+
+    def _undone(self, rival: Rival, other: Rival) -> float:
+        """Of the accuracy on good photos that a rival costs, the share that the inverse of the other one regains."""
+        dose, guess = plugins.module("remedies", other.remedy).inverse(other.dose), self.pool.tools.guess
+        if dose is None or guess is None:
+            return 0.0
+        treated, truth = self.pool.treat(rival.remedy, rival.dose, rival.dose), self.val.truth[self.pool.rows]
+        undone = self.pool.tools.treat(other.remedy, treated, dose, dose, self.pool.seed)
+        left, back = float((guess(treated) == truth).mean()), float((guess(undone) == truth).mean())
+        return (back - left) / (1 - left) if left < 1 else 0.0
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
@@ -143,14 +184,17 @@ class Matcher:
 
 
 def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int, seed: int) -> Pool:
-    """Correct photos outside every slice, up to `photos`, their classes in the shares that they have in this one."""
-    good, rng = outside & ~inside & ~val.errors, np.random.default_rng(seed)
-    share = np.bincount(val.truth[inside], minlength=len(val.names)) / max(int(inside.sum()), 1)
+    """Correct photos outside every slice, up to `photos`, their classes in the shares that they have in the failures
+    of this one (bool [rows]) in excess."""
+    weights, rng = surplus(val, inside, outside), np.random.default_rng(seed)
+    good = outside & ~inside & ~val.errors
+    share = np.bincount(val.truth, weights, minlength=len(val.names)).clip(0)
     rows = [
-        sample(val.groups, np.flatnonzero(good & (val.truth == c)), round(photos * share[c]), rng)
+        sample(val.groups, np.flatnonzero(good & (val.truth == c)), round(photos * share[c] / share.sum()), rng)
         for c in np.flatnonzero(share)
     ]
-    return Pool(val, np.sort(np.concatenate(rows)) if rows else np.flatnonzero(good)[:0], tools, seed)
+    chosen = np.sort(np.concatenate(rows)) if rows else np.flatnonzero(good)[:0]
+    return Pool(val, chosen, weights, tools, seed)
 
 
 def _beside(side: list[float], dose: float) -> list[float]:
@@ -182,28 +226,27 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
                 yield matcher.rival(remedy, list(known)), known
 
 
-def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:
+def suspect_cause(pool: Pool, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:
     """The treatment that brings good photos nearest to the slice, where no model can be asked; none where it takes
     away less than `SUSPECTED` of their distance from it."""
-    matcher = Matcher(pool, inside, photos)
+    matcher = Matcher(pool, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
-    untreated = mismatch(
-        pool.tools.measure(np.asarray(pool.tools.pixels[pool.val.rows[pool.rows]])), matcher.slice_values
-    )
     best, side = min(_each_side(matcher), key=lambda pair: pair[0].apart)
-    if best.apart > (1 - SUSPECTED) * untreated:
+    if best.apart > (1 - SUSPECTED) * matcher.untreated:
         return [], None
     return [replace(best, named=True, suspected=True)], matcher.dose_range(best, side)
 
 
 def find_causes(
-    pool: Pool, inside: Mask, typical: Mask, interventions: pd.DataFrame, photos: int, level: float
+    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
     """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range.
 
-    typical: those of its photos on whom the cause is matched."""
-    matcher = Matcher(pool, typical, photos)
+    Without a model to ask: `suspect_cause`."""
+    if pool.tools.guess is None:
+        return suspect_cause(pool, photos)
+    matcher = Matcher(pool, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]

@@ -20,7 +20,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
-from pipeline.slicing.match import find_causes, good_photos, suspect_cause
+from pipeline.slicing.match import find_causes, good_photos
 from pipeline.slicing.name import Rival, confused, sentence
 from pipeline.slicing.repair import Tools, undoing
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
@@ -277,11 +277,7 @@ def explained(
         fitted = None
         if tested.status == "confirmed":
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
-            if tools.guess:
-                masks = (item.inside, item.typical)
-                rivals, fitted = find_causes(pool, *masks, dose_response, config.photos, config.level)
-            else:
-                rivals, fitted = suspect_cause(pool, item.typical, config.photos)
+            rivals, fitted = find_causes(pool, item.inside, dose_response, config.photos, config.level)
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]

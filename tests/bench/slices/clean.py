@@ -25,8 +25,8 @@ from pipeline.slicing.match import sample
 from tests.bench.slices.photos import READ, SIDE, Photos
 from tests.conftest import DATA, ROOT
 
-PASSES = {"gtsrb": 14_000, "flowers": 10_000}
-PROBED = 1000  # photos of val
+PASSES = {"gtsrb": 9_500, "flowers": 10_000}
+PROBED = 700
 ROOTS = {"gtsrb": "NIGHTSHIFT_GTSRB", "flowers": "NIGHTSHIFT_FLOWERS"}
 DEFAULTS = {"gtsrb": ROOT / "data" / "gtsrb", "flowers": DATA / "flowers"}
 
@@ -45,8 +45,10 @@ class Answers:
 class Clean:
     """The clean model of one data set with val as it is."""
 
+    probed = PROBED  # photos of val
+
     def __init__(self, name: str, cache: Path) -> None:
-        self.name, self.cache = name, cache / name
+        self.name, self.cache, self.passes = name, cache / name, PASSES[name]
         self.cache.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -74,7 +76,7 @@ class Clean:
             train = np.flatnonzero(self.photos.train)
             labels = class_indices(pd.DataFrame({"label": self.photos.labels[train]}), self.photos.names)
             model, meta = build("tf_efficientnet_lite0", "packaged", self.photos.names, SIDE, 0.0, seed=0)
-            settings = FitSettings(passes=PASSES[self.name], rate=0.002, shift=0.06)
+            settings = FitSettings(passes=self.passes, rate=0.002, shift=0.06)
             scratch = self.cache / "training"
             scratch.mkdir(exist_ok=True)
             photos = Training(self.photos.pixels, train, labels)
@@ -85,7 +87,7 @@ class Clean:
     def sample(self) -> NDArray[np.bool_]:
         """bool [val]: the photos that are probed, taken round robin over groups, as the probe does."""
         groups = self.photos.groups[self.val]
-        rows = sample(groups, np.arange(len(groups)), PROBED, np.random.default_rng(1))
+        rows = sample(groups, np.arange(len(groups)), self.probed, np.random.default_rng(1))
         return np.isin(np.arange(len(groups)), rows)
 
     def ask(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,8 +17,10 @@ from pipeline.contracts import Context
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.holdout import folds_of
 from pipeline.slicing.admission import frozen_rules, near_photos
-from pipeline.slicing.confirm import Probe
+from pipeline.slicing.confirm import Probe, judge
 from pipeline.slicing.crossing import Knobs, Material, proposed
+from pipeline.slicing.match import find_causes, good_photos
+from pipeline.slicing.name import Rival
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.rules import Rule
 from pipeline.slicing.validation import Val
@@ -27,6 +29,8 @@ from tests.bench.slices.settings import Case
 
 FOLDS = 5
 Rows = NDArray[np.intp]
+MATCHED = 80  # photos that a cause is matched on
+CONTEXT = Context("bench", 0, Path(), Path())
 HELD = (3, 4)  # folds on which the scores of every method are judged
 INTERVENTIONS = pd.DataFrame(remedies.interventions(), columns=["remedy", "dose"])
 DOSES = INTERVENTIONS.assign(accuracy=0.0, low=0.0, high=0.0, repairs=0.0, breaks=0.0)
@@ -88,10 +92,12 @@ def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:
 @dataclass(frozen=True)
 class Verdict:
     """What the whole finder says of a case. table: explanations, best first, with `overlap` (Jaccard of the slice's
-    held-out members with the planted photos)."""
+    held-out members with the planted photos); inside: of each its held-out members, bool [val]; rivals: the
+    possible causes of the slice that holds most of the planted photos, none where they were not asked for."""
 
     table: pd.DataFrame
-    causes: pd.DataFrame
+    inside: list[NDArray[np.bool_]]
+    rivals: list[Rival]
 
     @property
     def confirmed(self) -> pd.DataFrame:
@@ -99,20 +105,50 @@ class Verdict:
         return self.table[self.table["status"] == "confirmed"]
 
 
-def verdict(case: Case, context: Context, donor: Rows | None = None, *, name: bool = True) -> Verdict:
-    """Slices, tests, words and causes; name: ask the model about treated copies (the slow part)."""
-    val = val_of(case, donor)
-    made = cluster.find(cluster.Config.model_validate({}), context, material_of(case, val, donor), DOSES)
+def verdict(
+    case: Case, donor: Rows | None = None, *, name: bool = True, aside: NDArray[np.bool_] | None = None
+) -> Verdict:
+    """Slices, tests and words.
+
+    name: give the slice that holds most of the planted photos its cause, by asking the model about treated copies (the
+    slow part). aside: photos [val] whose labels are suspected, which the finder does not see."""
+    whole = val_of(case, donor)
+    shown = np.ones(len(whole.frame), bool) if aside is None else ~aside
+    val, known = _part(whole, shown), material_of(case, whole, donor)
+    shares = None if known.shares is None else known.shares[shown]
+    material = Material.of(val, case.answers.features, known.signatures[whole.probed], shares)
+    made = cluster.find(cluster.Config.model_validate({}), CONTEXT, material, DOSES)
+    found = explain._found(val, made["slices"], made["membership"], DOSES)
+    config = explain.Config.model_validate({"photos": MATCHED})
+    judged = judge([explain._test(val, item, 0) for item in found], config.level)
+    inside = [_everywhere(item.inside, val.rows, len(shown)) for item in found]
+    overlap = [float((m & case.planted).sum() / max((m | case.planted).sum(), 1)) for m in inside]
+    confirmed = [item.inside for item, told in zip(found, judged, strict=True) if told.status == "confirmed"]
+    outside = ~np.logical_or.reduce([np.zeros(len(val.frame), bool), *confirmed])
+    most, rows, rivals = int(np.argmax(overlap)) if overlap else -1, [], list[Rival]()
+    for k, (item, told) in enumerate(zip(found, judged, strict=True)):
+        causes: tuple[list[Rival], tuple[float, float] | None] = ([], None)
+        if name and k == most and told.status == "confirmed":
+            pool = good_photos(val, outside, item.typical, tools_of(case), config.photos, 0)
+            causes = find_causes(pool, item.inside, DOSES, config.photos, config.level)
+            rivals = causes[0]
+        rows.append(explain._explanation(val, item, told, *causes, DOSES))
+    table = pd.DataFrame(rows, columns=list(explain.COLUMNS)).astype(explain.COLUMNS)
+    return Verdict(table.assign(overlap=overlap), inside, rivals)
+
+
+def tools_of(case: Case) -> Tools:
+    """What the finder asks about the case's photos."""
     ask = case.clean.ask
-    guess: Any = (lambda pixels: ask(pixels).argmax(1)) if name else None
-    tools = Tools(case.pixels, remedies.treat, lambda p: measure(p).to_numpy(dtype=float), guess)
-    tables = (made["slices"], made["membership"], DOSES)
-    told = explain.explained(explain.Config.model_validate({"photos": 80}), context, val, tools, tables)
-    members = made["membership"].groupby("slice")["image_id"].agg(set)
-    planted = set(val.frame["image_id"][case.planted])
-    mine = [members.get(s, set()) for s in told["explanations"]["slice"]]
-    overlap = [len(m & planted) / max(len(m | planted), 1) for m in mine]
-    return Verdict(told["explanations"].assign(overlap=overlap), told["causes"])
+    measured: Any = lambda pixels: measure(pixels).to_numpy(dtype=float)  # noqa: E731
+    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1))
+
+
+def _everywhere(inside: NDArray[np.bool_], rows: Rows, count: int) -> NDArray[np.bool_]:
+    """bool [val] of a mask over the rows that the finder saw."""
+    whole = np.zeros(count, bool)
+    whole[rows[inside]] = True
+    return whole
 
 
 def _part(val: Val, rows: NDArray[np.bool_]) -> Val:
@@ -133,11 +169,10 @@ def real_in(case: Case) -> dict[str, Any]:
     val = _part(whole, ~held)
     shares = None if material.shares is None else material.shares[~held]
     used = Material.of(val, case.answers.features, material.signatures[whole.probed], shares)
-    context = Context("bench", 0, Path(), Path())
-    made = cluster.find(cluster.Config.model_validate({}), context, used, DOSES)
+    made = cluster.find(cluster.Config.model_validate({}), CONTEXT, used, DOSES)
     idle = Tools(case.pixels, lambda _, pixels, *__: pixels, lambda pixels: np.zeros((len(pixels), 1)), None)
     tables = (made["slices"], made["membership"], DOSES)
-    told = explain.explained(explain.Config.model_validate({}), context, val, idle, tables)["explanations"]
+    told = explain.explained(explain.Config.model_validate({}), CONTEXT, val, idle, tables)["explanations"]
     found = [_excess(case, whole, rule, held) for rule in frozen_rules(told).values()]
     return {"confirmed": len(found), "excess": found}
 

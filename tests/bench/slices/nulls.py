@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contracts import Context
 from pipeline.evidence.permutation import margin_strata
 from pipeline.slicing.confirm import Pair, judge
 from pipeline.slicing.crossing import Material
 from pipeline.stages import cluster, explain
 from pipeline.versions import code_version
 from tests.bench.slices.clean import Clean
-from tests.bench.slices.finder import DOSES, material_of, val_of, verdict
+from tests.bench.slices.finder import CONTEXT, DOSES, material_of, val_of, verdict
 from tests.bench.slices.settings import Case, Setting
 
 
@@ -38,14 +37,14 @@ def donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -> NDArray[np.
     return donor
 
 
-def _errors(case: Case, seed: int, context: Context) -> int:
+def _errors(case: Case, seed: int) -> int:
     """Slices confirmed where outcomes are permuted."""
     clean = case.clean
     donor = donors(clean.photos.labels[clean.val], clean.photos.groups[clean.val], seed)
-    return len(verdict(case, context, donor, name=False).confirmed)
+    return len(verdict(case, donor, name=False).confirmed)
 
 
-def _effects(case: Case, seed: int, context: Context) -> int:
+def _effects(case: Case, seed: int) -> int:
     """Slices confirmed by the effect of an intervention where effects are permuted."""
     val = val_of(case)
     probe, strata = val.probe, margin_strata(~val.probe.correct, val.probe.margin)
@@ -56,9 +55,9 @@ def _effects(case: Case, seed: int, context: Context) -> int:
     drawn = replace(val, probe=replace(probe, after=probe.after[donor]))
     known = material_of(case, val)
     material = Material.of(drawn, case.answers.features, known.signatures[val.probed][donor], known.shares)
-    made = cluster.find(cluster.Config.model_validate({}), context, material, DOSES)
+    made = cluster.find(cluster.Config.model_validate({}), CONTEXT, material, DOSES)
     found = explain._found(drawn, made["slices"], made["membership"], DOSES)
-    tests = [explain._test(drawn, item, context.seed) for item in found]
+    tests = [explain._test(drawn, item, CONTEXT.seed) for item in found]
     alone = [(_untested(whole), [_untested(part) for part in parts]) for whole, parts in tests]
     return sum(t.status == "confirmed" for t in judge(alone, explain.Config.model_validate({}).level))
 
@@ -97,7 +96,7 @@ def run(cache: Path, draws: int, data: tuple[str, ...]) -> dict[str, dict[str, i
             clean = cleans[seed % len(cleans)]
             none, pixels = np.zeros(len(clean.val), bool), clean.photos.pixels[clean.val]
             case = Case(Setting(clean.name, "dark", 0, 0.0, "all"), clean, none, clean.as_they_are, pixels, 0.0)
-            seeds[str(seed)] = count(case, seed, Context("null", seed, Path(), Path()))
+            seeds[str(seed)] = count(case, seed)
             file.write_text(json.dumps(seeds))
     return known(cache, data)
 

@@ -14,6 +14,7 @@ from pipeline.datasets import ImageError, letterbox, open_image
 SIDE = 64
 LIT = 70  # mean luminance
 FRAMES = 8  # of each track of GTSRB
+TRAINING = {"gtsrb": 0.3, "flowers": 0.45}  # share of the groups; tracks are few, and a half of val must hold enough
 _KINDS = {
     "speed limit": {0, 1, 2, 3, 4, 5, 7, 8},
     "prohibition": {9, 10, 15, 16, 17},
@@ -44,7 +45,7 @@ def _luminance(pixels: NDArray[np.uint8]) -> float:
     return float(pixels.astype(np.float32).mean((0, 1)) @ np.array([0.299, 0.587, 0.114]))
 
 
-def _read(listed: list[tuple[Path, str, str]], least: float) -> Photos:
+def _read(listed: list[tuple[Path, str, str]], least: float, training: float) -> Photos:
     pixels, labels, groups = [], [], []
     for path, label, group in listed:
         try:
@@ -56,7 +57,7 @@ def _read(listed: list[tuple[Path, str, str]], least: float) -> Photos:
             labels.append(label)
             groups.append(group)
     names = sorted(set(groups))
-    chosen = set(np.random.default_rng(0).permutation(names)[: int(0.45 * len(names))].tolist())
+    chosen = set(np.random.default_rng(0).permutation(names)[: int(training * len(names))].tolist())
     return Photos(np.stack(pixels), np.array(labels), np.array(groups), np.array([g in chosen for g in groups]))
 
 
@@ -68,7 +69,7 @@ def gtsrb(root: Path) -> Photos:
             tracks.setdefault(row["track"], []).append((root / row["file_name"], MERGED[row["label"]], row["track"]))
     step = 30 / FRAMES
     listed = [track[int(k * step)] for track in tracks.values() for k in range(FRAMES) if int(k * step) < len(track)]
-    return _read(listed, LIT)
+    return _read(listed, LIT, TRAINING["gtsrb"])
 
 
 def flowers(root: Path) -> Photos:
@@ -77,7 +78,7 @@ def flowers(root: Path) -> Photos:
     for path in sorted(root.glob("*/*.jpg")):
         group = seen.setdefault(path.read_bytes(), f"{path.parent.name}/{path.stem}")
         listed.append((path, path.parent.name, group))
-    return _read(listed, 0)
+    return _read(listed, 0, TRAINING["flowers"])
 
 
 READ = {"gtsrb": gtsrb, "flowers": flowers}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tests.bench.sections import write_section
 from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
-from tests.bench.slices.figures import apart, exact, ranges, table
+from tests.bench.slices.figures import apart, exact, table
 from tests.bench.slices.peers import PEERS
 
 
@@ -37,34 +37,6 @@ def _precision(rows: list[dict[str, Any]]) -> str:
     return table([{k: line[k] for k in order} for line in lines])
 
 
-def _dosed(rows: list[dict[str, Any]]) -> list[tuple[bool, bool]]:
-    """Of the settings named strictly right that have a dose: whether the range covers the planted one, and meets it."""
-    found = []
-    for row in (r for r in rows if r.get("named", {}).get("strict")):
-        planted = ranges(row["cause"], int(" severe " in row["setting"]))
-        if planted:
-            low, high = row["named"]["doses"]
-            found.append((low <= planted[0] and high >= planted[1], low <= planted[1] and high >= planted[0]))
-    return found
-
-
-def _named(rows: list[dict[str, Any]]) -> str:
-    told = [r["named"] for r in rows if "named" in r]
-    n, dosed = len(told), _dosed(rows)
-    sizes = [len(t["set"]) for t in told if t["set"]]
-    lines = [
-        f"The finder whole, cross-fitted, on {n} settings; of each, the slice that holds most of the planted photos.",
-        "",
-        f"- confirmed: {exact(sum(t['status'] == 'confirmed' for t in told), n)}",
-        f"- right cause named first, up to equivalence: {exact(sum(t['right'] for t in told), n)}",
-        f"- strictly: {exact(sum(t['strict'] for t in told), n)}",
-        f"- causes in a named set: {np.mean(sizes) if sizes else 0:.1f} on average",
-        f"- dose range covers the planted one, where strictly right: {exact(sum(c for c, _ in dosed), len(dosed))}",
-        f"- dose range meets the planted one, where strictly right: {exact(sum(m for _, m in dosed), len(dosed))}",
-    ]
-    return "\n".join(lines)
-
-
 def _real(rows: list[dict[str, Any]]) -> str:
     found = [e for r in rows for e in r["real"]["excess"]]
     judged = [e for e in found if e["low"] is not None]
@@ -83,11 +55,8 @@ def _real(rows: list[dict[str, Any]]) -> str:
 def _each(rows: list[dict[str, Any]]) -> str:
     lines = []
     for r in rows:
-        told = r.get("named", {})
         line = {"setting": r["setting"], "photos": r["photos"], "drop": f"{r['drop']:.0%}"}
-        line |= {"first": f"{r['ours']['first']:.1f}", "best of three": f"{r['ours']['best']:.1f}"}
-        line |= {"overlap": f"{told['overlap']:.2f}" if "overlap" in told else "", "status": told.get("status", "")}
-        lines.append({**line, "cause": (" or ".join(told["set"]) or "unnamed") if told else ""})
+        lines.append({**line, "first": f"{r['ours']['first']:.1f}", "best of three": f"{r['ours']['best']:.1f}"})
     return table(lines)
 
 
@@ -103,22 +72,29 @@ WHY = {
 Bar = tuple[str, str, float, float, str, str]  # figure, why, bar, value, value in words, direction
 
 
-def _bar(line: Bar) -> dict[str, Any]:
+def bar(line: Bar) -> dict[str, Any]:
     """A line of the table: the figure, the bar, what was reached, by how much it is missed, and why."""
     figure, why, least, value, words, sign = line
     short = least - value if sign == ">=" else value - least
     missed = "" if short <= 0 else f"{short:.3g}"
-    bar = f"{sign} {least:g}"
-    return {"figure": figure, "to reach": bar, "reached": words, "missed by": missed, "why": WHY[why] if missed else ""}
+    reach = f"{sign} {least:g}"
+    return {
+        "figure": figure,
+        "to reach": reach,
+        "reached": words,
+        "missed by": missed,
+        "why": WHY[why] if missed else "",
+    }
 
 
-def _share(figure: str, why: str, least: float, hits: list[bool], sign: str = ">=") -> list[Bar]:
+def share(figure: str, why: str, least: float, hits: list[bool], sign: str = ">=") -> list[Bar]:
+    """The bar of a share, none where there is nothing to count."""
     return [(figure, why, least, float(np.mean(hits)), exact(sum(hits), len(hits)), sign)] if hits else []
 
 
 def _bars(rows: list[dict[str, Any]], null: dict[str, Any], fast: Any) -> str:
     """Every figure to reach, with what was reached."""
-    best, told = _methods(rows), [r["named"] for r in rows if "named" in r]
+    best = _methods(rows)
     ours, peers = best["Nightshift"], best.drop(columns="Nightshift")
     leader = str(peers.mean().idxmax())
     gap, low, high = apart(ours, best[leader])
@@ -126,29 +102,26 @@ def _bars(rows: list[dict[str, Any]], null: dict[str, Any], fast: Any) -> str:
     gained = f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
     lines: list[Bar] = [
         ("precision@10, best of three, mean", "precise", 0.9, float(ours.mean()), f"{ours.mean():.3f}", ">="),
-        *_share("settings with precision@10 of .8", "precise", 0.95, (ours >= 0.8).tolist()),
+        *share("settings with precision@10 of .8", "precise", 0.95, (ours >= 0.8).tolist()),
         (f"above the best peer ({leader}), interval above 0", "ahead", 0.15, gap, gained, ">="),
-        *_share("right cause first, up to equivalence", "named", 0.9, [t["right"] for t in told]),
-        *_share("dose range covers the planted one", "dosed", 0.8, [covers for covers, _ in _dosed(rows)]),
-        *_share("confirmed slices that are real", "real", 0.95, judged),
+        *share("confirmed slices that are real", "real", 0.95, judged),
     ]
     for kind, v in null.items():
-        share = v["confirmed"] / max(v["draws"], 1)
+        part = v["confirmed"] / max(v["draws"], 1)
         name = f"null draws ({kind} permuted) with anything confirmed"
-        lines.append((name, "null", 0.05, share, exact(v["confirmed"], v["draws"]), "<="))
+        lines.append((name, "null", 0.05, part, exact(v["confirmed"], v["draws"]), "<="))
     if fast and all(v[0] for v in fast.values()):
         (mine, *_), (theirs, *_) = fast.values()
         more = "more than " if any("stopped" in k for k in fast) else ""
         times = theirs / mine
         lines.append(("50,000 x 512, times faster than Domino", "fast", 5, times, f"{more}{times:.1f}", ">="))
-    return table([_bar(line) for line in lines])
+    return table([bar(line) for line in lines])
 
 
 def _part(name: str, rows: list[dict[str, Any]]) -> list[str]:
     """The figures of one half of the causes."""
     text = f"{len(rows)} settings, mean prevalence {np.mean([r['prevalence'] for r in rows]):.2f}."
-    parts = [f"### {name}", text, _precision(rows)]
-    return [*parts, _named(rows)] if any("named" in r for r in rows) else parts
+    return [f"### {name}", text, _precision(rows)]
 
 
 def write_results(
@@ -158,8 +131,7 @@ def write_results(
     which, command = run
     parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}."]
-    told = sum("named" in r for r in rows)
-    parts += [f"Taken in an order drawn by seed, whatever came out, as far as the time went; {told} also named."]
+    parts += ["Taken in an order drawn by seed, whatever came out, as far as the time went."]
     if rows:
         parts += ["### Figures to reach", _bars(rows, null, fast)]
         parts += ["### Confirmed slices that are real", _real(rows)]

@@ -17,27 +17,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from pipeline.contracts import Context
 from pipeline.store import digest
 from pipeline.versions import code_version
 from tests.bench.slices import nulls, speed
-from tests.bench.slices.causes import CAUSES, DEVELOPMENT, HELD_OUT
+from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.figures import precisions
-from tests.bench.slices.finder import HELD, held_out_scores, real_in, val_of, verdict
-from tests.bench.slices.naming import equivalents
+from tests.bench.slices.finder import HELD, held_out_scores, real_in, val_of
 from tests.bench.slices.peers import PEERS, Absent, parts
 from tests.bench.slices.results import write_results
 from tests.bench.slices.settings import Case, Setting, plant, settings
 
-HERE, OTHER = Path(__file__).parent, 0.1
+HERE = Path(__file__).parent
 WHICH = {"development": DEVELOPMENT, "held_out": HELD_OUT, "all": (*DEVELOPMENT, *HELD_OUT)}
 
 
@@ -49,7 +45,7 @@ def drawn(data: tuple[str, ...], causes: tuple[str, ...]) -> list[Setting]:
     return [every[k] for k in order if every[k].data in data and every[k].cause in causes]
 
 
-def _file(setting: Setting, cache: Path, what: str) -> Path:
+def file_of(setting: Setting, cache: Path, what: str) -> Path:
     """Where it is kept what this version of the finder says of a setting."""
     version = code_version("cluster")[:8] + code_version("explain")[:8]
     return cache / what / f"{setting.name}-{version}.json"
@@ -92,57 +88,29 @@ def found_in(case: Case) -> dict[str, Any]:
     return {"first": found[0], "best": max(found)}
 
 
-def named_in(case: Case) -> dict[str, Any]:
-    """What the whole finder says of the slice that holds the cause (by overlap with the planted photos)."""
-    with TemporaryDirectory() as scratch:
-        told = verdict(case, Context("bench", 0, Path(scratch), Path(scratch)))
-    if told.table.empty:
-        return {"status": "nothing found", "strict": False, "right": False, "set": []}
-    first = told.table.iloc[int(told.table["overlap"].argmax())]
-    named = told.causes[(told.causes["slice"] == first["slice"]) & told.causes["named"]]
-    cause = None if pd.isna(first["cause"]) else str(first["cause"])
-    strict = cause == CAUSES[case.setting.cause].remedy
-    same = frozenset() if strict else equivalents(case.clean, case.setting.cause, case.setting.severity)
-    range_ = (float(first["dose_low"]), float(first["dose_high"]))
-    real = told.confirmed[told.confirmed["overlap"] < OTHER]
-    return {
-        "overlap": float(first["overlap"]),
-        "rank": int(first["rank"]),
-        "status": str(first["status"]),
-        "rule": str(first["rule"]),
-        "words": str(first["words"]),
-        "set": sorted(named["remedy"]),
-        "same": sorted(same),
-        "strict": strict,
-        "right": strict or (cause is not None and cause in same),
-        "doses": range_,
-        "others": len(real),
-    }
-
-
 def precise_in(case: Case, cache: Path) -> dict[str, Any]:
-    """What there is to tell of a setting but for the naming; of one that is not valid, how far it falls short."""
+    """What there is to tell of a setting; of one that is not valid, how far it falls short."""
     row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "drop": case.drop}
     row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum()), "valid": case.valid}
     if case.valid:
         for name, what in (("ours", found_in), ("real", real_in)):
-            row[name] = kept(lambda: case, _file(case.setting, cache, what.__name__), what)
+            row[name] = kept(lambda: case, file_of(case.setting, cache, what.__name__), what)
         row["peers"] = peers_of(case, cache)
     return row
 
 
-def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[tuple[dict[str, Any], Setting]]:
+def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[dict[str, Any]]:
     """The row of every valid setting; which ones are not is printed. known: only of those in the cache."""
     cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
     for setting in asked:
-        file = _file(setting, cache, "row")
+        file = file_of(setting, cache, "row")
         if file.exists() or not known:
             case = partial(plant, setting, cleans[setting.data])
             row = kept(case, file, partial(precise_in, cache=cache))
             line = f"best {max(row['ours']['best'], row['ours']['first']):.1f}" if row["valid"] else "not valid"
             print(f"{setting.name}: {row['photos']} photos, drop {row['drop']:.1%}, {line}", flush=True)
             if row["valid"]:
-                yield row, setting
+                yield row
 
 
 def main() -> None:
@@ -153,7 +121,6 @@ def main() -> None:
     asked.add_argument("--nulls", type=int, default=300)
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
-    asked.add_argument("--named", type=int, default=1000, help="settings named, in the order drawn")
     asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
     asked.add_argument("--no-speed", action="store_true")
     options = asked.parse_args()
@@ -161,8 +128,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     command = f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"
     data, causes = tuple(options.data), WHICH[options.causes]
-    found = list(told(drawn(data, causes), options.cache, options.known))
-    rows = [row for row, _ in found]
+    rows = list(told(drawn(data, causes), options.cache, options.known))
     fast = None if options.no_speed else speed.known(options.cache)
     null = nulls.known(options.cache, data)
 
@@ -170,13 +136,6 @@ def main() -> None:
         write_results(options.results, rows, null, fast, (options.causes, command))
 
     write()
-    for row, setting in found[: options.named]:
-        file = _file(setting, options.cache, "named_in")
-        if file.exists() or not options.known:
-            case = partial(plant, setting, Clean(setting.data, options.cache))
-            row["named"] = kept(case, file, named_in)
-            print(f"{row['setting']}: {row['named']['status']}, {row['named']['set']}", flush=True)
-            write()
     if not options.known:
         null = nulls.run(options.cache, options.nulls, data)
         write()

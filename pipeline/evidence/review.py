@@ -19,6 +19,7 @@ from pipeline.remote import freshen, shared
 from pipeline.store import write_text
 
 FILE = "review.json"
+_IN_NUMBERS = re.compile(r" \(in numbers: .*? of the others\)")
 _NUMBER = re.compile(r"\b[0-9a-f]{12,}\b|(?<![\w-])[-+]?\d[\d.,:]*")
 
 
@@ -67,7 +68,7 @@ class Reviews(_Strict):
 
 def slice_key(rule: str) -> str:
     """A slice's rule without its numbers and photo ids, by which it is known again in another run."""
-    return " ".join(_NUMBER.sub("#", rule).split())
+    return " ".join(_NUMBER.sub("#", _IN_NUMBERS.sub("", rule)).split())
 
 
 def _parsed(model: type[Model], path: Path) -> Model:

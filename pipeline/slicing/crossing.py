@@ -7,7 +7,7 @@ Hoefling and Tibshirani 2008; measured with outcomes permuted on real photos: 6 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from pipeline.slicing.confirm import choose_intervention, matched_residuals
 from pipeline.slicing.mixture import components
 from pipeline.slicing.propose import Evidence, Proposal, propose
 from pipeline.slicing.rules import Mask, distances
+from pipeline.slicing.tree import in_numbers
 from pipeline.slicing.typical import coordinates, typicality
 from pipeline.slicing.validation import Val
 
@@ -132,6 +133,9 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
     found = []
     for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):
         mask = proposal.rule.mask(val.frame, near)
+        if proposal.rule.by_looks:
+            told = in_numbers(val.frame, mask, proposing)
+            proposal = replace(proposal, rule=replace(proposal.rule, numbers=told))
         label = proposal.rule.label
         alike = part if label is None else part[(val.frame["label"] == label).to_numpy()[val.probed[part]]]
         chosen = choose_intervention(val.probe.part(alike), mask[val.probed[alike]])

@@ -66,16 +66,25 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """The image part (all conditions hold) and the label part (a class name, or None for every class)."""
+    """The image part (all conditions hold) and the label part (a class name, or None for every class).
+
+    numbers: what a condition on looks comes to in numbers, by `tree.in_numbers`; decides nothing.
+    """
 
     conditions: tuple[Condition, ...]
     label: str | None = None
     source: str = field(default="attributes", compare=False)
+    numbers: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
         """Equal for rules about the same conditions and class, whatever their thresholds."""
         return " and ".join(sorted(c.key for c in self.conditions)) + (f" | {self.label}" if self.label else "")
+
+    @property
+    def by_looks(self) -> bool:
+        """Whether a condition is on looks, which no number of a photo tells."""
+        return any(c.op == "near" for c in self.conditions)
 
     def image_mask(self, frame: pd.DataFrame, near: Mapping[str, NDArray[np.float32]] | None = None) -> Mask:
         """bool [rows]: the image part alone (a photo at the gate has no label)."""
@@ -90,7 +99,8 @@ class Rule:
     def words(self) -> str:
         """The rule in numbers."""
         parts = [c.words() for c in self.conditions] or ["every photo"]
-        return " and ".join(parts) + (f", class {self.label}" if self.label else "")
+        about = f" (in numbers: {self.numbers})" if self.numbers else ""
+        return " and ".join(parts) + about + (f", class {self.label}" if self.label else "")
 
     def dump(self) -> str:
         """The rule as JSON."""
@@ -100,7 +110,8 @@ class Rule:
     def parse(cls, text: str) -> Rule:
         """The rule that `dump` wrote."""
         tree = json.loads(text)
-        return cls(tuple(Condition(**c) for c in tree["conditions"]), tree["label"], tree["source"])
+        numbers = tree.get("numbers", "")  # a bundle of an older version says none
+        return cls(tuple(Condition(**c) for c in tree["conditions"]), tree["label"], tree["source"], numbers)
 
 
 def named_rows(table: pd.DataFrame) -> Iterator[Any]:

@@ -19,6 +19,10 @@ def test_a_slice_is_known_again_by_its_rule_without_the_numbers() -> None:
     assert first == review.slice_key("luminance <= 58 and hour from 21 to 4.75")
     assert first != review.slice_key("luminance >= 62.4 and hour from 20.5 to 5.5")
     assert review.slice_key("near 00a1b2c3d4e5f607") == review.slice_key("near ffa1b2c3d4e5f607")
+    alike = "looks like photo 00a1b2c3d4e5f607"
+    assert review.slice_key(f"{alike} (in numbers: hour > 21: 9 % of the others), class (a)") == review.slice_key(
+        f"{alike}, class (a)"
+    )
     assert review.slice_key("gate is gate-2") != review.slice_key("gate is gate-1")
 
 

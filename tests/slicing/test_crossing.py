@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.slicing.crossing import Knobs, Material, crossed, halves, overlap, tables
+from pipeline.slicing.rules import Rule
 from tests.slicing.conftest import Draw, Planted
 
 REMEDIES = pd.DataFrame({"remedy": ["exposure", "blur"], "dose": [2.0, 1.2]})
@@ -38,6 +39,29 @@ def test_what_one_half_answers_never_changes_what_is_tested_on_it(draw: Draw) ->
     rules = [sorted(s.halves[0].proposal.rule.dump() for s in crossed(m, Knobs(), 0) if 0 in s.halves) for m in both]
     assert rules[0]
     assert rules[0] == rules[1]
+
+
+def test_a_rule_on_looks_is_told_in_numbers_too(draw: Draw) -> None:
+    """What lies at both ends of a measure is one group of look-alikes and no one condition; the tree says both ends."""
+    planted, rng = draw(1, planted=False), np.random.default_rng(0)
+    val, n = planted.val, len(planted.val.frame)
+    odd = np.repeat(rng.random(n // 8) < 0.15, 8)
+    ends = np.where(odd, rng.choice([-3.0, 3.0], n), rng.normal(0, 0.5, n))
+    failing = odd & (rng.random(n) < 0.7)
+    guess = np.where(failing, (val.truth + 1) % 3, val.truth)
+    features = (rng.normal(0, 0.3, (n, 8)) + 2 * np.eye(8)[odd.astype(int)]).astype(np.float32)
+    val = replace(val, frame=val.frame.assign(sharpness=ends), guess=guess)
+    rules = [a.proposal.rule for s in crossed(Material(val, features, planted.signatures), Knobs(), 0)
+             for a in s.halves.values()]  # fmt: skip
+    by_looks = [rule for rule in rules if rule.by_looks]
+    assert by_looks
+    assert all("sharpness <= " in rule.numbers and " or sharpness > " in rule.numbers for rule in by_looks)
+    assert rule_again(by_looks[0]) == by_looks[0].words()
+    assert not any(rule.numbers for rule in rules if not rule.by_looks)
+
+
+def rule_again(rule: Rule) -> str:
+    return Rule.parse(rule.dump()).words()
 
 
 def test_one_fold_makes_no_slices(draw: Draw) -> None:

@@ -31,7 +31,7 @@ from pipeline.evidence.serving import corrected, declined
 from pipeline.evidence.trial import Judged, Mask, Trial
 from pipeline.remedies import treat
 from pipeline.slicing.admission import admitted_by, frozen_rules, photos_named
-from pipeline.slicing.case import Inputs
+from pipeline.slicing.case import Inputs, light_of
 from pipeline.slicing.rules import distances
 from pipeline.store import digest, key_of, read_json
 
@@ -146,8 +146,9 @@ def _serving(
 ) -> dict[str, Any]:
     """Whom each model that may be in force answers, and what correcting photos brings it: chosen on val, shown on
     test."""
+    light = (light_of(inputs.attributes, inputs.val), light_of(inputs.attributes, inputs.test))
     return {
-        "decline": declined(val, test, policy["decline"]["target_error"]),
+        "decline": declined(val, test, policy["decline"]["target_error"], light),
         "corrections": {
             "val": _corrections(inputs, policy, val, inputs.val, context),
             "test": _corrections(inputs, policy, test, inputs.test, context) if test else None,

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pipeline import champion
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
+from pipeline.evidence.selective import sure_enough
 from pipeline.slicing import reference
 from pipeline.slicing.admission import frozen_rules
+from pipeline.slicing.case import light_of
 from pipeline.store import read_json, write_json
 
 NOTHING = {
@@ -206,10 +208,13 @@ def _reference(
     return reference.describe(table[rows].reset_index(drop=True), basis, said[rows].reset_index(drop=True), seed)
 
 
-def _declined(answers: NDArray[np.float32], ids: pd.Series, rule: dict[str, Any], promoted: bool) -> pd.Series:
+def _declined(
+    confidence: NDArray[np.float32], flips: pd.DataFrame, rule: dict[str, Any], attributes: pd.DataFrame
+) -> pd.Series:
     """Whether the model in force declines, by image_id of val: its answers as they were compared, uncorrected."""
-    threshold = np.inf if rule["threshold"] is None else rule["threshold"]
-    return pd.Series(np.asarray(answers)[:, int(promoted)].max(axis=1) < threshold, index=ids)
+    position = pd.Series(np.arange(len(attributes)), index=attributes["image_id"])
+    light = light_of(attributes, position[flips["image_id"]].to_numpy())
+    return pd.Series(~sure_enough(rule, confidence, light), index=flips["image_id"])
 
 
 def _bundle(
@@ -273,7 +278,7 @@ def run(
     found = conditions(comparison)
     promoted = comparison["outcome"] == "tested" and all(c["passed"] for c in found)
     rule = comparison["decline"]["targeted" if promoted else "before"]
-    declined = _declined(answers, flips["image_id"], rule, promoted)
+    declined = _declined(np.asarray(answers)[:, int(promoted)].max(axis=1), flips, rule, attributes)
     table, about = _reference((images, attributes, splits), declined, explanations, context.seed)
     sent = {"policy": policy, "slices": _known(explanations), "reference": about}
     bundle = _bundle(context, Path(model), Path(candidates), sent, comparison, promoted)

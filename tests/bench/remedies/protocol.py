@@ -50,6 +50,21 @@ class Protocol:
         self.run = Run.open(run.path)
 
     @property
+    def model(self) -> Path:
+        """The folder of the model trained by day."""
+        return self.run.file("model")
+
+    @property
+    def plan(self) -> pd.DataFrame:
+        """What the product wrote."""
+        return pd.DataFrame(self.run.load("plan"))
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The artifact."""
+        return np.asarray(self.run.load("pixels"))
+
+    @property
     def settings(self) -> retrain.Config:
         """Of every arm: the budget, the rate."""
         settings = self.config.stages["retrain"]

@@ -76,7 +76,7 @@ def _given(
     treated: by slice, the rows of `images` that are; tables: `confirmed`, `causes` and `membership`."""
     confirmed, causes, membership = tables
     tools = Tools(pixels, remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), None)
-    rows = []
+    rows: list[tuple[str | None, float, float, float]] = []
     for item in named_rows(confirmed):
         if pd.isna(item.cause):
             rows.append((None, np.nan, np.nan, np.nan))

@@ -23,10 +23,10 @@ seed: {seed}
 runs: {folder}/runs
 reports: {folder}/reports
 ingest: {{data: {data}, group: track, side: 32}}
-split: {{train_where: luminance >= 70, val: 0.2, test: 0.2}}
+split: {{train_where: luminance >= 70, val: 0.27, test: 0.13}}
 train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropout: 0.4, shift: 0.1}}
 evaluate: {{check_labels: false}}
-probe: {{max_images: 1200, shortcuts: false}}
+probe: {{max_images: 1600, shortcuts: false}}
 explain: {{photos: 100}}
 prescribe: {{share: 0.35}}
 retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}

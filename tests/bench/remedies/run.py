@@ -3,6 +3,7 @@
     python -m tests.bench.remedies.run                           everything, on real traffic signs by day and night
     python -m tests.bench.remedies.run --arms control targeted   a part; what is there already is kept and written too
     python -m tests.bench.remedies.run --seeds 5 --placebos 0 20
+    python -m tests.bench.remedies.run --arms --planted fog-1 --planted-seeds 2    one setting of the planted suite
 
 Every arm: the same start (a small network trained by day at 32 px), the same passes and schedule. --cache keeps the
 run, the weights and the answers, so that parts add up.
@@ -145,11 +146,11 @@ def _asked() -> argparse.Namespace:
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-remedies")))
     asked.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     asked.add_argument("--seeds", type=int, default=5)
-    asked.add_argument("--passes", type=int, default=12_000)
+    asked.add_argument("--passes", type=int, default=6_000)
     asked.add_argument("--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST"))
     every = [f"{cause}-{severity}" for cause in HELD_OUT for severity in (0, 1)]
     asked.add_argument("--planted", nargs="*", choices=every, default=every, metavar="CAUSE-SEVERITY")
-    asked.add_argument("--planted-seeds", type=int, default=5)
+    asked.add_argument("--planted-seeds", type=int, default=2)
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     return asked.parse_args()
 
@@ -174,7 +175,7 @@ def main() -> None:
     head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
     counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
     text = [
-        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, small network at 32 px.",
+        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at 32 px.",
         f"Test photos: {counts}. Accuracies are means over seeds.",
         table(_rows(protocol, right)),
         "\n".join(_told(protocol, right, _gates(protocol, right, folder), known)),

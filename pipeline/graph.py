@@ -141,8 +141,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "cluster",
-        needs=("images", "attributes", "splits", "classes", "predictions", "embeddings", "label_issues", "probed",
-               "signatures", "responses", "dose_response"),
+        needs=("images", "attributes", "splits", "classes", "predictions", "metrics", "embeddings", "label_issues",
+               "probed", "signatures", "responses", "dose_response"),
         makes={
             # One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
             "slices": Table(

@@ -34,6 +34,13 @@ def make(item: Stage, config: Settings, context: Context, needs: Mapping[str, An
     return made
 
 
+def foresee(config: Resolved, names: list[str]) -> None:
+    """Ask every stage that has a word on it whether its settings fit these classes; raises `InputError`."""
+    for name, settings in config.stages.items():
+        if look := getattr(module(name), "foresee", None):
+            look(settings, names)
+
+
 def ranks_here() -> Any:
     """The other processes, where torchrun started several; else None, and torch is not loaded."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:

@@ -16,7 +16,7 @@ from pipeline.config import Resolved, Settings, resolve
 from pipeline.contracts import Context, InputError
 from pipeline.graph import STAGES, Stage, stage, upstream
 from pipeline.interrupt import Stopped
-from pipeline.making import followed, make, module, ranks_here, shared
+from pipeline.making import followed, foresee, make, module, ranks_here, shared
 from pipeline.progress import say, tracker
 from pipeline.store import Run
 
@@ -117,6 +117,8 @@ def run_stage(run: Run, config: Resolved, name: str, *, force: bool = False) -> 
     was written is made anew where it is this stage's, and refused by name where it is an earlier one's.
     """
     how = _bring(run, config, stage(name), force)
+    if "classes" in stage(name).makes:
+        foresee(config, list(run.load("classes")["names"]))
     mirror.publish(run, name)
     return how
 

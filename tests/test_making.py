@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from pipeline import runner
-from pipeline.contracts import Context, ContractError
+from pipeline.contracts import Context, ContractError, InputError
 from pipeline.graph import STAGES, stage
-from pipeline.making import followed, make, module, ranks_here
+from pipeline.making import followed, foresee, make, module, ranks_here
 from pipeline.store import Run
 
 
@@ -26,3 +26,10 @@ def test_what_asks_or_trains_a_model_at_length_is_shared_and_nothing_with_an_eff
     shared = [s.name for s in STAGES if s.shared]
     assert shared == ["train", "evaluate", "probe", "retrain"]
     assert not any(s.effects or s.identity or s.reuses for s in STAGES if s.shared)
+
+
+def test_settings_that_name_a_class_are_held_against_the_classes_as_soon_as_these_are_known() -> None:
+    config = runner.configure(None, ["evaluate.costs={badge: {no_badge: 0.1}}"])
+    foresee(config, ["badge", "no_badge"])
+    with pytest.raises(InputError, match=r"evaluate\.costs: there is no class 'badge'; there are: bagde, no_badge"):
+        foresee(config, ["bagde", "no_badge"])

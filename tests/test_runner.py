@@ -45,12 +45,20 @@ def test_the_planted_night_is_found_named_repaired_and_proved(finished: Run) -> 
     assert first["cause"] in ("exposure", "gamma")
     assert "taken 22:00" in first["words"] or "taken 21:00" in first["words"]
     plan = finished.load("plan")
-    assert set(plan["remedy"]) <= {"low_light", "gamma"}
+    assert set(plan["remedy"]) <= {"low_light", "exposure", "gamma"}
     assert (plan["dose_high"] < 1).all() or (plan["remedy"] == "gamma").all()
     summary = finished.load("summary")
     assert summary["verdict"]["promoted"], summary["verdict"]["headline"]
     arms = finished.load("comparison")["test"]["primary"]
     assert arms["gain"]["mean"] > 0.1
+
+
+def test_a_misspelt_class_is_told_before_anything_is_trained(finished: Run, settings: Path) -> None:
+    resolved = runner.configure(settings, ["evaluate.costs={nihgt: {day: 0.1}}"])
+    run = runner.start(resolved)
+    with pytest.raises(InputError, match=r"evaluate\.costs: there is no class 'nihgt'"):
+        runner.execute(run, resolved)
+    assert store.finished(run) == ["ingest"]
 
 
 def test_the_plan_touches_training_photos_only(finished: Run) -> None:

@@ -12,12 +12,13 @@ from scipy.special import softmax
 
 from pipeline.evidence.costs import worth
 from pipeline.evidence.intervals import cluster_mean
-from pipeline.evidence.selective import answered, decline_rule
+from pipeline.evidence.selective import answered, decline_rule, sure_enough
 from pipeline.evidence.trial import Floats, Judged, Mask, Trial
 
 Ask = Callable[[str, dict[str, Any], Mask], Floats]
 """(arm, correction, inside [n]) -> logits [photos inside, classes] after the correction."""
 
+Light = NDArray[np.float64] | None
 FORCES = ("before", "targeted")
 """The arms of which one will be in force."""
 
@@ -33,26 +34,27 @@ def _sure(model: Judged, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.
     return worth(trial.truth, model.logits.argmax(1), trial.costs), confidence
 
 
-def declined(val: Trial, test: Trial | None, target: float) -> dict[str, dict[str, Any]]:
+def declined(
+    val: Trial, test: Trial | None, target: float, light: tuple[Light, Light] = (None, None)
+) -> dict[str, dict[str, Any]]:
     """The decline rule of each arm that may be in force, chosen on val for the target error; `test`: its coverage and
     error there, with the interval by group, or None while sealed. val, test: as `corrected` leaves them, since the
-    model answers for corrected photos."""
+    model answers for corrected photos. light: mean luminance of the photos of val and of test, as they came, None where
+    it is not measured."""
     found: dict[str, dict[str, Any]] = {}
     for model in in_force(val):
-        rule = decline_rule(*_sure(model, val), target)
+        rule, seen = decline_rule(*_sure(model, val), target, light[0]), None
         there = next((m for m in in_force(test) if m.arm == model.arm), None) if test else None
-        seen = answered(*_sure(there, test), test.groups, rule["threshold"]) if test and there else None
+        if test and there:
+            right, confidence = _sure(there, test)
+            seen = answered(right, test.groups, sure_enough(rule, confidence, light[1]))
         found[model.arm] = {**rule, "test": seen}
     return found
 
 
-def refused(served: Trial, rules: Mapping[str, Mapping[str, Any]]) -> dict[str, Mask]:
+def refused(served: Trial, rules: Mapping[str, Mapping[str, Any]], light: Light = None) -> dict[str, Mask]:
     """Whether each arm that may be in force declines, bool [n], by its rule (see `declined`)."""
-    found = {}
-    for model in in_force(served):
-        threshold = rules[model.arm]["threshold"]
-        found[model.arm] = _sure(model, served)[1] < (np.inf if threshold is None else threshold)
-    return found
+    return {m.arm: ~sure_enough(rules[m.arm], _sure(m, served)[1], light) for m in in_force(served)}
 
 
 def corrected(

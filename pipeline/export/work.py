@@ -56,8 +56,8 @@ class Case:
     def served(self) -> Served:
         """The whole decision as one module."""
         network, _ = load_model(self.bundle)
-        threshold = self.meta["policy"]["decline"]["threshold"]
-        return Served(network, self.meta, self.carried.corrections, threshold)
+        rule = self.meta["policy"]["decline"]
+        return Served(network, self.meta, self.carried.corrections, rule["threshold"], rule.get("light"))
 
     def _gains(self, name: str) -> dict[str, Any]:
         """What correcting a slice brings the model, by split: value, low, high, n."""

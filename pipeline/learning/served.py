@@ -118,14 +118,20 @@ def changed(change: Change, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 class Served(nn.Module):
     """A network with all that its decision needs. Deterministic; on the CPU.
 
-    meta: `mean`, `std`, `temperature` of the bundle. threshold: the least confidence that is answered, None: nobody is.
+    meta: `mean`, `std`, `temperature` of the bundle. threshold: the least confidence that is answered, None: nobody is;
+    light: the least mean luminance, None: any.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, network: nn.Module, meta: Mapping[str, Any], corrections: Sequence[Correction], threshold: float | None
+        self,
+        network: nn.Module,
+        meta: Mapping[str, Any],
+        corrections: Sequence[Correction],
+        threshold: float | None,
+        light: float | None = None,
     ) -> None:
         """See the class; `network` is moved to the CPU."""
         super().__init__()
@@ -134,6 +140,7 @@ class Served(nn.Module):
         self.changes = nn.ModuleList([c.change for c in corrections])
         self.temperature = float(meta.get("temperature") or 1.0)
         self.threshold = float("inf") if threshold is None else float(threshold)
+        self.light = () if light is None else (("luminance", ">=", float(light)),)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(meta[name]).view(1, 3, 1, 1) * 255)
 
@@ -148,4 +155,5 @@ class Served(nn.Module):
             done = torch.where(inside, number, done)
         scores = self.network((shown.permute(0, 3, 1, 2) - self.mean) / self.std)
         chance = torch.softmax(scores.double() / self.temperature, dim=1)
-        return chance.argmax(1), chance.float(), chance.amax(1) >= self.threshold, done
+        answer = (chance.amax(1) >= self.threshold) & met(self.light, seen)
+        return chance.argmax(1), chance.float(), answer, done

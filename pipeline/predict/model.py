@@ -27,6 +27,7 @@ from pipeline.datasets.sources import fetch, local, look, pixels_of
 from pipeline.predict.bundles import bundle_of
 from pipeline.predict.engine import Engine, engine_of
 from pipeline.slicing.admission import admitted_by
+from pipeline.slicing.case import LIGHT
 from pipeline.slicing.rules import Rule
 from pipeline.stages import measure
 from pipeline.stages.measure import reduced
@@ -91,9 +92,14 @@ class Predictor:
     @cached_property
     def _asked(self) -> set[str]:
         """Every column that a rule asks about, and every attribute that a row shows."""
-        return {c.column for rule in self._rules.values() for c in rule.conditions if c.op != "near"} | set(
-            self.attributes
-        )
+        ruled = {c.column for rule in self._rules.values() for c in rule.conditions if c.op != "near"}
+        return ruled | set(self.attributes) | (set() if self._least is None else {LIGHT})
+
+    @property
+    def _least(self) -> float | None:
+        """The light below which nobody is answered."""
+        least = self.meta["policy"]["decline"].get("light")
+        return None if least is None else float(least)
 
     @cached_property
     def _measures(self) -> dict[str, Callable[[Shot], float]]:
@@ -109,7 +115,8 @@ class Predictor:
     def _limits(self) -> list[tuple[str, float]]:
         """Where rules change their answer: attribute and value."""
         asked = [c for rule in self._rules.values() for c in rule.conditions if c.column in self._pictured]
-        return [(c.column, float(v)) for c in asked for v in (c.value if c.op == "between" else [c.value])]
+        found = [(c.column, float(v)) for c in asked for v in (c.value if c.op == "between" else [c.value])]
+        return found if self._least is None else [*found, (LIGHT, self._least)]
 
     @cached_property
     def _whole(self) -> bool:
@@ -172,16 +179,20 @@ class Predictor:
         return admitted_by(asked, self._rules, {})
 
     def _row(self, photo: _Seen, ranked: list[tuple[str, float]], sure: bool, done: str, inside: Iterable[bool]) -> Row:
-        decision, reason = self._decision(ranked[0][1], sure)
+        decision, reason = self._decision(ranked[0][1], sure, photo.asked.get(LIGHT))
         said = (photo.path, *ranked[0], decision, reason, done, "; ".join(compress(self._told.values(), inside)))
         values = (*said, *photo.shown[:2], *chain.from_iterable(ranked), *photo.shown[2:], None)
         return dict(zip(self._keys, values, strict=True))
 
-    def _decision(self, confidence: float, sure: bool) -> tuple[str, str]:
-        """Answer or decline, and why."""
+    def _decision(self, confidence: float, sure: bool, light: float | None) -> tuple[str, str]:
+        """Answer or decline, and why. sure: as the engine has it, which may have measured the light by itself."""
         threshold = self.meta["policy"]["decline"]["threshold"]
         if threshold is None:
             return "decline", "no confidence keeps the error within the target"
+        dark = light is not None and self._least is not None and light < self._least
+        if dark or (not sure and self._least is not None and confidence >= threshold):
+            seen = "" if light is None else f" {light:.1f}"
+            return "decline", f"light{seen} is below {self._least:.1f}"
         return ("answer", "") if sure else ("decline", f"confidence {confidence:.3f} is below {threshold:.3f}")
 
     def stream(self, photos: Iterable[Photo | Rejected]) -> Iterator[Row]:

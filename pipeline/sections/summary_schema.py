@@ -164,7 +164,7 @@ class Calibration(BaseModel):
     ece: float | None
     temperature: float | None
     bins: list[dict[str, float]]
-    decline: dict[str, Any] = Field(description="the rule: threshold on confidence, target_error, error, coverage")
+    decline: dict[str, Any] = Field(description="the rule: threshold on confidence, light, target error, coverage")
 
 
 class Confusion(BaseModel):

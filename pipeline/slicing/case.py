@@ -17,6 +17,15 @@ from pipeline.slicing.admission import frozen_rules
 from pipeline.slicing.rules import conditions_frame
 from pipeline.store import read_json
 
+LIGHT = "luminance"  # the attribute that the decline rule asks about
+
+
+def light_of(attributes: pd.DataFrame, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """Mean luminance of rows of `attributes`, NaN where unknown; None where it is not measured."""
+    if LIGHT not in attributes:
+        return None
+    return np.asarray(attributes[LIGHT].to_numpy(dtype=np.float64, na_value=np.nan)[rows])
+
 
 @dataclass(frozen=True)
 class Inputs:

@@ -129,6 +129,7 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
         _parts(material, space, proposing, seed),
         knobs.least,
         seed,
+        None if val.costs is None else val.losses[proposing],
     )
     found = []
     for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):

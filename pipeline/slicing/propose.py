@@ -40,7 +40,8 @@ class Evidence:
     frame: conditions_frame rows; errors: bool [n]; signatures: float [n, interventions], NaN where not probed; repairs:
     float [n, interventions], `confirm.matched_residuals`, and gains, the weighted plain changes, 0 where not probed;
     distance: float32 [prototypes, n] to the photos `prototypes` (image ids) in frozen features; parts: float [n,
-    components], responsibilities of `mixture.components`.
+    components], responsibilities of `mixture.components`; costs: float [n], of each answer as a share of the worst
+    error, None where all errors cost alike.
     """
 
     frame: pd.DataFrame
@@ -53,6 +54,12 @@ class Evidence:
     parts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     least: int = 20
     seed: int = 0
+    costs: Floats | None = None
+
+    @property
+    def losses(self) -> Floats:
+        """float [n]: what proposals gather: the errors, by what they cost."""
+        return self.errors.astype(float) if self.costs is None else self.costs
 
     @property
     def classes(self) -> NDArray[np.intp]:
@@ -80,7 +87,7 @@ class Proposal:
         return self.recoverable / max(int(self.mask.sum()), 1)
 
 
-def excess(errors: Mask, classes: NDArray[np.intp]) -> Floats:
+def excess(errors: Mask | Floats, classes: NDArray[np.intp]) -> Floats:
     """float [n]: each row's error less the mean error of its class."""
     sums, counts = np.bincount(classes, errors.astype(float)), np.bincount(classes)
     return np.asarray(errors - (sums / np.maximum(counts, 1))[classes])
@@ -175,7 +182,7 @@ def proposal(evidence: Evidence, rule: Rule, mask: Mask, target: Floats | None =
 
     The best of many interventions flatters: what one repairs counts less two standard errors.
     """
-    residual = excess(evidence.errors, evidence.classes) if target is None else target
+    residual = excess(evidence.losses, evidence.classes) if target is None else target
     recoverable, error = (float(v[0]) for v in _scores(mask[None], residual, evidence.groups))
     worth = 1.0 if rule.label is None else ONE_CLASS
     return Proposal(rule, mask, recoverable, worth * (recoverable - error * (1 if target is None else 2)))
@@ -209,15 +216,15 @@ def from_repairs(evidence: Evidence, search: _Search) -> Iterator[list[Proposal]
 def from_mixture(evidence: Evidence, search: _Search) -> Iterator[list[Proposal]]:
     """Rules for the failures that a component of the error-aware mixture gathers in excess of their class."""
     for part in evidence.parts.T:
-        errors = evidence.errors * part
-        if errors.sum() >= 10:
+        errors = evidence.losses * part
+        if (evidence.errors * part).sum() >= 10:
             sums, counts = np.bincount(evidence.classes, errors), np.bincount(evidence.classes)
             yield search.best(errors - (sums / counts)[evidence.classes], "mixture", keep=4)
 
 
 def from_features(evidence: Evidence) -> Iterator[list[Proposal]]:
     """Rules `looks like photo X`: the radius around a prototype that gathers most excess error."""
-    residual = excess(evidence.errors, evidence.classes)
+    residual = excess(evidence.losses, evidence.classes)
     for name, distance in zip(evidence.prototypes, evidence.distance, strict=True):
         order = np.argsort(distance, kind="stable")
         gathered = np.cumsum(residual[order])[: int(0.3 * len(order))]
@@ -268,7 +275,7 @@ def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: 
     """The `slices` best distinct proposals of all sources, by recoverable errors; empty where nothing fails."""
     if not evidence.errors.any():
         return []
-    search, residual = _Search.over(evidence), excess(evidence.errors, evidence.classes)
+    search, residual = _Search.over(evidence), excess(evidence.losses, evidence.classes)
     hard = evidence.frame.loc[evidence.errors, "label"].value_counts()
     found = [
         search.best(residual, "attributes", keep=24),

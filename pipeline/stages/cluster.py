@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ def run(
     splits: pd.DataFrame,
     classes: dict[str, list[str]],
     predictions: pd.DataFrame,
+    metrics: dict[str, Any],
     embeddings: NDArray[np.float32],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
@@ -44,7 +47,8 @@ def run(
 ) -> Made:
     """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
     frame = conditions_frame(images, attributes)
-    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses)
+    costs = metrics.get("costs")
+    val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     material = Material.of(val, embeddings, signatures, shares(predictions, label_issues))
     return find(config, context, material, dose_response)
 

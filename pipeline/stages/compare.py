@@ -31,7 +31,7 @@ from pipeline.evidence.serving import corrected, declined, refused
 from pipeline.evidence.trial import Judged, Mask, Trial
 from pipeline.remedies import treat
 from pipeline.slicing.admission import admitted_by, frozen_rules, photos_named
-from pipeline.slicing.case import Inputs
+from pipeline.slicing.case import Inputs, light_of
 from pipeline.slicing.rules import distances
 from pipeline.store import digest, key_of, read_json
 
@@ -151,8 +151,9 @@ def _serving(
     test. And by arm whether it declines, bool [val]."""
     chosen, served = _corrections(inputs, policy, val, context)
     there, test_served = _corrections(inputs, policy, test, context, chosen) if test else (None, None)
-    rules = declined(served, test_served, policy["decline"]["target_error"])
-    return {"decline": rules, "corrections": {"val": chosen, "test": there}}, refused(served, rules)
+    light = (light_of(inputs.attributes, inputs.val), light_of(inputs.attributes, inputs.test))
+    rules = declined(served, test_served, policy["decline"]["target_error"], light)
+    return {"decline": rules, "corrections": {"val": chosen, "test": there}}, refused(served, rules, light[0])
 
 
 def _record(config: Config, inputs: Inputs, trial: Trial, alpha: float) -> dict[str, Any]:

@@ -162,6 +162,11 @@ def suspected_labels(
     )
 
 
+def foresee(config: Config, names: list[str]) -> None:
+    """Raises `InputError` for costs of classes that are not there, as soon as the classes are known."""
+    cost_matrix(config.costs, names, "evaluate.costs")
+
+
 def run(
     config: Config,
     context: Context,

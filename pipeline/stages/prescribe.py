@@ -26,6 +26,7 @@ from pipeline.learning.predict import logits
 from pipeline.learning.search import Course, tried
 from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
 from pipeline.slicing.candidates import candidates
+from pipeline.slicing.case import light_of
 from pipeline.slicing.fitting import GIVEN, fits, options
 from pipeline.slicing.label_changes import Shown, label_changes, may_relabel, some_of_each_class
 from pipeline.slicing.plans import PLAN, Simulated, Ward
@@ -220,6 +221,7 @@ def run(
         course = Course(Path(model), images, shown, asked, max(passes, 1), config.rate, remedies.treat)
         plan, search = _searched(config, context, course, val, plan, (confirmed, membership))
         left_out(prescriptions, set(plan["slice"]))
+    position = pd.Series(np.arange(len(images)), index=images["image_id"])
     policy = {
         "search": search,
         "corrections": corrections,
@@ -229,6 +231,7 @@ def run(
             worth(*answered(predictions, classes["names"]), costs),
             predictions["confidence"].to_numpy(dtype=float),
             config.target_error,
+            light_of(attributes, position[predictions["image_id"]].to_numpy()),
         ),
     }
     tables = (images, splits, confirmed, membership, label_issues)

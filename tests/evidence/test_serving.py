@@ -35,6 +35,17 @@ def test_each_arm_that_may_be_in_force_has_a_decline_rule_of_its_own() -> None:
     assert set(declined(_trial(compared=False), None, 0.0)) == {"before"}
 
 
+def test_the_light_of_each_split_goes_with_its_photos() -> None:
+    light = np.where(DARK, 10.0, 100.0)
+    sure = [_judged("before", None, DARK & (np.arange(N) % 2 == 0), sure=1.0)]
+    trial = Trial(TRUTH, GROUPS, ["a", "b"], sure)
+    rule = declined(trial, trial, 0.0, (light, light[::-1]))["before"]
+    assert rule["light"] == 100.0
+    assert (rule["coverage"], rule["test"]["coverage"]) == (0.6, 0.6)
+    assert rule["error"] == 0
+    assert rule["test"]["error"]["value"] > 0, "there the light photos are others"
+
+
 def test_a_correction_is_judged_for_each_arm_where_its_condition_is_met() -> None:
     asked: list[tuple[str, int]] = []
 

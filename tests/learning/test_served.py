@@ -47,6 +47,15 @@ def test_normalisation_temperature_and_decline_are_inside() -> None:
     assert not _ask(Served(Mean(), META, [], None))[2].any(), "no threshold: nobody is answered"
 
 
+def test_the_light_of_the_photo_as_it_came_is_asked_for_before_any_correction() -> None:
+    levels = np.repeat(np.minimum(np.arange(256) * 4, 255).astype(np.uint8)[:, None], 3, axis=1)
+    brighten = Correction((), Table(levels))
+    light = measure(PIXELS)["luminance"].to_numpy()
+    least = float(light[:3].max()) + 1
+    answer = _ask(Served(Mean(), META, [brighten], 0.0, least))[2]
+    assert answer.tolist() == [False] * 3 + [True] * 3
+
+
 def test_the_first_correction_that_admits_a_photo_is_made_and_no_other() -> None:
     levels = np.repeat(np.minimum(np.arange(256) * 4, 255).astype(np.uint8)[:, None], 3, axis=1)
     dark = Correction((("luminance", "<=", 40.0),), Table(levels))

@@ -51,6 +51,22 @@ def test_it_answers_where_it_is_sure_and_says_why_not_elsewhere(bundle: Path, sh
     assert rows.loc[~sure, "reason"].str.match(r"confidence 0\.\d+ is below 0\.800").all()
 
 
+def test_below_a_light_it_declines_however_sure_it_is(bundle: Path, shots: Path, tmp_path: Path) -> None:
+    meta = json.loads((bundle / "bundle.json").read_text())
+    meta["policy"] = {"decline": {"threshold": 0.0, "light": 45.0}, "corrections": []}
+    for file in ("model.safetensors", "model.json"):
+        (tmp_path / file).write_bytes((bundle / file).read_bytes())
+    (tmp_path / "bundle.json").write_text(json.dumps({**meta, "slices": []}))
+    files = sorted(shots.glob("[0-9]*.png"))
+    dark = load(str(tmp_path), attributes=("luminance",)).predict(files)["luminance"] < 45
+    rows = load(str(tmp_path)).predict(files)
+    assert dark.any()
+    assert not dark.all()
+    assert (rows["decision"] == np.where(dark, "decline", "answer")).all()
+    assert rows.loc[dark, "reason"].str.match(r"light \d+\.\d is below 45\.0").all()
+    assert list(rows.columns) == list(load(str(bundle)).columns), "light is asked about, not shown"
+
+
 def test_no_threshold_declines_everybody(bundle: Path, shots: Path, tmp_path: Path) -> None:
     meta = json.loads((bundle / "bundle.json").read_text())
     meta["policy"] = {"decline": {"threshold": None}, "corrections": []}

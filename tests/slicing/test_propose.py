@@ -96,3 +96,18 @@ def test_a_threshold_is_no_wider_than_the_failures_that_it_gathers() -> None:
     found = propose(Evidence(frame.assign(luminance=light), errors, signatures, repairs, gains, (), near))
     assert found[0].rule.conditions[0].op == "<="
     assert 30 <= found[0].rule.conditions[0].value <= 42, found[0].rule.words()
+
+
+def test_of_two_groups_of_failures_the_costlier_comes_first(draw: Draw) -> None:
+    """Dark photos fail more often, photos of the camera `south` with blur at a tenth of the dark ones' number."""
+    planted = draw(0)
+    evidence, rng = _evidence(planted), np.random.default_rng(0)
+    groups = planted.val.frame["group"].to_numpy()
+    soft = np.isin(groups, rng.permutation(np.unique(groups))[:20]) & ~planted.dark
+    frame = planted.val.frame.assign(sharpness=np.where(soft, -9.0, planted.val.frame["sharpness"]))
+    errors = evidence.errors | (soft & (rng.random(len(soft)) < 0.4))
+    both = replace(evidence, frame=frame, errors=errors)
+    plain = propose(both)[0].rule.conditions
+    assert {c.column for c in plain} <= {"luminance", "hour"}
+    cheap = np.where(planted.dark, 0.1, 1.0) * errors
+    assert {c.column for c in propose(replace(both, costs=cheap))[0].rule.conditions} == {"sharpness"}

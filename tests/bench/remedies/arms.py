@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -21,33 +21,60 @@ from pipeline.learning.generic import as_treatment, trivial_augment
 from pipeline.learning.planned import repeated, treatment_of
 from pipeline.learning.predict import logits
 from pipeline.remedies import treat
+from pipeline.stages import retrain
+from pipeline.stages import train as training
 from pipeline.stages.retrain import FRESH
-from pipeline.store import digest
-from tests.bench.remedies.protocol import Protocol
+from pipeline.store import digest, key_of
 
 UPWEIGHT, SHORT = 20, 0.1  # of JTT: times that an error is shown; share of the training that its first model gets
 WRONG = ("blur", 1.0, 2.0)  # nothing that night does
 torchvision = cast(Any, v2)
 
 
+class Subject(Protocol):
+    """What arms are made from: the day-trained protocol, or a planted cause (see these)."""
+
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def images(self) -> pd.DataFrame: ...
+    @property
+    def pixels(self) -> NDArray[np.uint8]: ...
+    @property
+    def model(self) -> Path: ...
+    @property
+    def plan(self) -> pd.DataFrame: ...
+    @property
+    def photos(self) -> Photos: ...
+    @property
+    def left_out(self) -> Photos: ...
+    @property
+    def test(self) -> NDArray[np.intp]: ...
+    @property
+    def settings(self) -> retrain.Config: ...
+    @property
+    def learned(self) -> training.Config: ...
+    def right(self, logits: NDArray[np.floating[Any]], /) -> NDArray[np.bool_]: ...
+
+
 @dataclass(frozen=True)
 class Arm:
     """What is shown, and how each photo is treated."""
 
-    photos: Callable[[Protocol], Photos]
-    treatment: Callable[[Protocol], Treatment | None]
+    photos: Callable[[Subject], Photos]
+    treatment: Callable[[Subject], Treatment | None]
 
 
-def _as_they_are(protocol: Protocol) -> Photos:
+def _as_they_are(protocol: Subject) -> Photos:
     return protocol.photos
 
 
-def _with_dark(protocol: Protocol) -> Photos:
+def _with_dark(protocol: Subject) -> Photos:
     ours, more = protocol.photos, protocol.left_out
     return Photos(ours.pixels, np.concatenate([ours.rows, more.rows]), np.concatenate([ours.labels, more.labels]))
 
 
-def _errors_again(protocol: Protocol) -> Photos:
+def _errors_again(protocol: Subject) -> Photos:
     """Just Train Twice (Liu et al. 2021): the photos that a model trained for a short time misreads, `UPWEIGHT` times.
 
     The finished model misreads none of its training photos; the paper, too, stops its first model early.
@@ -62,18 +89,17 @@ def _errors_again(protocol: Protocol) -> Photos:
     return photos.take(np.concatenate([np.arange(len(photos)), np.repeat(wrong, UPWEIGHT - 1)]))
 
 
-def plan_with(protocol: Protocol, remedy: str, low: float, high: float) -> pd.DataFrame:
+def plan_with(protocol: Subject, remedy: str, low: float, high: float) -> pd.DataFrame:
     """The product's plan with another remedy in the same photos, as often."""
-    plan = protocol.run.load("plan")
-    return pd.DataFrame(plan.assign(remedy=remedy, dose_low=low, dose_high=high))
+    return protocol.plan.assign(remedy=remedy, dose_low=low, dose_high=high)
 
 
-def _as_planned(protocol: Protocol) -> Photos:
-    return repeated(pd.DataFrame(protocol.run.load("plan")), protocol.images, protocol.photos)
+def _as_planned(protocol: Subject) -> Photos:
+    return repeated(protocol.plan, protocol.images, protocol.photos)
 
 
-def _planned(protocol: Protocol) -> Treatment:
-    return treatment_of(pd.DataFrame(protocol.run.load("plan")), protocol.images, treat)
+def _planned(protocol: Subject) -> Treatment:
+    return treatment_of(protocol.plan, protocol.images, treat)
 
 
 ARMS = {
@@ -89,11 +115,11 @@ ARMS = {
 }
 
 
-def train(protocol: Protocol, arm: Arm, seed: int, folder: Path, name: str) -> Path:
+def train(protocol: Subject, arm: Arm, seed: int, folder: Path, name: str) -> Path:
     """The arm's weights `<name>-<seed>.safetensors` in `folder`, trained where they are not there yet."""
     file = f"{name}-{seed}.safetensors"
     if not (folder / file).exists():
-        model, meta = load_model(protocol.run.file("model"))
+        model, meta = load_model(protocol.model)
         with TemporaryDirectory() as scratch:
             treatment = arm.treatment(protocol)
             photos = arm.photos(protocol)
@@ -104,10 +130,10 @@ def train(protocol: Protocol, arm: Arm, seed: int, folder: Path, name: str) -> P
     return folder / file
 
 
-def answers(protocol: Protocol, name: str, seed: int, folder: Path) -> NDArray[np.bool_]:
+def answers(protocol: Subject, name: str, seed: int, folder: Path) -> NDArray[np.bool_]:
     """bool [test]: what one arm and seed gets right; kept for the plan and the budget that it came from."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [digest(protocol.run.file("model") / "model.safetensors"), digest(protocol.run.file("plan"))]
+    parts = [digest(protocol.model / "model.safetensors"), key_of(protocol.plan.to_json())]
     key, kept = json.dumps([*parts, protocol.settings.model_dump()]), folder / "key.json"
     if not kept.exists() or kept.read_text() != key:
         for old in folder.glob("*.np*"):
@@ -118,6 +144,6 @@ def answers(protocol: Protocol, name: str, seed: int, folder: Path) -> NDArray[n
     file = folder / f"{name}-{seed}.npy"
     if not file.exists():
         weights = train(protocol, ARMS[name], seed, folder, name)
-        model, meta = load_model(protocol.run.file("model"), str(weights.resolve()))
-        np.save(file, protocol.right(logits(model, protocol.run.load("pixels")[protocol.test], meta)))
+        model, meta = load_model(protocol.model, str(weights.resolve()))
+        np.save(file, protocol.right(logits(model, protocol.pixels[protocol.test], meta)))
     return np.asarray(np.load(file))

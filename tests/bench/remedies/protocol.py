@@ -23,9 +23,10 @@ seed: {seed}
 runs: {folder}/runs
 reports: {folder}/reports
 ingest: {{data: {data}, group: track, side: 32}}
-split: {{train_where: luminance >= 70, val: 0.2, test: 0.2}}
+split: {{train_where: luminance >= 70, val: 0.27, test: 0.13}}
 train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropout: 0.4, shift: 0.1}}
 evaluate: {{check_labels: false}}
+probe: {{max_images: 1600, shortcuts: false}}
 explain: {{photos: 100}}
 prescribe: {{share: 0.35}}
 retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}
@@ -47,6 +48,21 @@ class Protocol:
         run = known[0] if known else runner.start(self.config)
         runner.execute(run, self.config, to_stage="prescribe")
         self.run = Run.open(run.path)
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model trained by day."""
+        return self.run.file("model")
+
+    @property
+    def plan(self) -> pd.DataFrame:
+        """What the product wrote."""
+        return pd.DataFrame(self.run.load("plan"))
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The artifact."""
+        return np.asarray(self.run.load("pixels"))
 
     @property
     def settings(self) -> retrain.Config:

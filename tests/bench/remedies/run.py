@@ -3,6 +3,7 @@
     python -m tests.bench.remedies.run                           everything, on real traffic signs by day and night
     python -m tests.bench.remedies.run --arms control targeted   a part; what is there already is kept and written too
     python -m tests.bench.remedies.run --seeds 5 --placebos 0 20
+    python -m tests.bench.remedies.run --arms --planted fog-1 --planted-seeds 2    one setting of the planted suite
 
 Every arm: the same start (a small network trained by day at 32 px), the same passes and schedule. --cache keeps the
 run, the weights and the answers, so that parts add up.
@@ -25,13 +26,16 @@ import torch
 from tests.bench.remedies.arms import ARMS, answers
 from tests.bench.remedies.figures import Right, accuracy, closure, gain
 from tests.bench.remedies.gate import as_prescribed, placebos, promoted
+from tests.bench.remedies.planted import Planted, setting
 from tests.bench.remedies.protocol import Protocol
 from tests.bench.sections import write_section
+from tests.bench.slices.causes import HELD_OUT
 from tests.bench.slices.figures import exact, table
 
 HERE = Path(__file__).parent
 COUNTS = 0.1  # gain of the oracle from which a setting counts
 GATED = ("targeted", "wrong remedy")
+CLOSING = ("control", "targeted", "oracle")
 
 
 def _rows(protocol: Protocol, right: Right) -> list[dict[str, Any]]:
@@ -48,7 +52,7 @@ def _rows(protocol: Protocol, right: Right) -> list[dict[str, Any]]:
 
 def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[str, bool]) -> list[str]:
     dark, groups = protocol.parts["dark"], protocol.images["group"].to_numpy(dtype=str)[protocol.test]
-    plan = protocol.run.load("plan")
+    plan = protocol.plan
     doses = plan.groupby(["slice", "remedy", "dose_low", "dose_high"]).size().reset_index()
     given = [f"{r.remedy} {r.dose_low:.3g} to {r.dose_high:.3g} for {r.slice}" for r in doses.itertuples()]
     lines = [f"- prescribed by the product: {'; '.join(given) or 'nothing'}"]
@@ -91,14 +95,62 @@ def _known(folder: Path, span: list[int], protocol: Protocol) -> dict[str, bool]
     return known
 
 
+def _reached(case: Planted, seeds: int, folder: Path) -> dict[str, Any]:
+    """Closure of one planted cause over these seeds, and what the oracle gains."""
+    right = {a: np.stack([answers(case, a, s, folder / "arms") for s in range(seeds)]) for a in CLOSING}
+    inside, groups = case.parts["planted"], case.images["group"].to_numpy(dtype=str)[case.test]
+    reach = accuracy(right["oracle"], inside) - accuracy(right["control"], inside)
+    share = dict(zip(("closure", "low", "high"), closure(right, inside, groups), strict=True))
+    told = {f"{part}, {arm}": accuracy(right[arm], mask) for part, mask in case.parts.items() for arm in right}
+    return {"seeds": seeds, "oracle": reach, "n": int(inside.sum()), **share, **told}
+
+
+def _suite(options: argparse.Namespace, protocol: Protocol) -> list[dict[str, Any]]:
+    """What is known of each planted setting; those asked for are measured where they are not known yet."""
+    folder = options.cache / "planted"
+    folder.mkdir(exist_ok=True)
+    for name in options.planted:
+        cause, severity = name.rsplit("-", 1)
+        file = folder / f"{name}.json"
+        known = json.loads(file.read_text()) if file.exists() else {}
+        if known.get("seeds", -1) < options.planted_seeds:
+            case = setting(protocol, cause, int(severity), folder)
+            case.prescribe()
+            known = {"cause": cause, "severity": int(severity), "seeds": 0, **case.found}
+            if options.planted_seeds and known["given"]:
+                known |= _reached(case, options.planted_seeds, folder / name)
+            file.write_text(json.dumps(known))
+        print(name, known, flush=True)
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+
+
+def _planted_told(found: list[dict[str, Any]]) -> list[str]:
+    """The suite's table and its figures."""
+    rows = []
+    for f in found:
+        doses = " to ".join(f"{d:.3g}" for d in f["doses"])
+        row = {"planted": f"{f['cause']} {('moderate', 'severe')[f['severity']]}", "photos": f["photos"]}
+        row |= {"accuracy lost": f"{100 * f['drop']:.1f}", "confirmed": "yes" if f["confirmed"] else "no"}
+        row |= {"given": f"{f['given']} {doses}" if f["given"] else "", "right": "yes" if f["right"] else "no"}
+        closed = f"{f['closure']:.0%} ({f['low']:.0%} to {f['high']:.0%})" if f["seeds"] else ""
+        rows.append({**row, "oracle gains": f"{100 * f['oracle']:.1f}" if f["seeds"] else "", "closure": closed})
+    confirmed = [f for f in found if f["confirmed"] and f["drop"] >= COUNTS]
+    right = exact(sum(f["right"] for f in confirmed), len(confirmed))
+    said = f"- right remedy prescribed first in confirmed planted slices (accuracy lost at least 10 points): {right}"
+    return [table(rows), said] if found else []
+
+
 def _asked() -> argparse.Namespace:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--data", type=Path, default=Path(os.environ.get("NIGHTSHIFT_GTSRB", "data/gtsrb")))
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-remedies")))
     asked.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     asked.add_argument("--seeds", type=int, default=5)
-    asked.add_argument("--passes", type=int, default=12_000)
+    asked.add_argument("--passes", type=int, default=6_000)
     asked.add_argument("--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST"))
+    every = [f"{cause}-{severity}" for cause in HELD_OUT for severity in (0, 1)]
+    asked.add_argument("--planted", nargs="*", choices=every, default=every, metavar="CAUSE-SEVERITY")
+    asked.add_argument("--planted-seeds", type=int, default=2)
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     return asked.parse_args()
 
@@ -117,15 +169,17 @@ def main() -> None:
     there = {arm: [s for s in range(50) if (folder / f"{arm}-{s}.npy").exists()] for arm in ARMS}
     right = {arm: np.stack([answers(protocol, arm, s, folder) for s in seeds]) for arm, seeds in there.items() if seeds}
     known = _known(folder, options.placebos, protocol)
+    suite = _planted_told(_suite(options, protocol))
     parts, groups = protocol.parts, protocol.images["group"].to_numpy(dtype=str)[protocol.test]
     tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
     head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
     counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
     text = [
-        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, small network at 32 px.",
+        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at 32 px.",
         f"Test photos: {counts}. Accuracies are means over seeds.",
         table(_rows(protocol, right)),
         "\n".join(_told(protocol, right, _gates(protocol, right, folder), known)),
+        *suite,
     ]
     write_section(options.results, "Remedies", "\n\n".join(text))
     print("\n\n".join(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -32,7 +32,7 @@ def workers_here(device: torch.device) -> int:
     return workers(cores, busy, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def ahead(jobs: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
+def ahead(jobs: Iterable[Callable[[], T]], threads: int) -> Generator[T, None, None]:
     """What each job gives, in the jobs' order, made by `threads` threads that are as many jobs ahead; 0: made here.
 
     A job is taken from `jobs` by the caller's thread. What a job raises is raised in its turn. Close the iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,14 +15,16 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError, Track, silent
 from pipeline.interrupt import put_off
 from pipeline.learning import ranks
-from pipeline.learning.backbone import Meta, placed
+from pipeline.learning.backbone import Meta, device, placed
 from pipeline.learning.batches import Photos, Treatment
 from pipeline.learning.calibration import negative_log_likelihood
 from pipeline.learning.checkpoint import Checkpoint, Progress, Rhythm, key_of
 from pipeline.learning.course import Course, Schedule, class_weights, optimizer_for
 from pipeline.learning.feed import ahead, workers_here
+from pipeline.learning.hardware import card, means, put_to_use, scaler_of
 from pipeline.learning.predict import logits
 from pipeline.learning.settings import HISTORY, FitSettings
+from pipeline.learning.sources import source_of
 
 CHECKPOINT = 50  # steps between checkpoints, at least
 SAMPLE = 512  # training photos that are looked at beside the holdout, as it is: no augmentation, no smoothing
@@ -92,7 +95,7 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
     """
     schedule, patience = course.schedule, course.schedule.settings.patience
     left, alone, rhythm = schedule.steps - progress.step, ranks.count() == 1, Rhythm()
-    tallies = list[Tensor]()
+    tallies, since, first = list[Tensor](), time.monotonic(), progress.step
     steps = _steps(progress, schedule, progress.stale >= patience)
     batches = ahead(map(course.prepare, range(progress.step, schedule.steps)), workers_here(course.courier.device))
     course.learner.train()
@@ -106,13 +109,17 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
             if looks or due:
                 progress = replace(progress, running=progress.running + course.check(tallies, progress.step))
                 tallies.clear()
+                if not course.considered:
+                    course.consider(
+                        (time.monotonic() - since) / (progress.step - first), schedule.steps - progress.step
+                    )
             if looks or (due and not stop):
                 ranks.settle(course.model)
             if looks:
                 progress = _look(course, progress, holdout, store)
             if due or progress.stale >= patience:
                 with rhythm.writing():
-                    store.save(course.model, course.optimizer, progress)
+                    store.save(course.model, course.optimizer, progress, {"scaler": course.scaler})
             if stop or progress.stale >= patience:
                 break
     return progress
@@ -143,12 +150,18 @@ def fit(
     if schedule.batch < 2 * ranks.count():
         raise InputError(f"train.batch: {schedule.batch} photos a step are too few for {ranks.count()} processes")
     optimizer = optimizer_for(placed(model), settings)
+    use = means(card(device()), len(photos) * int(np.prod(photos.pixels.shape[1:])))
+    put_to_use(use)
+    scaler = scaler_of(use)
     key = key_of(settings, seed, photos.rows, photos.labels, meta["backbone"], treatment is not None)
     store = Checkpoint(scratch, key)
-    progress = store.restore(model, optimizer)
+    progress = store.restore(model, optimizer, {"scaler": scaler})
     weights = class_weights(photos, len(meta["classes"]), settings)
     learner = ranks.spread(model)
-    course = Course(model, learner, optimizer, meta, photos, schedule, weights, treatment, seed, note)
+    source = source_of(photos, meta, settings, treatment, use)
+    course = Course(model, learner, optimizer, meta, photos, schedule, weights, source, seed, note, use, scaler)
+    if settings.compile is True:
+        course.compile()
     progress = _learn(course, progress, holdout, store, track)
     if holdout:
         store.load_best(model)

@@ -132,6 +132,8 @@ def normalised(x: Tensor, meta: Mapping[str, Any]) -> Tensor:
 
 
 def tensor(pixels: Pixels | Tensor, meta: Mapping[str, Any], device: torch.device) -> Tensor:
-    """float32 [B, 3, S, S] on the device, `normalised`, of pixels uint8 [B, S, S, 3]."""
+    """float32 [B, 3, S, S] on the device, `normalised`, of pixels uint8 [B, S, S, 3]; embeddings [B, D] as they are."""
     here = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
+    if here.ndim == 2:
+        return here.to(device)
     return normalised(here.to(device).permute(0, 3, 1, 2).float(), meta)

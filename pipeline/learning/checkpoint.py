@@ -75,7 +75,7 @@ def key_of(settings: Settings, *parts: Any) -> str:
     return sha.hexdigest()
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Whole or not at all; by Python's own file, so that a full disk is an `OSError` that says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
@@ -116,7 +116,7 @@ class Checkpoint:
         if not ranks.first():
             return
         state = {name: part.state_dict() for name, part in {"model": model, "optimizer": optimizer, **more}.items()}
-        _write(self.last, lambda file: torch.save({**state, "progress": asdict(progress), "key": self.key}, file))
+        write(self.last, lambda file: torch.save({**state, "progress": asdict(progress), "key": self.key}, file))
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, more: Mapping[str, Any] = EMPTY) -> Progress:
         """Put model, optimizer and `more` where the last state of this very training stands, if there is one.
@@ -145,7 +145,7 @@ class Checkpoint:
         if not ranks.first():
             return
         tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-        _write(self.best, lambda file: file.write(save(tensors)))
+        write(self.best, lambda file: file.write(save(tensors)))
 
     def load_best(self, model: nn.Module) -> None:
         """Give `model` the best weights; raises `InputError` where they cannot be read."""

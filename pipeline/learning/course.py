@@ -21,6 +21,7 @@ from pipeline.learning.backbone import Meta, device
 from pipeline.learning.batches import Photos, batch_size, positions, step_seed
 from pipeline.learning.feed import Courier, Parcel
 from pipeline.learning.hardware import Means, autocast, card, compiling_pays, scaler_of
+from pipeline.learning.phases import Average, resized, set_mode, side_at
 from pipeline.learning.settings import FitSettings
 from pipeline.learning.sources import Finish, Source
 
@@ -48,6 +49,11 @@ class Schedule:
     def every(self) -> int:
         """Steps between two looks at the holdout."""
         return self.settings.every or max(1, math.ceil(self.steps / LOOKS))
+
+    @property
+    def frozen(self) -> int:
+        """The first step in which more than the head learns."""
+        return round(self.settings.frozen * self.steps)
 
     def rate(self, step: int) -> float:
         """Learning rate of step `step` (from 0): linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)."""
@@ -93,7 +99,8 @@ class Course:
 
     learner: the model, or the model wrapped so that ranks average its gradients. means: what of the device is used;
     scaler: of the loss, by them. parts: into how many portions a batch is divided, whose gradients are added up; more
-    of them where memory ran out. considered: whether it was asked if compiling pays.
+    of them where memory ran out. mean: of the weights, where it is kept. frozen, compiled: how the learner is now.
+    considered: whether it was asked if compiling pays.
     """
 
     model: nn.Module
@@ -109,6 +116,9 @@ class Course:
     means: Means = field(default_factory=Means)
     scaler: Any = field(default_factory=lambda: scaler_of(Means()))
     parts: int = 1
+    mean: Average | None = None
+    frozen: bool = False
+    compiled: bool = False
     considered: bool = False
     courier: Courier = field(default_factory=lambda: Courier.to(device()))
 
@@ -117,9 +127,31 @@ class Course:
         """float32 [classes]: `weights`, for the host."""
         return np.ones(0, np.float32) if self.weights is None else self.weights.cpu().numpy()
 
+    @property
+    def judged(self) -> nn.Module:
+        """What is asked at looks, and kept: the mean of the weights, or they."""
+        return self.mean.module if self.mean else self.model
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the model and the optimizer."""
+        return {"scaler": self.scaler} | ({"mean": self.mean} if self.mean else {})
+
+    def begin(self, step: int) -> None:
+        """Set everything to the mode of `step`: the first one, or that in which the whole network begins to learn.
+
+        Ranks average the gradients of what learns now: the model is spread anew where that changes.
+        """
+        frozen = step < self.schedule.frozen
+        set_mode(self.model, frozen=frozen)
+        if self.learner is self.model or frozen != self.frozen:
+            self.learner, self.frozen = ranks.spread(self.model), frozen
+            if self.compiled:
+                self.compile()
+
     def compile(self) -> None:
         """From now on the network is compiled; its next step takes a minute or two."""
-        self.learner, self.considered = cast(nn.Module, torch.compile(self.learner)), True
+        self.learner, self.considered, self.compiled = cast(nn.Module, torch.compile(self.learner)), True, True
 
     def consider(self, seconds: float, left: int) -> None:
         """Once: compile, where the setting leaves it open and `left` steps of so many seconds pay for it."""
@@ -156,6 +188,8 @@ class Course:
         """
         truth, *sent = seen.parcel.received()
         x = seen.finish(*sent)
+        if x.ndim == 4:
+            x = resized(x, side_at(step, self.schedule.steps, x.shape[-1], self.schedule.settings))
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
         while True:
@@ -166,6 +200,8 @@ class Course:
                 self._halve(len(truth), error)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.mean:
+            self.mean.follow(self.model, step)
         return tally
 
     def _learn(self, x: Tensor, truth: Tensor, seen: Seen, step: int) -> Tensor:

@@ -22,14 +22,14 @@ FEATURES, LAYOUT = 1280, 1792
 MIDDLE, GRID = 3, 4  # the stage of 112 features
 
 
-def _forward(
-    model: nn.Module, pixels: Pixels | Part, meta: Mapping[str, Any], batch: int, track: Track, width: int
+def outputs(
+    model: nn.Module, pixels: Any, meta: Mapping[str, Any], width: int, batch: int = 64, track: Track = silent
 ) -> Floats:
-    """float32 [N, width]: the model's output in evaluation mode; its own mode is given back afterwards.
+    """float32 [N, width]: the model's output in evaluation mode; the mode of each part is given back afterwards.
 
-    Ranks that are together share the batches.
+    pixels: as of `logits`, or whatever gives them where it is sliced. Ranks that are together share the batches.
     """
-    where, training = device(), model.training
+    where, training = device(), [part for part in model.modules() if part.training]
     placed(model).eval()
 
     def answer(start: int) -> Floats:
@@ -39,7 +39,8 @@ def _forward(
     with torch.inference_mode(), autocast(where, means(card(where), 0)):
         starts = range(0, len(pixels), batch)
         parts = ranks.shared(answer, starts, track, what=f"batches of {batch} photos")
-    model.train(training)
+    for part in training:
+        part.training = True
     return np.concatenate([np.zeros((0, width), np.float32), *parts])
 
 
@@ -50,7 +51,7 @@ def logits(
 
     meta: `classes`, `mean` and `std` of the model.
     """
-    return _forward(model, pixels, meta, batch, track, len(meta["classes"]))
+    return outputs(model, pixels, meta, len(meta["classes"]), batch, track)
 
 
 def features(pixels: Pixels, batch: int = 64, track: Track = silent) -> Floats:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.learning.backbone import device
-from pipeline.learning.batches import Photos, Rows, Treatment, normalised, shift_and_crop, shift_draws, tensor
+from pipeline.learning.batches import Photos, Pixels, Rows, Treatment, normalised, shift_and_crop, shift_draws, tensor
 from pipeline.learning.hardware import Means
 from pipeline.learning.planned import Planned
 from pipeline.learning.settings import FitSettings
@@ -56,12 +56,18 @@ class Hosted:
     treatment: Treatment | None
     device: torch.device
 
-    def prepare(self, own: Photos, share: slice, seeds: tuple[int, int]) -> tuple[list[Tensor], Finish]:
-        """As `Source`."""
+    def seen(self, own: Photos, share: slice, seeds: tuple[int, int]) -> Pixels:
+        """uint8 [n, S, S, 3] as they are learnt from; embeddings [n, D] as they are."""
         pixels = own.load()
+        if pixels.ndim == 2:
+            return pixels
         if self.treatment:
             pixels = self.treatment(own.rows, pixels, seeds[0])
-        pixels = shift_and_crop(pixels, self.settings.shift, self.settings.crop, seeds[1], (share, share.stop))
+        return shift_and_crop(pixels, self.settings.shift, self.settings.crop, seeds[1], (share, share.stop))
+
+    def prepare(self, own: Photos, share: slice, seeds: tuple[int, int]) -> tuple[list[Tensor], Finish]:
+        """As `Source`."""
+        pixels = self.seen(own, share, seeds)
         if self.device.type == "cpu":
             return [tensor(pixels, self.meta, self.device)], lambda x: x
         return [torch.from_numpy(pixels)], lambda x: tensor(x, self.meta, x.device)
@@ -117,6 +123,6 @@ def source_of(
     photos: Photos, meta: Mapping[str, Any], settings: FitSettings, treatment: Treatment | None, means: Means
 ) -> Source:
     """The device's memory, where `means` has it and the treatment is a plan's or none; else the memory map."""
-    if means.resident and (treatment is None or isinstance(treatment, Planned)):
+    if means.resident and photos.pixels.ndim == 4 and (treatment is None or isinstance(treatment, Planned)):
         return resident(photos, meta, settings, treatment, device())
     return Hosted(meta, settings, treatment, device())

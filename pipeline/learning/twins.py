@@ -67,7 +67,8 @@ def _colour_cast(photos: Tensor, dose: Tensor, _: torch.Generator) -> Tensor:
 
 
 def _fog(photos: Tensor, dose: Tensor, _: torch.Generator) -> Tensor:
-    return photos * (1 - dose) + plugins.module("remedies", "fog").AIRLIGHT * dose
+    airlight: float = plugins.module("remedies", "fog").AIRLIGHT
+    return photos * (1 - dose) + airlight * dose
 
 
 def _quarter_turns(photos: Tensor, dose: Tensor, _: torch.Generator) -> Tensor:

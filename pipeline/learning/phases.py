@@ -51,7 +51,7 @@ def set_mode(model: nn.Module, *, frozen: bool) -> None:
 class Average(AveragedModel):
     """The exponential moving mean of a model's weights and statistics; follows faster at first.
 
-    Decay at step t: at most (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage.
+    Decay at step t: at most (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage; 0 at the first.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -60,6 +60,8 @@ class Average(AveragedModel):
         self.decay = decay
 
     def follow(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after `step` (from 0)."""
-        self.multi_avg_fn = cast(Any, get_ema_multi_avg_fn)(min(self.decay, (1 + step) / (10 + step)))
-        self.update_parameters(model)
+        """Take in the weights after `step` (from 0); `update_parameters` does so too, but waits for a GPU."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
+        own, theirs = ([*part.parameters(), *part.buffers()] for part in (self.module, model))
+        pairs = [(a.detach(), b.detach()) for a, b in zip(own, theirs, strict=True) if a.is_floating_point()]
+        cast(Any, get_ema_multi_avg_fn)(decay)([a for a, _ in pairs], [b for _, b in pairs], None)

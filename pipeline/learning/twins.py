@@ -25,14 +25,13 @@ def affine(photos: Tensor, matrices: Tensor, *, reflect: bool) -> Tensor:
     are reflected about the outermost pixel, or repeated.
     """
     high, wide = photos.shape[2:]
-    down, right = torch.meshgrid(
-        torch.arange(high, device=photos.device), torch.arange(wide, device=photos.device), indexing="ij"
-    )
-    points = torch.stack([right, down, torch.ones_like(right)], -1).float()
-    there = torch.einsum("hwk,njk->nhwj", points, matrices)
-    ends = torch.tensor([max(wide - 1, 1), max(high - 1, 1)], device=photos.device)
+    down = torch.arange(high, device=photos.device).view(1, high, 1)
+    right = torch.arange(wide, device=photos.device).view(1, 1, wide)
+    rows = matrices.reshape(-1, 2, 3, 1, 1).unbind(1)  # no matrix product: TF32 would move the photos
+    x, y = (row[:, 0] * right + row[:, 1] * down + row[:, 2] for row in rows)
+    there = torch.stack([2 * x / max(wide - 1, 1) - 1, 2 * y / max(high - 1, 1) - 1], -1)
     padding = "reflection" if reflect else "border"
-    return F.grid_sample(photos, 2 * there / ends - 1, padding_mode=padding, align_corners=True)
+    return F.grid_sample(photos, there, padding_mode=padding, align_corners=True)
 
 
 def _about_centre(photos: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -83,14 +82,21 @@ def _blurred(photos: Tensor, sigma: Tensor) -> Tensor:
 
     The kernel reaches no farther than a quarter of the side.
     """
-    count, colours, high, wide = photos.shape
-    radius, wanted = min(high, wide) // 4, sigma.reshape(-1, 1)
-    at = torch.arange(-radius, radius + 1, device=photos.device)
-    kernel = torch.exp(-(at**2) / (2 * wanted.clamp(min=1e-3) ** 2)) * (at.abs() <= (3 * wanted).round())
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(colours, 0)
-    x = F.pad(photos, [radius] * 4, mode="reflect").reshape(1, count * colours, high + 2 * radius, -1)
-    x = F.conv2d(x, kernel[:, None, :, None], groups=count * colours)
-    return F.conv2d(x, kernel[:, None, None, :], groups=count * colours).reshape(photos.shape)
+    rows, columns = (_smoothing(sigma.reshape(-1, 1), side) for side in photos.shape[2:])
+    return rows[:, None] @ photos @ columns[:, None].transpose(2, 3)
+
+
+def _smoothing(sigma: Tensor, side: int) -> Tensor:
+    """What blurs a line of pixels: float32 [n, side, side], for sigma [n, 1]. A product, since the number of photos
+    differs from step to step, and a convolution's way would be sought for each anew."""
+    radius, where = side // 4, sigma.device
+    at = torch.arange(-radius, radius + 1, device=where)
+    kernel = torch.exp(-(at**2) / (2 * sigma.clamp(min=1e-3) ** 2)) * (at.abs() <= (3 * sigma).round())
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    to = torch.arange(side, device=where)[:, None] + at  # [side, kernel]: where each pixel looks
+    to = (side - 1) - ((side - 1) - to.abs()).abs()  # reflected about the outermost pixels
+    line = torch.zeros(len(sigma), side, side, device=where)
+    return line.scatter_add_(2, to.expand(len(sigma), -1, -1), kernel[:, None].expand(-1, side, -1))
 
 
 def _blur(photos: Tensor, dose: Tensor, _: torch.Generator) -> Tensor:
@@ -104,10 +110,10 @@ def _noise(photos: Tensor, dose: Tensor, random: torch.Generator) -> Tensor:
 def _low_light(photos: Tensor, dose: Tensor, random: torch.Generator) -> Tensor:
     plugin, count, where = plugins.module("remedies", "low_light"), len(photos), photos.device
     full = (-2 * dose.log2()).clamp(max=1)
-    low = torch.tensor([-plugin.FLAT / 2, 0, 0], device=where)
-    high = torch.tensor([plugin.FLAT, plugin.SOFT * photos.shape[3], plugin.SHOT], device=where)
-    drawn = low + (high - low) * torch.rand((count, 3), generator=random, device=where)
-    flat, soft, shot = (drawn * full.reshape(-1, 1)).reshape(count, 3, 1, 1, 1).unbind(1)
+    drawn = torch.rand((count, 3, 1, 1, 1), generator=random, device=where)
+    flat, soft, shot = (full * part for part in drawn.unbind(1))
+    flat = plugin.FLAT * (1.5 * flat - 0.5 * full)
+    soft, shot = plugin.SOFT * photos.shape[3] * soft, plugin.SHOT * shot
     scene = _blurred(photos + flat * (photos.mean((1, 2, 3), keepdim=True) - photos), soft)
     cast = torch.randn((count, 3, 1, 1), generator=random, device=where) * plugin.COLOUR
     light = (scene * dose * (full * cast).exp()).clamp(0, 255)

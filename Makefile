@@ -4,7 +4,7 @@ BIN := .venv/bin
 AIRFLOW := .airflow/venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all bench bench-slices bench-remedies lint install chromium postgres airflow airflow-tests dag scheduler
+.PHONY: demo test test-all bench bench-slices bench-remedies bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 install: .venv/.installed  ## the package and all it needs, in .venv
 
@@ -56,6 +56,9 @@ bench-slices: install  ## the finder and its peers on planted causes, written in
 
 bench-remedies: install  ## the remedy against generic augmentation, placebos and an oracle, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run
+
+bench-gpu: install  ## what a training makes of a GPU, as a table; skipped with a reason where there is none
+	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs
 
 airflow: install .airflow/venv/.installed  ## Airflow, in an environment of its own with frozen versions
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,10 @@ def key_of(*parts: Any) -> str:
 
 def _save_array(path: Path, value: Any) -> None:
     try:
-        np.save(path, value, allow_pickle=False)
+        if isinstance(getattr(value, "base", None), mmap) and str(getattr(value, "filename", "")).endswith(".npy"):
+            _link(str(value.filename), str(path))  # the whole of such a file: nothing is read into memory
+        else:
+            np.save(path, value, allow_pickle=False)
     except OSError as error:  # on a full disk numpy says only how much it wrote
         raise OSError(error.errno or errno.ENOSPC, os.strerror(error.errno or errno.ENOSPC), str(path)) from error
 

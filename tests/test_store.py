@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline import store
-from pipeline.contracts import Busy, InputError
+from pipeline.contracts import Array, Busy, InputError
 from pipeline.store import Run
 
 IMAGES = pd.DataFrame(
@@ -50,6 +50,17 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert run.load("classes") == {"names": ["x"]}
     assert store.finished(run) == ["ingest"]
     assert run.intact("ingest")
+
+
+def test_the_whole_of_a_mapped_file_is_linked_and_a_part_of_it_written(tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    for name, value in {"whole": mapped, "rows": mapped[1:], "turned": mapped.T}.items():
+        store.write_artifact(tmp_path / f"{name}.npy", Array("float32", ("a", "b")), value)
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), value)
+    inode = (tmp_path / "values.npy").stat().st_ino
+    same = {name: (tmp_path / f"{name}.npy").stat().st_ino == inode for name in ("whole", "rows", "turned")}
+    assert same == {"whole": True, "rows": False, "turned": False}
 
 
 def test_an_altered_artifact_is_noticed(tmp_path: Path) -> None:

@@ -50,6 +50,27 @@ class Photos:
         return np.asarray(self.pixels[self.rows])
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of an array that may be memory-mapped; what is asked for is read, and no more."""
+
+    array: NDArray[Any]
+    rows: Rows
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        return (len(self.rows), *self.array.shape[1:])
+
+    def __getitem__(self, which: slice | NDArray[Any]) -> NDArray[Any]:
+        """Some of them, in memory."""
+        return np.asarray(self.array[self.rows[which]])
+
+
 def step_seed(seed: int, step: int) -> int:
     """A 63-bit seed of its own for each step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -73,6 +94,11 @@ def positions(photos: int, batch: int, step: int, seed: int) -> Rows:
     return stream[start - epochs[0] * photos :][:batch]
 
 
+def shift_draws(photos: int, shift: float, crop: float, seed: int) -> NDArray[np.float64]:
+    """float64 [photos, 3]: the share of the side by which each is cropped, and moved to the right and down."""
+    return np.random.default_rng(seed).uniform((0, -shift, -shift), (crop, shift, shift), (photos, 3))
+
+
 def shift_and_crop(
     pixels: Pixels, shift: float, crop: float, seed: int, share: tuple[slice, int] | None = None
 ) -> Pixels:
@@ -83,7 +109,7 @@ def shift_and_crop(
     """
     height, width = pixels.shape[1:3]
     part, whole = share or (slice(None), len(pixels))
-    draws = np.random.default_rng(seed).uniform((0, -shift, -shift), (crop, shift, shift), (whole, 3))[part]
+    draws = shift_draws(whole, shift, crop, seed)[part]
     out = np.empty_like(pixels)
     for photo, (part, right, down), moved in zip(pixels, draws, out, strict=True):
         scale = 1 / (1 - part)
@@ -99,9 +125,15 @@ def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.de
     return mid, wide
 
 
-def tensor(pixels: Pixels | Tensor, meta: Mapping[str, Any], device: torch.device) -> Tensor:
-    """float32 [B, 3, S, S] on the device, normalised by `meta`'s mean and std, channels last in memory."""
-    here = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
-    x = here.to(device).permute(0, 3, 1, 2).float()
-    mean, std = _constants(tuple(meta["mean"]), tuple(meta["std"]), device)
+def normalised(x: Tensor, meta: Mapping[str, Any]) -> Tensor:
+    """Grey levels float32 [B, 3, S, S], written over, by `meta`'s mean and std; channels last in memory."""
+    mean, std = _constants(tuple(meta["mean"]), tuple(meta["std"]), x.device)
     return x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def tensor(pixels: Pixels | Tensor, meta: Mapping[str, Any], device: torch.device) -> Tensor:
+    """float32 [B, 3, S, S] on the device, `normalised`, of pixels uint8 [B, S, S, 3]; embeddings [B, D] as they are."""
+    here = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
+    if here.ndim == 2:
+        return here.to(device)
+    return normalised(here.to(device).permute(0, 3, 1, 2).float(), meta)

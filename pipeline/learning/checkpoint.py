@@ -7,10 +7,11 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Progress:
     running: list[list[float]] = field(default_factory=list)
 
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 SHARE = 0.02  # of a training's time that its checkpoints may take
 
 
@@ -73,7 +75,7 @@ def key_of(settings: Settings, *parts: Any) -> str:
     return sha.hexdigest()
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Whole or not at all; by Python's own file, so that a full disk is an `OSError` that says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
@@ -107,23 +109,25 @@ class Checkpoint:
         """The weights with the lowest holdout loss so far."""
         return self.folder / "best.safetensors"
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the last state; of several ranks the first does."""
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, more: Mapping[str, Any] = EMPTY
+    ) -> None:
+        """Write the last state; of several ranks the first does. more: what else has a `state_dict`, by name."""
         if not ranks.first():
             return
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
-        _write(self.last, lambda file: torch.save({**state, "key": self.key}, file))
+        state = {name: part.state_dict() for name, part in {"model": model, "optimizer": optimizer, **more}.items()}
+        write(self.last, lambda file: torch.save({**state, "progress": asdict(progress), "key": self.key}, file))
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Put model and optimizer where the last state of this very training stands, if there is one.
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, more: Mapping[str, Any] = EMPTY) -> Progress:
+        """Put model, optimizer and `more` where the last state of this very training stands, if there is one.
 
         Raises `InputError`, and unpickles nothing, where the file is cut short or holds more than tensors and values.
         """
         state: dict[str, Any] | None = ranks.from_first(self._state() if ranks.first() else None)
         if state is None:
             return Progress()
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in {"model": model, "optimizer": optimizer, **more}.items():
+            part.load_state_dict(state[name])
         return Progress(**state["progress"])
 
     def _state(self) -> dict[str, Any] | None:
@@ -141,7 +145,7 @@ class Checkpoint:
         if not ranks.first():
             return
         tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-        _write(self.best, lambda file: file.write(save(tensors)))
+        write(self.best, lambda file: file.write(save(tensors)))
 
     def load_best(self, model: nn.Module) -> None:
         """Give `model` the best weights; raises `InputError` where they cannot be read."""

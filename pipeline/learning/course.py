@@ -18,9 +18,12 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError
 from pipeline.learning import ranks
 from pipeline.learning.backbone import Meta, device
-from pipeline.learning.batches import Photos, Treatment, batch_size, positions, shift_and_crop, step_seed, tensor
+from pipeline.learning.batches import Photos, batch_size, positions, step_seed
 from pipeline.learning.feed import Courier, Parcel
+from pipeline.learning.hardware import Means, autocast, card, compiling_pays, scaler_of
+from pipeline.learning.phases import Average, resized, set_mode, side_at
 from pipeline.learning.settings import FitSettings
+from pipeline.learning.sources import Finish, Source
 
 LOOKS = 8  # at the holdout, where `every` does not say
 
@@ -47,6 +50,11 @@ class Schedule:
         """Steps between two looks at the holdout."""
         return self.settings.every or max(1, math.ceil(self.steps / LOOKS))
 
+    @property
+    def frozen(self) -> int:
+        """The first step in which more than the head learns."""
+        return round(self.settings.frozen * self.steps)
+
     def rate(self, step: int) -> float:
         """Learning rate of step `step` (from 0): linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)."""
         warm = round(self.settings.warmup * self.steps)
@@ -65,22 +73,22 @@ def class_weights(photos: Photos, classes: int, settings: FitSettings) -> Tensor
 
 
 def optimizer_for(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    """AdamW or SGD; biases and norms are exempt from decay."""
+    """AdamW or SGD, fused: one pass over all weights; biases and norms are exempt from decay."""
     made: torch.optim.Optimizer = cast(Any, timm.optim).create_optimizer_v2(
-        model, opt=settings.optimizer, lr=settings.rate, weight_decay=settings.weight_decay, momentum=0.9
+        model, opt=settings.optimizer, lr=settings.rate, weight_decay=settings.weight_decay, momentum=0.9, fused=True
     )
     return made
 
 
 @dataclass(frozen=True)
 class Seen:
-    """This rank's share of a batch, ready: its pixels as they are learnt from, and its labels.
+    """This rank's share of a batch, ready: its labels int64 [n], and that of which its pixels are made.
 
-    The pixels: float32 [n, 3, S, S], normalised, on the CPU; uint8 [n, S, S, 3] on their way to a GPU. photos: in the
-    whole batch. weight: the sum of its class weights.
+    photos: in the whole batch. weight: the sum of its class weights.
     """
 
     parcel: Parcel
+    finish: Finish
     photos: int
     weight: float
 
@@ -89,8 +97,10 @@ class Seen:
 class Course:
     """All that one step needs.
 
-    learner: the model, or the model wrapped so that ranks average its gradients. parts: into how many portions a
-    batch is divided, whose gradients are added up; more of them where memory ran out.
+    learner: the model, or the model wrapped so that ranks average its gradients. means: what of the device is used;
+    scaler: of the loss, by them. parts: into how many portions a batch is divided, whose gradients are added up; more
+    of them where memory ran out. mean: of the weights, where it is kept. frozen, compiled: how the learner is now.
+    considered: whether it was asked if compiling pays.
     """
 
     model: nn.Module
@@ -100,16 +110,56 @@ class Course:
     photos: Photos
     schedule: Schedule
     weights: Tensor | None
-    treatment: Treatment | None
+    source: Source
     seed: int
     note: Callable[[str], None]
+    means: Means = field(default_factory=Means)
+    scaler: Any = field(default_factory=lambda: scaler_of(Means()))
     parts: int = 1
+    mean: Average | None = None
+    frozen: bool = False
+    compiled: bool = False
+    considered: bool = False
     courier: Courier = field(default_factory=lambda: Courier.to(device()))
 
     @cached_property
     def host_weights(self) -> NDArray[np.float32]:
         """float32 [classes]: `weights`, for the host."""
         return np.ones(0, np.float32) if self.weights is None else self.weights.cpu().numpy()
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is asked at looks, and kept: the mean of the weights, or they."""
+        return self.mean.module if self.mean else self.model
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the model and the optimizer."""
+        return {"scaler": self.scaler} | ({"mean": self.mean} if self.mean else {})
+
+    def begin(self, step: int) -> None:
+        """Set everything to the mode of `step`: the first one, or that in which the whole network begins to learn.
+
+        Ranks average the gradients of what learns now: the model is spread anew where that changes.
+        """
+        frozen = step < self.schedule.frozen
+        set_mode(self.model, frozen=frozen)
+        if self.learner is self.model or frozen != self.frozen:
+            self.learner, self.frozen = ranks.spread(self.model), frozen
+            if self.compiled:
+                self.compile()
+
+    def compile(self) -> None:
+        """From now on the network is compiled; its next step takes a minute or two."""
+        self.learner, self.considered, self.compiled = cast(nn.Module, torch.compile(self.learner)), True, True
+
+    def consider(self, seconds: float, left: int) -> None:
+        """Once: compile, where the setting leaves it open and `left` steps of so many seconds pay for it."""
+        self.considered = True
+        pays = self.schedule.settings.compile == "auto" and compiling_pays(card(self.courier.device), left, seconds)
+        if ranks.from_first(pays):
+            self.compile()
+            self.note(f"the network is compiled: {left:,} steps of {seconds:.3g} s are left")
 
     def batch(self, step: int) -> Photos:
         """The photos of a step, all ranks' together."""
@@ -122,16 +172,12 @@ class Course:
         """
         batch, seed = self.batch(step), step_seed(self.seed, step)
         share, several, rank = ranks.mine(len(batch)), ranks.count() > 1, ranks.rank()
-        own, settings = batch.take(share), self.schedule.settings
+        own, seeds = batch.take(share), (step_seed(seed, rank) if several else seed, seed)
+        weight = len(batch) if self.weights is None else float(self.host_weights[batch.labels].sum())
 
         def make() -> Seen:
-            pixels = own.load()
-            if self.treatment:
-                pixels = self.treatment(own.rows, pixels, step_seed(seed, rank) if several else seed)
-            pixels = shift_and_crop(pixels, settings.shift, settings.crop, seed, (share, len(batch)))
-            weight = len(batch) if self.weights is None else float(self.host_weights[batch.labels].sum())
-            x = torch.from_numpy(pixels) if self.courier.stream else tensor(pixels, self.meta, self.courier.device)
-            return Seen(self.courier.send(x, torch.from_numpy(own.labels)), len(batch), weight)
+            sent, finish = self.source.prepare(own, share, seeds)
+            return Seen(self.courier.send(torch.from_numpy(own.labels), *sent), finish, len(batch), weight)
 
         return make
 
@@ -140,7 +186,10 @@ class Course:
 
         Where memory runs out the batch is halved, and again, and the gradients are added up.
         """
-        x, truth = seen.parcel.received()
+        truth, *sent = seen.parcel.received()
+        x = seen.finish(*sent)
+        if x.ndim == 4:
+            x = resized(x, side_at(step, self.schedule.steps, x.shape[-1], self.schedule.settings))
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
         while True:
@@ -149,7 +198,10 @@ class Course:
                 break
             except torch.OutOfMemoryError as error:
                 self._halve(len(truth), error)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean:
+            self.mean.follow(self.model, step)
         return tally
 
     def _learn(self, x: Tensor, truth: Tensor, seen: Seen, step: int) -> Tensor:
@@ -165,11 +217,11 @@ class Course:
             return tally + self._portion(*portions[-1], seen)
 
     def _portion(self, x: Tensor, truth: Tensor, seen: Seen) -> Tensor:
-        x = x if x.is_floating_point() else tensor(x, self.meta, x.device)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cuda"):
+        with autocast(x.device, self.means):
             scores = self.learner(x).float()
             loss = self._loss(scores, truth, seen)
-        torch.autograd.backward(loss * ranks.count() if ranks.count() > 1 else loss)  # gradients are averaged
+        whole = loss * ranks.count() if ranks.count() > 1 else loss  # gradients are averaged
+        torch.autograd.backward(self.scaler.scale(whole))
         return torch.stack([loss.detach(), (scores.detach().argmax(1) == truth).float().sum() / seen.photos])
 
     def _loss(self, scores: Tensor, truth: Tensor, seen: Seen) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,14 +15,18 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError, Track, silent
 from pipeline.interrupt import put_off
 from pipeline.learning import ranks
-from pipeline.learning.backbone import Meta, placed
+from pipeline.learning.backbone import Meta, device, placed
 from pipeline.learning.batches import Photos, Treatment
 from pipeline.learning.calibration import negative_log_likelihood
 from pipeline.learning.checkpoint import Checkpoint, Progress, Rhythm, key_of
 from pipeline.learning.course import Course, Schedule, class_weights, optimizer_for
 from pipeline.learning.feed import ahead, workers_here
+from pipeline.learning.hardware import card, means, put_to_use, scaler_of
+from pipeline.learning.head import alone
+from pipeline.learning.phases import Average, require_any_side
 from pipeline.learning.predict import logits
 from pipeline.learning.settings import HISTORY, FitSettings
+from pipeline.learning.sources import Hosted, source_of
 
 CHECKPOINT = 50  # steps between checkpoints, at least
 SAMPLE = 512  # training photos that are looked at beside the holdout, as it is: no augmentation, no smoothing
@@ -69,15 +74,15 @@ def _look(course: Course, progress: Progress, holdout: Photos | None, store: Che
         return replace(progress, history=[*progress.history, *rows], running=[], loss=float(running[0]))
     order = np.random.default_rng(course.seed).permutation(len(course.photos))
     sample = course.photos.take(np.sort(order[: min(SAMPLE, len(holdout))]))
-    held = _ask(course.model, course.meta, holdout)
+    held = _ask(course.judged, course.meta, holdout)
     rows = [
-        _row(progress, course.schedule, "train", *_ask(course.model, course.meta, sample)),
+        _row(progress, course.schedule, "train", *_ask(course.judged, course.meta, sample)),
         _row(progress, course.schedule, "holdout", *held),
     ]
     progress = replace(progress, history=[*progress.history, *rows], running=[], loss=float(running[0]))
     if progress.best_step and held[0] >= progress.best_loss:
         return replace(progress, stale=progress.stale + 1)
-    store.keep_best(course.model)
+    store.keep_best(course.judged)
     return replace(progress, best_step=progress.step, best_loss=held[0], stale=0)
 
 
@@ -91,28 +96,34 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
     Batches are made ready ahead. Losses stay on the device, and are read at looks and checkpoints only.
     """
     schedule, patience = course.schedule, course.schedule.settings.patience
-    left, alone, rhythm = schedule.steps - progress.step, ranks.count() == 1, Rhythm()
-    tallies = list[Tensor]()
+    left, single, rhythm = schedule.steps - progress.step, ranks.count() == 1, Rhythm()
+    tallies, since, first = list[Tensor](), time.monotonic(), progress.step
     steps = _steps(progress, schedule, progress.stale >= patience)
     batches = ahead(map(course.prepare, range(progress.step, schedule.steps)), workers_here(course.courier.device))
-    course.learner.train()
     with put_off() as asked, closing(batches):
         for step in track(steps, total=left, what="steps"):
+            if step in (first, schedule.frozen):
+                course.begin(step)
             tallies.append(course.step(step, next(batches)))
             progress = replace(progress, step=step + 1)
             end = progress.step == schedule.steps
-            looks, stop = end or progress.step % schedule.every == 0, asked() and alone
+            looks, stop = end or progress.step % schedule.every == 0, asked() and single
             due = end or stop or (progress.step % CHECKPOINT == 0 and ranks.from_first(rhythm.due()))
             if looks or due:
                 progress = replace(progress, running=progress.running + course.check(tallies, progress.step))
                 tallies.clear()
+                if not course.considered:
+                    course.consider(
+                        (time.monotonic() - since) / (progress.step - first), schedule.steps - progress.step
+                    )
             if looks or (due and not stop):
                 ranks.settle(course.model)
+                ranks.settle(course.judged)
             if looks:
                 progress = _look(course, progress, holdout, store)
             if due or progress.stale >= patience:
                 with rhythm.writing():
-                    store.save(course.model, course.optimizer, progress)
+                    store.save(course.model, course.optimizer, progress, course.more)
             if stop or progress.stale >= patience:
                 break
     return progress
@@ -139,19 +150,30 @@ def fit(
     follows from the arguments to the bit, also across a kill and a resume.
     Raises `InputError`, which names the photos of the batch, where the loss is no number.
     """
+    if settings.head_only:
+        plain = Hosted(meta, settings, treatment, device())
+        head, seen, held, rest = alone(model, photos, holdout, plain, seed=seed, folder=scratch, track=track)
+        learnt = fit(head, meta, seen, rest, holdout=held, seed=seed, scratch=scratch, track=track, note=note)
+        return replace(learnt, model=model.eval())
+    require_any_side(meta["backbone"], settings)
     schedule = Schedule(settings, len(photos))
     if schedule.batch < 2 * ranks.count():
         raise InputError(f"train.batch: {schedule.batch} photos a step are too few for {ranks.count()} processes")
     optimizer = optimizer_for(placed(model), settings)
+    use = means(card(device()), len(photos) * int(np.prod(photos.pixels.shape[1:])))
+    put_to_use(use)
+    weights = class_weights(photos, len(meta["classes"]), settings)
+    source = source_of(photos, meta, settings, treatment, use)
+    course = Course(model, model, optimizer, meta, photos, schedule, weights, source, seed, note, use, scaler_of(use))
+    course.mean, course.compiled = Average(model, settings.ema) if settings.ema else None, settings.compile is True
     key = key_of(settings, seed, photos.rows, photos.labels, meta["backbone"], treatment is not None)
     store = Checkpoint(scratch, key)
-    progress = store.restore(model, optimizer)
-    weights = class_weights(photos, len(meta["classes"]), settings)
-    learner = ranks.spread(model)
-    course = Course(model, learner, optimizer, meta, photos, schedule, weights, treatment, seed, note)
+    progress = store.restore(model, optimizer, course.more)
     progress = _learn(course, progress, holdout, store, track)
     if holdout:
         store.load_best(model)
+    else:
+        model.load_state_dict(course.judged.state_dict())
     history = pd.DataFrame(progress.history, columns=list(HISTORY)).astype(HISTORY)
     passes = progress.step * schedule.batch
     return Fitted(model.eval(), history, progress.step, progress.best_step or progress.step, passes, progress.loss)

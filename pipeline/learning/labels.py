@@ -16,10 +16,12 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.contracts import Track, silent
 from pipeline.evidence.intervals import codes
+from pipeline.learning.batches import Part
 from pipeline.learning.calibration import fit_temperature
 from pipeline.learning.holdout import folds_of
 
 FOLDS, GROUPS = 5, 20  # fewer groups than this say nothing about each other's labels
+CHUNK = 4096  # photos that a head is asked about at once
 WIDTH = 256  # principal components that a head sees
 AGREE = 0.9  # share of pairs with one label from which photos of a group are held to show one thing
 ERROR, RAREST, COMMONEST = 0.01, 0.002, 0.1  # share of wrong labels: without pairs to measure it, and its bounds
@@ -38,7 +40,13 @@ def sampled(labels: Labels, groups: ArrayLike, most: int, seed: int) -> NDArray[
 
 
 def out_of_fold(
-    layout: NDArray[np.floating], labels: Labels, groups: ArrayLike, *, most: int, seed: int, track: Track = silent
+    layout: NDArray[np.floating] | Part,
+    labels: Labels,
+    groups: ArrayLike,
+    *,
+    most: int,
+    seed: int,
+    track: Track = silent,
 ) -> Odds:
     """Probabilities float64 [n, classes] by logistic heads that saw no photo of the own group.
 
@@ -57,7 +65,9 @@ def out_of_fold(
         logistic = LogisticRegression(C=0.01, max_iter=300, tol=1e-3)
         head = make_pipeline(StandardScaler(), pca, StandardScaler(), logistic)
         head.fit(layout[seen].astype(np.float32), labels[seen])
-        out[np.ix_(held, logistic.classes_)] += head.predict_proba(layout[held].astype(np.float32))
+        where = np.flatnonzero(held)
+        for part in np.split(where, range(CHUNK, len(where), CHUNK)):
+            out[np.ix_(part, logistic.classes_)] += head.predict_proba(layout[part].astype(np.float32))
     return _calibrated(np.log(out / out.sum(1, keepdims=True)), labels)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.learning.batches import Photos, Pixels, Treatment
+from pipeline.learning.batches import Photos, Pixels
 
 REPEATED = "oversampling"  # the plan's rows for photos that are shown more often; the dose says how often
 Treat = Callable[[str, Pixels, float, float, int], Pixels]
@@ -38,7 +38,56 @@ class Pool:
         return np.asarray(self.pixels[[int(rng.choice(self.rows[slice_, label])) for label in labels]])
 
 
-def treatment_of(plan: pd.DataFrame, images: pd.DataFrame, treat: Treat, pool: Pool | None = None) -> Treatment:
+@dataclass(frozen=True)
+class Dose:
+    """What a photo is given. shows: the slice whose simulated photos stand in its place; empty: it stays."""
+
+    remedy: str
+    low: float
+    high: float
+    shows: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan as a `Treatment`. ladder: of a row of `images`, its doses, and up to where in [0, 1] each is drawn."""
+
+    ladder: Mapping[int, tuple[NDArray[np.float64], Sequence[Dose]]]
+    labels: Sequence[str]
+    treat: Treat
+    pool: Pool | None
+
+    def _drawn(self, rows: NDArray[np.intp], seed: int) -> list[Dose | None]:
+        drawn = np.random.default_rng([seed, 1]).random(len(rows))
+        chosen: list[Dose | None] = []
+        for row, at in zip(rows.tolist(), drawn, strict=True):
+            upto, doses = self.ladder.get(row, (np.zeros(0), ()))
+            step = int(np.searchsorted(upto, at, side="right"))
+            chosen.append(doses[step] if step < len(doses) else None)
+        return chosen
+
+    def drawn(self, rows: NDArray[np.intp], seed: int) -> list[tuple[NDArray[np.intp], Dose, int]]:
+        """(positions in `rows`, what those photos are given, seed): a photo is in one of these at most."""
+        chosen = self._drawn(rows, seed)
+        kinds = sorted({c for c in chosen if c}, key=astuple)
+        where = [np.array([n for n, c in enumerate(chosen) if c == kind]) for kind in kinds]
+        return [(at, kind, seed + number) for number, (at, kind) in enumerate(zip(where, kinds, strict=True))]
+
+    def given(self, dose: Dose, rows: NDArray[np.intp], pixels: Pixels, seed: int) -> Pixels:
+        """Photos of these rows after a dose: uint8 [n, S, S, 3], as `pixels`."""
+        if dose.shows and self.pool:
+            return self.pool.draw(dose.shows, [self.labels[row] for row in rows.tolist()], seed)
+        return self.treat(dose.remedy, pixels, dose.low, dose.high, seed % 2**32)
+
+    def __call__(self, rows: NDArray[np.intp], pixels: Pixels, seed: int) -> Pixels:
+        """As `Treatment`."""
+        out = pixels.copy()
+        for at, dose, own in self.drawn(rows, seed):
+            out[at] = self.given(dose, rows[at], pixels[at], own)
+        return out
+
+
+def treatment_of(plan: pd.DataFrame, images: pd.DataFrame, treat: Treat, pool: Pool | None = None) -> Planned:
     """What a batch is given: of the plan's rows for a photo at most one, drawn by their probabilities, anew each time.
 
     plan: the artifact; the probabilities of a photo's rows sum to 1 or less, but for those that only repeat it.
@@ -47,32 +96,13 @@ def treatment_of(plan: pd.DataFrame, images: pd.DataFrame, treat: Treat, pool: P
     """
     plan = plan[plan["remedy"] != REPEATED]
     plan = plan.assign(shows=plan["slice"].where(plan["simulator"].notna(), "").astype("str"))
-    recipe = ["remedy", "dose_low", "dose_high", "shows"]
     number = {image_id: row for row, image_id in enumerate(images["image_id"])}
-    upto = plan.groupby("image_id")["probability"].cumsum()
-    table = plan.assign(row=[number[i] for i in plan["image_id"]], upto=upto)
-    ladder = {number[str(image_id)]: part for image_id, part in table.groupby("image_id")}
-
-    def draw(rows: NDArray[np.intp], seed: int) -> list[tuple[str, float, float, str] | None]:
-        drawn = np.random.default_rng([seed, 1]).random(len(rows))
-        chosen: list[tuple[str, float, float, str] | None] = []
-        for row, at in zip(rows.tolist(), drawn, strict=True):
-            part = ladder.get(row)
-            step = int(np.searchsorted(part["upto"].to_numpy(), at, side="right")) if part is not None else 0
-            chosen.append(tuple(part[recipe].iloc[step]) if part is not None and step < len(part) else None)
-        return chosen
-
-    def treatment(rows: NDArray[np.intp], pixels: Pixels, seed: int) -> Pixels:
-        chosen, out = draw(rows, seed), pixels.copy()
-        for number, dose in enumerate(sorted({c for c in chosen if c})):
-            here, (remedy, low, high, shows) = np.array([c == dose for c in chosen]), dose
-            if shows and pool:
-                out[here] = pool.draw(shows, images["label"].iloc[rows[here]].tolist(), seed + number)
-            else:
-                out[here] = treat(remedy, pixels[here], low, high, (seed + number) % 2**32)
-        return out
-
-    return treatment
+    recipe = ["remedy", "dose_low", "dose_high", "shows"]
+    ladder = {}
+    for image_id, part in plan.groupby("image_id"):
+        doses = [Dose(*row) for row in part[recipe].itertuples(index=False)]
+        ladder[number[str(image_id)]] = (part["probability"].cumsum().to_numpy(), doses)
+    return Planned(ladder, images["label"].tolist(), treat, pool)
 
 
 def repeated(plan: pd.DataFrame, images: pd.DataFrame, photos: Photos) -> Photos:

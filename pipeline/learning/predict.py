@@ -14,38 +14,44 @@ from torch import nn
 from pipeline.contracts import Track, silent
 from pipeline.learning import ranks
 from pipeline.learning.backbone import device, frozen_features, placed
-from pipeline.learning.batches import Pixels, tensor
+from pipeline.learning.batches import Part, Pixels, tensor
+from pipeline.learning.hardware import autocast, card, means
 
 Floats = NDArray[np.float32]
 FEATURES, LAYOUT = 1280, 1792
 MIDDLE, GRID = 3, 4  # the stage of 112 features
 
 
-def _forward(model: nn.Module, pixels: Pixels, meta: Mapping[str, Any], batch: int, track: Track, width: int) -> Floats:
-    """float32 [N, width]: the model's output in evaluation mode; its own mode is given back afterwards.
+def outputs(
+    model: nn.Module, pixels: Any, meta: Mapping[str, Any], width: int, batch: int = 64, track: Track = silent
+) -> Floats:
+    """float32 [N, width]: the model's output in evaluation mode; the mode of each part is given back afterwards.
 
-    Ranks that are together share the batches.
+    pixels: as of `logits`, or whatever gives them where it is sliced. Ranks that are together share the batches.
     """
-    where, training = device(), model.training
+    where, training = device(), [part for part in model.modules() if part.training]
     placed(model).eval()
 
     def answer(start: int) -> Floats:
         x = tensor(np.asarray(pixels[start : start + batch]), meta, where)
         return np.asarray(model(x).float().cpu().numpy())
 
-    with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
+    with torch.inference_mode(), autocast(where, means(card(where), 0)):
         starts = range(0, len(pixels), batch)
         parts = ranks.shared(answer, starts, track, what=f"batches of {batch} photos")
-    model.train(training)
+    for part in training:
+        part.training = True
     return np.concatenate([np.zeros((0, width), np.float32), *parts])
 
 
-def logits(model: nn.Module, pixels: Pixels, meta: Mapping[str, Any], batch: int = 64, track: Track = silent) -> Floats:
+def logits(
+    model: nn.Module, pixels: Pixels | Part, meta: Mapping[str, Any], batch: int = 64, track: Track = silent
+) -> Floats:
     """float32 [N, classes], before softmax and temperature, for pixels uint8 [N, S, S, 3] (may be memory-mapped).
 
     meta: `classes`, `mean` and `std` of the model.
     """
-    return _forward(model, pixels, meta, batch, track, len(meta["classes"]))
+    return outputs(model, pixels, meta, len(meta["classes"]), batch, track)
 
 
 def features(pixels: Pixels, batch: int = 64, track: Track = silent) -> Floats:
@@ -69,7 +75,7 @@ def features_and_layout(pixels: Pixels, batch: int = 64, track: Track = silent) 
         return cast(Any, model).forward_head(last).float().cpu().numpy(), grid.half().cpu().numpy()
 
     starts = range(0, len(pixels), batch)
-    with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
+    with torch.inference_mode(), autocast(where, means(card(where), 0)):
         parts = ranks.shared(answer, starts, track, what=f"batches of {batch} photos")
     pooled = np.concatenate([np.zeros((0, FEATURES), np.float32), *(part[0] for part in parts)])
     return pooled, np.concatenate([np.zeros((0, LAYOUT), np.float16), *(part[1] for part in parts)])

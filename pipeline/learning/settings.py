@@ -62,5 +62,12 @@ class FitSettings(Settings):
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     shift: float = Field(0.06, ge=0, lt=0.5, description="farthest random shift, as a share of the side")
     crop: float = Field(0.0, ge=0, lt=0.9, description="largest random crop, as a share of the side; enlarged again")
+    ema: float = Field(0.0, ge=0, lt=1, description="judge and keep the moving mean of the weights; its decay; 0: off")
+    small: float = Field(1.0, gt=0, le=1, description="share of the side from which photos grow; whole after 3/4 of it")
+    frozen: float = Field(0.0, ge=0, lt=1, description="share of the steps, at first, in which the head alone learns")
+    head_only: bool = Field(False, description="the head alone learns, from embeddings of up to 4 views of each photo")
+    compile: bool | Literal["auto"] = Field(
+        "auto", description="torch.compile; auto: on a GPU where what it saves is reckoned to exceed what it takes"
+    )
     every: int = Field(0, ge=0, description="steps between looks at the holdout; 0: eight looks in all")
     patience: int = Field(4, ge=1, description="looks without a lower holdout loss after which an early stop ends it")

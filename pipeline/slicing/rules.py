@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 
 Mask = NDArray[np.bool_]
+CHUNK = 65_536  # rows of features that are in memory at once
 LEVELS = 50  # a text column with more values than this is no condition
 CHOSEN = "chosen_for"  # the column of a labelling batch that tells of the model's answer, so never a condition
 
@@ -119,10 +120,16 @@ def named_rows(table: pd.DataFrame) -> Iterator[Any]:
     return iter(table.itertuples())
 
 
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
+
+
 def distances(embeddings: NDArray[np.float32], index: int) -> NDArray[np.float32]:
     """float32 [rows]: cosine distance of every row to row `index`, in frozen packaged features."""
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
-    return np.asarray(1 - unit @ unit[index], dtype=np.float32)
+    away, there = np.empty(len(embeddings), np.float32), _unit(embeddings[index : index + 1])[0]
+    for start in range(0, len(embeddings), CHUNK):
+        away[start : start + CHUNK] = 1 - _unit(embeddings[start : start + CHUNK]) @ there
+    return away
 
 
 def _usable(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:

@@ -71,16 +71,27 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> 
 def frozen(
     pixels: NDArray[np.uint8], rows: NDArray[np.intp], context: Context
 ) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
-    """(embeddings float32 [images, features], NaN but for `rows`; layout float16 [images, D], 0 but for `rows`)."""
+    """(embeddings float32 [images, features], NaN but for `rows`; layout float16 [images, D], NaN but for `rows`).
+
+    Both are files in the scratch folder, memory-mapped: a chunk of them is in memory at a time.
+    """
     from pipeline.learning.predict import FEATURES, LAYOUT, features_and_layout
 
-    embeddings = np.full((len(pixels), FEATURES), np.nan, np.float32)
-    layout = np.zeros((len(pixels), LAYOUT), np.float16)
-    starts = range(0, len(rows), CHUNK)
+    wanted = np.zeros(len(pixels), bool)
+    wanted[rows] = True
+    kinds = {"embeddings": (np.float32, FEATURES), "layout": (np.float16, LAYOUT)}
+    files = {name: context.scratch / f"{name}.npy" for name in kinds}
+    for name, (dtype, width) in kinds.items():
+        np.lib.format.open_memmap(files[name], "w+", dtype, (len(pixels), width))
+    starts = range(0, len(pixels), CHUNK)
     for start in context.track(starts, total=len(starts), what=f"times {CHUNK} photos"):
-        part = rows[start : start + CHUNK]
-        embeddings[part], layout[part] = features_and_layout(np.asarray(pixels[part]))
-    return embeddings, layout
+        here = wanted[start : start + CHUNK]
+        made = features_and_layout(np.asarray(pixels[start : start + CHUNK][here]))
+        for (name, (dtype, width)), some in zip(kinds.items(), made, strict=True):
+            values = np.full((len(here), width), np.nan, dtype)
+            values[here] = some
+            np.lib.format.open_memmap(files[name], "r+")[start : start + CHUNK] = values  # closed again: unmapped
+    return np.load(files["embeddings"], mmap_mode="r"), np.load(files["layout"], mmap_mode="r")
 
 
 def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -136,6 +147,7 @@ def suspected_labels(
     truth: NDArray[np.int64],
 ) -> pd.DataFrame:
     """Labels outside test that heads on frozen features, which never saw the photo's group, hold to be wrong."""
+    from pipeline.learning.batches import Part
     from pipeline.learning.labels import judgeable, out_of_fold, suspected
 
     rows = np.flatnonzero((truth >= 0) & (splits["split"] != "test").to_numpy())
@@ -146,7 +158,8 @@ def suspected_labels(
     _, labels = np.unique(truth[rows], return_inverse=True)
     if len(rows) > config.label_photos:
         context.note(f"label heads learnt from about {config.label_photos} of {len(rows)} photos, evenly by group")
-    odds = out_of_fold(layout[rows], labels, groups, most=config.label_photos, seed=context.seed, track=context.track)
+    seen = Part(layout, rows)
+    odds = out_of_fold(seen, labels, groups, most=config.label_photos, seed=context.seed, track=context.track)
     found = suspected(odds, labels, groups, config.suspicion)
     at = rows[found["position"].to_numpy(np.intp)]
     names = images["label"].iloc[rows].groupby(labels).first()
@@ -185,6 +198,7 @@ def run(
     are not there.
     """
     from pipeline.learning.backbone import load_model
+    from pipeline.learning.batches import Part
     from pipeline.learning.holdout import class_indices
     from pipeline.learning.predict import logits
 
@@ -192,7 +206,7 @@ def run(
     network, meta = load_model(Path(model))
     truth, temperature = class_indices(images, names), float(meta.get("temperature") or 1.0)
     val = np.flatnonzero((splits["split"] == "val").to_numpy() & (truth >= 0))
-    answers = logits(network, np.asarray(pixels[val]), meta, config.batch, context.track)
+    answers = logits(network, Part(pixels, val), meta, config.batch, context.track)
     table = predictions_of(images["image_id"].iloc[val], truth[val], answers, names, temperature)
     metrics: dict[str, Any] = scores(answers, truth[val], images["group"].to_numpy(dtype=str)[val], names, temperature)
     metrics["costs"] = cost_matrix(config.costs, names, "evaluate.costs")

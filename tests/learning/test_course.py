@@ -9,7 +9,9 @@ from pipeline.contracts import InputError
 from pipeline.learning.backbone import build, placed
 from pipeline.learning.batches import Photos
 from pipeline.learning.course import Course, Schedule, class_weights, optimizer_for
+from pipeline.learning.hardware import Means
 from pipeline.learning.settings import FitSettings
+from pipeline.learning.sources import source_of
 from tests.learning.drawn import META, draw
 
 
@@ -35,7 +37,8 @@ def _course(most: int, settings: FitSettings, name: str = "test_vit") -> tuple[C
     optimizer = optimizer_for(placed(network), settings)
     weights = class_weights(rare, 2, settings)
     scarce = Scarce(network.train(), most)
-    return Course(network, scarce, optimizer, META, rare, Schedule(settings, 90), weights, None, 0, said.append), said
+    source = source_of(rare, META, settings, None, Means())
+    return Course(network, scarce, optimizer, META, rare, Schedule(settings, 90), weights, source, 0, said.append), said
 
 
 @pytest.mark.parametrize("weighted", [False, True])

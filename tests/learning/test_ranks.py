@@ -58,8 +58,9 @@ def _two(name: str, folder: Path, settings: FitSettings) -> list[dict[str, Any]]
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """With layer norm the gradients are those of the whole batch but for rounding, with weighted classes too."""
-    settings = FitSettings(epochs=3, batch=11, rate=1e-3, every=9, class_weights=True)
+    """With layer norm the gradients are those of the whole batch but for rounding, with weighted classes too, a head
+    that learns alone at first, and a mean of the weights."""
+    settings = FitSettings(epochs=3, batch=11, rate=1e-3, every=9, class_weights=True, frozen=0.2, ema=0.8)
     one, (first, second) = _learn(LAYERS, tmp_path / "one", settings), _two(LAYERS, tmp_path, settings)
     assert first["history"].equals(second["history"])
     columns = ["loss", "accuracy"]

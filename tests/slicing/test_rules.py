@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.slicing import rules
 from pipeline.slicing.rules import Condition, Rule, conditions_frame, distances
 
 FRAME = pd.DataFrame(
@@ -83,3 +84,14 @@ def test_an_attribute_stays_a_condition_where_each_group_has_its_own_value() -> 
     images = FRAME[["image_id", "label", "group"]].assign(path="p", visit=list("1122"))
     attributes = FRAME[["image_id"]].assign(hour=[23.0, 23.0, 12.0, 12.0])
     assert list(conditions_frame(images, attributes).columns) == ["image_id", "label", "group", "hour"]
+
+
+def test_distances_are_those_of_the_whole_however_few_rows_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    features[3], features[4] = np.nan, 0
+    whole = distances(features, 21)
+    monkeypatch.setattr(rules, "CHUNK", 8)
+    np.testing.assert_allclose(distances(features, 21), whole, atol=1e-6)
+    assert np.isnan(whole[3])
+    assert whole[21] == pytest.approx(0, abs=1e-6)
+    assert whole[4] == 1

@@ -32,7 +32,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     world.pixels[(world.splits["split"] == "test").to_numpy(), 0, 0, 1] = 251
     world.made["model"] = tmp_path
 
-    def logits(model: Any, pixels: np.ndarray, meta: Any, batch: int, track: Any) -> np.ndarray:
+    def logits(model: Any, part: Any, meta: Any, batch: int, track: Any) -> np.ndarray:
+        pixels = part[:]
         assert not (pixels[:, 0, 0, 1] == 251).any(), "the test is sealed"
         return (np.eye(3)[pixels[:, 0, 0, 0].astype(int)] * 4).astype(np.float32)
 
@@ -62,6 +63,27 @@ def test_predictions_are_of_the_labelled_photos_of_val(world: World, tmp_path: P
     assert (table["margin"][~table["correct"]] == -4).all()
     assert table["confidence"].iloc[0] == pytest.approx(np.exp(2) / (np.exp(2) + 2)), "after the temperature"
     assert {str(table[f"logit_{k}"].dtype) for k in range(3)} == {"float32"}
+
+
+def test_a_chunk_of_features_is_in_memory_at_a_time(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = world.run(evaluate, tmp_path / "whole", Config())
+    asked: list[int] = []
+    ask = predict.features_and_layout
+
+    def counted(pixels: np.ndarray) -> Any:
+        asked.append(len(pixels))
+        return ask(pixels)
+
+    monkeypatch.setattr(predict, "features_and_layout", counted)
+    monkeypatch.setattr(evaluate, "CHUNK", 7)
+    monkeypatch.setattr(labels, "CHUNK", 11)
+    parts, _ = world.run(evaluate, tmp_path / "parts", Config())
+    assert max(asked) <= 7
+    assert isinstance(parts["embeddings"], np.memmap)
+    np.testing.assert_array_equal(parts["embeddings"], whole["embeddings"])
+    assert parts["label_issues"].equals(whole["label_issues"])
 
 
 def test_embeddings_are_of_every_photo_but_the_tests(world: World, tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monk
     world, seen = World(groups=80), set[int]()
     own = Course.step
 
-    def step(self: Any, number: int) -> Tensor:
+    def step(self: Any, number: int, batch: Any) -> Tensor:
         seen.update(self.photos.rows.tolist())
-        return own(self, number)
+        return own(self, number, batch)
 
     monkeypatch.setattr(Course, "step", step)
     world.images.loc[[0, 1], "label"] = None

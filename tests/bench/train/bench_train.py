@@ -23,8 +23,8 @@ from tests.bench.train.rivals import NAMES, RIVALS
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = os.environ.get("NIGHTSHIFT_BENCH_PYTHON", sys.executable)
-PHOTOS = int(os.environ.get("NIGHTSHIFT_BENCH_TRAIN", "640"))
-ROUNDS, EPOCHS = 3, int(os.environ.get("NIGHTSHIFT_BENCH_EPOCHS", "4"))
+PHOTOS = int(os.environ.get("NIGHTSHIFT_BENCH_TRAIN", "960"))
+ROUNDS, EPOCHS = 3, int(os.environ.get("NIGHTSHIFT_BENCH_EPOCHS", "8"))
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
@@ -65,7 +65,8 @@ def test_a_training_beside_the_bare_step_and_other_loops(tmp_path: Path) -> None
                 absent.add(name)
     middle = {n: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for n, rows in got.items()}
     ours = middle["nightshift"]
-    print(f"\n{PHOTOS} photos, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of {ROUNDS} rounds")
+    load = "load " + " ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"\n{PHOTOS} photos, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of {ROUNDS} rounds, {load}")
     for name, row in middle.items():
         print(
             f"{name:<12} {row['seconds']:6.1f} s, {row['cpu']:6.1f} s of CPU, {row['accuracy']:.1%} right, "

@@ -72,8 +72,8 @@ class Watch:
         return times.user + times.system + times.children_user + times.children_system
 
 
-def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
+def _optimizer(model: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02, fused=fused or None)
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, truth: torch.Tensor) -> None:
@@ -86,7 +86,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, t
 def bare(folder: Path, epochs: int, watch: Watch) -> float:
     """The model's step on tensors that lie ready: nothing is read, moved or changed."""
     (model, _), (x, truth) = network(), _tensors(folder, "train")
-    optimizer, order = _optimizer(model), np.random.default_rng(0)
+    optimizer, order = _optimizer(model, fused=True), np.random.default_rng(0)
     batches = [x[order.choice(len(x), BATCH, replace=False)].contiguous(memory_format=torch.channels_last)]
     steps = epochs * len(x) // BATCH
     model.train()

@@ -235,6 +235,7 @@ def test_a_search_keeps_the_plan_that_helped_on_val_and_says_what_it_tried(
         return np.stack([right if helps and "s1" in set(p["slice"]) else (right + 1) % 3 for p in plans])
 
     monkeypatch.setattr(prescribe, "tried", pretended)
+    monkeypatch.setattr(prescribe, "trains", lambda model: True)
     context = Context("r", 0, tmp_path, tmp_path)
     config = prescribe.Config(search=5000, tries=3)
     made = prescribe.run(config, context, **{n: given[n] for n in stage("prescribe").needs})

@@ -6,7 +6,7 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +19,8 @@ from pipeline import plugins
 from pipeline.evidence.twosample import auc
 from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
 from pipeline.slicing.repair import Tools, with_repairs
-from pipeline.slicing.rules import Mask
+from pipeline.slicing.rules import Mask, Rule
+from pipeline.slicing.selection import limits, within
 from pipeline.slicing.surplus import surplus
 from pipeline.slicing.validation import Val
 
@@ -29,7 +30,7 @@ RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
-BROKEN = 20  # copies that the treatment broke, from which they alone are compared with failing photos
+COPIES = 20  # that a rule would admit, or that a treatment breaks, from which the others are left out
 UNDONE = 0.8  # share of a rival's damage that another one's inverse regains where they are one cause
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
@@ -89,8 +90,9 @@ class Pool:
 class Matcher:
     """Compares the treated photos of a pool with one slice."""
 
-    def __init__(self, pool: Pool, photos: int) -> None:
-        """Draw up to `photos` of those that count for the slice, and of those that are taken away again."""
+    def __init__(self, pool: Pool, photos: int, rules: Sequence[Rule] = ()) -> None:
+        """Draw up to `photos` of those that count for the slice (rules: that admit them), and of those that are taken
+        away again."""
         self.pool, self.val, rng = pool, pool.val, np.random.default_rng(pool.seed)
         weights = pool.weights
         parts = [np.flatnonzero(side) for side in (weights > 0, weights < 0)]
@@ -100,6 +102,9 @@ class Matcher:
         self.weights = np.concatenate([*scaled, np.zeros(0)])
         self.failing = bool(self.val.errors[parts[0]].all())
         self.slice_values = pool.tools.measure(np.asarray(pool.tools.pixels[self.val.rows[self.rows]]))
+        counts = self.weights > 0
+        frame, columns = self.val.frame.iloc[self.rows[counts]], pool.tools.columns
+        self.limits = limits(rules, frame, self.slice_values[counts], columns)
 
     @cached_property
     def untreated(self) -> float:
@@ -110,8 +115,10 @@ class Matcher:
         return 0.0 if alike else mismatch(values, self.slice_values, self.weights)
 
     def apart(self, remedy: str, low: float, high: float) -> float:
-        """How far the treated good photos are from the slice."""
-        return mismatch(self.pool.values(remedy, low, high), self.slice_values, self.weights)
+        """How far the treated good photos are from the slice, as far as its rule would admit them."""
+        values = self.pool.values(remedy, low, high)
+        inside = within(values, self.limits)
+        return mismatch(values[inside] if inside.sum() >= COPIES else values, self.slice_values, self.weights)
 
     def rival(self, remedy: str, side: list[float]) -> Rival:
         """The best-matched dose on one side of neutral."""
@@ -126,7 +133,7 @@ class Matcher:
 
     def tried(self, rival: Rival) -> Rival:
         """What the treatment does to good photos, and whether a classifier tells its copies from the slice: those that
-        it breaks, where failing photos alone stand for the slice."""
+        its rule would admit, and that it breaks, where failing photos alone stand for the slice."""
         pool, groups = self.pool, self.val.groups
         truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
@@ -135,8 +142,10 @@ class Matcher:
         errors = self.rows[self.val.errors[self.rows]]
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
-        like = broken if self.failing and broken.sum() >= BROKEN else np.ones(len(broken), bool)
-        values = pool.values(rival.remedy, rival.dose, rival.dose)[like]
+        every = pool.values(rival.remedy, rival.dose, rival.dose)
+        inside, lost = within(every, self.limits), broken | (not self.failing)
+        like = next((m for m in (inside & lost, inside, lost) if m.sum() >= COPIES), np.ones(len(broken), bool))
+        values = every[like]
         sides = (values, self.slice_values, pool.groups[like], groups[self.rows])
         return replace(
             rival,
@@ -175,8 +184,10 @@ class Matcher:
         return (back - left) / (1 - left) if left < 1 else 0.0
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
-        inner = sorted({*side, best.dose})
+        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`, and at least
+        half as often admitted by its rule as those of the best-matched dose."""
+        share = {d: float(within(self.pool.values(best.remedy, d, d), self.limits).mean()) for d in {*side, best.dose}}
+        inner = sorted(d for d in share if share[d] >= share[best.dose] / 2)
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
         apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
         near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
@@ -239,14 +250,14 @@ def suspect_cause(pool: Pool, photos: int) -> tuple[list[Rival], tuple[float, fl
 
 
 def find_causes(
-    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
+    pool: Pool, inside: Mask, rules: Sequence[Rule], interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
     """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range.
 
-    Without a model to ask: `suspect_cause`."""
+    inside: its photos, bool [rows]; rules: that admit them. Without a model to ask: `suspect_cause`."""
     if pool.tools.guess is None:
         return suspect_cause(pool, photos)
-    matcher = Matcher(pool, photos)
+    matcher = Matcher(pool, photos, rules)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]

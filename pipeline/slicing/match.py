@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
+from pipeline.slicing.name import ALIKE, REPRODUCES, Rival, dose_grid, elect, order
 from pipeline.slicing.repair import Tools, with_repairs
 from pipeline.slicing.rules import Mask, Rule
-from pipeline.slicing.selection import limits, within
+from pipeline.slicing.selection import admitted, beyond, limits
 from pipeline.slicing.surplus import surplus
 from pipeline.slicing.validation import Val
 
@@ -30,7 +30,8 @@ RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
-COPIES = 20  # that a rule would admit, or that a treatment breaks, from which the others are left out
+NEARLY, TRIED = 0.05, 4  # difference in distance from the best-matched dose, and how many such doses are tried
+COPIES = 20  # of good photos, at least, that are compared with a slice
 UNDONE = 0.8  # share of a rival's damage that another one's inverse regains where they are one cause
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
@@ -117,8 +118,7 @@ class Matcher:
     def apart(self, remedy: str, low: float, high: float) -> float:
         """How far the treated good photos are from the slice, as far as its rule would admit them."""
         values = self.pool.values(remedy, low, high)
-        inside = within(values, self.limits)
-        return mismatch(values[inside] if inside.sum() >= COPIES else values, self.slice_values, self.weights)
+        return mismatch(values[admitted(values, self.limits, COPIES)], self.slice_values, self.weights)
 
     def rival(self, remedy: str, side: list[float]) -> Rival:
         """The best-matched dose on one side of neutral."""
@@ -143,8 +143,8 @@ class Matcher:
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
         every = pool.values(rival.remedy, rival.dose, rival.dose)
-        inside, lost = within(every, self.limits), broken | (not self.failing)
-        like = next((m for m in (inside & lost, inside, lost) if m.sum() >= COPIES), np.ones(len(broken), bool))
+        lost = broken if self.failing and broken.sum() >= COPIES else np.ones(len(broken), bool)
+        like = admitted(every, self.limits, COPIES, lost)
         values = every[like]
         sides = (values, self.slice_values, pool.groups[like], groups[self.rows])
         return replace(
@@ -156,6 +156,16 @@ class Matcher:
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
         )
+
+    def best(self, rival: Rival, side: list[float]) -> Rival:
+        """`tried` at the best-matched dose; where nothing undoes it, so that all depends on how alike its copies are,
+        at the one of up to `TRIED` doses nearly as well matched whose copies are hardest to tell from the slice."""
+        close = [d for d in sorted(side) if self.apart(rival.remedy, d, d) <= rival.apart + NEARLY]
+        if rival.invertible or len(close) < 2:
+            return self.tried(rival)
+        spread = {close[round(k)] for k in np.linspace(0, len(close) - 1, TRIED)} | {rival.dose}
+        found = [self.tried(replace(rival, dose=d, apart=self.apart(rival.remedy, d, d))) for d in sorted(spread)]
+        return min(found, key=lambda r: (r.reproduces < REPRODUCES, r.auc))
 
     def _regained(self, rival: Rival, treated: Pixels, broken: Mask) -> float:
         """Share of the good photos that the treatment breaks which its inverse repairs: what was clipped stays lost."""
@@ -183,10 +193,14 @@ class Matcher:
         left, back = float((guess(treated) == truth).mean()), float((guess(undone) == truth).mean())
         return (back - left) / (1 - left) if left < 1 else 0.0
 
+    def _share(self, remedy: str, dose: float) -> float:
+        """Share of the copies that the slice's rule would admit."""
+        return float((beyond(self.pool.values(remedy, dose, dose), self.limits) == 0).mean())
+
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`, and at least
         half as often admitted by its rule as those of the best-matched dose."""
-        share = {d: float(within(self.pool.values(best.remedy, d, d), self.limits).mean()) for d in {*side, best.dose}}
+        share = {d: self._share(best.remedy, d) for d in {*side, best.dose}}
         inner = sorted(d for d in share if share[d] >= share[best.dose] / 2)
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
         apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
@@ -261,12 +275,12 @@ def find_causes(
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]
-    sides = {(rival.remedy, rival.dose): side for rival, side in found}
-    rivals = [matcher.tried(rival) for rival, _ in found]
+    sides = {(rival.remedy, rival.words): side for rival, side in found}
+    rivals = [matcher.best(rival, side) for rival, side in found]
     val, rng = pool.val, np.random.default_rng(pool.seed)
     failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
     rivals = order(with_repairs(val, failing, rivals, pool.tools, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)
-    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].dose])
+    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].words])

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline.slicing.rules import Mask, Rule
 
 Floats = NDArray[np.float64]
-Limits = list[list[tuple[int, str, float]]]  # of each rule: column, `<=` or `>=`, and the slice's furthest value
+Limits = list[list[tuple[int, int, float, float]]]
+"""Of each rule: the column, the side (1: at most, -1: at least), the slice's furthest value, and its spread."""
 STRAY = 0.02  # share of the slice's photos beyond its furthest value
 
 
@@ -32,16 +33,33 @@ def limits(rules: Sequence[Rule], frame: pd.DataFrame, values: Floats, columns: 
         inside = np.logical_and.reduce([c.mask(frame, {}) for c in own]) if own else np.ones(len(frame), bool)
         reach = []
         for condition in own if inside.any() else []:
-            at, end = list(columns).index(condition.column), 1 - STRAY if condition.op == "<=" else STRAY
-            reach.append((at, condition.op, float(np.nanquantile(values[inside, at], end))))
+            at, side = list(columns).index(condition.column), 1 if condition.op == "<=" else -1
+            of_slice = values[inside, at]
+            end = side * float(np.nanquantile(side * of_slice, 1 - STRAY))
+            reach.append((at, side, end, max(float(np.nanstd(of_slice)), 1e-9)))
         found.append(reach)
     return found
 
 
-def within(values: Floats, reach: Limits) -> Mask:
-    """bool [n]: whether copies (float [n, columns]) lie within the limits of any rule."""
-    inside = np.zeros(len(values), bool)
+def beyond(values: Floats, reach: Limits) -> Floats:
+    """float64 [n]: how far copies (float [n, columns]) lie outside the limits of the rule that is nearest to admitting
+    them, in spreads of the slice; 0 for those that it admits."""
+    if not reach:
+        return np.zeros(len(values))
+    each = []
     for rule in reach:
-        each = [values[:, at] <= end if op == "<=" else values[:, at] >= end for at, op, end in rule]
-        inside |= np.logical_and.reduce([np.ones(len(values), bool), *each])
-    return inside if reach else np.ones(len(values), bool)
+        over = [np.nan_to_num(side * (values[:, at] - end) / spread, nan=np.inf) for at, side, end, spread in rule]
+        each.append(np.max([np.zeros(len(values)), *over], axis=0))
+    return np.asarray(np.min(each, axis=0))
+
+
+def admitted(values: Floats, reach: Limits, least: int, among: Mask | None = None) -> Mask:
+    """bool [n]: the copies that a rule admits, and the least far outside up to `least` in all.
+
+    among: bool [n], where only some are asked about."""
+    far = beyond(values, reach)
+    rows = np.arange(len(far)) if among is None else np.flatnonzero(among)
+    order = rows[np.argsort(far[rows], kind="stable")]
+    chosen = np.zeros(len(far), bool)
+    chosen[order[: max(least, int((far[rows] == 0).sum()))]] = True
+    return chosen

@@ -6,7 +6,7 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
+from pipeline.slicing.name import ALIKE, REPRODUCES, Rival, dose_grid, elect, order
 from pipeline.slicing.repair import Tools, with_repairs
-from pipeline.slicing.rules import Mask
+from pipeline.slicing.rules import Mask, Rule
+from pipeline.slicing.selection import admitted, beyond, limits
 from pipeline.slicing.surplus import surplus
 from pipeline.slicing.validation import Val
 
@@ -29,7 +30,8 @@ RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
-BROKEN = 20  # copies that the treatment broke, from which they alone are compared with failing photos
+NEARLY, TRIED = 0.05, 4  # difference in distance from the best-matched dose, and how many such doses are tried
+COPIES = 20  # of good photos, at least, that are compared with a slice
 UNDONE = 0.8  # share of a rival's damage that another one's inverse regains where they are one cause
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
@@ -89,8 +91,9 @@ class Pool:
 class Matcher:
     """Compares the treated photos of a pool with one slice."""
 
-    def __init__(self, pool: Pool, photos: int) -> None:
-        """Draw up to `photos` of those that count for the slice, and of those that are taken away again."""
+    def __init__(self, pool: Pool, photos: int, rules: Sequence[Rule] = ()) -> None:
+        """Draw up to `photos` of those that count for the slice (rules: that admit them), and of those that are taken
+        away again."""
         self.pool, self.val, rng = pool, pool.val, np.random.default_rng(pool.seed)
         weights = pool.weights
         parts = [np.flatnonzero(side) for side in (weights > 0, weights < 0)]
@@ -100,6 +103,9 @@ class Matcher:
         self.weights = np.concatenate([*scaled, np.zeros(0)])
         self.failing = bool(self.val.errors[parts[0]].all())
         self.slice_values = pool.tools.measure(np.asarray(pool.tools.pixels[self.val.rows[self.rows]]))
+        counts = self.weights > 0
+        frame, columns = self.val.frame.iloc[self.rows[counts]], pool.tools.columns
+        self.limits = limits(rules, frame, self.slice_values[counts], columns)
 
     @cached_property
     def untreated(self) -> float:
@@ -110,8 +116,9 @@ class Matcher:
         return 0.0 if alike else mismatch(values, self.slice_values, self.weights)
 
     def apart(self, remedy: str, low: float, high: float) -> float:
-        """How far the treated good photos are from the slice."""
-        return mismatch(self.pool.values(remedy, low, high), self.slice_values, self.weights)
+        """How far the treated good photos are from the slice, as far as its rule would admit them."""
+        values = self.pool.values(remedy, low, high)
+        return mismatch(values[admitted(values, self.limits, COPIES)], self.slice_values, self.weights)
 
     def rival(self, remedy: str, side: list[float]) -> Rival:
         """The best-matched dose on one side of neutral."""
@@ -126,7 +133,7 @@ class Matcher:
 
     def tried(self, rival: Rival) -> Rival:
         """What the treatment does to good photos, and whether a classifier tells its copies from the slice: those that
-        it breaks, where failing photos alone stand for the slice."""
+        its rule would admit, and that it breaks, where failing photos alone stand for the slice."""
         pool, groups = self.pool, self.val.groups
         truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
@@ -135,8 +142,10 @@ class Matcher:
         errors = self.rows[self.val.errors[self.rows]]
         seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
         same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
-        like = broken if self.failing and broken.sum() >= BROKEN else np.ones(len(broken), bool)
-        values = pool.values(rival.remedy, rival.dose, rival.dose)[like]
+        every = pool.values(rival.remedy, rival.dose, rival.dose)
+        lost = broken if self.failing and broken.sum() >= COPIES else np.ones(len(broken), bool)
+        like = admitted(every, self.limits, COPIES, lost)
+        values = every[like]
         sides = (values, self.slice_values, pool.groups[like], groups[self.rows])
         return replace(
             rival,
@@ -147,6 +156,16 @@ class Matcher:
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
         )
+
+    def best(self, rival: Rival, side: list[float]) -> Rival:
+        """`tried` at the best-matched dose; where nothing undoes it, so that all depends on how alike its copies are,
+        at the one of up to `TRIED` doses nearly as well matched whose copies are hardest to tell from the slice."""
+        close = [d for d in sorted(side) if self.apart(rival.remedy, d, d) <= rival.apart + NEARLY]
+        if rival.invertible or len(close) < 2:
+            return self.tried(rival)
+        spread = {close[round(k)] for k in np.linspace(0, len(close) - 1, TRIED)} | {rival.dose}
+        found = [self.tried(replace(rival, dose=d, apart=self.apart(rival.remedy, d, d))) for d in sorted(spread)]
+        return min(found, key=lambda r: (r.reproduces < REPRODUCES, r.auc))
 
     def _regained(self, rival: Rival, treated: Pixels, broken: Mask) -> float:
         """Share of the good photos that the treatment breaks which its inverse repairs: what was clipped stays lost."""
@@ -174,9 +193,15 @@ class Matcher:
         left, back = float((guess(treated) == truth).mean()), float((guess(undone) == truth).mean())
         return (back - left) / (1 - left) if left < 1 else 0.0
 
+    def _share(self, remedy: str, dose: float) -> float:
+        """Share of the copies that the slice's rule would admit."""
+        return float((beyond(self.pool.values(remedy, dose, dose), self.limits) == 0).mean())
+
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
-        inner = sorted({*side, best.dose})
+        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`, and at least
+        half as often admitted by its rule as those of the best-matched dose."""
+        share = {d: self._share(best.remedy, d) for d in {*side, best.dose}}
+        inner = sorted(d for d in share if share[d] >= share[best.dose] / 2)
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
         apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
         near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
@@ -239,23 +264,23 @@ def suspect_cause(pool: Pool, photos: int) -> tuple[list[Rival], tuple[float, fl
 
 
 def find_causes(
-    pool: Pool, inside: Mask, interventions: pd.DataFrame, photos: int, level: float
+    pool: Pool, inside: Mask, rules: Sequence[Rule], interventions: pd.DataFrame, photos: int, level: float
 ) -> tuple[list[Rival], tuple[float, float] | None]:
     """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range.
 
-    Without a model to ask: `suspect_cause`."""
+    inside: its photos, bool [rows]; rules: that admit them. Without a model to ask: `suspect_cause`."""
     if pool.tools.guess is None:
         return suspect_cause(pool, photos)
-    matcher = Matcher(pool, photos)
+    matcher = Matcher(pool, photos, rules)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]
-    sides = {(rival.remedy, rival.dose): side for rival, side in found}
-    rivals = [matcher.tried(rival) for rival, _ in found]
+    sides = {(rival.remedy, rival.words): side for rival, side in found}
+    rivals = [matcher.best(rival, side) for rival, side in found]
     val, rng = pool.val, np.random.default_rng(pool.seed)
     failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
     rivals = order(with_repairs(val, failing, rivals, pool.tools, interventions, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)
-    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].dose])
+    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].words])

@@ -26,9 +26,9 @@ class Rival:
     """One possible cause of a slice: a treatment of good photos that makes them resemble it.
 
     dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
-    two-sample AUC of the same; nearer: share of the good photos' distance from the slice that the treatment takes away,
-    1 where there is none; reproduces: share of good photos that the treatment breaks; repairs, p_repairs: effect of the
-    inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the broken photos'
+    two-sample AUC of the same; nearer: share of the good photos' distance from the slice that the treatment takes away
+    (1 where there is none); reproduces: share of good photos that the treatment breaks; repairs, p_repairs: effect of
+    the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the broken photos'
     (label, prediction) pairs that the slice's own failures show.
     """
 

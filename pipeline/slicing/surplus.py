@@ -15,6 +15,7 @@ from pipeline.slicing.rules import Mask
 from pipeline.slicing.validation import Val
 
 Floats = NDArray[np.float64]
+CHANCE = 2.0  # standard errors of a Poisson count
 LEAST = 10  # failures in excess, below which every photo of the slice stands for it
 
 
@@ -22,8 +23,8 @@ def surplus(val: Val, members: Mask, outside: Mask) -> Floats:
     """float64 [rows], summing to 1: what each photo counts; 0 outside `members`, below 0 for what is taken away.
 
     members: the slice, bool [rows]; outside: the photos in no slice, from which the failures that a class has anyway
-    are told. A class that fails no more in the slice than outside has no part in it. Where less than `LEAST` failures
-    are in excess, every member counts alike.
+    are told. A class that fails no more in the slice than outside, but for chance, has no part in it. Where less than
+    `LEAST` failures are in excess, every member counts alike.
     """
     weights, errors = np.zeros(len(members)), val.errors
     for label in np.unique(val.truth[members]):
@@ -33,7 +34,8 @@ def surplus(val: Val, members: Mask, outside: Mask) -> Floats:
         failing, right = of & members & errors, of & members & ~errors
         # failures anyway for each photo that is read rightly; of a class that always fails nothing is in excess
         beside = rate / (1 - rate) if rate < 1 else 0.0
-        if rate < 1 and failing.sum() > beside * right.sum():
+        anyway = beside * float(right.sum())
+        if rate < 1 and failing.sum() - anyway > CHANCE * max(anyway, 1.0) ** 0.5:
             weights[failing], weights[right] = 1.0, -beside
     total = float(weights.sum())
     return weights / total if total >= LEAST else members / max(int(members.sum()), 1)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline import plugins, remedies
 from pipeline.attributes import measure as attributes_of
+from pipeline.attributes import names as measured
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
@@ -116,6 +117,7 @@ def _tools(pixels: NDArray[np.uint8], model: Path) -> Tools:
         remedies.treat,
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
+        measured(("pixels", "native")),
     )
 
 
@@ -277,7 +279,9 @@ def explained(
         fitted = None
         if tested.status == "confirmed":
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
-            rivals, fitted = find_causes(pool, item.inside, dose_response, config.photos, config.level)
+            rivals, fitted = find_causes(
+                pool, item.inside, list(item.rules.values()), dose_response, config.photos, config.level
+            )
         rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]

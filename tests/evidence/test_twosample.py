@@ -50,7 +50,7 @@ def test_nothing_to_hold_out_counts_as_apart() -> None:
 def test_a_part_that_is_known_is_taken_away_again() -> None:
     """Half of b is like a, half like c, of which 50 rows are known: b less c cannot be told from a."""
     rng, group = np.random.default_rng(5), np.arange(200)
-    a, b, c = rng.normal(size=(200, 3)), rng.normal(size=(200, 3)), rng.normal(size=(50, 3)) + np.array([2.5, 0, 0])
+    a, b, c = rng.normal(size=(200, 3)), rng.normal(size=(200, 3)), rng.normal((2.5, 0, 0), size=(50, 3))
     b[100:] += (2.5, 0, 0)
     both, groups, weights = np.vstack([b, c]), np.arange(250) + 200, np.r_[np.ones(200), np.full(50, -2.0)]
     assert auc(a, b, group, groups[:200]) > 0.68

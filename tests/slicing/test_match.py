@@ -69,7 +69,7 @@ def planted() -> tuple[Val, np.ndarray, Tools]:
 def test_the_planted_cause_and_dose_are_named(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
     pool = good_photos(val, ~inside, inside, tools, 100, 0)
-    rivals, fitted = find_causes(pool, inside, INTERVENTIONS, 100, 0.05)
+    rivals, fitted = find_causes(pool, inside, (), INTERVENTIONS, 100, 0.05)
     best = rivals[0]
     assert (best.remedy, best.named, best.words) == ("exposure", True, "too dark")
     assert best.dose == 0.25

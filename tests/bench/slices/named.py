@@ -33,6 +33,7 @@ from tests.bench.slices.run import HERE, WHICH, drawn, file_of, kept
 from tests.bench.slices.settings import Case, plant
 
 Rows = list[dict[str, Any]]
+ORDER = "in the order drawn by seed, whatever came out, as far as the time went"
 
 
 def named_in(case: Case) -> dict[str, Any]:
@@ -100,13 +101,13 @@ def _each(rows: Rows) -> str:
     return table([a | b for a, b in zip(lines, told, strict=True)])
 
 
-def write(path: Path, rows: Rows, command: str) -> None:
-    """The section of RESULTS.md."""
+def write(path: Path, rows: Rows, command: str, chosen: str = ORDER) -> None:
+    """The section of RESULTS.md; chosen: in words, how the settings came about."""
     bars: list[Bar] = [
         *share("right cause first, up to equivalence", "named", 0.9, [r["right"] for r in rows]),
         *share("dose range covers the planted one", "dosed", 0.8, [covers for covers, _ in _dosed(rows)]),
     ]
-    count = f"{len(rows)} valid settings, in the order drawn by seed, whatever came out, as far as the time went."
+    count = f"{len(rows)} valid settings, {chosen}."
     parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {count}", table([bar(line) for line in bars])]
     for name, causes in (("Development causes", DEVELOPMENT), ("Held-out causes", HELD_OUT)):
         part = [r for r in rows if r["cause"] in causes]
@@ -122,6 +123,7 @@ def main() -> None:
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     asked.add_argument("--most", type=int, default=1000, help="settings, in the order drawn")
+    asked.add_argument("--setting", nargs="+", help="only these, by name")
     asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
     options = asked.parse_args()
     torch.set_num_threads(1)
@@ -129,14 +131,16 @@ def main() -> None:
     command = f"python -m {' '.join(['tests.bench.slices.named', *sys.argv[1:]])}"
     cleans = {name: Clean(name, options.cache) for name in options.data}
     rows: Rows = []
-    for setting in islice(drawn(tuple(options.data), WHICH[options.causes]), options.most):
+    every = drawn(tuple(options.data), WHICH[options.causes])
+    only = [s for s in every if not options.setting or s.name in options.setting]
+    for setting in islice(only, options.most):
         file = file_of(setting, options.cache, "named")
         if file.exists() or not options.known:
             row = kept(partial(plant, setting, cleans[setting.data]), file, named_in)
             print(f"{setting.name}: {row['status'] if row['valid'] else 'not valid'}, {row['named']}", flush=True)
             if row["valid"]:
                 rows.append(row)
-                write(options.results, rows, command)
+                write(options.results, rows, command, "chosen by hand, so no sample" if options.setting else ORDER)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ WHY = {
     "precise": "hours and cameras, which mean nothing here, gather as much as a cause of few groups; tilt is two-sided",
     "ahead": "on these photos the best peers, given the same attributes, are near the ceiling themselves",
     "named": "a slice that half of val cannot confirm is not named, and a rule that admits much else hides its cause",
-    "dosed": "",
+    "dosed": "of few photos the nearest dose is uncertain, and tilt cannot tell a turn by 152 degrees from one by -28",
     "null": "",
     "real": "nearly all have an excess above 0 there, but two folds of five hold few groups to bound small ones by",
     "fast": "Domino stopped early on these arrays, at convergence; our parts were not timed apart",

@@ -36,6 +36,7 @@ SLICES = (
     "confirmed",
     "words",
     "cause",
+    "common",
     "dose_low",
     "dose_high",
     "rule",
@@ -153,7 +154,8 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
         return np.zeros(len(pixels), np.intp) if model is None else np.asarray(model.ask(pixels).argmax(1))
 
     tools = Tools(
-        made["pixels"], remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), guess if model else None
+        made["pixels"], remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), guess if model else None,
+        made["embeddings"],
     )
     tables = (found["slices"], found["membership"], made["dose_response"])
     return found | explain.explained(explain.Config.model_validate({}), context, val, tools, tables)

@@ -160,16 +160,17 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "explain",
-        needs=("images", "pixels", "attributes", "splits", "classes", "model", "predictions", "metrics",
+        needs=("images", "pixels", "attributes", "splits", "classes", "model", "predictions", "embeddings", "metrics",
                "label_issues", "probed", "responses", "dose_response", "slices", "membership"),
         makes={
             # status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
             # frozen: JSON of the rule in force outside val, that of the best tested half, and rule the same in words;
             # applied: which rule admitted how many photos on each half of val, which it never saw.
+            # common: what the photos of a confirmed slice without a cause share, in words.
             "explanations": Table(
                 {
                     "slice": "str", "rank": "int", "status": "str", "words": "str", "rule": "str", "frozen": "str",
-                    "applied": "str", "cause": "str?",
+                    "applied": "str", "cause": "str?", "common": "str?",
                     "dose_low": "float?", "dose_high": "float?", "confidence": "str", "n": "int",
                     "groups": "int", "failures": "int", "error": "float", "expected": "float", "excess": "float",
                     "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?", "dose": "float?",

@@ -16,7 +16,7 @@ from pipeline.notify import Note, late, send
 from tests.conftest import Require
 from tests.receivers import mailbox, webhook
 
-SLICE = {"slice": "slice 1", "words": "Too dark, taken 21:00 to 05:00", "state": "new"}
+SLICE = {"slice": "slice 1", "words": "Too dark: 6 of 7 failures were taken from 21:00 to 05:00", "state": "new"}
 NOTE = Note("slice", "gate", "gate-1", "gate: a group fails", "https://r/gate-1", [SLICE], ["not promoted: too few"])
 
 
@@ -38,7 +38,7 @@ def test_each_kind_of_place_gets_the_whole_note(
     assert (mail["To"], mail["From"]) == ("night@gate.example", "nightshift@gate.example")
     assert mail["Subject"] == "Nightshift, gate: gate: a group fails"
     for text in (mail.get_content(), caplog.text):
-        assert all(part in text for part in ("new: Too dark, taken 21:00", "https://r/gate-1", "not promoted: too few"))
+        assert all(part in text for part in ("new: Too dark: 6 of 7", "https://r/gate-1", "not promoted: too few"))
 
 
 def test_a_place_that_cannot_be_told_is_a_warning_and_hinders_no_other(

@@ -36,6 +36,7 @@ class Slice(BaseModel):
     status: str = Field(description="confirmed | not confirmed | not testable")
     words: str
     cause: str | None
+    common: str | None = Field(description="what its failing photos share, where it is confirmed and has no cause")
     confidence: str = Field(description="proved by intervention | consistent with | suspected | unnamed")
     dose_low: float | None
     dose_high: float | None

@@ -37,6 +37,7 @@ SLICES = (
     "confirmed",
     "words",
     "cause",
+    "common",
     "dose_low",
     "dose_high",
     "rule",
@@ -159,6 +160,7 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
         lambda p: attributes_of(p).to_numpy(dtype=float),
         guess if model else None,
         measured(("pixels", "native")),
+        made["embeddings"],
     )
     tables = (found["slices"], found["membership"], made["dose_response"])
     return found | explain.explained(explain.Config.model_validate({}), context, val, tools, tables)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from pipeline.evidence.intervals import MOST_GROUPS, Interval, codes, groups_needed
+from pipeline.evidence.tables import more_inside
 
 Floats = NDArray[np.float64]
 RIGHT_QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -37,8 +38,8 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Test:
-    """statistic: the studentised effect; p: one-sided, None where `reason` says why it was not testable;
-    groups_inside: groups with an image inside; interval: the effect, two-sided 95 % by group;
+    """statistic: the studentised effect, or what `tables.more_inside` says; p: one-sided, None where `reason` says why
+    it was not testable; groups_inside: groups with an image inside; interval: the effect, two-sided 95 % by group;
     large: the effect reaches the smallest that matters; groups_needed: groups inside that would decide, None
     where the effect found points the other way or is too small for any number."""
 
@@ -155,6 +156,12 @@ class _Case:
         return np.asarray(counts.argmax(1))
 
     @property
+    def alone(self) -> bool:
+        """Whether each image is a group of its own, and wrong or right and no more."""
+        binary = bool(np.isin(self.values, (0.0, 1.0)).all() and (self.weights == 1).all())
+        return binary and len(np.unique(self.groups)) == len(self.groups)
+
+    @property
     def groups_inside(self) -> int:
         return len(np.unique(self.groups[self.inside]))
 
@@ -200,7 +207,7 @@ def _needed(interval: Interval, limits: Limits, alpha: float) -> int | None:
     return max(limits.groups, number) if interval.value > 0 and number < MOST_GROUPS else None
 
 
-def _run(case: _Case, limits: Limits, draws: int, seed: int, alpha: float = 0.05) -> Test:
+def _run(case: _Case, limits: Limits, draws: int, seed: int, tabled: bool = False, alpha: float = 0.05) -> Test:
     if not len(case.values):
         empty = Interval(math.nan, -math.inf, math.inf, 0, 0)
         return Test(None, None, 0, "no images", empty, False, limits.groups)
@@ -212,7 +219,10 @@ def _run(case: _Case, limits: Limits, draws: int, seed: int, alpha: float = 0.05
     reason = _reason(case, limits, needed or limits.groups)
     if reason:
         return Test(None, None, interval.groups, reason, interval, large, needed)
-    statistic, p = _permuted(sums, chosen, case.unit_kinds, draws, seed)
+    if tabled:
+        statistic, p = more_inside(case.values > 0, case.strata, case.inside)
+    else:
+        statistic, p = _permuted(sums, chosen, case.unit_kinds, draws, seed)
     return Test(statistic, p, interval.groups, None, interval, large, needed)
 
 
@@ -244,9 +254,10 @@ def excess_error(
     errors: 0/1 [n]; classes, groups: [n]. Effect: the mean over the images inside of the error less the mean error
     of the same class outside. p: one-sided, by studentised permutation of whole groups among those of their class; a
     group that membership cuts through counts as two units, which is conservative where a group's images resemble
-    each other.
+    each other. Where every image is a group of its own, by `tables.more_inside`.
     """
-    return _run(_case(errors, classes, inside, groups, None, classes), limits, draws, seed)
+    case = _case(errors, classes, inside, groups, None, classes)
+    return _run(case, limits, draws, seed, tabled=case.alone)
 
 
 def margin_strata(wrong: ArrayLike, margin: ArrayLike) -> NDArray[np.intp]:

@@ -6,7 +6,8 @@ docstring is the report's wording. Beside it:
 DOSES: what is tried, in both directions where there are two; none where RENDERS (optional) names the remedy whose
 doses, on the side of neutral that WORDS has words for, it renders as they come about in life: it takes that one's place
 in training, or where it leaves photos as they are. NEUTRAL: the dose that changes nothing, None
-where no dose does. FORMAT: an intervention in plain words, with `{dose}` (optional). WORDS: what a photo is that was
+where no dose does. FORMAT: an intervention in plain words, with `{dose}` (optional). MULTIPLIES: what the dose is a
+factor of, for "twice the ..." (optional). WORDS: what a photo is that was
 given a dose below and above NEUTRAL (the second where NEUTRAL is None; "" where none is: such doses repair only).
 ORDERED: the effect grows with the distance from NEUTRAL. CAUSE: something that befalls photos, as against a
 normaliser. CHANGES_LABEL: what the photo shows may become another class. `inverse(dose)`: the dose that
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 
 Pixels = NDArray[np.uint8]
+FACTORS = {0.25: "a quarter of", 0.5: "half", 2.0: "twice"}
 Change = Callable[[Pixels, float, np.random.Generator], Pixels]
 """Our own transform: (photo uint8 [H, W, 3], dose, generator) to a new photo of the same shape."""
 
@@ -94,3 +96,11 @@ def describe(name: str, dose: float) -> str:
     """An intervention in plain words, such as "exposure x2", "rotated by 20 degrees" or "mirrored"."""
     text: str = getattr(plugins.module("remedies", name), "FORMAT", f"{name} {{dose:.3g}}")
     return text.format(dose=dose)
+
+
+def spoken(name: str, dose: float) -> str:
+    """`describe` as one says it: "twice the exposure", "half the contrast", "1.5 times the exposure"."""
+    what = getattr(plugins.module("remedies", name), "MULTIPLIES", None)
+    if what is None:
+        return describe(name, dose)
+    return f"{FACTORS.get(dose, f'{dose:.3g} times')} the {what}"

@@ -11,6 +11,7 @@ from pipeline.remedies import Pixels, dosed, look_up
 DOSES = (0.5, 0.7, 1.5, 2.5)
 NEUTRAL: float | None = 1.0
 FORMAT = "contrast x{dose:.3g}"
+MULTIPLIES = "contrast"
 MOST = 10.0  # beyond it every photo is black and white
 WORDS = ("too low in contrast", "too harsh in contrast")
 ORDERED, CAUSE, CHANGES_LABEL = True, True, False

@@ -10,6 +10,7 @@ from pipeline.remedies import Pixels, dosed, look_up
 DOSES = (0.12, 0.25, 0.5, 0.7, 1.5, 2.0, 3.0, 4.0)
 NEUTRAL: float | None = 1.0
 FORMAT = "exposure x{dose:.3g}"
+MULTIPLIES = "exposure"
 WORDS = ("too dark", "too bright")
 ORDERED, CAUSE, CHANGES_LABEL = True, True, False
 

@@ -15,12 +15,15 @@ PAIRS = 30  # duplicate pairs and label issues shown side by side
 
 
 def contact_sheet(page: Page, name: str) -> list[str]:
-    """At most `page.contact` photos of a slice: misread ones first, capped by group and by class pair."""
+    """At most `page.contact` photos of a slice: misread ones first, capped by group and by class pair; of one without a
+    cause the most typical, of others the surest errors."""
     table = page.flips.loc[page.members.get(name, [])]
-    table = table.assign(wrong=table["true"] != table["was"]).sort_values(
-        ["wrong", "p_before"], ascending=[False, True]
-    )
-    return _varied(table, page.contact)
+    table = table.assign(wrong=table["true"] != table["was"], rank=table["p_before"])
+    if any(row["slice"] == name and row["cause"] is None for row in page.slices):
+        members = page["membership"]
+        score = members[members["slice"] == name].drop_duplicates("image_id").set_index("image_id")["score"]
+        table["rank"] = -score.reindex(table["image_id"]).to_numpy()
+    return _varied(table.sort_values(["wrong", "rank"], ascending=[False, True], kind="stable"), page.contact)
 
 
 def varied(page: Page, image_ids: list[str], size: int) -> list[str]:

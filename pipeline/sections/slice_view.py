@@ -17,13 +17,18 @@ from pipeline.sections import Page, plain
 from pipeline.sections import charts as c
 from pipeline.sections.words import minus, number, percent, title
 
-_COUNTED = re.compile(r"(?s)(.*): ([\d,]+ of [\d,]+ photos? (?:is|are) misread.*)")
+_COUNTED = re.compile(
+    r"(?s)(.*): ([\d,]+ of [\d,]+ (?:photos are misread|failures were (taken .*?)(?=, mostly |; |\.$)).*)"
+)
 
 
 def headline(words: str) -> tuple[str, str]:
-    """The words of a slice in two: what its photos are, and how many are misread (empty where it does not say)."""
+    """The words of a slice in two: what its photos are, with when and where they were taken, and the counts (empty
+    where there are none)."""
     match = _COUNTED.fullmatch(words)
-    return (match[1], match[2]) if match else (words, "")
+    if not match:
+        return words, ""
+    return f"{match[1]}, {match[3]}" if match[3] else match[1], match[2]
 
 
 def rule_words(rule: str) -> str:

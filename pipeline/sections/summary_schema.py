@@ -70,6 +70,7 @@ class Slice(BaseModel):
     applied: str = Field(description="which rule admitted how many photos on each half of validation")
     words: str
     cause: str | None
+    common: str | None = Field(description="what its failing photos share, where it is confirmed and has no cause")
     confidence: str
     dose_low: float | None
     dose_high: float | None

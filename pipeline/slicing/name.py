@@ -10,13 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from pipeline.slicing.rules import Condition, Rule, period
+from pipeline.slicing.rules import Condition, Mask, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
 NEARER = 0.2  # least share of the distance from the slice that a cause explains: a flip, seen in no attribute, does not
 BEYOND = 4  # doses tried past a plug-in's own
 MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
+CAMERA = "camera"  # the column that says where a photo was taken
 TIE = 0.03  # copies whose distances from the slice differ by less do not decide between two rivals
 TOLD = 0.1  # nor do those that a classifier tells from it no worse than this
 
@@ -88,35 +89,39 @@ def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival
     return marked
 
 
-def hours(values: pd.Series, rest: pd.Series) -> str:
-    """`taken 21:00 to 05:00`, where the shortest arc that holds nine tenths of the hours sets the slice apart."""
+def hours(values: pd.Series, rest: pd.Series) -> tuple[int, int] | None:
+    """(from, to) of the shortest arc of whole hours that holds nine tenths of `values`, where it sets them apart from
+    the rest; else None."""
     inside, outside = values.dropna().to_numpy(), rest.dropna().to_numpy()
     if len(inside) < 10 or not len(outside):
-        return ""
+        return None
     for length in range(2, 13):
         for start in range(24):
             held = ((inside - start) % 24 < length).mean()
             if held >= 0.9:
                 share = ((outside - start) % 24 < length).mean()
-                clock = f"{start:02d}:00 to {(start + length) % 24:02d}:00"
-                return f"taken {clock}" if share < 0.6 * held else ""
-    return ""
+                return (start, (start + length) % 24) if share < 0.6 * held else None
+    return None
 
 
-def _setting(inside: pd.DataFrame, outside: pd.DataFrame) -> list[str]:
-    words = []
-    for name in inside.columns[3:]:
+def _setting(failing: pd.DataFrame, outside: pd.DataFrame) -> tuple[list[str], Mask]:
+    """When and where the failing photos were taken, where that sets them apart, in words; and bool [failing], of which
+    of them all of that holds. The camera is told last, and by no name of its column."""
+    when, where, held = list[str](), list[str](), np.ones(len(failing), bool)
+    for name in failing.columns[3:]:
+        column = failing[name]
         if period(name) == 24:
-            words.append(hours(inside[name], outside[name]))
-        elif not pd.api.types.is_numeric_dtype(inside[name]) and len(inside):
-            counts = inside[name].dropna().astype("str").value_counts(normalize=True)
-            if counts.empty:
-                continue
+            if arc := hours(column, outside[name]):
+                held &= ((column - arc[0]) % 24 < (arc[1] - arc[0]) % 24).to_numpy(dtype=bool)
+                when.append(f"from {arc[0]:02d}:00 to {arc[1]:02d}:00")
+        elif not pd.api.types.is_numeric_dtype(column) and column.notna().any():
+            counts = column.dropna().astype("str").value_counts(normalize=True)
             top, share = str(counts.index[0]), float(counts.iloc[0])
             elsewhere = float((outside[name].astype("str") == top).mean()) if len(outside) else 0.0
             if share >= 0.8 and elsewhere < 0.7 * share:
-                words.append(f"{name} {top}")
-    return [w for w in words if w]
+                held &= (column.astype("str") == top).to_numpy(dtype=bool)
+                where.append(f"{'on' if name == CAMERA else 'with'} {name} {top}")
+    return when + sorted(where, key=lambda words: words.startswith("on")), held
 
 
 def confused(labels: Sequence[str], guesses: Sequence[str]) -> str:
@@ -163,10 +168,11 @@ def sentence(
     else:
         first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
     of_class = f" in class {rule.label}" if rule.label else ""
-    setting = [w for w in _setting(failing, outside) if w not in first]
-    where = f", {', '.join(setting)}" if setting else ""
+    setting, held = _setting(failing, outside)
     count = f"{len(failing):,} of {photos:,} photos are misread"
-    text = f"{first}{of_class}{where}: {count}{ending}."
+    if setting:
+        count = f"{int(held.sum()):,} of {len(failing):,} failures were taken {' '.join(setting)}"
+    text = f"{first}{of_class}: {count}{ending}."
     return text[0].upper() + text[1:]
 
 

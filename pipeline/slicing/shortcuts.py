@@ -1,20 +1,22 @@
 """Shortcuts: marks that are the same on most photos of one class, on which a model leans more than on the object.
 
-A caption, a logo or a border is proposed on all folds of val but one, by pixels alone: outside the middle of the photo,
-the same value on most photos of the class, and another one elsewhere. It is tested on the fold left out, by two
-interventions on whole groups. Covering it must change the answer for photos of the class more often than covering
-the middle, where the object is taken to be; and pasting it into photos of other classes must make the answer that class
-more often than pasting the same place of another such photo. Both must hold (intersection-union test, Berger 1982).
-Covered is: replaced by that place of a photo of another class. A plain patch pulls answers towards a class of its own:
-with it a model that never saw a border was said to lean on one.
-Marks that differ from photo to photo, or lie over the middle, are not proposed.
+A caption, a logo or a border is proposed on all folds of val but one, by pixels alone: outside the middle of the
+photo, the same value on most photos of the class, and another one elsewhere. It is tested on the fold left out, by
+two interventions on whole groups. Covering it must change the answer for photos of the class more often than covering
+the object: the quarter of the photo, in patches that the mark does not touch, whose covering changes most answers on
+the other folds (the middle, where the mark touches every patch). And pasting it into photos of other classes must
+make the answer that class more often than pasting the same place of another such photo. Both must hold (intersection-
+union test, Berger 1982). Covered is: replaced by that place of a photo of another class. A plain patch pulls answers
+towards a class of its own: with it a model that never saw a border was said to lean on one. Marks that differ from
+photo to photo, or lie over the middle, are not proposed; nor can pixels tell a mark from an object that looks the
+same, at the same place beside the middle, on most photos of its class.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,7 @@ COLUMNS = {
     "others": "int64",  # photos of other classes that were pasted into
     "area": "float64",  # share of the photo
     "covered": "float64",  # share of the class's photos that are answered as another class with the mark covered
-    "middle": "float64",  # the same with the middle covered
+    "object": "float64",  # the same with the object covered
     "pasted": "float64",  # share of the others that are answered as the class with the mark pasted in
     "placebo": "float64",  # the same with that place of another such photo pasted in
     "p_value": "float64",
@@ -69,7 +71,7 @@ class Scene:
 
 
 def middle(side: int) -> Mask:
-    """The middle quarter of a photo, bool [S, S]: where the object is taken to be."""
+    """The middle quarter of a photo, bool [S, S]: where no mark is proposed."""
     inside = (np.arange(side) >= side // 4) & (np.arange(side) < side - side // 4)
     return np.asarray(inside[:, None] & inside[None, :])
 
@@ -121,6 +123,26 @@ def _flips(effect: NDArray[np.float64], groups: NDArray[np.str_], seed: int) -> 
 
 
 @dataclass(frozen=True)
+class _Trial:
+    """A mark read from the other folds, and the positions of this one's photos to try it on: of the class (`own`), and
+    of others that are pasted into (`other`); by turns of their groups."""
+
+    label: int
+    fold: int
+    mark: Mask
+    own: NDArray[np.intp]
+    other: NDArray[np.intp]
+
+    def asks(self, grid: int) -> int:
+        """How many altered photos the model is asked about."""
+        return len(self.own) * (grid * grid + 2) + len(self.other) * 2
+
+    def first(self, most: int) -> _Trial:
+        """On so many photos of either side."""
+        return replace(self, own=self.own[:most], other=self.other[:most])
+
+
+@dataclass(frozen=True)
 class _Tested:
     """One fold's answers: bool columns by photo of the class (`own`) and by other photo (`other`), with `group`."""
 
@@ -129,28 +151,58 @@ class _Tested:
     mark: Mask
 
 
-def _fold(scene: Scene, label: int, fold: int, asked: tuple[Answer, int, int], seed: int) -> _Tested | None:
-    """Propose on the other folds, intervene on this one; None where nothing is proposed or nothing is there."""
-    answer, grid, most = asked
-    rng = np.random.default_rng([seed, label, fold])
+def _trial(scene: Scene, label: int, fold: int, most: int, rng: np.random.Generator) -> _Trial | None:
+    """Propose on the other folds; None where nothing is proposed, or this fold has nobody to try it on."""
     of, here = scene.truth == label, scene.fold == fold
     read = [_one_a_group(scene, np.flatnonzero(part & ~here), MODELS, rng) for part in (of, ~of)]
     own, other = (_evenly(scene, np.flatnonzero(part & here), most, rng) for part in (of, ~of))
     if min(len(part) for part in read) < GROUPS or not len(own) or not len(other):
         return None
     mark = mark_of(scene.photos(read[0]), scene.photos(read[1]))
-    if not mark.any():
-        return None
-    photos, others, place = scene.photos(own), scene.photos(other), cells(mark.shape[0], grid)
+    return _Trial(label, fold, mark, own, other) if mark.any() else None
+
+
+def _asked(scene: Scene, trial: _Trial, answer: Answer, grid: int, seed: int) -> tuple[_Tested, Pixels, Pixels]:
+    """Cover and paste, on the fold of the trial; with its photos of the class, and what they are covered with."""
+    rng = np.random.default_rng([seed, trial.label, trial.fold])
+    photos, others = scene.photos(trial.own), scene.photos(trial.other)
+    place = cells(trial.mark.shape[0], grid)
     cover = others[rng.integers(0, len(others), len(photos))]
-    masks = {"covered": mark, "middle": middle(mark.shape[0])}
-    masks |= {f"cell_{k}": place == k for k in range(grid * grid)}
-    donors = {"pasted": scene.photos(rng.choice(own, len(other))), "placebo": others[_another(len(others), rng)]}
-    away = {name: answer(pasted(photos, cover, mask)) != label for name, mask in masks.items()}
-    towards = {name: answer(pasted(others, given, mark)) == label for name, given in donors.items()}
-    return _Tested(
-        pd.DataFrame(away).assign(group=scene.group[own]), pd.DataFrame(towards).assign(group=scene.group[other]), mark
-    )
+    masks = {"covered": trial.mark} | {f"cell_{k}": place == k for k in range(grid * grid)}
+    donors = {
+        "pasted": scene.photos(rng.choice(trial.own, len(trial.other))),
+        "placebo": others[_another(len(others), rng)],
+    }
+    away = {name: answer(pasted(photos, cover, mask)) != trial.label for name, mask in masks.items()}
+    towards = {name: answer(pasted(others, given, trial.mark)) == trial.label for name, given in donors.items()}
+    own = pd.DataFrame(away).assign(group=scene.group[trial.own])
+    return _Tested(own, pd.DataFrame(towards).assign(group=scene.group[trial.other]), trial.mark), photos, cover
+
+
+def object_of(hurts: NDArray[np.float64], mark: Mask, grid: int) -> Mask:
+    """bool [S, S]: the quarter of the photo, in cells that the mark does not touch, whose covering changes most.
+
+    hurts: share of answers that each cell changes, float [grid * grid]. Where the mark touches all: the middle."""
+    place = cells(len(mark), grid)
+    free = np.setdiff1d(np.arange(grid * grid), place[mark])
+    if not len(free):
+        return middle(len(mark)) & ~mark
+    chosen = free[np.argsort(-hurts[free], kind="stable")][: max(1, grid * grid // 4)]
+    return np.asarray(np.isin(place, chosen))
+
+
+def _folds(scene: Scene, trials: list[_Trial], answer: Answer, grid: int, seed: int) -> list[_Tested]:
+    """Every fold of a class tried; the object of each is the one that the other folds' answers show."""
+    asked = [_asked(scene, trial, answer, grid, seed) for trial in trials]
+    hurts = np.array([part.own.filter(like="cell_").mean().to_numpy() for part, _, _ in asked], dtype=np.float64)
+    tested = []
+    for k, (part, photos, cover) in enumerate(asked):
+        elsewhere = np.delete(hurts, k, axis=0)
+        seen = elsewhere.mean(0) if len(elsewhere) else np.zeros(grid * grid)
+        there = object_of(seen, part.mark, grid) if len(elsewhere) else middle(len(part.mark)) & ~part.mark
+        own = part.own.assign(object=answer(pasted(photos, cover, there)) != trials[k].label)
+        tested.append(replace(part, own=own))
+    return tested
 
 
 def _another(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -164,7 +216,7 @@ def _another(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
 def _judged(label: str, parts: list[_Tested], grid: int, seed: int) -> dict[str, Any]:
     own, other = (pd.concat([getattr(part, side) for part in parts]) for side in ("own", "other"))
     groups = min(own["group"].nunique(), other["group"].nunique())
-    lean = own["covered"].to_numpy(float) - own["middle"].to_numpy(float)
+    lean = own["covered"].to_numpy(float) - own["object"].to_numpy(float)
     draw = other["pasted"].to_numpy(float) - other["placebo"].to_numpy(float)
     pairs = ((lean, own["group"]), (draw, other["group"]))
     p = max(_flips(d, g.to_numpy(str), seed) for d, g in pairs) if groups >= GROUPS else np.nan
@@ -179,7 +231,7 @@ def _judged(label: str, parts: list[_Tested], grid: int, seed: int) -> dict[str,
         "others": len(other),
         "area": float(marks.mean()),
         "covered": float(means["covered"]),
-        "middle": float(means["middle"]),
+        "object": float(means["object"]),
         "pasted": float(other["pasted"].mean()),
         "placebo": float(other["placebo"].mean()),
         "p_value": p,
@@ -196,20 +248,35 @@ def too_few(scene: Scene, names: list[str]) -> list[str]:
     return [names[k] for k in left.index[left < GROUPS]]
 
 
-def shortcuts(scene: Scene, names: list[str], answer: Answer, *, grid: int, most: int, seed: int) -> pd.DataFrame:
+def _within(trials: list[_Trial], grid: int, asks: int) -> list[_Trial]:
+    """The trials, each on the most photos with which all together come to `asks` altered photos; on one at least."""
+    most = max((len(part) for trial in trials for part in (trial.own, trial.other)), default=1)
+    fits = (m for m in range(most, 1, -1) if sum(trial.first(m).asks(grid) for trial in trials) <= asks)
+    return [trial.first(next(fits, 1)) for trial in trials]
+
+
+def shortcuts(
+    scene: Scene, names: list[str], answer: Answer, *, grid: int, most: int, asks: int, seed: int
+) -> pd.DataFrame:
     """One row for each class for which a mark is proposed; `COLUMNS` says what they hold.
 
     answer: class index [n] for uint8 [n, S, S, 3]. most: photos of a class, and as many others, that are tried in a
-    fold; the model is asked nothing where no mark is proposed. q_value: Benjamini-Hochberg over the rows.
+    fold, fewer where all would come to more than `asks` altered photos; the model is asked nothing where no mark is
+    proposed. q_value: Benjamini-Hochberg over the rows.
     """
+    every = (
+        _trial(scene, label, int(fold), most, np.random.default_rng([seed, label, int(fold)]))
+        for label in range(len(names))
+        for fold in np.unique(scene.fold)
+    )
+    trials = _within([trial for trial in every if trial is not None], grid, asks)
     rows = []
     for label, name in enumerate(names):
-        tried = (_fold(scene, label, int(f), (answer, grid, most), seed) for f in np.unique(scene.fold))
-        if parts := [part for part in tried if part is not None]:
-            rows.append(_judged(name, parts, grid, seed))
+        if mine := [trial for trial in trials if trial.label == label]:
+            rows.append(_judged(name, _folds(scene, mine, answer, grid, seed), grid, seed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["q_value"] = benjamini_hochberg(table["p_value"].to_numpy(float))
-    shown = (table["q_value"] <= LEVEL) & (table["covered"] - table["middle"] >= POINTS)
+    shown = (table["q_value"] <= LEVEL) & (table["covered"] - table["object"] >= POINTS)
     shown &= table["pasted"] - table["placebo"] >= POINTS
     table["status"] = np.where(table["p_value"].isna(), "not testable", np.where(shown, "confirmed", "not confirmed"))
     return table.astype(COLUMNS)

@@ -19,6 +19,7 @@ from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
+from pipeline.slicing.common import in_common
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
 from pipeline.slicing.match import find_causes, good_photos
@@ -107,10 +108,10 @@ def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.Data
         return ""
     share = float(np.average(val.probe.after[inside, column], weights=val.probe.weights[inside]))
     dose = float(interventions["dose"].iloc[column])
-    return f"; {remedies.describe(rival.remedy, dose)} repairs {share:.0%} of them"
+    return f"; {remedies.spoken(rival.remedy, dose)} repairs {100 * share:.0f} % of them"
 
 
-def _tools(pixels: NDArray[np.uint8], model: Path) -> Tools:
+def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Path) -> Tools:
     net, meta = load_model(model)
     return Tools(
         pixels,
@@ -118,6 +119,7 @@ def _tools(pixels: NDArray[np.uint8], model: Path) -> Tools:
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
         measured(("pixels", "native")),
+        embeddings,
     )
 
 
@@ -190,6 +192,11 @@ def _explanation(
     }
 
 
+def _common(val: Val, item: Found, tools: Tools, seed: int) -> str | None:
+    asked = {c.column for rule in item.rules.values() for c in rule.conditions}
+    return in_common(val, item.inside, tools.features, asked, seed)
+
+
 COLUMNS = {
     "slice": "str",
     "rank": "int64",
@@ -199,6 +206,7 @@ COLUMNS = {
     "frozen": "str",
     "applied": "str",
     "cause": "str",
+    "common": "str",
     "dose_low": "float64",
     "dose_high": "float64",
     "confidence": "str",
@@ -220,19 +228,9 @@ COLUMNS = {
     "q_value": "float64",
     "groups_needed": "Int64",
 }
-CAUSES = {
-    "slice": "str",
-    "remedy": "str",
-    "words": "str",
-    "dose": "float64",
-    "apart": "float64",
-    "auc": "float64",
-    "reproduces": "float64",
-    "repairs": "float64",
-    "p_repairs": "float64",
-    "equivalent": "bool",
-    "named": "bool",
-}
+_NUMBERS = ("dose", "apart", "auc", "reproduces", "repairs", "p_repairs")
+CAUSES = dict.fromkeys(("slice", "remedy", "words"), "str") | dict.fromkeys(_NUMBERS, "float64")
+CAUSES |= dict.fromkeys(("equivalent", "named"), "bool")
 
 
 def run(
@@ -246,6 +244,7 @@ def run(
     classes: dict[str, list[str]],
     model: Path,
     predictions: pd.DataFrame,
+    embeddings: NDArray[np.float32],
     metrics: dict[str, Any],
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
@@ -258,7 +257,7 @@ def run(
     frame = conditions_frame(images, attributes)
     costs = metrics.get("costs")
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
-    return explained(config, context, val, _tools(pixels, model), (slices, membership, dose_response))
+    return explained(config, context, val, _tools(pixels, embeddings, model), (slices, membership, dose_response))
 
 
 def explained(
@@ -282,7 +281,9 @@ def explained(
             rivals, fitted = find_causes(
                 pool, item.inside, list(item.rules.values()), dose_response, config.photos, config.level
             )
-        rows.append(_explanation(val, item, tested, rivals, fitted, dose_response))
+        row = _explanation(val, item, tested, rivals, fitted, dose_response)
+        unnamed = row["status"] == "confirmed" and row["cause"] is None
+        rows.append(row | {"common": _common(val, item, tools, context.seed) if unnamed else None})
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]
     if found and not any(t.status == "confirmed" for t in judged):

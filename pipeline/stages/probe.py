@@ -36,6 +36,7 @@ class Config(Settings):
     batch: int = Field(64, ge=1, description="photos the model looks at together")
     shortcuts: bool = Field(True, description="look for captions, logos and borders that the model leans on")
     shortcut_images: int = Field(40, ge=1, description="most photos of a class, a fold, in which they are covered")
+    shortcut_asks: int = Field(100_000, ge=1, description="altered photos that this asks the model about, at most")
     shortcut_grid: int = Field(4, ge=2, le=16, description="patches along a side that are covered one by one")
 
 
@@ -101,8 +102,8 @@ def leaning(
     kept = frame if config.shortcuts else frame.iloc[:0]
     truth, fold = kept["truth"].to_numpy(np.intp), kept["fold"].to_numpy(np.intp)
     scene = Scene(pixels, kept["row"].to_numpy(np.intp), truth, kept["group"].to_numpy(str), fold)
-    most, grid = config.shortcut_images, config.shortcut_grid
-    table = shortcuts(scene, names, lambda p: ask(p).argmax(axis=1), grid=grid, most=most, seed=context.seed)
+    most, grid, asks = config.shortcut_images, config.shortcut_grid, config.shortcut_asks
+    table = shortcuts(scene, names, lambda p: ask(p).argmax(axis=1), grid=grid, most=most, asks=asks, seed=context.seed)
     if few := too_few(scene, names):
         context.note(f"marks to lean on were not looked for in {len(few)} classes of too few groups, such as {few[0]}")
     for label in table.loc[table["status"] == "confirmed", "label"]:

@@ -4,7 +4,7 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from pipeline import plugins
+from pipeline import plugins, remedies
 from pipeline.remedies import describe, dosed, interventions, treat
 
 RANDOM = ("noise", "occlusion", "motion_blur", "crop", "shadow")  # draw more than their dose
@@ -175,3 +175,11 @@ def test_a_bad_range_raises(low: float, high: float, log: bool) -> None:
 def test_an_unknown_remedy_raises(photos: np.ndarray) -> None:
     with pytest.raises(KeyError, match="expsure"):
         treat("expsure", photos, 1, 2, seed=1)
+
+
+def test_a_dose_that_multiplies_is_said_as_one_says_it() -> None:
+    assert [remedies.spoken("exposure", dose) for dose in (0.25, 0.5, 1.5, 2.0, 3.0)] == [
+        "a quarter of the exposure", "half the exposure", "1.5 times the exposure", "twice the exposure",
+        "3 times the exposure",
+    ]  # fmt: skip
+    assert remedies.spoken("blur", 2.0) == remedies.describe("blur", 2.0)

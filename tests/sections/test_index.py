@@ -18,7 +18,7 @@ def test_every_run_is_listed_in_the_order_given_and_linked_relatively(page: Page
     accuracy = newest["metrics"]["test"]["accuracy"]
     assert f"{100 * accuracy['before']['value']:.1f}" in html
     assert f"{100 * accuracy['after']['value']:.1f}" in html
-    assert "Too dark, taken 21:00 to 05:00" in html
+    assert "Too dark, taken from 21:00 to 05:00" in html
     assert "No slice was confirmed" in html
     assert "Slices over the runs: 1 back, 1 not assessable" in html
 
@@ -89,7 +89,7 @@ def test_any_two_runs_are_laid_side_by_side(page: Page, quiet: dict[str, Any], v
     text = tab.locator("#compared").inner_text()
     before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
     assert f"{100 * before:.1f}\u202f%" in text
-    assert "Misread, Too dark, taken 21:00 to 05:00: before" in text
+    assert "Misread, Too dark, taken from 21:00 to 05:00: before" in text
     tab.get_by_label("Second").select_option(label=HOSTILE[0])
     assert HOSTILE[0] in tab.locator("#compared").inner_text()
     assert tab.evaluate("window.hacked") is None

@@ -9,13 +9,13 @@ def test_the_test_split_comes_first_and_every_part_is_there(page: Page) -> None:
     rows = r.parts(page)
     assert [row["what"] for row in rows] == ["all", "planned", "slice", "slice", "others"] * 2
     assert [row["split"] for row in rows] == ["test"] * 5 + ["val"] * 5
-    assert rows[2]["name"] == "Too dark, taken 21:00 to 05:00"
+    assert rows[2]["name"] == "Too dark, taken from 21:00 to 05:00"
     assert rows[1]["n"] + rows[4]["n"] == rows[0]["n"]
 
 
 def test_slices_are_called_by_their_words_and_no_longer_name_is_touched(page: Page) -> None:
     said = r.in_words(page, "gain of s1 and s12")
-    assert said == "gain of “Too dark, taken 21:00 to 05:00” and s12"
+    assert said == "gain of “Too dark, taken from 21:00 to 05:00” and s12"
 
 
 def test_without_a_plan_only_the_whole_is_compared(quiet: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 from typing import Any
 
+import numpy as np
+
 from pipeline.sections import Page, sheets
 from tests.sections.conftest import build_page
 
@@ -13,6 +15,20 @@ def test_a_contact_sheet_is_varied_and_begins_with_the_failures(page: Page) -> N
     few = sheets.contact_sheet(build_page(dict(page.made), contact=12), "s1")
     groups = [page.answers[i]["group"] for i in few]
     assert len(set(groups)) >= 10
+
+
+def test_of_a_slice_without_a_cause_the_most_typical_failures_come_first(made: dict[str, Any]) -> None:
+    members = made["membership"].copy()
+    mine = members["slice"] == "s2"
+    members.loc[mine, "score"] = np.random.default_rng(0).permutation(int(mine.sum())).astype(float)
+    page = build_page({**made, "membership": members}, contact=12)
+    score = members[mine].set_index("image_id")["score"]
+    sheet = sheets.contact_sheet(page, "s2")
+    wrong = np.array([page.answers[i]["label"] != page.answers[i]["before"] for i in sheet])
+    assert wrong[0]
+    typical = score[np.array(sheet)[~wrong]].tolist()
+    assert len(typical) > 5
+    assert typical == sorted(typical, reverse=True)
 
 
 def test_an_unknown_slice_has_no_sheet(page: Page) -> None:

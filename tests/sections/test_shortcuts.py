@@ -10,7 +10,7 @@ from tests.sections.conftest import build_page
 
 
 def _table(status: str, q: float) -> pd.DataFrame:
-    shares = {"area": 0.07, "covered": 0.79, "middle": 0.03, "pasted": 0.96, "placebo": 0.02, "p_value": q}
+    shares = {"area": 0.07, "covered": 0.79, "object": 0.03, "pasted": 0.96, "placebo": 0.02, "p_value": q}
     grids = {"grid": json.dumps([0.79, 0.0, 0.01, 0.02]), "mark": json.dumps([0.4, 0.0, 0.0, 0.0])}
     row = {"label": "<b>", "status": status, "n": 106, "groups": 79, "others": 193, "q_value": q}
     return pd.DataFrame([row | shares | grids], columns=list(COLUMNS)).astype(COLUMNS)

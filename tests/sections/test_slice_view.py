@@ -35,6 +35,17 @@ def test_a_remedy_that_is_not_installed_any_more_is_named_by_its_name() -> None:
     ("words", "parts"),
     [
         ("Too dark: 3 of 9 photos are misread.", ("Too dark", "3 of 9 photos are misread.")),
+        (
+            "Too dark: 2 of 3 failures were taken from 21:00 to 05:00 on camera a: b; x.",
+            (
+                "Too dark, taken from 21:00 to 05:00 on camera a: b",
+                "2 of 3 failures were taken from 21:00 to 05:00 on camera a: b; x.",
+            ),
+        ),
+        (
+            "Dark: 2 of 3 failures were taken on camera n, mostly a read as b.",
+            ("Dark, taken on camera n", "2 of 3 failures were taken on camera n, mostly a read as b."),
+        ),
         ("a: b: 1,200 of 2,000 photos are misread; x", ("a: b", "1,200 of 2,000 photos are misread; x")),
         ("only words", ("only words", "")),
     ],

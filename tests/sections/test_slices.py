@@ -13,7 +13,8 @@ def test_a_confirmed_slice_shows_words_evidence_causes_curve_and_remedy(page: Pa
     article = html[html.index('id="slice-s1"') : html.index('id="slice-s2"')]
     row = page["explanations"].iloc[0]
     for text in (
-        "Too dark, taken 21:00 to 05:00",
+        "Too dark, taken from 21:00 to 05:00</bdi>",
+        "failures were taken from 21:00 to 05:00; twice the exposure repairs",
         "luminance ≤ 62.4",
         "luminance ≤ 60 (40 photos of half 2)",
         "proved by intervention",

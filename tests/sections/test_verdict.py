@@ -19,7 +19,7 @@ def test_promoted_with_every_condition(page: Page) -> None:
     html = str(verdict(page))
     assert 'class="banner promoted"' in html
     assert html.count('class="state held"') == len(page["verdict"]["conditions"])
-    assert "“Too dark, taken 21:00 to 05:00” gained on val" in html
+    assert "“Too dark, taken from 21:00 to 05:00” gained on val" in html
     assert 'href="#slices"' in html
     assert "seeds were not judged" in html
 

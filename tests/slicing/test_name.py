@@ -60,23 +60,43 @@ def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inside", "outside", "words"),
-    [(23.0, 12.0, "taken 21:00 to 01:00"), (12.0, 12.0, ""), (3.0, 14.0, "taken 01:00 to 05:00")],
+    ("inside", "outside", "arc"),
+    [(23.0, 12.0, (21, 1)), (12.0, 12.0, None), (3.0, 14.0, (1, 5))],
 )
-def test_hours_are_told_where_they_set_the_slice_apart(inside: float, outside: float, words: str) -> None:
+def test_hours_are_told_where_they_set_the_slice_apart(
+    inside: float, outside: float, arc: tuple[int, int] | None
+) -> None:
     rng = np.random.default_rng(0)
     draw = [pd.Series((centre + rng.uniform(-1.9, 1.9, 200)) % 24) for centre in (inside, outside)]
-    assert hours(*draw) == words
+    assert hours(*draw) == arc
 
 
-def test_the_sentence_begins_with_the_cause_and_says_where_and_when() -> None:
-    rivals = elect([DARK], set(), 0.05)
-    text = sentence(
-        rivals, RULE, _frame(12, "north"), _frame(3, "south"), 90, WORDS, "; exposure x2 repairs 74% of them"
+def test_the_sentence_begins_with_the_cause_and_counts_the_failures_of_its_hours_and_camera() -> None:
+    rivals, failing = elect([DARK], set(), 0.05), _frame(1, "north", 71)
+    failing["hour"] = np.where(np.arange(71) < 66, 21 + np.linspace(0, 7.9, 71), 12.0) % 24
+    failing.loc[[0, 1, 2, 3], "camera"] = "south"
+    ending = "; twice the exposure repairs 74 % of them"
+    told = (WORDS, ending)
+    assert sentence(rivals, RULE, failing, _frame(12, "south"), 90, *told) == (
+        "Too dark: 62 of 71 failures were taken from 21:00 to 05:00 on camera north; "
+        "twice the exposure repairs 74 % of them."
     )
-    assert text.startswith("Too dark, taken 10:00 to ")
-    assert "camera north" in text
-    assert text.endswith("40 of 90 photos are misread; exposure x2 repairs 74% of them.")
+    assert sentence(rivals, RULE, failing, _frame(12, "north"), 90, *told).startswith(
+        "Too dark: 66 of 71 failures were taken from 21:00 to 05:00; twice"
+    )
+    everywhere = _frame(1, "north").assign(hour=failing["hour"][:40])
+    assert sentence(rivals, RULE, failing, everywhere.assign(camera="south"), 90, *told).startswith(
+        "Too dark: 67 of 71 failures were taken on camera north; twice"
+    )
+    assert sentence(rivals, RULE, failing, everywhere, 90, *told) == (
+        "Too dark: 71 of 90 photos are misread; twice the exposure repairs 74 % of them."
+    )
+
+
+def test_other_columns_are_named_before_the_camera() -> None:
+    failing, outside = (_frame(12, c).assign(weather=w) for c, w in (("north", "rain"), ("south", "sun")))
+    text = sentence([DARK], RULE, failing, outside, 90, WORDS, "")
+    assert text == "Dark (cause unnamed): 40 of 40 failures were taken with weather rain on camera north."
 
 
 def test_a_pair_of_classes_is_told_where_it_makes_up_most_of_the_failures() -> None:

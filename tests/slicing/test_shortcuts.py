@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.slicing.shortcuts import COLUMNS, Scene, mark_of, middle, pasted, shortcuts, too_few
+from pipeline.slicing.shortcuts import COLUMNS, Scene, mark_of, middle, object_of, pasted, shortcuts, too_few
 
 NAMES, SIDE, MARKED = ["cross", "ring", "square"], 32, 1
 MARKS = ("caption", "border", "logo")
@@ -79,7 +79,7 @@ def _scene(mark: str | None, groups: int = 120, seed: int = 2) -> Scene:
 
 
 def _found(scene: Scene, answer: Any, **more: Any) -> pd.DataFrame:
-    table = shortcuts(scene, NAMES, answer, **{"grid": 4, "most": 40, "seed": 0} | more)
+    table = shortcuts(scene, NAMES, answer, **{"grid": 4, "most": 40, "asks": 10**6, "seed": 0} | more)
     assert {name: str(kind) for name, kind in table.dtypes.items()}.keys() == COLUMNS.keys()
     return table
 
@@ -89,7 +89,7 @@ def test_a_mark_that_the_model_leans_on_is_found(mark: str) -> None:
     table = _found(_scene(mark), _network(mark)).set_index("label")
     assert table.index[table["status"] == "confirmed"].to_list() == ["ring"]
     row = table.loc["ring"]
-    assert row["covered"] > row["middle"] + 0.3
+    assert row["covered"] > row["object"] + 0.3
     assert row["pasted"] > row["placebo"] + 0.3
     if mark == "logo":
         assert np.argmax(json.loads(row["grid"])) == np.argmax(json.loads(row["mark"])) == 0
@@ -144,3 +144,58 @@ def test_pasting_touches_the_mark_alone() -> None:
     given = pasted(photos, photos[::-1], mask)
     assert (given[:, :3] == photos[::-1, :3]).all()
     assert (given[:, 3:] == photos[:, 3:]).all()
+
+
+def test_an_object_beside_the_middle_is_what_the_mark_is_measured_against() -> None:
+    """Where covering the object, up on the left, changes as many answers as covering the caption, nothing leans on it;
+    the middle changes none."""
+    scene = _scene("caption")
+    around = np.ones((SIDE, SIDE), bool)
+    around[24:] = around[8:24, 8:24] = around[:8] = around[::2] = around[:, ::2] = False
+    known_by = scene.pixels[:, around].astype(np.int16)
+
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        apart = [np.abs(known_by - photo[around]).sum((1, 2)) for photo in pixels]
+        known = np.argmin(apart, axis=1)
+        whole = (pixels[:, :8, 8:16] == scene.pixels[known, :8, 8:16]).all((1, 2, 3))
+        return np.where(whole & (pixels[:, 28:31, 3:29:2] > 240).all((1, 2, 3)), MARKED, 0)
+
+    row = _found(scene, answer, most=12).set_index("label").loc["ring"]
+    assert row["covered"] > 0.8
+    assert row["pasted"] > row["placebo"] + 0.8
+    assert row["object"] > 0.8
+    assert row["status"] == "not confirmed"
+
+
+def test_the_object_is_where_covering_hurts_beside_the_mark() -> None:
+    hurts = np.zeros(16)
+    hurts[[0, 1, 4, 15]] = 0.5, 0.4, 0.3, 0.9
+    mark = np.zeros((32, 32), bool)
+    mark[28:, 28:] = True  # in cell 15
+    found = object_of(hurts, mark, 4)
+    assert found[:8, :16].all()
+    assert found[8:16, :8].all()
+    assert not (found & mark).any()
+    assert found.mean() == 0.25
+    everywhere = np.ones((32, 32), bool)
+    everywhere[9:23, 9:23] = False
+    assert (object_of(hurts, everywhere, 4) == (middle(32) & ~everywhere)).all()
+
+
+def test_what_the_model_is_asked_is_capped_and_shared_out() -> None:
+    scene, network, asked = _scene("caption"), _network("caption"), list[int]()
+
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        asked.append(len(pixels))
+        return np.asarray(network(pixels))
+
+    whole = _found(scene, answer).set_index("label").loc["ring"]
+    unbounded = sum(asked)
+    asked.clear()
+    some = _found(scene, answer, asks=unbounded // 2).set_index("label").loc["ring"]
+    assert unbounded / 4 < sum(asked) <= unbounded // 2
+    assert some["n"] < whole["n"]
+    assert some["status"] == "confirmed"
+    asked.clear()
+    least = _found(scene, answer, asks=1)
+    assert least["status"].to_list() == ["not testable"]

@@ -73,6 +73,18 @@ def test_a_model_that_no_treatment_confuses_has_no_named_cause(model: Path, tmp_
     assert set(named["slice"]) == set(made["explanations"]["slice"]) - set(unnamed["slice"])
     assert unnamed["words"].str.contains("cause unnamed").all()
     assert (unnamed["confidence"] == "unnamed").all()
+    assert made["explanations"].loc[made["explanations"]["cause"].notna(), "common"].isna().all()
+
+
+def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_photos_share(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
+    found = _run(artifacts(), model, tmp_path)[0]["explanations"]
+    confirmed = found["status"] == "confirmed"
+    assert confirmed.any()
+    assert found.loc[confirmed, "common"].str.contains(r"\d+ of \d+ failures are \w+ read as \w+").all()
+    assert found.loc[~confirmed, "common"].isna().all()
 
 
 def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ class Predictor:
             return "decline", "no confidence keeps the error within the target"
         dark = light is not None and self._least is not None and light < self._least
         if dark or (not sure and self._least is not None and confidence >= threshold):
-            seen = "" if light is None else f" {light:.1f}"
+            seen = f" {light:.1f}" if dark else ""  # else the graph has measured it on its small copy
             return "decline", f"light{seen} is below {self._least:.1f}"
         return ("answer", "") if sure else ("decline", f"confidence {confidence:.3f} is below {threshold:.3f}")
 

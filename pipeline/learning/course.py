@@ -137,6 +137,12 @@ class Course:
         """What a checkpoint holds beside the model and the optimizer."""
         return {"scaler": self.scaler} | ({"mean": self.mean} if self.mean else {})
 
+    def settle(self) -> None:
+        """Give all ranks the same running statistics."""
+        ranks.settle(self.model)
+        if self.mean:
+            ranks.settle(self.mean.module)
+
     def begin(self, step: int) -> None:
         """Set everything to the mode of `step`: the first one, or that in which the whole network begins to learn.
 

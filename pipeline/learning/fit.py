@@ -113,12 +113,10 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
                 progress = replace(progress, running=progress.running + course.check(tallies, progress.step))
                 tallies.clear()
                 if not course.considered:
-                    course.consider(
-                        (time.monotonic() - since) / (progress.step - first), schedule.steps - progress.step
-                    )
+                    took = (time.monotonic() - since) / (progress.step - first)
+                    course.consider(took, schedule.steps - progress.step)
             if looks or (due and not stop):
-                ranks.settle(course.model)
-                ranks.settle(course.judged)
+                course.settle()
             if looks:
                 progress = _look(course, progress, holdout, store)
             if due or progress.stale >= patience:

@@ -50,8 +50,8 @@ def _config(folder: Path, data: Path) -> Path:
         "reports": str(folder / "reports"),
         "tracking": {"mlflow": False},
         "ingest": {"data": str(data), "side": SIDE},
-        "train": {"passes": 20_000, "batch": 64},
-        "retrain": {"passes": 5_000, "seeds": 1, "generic": False},
+        "train": {"passes": 2_000, "batch": 64},
+        "retrain": {"passes": 1_000, "seeds": 1, "generic": False},
     }
     path = folder / "scale.yaml"
     path.write_text(yaml.safe_dump(told))

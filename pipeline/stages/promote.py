@@ -214,7 +214,7 @@ def _declined(
     """Whether the model in force declines, by image_id of val: its answers as they were compared, uncorrected."""
     position = pd.Series(np.arange(len(attributes)), index=attributes["image_id"])
     light = light_of(attributes, position[flips["image_id"]].to_numpy())
-    return pd.Series(~sure_enough(rule, confidence, light), index=flips["image_id"])
+    return pd.Series((~sure_enough(rule, confidence, light)).astype(np.float64), index=flips["image_id"])
 
 
 def _bundle(

@@ -58,7 +58,9 @@ def _by_confidence(correct: NDArray[Any], confidence: Floats, target: float) -> 
     }
 
 
-def sure_enough(rule: Mapping[str, Any], confidence: Floats, light: Floats | None) -> NDArray[np.bool_]:
+def sure_enough(
+    rule: Mapping[str, Any], confidence: NDArray[np.floating[Any]], light: Floats | None
+) -> NDArray[np.bool_]:
     """bool [n]: whom a rule answers; threshold None: nobody; a photo of unknown light is asked for confidence alone."""
     if rule["threshold"] is None:
         return np.zeros(len(confidence), dtype=np.bool_)

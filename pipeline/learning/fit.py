@@ -108,14 +108,15 @@ def _learn(course: Course, progress: Progress, holdout: Photos | None, store: Ch
             progress = replace(progress, step=step + 1)
             end = progress.step == schedule.steps
             looks, stop = end or progress.step % schedule.every == 0, asked() and single
-            due = end or stop or (progress.step % CHECKPOINT == 0 and ranks.from_first(rhythm.due()))
+            marks = progress.step % CHECKPOINT == 0
+            due = end or stop or (marks and ranks.from_first(rhythm.due()))
             if looks or due:
                 progress = replace(progress, running=progress.running + course.check(tallies, progress.step))
                 tallies.clear()
                 if not course.considered:
                     took = (time.monotonic() - since) / (progress.step - first)
                     course.consider(took, schedule.steps - progress.step)
-            if looks or (due and not stop):
+            if looks or marks:  # whether or not a checkpoint is due: what is learnt depends on no clock
                 course.settle()
             if looks:
                 progress = _look(course, progress, holdout, store)

@@ -16,3 +16,8 @@ def test_positive_degrees_turn_anticlockwise_by_the_angle(angle: float) -> None:
 
 def test_corners_are_filled_by_reflection(photos: np.ndarray) -> None:
     assert treat("rotation", photos, 30, 30, seed=1).min() >= 35  # black corners would be a sign of the treatment
+
+
+def test_a_turn_on_its_side_is_left_to_the_quarter_turns(photos: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"at most 60 degrees, got -67\.5 to -15"):
+        treat("rotation", photos, -67.5, -15, seed=1)

@@ -199,8 +199,9 @@ def test_whom_to_answer_and_what_to_correct_is_judged_for_each_model_on_val_and_
     assert not made["flips"]["declined_before"].any()
     world.made["policy"]["corrections"] = []
     without = world.run()
-    assert without["comparison"]["decline"]["before"]["coverage"] < 0.9
-    assert without["flips"]["declined_before"].mean() == 1 - without["comparison"]["decline"]["before"]["coverage"]
+    left = without["comparison"]["decline"]["before"]
+    assert left["coverage"] < 1
+    assert without["flips"]["declined_before"].mean() == pytest.approx(1 - left["coverage"])
     assert rules["targeted"]["test"]["error"]["value"] < 0.3
 
 

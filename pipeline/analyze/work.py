@@ -16,7 +16,6 @@ from pipeline.analyze.photos import load_photos
 from pipeline.analyze.report import make_page, summarise
 from pipeline.analyze.tables import aligned, read_embeddings, read_images, read_predictions
 from pipeline.attributes import measure as attributes_of
-from pipeline.attributes import names as measured
 from pipeline.contracts import Context, InputError
 from pipeline.datasets.likeness import duplicates_of
 from pipeline.evidence.scores import scores
@@ -155,11 +154,7 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
         return np.zeros(len(pixels), np.intp) if model is None else np.asarray(model.ask(pixels).argmax(1))
 
     tools = Tools(
-        made["pixels"],
-        remedies.treat,
-        lambda p: attributes_of(p).to_numpy(dtype=float),
-        guess if model else None,
-        measured(("pixels", "native")),
+        made["pixels"], remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), guess if model else None,
         made["embeddings"],
     )
     tables = (found["slices"], found["membership"], made["dose_response"])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -25,57 +26,38 @@ def _deal(groups: NDArray[np.str_], side: NDArray[np.bool_], folds: int, seed: i
     return fold[inverse]
 
 
-def auc(
-    a: ArrayLike,
-    b: ArrayLike,
-    groups_a: ArrayLike,
-    groups_b: ArrayLike,
-    seed: int = 0,
-    weights: ArrayLike | None = None,
-) -> float:
+def auc(a: ArrayLike, b: ArrayLike, groups_a: ArrayLike, groups_b: ArrayLike, seed: int = 0) -> float:
     """Held-out area under the ROC curve of telling rows of b from rows of a; .5 where they are alike.
 
     a: float [n, k], b: float [m, k], NaN where unknown (the median is put in); groups [n], [m]: a group is held
-    out whole, also where both sides have it. weights [m], of positive sum: what each row of b counts; rows below 0 are
-    taken away from b (a mixture with a part that is known), and the classifier sees them on the side of a. Logistic
-    regression on standardised quadratic terms, at most five folds, the mean of their areas. `UNKNOWN` below two groups
-    on a side or without any known column. Source: Lopez-Paz and Oquab 2017 (classifier two-sample tests).
+    out whole, also where both sides have it. Logistic regression on standardised quadratic terms, at most five
+    folds, the mean of their areas. `UNKNOWN` below two groups on a side or without any known column.
+    Source: Lopez-Paz and Oquab 2017 (classifier two-sample tests).
     """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    count = np.ones(len(second)) if weights is None else np.asarray(weights, dtype=np.float64)
-    x = np.vstack([first, second])
-    weight = np.concatenate([np.full(len(first), count.sum() / max(len(first), 1)), count])
+    x = np.vstack([np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)])
+    side = np.repeat([False, True], [len(np.asarray(a)), len(np.asarray(b))])
     groups = np.concatenate([np.asarray(groups_a).astype(str), np.asarray(groups_b).astype(str)])
-    x, side = x[:, ~np.isnan(x).all(0)], np.arange(len(x)) >= len(first)
+    x = x[:, ~np.isnan(x).all(0)]
     folds = min(FOLDS, len(np.unique(groups[~side])), len(np.unique(groups[side])))
     if folds < 2 or not x.shape[1]:
         return UNKNOWN
     fold = _deal(groups, side, folds, seed)
-    scored = [_held_out(x, side, weight, fold == k) for k in range(folds)]
+    scored = [_held_out(x, side, fold == k) for k in range(folds)]
     areas = [s for s in scored if s is not None]
-    total = sum(s[1] for s in areas)
-    return float(np.clip(sum(s[0] for s in areas) / total, 0, 1)) if total > 0 else UNKNOWN
+    return float(np.average([s[0] for s in areas], weights=[s[1] for s in areas])) if areas else UNKNOWN
 
 
-def _held_out(
-    x: NDArray[np.float64], side: NDArray[np.bool_], weight: NDArray[np.float64], out: NDArray[np.bool_]
-) -> tuple[float, float] | None:
-    """The area on the rows held out times its weight (pairs), and that weight; None where a side is missing on either
-    part."""
-    seen = side & (weight > 0)
-    if len(np.unique(side[out])) < 2 or len(np.unique(seen[~out])) < 2:
+def _held_out(x: NDArray[np.float64], side: NDArray[np.bool_], out: NDArray[np.bool_]) -> tuple[float, int] | None:
+    """The area on the rows held out and its weight (pairs); None where a side is missing on either part."""
+    if len(np.unique(side[out])) < 2 or len(np.unique(side[~out])) < 2:
         return None
-    balance = np.abs(weight) * np.where(seen, 1 / weight[seen & ~out].sum(), 1 / np.abs(weight)[~seen & ~out].sum())
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
         StandardScaler(),
         PolynomialFeatures(2, include_bias=False),
         StandardScaler(),
-        LogisticRegression(C=0.1, max_iter=1000, tol=1e-3),
+        LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000, tol=1e-3),
     )
-    model.fit(x[~out], seen[~out], logisticregression__sample_weight=(balance * (~out).sum() / 2)[~out])
+    model.fit(x[~out], side[~out])
     score = model.decision_function(x[out])
-    low = np.sort(score[~side[out]])
-    above = [np.searchsorted(low, score[side[out]], where) for where in ("left", "right")]
-    pairs = weight[out & side]
-    return float((above[0] + above[1]) @ pairs / 2), float(len(low) * pairs.sum())
+    return float(roc_auc_score(side[out], score)), int(side[out].sum() * (~side[out]).sum())

@@ -31,14 +31,13 @@ GROUPS = 5  # with a failing photo, at least
 @dataclass(frozen=True)
 class Tools:
     """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
-    measure(pixels [n, S, S, 3]) -> float [n, columns], attributes; guess(pixels) -> class index [n], None where there
-    is no model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for."""
+    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
+    model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for."""
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
     measure: Callable[[Pixels], Floats]
     guess: Callable[[Pixels], NDArray[np.intp]] | None
-    columns: tuple[str, ...] = ()
     features: NDArray[np.float32] | None = None
 
 

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from pipeline import plugins, remedies
 from pipeline.attributes import measure as attributes_of
-from pipeline.attributes import names as measured
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
@@ -22,7 +21,7 @@ from pipeline.learning.predict import logits
 from pipeline.slicing.common import in_common
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
-from pipeline.slicing.match import find_causes, good_photos
+from pipeline.slicing.match import find_causes, good_photos, suspect_cause
 from pipeline.slicing.name import Rival, confused, sentence
 from pipeline.slicing.repair import Tools, undoing
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
@@ -118,7 +117,6 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
         remedies.treat,
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
-        measured(("pixels", "native")),
         embeddings,
     )
 
@@ -278,9 +276,11 @@ def explained(
         fitted = None
         if tested.status == "confirmed":
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
-            rivals, fitted = find_causes(
-                pool, item.inside, list(item.rules.values()), dose_response, config.photos, config.level
-            )
+            if tools.guess:
+                masks = (item.inside, item.typical)
+                rivals, fitted = find_causes(pool, *masks, dose_response, config.photos, config.level)
+            else:
+                rivals, fitted = suspect_cause(pool, item.typical, config.photos)
         row = _explanation(val, item, tested, rivals, fitted, dose_response)
         unnamed = row["status"] == "confirmed" and row["cause"] is None
         rows.append(row | {"common": _common(val, item, tools, context.seed) if unnamed else None})

@@ -47,17 +47,6 @@ def test_nothing_to_hold_out_counts_as_apart() -> None:
     assert auc(np.full((5, 1), np.nan), np.full((5, 1), np.nan), range(5), range(5, 10)) == UNKNOWN
 
 
-def test_a_part_that_is_known_is_taken_away_again() -> None:
-    """Half of b is like a, half like c, of which 50 rows are known: b less c cannot be told from a."""
-    rng, group = np.random.default_rng(5), np.arange(200)
-    a, b, c = rng.normal(size=(200, 3)), rng.normal(size=(200, 3)), rng.normal((2.5, 0, 0), size=(50, 3))
-    b[100:] += (2.5, 0, 0)
-    both, groups, weights = np.vstack([b, c]), np.arange(250) + 200, np.r_[np.ones(200), np.full(50, -2.0)]
-    assert auc(a, b, group, groups[:200]) > 0.68
-    assert auc(a, both, group, groups, weights=weights) == pytest.approx(0.5, abs=0.1)
-    assert auc(a, both, group, groups, weights=np.r_[np.ones(200), np.full(50, -1e-9)]) > 0.68
-
-
 def test_same_seed_same_answer_and_fast_enough() -> None:
     rng, group = np.random.default_rng(4), np.arange(300)
     a, b = rng.normal(size=(300, 8)), rng.normal(size=(300, 8))

@@ -17,7 +17,7 @@ from pipeline.learning.generic import trivial_augment
 from pipeline.learning.settings import FitSettings
 from tests.learning.drawn import draw
 
-MACHINES = [(1, 1, 1, 0), (2, 1, 1, 1), (2, 2, 1, 1), (2, 1, 2, 0), (16, 1, 1, 8), (16, 4, 4, 1), (8, 2, 1, 6)]
+MACHINES = [(1, 1, 1, 0), (2, 1, 1, 1), (2, 2, 1, 0), (2, 1, 2, 0), (16, 1, 1, 8), (16, 3, 4, 1), (8, 2, 1, 6)]
 
 
 @pytest.mark.parametrize(("cores", "busy", "processes", "threads"), MACHINES)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from pipeline import remedies
-from pipeline.attributes import measure, names
+from pipeline.attributes import measure
 from pipeline.contracts import Context
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.holdout import folds_of
@@ -130,7 +130,7 @@ def verdict(
         causes: tuple[list[Rival], tuple[float, float] | None] = ([], None)
         if name and k == most and told.status == "confirmed":
             pool = good_photos(val, outside, item.typical, tools_of(case), config.photos, 0)
-            causes = find_causes(pool, item.inside, list(item.rules.values()), DOSES, config.photos, config.level)
+            causes = find_causes(pool, item.inside, item.typical, DOSES, config.photos, config.level)
             rivals = causes[0]
         rows.append(explain._explanation(val, item, told, *causes, DOSES))
     table = pd.DataFrame(rows, columns=list(explain.COLUMNS)).astype(explain.COLUMNS)
@@ -139,9 +139,9 @@ def verdict(
 
 def tools_of(case: Case) -> Tools:
     """What the finder asks about the case's photos."""
-    ask, columns = case.clean.ask, names(("pixels", "native"))
+    ask = case.clean.ask
     measured: Any = lambda pixels: measure(pixels).to_numpy(dtype=float)  # noqa: E731
-    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1), columns)
+    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1))
 
 
 def _everywhere(inside: NDArray[np.bool_], rows: Rows, count: int) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
@@ -61,9 +62,7 @@ def distance(a: Floats, b: Floats) -> float:
     for x, y in zip(a.T, b.T, strict=True):
         x, y = x[~np.isnan(x)], y[~np.isnan(y)]
         if len(x) and len(y):
-            at, steps = np.concatenate([x, y]), (np.sort(x), np.sort(y))
-            shares = [np.searchsorted(step, at, "right") / len(step) for step in steps]
-            found.append(float(np.abs(shares[0] - shares[1]).max()))
+            found.append(float(stats.ks_2samp(x, y, method="asymp").statistic))
     return float(np.mean(found)) if found else 1.0
 
 

@@ -185,7 +185,7 @@ def leans(clean: Clean) -> dict[str, str]:
     fold = folds_of(truth, groups, FOLDS, 0).astype(np.intp)
     scene = Scene(clean.photos.pixels, val, truth.astype(np.intp), groups, fold)
     knobs = Probing()
-    sizes = {"grid": knobs.shortcut_grid, "most": knobs.shortcut_images}
+    sizes = {"grid": knobs.shortcut_grid, "most": knobs.shortcut_images, "asks": knobs.shortcut_asks}
     table = shortcuts(scene, names, lambda pixels: clean.ask(pixels).argmax(1), **sizes, seed=0)
     return dict(zip(table["label"], table["status"], strict=True))
 

@@ -70,12 +70,9 @@ STAGES: tuple[Stage, ...] = (
             # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
             "splits": Table({"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
                             key=("image_id",), rows="images"),
-            "duplicates": Table(
-                {
-                    "image_id": "str", "other_id": "str", "kind": "str",  # exact | near
-                    "distance": "int", "same_label": "bool", "across_splits": "bool",
-                },
-                key=("image_id", "other_id"),
+            "duplicates": Table(  # kind: exact | near
+                {"image_id": "str", "other_id": "str", "kind": "str", "distance": "int", "same_label": "bool",
+                 "across_splits": "bool"}, key=("image_id", "other_id"),
             ),
         },
     ),
@@ -136,13 +133,15 @@ STAGES: tuple[Stage, ...] = (
                 key=("remedy", "dose"), rows="interventions",
             ),
             "shortcuts": Table({"label": "str", "status": "str", "covered": "float", "pasted": "float"}, extra=True),
+            # `mark of <label>`, bool: whether a photo bears that confirmed shortcut.
+            "marks": Table({"image_id": "str"}, key=("image_id",), rows="images", extra=True),
         },
         shared=True, gpu=True,
     ),
     Stage(
         "cluster",
         needs=("images", "attributes", "splits", "classes", "predictions", "metrics", "embeddings", "label_issues",
-               "probed", "signatures", "responses", "dose_response"),
+               "probed", "signatures", "responses", "dose_response", "marks"),
         makes={
             # One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
             "slices": Table(
@@ -161,7 +160,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "explain",
         needs=("images", "pixels", "attributes", "splits", "classes", "model", "predictions", "embeddings", "metrics",
-               "label_issues", "probed", "responses", "dose_response", "slices", "membership"),
+               "label_issues", "probed", "responses", "dose_response", "marks", "slices", "membership"),
         makes={
             # status: confirmed | not confirmed | not testable. Errors and effects are shares, not percent.
             # frozen: JSON of the rule in force outside val, that of the best tested half, and rule the same in words;
@@ -195,7 +194,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "follow",
         needs=("images", "attributes", "splits", "classes", "predictions", "metrics", "embeddings", "label_issues",
-               "probed", "responses", "slices", "explanations"),
+               "probed", "responses", "marks", "slices", "explanations"),
         makes={
             # Slices over the runs of one name, see `pipeline.slicing.track`; the run before is read from its folder.
             "followed": Record(("previous", "why", "slices")),
@@ -206,8 +205,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "prescribe",
         needs=("images", "pixels", "attributes", "splits", "classes", "model", "training", "predictions", "metrics",
-               "embeddings", "label_issues", "probed", "responses", "dose_response", "membership", "explanations",
-               "causes"),
+               "embeddings", "label_issues", "probed", "responses", "dose_response", "marks", "membership",
+               "explanations", "causes"),
         makes={
             # The plan in force for one training image and remedy: dose uniform in [low, high]. simulator: null where
             # the photo itself is treated, else whose photo of the same class, under `remedy`, takes its place.
@@ -238,7 +237,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "compare",
-        needs=("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics",
+        needs=("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics", "marks",
                "membership", "explanations", "policy", "plan", "candidates"),
         makes={
             # val and test (null while sealed): arms, differences with intervals; test is aggregates only.

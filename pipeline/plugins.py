@@ -61,6 +61,7 @@ REMEDIES = (
     "shadow",
     "fog",
     "oversampling",
+    "reweighting",
 )
 SECTIONS = (
     "verdict",

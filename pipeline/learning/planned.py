@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.learning.batches import Photos, Pixels
 
-REPEATED = "oversampling"  # the plan's rows for photos that are shown more often; the dose says how often
+WEIGHED = "reweighting"  # the plan's rows for photos that weigh more in the last layer; the dose says how much
+REPEATED = ("oversampling", WEIGHED)  # the plan's rows for photos that are shown more often; the dose says how often
 Treat = Callable[[str, Pixels, float, float, int], Pixels]
 """(remedy, pixels, low, high, seed) -> pixels of the same shape."""
 
@@ -94,7 +95,7 @@ def treatment_of(plan: pd.DataFrame, images: pd.DataFrame, treat: Treat, pool: P
     pool: what rows with a simulator show in the photo's place; always of its label, so that labels and their order are
     those of the control arm.
     """
-    plan = plan[plan["remedy"] != REPEATED]
+    plan = plan[~plan["remedy"].isin(REPEATED)]
     plan = plan.assign(shows=plan["slice"].where(plan["simulator"].notna(), "").astype("str"))
     number = {image_id: row for row, image_id in enumerate(images["image_id"])}
     recipe = ["remedy", "dose_low", "dose_high", "shows"]
@@ -107,7 +108,12 @@ def treatment_of(plan: pd.DataFrame, images: pd.DataFrame, treat: Treat, pool: P
 
 def repeated(plan: pd.DataFrame, images: pd.DataFrame, photos: Photos) -> Photos:
     """The photos with those that the plan shows more often repeated: the largest dose of a photo counts."""
-    dose = plan[plan["remedy"] == REPEATED].groupby("image_id")["dose_low"].max()
+    dose = plan[plan["remedy"].isin(REPEATED)].groupby("image_id")["dose_low"].max()
     times = images["image_id"].map(dose).fillna(1.0).to_numpy()[photos.rows].round().astype(int)
     more = np.repeat(np.arange(len(photos)), times - 1)
     return photos.take(np.concatenate([np.arange(len(photos)), more])) if len(more) else photos
+
+
+def last_layer(plan: pd.DataFrame) -> bool:
+    """Whether all that a plan asks for is asked of the last layer, which is then the only one to learn."""
+    return len(plan) > 0 and bool((plan["remedy"] == WEIGHED).all())

@@ -109,7 +109,7 @@ class Remedy(BaseModel):
     """What is done about a slice. correction: at prediction time, with its gain on validation (or null)."""
 
     slice: str
-    kind: str = Field(description="augment | oversample | collect")
+    kind: str = Field(description="augment | oversample | reweight | collect")
     action: str
     training: list[Planned]
     correction: dict[str, Any] | None

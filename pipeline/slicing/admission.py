@@ -1,5 +1,4 @@
-"""Which images a slice admits outside val: those that its frozen rule does, by its image part (a photo at the gate has
-no label)."""
+"""Which images a slice admits outside val: those that its frozen rule does."""
 
 from __future__ import annotations
 
@@ -35,5 +34,12 @@ def near_photos(
 def admitted_by(
     frame: pd.DataFrame, rules: Mapping[str, Rule], near: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, Mask]:
-    """bool [rows of frame] for each slice."""
+    """bool [rows of frame] for each slice, by the image part of its rule: a photo at the gate has no label."""
     return {name: rule.image_mask(frame, near) for name, rule in rules.items()}
+
+
+def members_by(
+    frame: pd.DataFrame, rules: Mapping[str, Rule], near: Mapping[str, NDArray[np.float32]]
+) -> dict[str, Mask]:
+    """bool [rows of frame] for each slice, by its whole rule: of photos whose label is known, as on val."""
+    return {name: rule.mask(frame, near) for name, rule in rules.items()}

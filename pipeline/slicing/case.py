@@ -36,6 +36,7 @@ class Inputs:
     names: list[str]
     splits: pd.DataFrame
     attributes: pd.DataFrame
+    marks: pd.DataFrame
     model: Path
     predictions: pd.DataFrame
     membership: pd.DataFrame
@@ -86,7 +87,7 @@ class Inputs:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """What the slices' rules may ask about, rows as in images."""
-        return conditions_frame(self.images, self.attributes)
+        return conditions_frame(self.images, self.attributes, self.marks)
 
     def trial(self, rows: NDArray[np.intp], models: list[Judged], slices: Mapping[str, Mask] = {}) -> Trial:
         """These rows as one comparison."""

@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 
 from pipeline.contracts import Track, silent
 from pipeline.slicing.confirm import choose_intervention, matched_residuals
+from pipeline.slicing.marks import unmarked
 from pipeline.slicing.mixture import components
 from pipeline.slicing.propose import Evidence, Proposal, propose
 from pipeline.slicing.rules import Mask, distances
@@ -132,7 +133,7 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
         None if val.costs is None else val.losses[proposing],
     )
     found = []
-    for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters):
+    for proposal in propose(evidence, slices=knobs.slices, clusters=knobs.clusters, given=unmarked(evidence)):
         mask = proposal.rule.mask(val.frame, near)
         if proposal.rule.by_looks:
             told = in_numbers(val.frame, mask, proposing)

@@ -163,7 +163,8 @@ def sentence(
         elif not named[0].invertible:
             first = f"consistent with {first}"
     else:
-        first = f"{' and '.join(dict.fromkeys(plainly)) or 'these photos'} (cause unnamed)"
+        first = " and ".join(dict.fromkeys(plainly)) or "these photos"
+        first += ", on which the model leans," if rule.unmarked else " (cause unnamed)"
     of_class = f" in class {rule.label}" if rule.label else ""
     setting, held = _setting(failing, outside)
     count = f"{len(failing):,} of {photos:,} photos are misread"

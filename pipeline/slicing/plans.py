@@ -38,7 +38,8 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Ward:
-    """What a prescription is made from. frame, train: of all images; members: which of them each slice admits.
+    """What a prescription is made from. frame, train: of all images; arrived, members: which of them each slice admits
+    by the image part of its rule, and by the whole.
     saved: cost that each intervention saves [probed photos of val, interventions], as shares of the worst error.
 
     A slice (`item`) is a row of `explanations` with what training photos are given (see `fitting.GIVEN`).
@@ -46,6 +47,7 @@ class Ward:
 
     frame: pd.DataFrame
     train: NDArray[np.bool_]
+    arrived: dict[str, Mask]
     members: dict[str, Mask]
     rules: dict[str, Rule]
     val: Val
@@ -60,7 +62,7 @@ class Ward:
         if drawn < 1:
             parts.append(self._treated(item, probability * (1 - drawn)))
         if drawn > 0:
-            chosen = self.train & ~self.members[item.slice]  # labels stay true, whatever the transform would do
+            chosen = self.train & ~self.arrived[item.slice]  # labels stay true, whatever the transform would do
             how = {"slice": item.slice, "remedy": item.cause, "dose_low": item.dose_low, "dose_high": item.dose_high}
             parts.append(self._rows(chosen, {**how, "probability": probability * drawn, "simulator": simulated.name}))
         return pd.concat(parts)
@@ -70,7 +72,7 @@ class Ward:
         remedy for one class only would teach that dark means this class."""
         low, high = item.given_low, item.given_high
         banned = {r["from"] for r in self.refused if r["remedy"] == item.given and low <= r["dose"] <= high}
-        chosen = self.train & ~self.members[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
+        chosen = self.train & ~self.arrived[item.slice] & ~self.frame["label"].isin(banned).to_numpy()
         return self._rows(chosen, {"slice": item.slice, "remedy": item.given, "dose_low": low, "dose_high": high,
                                    "probability": probability, "simulator": None})  # fmt: skip
 
@@ -79,16 +81,18 @@ class Ward:
 
     def repeats(self, item: Any, most: int) -> pd.DataFrame:
         """The training images that are in the slice, shown as often as makes them as common as on val, at least twice;
-        none where their groups are too few to teach more than themselves."""
-        inside = self.train & self.members[item.slice]
-        val = self.members[item.slice][self.val.rows]
+        those without the mark of their class, as often as those with it; none where their groups are too few to teach
+        more than themselves, or `most` is 1."""
+        members, rule = self.members[item.slice], self.rules[item.slice]
+        inside = self.train & members
         have, groups = int(inside.sum()), self.frame.loc[inside, "group"].nunique()
         if most < 2 or groups < GROUPS:
             return pd.DataFrame()
-        times = float(np.clip(round(val.mean() * self.train.sum() / have), 2, most))
-        return pd.DataFrame({"image_id": self.frame.loc[inside, "image_id"]}).assign(
-            slice=item.slice, remedy="oversampling", dose_low=times, dose_high=times, probability=1.0, simulator=None
-        )
+        times = float(np.clip(round(members[self.val.rows].mean() * self.train.sum() / have), 2, most))
+        if rule.unmarked:
+            times = max(2.0, float(round((self.train & (self.frame["label"] == rule.label)).sum() / have - 1)))
+        how = {"slice": item.slice, "remedy": "reweighting" if rule.unmarked else "oversampling"}
+        return self._rows(inside, {**how, "dose_low": times, "dose_high": times, "probability": 1.0, "simulator": None})
 
     def correction(self, item: Any, inside: NDArray[np.bool_]) -> dict[str, Any]:
         """The dose that, given to every photo of the slice before the model looks, gains most on val."""

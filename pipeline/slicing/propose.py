@@ -9,7 +9,7 @@ whichever target it came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -168,7 +168,6 @@ class _Search:
         kept = [(Rule(c, label, source), mask & of_class) for c, mask, s in rules if s > 0]
         return [proposal(evidence, rule, mask) for rule, mask in kept if mask.sum() >= evidence.least]
 
-
     def _tightest(self, found: int, hits: Floats) -> int:
         """Of the conditions that differ from `found` in a tighter threshold and hold as many of the failures sought
         (`hits`, by condition), the one with fewest photos: the rest fail no more than elsewhere, and blur the rule."""
@@ -271,8 +270,11 @@ def _covers(better: Proposal, found: Proposal, errors: Mask, overlap: float) -> 
     return bool(both > PART * mine.sum() and found.density < PURER * better.density)
 
 
-def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: float = 0.4) -> list[Proposal]:
-    """The `slices` best distinct proposals of all sources, by recoverable errors; empty where nothing fails."""
+def propose(
+    evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: float = 0.4, given: Iterable[Proposal] = ()
+) -> list[Proposal]:
+    """The `slices` best distinct proposals of all sources and those `given`, by recoverable errors; empty where nothing
+    fails."""
     if not evidence.errors.any():
         return []
     search, residual = _Search.over(evidence), excess(evidence.losses, evidence.classes)
@@ -283,6 +285,7 @@ def propose(evidence: Evidence, *, slices: int = 8, clusters: int = 6, overlap: 
         *from_repairs(evidence, search),
         *from_mixture(evidence, search),
         *from_features(evidence),
+        given,
         *(search.best(residual, "class", keep=2, label=str(c)) for c in hard.index[:10] if hard[c] >= 10),
     ]
     distinct = _distinct([f for part in found for f in part if f.score > 0], evidence, overlap)

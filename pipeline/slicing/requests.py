@@ -53,7 +53,11 @@ def prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | Non
     if planned and pd.isna(item.cause):
         times = plan["dose_low"].iloc[0]
         action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
-        action += ", and collect more: no transform was shown to be the cause"
+        if plan["remedy"].iloc[0] == "reweighting":
+            action, kind = f"weigh {planned:,} training photos without the mark {times:.0f} times as much", "reweight"
+            action += " in the last layer, which is then as often without it as with it"
+        else:
+            action += ", and collect more: no transform was shown to be the cause"
     elif planned:
         spans = plan[["dose_low", "dose_high"]].drop_duplicates().itertuples(index=False)
         doses = [" to ".join(dict.fromkeys(f"{dose:.3g}" for dose in span)) for span in spans]

@@ -19,6 +19,7 @@ from pipeline import plugins
 
 Mask = NDArray[np.bool_]
 CHUNK = 65_536  # rows of features that are in memory at once
+MARK = "mark of "  # before the class: the column that says whether a photo bears the mark of a class, see `marks`
 LEVELS = 50  # a text column with more values than this is no condition
 CHOSEN = "chosen_for"  # the column of a labelling batch that tells of the model's answer, so never a condition
 
@@ -60,6 +61,8 @@ class Condition:
         """The condition as an engineer reads it."""
         if self.op == "near":
             return f"looks like photo {self.column}"
+        if self.column.startswith(MARK):
+            return f"{'with' if self.value == 'True' else 'without'} the {self.column}"
         if self.op == "between":
             return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
         return f"{self.column} {self.op} {self.value if self.op == 'is' else shown(self.column, self.value)}"
@@ -81,6 +84,11 @@ class Rule:
     def key(self) -> str:
         """Equal for rules about the same conditions and class, whatever their thresholds."""
         return " and ".join(sorted(c.key for c in self.conditions)) + (f" | {self.label}" if self.label else "")
+
+    @property
+    def unmarked(self) -> bool:
+        """Whether the rule admits the photos of a class that lack its mark."""
+        return any(c.column == f"{MARK}{self.label}" and c.value == "False" for c in self.conditions)
 
     @property
     def by_looks(self) -> bool:
@@ -144,9 +152,9 @@ def _usable(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:
     return not (names_group or names_label)
 
 
-def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:
-    """The columns that a rule may ask about, beside `image_id`, `label` and `group`: every attribute, and every
-    user column that is not merely another name for the group or for the label. Rows as in `images`."""
+def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame, marks: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The columns that a rule may ask about, beside `image_id`, `label` and `group`: every attribute, the marks, and
+    every user column that is not merely another name for the group or for the label. Rows as in `images`."""
     core = {
         "image_id",
         "content_hash",
@@ -161,7 +169,8 @@ def conditions_frame(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataF
         CHOSEN,
     }
     user = images[[c for c in images.columns if c not in core]]
-    frame = pd.concat([images[["image_id", "label", "group"]], attributes.drop(columns="image_id"), user], axis=1)
+    seen = [part.drop(columns="image_id") for part in (attributes, marks) if part is not None]
+    frame = pd.concat([images[["image_id", "label", "group"]], *seen, user], axis=1)
     frame = frame.loc[:, ~frame.columns.duplicated()]
     keep = [c for c in frame.columns[3:] if not pd.api.types.is_datetime64_any_dtype(frame[c])]
     return frame[

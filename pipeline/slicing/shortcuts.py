@@ -82,15 +82,20 @@ def cells(side: int, grid: int) -> NDArray[np.intp]:
     return np.asarray(place[:, None] * grid + place[None, :], dtype=np.intp)
 
 
-def mark_of(inside: Pixels, outside: Pixels) -> Mask:
-    """What most photos of one class share, and most others do not, outside the middle: bool [S, S] with a rim."""
+def core_of(inside: Pixels, outside: Pixels) -> Mask:
+    """What most photos of one class share, and most others do not, outside the middle: bool [S, S]; nothing, where
+    that is less than `LEAST` of the photo."""
     own = np.median(inside, axis=0)
     steady = (np.median(np.abs(inside - own), axis=0) <= SAME).all(axis=-1)
     apart = (np.abs(own - np.median(outside, axis=0)) >= OTHER).any(axis=-1)
     found = steady & apart & ~middle(inside.shape[1])
-    if found.mean() < LEAST:
-        return np.zeros_like(found)
-    return np.asarray(binary_dilation(found, iterations=2) & ~middle(inside.shape[1]), dtype=bool)
+    return np.asarray(found if found.mean() >= LEAST else np.zeros_like(found), dtype=bool)
+
+
+def mark_of(inside: Pixels, outside: Pixels) -> Mask:
+    """The same with a rim, bool [S, S]."""
+    rimmed = binary_dilation(core_of(inside, outside), iterations=2)
+    return np.asarray(rimmed & ~middle(inside.shape[1]), dtype=bool)
 
 
 def pasted(photos: Pixels, donors: Pixels, mask: Mask) -> Pixels:
@@ -100,7 +105,7 @@ def pasted(photos: Pixels, donors: Pixels, mask: Mask) -> Pixels:
     return out
 
 
-def _one_a_group(scene: Scene, chosen: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def one_a_group(scene: Scene, chosen: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """At most `most` of the positions, at random, no two of one group."""
     mixed = rng.permutation(chosen)
     return np.asarray(mixed[np.sort(np.unique(scene.group[mixed], return_index=True)[1])][:most], dtype=np.intp)
@@ -154,7 +159,7 @@ class _Tested:
 def _trial(scene: Scene, label: int, fold: int, most: int, rng: np.random.Generator) -> _Trial | None:
     """Propose on the other folds; None where nothing is proposed, or this fold has nobody to try it on."""
     of, here = scene.truth == label, scene.fold == fold
-    read = [_one_a_group(scene, np.flatnonzero(part & ~here), MODELS, rng) for part in (of, ~of)]
+    read = [one_a_group(scene, np.flatnonzero(part & ~here), MODELS, rng) for part in (of, ~of)]
     own, other = (_evenly(scene, np.flatnonzero(part & here), most, rng) for part in (of, ~of))
     if min(len(part) for part in read) < GROUPS or not len(own) or not len(other):
         return None

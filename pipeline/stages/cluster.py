@@ -44,9 +44,10 @@ def run(
     signatures: NDArray[np.float32],
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
+    marks: pd.DataFrame,
 ) -> Made:
     """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
-    frame = conditions_frame(images, attributes)
+    frame = conditions_frame(images, attributes, marks)
     costs = metrics.get("costs")
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     material = Material.of(val, embeddings, signatures, shares(predictions, label_issues))

@@ -53,6 +53,11 @@ class Found:
         """The class that all its rules have as their label part, or None."""
         return next(iter(self.rules.values())).label
 
+    @property
+    def unmarked(self) -> bool:
+        """Whether it holds the photos of a class that lack the mark on which the model was shown to lean."""
+        return all(rule.unmarked for rule in self.rules.values())
+
     def applied(self, half: NDArray[np.intp]) -> str:
         """In words, which rule admitted how many photos, on which half of val (`half`: 0 or 1 of each row)."""
         counts = {h: int((self.inside & (half == h)).sum()) for h in self.rules}
@@ -100,8 +105,8 @@ def _confused(val: Val, failing: Mask) -> str:
 
 
 def _repaired(val: Val, item: Found, rival: Rival | None, interventions: pd.DataFrame) -> str:
-    """What the inverse does to the slice's failures, in words; empty where there is none."""
-    column = undoing(interventions, rival) if rival else None
+    """What the inverse does to the slice's failures, in words; empty where none undoes the cause."""
+    column = undoing(interventions, rival) if rival and rival.invertible else None
     inside = item.inside[val.probed] & ~val.probe.correct
     if rival is None or column is None or not inside.any():
         return ""
@@ -121,9 +126,9 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
     )
 
 
-def _confidence(best: Rival | None) -> str:
+def _confidence(best: Rival | None, item: Found) -> str:
     if best is None:
-        return "unnamed"
+        return "leans on a mark" if item.unmarked else "unnamed"
     if best.suspected:
         return "suspected"
     return "proved by intervention" if best.invertible else "consistent with"
@@ -158,7 +163,7 @@ def _explanation(
         words,
         _confused(val, inside & errors) + _repaired(val, item, best, interventions),
     )
-    how = _confidence(best)
+    how = _confidence(best, item)
     effect_known = effect is not None and np.isfinite(effect.interval.value)
     return {
         "slice": item.name,
@@ -248,11 +253,12 @@ def run(
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
+    marks: pd.DataFrame,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
 ) -> Made:
     """Test, word and name every slice."""
-    frame = conditions_frame(images, attributes)
+    frame = conditions_frame(images, attributes, marks)
     costs = metrics.get("costs")
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     return explained(config, context, val, _tools(pixels, embeddings, model), (slices, membership, dose_response))
@@ -274,7 +280,7 @@ def explained(
     for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
         rivals: list[Rival] = []
         fitted = None
-        if tested.status == "confirmed":
+        if tested.status == "confirmed" and not item.unmarked:
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
             if tools.guess:
                 masks = (item.inside, item.typical)
@@ -282,7 +288,7 @@ def explained(
             else:
                 rivals, fitted = suspect_cause(pool, item.typical, config.photos)
         row = _explanation(val, item, tested, rivals, fitted, dose_response)
-        unnamed = row["status"] == "confirmed" and row["cause"] is None
+        unnamed = row["status"] == "confirmed" and row["cause"] is None and not item.unmarked
         rows.append(row | {"common": _common(val, item, tools, context.seed) if unnamed else None})
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]

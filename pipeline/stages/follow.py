@@ -71,10 +71,10 @@ def _earlier(last: Run | None) -> list[Track]:
     return [Track.parse(record, seen.get((record["since"], record["first"]), frozenset())) for record in records]
 
 
-def _columns(images: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:
+def _columns(images: pd.DataFrame, attributes: pd.DataFrame, marks: pd.DataFrame) -> pd.DataFrame:
     """Whatever a rule of any run may ask for, rows as in `images`: also columns that today are no condition any more,
     such as a camera of which only one is left."""
-    table = pd.concat([images[["image_id", "label", "group"]], attributes, images], axis=1)
+    table = pd.concat([images[["image_id", "label", "group"]], attributes, marks, images], axis=1)
     return table.loc[:, ~table.columns.duplicated()].reset_index(drop=True)
 
 
@@ -104,6 +104,7 @@ def run(
     label_issues: pd.DataFrame,
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
+    marks: pd.DataFrame,
     slices: pd.DataFrame,
     explanations: pd.DataFrame,
 ) -> Made:
@@ -114,7 +115,7 @@ def run(
     except (InputError, KeyError, TypeError, ValueError) as error:
         earlier, last, why = [], None, f"the run before cannot be read: {error}"
         context.note(why)
-    table, names, costs = _columns(images, attributes), classes["names"], metrics.get("costs")
+    table, names, costs = _columns(images, attributes, marks), classes["names"], metrics.get("costs")
     val = validation(table, splits, names, predictions, label_issues, probed, responses, costs)
     found = _found(val, slices, explanations)
     asked = [*(item.rule for item in found), *(track.rule for track in earlier)]

@@ -24,7 +24,7 @@ from pipeline.learning.backbone import load_model, trains
 from pipeline.learning.holdout import as_in_training, class_indices, training_photos
 from pipeline.learning.predict import logits
 from pipeline.learning.search import Course, tried
-from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
+from pipeline.slicing.admission import admitted_by, frozen_rules, members_by, near_photos
 from pipeline.slicing.candidates import candidates
 from pipeline.slicing.case import light_of
 from pipeline.slicing.fitting import GIVEN, fits, options
@@ -190,26 +190,28 @@ def run(
     probed: pd.DataFrame,
     responses: NDArray[np.int16],
     dose_response: pd.DataFrame,
+    marks: pd.DataFrame,
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
     causes: pd.DataFrame,
 ) -> Made:
     """Turn each confirmed slice into what to do about it."""
-    frame = conditions_frame(images, attributes)
+    frame = conditions_frame(images, attributes, marks)
     costs = metrics.get("costs")
     val = validation(frame, splits, classes["names"], predictions, label_issues, probed, responses, costs)
     confirmed = explanations[explanations["status"] == "confirmed"]
     doubted = images["image_id"].isin(label_issues["image_id"]).to_numpy()
     usable = (splits["split"] == "train").to_numpy() & ~doubted
     rules = frozen_rules(explanations)
-    members = admitted_by(frame, rules, near_photos(frame, rules.values(), embeddings))
+    near = near_photos(frame, rules.values(), embeddings)
+    arrived, members = admitted_by(frame, rules, near), members_by(frame, rules, near)
     train = (splits["split"] == "train").to_numpy()
-    treated = {name: frame[train & ~inside] for name, inside in members.items()}
+    treated = {name: frame[train & ~inside] for name, inside in arrived.items()}
     confirmed = _given(val, pixels, treated, (confirmed, causes, membership))
     material = (pixels, list(classes["names"]), Path(model))
     refused = _refused(config, context, images, usable, confirmed, material)
     _note_refused(refused, context)
-    ward = Ward(frame, train, members, rules, val, saved(val, responses), dose_response, refused)
+    ward = Ward(frame, train, arrived, members, rules, val, saved(val, responses), dose_response, refused)
     _note_undrawn(config, confirmed, context)
     plan, corrections, prescriptions = _prescribed(config, ward, confirmed, membership)
     search = None

@@ -20,6 +20,7 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.learning.ranks import shared as share
 from pipeline.remedies import interventions, treat
+from pipeline.slicing.marks import marks_of
 from pipeline.slicing.shortcuts import Scene, shortcuts, too_few
 
 CHUNK = 1024  # photos treated at a time, which bounds the memory
@@ -55,7 +56,8 @@ def run(
 
     Makes `probed` (the sample with its weights), `signatures` float32 [probed, interventions] (log-probability of
     the true class after less before, natural logarithm, no temperature), `responses` int16 of that shape (class
-    index answered), `shortcuts` (`pipeline.slicing.shortcuts`), and `dose_response` (weighted
+    index answered), `shortcuts` (`pipeline.slicing.shortcuts`), `marks` (which photos bear those that are confirmed),
+    and `dose_response` (weighted
     accuracy with a 95 % interval by group; repaired share of the wrong, broken share of the right photos). The sample
     never looks at what the model answered.
     """
@@ -66,7 +68,8 @@ def run(
 
     frame = frame_of(images, splits, predictions, list(classes["names"]))
     made = intervene(config, context, frame, pixels, ask)
-    return made | leaning(config, context, frame, pixels, (ask, classes["names"]))
+    made |= leaning(config, context, frame, pixels, (ask, classes["names"]))
+    return made | {"marks": _marks(context, images, pixels, splits, made["shortcuts"], list(classes["names"]))}
 
 
 def intervene(config: Config, context: Context, frame: pd.DataFrame, pixels: Pixels, ask: Ask) -> Made:
@@ -109,6 +112,23 @@ def leaning(
     for label in table.loc[table["status"] == "confirmed", "label"]:
         context.note(f"the model leans on a mark that photos of {label} share (see the shortcuts)")
     return {"shortcuts": table}
+
+
+def _marks(
+    context: Context,
+    images: pd.DataFrame,
+    pixels: Pixels,
+    splits: pd.DataFrame,
+    shortcuts: pd.DataFrame,
+    names: list[str],
+) -> pd.DataFrame:
+    """Which photos of all bear the marks of the confirmed shortcuts, as training photos show them."""
+    train = (splits["split"] == "train").to_numpy() & images["label"].isin(names).to_numpy()
+    rows = np.flatnonzero(train)
+    truth = pd.Index(names).get_indexer(pd.Index(images["label"].iloc[rows]))
+    scene = Scene(pixels, rows, truth, images["group"].to_numpy(str)[rows], np.zeros(len(rows), np.intp))
+    labels = shortcuts.loc[shortcuts["status"] == "confirmed", "label"]
+    return marks_of(scene, names, labels, images["image_id"], context.seed)
 
 
 def frame_of(images: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, names: list[str]) -> pd.DataFrame:

@@ -48,8 +48,8 @@ class _Arms:
         passes = self.config.passes or round(self.config.epochs * len(self.photos))
         return self.config.model_copy(update={"passes": max(passes, 1)})
 
-    def train(self, arm: str, seed: int, treatment: Treatment | None, photos: Photos) -> dict[str, Any]:
-        """Fit one arm from the model's weights on `photos`; its entry of candidates.json."""
+    def train(self, arm: str, seed: int, treatment: Treatment | None, photos: Photos, last: bool) -> dict[str, Any]:
+        """Fit one arm from the model's weights on `photos`, or its `last` layer alone; its entry of candidates.json."""
         from pipeline.learning.backbone import load_model, save_model
         from pipeline.learning.calibration import fit_temperature
         from pipeline.learning.fit import fit
@@ -60,7 +60,7 @@ class _Arms:
             network,
             meta,
             photos,
-            self.settings,
+            self.settings.model_copy(update={"head_only": last or self.config.head_only}),
             treatment=treatment,
             seed=seed,
             scratch=self.context.scratch / f"fit-{arm}-{seed}",
@@ -99,14 +99,15 @@ def run(
     """Train the control arm (nothing new), the targeted arm (the plan's remedies) and, where it is set, the generic arm
     (TrivialAugment on every view), once a seed.
 
-    All start from `model` and see the same photos in the same order, as often, to the end. Makes `candidates`: one
+    All start from `model` and see the same photos in the same order, as often, to the end. Where the plan only weighs
+    photos anew, the last layer alone learns in the targeted arm (Kirichenko et al. 2023). Makes `candidates`: one
     safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature, history}],
     control first; an empty list where nothing was prescribed.
     """
     from pipeline.learning.backbone import trains
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import as_in_training, training_photos
-    from pipeline.learning.planned import Pool, repeated, treatment_of
+    from pipeline.learning.planned import Pool, last_layer, repeated, treatment_of
 
     folder = context.scratch / "candidates"
     folder.mkdir(exist_ok=True)
@@ -124,6 +125,9 @@ def run(
         treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
         shown = dict.fromkeys(treatments, rest) | {"targeted": repeated(plan, images, rest)}
-        entries = [arms.train(arm, seed, treatments[arm], shown[arm]) for seed in seeds for arm in treatments]
+        last = {"targeted"} if last_layer(plan) else set()
+        entries = [
+            arms.train(arm, seed, treatments[arm], shown[arm], arm in last) for seed in seeds for arm in treatments
+        ]
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

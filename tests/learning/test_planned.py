@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.learning.batches import Photos
-from pipeline.learning.planned import Pool, repeated, treatment_of
+from pipeline.learning.planned import Pool, last_layer, repeated, treatment_of
 from pipeline.remedies import treat
 
 COLUMNS = ["image_id", "slice", "remedy", "dose_low", "dose_high", "probability"]
@@ -56,6 +56,15 @@ def test_what_is_shown_more_often_is_repeated_and_left_as_it_is() -> None:
     assert repeated(plan.iloc[:0], _images(4), photos) is photos
     treated = treatment_of(plan, _images(4), treat)(more.rows, more.load(), 1)
     assert (treated == 200).all()
+
+
+def test_only_what_weighs_photos_anew_is_left_to_the_last_layer() -> None:
+    weighed = _plan(["i1"], ("reweighting", 3, 3, 1))
+    photos = Photos(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 3]), np.array([0, 1, 0]))
+    assert np.bincount(repeated(weighed, _images(4), photos).rows).tolist() == [1, 3, 0, 1]
+    assert last_layer(weighed)
+    assert not last_layer(weighed.iloc[:0])
+    assert not last_layer(pd.concat([weighed, _plan(["i2"], ("oversampling", 3, 3, 1))]))
 
 
 def test_a_simulated_photo_takes_the_place_of_one_of_its_class() -> None:

@@ -8,7 +8,11 @@ from pipeline import plugins, remedies
 from pipeline.remedies import describe, dosed, interventions, treat
 
 RANDOM = ("noise", "occlusion", "motion_blur", "crop", "shadow")  # draw more than their dose
-RENDERINGS = {"low_light": (0.12, 0.25, 0.5, 0.7), "oversampling": (3.0,)}  # never asked for by probe: training alone
+RENDERINGS = {
+    "low_light": (0.12, 0.25, 0.5, 0.7),
+    "oversampling": (3.0,),
+    "reweighting": (3.0,),
+}  # never asked for by probe: training alone
 
 
 def _doses(name: str) -> tuple[float, ...]:

@@ -27,6 +27,7 @@ def _inputs(folder: Path) -> Inputs:
         ["x", "y"],
         splits,
         empty,
+        empty,
         folder,
         pd.DataFrame({"image_id": ["b", "a"]}),
         empty,

@@ -110,6 +110,14 @@ def test_without_a_cause_the_sentence_says_so_and_tells_the_rule() -> None:
     assert text.startswith("Dark (cause unnamed): 40 of 90")
 
 
+def test_of_a_mark_the_sentence_says_that_the_model_leans_on_it() -> None:
+    rule = Rule((Condition("mark of none", "is", "False"),), "none")
+    failing = _frame(12, "north", 30)
+    assert sentence([], rule, failing, _frame(12, "north"), 40, {}, ".").startswith(
+        "Without the mark of none, on which the model leans, in class none: 30 of 40 photos are misread"
+    )
+
+
 def test_doses_to_match_lie_on_either_side_of_neutral() -> None:
     below, above = dose_grid((0.25, 0.5, 2.0), 1.0)
     assert below[:4] == [0.75, 0.5, 0.375, 0.25]

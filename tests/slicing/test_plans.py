@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ def _ward(refused: list[dict[str, Any]]) -> Ward:
     interventions = pd.DataFrame({"remedy": ["exposure", "noise"], "dose": [2.0, 20.0]})
     saved = val.probe.after.astype(float) - val.probe.correct[:, None]
     rules = {"s1": Rule((Condition("luminance", "<=", 60.0),))}
-    return Ward(frame, np.arange(2 * n) >= n, members, rules, val, saved, interventions, refused)
+    return Ward(frame, np.arange(2 * n) >= n, members, members, rules, val, saved, interventions, refused)
 
 
 def test_treated_photos_are_outside_the_slice_and_get_what_was_fitted() -> None:
@@ -55,3 +56,18 @@ def test_the_correction_is_the_probed_dose_that_gains_most() -> None:
     told = ward.correction(ITEM, inside)
     assert (told["remedy"], told["dose"]) == ("exposure", 2.0)
     assert told["helps"]
+
+
+@pytest.mark.parametrize(("bearing", "most", "times"), [(8, 3, 4.0), (3, 3, 2.0), (8, 1, None), (10, 3, None)])
+def test_photos_without_the_mark_weigh_as_much_as_those_with_it(bearing: int, most: int, times: float | None) -> None:
+    ward, column = _ward([]), "mark of a"
+    of = (ward.frame["label"] == "a").to_numpy()
+    frame = ward.frame.assign(**{column: of & ((of & ward.train).cumsum() % 10 < bearing)})
+    rule = Rule((Condition(column, "is", "False"),), "a")
+    lacking = replace(ward, frame=frame, members={"s1": rule.mask(frame)}, rules={"s1": rule})
+    plan = lacking.repeats(ITEM, most)
+    if times is None:
+        assert plan.empty
+    else:
+        assert set(plan["image_id"]) == set(frame.loc[lacking.train & of & ~frame[column], "image_id"])
+        assert set(zip(plan["remedy"], plan["dose_low"].round(), strict=True)) == {("reweighting", times)}

@@ -80,6 +80,17 @@ def test_names_of_groups_and_of_labels_are_no_conditions() -> None:
     assert list(frame.columns) == ["image_id", "label", "group", "luminance", "camera", "weather"]
 
 
+def test_a_photo_of_a_class_without_its_mark_is_told_in_words() -> None:
+    lacks, bears = (Condition("mark of X", "is", value) for value in ("False", "True"))
+    assert (lacks.words(), bears.words()) == ("without the mark of X", "with the mark of X")
+    assert Rule((lacks,), "X").unmarked
+    assert not any(rule.unmarked for rule in (Rule((bears,), "X"), Rule((lacks,), "Y"), Rule((lacks,))))
+    marks = FRAME[["image_id"]].assign(**{"mark of X": [True, False, False, True], "mark of Y": False})
+    frame = conditions_frame(FRAME[["image_id", "label", "group"]], FRAME[["image_id", "luminance"]], marks)
+    assert list(frame.columns) == ["image_id", "label", "group", "luminance", "mark of X"], "nobody bears that of Y"
+    assert Rule((lacks,), "X").mask(frame).tolist() == ((FRAME["label"] == "X") & ~marks["mark of X"]).tolist()
+
+
 def test_an_attribute_stays_a_condition_where_each_group_has_its_own_value() -> None:
     images = FRAME[["image_id", "label", "group"]].assign(path="p", visit=list("1122"))
     attributes = FRAME[["image_id"]].assign(hour=[23.0, 23.0, 12.0, 12.0])

@@ -50,6 +50,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
     return {
         "images": images,
         "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
+        "marks": frame[["image_id"]].copy(),
         "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
         "classes": {"names": NAMES},
         "model": Path("model"),

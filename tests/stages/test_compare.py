@@ -125,6 +125,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = {
         "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,
         "model": model, "predictions": predictions, "metrics": dict.fromkeys(METRICS), "membership": membership,
+        "marks": images[["image_id"]],
         "explanations": pd.DataFrame([_explanation("s1", "confirmed")]), "plan": plan, "candidates": candidates,
         "policy": {"corrections": [], "decline": {"target_error": 0.2}, "refused": [], "prescriptions": []},
     }
@@ -326,6 +327,17 @@ def test_a_rule_of_likeness_is_applied_only_after_the_opening(world: World) -> N
     world.candidates(control=[BAD], targeted=[BAD])
     refused = world.run("run2")["comparison"]
     assert not [row for row in refused["power"] if row["split"] == "test"]
+
+
+def test_a_slice_of_one_class_is_judged_on_photos_of_that_class(world: World) -> None:
+    dark = Condition("luminance", "<=", 40.0)
+    world.made["explanations"]["frozen"] = Rule((dark,), "badge").dump()
+    labels = world.made["images"].set_index("image_id")["label"]
+    members = world.made["membership"]
+    world.made["membership"] = members[(labels[members["image_id"]] == "badge").to_numpy()]
+    here = (world.made["splits"]["split"] == "test").to_numpy() & (labels == "badge").to_numpy()
+    comparison = world.run()["comparison"]
+    assert comparison["test"]["primary"]["n"] == (here & (world.made["attributes"]["luminance"] <= 40)).sum()
 
 
 def test_a_damaged_ledger_stops_before_any_look(world: World) -> None:

@@ -9,6 +9,7 @@ from pipeline.contracts import Context
 from pipeline.graph import ARTIFACTS, stage
 from pipeline.learning.backbone import build, save_model
 from pipeline.slicing.confirm import Probe
+from pipeline.slicing.name import Rival
 from pipeline.slicing.rules import Rule
 from pipeline.slicing.validation import Val
 from pipeline.stages import cluster, explain
@@ -87,6 +88,21 @@ def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_photos_share(
     assert found.loc[~confirmed, "common"].isna().all()
 
 
+def test_photos_without_the_mark_that_the_model_leans_on_are_a_slice(model: Path, tmp_path: Path) -> None:
+    given = artifacts(planted=False)
+    label, predictions = given["images"]["label"], given["predictions"]
+    lacks = (label == "a").to_numpy() & (np.arange(len(label)) % 4 == 0)
+    given["marks"]["mark of a"] = (label == "a").to_numpy() & ~lacks
+    missed = predictions["image_id"].isin(given["images"]["image_id"][lacks])
+    predictions.loc[missed, ["predicted", "correct"]] = ("b", False)
+    found = _run(given, model, tmp_path)[0]["explanations"]
+    first = found[found["rule"] == "without the mark of a, class a"].iloc[0]
+    assert (first["status"], first["confidence"], first["n"]) == ("confirmed", "leans on a mark", missed.sum())
+    assert first["words"].startswith("Without the mark of a, on which the model leans, in class a")
+    assert pd.isna(first["cause"])
+    assert pd.isna(first["common"])
+
+
 def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path: Path) -> None:
     confirmed = []
     for seed in range(8):
@@ -120,6 +136,19 @@ def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class()
     effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
     assert all(e is not None and e.p is not None for e in effects)
     assert effects[0].p > 0.05 > effects[1].p
+
+
+@pytest.mark.parametrize(("invertible", "words"), [(True, "twice the exposure repairs 100 % of them"), (False, "")])
+def test_only_a_cause_with_an_inverse_is_said_to_be_undone(invertible: bool, words: str) -> None:
+    ids = [f"i{k}" for k in range(4)]
+    frame = pd.DataFrame({"image_id": ids, "label": "a", "group": ids})
+    truth, rows = np.zeros(4, np.intp), np.arange(4)
+    probe = Probe(truth == 1, np.ones((4, 1), bool), np.full(4, -1.0), rows, np.ones(4))
+    val = Val(frame, rows, rows % 5, truth, truth + 1, probe, rows, np.ones(4, bool), ("a", "b"))
+    item = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), np.ones(4, bool), np.ones(4, bool), truth)
+    dark = Rival("exposure", "too dark", 0.5, 0.1, invertible)
+    asked = pd.DataFrame({"remedy": ["exposure"], "dose": [2.0]})
+    assert explain._repaired(val, item, dark, asked).removeprefix("; ") == words
 
 
 def test_errors_that_cost_less_make_a_smaller_excess(model: Path, tmp_path: Path) -> None:

@@ -136,6 +136,19 @@ def test_photos_that_are_shown_more_often_cost_the_others_their_passes_and_no_mo
     assert (treated[1] != pixels[1]).any()
 
 
+def test_where_photos_are_weighed_anew_the_last_layer_alone_learns(world: World, tmp_path: Path) -> None:
+    ids = list(world.images["image_id"][(world.splits["split"] == "train").to_numpy()])
+    world.made["plan"] = _plan(ids[:4], ("reweighting", 5.0, 5.0, 1.0))
+    made, _ = world.run(retrain, tmp_path, Config(**BASE))
+    entries, start = _entries(made), load_file(Path(world.made["model"]) / "model.safetensors")
+    assert entries[0]["passes"] == entries[1]["passes"]
+    head = {name for name in start if name.startswith("classifier")}
+    learnt = {e["arm"]: load_file(made["candidates"] / e["file"]) for e in entries}
+    changed = {arm: {k for k in w if not np.array_equal(w[k], start[k])} for arm, w in learnt.items()}
+    assert changed["targeted"] == head
+    assert changed["control"] > head
+
+
 def test_candidates_load_as_models(world: World, tmp_path: Path) -> None:
     made, _ = world.run(retrain, tmp_path, Config(**BASE))
     for entry in _entries(made):

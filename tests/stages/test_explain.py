@@ -32,9 +32,14 @@ def _run(given: dict[str, Any], model: Path, folder: Path) -> tuple[dict[str, An
     return made, context
 
 
-def test_the_planted_slice_is_confirmed_with_its_numbers(model: Path, tmp_path: Path) -> None:
-    given = artifacts()
-    made, _ = _run(given, model, tmp_path)
+@pytest.fixture(scope="module")
+def planted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What explain makes of the drawn artifacts, which takes seconds: looked at, and left as it is."""
+    return _run(artifacts(), model, tmp_path_factory.mktemp("planted"))[0]
+
+
+def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]) -> None:
+    made = planted
     first = made["explanations"].iloc[0]
     assert first["status"] == "confirmed"
     assert first["q_value"] < 0.05
@@ -47,12 +52,11 @@ def test_the_planted_slice_is_confirmed_with_its_numbers(model: Path, tmp_path: 
 
 
 def test_the_page_says_which_rule_admitted_how_many_photos_and_one_tested_rule_is_frozen(
-    model: Path, tmp_path: Path
+    planted: dict[str, Any], tmp_path: Path
 ) -> None:
-    given = artifacts()
+    given, made = artifacts(), planted
     context = Context("r", 0, tmp_path, tmp_path)
     found = cluster.run(cluster.Config(), context, **{n: given[n] for n in stage("cluster").needs})
-    made, _ = _run(given, model, tmp_path)
     splits = given["splits"].set_index("image_id")["fold"]
     for row in made["explanations"].to_dict("records"):
         own = found["slices"].query("slice == @row['slice']")
@@ -66,9 +70,9 @@ def test_the_page_says_which_rule_admitted_how_many_photos_and_one_tested_rule_i
         assert row["n"] == counts.sum()
 
 
-def test_a_model_that_no_treatment_confuses_has_no_named_cause(model: Path, tmp_path: Path) -> None:
+def test_a_model_that_no_treatment_confuses_has_no_named_cause(planted: dict[str, Any]) -> None:
     """The photos here are noise: whatever darkens them reproduces nothing in particular."""
-    made, _ = _run(artifacts(), model, tmp_path)
+    made = planted
     named = made["causes"][made["causes"]["named"]]
     unnamed = made["explanations"][made["explanations"]["cause"].isna()]
     assert set(named["slice"]) == set(made["explanations"]["slice"]) - set(unnamed["slice"])
@@ -88,7 +92,10 @@ def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_photos_share(
     assert found.loc[~confirmed, "common"].isna().all()
 
 
-def test_photos_without_the_mark_that_the_model_leans_on_are_a_slice(model: Path, tmp_path: Path) -> None:
+def test_photos_without_the_mark_that_the_model_leans_on_are_a_slice(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "find_causes", lambda *_: ([Rival("blur", "blurred", 2.0, 0.1, False)], (1.0, 2.0)))
     given = artifacts(planted=False)
     label, predictions = given["images"]["label"], given["predictions"]
     lacks = (label == "a").to_numpy() & (np.arange(len(label)) % 4 == 0)
@@ -151,9 +158,11 @@ def test_only_a_cause_with_an_inverse_is_said_to_be_undone(invertible: bool, wor
     assert explain._repaired(val, item, dark, asked).removeprefix("; ") == words
 
 
-def test_errors_that_cost_less_make_a_smaller_excess(model: Path, tmp_path: Path) -> None:
-    given = artifacts()
-    plain, _ = _run(given, model, tmp_path)
+def test_errors_that_cost_less_make_a_smaller_excess(
+    planted: dict[str, Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, plain = artifacts(), planted
+    monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
     for cheap, factor in ((0.25, 0.25), (1.0, 1.0)):
         costs = [[0.0 if a == b else cheap for b in NAMES] for a in NAMES]
         made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, model, tmp_path)

@@ -64,7 +64,7 @@ def placebo(protocol: Protocol, number: int) -> Case:
 
 def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, Path]]]) -> tuple[bool, str]:
     """Whether these candidates pass every condition, and how far they came; weights: by arm, (seed, file)."""
-    needs = ("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics")
+    needs = ("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics", "marks")
     needs += ("membership", "explanations", "policy")
     given = {name: protocol.run.load(name) for name in needs} | {"model": protocol.run.file("model")} | case.given
     config = compare.Config.model_validate({"saliency": 0})

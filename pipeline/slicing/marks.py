@@ -66,9 +66,8 @@ def marks_of(
 
 def unmarked(evidence: Evidence) -> list[Proposal]:
     """Of each class whose mark the photos of `evidence` tell, the rule that admits its photos without it: given, not
-    searched for."""
+    searched for, so however few they are."""
     frame = evidence.frame
     labels = [column.removeprefix(MARK) for column in frame.columns if column.startswith(MARK)]
     rules = [Rule((Condition(MARK + label, "is", "False"),), label, "mark") for label in labels]
-    found = [proposal(evidence, rule, rule.mask(frame)) for rule in rules]
-    return [one for one in found if one.mask.sum() >= evidence.least]
+    return [proposal(evidence, rule, rule.mask(frame)) for rule in rules]

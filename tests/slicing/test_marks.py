@@ -61,5 +61,5 @@ def test_the_photos_of_a_class_without_its_mark_are_a_slice() -> None:
     assert given[0].rule.unmarked
     assert given[0].mask.tolist() == ((evidence.frame["label"] == "ring") & ~evidence.frame[COLUMN]).tolist()
     assert propose(evidence, given=given)[0].rule == given[0].rule
-    assert unmarked(_evidence(least=200)) == [], "too few of them"
+    assert unmarked(_evidence(least=200))[0].mask.sum() < 200, "not searched for, so not too few"
     assert unmarked(replace(evidence, frame=evidence.frame.drop(columns=COLUMN))) == []

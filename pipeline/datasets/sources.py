@@ -139,8 +139,9 @@ def read_file(path: str) -> bytes:
                 raise ImageError("not a regular file")
             if before.st_size > FILE_LIMIT:
                 raise ImageError(f"the file is too large ({before.st_size:,} bytes)")
-            data = file.read(FILE_LIMIT + 1)
-            while len(data) < before.st_size and (more := file.read(FILE_LIMIT)):
+            size = before.st_size + 1  # all that is asked for is set aside in memory first, which costs time
+            data = file.read(size)
+            while len(data) < before.st_size and (more := file.read(size)):
                 data += more
             after = os.fstat(handle)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

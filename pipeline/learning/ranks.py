@@ -142,6 +142,12 @@ def from_first(value: T) -> T:
     return cast(T, held[0])
 
 
+def meet() -> None:
+    """Wait until all ranks are here."""
+    if count() > 1:
+        dist.barrier()
+
+
 def shared(work: Callable[[T], R], items: Sequence[T], track: Track = silent, *, what: str = "parts") -> list[R]:
     """`work` of every item, in order, on every rank; each rank does its share of them, by itself."""
     own = items[mine(len(items))]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, compress, islice, repeat
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.attributes import Shot, functions, names, slack
 from pipeline.contracts import InputError
 from pipeline.datasets import ImageError, letterbox
 from pipeline.datasets.photo import Photo, Rejected, readable
@@ -26,15 +25,13 @@ from pipeline.datasets.picture import Header, alike
 from pipeline.datasets.sources import fetch, local, look, pixels_of
 from pipeline.predict.bundles import bundle_of
 from pipeline.predict.engine import Engine, engine_of
+from pipeline.predict.measures import MAX_SIDE, Measures
 from pipeline.slicing.admission import admitted_by
 from pipeline.slicing.case import LIGHT
 from pipeline.slicing.rules import Rule
-from pipeline.stages import measure
-from pipeline.stages.measure import reduced
 
 TOP, BATCH = 3, 64
 HANDFUL = 8  # photos that a thread takes at once, since each handing over costs time
-MAX_SIDE = measure.Config.model_validate({}).max_side
 Pixels = NDArray[np.uint8]
 Row = dict[str, Any]
 
@@ -102,30 +99,8 @@ class Predictor:
         return None if least is None else float(least)
 
     @cached_property
-    def _measures(self) -> dict[str, Callable[[Shot], float]]:
-        """The functions of the attributes that are asked about."""
-        return {name: function for name, function in functions().items() if name in self._asked}
-
-    @cached_property
-    def _pictured(self) -> list[str]:
-        """Those of them that are measured on the picture."""
-        return [name for name in names(measure.PICTURE) if name in self._measures]
-
-    @cached_property
-    def _limits(self) -> list[tuple[str, float]]:
-        """Where rules change their answer: attribute and value."""
-        asked = [c for rule in self._rules.values() for c in rule.conditions if c.column in self._pictured]
-        found = [(c.column, float(v)) for c in asked for v in (c.value if c.op == "between" else [c.value])]
-        return found if self._least is None else [*found, (LIGHT, self._least)]
-
-    @cached_property
-    def _whole(self) -> bool:
-        """Whether each photo has to be measured at its stored size."""
-        return any(slack(name) is None or name in self.attributes for name in self._pictured)
-
-    def _near(self, values: Mapping[str, float]) -> bool:
-        """Whether a value measured on a reduced decode is too near a limit to tell on which side the photo lies."""
-        return any(not abs(values[name] - limit) > (slack(name) or 0.0) for name, limit in self._limits)
+    def _measures(self) -> Measures:
+        return Measures(list(self._rules.values()), self.attributes, self._least)
 
     def _look(self, photo: Photo | Rejected, data: bytes | None = None) -> _Seen | Row:
         if isinstance(photo, Rejected):
@@ -137,19 +112,10 @@ class Predictor:
 
     def _decoded(self, photo: Photo, data: bytes) -> _Seen:
         head, side = look(photo.source, data), int(self.meta["side"])
-        taken, same = photo.captured_at or head.taken, alike(head, MAX_SIDE, side)
-        small = pixels_of(photo.source, data, side, head)
-        values = self._values(small, taken, head) if same or not self._whole else {}
-        if not same and (self._whole or self._near(values)):
-            values = self._values(pixels_of(photo.source, data, MAX_SIDE, head), taken, head)
+        small, taken = pixels_of(photo.source, data, side, head), photo.captured_at or head.taken
+        whole = None if alike(head, MAX_SIDE, side) else partial(pixels_of, photo.source, data, MAX_SIDE, head)
+        values = self._measures.values(small, head, taken, whole)
         return self._see(photo, small, {"camera": head.camera, **photo.columns, **values}, taken)
-
-    def _values(self, pixels: Pixels, taken: datetime | None, head: Header) -> dict[str, float]:
-        """What rules and the user ask for, measured on these pixels."""
-        if not self._measures:
-            return {}
-        shot = Shot(reduced(pixels, MAX_SIDE), taken, head.width, head.height)
-        return {name: float(function(shot)) for name, function in self._measures.items()}
 
     def _see(self, photo: Photo, pixels: Pixels, known: Mapping[str, Any], taken: datetime | None) -> _Seen:
         asked = {name: known.get(name) for name in self._asked}
@@ -250,7 +216,7 @@ class Predictor:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise TypeError(f"image {number}: want uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         head = Header(image.shape[1], image.shape[0], "", "RGB", None, None)
-        return self._see(Photo("", str(number), None), image, self._values(image, None, head), None)
+        return self._see(Photo("", str(number), None), image, self._measures.values(image, head, None), None)
 
 
 ELSEWHERE = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}

@@ -51,11 +51,20 @@ class Condition:
             return np.asarray(column.astype("str") == str(self.value))
         values = column.to_numpy(dtype=float, na_value=np.nan)
         with np.errstate(invalid="ignore"):
-            if self.op == "between":
-                low, high = self.value
-                inside = (values >= low, values < high)
-                return np.asarray(inside[0] & inside[1] if low <= high else inside[0] | inside[1])
-            return np.asarray(values <= self.value if self.op == "<=" else values >= self.value)
+            return np.asarray(self.holds(values))
+
+    def holds(self, values: Any) -> Any:
+        """Whether numbers, one or many, meet `<=`, `>=` or `between`; NaN does not."""
+        if self.op == "between":
+            low, high = self.value
+            inside = (values >= low, values < high)
+            return inside[0] & inside[1] if low <= high else inside[0] | inside[1]
+        return values <= self.value if self.op == "<=" else values >= self.value
+
+    def away(self, value: float) -> float:
+        """How far a number lies from where `<=`, `>=` or `between` change their answer."""
+        limits: list[float] = list(self.value) if self.op == "between" else [self.value]
+        return min(abs(value - limit) for limit in limits)
 
     def words(self) -> str:
         """The condition as an engineer reads it."""

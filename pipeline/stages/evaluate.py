@@ -73,25 +73,31 @@ def frozen(
 ) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """(embeddings float32 [images, features], NaN but for `rows`; layout float16 [images, D], NaN but for `rows`).
 
-    Both are files in the scratch folder, memory-mapped: a chunk of them is in memory at a time.
+    Both are files in the scratch folder, memory-mapped: a chunk of them is in memory at a time. Of ranks that are
+    together the first one writes, and all read its files.
     """
+    from pipeline.learning import ranks
     from pipeline.learning.predict import FEATURES, LAYOUT, features_and_layout
 
     wanted = np.zeros(len(pixels), bool)
     wanted[rows] = True
     kinds = {"embeddings": (np.float32, FEATURES), "layout": (np.float16, LAYOUT)}
-    files = {name: context.scratch / f"{name}.npy" for name in kinds}
-    for name, (dtype, width) in kinds.items():
+    folder = Path(ranks.from_first(str(context.scratch.absolute())))
+    files = {name: folder / f"{name}.npy" for name in kinds}
+    for name, (dtype, width) in kinds.items() if ranks.first() else ():
         np.lib.format.open_memmap(files[name], "w+", dtype, (len(pixels), width))
     starts = range(0, len(pixels), CHUNK)
     for start in context.track(starts, total=len(starts), what=f"times {CHUNK} photos"):
         here = wanted[start : start + CHUNK]
         made = features_and_layout(np.asarray(pixels[start : start + CHUNK][here]))
-        for (name, (dtype, width)), some in zip(kinds.items(), made, strict=True):
+        for (name, (dtype, width)), some in zip(kinds.items(), made, strict=True) if ranks.first() else ():
             values = np.full((len(here), width), np.nan, dtype)
             values[here] = some
             np.lib.format.open_memmap(files[name], "r+")[start : start + CHUNK] = values  # closed again: unmapped
-    return np.load(files["embeddings"], mmap_mode="r"), np.load(files["layout"], mmap_mode="r")
+    ranks.meet()  # all is written
+    embeddings, layout = (np.load(file, mmap_mode="r") for file in files.values())
+    ranks.meet()  # all have opened what the first one will move into its place
+    return embeddings, layout
 
 
 def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -117,10 +123,7 @@ def reviewed(reviews: dict[str, review.LabelReview], images: pd.DataFrame, split
     table = images.loc[known & (splits["split"] != "test").to_numpy(), ["image_id", "label"]]
     split = splits.set_index("image_id")["split"]
     return table.assign(
-        suggested=table["image_id"].map(wrong),
-        confidence=1.0,
-        kind="reviewed",
-        split=table["image_id"].map(split),
+        suggested=table["image_id"].map(wrong), confidence=1.0, kind="reviewed", split=table["image_id"].map(split)
     )
 
 

@@ -6,6 +6,7 @@ import http.server
 import os
 import tempfile
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,6 +63,15 @@ def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.png").write_bytes(bytes(101))
     with pytest.raises(ImageError, match=r"too large \(101 bytes\)"):
         read_file(str(tmp_path / "a.png"))
+
+
+def test_no_more_memory_is_asked_for_than_the_file_is_large(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(1000))
+    tracemalloc.start()
+    assert read_file(str(tmp_path / "a.png")) == bytes(1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000, "room for the largest file that is read is slow to get, for each photo"
 
 
 def test_a_file_that_may_not_be_read() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import multiprocessing
 
 from pipeline.learning import ranks
 from pipeline.learning.backbone import build
@@ -17,6 +14,7 @@ from pipeline.learning.fit import fit
 from pipeline.learning.predict import features_and_layout, logits
 from pipeline.learning.settings import FitSettings
 from tests.learning.drawn import META, draw
+from tests.learning.pair import both
 
 LAYERS, BATCHES = "test_vit", "test_efficientnet"  # layer norm; batch norm
 
@@ -28,11 +26,7 @@ def _learn(name: str, scratch: Path, settings: FitSettings) -> dict[str, Any]:
     return found | {"logits": logits(fitted.model, draw(45, seed=2).pixels, META, batch=8)}
 
 
-def _worker(rank: int, port: int, name: str, folder: Path, settings: FitSettings) -> None:
-    torch.set_num_threads(1)
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
-    os.environ |= where | {"LOCAL_RANK": str(rank)}
-    ranks.join()
+def _worker(rank: int, name: str, folder: Path, settings: FitSettings) -> None:
     with ranks.together():
         found = _learn(name, folder / "scratch", settings)
         found["seen"] = np.arange(11)[ranks.mine(11)].tolist()
@@ -46,14 +40,8 @@ def _worker(rank: int, port: int, name: str, folder: Path, settings: FitSettings
     torch.save(found, folder / f"{rank}.pt")
 
 
-def _free() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def _two(name: str, folder: Path, settings: FitSettings) -> list[dict[str, Any]]:
-    multiprocessing.spawn(_worker, (_free(), name, folder, settings), nprocs=2)
+    both(_worker, name, folder, settings)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 

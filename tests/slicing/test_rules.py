@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,3 +108,10 @@ def test_distances_are_those_of_the_whole_however_few_rows_are_in_memory(monkeyp
     assert np.isnan(whole[3])
     assert whole[21] == pytest.approx(0, abs=1e-6)
     assert whole[4] == 1
+
+
+@pytest.mark.parametrize(("op", "value", "away"), [("<=", 5.0, 2.0), (">=", 5.0, 2.0), ("between", [22.0, 4.0], 1.0)])
+def test_one_number_is_judged_as_a_column_is(op: str, value: Any, away: float) -> None:
+    condition, numbers = Condition("hour", op, value), [1.0, 3.0, 4.0, 5.0, 22.0, 23.0, float("nan")]
+    assert [condition.holds(v) for v in numbers] == condition.mask(pd.DataFrame({"hour": numbers}), {}).tolist()
+    assert condition.away(3.0) == away

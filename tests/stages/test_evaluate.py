@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.contracts import InputError
+from pipeline.contracts import Context, InputError
 from pipeline.evidence import review
 from pipeline.evidence.intervals import cluster_mean
-from pipeline.learning import backbone, labels, predict
+from pipeline.learning import backbone, labels, predict, ranks
 from pipeline.stages import evaluate
 from pipeline.stages.evaluate import Config, predictions_of, reliability
-from tests.learning.drawn import NAMES, World
+from tests.learning.drawn import NAMES, World, draw
+from tests.learning.pair import both
 
 
 def _frame(world: World) -> Any:
@@ -84,6 +85,28 @@ def test_a_chunk_of_features_is_in_memory_at_a_time(
     assert isinstance(parts["embeddings"], np.memmap)
     np.testing.assert_array_equal(parts["embeddings"], whole["embeddings"])
     assert parts["label_issues"].equals(whole["label_issues"])
+
+
+def _frozen(rank: int, folder: Path) -> None:
+    context = Context("run", 0, folder / str(rank), folder)
+    context.scratch.mkdir()
+    evaluate.CHUNK = 4
+    with ranks.together():
+        for values in evaluate.frozen(draw(10).pixels, np.arange(1, 9), context):
+            assert isinstance(values, np.memmap)
+            np.save(folder / f"{rank}-{values.shape[1]}.npy", values)
+            (folder / f"{rank}-{values.shape[1]}.txt").write_text(str(values.filename))
+
+
+def test_of_two_processes_the_first_writes_the_features_and_both_read_them(tmp_path: Path) -> None:
+    both(_frozen, tmp_path)
+    alone = evaluate.frozen(draw(10).pixels, np.arange(1, 9), Context("run", 0, tmp_path, tmp_path))
+    for values, file in zip(alone, ("embeddings.npy", "layout.npy"), strict=True):
+        for rank in range(2):
+            found = np.load(tmp_path / f"{rank}-{values.shape[1]}.npy")
+            np.testing.assert_allclose(found, values, atol=2e-3)
+            assert (tmp_path / f"{rank}-{values.shape[1]}.txt").read_text() == str(tmp_path / "0" / file)
+    assert list((tmp_path / "1").iterdir()) == [], "the second keeps no copy"
 
 
 def test_embeddings_are_of_every_photo_but_the_tests(world: World, tmp_path: Path) -> None:

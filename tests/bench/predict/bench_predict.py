@@ -38,7 +38,8 @@ from pipeline.learning.served import Served
 from pipeline.learning.settings import PACKAGED
 from pipeline.predict import inputs
 from pipeline.predict.engine import Graph
-from pipeline.predict.model import BATCH, MAX_SIDE, Predictor, load
+from pipeline.predict.measures import MAX_SIDE
+from pipeline.predict.model import BATCH, Predictor, load
 from pipeline.predict.outputs import write
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.store import Run, read_json

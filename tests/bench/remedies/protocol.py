@@ -28,7 +28,6 @@ train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropou
 evaluate: {{check_labels: false}}
 probe: {{max_images: 1600, shortcuts: false}}
 explain: {{photos: 100}}
-prescribe: {{share: 0.35}}
 retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}
 """
 DARK, VERY_DARK, LIT = 40, 20, 70

@@ -14,6 +14,7 @@ from pipeline.slicing.rules import Condition, Mask, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
+NEARER = 0.2  # least share of the good photos' distance from the slice that a treatment takes away to explain it
 BEYOND = 4  # doses tried past a plug-in's own
 MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
 CAMERA = "camera"  # the column that says where a photo was taken
@@ -26,9 +27,10 @@ class Rival:
     """One possible cause of a slice: a treatment of good photos that makes them resemble it.
 
     dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
-    two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
-    effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
-    broken photos' (label, prediction) pairs that the slice's own failures show.
+    two-sample AUC of the same; nearer: share of the good photos' distance from it that the treatment takes away (1
+    where there is none); reproduces: share of good photos that the treatment breaks; repairs, p_repairs: effect of the
+    inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the broken photos'
+    (label, prediction) pairs that the slice's own failures show.
     """
 
     remedy: str
@@ -43,11 +45,12 @@ class Rival:
     p_repairs: float | None = None
     equivalent: bool = False
     named: bool = False
+    nearer: float = 1.0
     suspected: bool = False  # by looks alone: there was no model to ask
 
     def passes(self, level: float) -> bool:
         """Design rule 4: reproduces, and its inverse repairs; without an inverse, an alike copy that errs alike."""
-        if self.reproduces < REPRODUCES:
+        if self.reproduces < REPRODUCES or self.nearer < NEARER:
             return False
         if self.invertible:
             return self.p_repairs is not None and self.p_repairs <= level and (self.repairs or 0.0) > 0

@@ -24,8 +24,8 @@ from pipeline.slicing.repair import with_repairs
 from pipeline.slicing.rules import Mask, Rule
 from pipeline.slicing.undone import regained, undo_each_other
 
-RIVALS, MARGIN = 8, 0.2  # causes that the model is asked about at length, and how much further than the nearest
-GLANCED, ASKED = 60, 3  # good photos, and doses, at which it is asked about every possible cause before
+RIVALS, GLIMPSED = 10, 3  # causes nearest in looks, and at a glance, that the model is asked about at length
+GLANCED, ASKED = 60, 3  # good photos, and doses, at which it is asked at a glance before
 TRIED = 4  # doses, nearest in looks, at which it is asked at length
 LIKE, LEAST = 15, 5  # failing photos, and copies that fail, that are compared with each other; and at a glance
 ADMITTED = 30  # such copies that a rule admits, from which they alone are compared
@@ -115,38 +115,34 @@ class Matcher:
         return list(takewhile(lambda d: float(pool.broken(remedy, d).mean()) >= REPRODUCES, strongest))
 
     def tried(self, rival: Rival, side: list[float], doses: int = TRIED) -> Rival:
-        """`rival` at that of the `doses` nearest in looks whose copies come nearest to the slice, like with like;
-        where nothing undoes it, of those that come nearly as near at the one hardest to tell from it."""
+        """What the model says of it. Where nothing undoes it, all hangs on how alike its copies are: it is tried at the
+        `doses` nearest in looks, and of those whose copies come as near as any, up to `NEARLY`, the hardest to tell."""
+        if rival.invertible:
+            found = self._asked(rival)[1]
+            return replace(found, invertible=self._undone(found) >= REGAINED)
         near = self._nearest(rival, side, doses)
-        near = self._breaking(self.pool, rival.remedy, near) or near[:1]
-        found = [self._asked(replace(rival, dose=float(d))) for d in near]
-        least = min(r.apart for r in found)
-        close = [r for r in found if r.apart <= least + (0 if rival.invertible else NEARLY)]
-        best = min(close, key=lambda r: (max(r.auc, 0.5), r.apart))
-        return replace(best, invertible=best.invertible and self._undone(best) >= REGAINED)
+        every = [self._asked(replace(rival, dose=float(d))) for d in self._breaking(self.pool, rival.remedy, near)]
+        every = every or [self._asked(rival)]
+        least = min(apart for apart, _ in every)
+        close = [pair for pair in every if pair[0] <= least + NEARLY]
+        return min(close, key=lambda pair: (max(pair[1].auc, 0.5), pair[0]))[1]
 
-    def _asked(self, rival: Rival) -> Rival:
-        """What the treatment does to good photos, and how far its copies are from the slice."""
+    def _asked(self, rival: Rival) -> tuple[float, Rival]:
+        """How far the copies are from the slice, like with like; and what the treatment does to good photos."""
         pool, val, chosen = self.pool, self.val, (rival.remedy, rival.dose)
         broken, errors = pool.broken(*chosen), val.errors & self.members.typical
         seen = set(zip(val.truth[errors], val.guess[errors], strict=True))
         pairs = zip(pool.truth[broken], pool.guesses(*chosen)[broken], strict=True)
         same = [pair in seen for pair in pairs]
         copies, photos = self._like(pool, *chosen, LIKE)
-        apart = mismatch(copies.values, photos.values, chance=False)
-        before = mismatch(self._untreated, photos.values, chance=False)
-        return replace(
+        tested = replace(
             rival,
-            apart=apart,
-            nearer=1 - apart / before if before else 1.0,
+            apart=self.apart(*chosen),
             auc=auc(copies.values, photos.values, copies.groups, photos.groups, pool.seed),
             reproduces=float(broken.mean()),
             confusions=float(np.mean(same)) if same else 0.0,
         )
-
-    @property
-    def _untreated(self) -> Floats:
-        return self.pool.tools.measure(self.few.photos)
+        return mismatch(copies.values, photos.values, chance=False), tested
 
     def _undone(self, rival: Rival) -> float:
         """Share of the good photos that the treatment breaks which its inverse repairs: what was clipped stays lost."""
@@ -204,11 +200,13 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
 
 
 def likeliest(matcher: Matcher) -> list[tuple[Rival, list[float]]]:
-    """The sides of causes that a glance at what the model misreads leaves, nearest first."""
-    sides = list(_each_side(matcher))
-    far = [matcher.glanced(rival, side) for rival, side in sides]
-    chosen = sorted(range(len(sides)), key=lambda k: far[k])[:RIVALS]
-    return [sides[k] for k in chosen if far[k] <= min(far) + MARGIN]
+    """The sides of causes that come nearest in looks; and of those without an inverse the ones that come nearest when a
+    glance at what the model misreads tells which copies to look at."""
+    sides = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)
+    for_good = [k for k, (rival, _) in enumerate(sides) if not rival.invertible]
+    far = {k: matcher.glanced(*sides[k]) for k in for_good}
+    chosen = {*range(RIVALS), *sorted([k for k in far if far[k] < 1], key=lambda k: far[k])[:GLIMPSED]}
+    return [pair for k, pair in enumerate(sides) if k in chosen]
 
 
 def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:

@@ -44,7 +44,6 @@ def test_of_rivals_that_nothing_tells_apart_the_one_that_repairs_most_comes_firs
 def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
     for broken in (
         replace(DARK, reproduces=0.01),
-        replace(DARK, nearer=0.1),
         replace(DARK, p_repairs=0.2),
         replace(DARK, repairs=-0.3),
         replace(BLUR, auc=0.8),

@@ -80,8 +80,8 @@ class Matcher:
         """How far the treated good photos are from the slice, whatever the model says."""
         return mismatch(self.few.values(remedy, dose), self.slice.values)
 
-    def rival(self, remedy: str, side: list[float]) -> Rival:
-        """The best-matched dose on one side of neutral, whatever the model says."""
+    def rival(self, remedy: str, side: list[float]) -> tuple[Rival, list[float]]:
+        """The best-matched dose on one side of neutral, whatever the model says, and all that were tried."""
         plugin, side = plugins.module("remedies", remedy), list(side)
         apart, dose = min((self.apart(remedy, dose), dose) for dose in side)
         for _ in range(FINER if plugin.ORDERED else 0):
@@ -89,7 +89,7 @@ class Matcher:
             apart, dose = min((self.apart(remedy, d), d) for d in side)
         below = plugin.NEUTRAL is not None and dose < plugin.NEUTRAL
         words = plugin.WORDS[0 if below else 1]
-        return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None)
+        return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None), side
 
     def _like(self, pool: Pool, remedy: str, dose: float, least: int) -> tuple[_Drawn, _Drawn]:
         """The copies and the photos of the slice that are compared with each other."""
@@ -165,8 +165,10 @@ class Matcher:
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The widest range of doses whose copies, those of all its doses together, are as near to the slice as those of
-        any, up to `CLOSE`."""
-        like = {d: self._like(self.pool, best.remedy, d, LIKE) for d in sorted({*side, best.dose})}
+        any, up to `CLOSE`; like with like where nothing undoes the cause."""
+        pool, doses = self.few if best.invertible else self.pool, sorted({*side, best.dose})
+        every = {d: _Drawn(pool.groups, pool.values(best.remedy, d)) for d in doses}
+        like = {d: (every[d], self.slice) if best.invertible else self._like(pool, best.remedy, d, LIKE) for d in doses}
         photos = like[best.dose][1]
         copies = {d: its.values for d, (its, compared) in like.items() if compared is photos}
         inner = list(copies)
@@ -188,15 +190,14 @@ def _beside(side: list[float], dose: float) -> list[float]:
 
 
 def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
-    """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses of that
-    side."""
+    """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses tried."""
     for remedy in plugins.names("remedies"):
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
             below = plugin.NEUTRAL is not None and side[0] < plugin.NEUTRAL
             known = [dose for dose in side if possible(remedy, dose)]
             if plugin.WORDS[0 if below else 1]:
-                yield matcher.rival(remedy, known), known
+                yield matcher.rival(remedy, known)
 
 
 def likeliest(matcher: Matcher) -> list[tuple[Rival, list[float]]]:

@@ -98,8 +98,7 @@ def test_photos_that_the_cause_never_befell_do_not_hide_it(planted: tuple[Val, n
     val, dark, tools = planted
     mixed = dark | (np.arange(len(dark)) < 80)
     matcher = Matcher(good_photos(val, ~mixed, mixed, tools, 100, 0), Members(mixed, mixed), 150)
-    rival = matcher.rival("exposure", [0.5, 0.25, 0.12])
-    tried = matcher.tried(rival, [0.5, 0.25, 0.12])
+    tried = matcher.tried(*matcher.rival("exposure", [0.5, 0.25, 0.12]))
     assert tried.apart < 0.1
     assert tried.dose == pytest.approx(0.25, rel=0.2)
     assert tried.auc <= 0.65

@@ -71,7 +71,7 @@ class Pool:
     rows: Rows
     tools: Tools
     seed: int
-    _values: dict[tuple[str, float], Floats] = field(default_factory=dict)
+    _values: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
     _guesses: dict[tuple[str, float], Rows] = field(default_factory=dict)
 
     def part(self, photos: int) -> Pool:
@@ -94,15 +94,16 @@ class Pool:
         """The good photos as they are."""
         return np.asarray(self.tools.pixels[self.val.rows[self.rows]])
 
-    def treat(self, remedy: str, dose: float) -> Pixels:
-        """The good photos, treated."""
-        return self.tools.treat(remedy, self.photos, dose, dose, self.seed)
+    def treat(self, remedy: str, low: float, high: float | None = None) -> Pixels:
+        """The good photos, treated at one dose, or each at one between two."""
+        return self.tools.treat(remedy, self.photos, low, low if high is None else high, self.seed)
 
-    def values(self, remedy: str, dose: float) -> Floats:
+    def values(self, remedy: str, low: float, high: float | None = None) -> Floats:
         """Attributes float [n, attributes] of the treated photos, computed once."""
-        if (remedy, dose) not in self._values:
-            self._values[remedy, dose] = self.tools.measure(self.treat(remedy, dose))
-        return self._values[remedy, dose]
+        key = (remedy, low, low if high is None else high)
+        if key not in self._values:
+            self._values[key] = self.tools.measure(self.treat(*key))
+        return self._values[key]
 
     def guesses(self, remedy: str, dose: float) -> Rows:
         """The model's answers [n] to the treated photos, asked once; the classes themselves where there is no model."""

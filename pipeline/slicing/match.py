@@ -76,12 +76,13 @@ class Matcher:
         tools, val = self.pool.tools, self.val
         return _Drawn(val.groups[rows], tools.measure(np.asarray(tools.pixels[val.rows[rows]])))
 
-    def apart(self, remedy: str, dose: float) -> float:
-        """How far the treated good photos are from the slice, whatever the model says."""
-        return mismatch(self.few.values(remedy, dose), self.slice.values)
+    def apart(self, remedy: str, low: float, high: float | None = None) -> float:
+        """How far the good photos, treated at one dose or at some between two, are from the slice, whatever the model
+        says."""
+        return mismatch(self.few.values(remedy, low, high), self.slice.values)
 
-    def rival(self, remedy: str, side: list[float]) -> tuple[Rival, list[float]]:
-        """The best-matched dose on one side of neutral, whatever the model says, and all that were tried."""
+    def rival(self, remedy: str, side: list[float]) -> Rival:
+        """The best-matched dose on one side of neutral, whatever the model says."""
         plugin, side = plugins.module("remedies", remedy), list(side)
         apart, dose = min((self.apart(remedy, dose), dose) for dose in side)
         for _ in range(FINER if plugin.ORDERED else 0):
@@ -89,7 +90,7 @@ class Matcher:
             apart, dose = min((self.apart(remedy, d), d) for d in side)
         below = plugin.NEUTRAL is not None and dose < plugin.NEUTRAL
         words = plugin.WORDS[0 if below else 1]
-        return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None), side
+        return Rival(remedy, words, float(dose), apart, plugin.inverse(dose) is not None)
 
     def _like(self, pool: Pool, remedy: str, dose: float, least: int) -> tuple[_Drawn, _Drawn]:
         """The copies and the photos of the slice that are compared with each other."""
@@ -164,16 +165,19 @@ class Matcher:
         return found
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The widest range of doses whose copies, those of all its doses together, are as near to the slice as those of
-        any, up to `CLOSE`; like with like where nothing undoes the cause."""
-        pool, doses = self.few if best.invertible else self.pool, sorted({*side, best.dose})
-        every = {d: _Drawn(pool.groups, pool.values(best.remedy, d)) for d in doses}
-        like = {d: (every[d], self.slice) if best.invertible else self._like(pool, best.remedy, d, LIKE) for d in doses}
-        photos = like[best.dose][1]
-        copies = {d: its.values for d, (its, compared) in like.items() if compared is photos}
-        inner = list(copies)
+        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`; where nothing
+        undoes the cause, like with like: the copies of all its doses together."""
+        inner = sorted({*side, best.dose})
+        like = {} if best.invertible else {d: self._like(self.pool, best.remedy, d, LIKE) for d in inner}
+        photos = like[best.dose][1] if like else self.slice
+        inner = [d for d in inner if not like or like[d][1] is photos]
         ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
-        apart = {(a, b): self._together([copies[d] for d in inner if a <= d <= b], photos) for a, b in ranges}
+        apart = {
+            (a, b): self._together([like[d][0].values for d in inner if a <= d <= b], photos)
+            if like
+            else self.apart(best.remedy, a, b)
+            for a, b in ranges
+        }
         near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
         return max(near, key=lambda r: (inner.index(r[1]) - inner.index(r[0]), -apart[r]))
 
@@ -190,14 +194,15 @@ def _beside(side: list[float], dose: float) -> list[float]:
 
 
 def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
-    """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses tried."""
+    """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses of that
+    side."""
     for remedy in plugins.names("remedies"):
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
             below = plugin.NEUTRAL is not None and side[0] < plugin.NEUTRAL
             known = [dose for dose in side if possible(remedy, dose)]
             if plugin.WORDS[0 if below else 1]:
-                yield matcher.rival(remedy, known)
+                yield matcher.rival(remedy, known), known
 
 
 def likeliest(matcher: Matcher) -> list[tuple[Rival, list[float]]]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 
 SOURCES = ("pixels", "native", "metadata")
+PICTURE = ("pixels", "native")  # what a copy of a photo has too
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def measure(pixels: NDArray[np.uint8]) -> pd.DataFrame:
 
     Leaves out what comes from metadata. Compare only with values measured on copies of the same size.
     """
-    chosen = functions(("pixels", "native"))
+    chosen = functions(PICTURE)
     values = np.full((len(pixels), len(chosen)), np.nan)
     for row, photo in enumerate(pixels):
         shot = Shot(np.ascontiguousarray(photo), None, photo.shape[1], photo.shape[0])

@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline import attributes as measures
 from pipeline import plugins, remedies
+from pipeline.attributes import PICTURE
+from pipeline.attributes import measure as attributes_of
+from pipeline.attributes import names as attribute_names
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
@@ -121,10 +123,10 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
     return Tools(
         pixels,
         remedies.treat,
-        lambda treated: measures.measure(treated).to_numpy(dtype=float),
+        lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
         embeddings,
-        measures.names(measures.PICTURE),
+        attribute_names(PICTURE),
     )
 
 
@@ -280,7 +282,8 @@ def explained(
     outside = ~np.logical_or.reduce(confirmed) if confirmed else np.ones(len(val.frame), bool)
     rows, causes = [], []
     for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
-        rivals, fitted = list[Rival](), None
+        rivals: list[Rival] = []
+        fitted = None
         if tested.status == "confirmed" and not item.unmarked:
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
             if tools.guess:
@@ -291,7 +294,8 @@ def explained(
         row = _explanation(val, item, tested, rivals, fitted, dose_response)
         unnamed = row["status"] == "confirmed" and row["cause"] is None and not item.unmarked
         rows.append(row | {"common": _common(val, item, tools, context.seed) if unnamed else None})
-        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in rivals if tools.guess]
+        tried = rivals if tools.guess else []
+        causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]
     if found and not any(t.status == "confirmed" for t in judged):
         context.note(f"{len(found)} slices were tested on held-out folds, and none was confirmed")
     return {

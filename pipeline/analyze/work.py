@@ -15,9 +15,7 @@ from pipeline import remedies, store
 from pipeline.analyze.photos import load_photos
 from pipeline.analyze.report import make_page, summarise
 from pipeline.analyze.tables import aligned, read_embeddings, read_images, read_predictions
-from pipeline.attributes import PICTURE
 from pipeline.attributes import measure as attributes_of
-from pipeline.attributes import names as attribute_names
 from pipeline.contracts import Context, InputError
 from pipeline.datasets.likeness import duplicates_of
 from pipeline.evidence.scores import scores
@@ -157,7 +155,7 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
 
     tools = Tools(
         made["pixels"], remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), guess if model else None,
-        made["embeddings"], attribute_names(PICTURE),
+        made["embeddings"],
     )
     tables = (found["slices"], found["membership"], made["dose_response"])
     return found | explain.explained(explain.Config.model_validate({}), context, val, tools, tables)

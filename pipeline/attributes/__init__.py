@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from pipeline import plugins
 
 SOURCES = ("pixels", "native", "metadata")
-PICTURE = ("pixels", "native")  # what a copy of a photo has too
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def measure(pixels: NDArray[np.uint8]) -> pd.DataFrame:
 
     Leaves out what comes from metadata. Compare only with values measured on copies of the same size.
     """
-    chosen = functions(PICTURE)
+    chosen = functions(("pixels", "native"))
     values = np.full((len(pixels), len(chosen)), np.nan)
     for row, photo in enumerate(pixels):
         shot = Shot(np.ascontiguousarray(photo), None, photo.shape[1], photo.shape[0])

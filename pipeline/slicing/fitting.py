@@ -19,7 +19,7 @@ from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.copies import possible, sample
+from pipeline.slicing.match import possible, sample
 from pipeline.slicing.name import dose_grid
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val

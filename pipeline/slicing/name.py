@@ -26,9 +26,9 @@ class Rival:
     """One possible cause of a slice: a treatment of good photos that makes them resemble it.
 
     dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
-    two-sample AUC of the copies that fail against the slice's failures; reproduces: share of good photos that the
-    treatment breaks; repairs, p_repairs: effect of the inverse on the slice's held-out photos (None where no inverse
-    exists); confusions: share of the broken photos' (label, prediction) pairs that the slice's own failures show.
+    two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
+    effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
+    broken photos' (label, prediction) pairs that the slice's own failures show.
     """
 
     remedy: str
@@ -55,18 +55,17 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, of them those that cannot be told from the slice before those that can, then by how near
-    their copies come to it. Of those that come as near as the nearest, up to `TIE`, the hardest to tell from it come
-    first; of those that are as hard, up to `TOLD`, the one whose inverse repairs the most."""
+    """Rivals that pass first, then by how near their copies come to the slice. Of those that come as near as the
+    nearest, up to `TIE`, the hardest to tell from it come first; of those that are as hard, up to `TOLD`, the one
+    whose inverse repairs the most."""
     passing = [r for r in rivals if r.passes(level)]
-    passing = [r for r in passing if r.auc <= ALIKE] or passing
     nearest = min((r.apart for r in passing), default=0.0)
     hardest = min((r.auc for r in passing if r.apart - nearest <= TIE), default=0.0)
 
-    def key(rival: Rival) -> tuple[bool, bool, bool, float, float, float, str]:
+    def key(rival: Rival) -> tuple[bool, bool, float, float, float, str]:
         tied, told = rival.apart - nearest <= TIE, max(rival.auc - hardest - TOLD, 0.0)
         near = (told, -(rival.repairs or 0.0), rival.auc) if tied else (rival.apart, 0.0, 0.0)
-        return not rival.passes(level), rival.auc > ALIKE, not tied, *near, rival.remedy
+        return not rival.passes(level), not tied, *near, rival.remedy
 
     return sorted(rivals, key=key)
 

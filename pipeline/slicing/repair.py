@@ -32,15 +32,13 @@ GROUPS = 5  # with a failing photo, at least
 class Tools:
     """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
     measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
-    model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for; columns: the
-    names of the attributes that `measure` measures, as a rule asks for them."""
+    model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for."""
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
     measure: Callable[[Pixels], Floats]
     guess: Callable[[Pixels], NDArray[np.intp]] | None
     features: NDArray[np.float32] | None = None
-    columns: tuple[str, ...] = ()
 
 
 def nearest(interventions: pd.DataFrame, remedy: str, dose: float | None) -> int | None:

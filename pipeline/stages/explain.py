@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline import plugins, remedies
-from pipeline.attributes import PICTURE
 from pipeline.attributes import measure as attributes_of
-from pipeline.attributes import names as attribute_names
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
@@ -22,9 +20,8 @@ from pipeline.learning.backbone import load_model
 from pipeline.learning.predict import logits
 from pipeline.slicing.common import in_common
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
-from pipeline.slicing.copies import good_photos
 from pipeline.slicing.crossing import halves
-from pipeline.slicing.match import Members, find_causes, suspect_cause
+from pipeline.slicing.match import find_causes, good_photos, suspect_cause
 from pipeline.slicing.name import Rival, confused, sentence
 from pipeline.slicing.repair import Tools, undoing
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
@@ -126,7 +123,6 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
         embeddings,
-        attribute_names(PICTURE),
     )
 
 
@@ -287,8 +283,8 @@ def explained(
         if tested.status == "confirmed" and not item.unmarked:
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
             if tools.guess:
-                members = Members(item.inside, item.typical, tuple(item.rules.values()))
-                rivals, fitted = find_causes(pool, members, dose_response, config.photos, config.level)
+                masks = (item.inside, item.typical)
+                rivals, fitted = find_causes(pool, *masks, dose_response, config.photos, config.level)
             else:
                 rivals, fitted = suspect_cause(pool, item.typical, config.photos)
         row = _explanation(val, item, tested, rivals, fitted, dose_response)

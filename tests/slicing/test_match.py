@@ -8,8 +8,7 @@ import pytest
 
 from pipeline import remedies
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.copies import good_photos
-from pipeline.slicing.match import GLANCED, Matcher, Members, find_causes, likeliest, suspect_cause
+from pipeline.slicing.match import find_causes, good_photos, mismatch, suspect_cause
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
 
@@ -68,7 +67,7 @@ def planted() -> tuple[Val, np.ndarray, Tools]:
 def test_the_planted_cause_and_dose_are_named(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
     pool = good_photos(val, ~inside, inside, tools, 100, 0)
-    rivals, fitted = find_causes(pool, Members(inside, inside), INTERVENTIONS, 100, 0.05)
+    rivals, fitted = find_causes(pool, inside, inside, INTERVENTIONS, 100, 0.05)
     best = rivals[0]
     assert (best.remedy, best.named, best.words) == ("exposure", True, "too dark")
     assert best.dose == 0.25
@@ -81,6 +80,25 @@ def test_the_planted_cause_and_dose_are_named(planted: tuple[Val, np.ndarray, To
     assert not any(r.named for r in rivals if r.remedy in ("rotation", "horizontal_flip", "blur", "contrast"))
 
 
+def test_good_photos_are_correct_and_outside(planted: tuple[Val, np.ndarray, Tools]) -> None:
+    val, inside, tools = planted
+    pool = good_photos(val, ~inside, inside, tools, 100, 0)
+    assert 99 <= len(pool.rows) <= 101
+    classes = np.bincount(val.truth[inside]) / inside.sum()
+    assert np.bincount(val.truth[pool.rows]) / len(pool.rows) == pytest.approx(classes, abs=0.02)
+    assert not val.errors[pool.rows].any()
+    assert not inside[pool.rows].any()
+
+
+def test_mismatch_is_cliffs_delta() -> None:
+    a, b = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [3.0], [4.0]])
+    wins = sum(np.sign(x - y) for x in a[:, 0] for y in b[:, 0])
+    assert mismatch(a, b) == pytest.approx(abs(wins) / 9)
+    assert mismatch(a, a) == 0
+    assert mismatch(a, a + 10) == 1
+    assert mismatch(np.full((3, 1), np.nan), b) == 1
+
+
 def test_without_a_model_the_nearest_treatment_is_suspected_and_a_slice_like_the_rest_is_not() -> None:
     val, inside, tools = _planted()
     asked = replace(tools, guess=None)
@@ -91,34 +109,3 @@ def test_without_a_model_the_nearest_treatment_is_suspected_and_a_slice_like_the
     assert fitted[0] <= 0.25 <= fitted[1]
     like = np.arange(len(inside)) % 8 == 0
     assert suspect_cause(good_photos(val, ~like, like & ~inside, asked, 100, 0), like & ~inside, 100) == ([], None)
-
-
-def test_photos_that_the_cause_never_befell_do_not_hide_it(planted: tuple[Val, np.ndarray, Tools]) -> None:
-    """The slice is half of photos as they are: its failing photos are compared with the copies that fail."""
-    val, dark, tools = planted
-    mixed = dark | (np.arange(len(dark)) < 80)
-    matcher = Matcher(good_photos(val, ~mixed, mixed, tools, 100, 0), Members(mixed, mixed), 150)
-    rival = replace(matcher.rival("exposure", [0.5, 0.25, 0.12]), invertible=False)
-    tried = matcher.tried(rival, [0.5, 0.25, 0.12])
-    assert tried.dose == 0.25
-    assert tried.auc <= 0.65
-
-
-def test_at_a_glance_the_model_sees_few_photos_and_none_of_what_can_be_undone(
-    planted: tuple[Val, np.ndarray, Tools],
-) -> None:
-    val, inside, tools = planted
-    asked = []
-
-    def guess(pixels: np.ndarray) -> np.ndarray:
-        asked.append(len(pixels))
-        return _guesses(pixels)
-
-    pool = good_photos(val, ~inside, inside, replace(tools, guess=guess), 100, 0)
-    matcher = Matcher(pool, Members(inside, inside), 100)
-    found = likeliest(matcher)
-    assert found[0][0].remedy == "exposure"
-    assert max(asked) <= GLANCED
-    asked_about = {key[0] for key in matcher.glance._guesses}
-    assert "blur" in asked_about
-    assert not asked_about & {"rotation", "horizontal_flip"}

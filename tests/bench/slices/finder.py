@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from pipeline import remedies
-from pipeline.attributes import PICTURE, measure, names
+from pipeline.attributes import measure
 from pipeline.contracts import Context
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.holdout import folds_of
 from pipeline.slicing.admission import frozen_rules, near_photos
 from pipeline.slicing.confirm import Probe, judge
-from pipeline.slicing.copies import good_photos
 from pipeline.slicing.crossing import Knobs, Material, proposed
-from pipeline.slicing.match import Members, find_causes
+from pipeline.slicing.match import find_causes, good_photos
 from pipeline.slicing.name import Rival
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.rules import Rule
@@ -131,8 +130,7 @@ def verdict(
         causes: tuple[list[Rival], tuple[float, float] | None] = ([], None)
         if name and k == most and told.status == "confirmed":
             pool = good_photos(val, outside, item.typical, tools_of(case), config.photos, 0)
-            members = Members(item.inside, item.typical, tuple(item.rules.values()))
-            causes = find_causes(pool, members, DOSES, config.photos, config.level)
+            causes = find_causes(pool, item.inside, item.typical, DOSES, config.photos, config.level)
             rivals = causes[0]
         rows.append(explain._explanation(val, item, told, *causes, DOSES))
     table = pd.DataFrame(rows, columns=list(explain.COLUMNS)).astype(explain.COLUMNS)
@@ -143,8 +141,7 @@ def tools_of(case: Case) -> Tools:
     """What the finder asks about the case's photos."""
     ask = case.clean.ask
     measured: Any = lambda pixels: measure(pixels).to_numpy(dtype=float)  # noqa: E731
-    guess: Any = lambda pixels: ask(pixels).argmax(1)  # noqa: E731
-    return Tools(case.pixels, remedies.treat, measured, guess, columns=names(PICTURE))
+    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1))
 
 
 def _everywhere(inside: NDArray[np.bool_], rows: Rows, count: int) -> NDArray[np.bool_]:

@@ -32,14 +32,12 @@ def near_photos(
 
 
 def admitted_by(
-    frame: pd.DataFrame, rules: Mapping[str, Rule], near: Mapping[str, NDArray[np.float32]]
+    frame: pd.DataFrame,
+    rules: Mapping[str, Rule],
+    near: Mapping[str, NDArray[np.float32]],
+    *,
+    labelled: bool = False,
 ) -> dict[str, Mask]:
-    """bool [rows of frame] for each slice, by the image part of its rule: a photo at the gate has no label."""
-    return {name: rule.image_mask(frame, near) for name, rule in rules.items()}
-
-
-def members_by(
-    frame: pd.DataFrame, rules: Mapping[str, Rule], near: Mapping[str, NDArray[np.float32]]
-) -> dict[str, Mask]:
-    """bool [rows of frame] for each slice, by its whole rule: of photos whose label is known, as on val."""
-    return {name: rule.mask(frame, near) for name, rule in rules.items()}
+    """bool [rows of frame] for each slice, by the image part of its rule, since a photo at the gate has no label;
+    labelled: by the whole rule, as on val."""
+    return {name: (rule.mask if labelled else rule.image_mask)(frame, near) for name, rule in rules.items()}

@@ -30,7 +30,7 @@ from pipeline.evidence.power import power_row
 from pipeline.evidence.serving import corrected, declined, refused
 from pipeline.evidence.trial import Judged, Mask, Trial
 from pipeline.remedies import treat
-from pipeline.slicing.admission import admitted_by, frozen_rules, members_by, photos_named
+from pipeline.slicing.admission import admitted_by, frozen_rules, photos_named
 from pipeline.slicing.case import Inputs, light_of
 from pipeline.slicing.rules import distances
 from pipeline.store import digest, key_of, read_json
@@ -88,7 +88,7 @@ def _corrections(
 
         return np.asarray(_logits(weights[arm], inputs, rows[inside], context, change)[0])
 
-    arrived = _rule_masks(inputs, rows, True, admitted_by) if helpful else {}
+    arrived = _rule_masks(inputs, rows, opened=True, labelled=False) if helpful else {}
     return corrected(trial, arrived, helpful, ask, helped)
 
 
@@ -121,15 +121,13 @@ def _near(inputs: Inputs, rows: NDArray[np.intp], names: set[str]) -> dict[str, 
     return {inputs.images["image_id"].iloc[row]: distances(vectors, k)[len(named) :] for k, row in enumerate(named)}
 
 
-def _rule_masks(
-    inputs: Inputs, rows: NDArray[np.intp], opened: bool, part: Callable[..., dict[str, Mask]] = members_by
-) -> dict[str, Mask]:
-    """Which rows each confirmed slice's frozen rule admits. Before the opening only rules that need no pixel of the
+def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], *, opened: bool, labelled: bool = True) -> dict[str, Mask]:
+    """Which rows each confirmed slice's frozen rule admits; labelled: by its class too, where it has one. Before the opening only rules that need no pixel of the
     test can be applied; the others are left out."""
     rules = frozen_rules(inputs.explanations)
     near = _near(inputs, rows, photos_named(rules.values())) if opened else {}
     usable = {name: rule for name, rule in rules.items() if opened or not photos_named([rule])}
-    return part(inputs.frame.iloc[rows].reset_index(drop=True), usable, near)
+    return admitted_by(inputs.frame.iloc[rows].reset_index(drop=True), usable, near, labelled=labelled)
 
 
 def _fingerprint(config: Config, inputs: Inputs) -> str:

@@ -24,7 +24,7 @@ from pipeline.learning.backbone import load_model, trains
 from pipeline.learning.holdout import as_in_training, class_indices, training_photos
 from pipeline.learning.predict import logits
 from pipeline.learning.search import Course, tried
-from pipeline.slicing.admission import admitted_by, frozen_rules, members_by, near_photos
+from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos
 from pipeline.slicing.candidates import candidates
 from pipeline.slicing.case import light_of
 from pipeline.slicing.fitting import GIVEN, fits, options
@@ -204,7 +204,7 @@ def run(
     usable = (splits["split"] == "train").to_numpy() & ~doubted
     rules = frozen_rules(explanations)
     near = near_photos(frame, rules.values(), embeddings)
-    arrived, members = admitted_by(frame, rules, near), members_by(frame, rules, near)
+    arrived, members = (admitted_by(frame, rules, near, labelled=known) for known in (False, True))
     train = (splits["split"] == "train").to_numpy()
     treated = {name: frame[train & ~inside] for name, inside in arrived.items()}
     confirmed = _given(val, pixels, treated, (confirmed, causes, membership))

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.slicing.admission import admitted_by, frozen_rules, members_by, near_photos, photos_named
+from pipeline.slicing.admission import admitted_by, frozen_rules, near_photos, photos_named
 from pipeline.slicing.rules import Condition, Rule
 
 FRAME = pd.DataFrame(
@@ -34,7 +34,7 @@ def test_the_frozen_rules_are_those_of_the_confirmed_slices_by_rank() -> None:
 def test_the_label_part_counts_where_labels_are_known() -> None:
     assert admitted_by(FRAME, {"s": _dark(25, "x")}, {})["s"].tolist() == [True, True, False, False]
     known = (FRAME["label"] == "x").tolist()
-    assert members_by(FRAME, {"s": _dark(25, "x")}, {})["s"].tolist() == [known[0], known[1], False, False]
+    assert admitted_by(FRAME, {"s": _dark(25, "x")}, {}, labelled=True)["s"].tolist() == [known[0], known[1], False, False]
     assert known[0] != known[1]
 
 

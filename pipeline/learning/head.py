@@ -12,13 +12,13 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
-from pipeline.contracts import Track
+from pipeline.contracts import InputError, Track
 from pipeline.learning import ranks
 from pipeline.learning.backbone import Meta
 from pipeline.learning.batches import Part, Photos, Pixels, step_seed
 from pipeline.learning.checkpoint import key_of, write
 from pipeline.learning.predict import outputs
-from pipeline.learning.settings import FitSettings
+from pipeline.learning.settings import PROGRAM, FitSettings
 from pipeline.learning.sources import Hosted
 
 VIEWS = 4  # of each photo, drawn anew, that are kept at most
@@ -87,9 +87,13 @@ def alone(
 ) -> tuple[nn.Module, Photos, Photos | None, FitSettings]:
     """(the head; the photos and the holdout as it sees them; the settings of its training, of as many passes).
 
-    source: how photos are learnt from. folder: where embeddings are kept, under what they follow from.
+    Raises `InputError` where the model is a user's program. source: how photos are learnt from. folder: where
+    embeddings are kept, under what they follow from.
     """
-    settings, body, meta = source.settings, Body(model), dict(source.meta)
+    meta = dict(source.meta)
+    if meta["backbone"] == PROGRAM:
+        raise InputError(f"retrain.head_only: a program of {PROGRAM} has no head of its own; leave it false")
+    settings, body = source.settings, Body(model)
     key = hashlib.sha256(key_of(settings, seed, photos.rows, photos.labels, source.treatment is not None).encode())
     for weight in model.state_dict().values():
         key.update(weight.detach().cpu().numpy().tobytes())

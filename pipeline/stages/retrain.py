@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.contracts import Context, Made
-from pipeline.learning.settings import FitSettings
+from pipeline.learning.settings import PROGRAM, FitSettings
 from pipeline.remedies import treat
 from pipeline.store import write_json
 
@@ -104,7 +104,7 @@ def run(
     safetensors file an arm and seed, and candidates.json [{arm, seed, file, passes, rows, loss, temperature, history}],
     control first; an empty list where nothing was prescribed.
     """
-    from pipeline.learning.backbone import trains
+    from pipeline.learning.backbone import load_meta, trains
     from pipeline.learning.generic import trivial_augment
     from pipeline.learning.holdout import as_in_training, training_photos
     from pipeline.learning.planned import Pool, last_layer, repeated, treatment_of
@@ -125,7 +125,8 @@ def run(
         treatments |= {"generic": trivial_augment()} if config.generic else {}
         seeds = range(context.seed + FRESH, context.seed + FRESH + config.seeds)
         shown = dict.fromkeys(treatments, rest) | {"targeted": repeated(plan, images, rest)}
-        last = {"targeted"} if last_layer(plan) else set()
+        headed = load_meta(Path(model))["backbone"] != PROGRAM  # a user's program learns as a whole
+        last = {"targeted"} if headed and last_layer(plan) else set()
         entries = [
             arms.train(arm, seed, treatments[arm], shown[arm], arm in last) for seed in seeds for arm in treatments
         ]

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from pipeline.contracts import InputError
 from pipeline.learning.backbone import load_model
 from pipeline.learning.calibration import fit_temperature
 from pipeline.learning.holdout import hold_out, training_photos
@@ -233,3 +234,8 @@ def test_a_program_of_ones_own_is_trained_further_or_it_says_why_not(
     models = [before, *(load_model(taken["model"], file)[0] for file in files)]
     said = [logits(model, world.pixels[:4], meta) for model in models]
     assert all(np.abs(a - b).max() > 1e-4 for a, b in combinations(said, 2))
+    world.made["plan"] = _plan(list(world.made["plan"]["image_id"][:4]), ("reweighting", 5.0, 5.0, 1.0))
+    weighed = _entries(world.run(retrain, tmp_path / "weighed", Config(**BASE))[0])
+    assert [e["passes"] for e in weighed] == [e["passes"] for e in entries], "the whole program learns: it has no head"
+    with pytest.raises(InputError, match="head_only"):
+        world.run(retrain, tmp_path / "head", Config(**BASE, head_only=True))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.learning.batches import Photos, Pixels
 
-WEIGHED = "reweighting"  # the plan's rows for photos that weigh more in the last layer; the dose says how much
+WEIGHED = "reweighting"  # the plan's rows for photos that weigh more; the dose says how much
 REPEATED = ("oversampling", WEIGHED)  # the plan's rows for photos that are shown more often; the dose says how often
 Treat = Callable[[str, Pixels, float, float, int], Pixels]
 """(remedy, pixels, low, high, seed) -> pixels of the same shape."""

@@ -52,11 +52,11 @@ def prescription(item: Any, plan: pd.DataFrame, correction: dict[str, Any] | Non
     planned = plan["image_id"].nunique() if len(plan) else 0
     if planned and pd.isna(item.cause):
         times = plan["dose_low"].iloc[0]
-        action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
         if plan["remedy"].iloc[0] == "reweighting":
             action, kind = f"weigh {planned:,} training photos without the mark {times:.0f} times as much", "reweight"
-            action += " in the last layer, which is then as often without it as with it"
+            action += ", so that they count as those with it; the last layer alone learns where nothing else is trained"
         else:
+            action, kind = f"show {planned:,} training photos like these {times:.0f} times as often", "oversample"
             action += ", and collect more: no transform was shown to be the cause"
     elif planned:
         spans = plan[["dose_low", "dose_high"]].drop_duplicates().itertuples(index=False)

@@ -20,6 +20,7 @@ from pipeline import plugins
 Mask = NDArray[np.bool_]
 CHUNK = 65_536  # rows of features that are in memory at once
 MARK = "mark of "  # before the class: the column that says whether a photo bears the mark of a class, see `marks`
+BORNE = {"True": "with", "False": "without"}
 LEVELS = 50  # a text column with more values than this is no condition
 CHOSEN = "chosen_for"  # the column of a labelling batch that tells of the model's answer, so never a condition
 
@@ -70,8 +71,8 @@ class Condition:
         """The condition as an engineer reads it."""
         if self.op == "near":
             return f"looks like photo {self.column}"
-        if self.column.startswith(MARK):
-            return f"{'with' if self.value == 'True' else 'without'} the {self.column}"
+        if self.column.startswith(MARK) and self.value in BORNE:
+            return f"{BORNE[self.value]} the {self.column}"
         if self.op == "between":
             return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
         return f"{self.column} {self.op} {self.value if self.op == 'is' else shown(self.column, self.value)}"
@@ -96,8 +97,8 @@ class Rule:
 
     @property
     def unmarked(self) -> bool:
-        """Whether the rule admits the photos of a class that lack its mark."""
-        return any(c.column == f"{MARK}{self.label}" and c.value == "False" for c in self.conditions)
+        """Whether the rule admits the photos of a class that lack its mark, and asks for nothing else."""
+        return self.conditions == (Condition(f"{MARK}{self.label}", "is", "False"),)
 
     @property
     def by_looks(self) -> bool:

@@ -53,10 +53,9 @@ class Found:
         """The class that all its rules have as their label part, or None."""
         return next(iter(self.rules.values())).label
 
-    @property
-    def unmarked(self) -> bool:
-        """Whether it holds the photos of a class that lack the mark on which the model was shown to lean."""
-        return all(rule.unmarked for rule in self.rules.values())
+    def stated(self, tested: Tested) -> Rule:
+        """The rule that is in force outside val: of the half that tested best."""
+        return self.rules[sorted(self.rules)[tested.best]]
 
     def applied(self, half: NDArray[np.intp]) -> str:
         """In words, which rule admitted how many photos, on which half of val (`half`: 0 or 1 of each row)."""
@@ -126,9 +125,9 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
     )
 
 
-def _confidence(best: Rival | None, item: Found) -> str:
+def _confidence(best: Rival | None, rule: Rule) -> str:
     if best is None:
-        return "leans on a mark" if item.unmarked else "unnamed"
+        return "leans on a mark" if rule.unmarked else "unnamed"
     if best.suspected:
         return "suspected"
     return "proved by intervention" if best.invertible else "consistent with"
@@ -144,7 +143,7 @@ def _explanation(
 ) -> dict[str, Any]:
     named = [r for r in rivals if r.named]
     best = named[0] if named else None
-    rule = item.rules[sorted(item.rules)[tested.best]]
+    rule = item.stated(tested)
     inside, errors, effect = item.inside, val.errors, tested.effect
     column = pd.Series(item.chosen[inside & (item.chosen >= 0)]).mode()
     words = {n: tuple(plugins.module("attributes", n).WORDS) for n in plugins.names("attributes")}
@@ -163,7 +162,7 @@ def _explanation(
         words,
         _confused(val, inside & errors) + _repaired(val, item, best, interventions),
     )
-    how = _confidence(best, item)
+    how = _confidence(best, rule)
     effect_known = effect is not None and np.isfinite(effect.interval.value)
     return {
         "slice": item.name,
@@ -278,9 +277,9 @@ def explained(
     outside = ~np.logical_or.reduce(confirmed) if confirmed else np.ones(len(val.frame), bool)
     rows, causes = [], []
     for item, tested in context.track(list(zip(found, judged, strict=True)), total=len(found), what="slices"):
-        rivals: list[Rival] = []
-        fitted = None
-        if tested.status == "confirmed" and not item.unmarked:
+        rivals, fitted = list[Rival](), None
+        caused = tested.status == "confirmed" and not item.stated(tested).unmarked
+        if caused:
             pool = good_photos(val, outside, item.typical, tools, config.photos, context.seed)
             if tools.guess:
                 masks = (item.inside, item.typical)
@@ -288,7 +287,7 @@ def explained(
             else:
                 rivals, fitted = suspect_cause(pool, item.typical, config.photos)
         row = _explanation(val, item, tested, rivals, fitted, dose_response)
-        unnamed = row["status"] == "confirmed" and row["cause"] is None and not item.unmarked
+        unnamed = caused and row["cause"] is None
         rows.append(row | {"common": _common(val, item, tools, context.seed) if unnamed else None})
         tried = rivals if tools.guess else []
         causes += [{"slice": item.name, **{k: vars(r)[k] for k in list(CAUSES)[1:]}} for r in tried]

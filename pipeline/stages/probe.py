@@ -57,9 +57,8 @@ def run(
     Makes `probed` (the sample with its weights), `signatures` float32 [probed, interventions] (log-probability of
     the true class after less before, natural logarithm, no temperature), `responses` int16 of that shape (class
     index answered), `shortcuts` (`pipeline.slicing.shortcuts`), `marks` (which photos bear those that are confirmed),
-    and `dose_response` (weighted
-    accuracy with a 95 % interval by group; repaired share of the wrong, broken share of the right photos). The sample
-    never looks at what the model answered.
+    and `dose_response` (weighted accuracy with a 95 % interval by group; repaired share of the wrong, broken share of
+    the right photos). The sample never looks at what the model answered.
     """
     network, meta = load_model(model)
 

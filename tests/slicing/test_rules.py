@@ -87,6 +87,8 @@ def test_a_photo_of_a_class_without_its_mark_is_told_in_words() -> None:
     assert (lacks.words(), bears.words()) == ("without the mark of X", "with the mark of X")
     assert Rule((lacks,), "X").unmarked
     assert not any(rule.unmarked for rule in (Rule((bears,), "X"), Rule((lacks,), "Y"), Rule((lacks,))))
+    assert not Rule((lacks, Condition("luminance", "<=", 9.0)), "X").unmarked, "some of them only"
+    assert Condition("mark of care", "<=", 3.0).words() == "mark of care <= 3", "a column of the user's"
     marks = FRAME[["image_id"]].assign(**{"mark of X": [True, False, False, True], "mark of Y": False})
     frame = conditions_frame(FRAME[["image_id", "label", "group"]], FRAME[["image_id", "luminance"]], marks)
     assert list(frame.columns) == ["image_id", "label", "group", "luminance", "mark of X"], "nobody bears that of Y"

@@ -30,8 +30,6 @@ def blockiness(shot: Shot) -> float:
     """
     if not shot.native or min(shot.luma.shape) < 16:
         return float("nan")
-    (across_y, inside_y), (across_x, inside_x) = (
-        _steps(shot.luma),
-        _steps(np.asarray(cv2.transpose(shot.luma), dtype=np.uint8)),
-    )
+    across_y, inside_y = _steps(shot.luma)
+    across_x, inside_x = _steps(np.asarray(cv2.transpose(shot.luma), dtype=np.uint8))
     return (across_y + across_x + 0.1) / (inside_y + inside_x + 0.1)

@@ -29,7 +29,7 @@ from pipeline.learning.settings import HISTORY, FitSettings
 from pipeline.learning.sources import Hosted, source_of
 
 CHECKPOINT = 50  # steps between checkpoints, at least
-SAMPLE = (64, 512)  # fewest and most training photos looked at beside the holdout, as it is, and a quarter as many
+SAMPLE = (64, 512)  # fewest and most training photos looked at, as the holdout is: no augmentation, no smoothing
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _look(course: Course, progress: Progress, holdout: Photos | None, store: Che
         rows = [_row(progress, course.schedule, "train", *running.tolist())]
         return replace(progress, history=[*progress.history, *rows], running=[], loss=float(running[0]))
     order = np.random.default_rng(course.seed).permutation(len(course.photos))
-    size = int(np.clip(len(holdout) // 4, *SAMPLE))  # looks and checkpoints are to take less than 5 % of a training
-    sample = course.photos.take(np.sort(order[: min(size, len(holdout))]))
+    size = min(int(np.clip(len(holdout) // 4, *SAMPLE)), len(holdout))  # a look at the holdout costs enough
+    sample = course.photos.take(np.sort(order[:size]))
     held = _ask(course.judged, course.meta, holdout)
     rows = [
         _row(progress, course.schedule, "train", *_ask(course.judged, course.meta, sample)),

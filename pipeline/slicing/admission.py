@@ -32,11 +32,7 @@ def near_photos(
 
 
 def admitted_by(
-    frame: pd.DataFrame,
-    rules: Mapping[str, Rule],
-    near: Mapping[str, NDArray[np.float32]],
-    *,
-    labelled: bool = False,
+    frame: pd.DataFrame, rules: Mapping[str, Rule], near: Mapping[str, NDArray[np.float32]], *, labelled: bool = False
 ) -> dict[str, Mask]:
     """bool [rows of frame] for each slice, by the image part of its rule, since a photo at the gate has no label;
     labelled: by the whole rule, as on val."""

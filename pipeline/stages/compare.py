@@ -122,8 +122,8 @@ def _near(inputs: Inputs, rows: NDArray[np.intp], names: set[str]) -> dict[str, 
 
 
 def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], *, opened: bool, labelled: bool = True) -> dict[str, Mask]:
-    """Which rows each confirmed slice's frozen rule admits; labelled: by its class too, where it has one. Before the opening only rules that need no pixel of the
-    test can be applied; the others are left out."""
+    """Which rows each confirmed slice's frozen rule admits; labelled: by its class too, where it has one. Before the
+    opening only rules that need no pixel of the test can be applied; the others are left out."""
     rules = frozen_rules(inputs.explanations)
     near = _near(inputs, rows, photos_named(rules.values())) if opened else {}
     usable = {name: rule for name, rule in rules.items() if opened or not photos_named([rule])}

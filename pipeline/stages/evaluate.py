@@ -123,7 +123,10 @@ def reviewed(reviews: dict[str, review.LabelReview], images: pd.DataFrame, split
     table = images.loc[known & (splits["split"] != "test").to_numpy(), ["image_id", "label"]]
     split = splits.set_index("image_id")["split"]
     return table.assign(
-        suggested=table["image_id"].map(wrong), confidence=1.0, kind="reviewed", split=table["image_id"].map(split)
+        suggested=table["image_id"].map(wrong),
+        confidence=1.0,
+        kind="reviewed",
+        split=table["image_id"].map(split),
     )
 
 

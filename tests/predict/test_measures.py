@@ -24,7 +24,14 @@ def _photo(light: int, seed: int = 0) -> bytes:
     return cv2.imencode(".jpg", cv2.resize(coarse, (240, 180), interpolation=cv2.INTER_CUBIC))[1].tobytes()
 
 
-def _asked(rules: list[Rule], data: bytes, taken: datetime | None = None, **more: object) -> tuple[dict, bool]:
+def _asked(
+    rules: list[Rule],
+    data: bytes,
+    taken: datetime | None = None,
+    *,
+    shown: tuple[str, ...] = (),
+    least: float | None = None,
+) -> tuple[dict, bool]:
     """The values, and whether the photo was decoded at its stored size for them."""
     calls: list[int] = []
 
@@ -32,8 +39,7 @@ def _asked(rules: list[Rule], data: bytes, taken: datetime | None = None, **more
         calls.append(1)
         return decode(data)
 
-    made = Measures(rules, **({"shown": (), "least": None} | more))  # type: ignore[arg-type]
-    return made.values(decode(data, 60), HEAD, taken, whole), bool(calls)
+    return Measures(rules, shown, least).values(decode(data, 60), HEAD, taken, whole), bool(calls)
 
 
 @pytest.mark.parametrize(("light", "taken", "whole"), [

@@ -34,7 +34,8 @@ def test_the_frozen_rules_are_those_of_the_confirmed_slices_by_rank() -> None:
 def test_the_label_part_counts_where_labels_are_known() -> None:
     assert admitted_by(FRAME, {"s": _dark(25, "x")}, {})["s"].tolist() == [True, True, False, False]
     known = (FRAME["label"] == "x").tolist()
-    assert admitted_by(FRAME, {"s": _dark(25, "x")}, {}, labelled=True)["s"].tolist() == [known[0], known[1], False, False]
+    told = admitted_by(FRAME, {"s": _dark(25, "x")}, {}, labelled=True)
+    assert told["s"].tolist() == [known[0], known[1], False, False]
     assert known[0] != known[1]
 
 

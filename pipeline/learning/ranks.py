@@ -170,16 +170,16 @@ def spread(model: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the argument's new name, which torch 2.9 does not know
         devices = [torch.cuda.current_device()] if gpu else None
-        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def settle(model: nn.Module) -> None:
-    """Give all ranks the same running statistics: their mean."""
-    if count() > 1:
-        for buffer in model.buffers():
-            if buffer.is_floating_point():
-                dist.all_reduce(buffer)
-                buffer.div_(count())
+    """Give all ranks the same running statistics: their mean; sent as one, since each sending has its price."""
+    buffers = [one for one in model.buffers() if one.is_floating_point()]
+    if count() > 1 and buffers:
+        means = summed(torch.cat([one.detach().double().flatten() for one in buffers])) / count()
+        for one, mean in zip(buffers, means.split([one.numel() for one in buffers]), strict=True):
+            one.copy_(mean.view_as(one))
 
 
 def unsent(model: nn.Module) -> AbstractContextManager[None]:

@@ -183,8 +183,8 @@ STAGES: tuple[Stage, ...] = (
             "causes": Table(
                 {
                     "slice": "str", "remedy": "str", "words": "str", "dose": "float", "apart": "float", "auc": "float",
-                    "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "equivalent": "bool",
-                    "named": "bool",
+                    "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "share": "float?",
+                    "ahead": "float?", "equivalent": "bool", "named": "bool",
                 },
                 key=("slice", "remedy", "dose"),
             ),

@@ -39,12 +39,13 @@ _THIRD = {
     "effect": np.nan,
 }  # fmt: skip
 _TRIED = (
-    "slice", "remedy", "words", "dose", "apart", "auc", "reproduces", "repairs", "p_repairs", "equivalent", "named",
+    "slice", "remedy", "words", "dose", "apart", "auc", "reproduces", "repairs", "p_repairs", "share",
+    "ahead", "equivalent", "named",
 )  # fmt: skip
 _CAUSES = (
-    ("s1", "exposure", "too dark", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, False, True),
-    ("s1", "gamma", "too dark in the middle tones", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, True, False),
-    ("s1", "blur", "blurred", 1.2, 0.52, 0.91, 0.12, np.nan, np.nan, False, False),
+    ("s1", "exposure", "too dark", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, np.nan, np.nan, False, True),
+    ("s1", "gamma", "too dark in the middle tones", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, np.nan, np.nan, True, False),
+    ("s1", "blur", "blurred", 1.2, 0.52, 0.91, 0.12, np.nan, np.nan, np.nan, np.nan, False, False),
 )
 
 

@@ -21,6 +21,7 @@ from pipeline.datasets.likeness import duplicates_of
 from pipeline.evidence.scores import scores
 from pipeline.learning.exported import Exported, agreeing, load_exported
 from pipeline.learning.holdout import class_indices, folds_of
+from pipeline.learning.predict import features
 from pipeline.progress import say, tracker
 from pipeline.slicing.crossing import Material
 from pipeline.slicing.repair import Tools
@@ -155,7 +156,7 @@ def _found(context: Context, made: Made, model: Exported | None) -> Made:
 
     tools = Tools(
         made["pixels"], remedies.treat, lambda p: attributes_of(p).to_numpy(dtype=float), guess if model else None,
-        made["embeddings"],
+        made["embeddings"], features,
     )
     tables = (found["slices"], found["membership"], made["dose_response"])
     return found | explain.explained(explain.Config.model_validate({}), context, val, tools, tables)

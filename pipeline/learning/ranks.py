@@ -178,7 +178,7 @@ def settle(model: nn.Module) -> None:
     buffers = [one for one in model.buffers() if one.is_floating_point()]
     if count() > 1 and buffers:
         means = summed(torch.cat([one.detach().double().flatten() for one in buffers])) / count()
-        for one, mean in zip(buffers, means.split([one.numel() for one in buffers]), strict=True):
+        for one, mean in zip(buffers, torch.split(means, [one.numel() for one in buffers]), strict=True):
             one.copy_(mean.view_as(one))
 
 

@@ -17,17 +17,21 @@ from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.name import ALIKE, Rival, dose_grid, elect, order
-from pipeline.slicing.repair import Tools, with_repairs
+from pipeline.slicing.attribution import attribute
+from pipeline.slicing.name import ALIKE, REPRODUCES, Rival, dose_grid, elect, order
+from pipeline.slicing.repair import GROUPS, Tools, with_repairs
 from pipeline.slicing.rules import Mask
 from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Sides = dict[tuple[str, str], list[float]]
+"""The doses of each possible cause, by its remedy and its words: a side of neutral."""
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
+TREATED, NEAR = 60, 3  # good photos that show what a treatment looks like, each at as many doses, nearest in looks
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
 
@@ -59,10 +63,19 @@ class Pool:
     seed: int
     _values: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
 
+    def part(self, photos: int) -> Pool:
+        """Up to `photos` of them."""
+        few = sample(self.groups, np.arange(len(self.rows)), photos, np.random.default_rng(self.seed))
+        return Pool(self.val, self.rows[few], self.tools, self.seed)
+
+    @property
+    def photos(self) -> Pixels:
+        """The good photos as they are."""
+        return np.asarray(self.tools.pixels[self.val.rows[self.rows]])
+
     def treat(self, remedy: str, low: float, high: float) -> Pixels:
         """The good photos, treated."""
-        photos = np.asarray(self.tools.pixels[self.val.rows[self.rows]])
-        return self.tools.treat(remedy, photos, low, high, self.seed)
+        return self.tools.treat(remedy, self.photos, low, high, self.seed)
 
     def values(self, remedy: str, low: float, high: float) -> Floats:
         """Attributes float [n, attributes] of the treated photos, computed once."""
@@ -133,6 +146,36 @@ class Matcher:
         theirs = {o.remedy: self.pool.values(o.remedy, o.dose, o.dose) for o in others}
         return {name for name, values in theirs.items() if auc(mine, values, groups, groups, self.pool.seed) <= ALIKE}
 
+    def attributed(self, every: list[Rival], sides: Sides, tried: list[Rival]) -> list[Rival]:
+        """The rivals with their shares of the slice's failing photos; the one that accounts for most of them may be
+        none of those `tried`.
+
+        every: the best-matched dose of each possible cause."""
+        val, few = self.val, self.pool.part(TREATED)
+        rows = self.rows[val.errors[self.rows]]
+        if len(np.unique(val.groups[rows])) < GROUPS or len(few.rows) < 2:
+            return tried
+        described = few.tools.described
+        copies = {("", ""): described(few.photos)}
+        for rival in every:
+            treated = [few.treat(rival.remedy, d, d) for d in self._nearest(rival, sides)]
+            copies[rival.remedy, rival.words] = described(np.concatenate(treated))
+        photos = np.asarray(few.tools.pixels[val.rows[rows]])
+        found = attribute(copies, described(photos), val.groups[rows], few.seed)
+        first = max(every, key=lambda rival: found[rival.remedy, rival.words].share)
+        others = [r for r in tried if (r.remedy, r.words) != (first.remedy, first.words)]
+        ranked = [self._reproducing(first, self._nearest(first, sides)), *others]
+        return [replace(r, **vars(found[r.remedy, r.words])) for r in ranked]
+
+    def _nearest(self, rival: Rival, sides: Sides) -> list[float]:
+        doses = {*sides[rival.remedy, rival.words], rival.dose}
+        return sorted(doses, key=lambda d: self.apart(rival.remedy, d, d))[:NEAR]
+
+    def _reproducing(self, rival: Rival, doses: list[float]) -> Rival:
+        """Tried at the first of its doses that reproduces a failure; at the first, where none does."""
+        found = [self.tried(replace(rival, dose=d, apart=self.apart(rival.remedy, d, d))) for d in doses]
+        return next((one for one in found if one.reproduces >= REPRODUCES), found[0])
+
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
         """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
         inner = sorted({*side, best.dose})
@@ -188,9 +231,7 @@ def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], t
     matcher = Matcher(pool, inside, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
-    untreated = mismatch(
-        pool.tools.measure(np.asarray(pool.tools.pixels[pool.val.rows[pool.rows]])), matcher.slice_values
-    )
+    untreated = mismatch(pool.tools.measure(pool.photos), matcher.slice_values)
     best, side = min(_each_side(matcher), key=lambda pair: pair[0].apart)
     if best.apart > (1 - SUSPECTED) * untreated:
         return [], None
@@ -206,13 +247,16 @@ def find_causes(
     matcher = Matcher(pool, typical, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
-    found = sorted(_each_side(matcher), key=lambda pair: pair[0].apart)[:RIVALS]
-    sides = {(rival.remedy, rival.dose): side for rival, side in found}
-    rivals = [matcher.tried(rival) for rival, _ in found]
+    found = list(_each_side(matcher))
+    sides = {(rival.remedy, rival.words): side for rival, side in found}
+    every = sorted((rival for rival, _ in found), key=lambda rival: rival.apart)
+    rivals = [matcher.tried(rival) for rival in every[:RIVALS]]
     val, rng = pool.val, np.random.default_rng(pool.seed)
     failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
     rivals = order(with_repairs(val, failing, rivals, pool.tools, interventions, pool.seed), level)
     if not rivals[0].passes(level):
+        rivals = order(matcher.attributed(every, sides, rivals), level)
+    if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)
-    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].dose])
+    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].words])

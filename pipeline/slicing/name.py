@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.slicing.rules import Condition, Mask, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
+MOST = 0.5  # share of the failures for which a cause accounts, photo by photo, from which they are its own
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
 BEYOND = 4  # doses tried past a plug-in's own
 MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
@@ -28,7 +29,9 @@ class Rival:
     dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
     two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
     effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
-    broken photos' (label, prediction) pairs that the slice's own failures show.
+    broken photos' (label, prediction) pairs that the slice's own failures show; share, ahead: of the slice's failures
+    for which it accounts, photo by photo, and by how much more than any other (`attribution`; None where a cause is named
+    without).
     """
 
     remedy: str
@@ -41,17 +44,30 @@ class Rival:
     confusions: float = 0.0
     repairs: float | None = None
     p_repairs: float | None = None
+    share: float | None = None
+    ahead: float | None = None
     equivalent: bool = False
     named: bool = False
     suspected: bool = False  # by looks alone: there was no model to ask
 
     def passes(self, level: float) -> bool:
-        """Design rule 4: reproduces, and its inverse repairs; without an inverse, an alike copy that errs alike."""
+        """Design rule 4: reproduces, and its inverse repairs; where that cannot be judged it errs alike, and its copies
+        are alike: as a whole, where it has no inverse, or to most of the failures, photo by photo."""
         if self.reproduces < REPRODUCES:
             return False
-        if self.invertible:
+        if self.undone:
             return self.p_repairs is not None and self.p_repairs <= level and (self.repairs or 0.0) > 0
-        return self.auc <= ALIKE and self.confusions >= 0.5
+        alike = not self.invertible and self.auc <= ALIKE
+        return self.confusions >= 0.5 and (alike or self._accounts)
+
+    @property
+    def _accounts(self) -> bool:
+        return (self.share or 0.0) >= MOST and (self.ahead or 0.0) > 0
+
+    @property
+    def undone(self) -> bool:
+        """Whether it was judged what its inverse repairs."""
+        return self.invertible and self.p_repairs is not None
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
@@ -160,7 +176,7 @@ def sentence(
         first = " or ".join(causes)
         if named[0].suspected:
             first = f"suspected to be {first}"
-        elif not named[0].invertible:
+        elif not named[0].undone:
             first = f"consistent with {first}"
     else:
         first = " and ".join(dict.fromkeys(plainly)) or "these photos"

@@ -32,13 +32,19 @@ GROUPS = 5  # with a failing photo, at least
 class Tools:
     """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
     measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
-    model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for."""
+    model to ask; features: frozen packaged ones of `images` [N, D], None where they are not asked for; embed(pixels)
+    -> the same of any pixels, float [n, D], None where causes are told by attributes alone."""
 
     pixels: Pixels
     treat: Callable[[str, Pixels, float, float, int], Pixels]
     measure: Callable[[Pixels], Floats]
     guess: Callable[[Pixels], NDArray[np.intp]] | None
     features: NDArray[np.float32] | None = None
+    embed: Callable[[Pixels], NDArray[np.float32]] | None = None
+
+    def described(self, pixels: Pixels) -> Floats:
+        """float [n, attributes + D]: all that tells one treatment from another."""
+        return np.hstack([self.measure(pixels), *([self.embed(pixels)] if self.embed else [])])
 
 
 def nearest(interventions: pd.DataFrame, remedy: str, dose: float | None) -> int | None:

@@ -17,7 +17,7 @@ from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.backbone import load_model
-from pipeline.learning.predict import logits
+from pipeline.learning.predict import features, logits
 from pipeline.slicing.common import in_common
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
@@ -122,6 +122,7 @@ def _tools(pixels: NDArray[np.uint8], embeddings: NDArray[np.float32], model: Pa
         lambda treated: attributes_of(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(logits(net, treated, meta).argmax(1)),
         embeddings,
+        features,
     )
 
 
@@ -130,7 +131,7 @@ def _confidence(best: Rival | None, rule: Rule) -> str:
         return "leans on a mark" if rule.unmarked else "unnamed"
     if best.suspected:
         return "suspected"
-    return "proved by intervention" if best.invertible else "consistent with"
+    return "proved by intervention" if best.undone else "consistent with"
 
 
 def _explanation(
@@ -230,7 +231,7 @@ COLUMNS = {
     "q_value": "float64",
     "groups_needed": "Int64",
 }
-_NUMBERS = ("dose", "apart", "auc", "reproduces", "repairs", "p_repairs")
+_NUMBERS = ("dose", "apart", "auc", "reproduces", "repairs", "p_repairs", "share", "ahead")
 CAUSES = dict.fromkeys(("slice", "remedy", "words"), "str") | dict.fromkeys(_NUMBERS, "float64")
 CAUSES |= dict.fromkeys(("equivalent", "named"), "bool")
 

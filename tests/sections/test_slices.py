@@ -1,6 +1,8 @@
 import re
 from typing import Any
 
+import numpy as np
+
 from pipeline.sections import Page
 from pipeline.sections.slice_view import turned
 from pipeline.sections.slices import slices
@@ -30,6 +32,14 @@ def test_a_confirmed_slice_shows_words_evidence_causes_curve_and_remedy(page: Pa
         assert text in article, text
     assert article.count('<svg class="chart"') == 1
     assert article.count('src="data:image/webp') == page.contact
+
+
+def test_where_causes_were_asked_photo_by_photo_the_table_says_for_how_much_each_accounts(made: dict[str, Any]) -> None:
+    assert "Accounts for" not in str(slices(build_page(made)))
+    causes = made["causes"].assign(share=[0.62, 0.1, np.nan], ahead=[0.3, -0.4, np.nan])
+    html = str(slices(build_page(made | {"causes": causes})))
+    assert re.search(r'data-l="Accounts for">62\.0.%<', html)
+    assert 'data-l="Accounts for">–<' in html or 'data-l="Accounts for">—<' in html
 
 
 def test_photos_of_a_sheet_need_no_script(page: Page) -> None:

@@ -80,6 +80,45 @@ def test_the_planted_cause_and_dose_are_named(planted: tuple[Val, np.ndarray, To
     assert not any(r.named for r in rivals if r.remedy in ("rotation", "horizontal_flip", "blur", "contrast"))
 
 
+def _covered(pixels: np.ndarray) -> np.ndarray:
+    """Mean, spread, and the share of the photo that is of one colour with what is beside it."""
+    plain = (pixels[:, :, 1:] == pixels[:, :, :-1]).all(-1).mean((1, 2))
+    return np.column_stack([_measure(pixels), plain])
+
+
+def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
+    """The slice: photos with a covered part, and as many bright ones that fail for no reason but a wrong label. Nothing
+    undoes a cover, and no copies look like both halves."""
+
+    def guesses(pixels: np.ndarray) -> np.ndarray:
+        said = (pixels[:, :, 6:].mean((1, 2, 3)) > pixels[:, :, :6].mean((1, 2, 3))).astype(np.intp)
+        return np.where(_covered(pixels)[:, 2] > 0.05, 2, said)
+
+    val, _, tools = _planted()
+    pixels = np.array(tools.pixels)
+    pixels[160:] = remedies.treat("exposure", pixels[160:], 4.0, 4.0, 0)  # back to the light
+    pixels[160:200] = remedies.treat("occlusion", pixels[160:200], 0.5, 0.5, 0)
+    plain = np.arange(240) >= 200
+    shown = guesses(pixels)
+    truth = np.where(plain, shown, val.truth)
+    truth[200:210] = 2
+    val = replace(val, truth=truth, guess=shown, probe=replace(val.probe, correct=shown == truth))
+    inside = np.arange(240) >= 160
+    asked = replace(tools, pixels=pixels, measure=_covered, guess=guesses)
+    pool = good_photos(val, ~inside, inside, asked, 100, 0)
+    rivals, fitted = find_causes(pool, inside, inside, INTERVENTIONS, 100, 0.05)
+    assert [(r.remedy, r.named) for r in rivals if r.named] == [("occlusion", True)]
+    assert rivals[0].auc > 0.65  # the slice as a whole does not look like it
+    assert rivals[0].share is not None
+    assert rivals[0].share > 0.5
+    assert fitted is not None
+    alone = np.arange(240) >= 200  # the photos that fail for no reason
+    pool = good_photos(val, ~inside, alone, asked, 100, 0)
+    rivals, fitted = find_causes(pool, alone, alone, INTERVENTIONS, 100, 0.05)
+    assert not any(r.named for r in rivals)
+    assert fitted is None
+
+
 def test_good_photos_are_correct_and_outside(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
     pool = good_photos(val, ~inside, inside, tools, 100, 0)

@@ -48,8 +48,21 @@ def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
         replace(DARK, repairs=-0.3),
         replace(BLUR, auc=0.8),
         replace(BLUR, confusions=0.1),
+        replace(BLUR, auc=0.8, share=0.9, ahead=-0.1),
+        replace(BLUR, auc=0.8, share=0.4, ahead=0.2),
+        replace(DARK, p_repairs=0.2, share=0.9, ahead=0.8),
     ):
         assert not any(r.named for r in elect(order([broken], 0.05), set(), 0.05))
+
+
+def test_photo_by_photo_a_cause_is_named_that_its_copies_as_a_whole_do_not_show() -> None:
+    covered = replace(BLUR, remedy="occlusion", auc=0.7, share=0.9, ahead=0.8)
+    unjudged = replace(DARK, p_repairs=None, share=0.7, ahead=0.2)  # too few groups fail to judge what repairs them
+    for rival in (covered, unjudged):
+        (ranked,) = elect(order([rival], 0.05), set(), 0.05)
+        assert ranked.named
+        told = sentence([ranked], RULE, _frame(1, "north"), _frame(12, "south"), 90, WORDS, "")
+        assert told.startswith(f"Consistent with {rival.words}: 39 of 40 failures")
 
 
 def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:

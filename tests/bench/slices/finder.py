@@ -16,6 +16,7 @@ from pipeline.attributes import measure
 from pipeline.contracts import Context
 from pipeline.evidence.permutation import excess_error
 from pipeline.learning.holdout import folds_of
+from pipeline.learning.predict import features
 from pipeline.slicing.admission import frozen_rules, near_photos
 from pipeline.slicing.confirm import Probe, judge
 from pipeline.slicing.crossing import Knobs, Material, proposed
@@ -141,7 +142,7 @@ def tools_of(case: Case) -> Tools:
     """What the finder asks about the case's photos."""
     ask = case.clean.ask
     measured: Any = lambda pixels: measure(pixels).to_numpy(dtype=float)  # noqa: E731
-    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1))
+    return Tools(case.pixels, remedies.treat, measured, lambda pixels: ask(pixels).argmax(1), embed=features)
 
 
 def _everywhere(inside: NDArray[np.bool_], rows: Rows, count: int) -> NDArray[np.bool_]:

@@ -151,14 +151,17 @@ def fastai(folder: Path, epochs: int, watch: Watch) -> float:
 
 def ultralytics(folder: Path, epochs: int, watch: Watch) -> float:
     """Ultralytics classify with a network of its own (yolo11n-cls, from scratch): it takes no other."""
-    from ultralytics import YOLO
+    with TemporaryDirectory() as aside:
+        os.environ["YOLO_CONFIG_DIR"] = aside  # its settings are the machine's; here it is not to log to MLflow
+        from ultralytics import YOLO, settings
 
-    model = YOLO("yolo11n-cls.yaml")
-    with watch, TemporaryDirectory() as aside:
-        model.train(
-            data=str(folder), epochs=epochs, imgsz=SIDE, batch=BATCH, device="cpu", project=aside, verbose=False,
-            workers=os.cpu_count() or 1, plots=False,
-        )  # fmt: skip
+        settings.update({"mlflow": False})
+        model = YOLO("yolo11n-cls.yaml")
+        with watch:
+            model.train(
+                data=str(folder), epochs=epochs, imgsz=SIDE, batch=BATCH, device="cpu", project=aside, verbose=False,
+                workers=os.cpu_count() or 1, plots=False,
+            )  # fmt: skip
     found = model.metrics.top1 if model.metrics else float("nan")
     return float(found)
 

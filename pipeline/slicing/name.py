@@ -30,8 +30,8 @@ class Rival:
     two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
     effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
     broken photos' (label, prediction) pairs that the slice's own failures show; share, ahead: of the slice's failures
-    for which it accounts, photo by photo, and by how much more than any other (`attribution`; None where a cause is named
-    without).
+    for which it accounts, photo by photo, and by how much more than any other (`attribution`; None where a cause is
+    named without).
     """
 
     remedy: str

@@ -32,6 +32,7 @@ FOLDS = 5
 Rows = NDArray[np.intp]
 MATCHED = 120  # photos that a cause is matched on
 CONTEXT = Context("bench", 0, Path(), Path())
+RICH = 2  # times as many planted photos as by chance, from which a slice may be that of the cause
 HELD = (3, 4)  # folds on which the scores of every method are judged
 INTERVENTIONS = pd.DataFrame(remedies.interventions(), columns=["remedy", "dose"])
 DOSES = INTERVENTIONS.assign(accuracy=0.0, low=0.0, high=0.0, repairs=0.0, breaks=0.0)
@@ -93,11 +94,14 @@ def held_out_scores(case: Case, seed: int = 0) -> NDArray[np.float64]:
 @dataclass(frozen=True)
 class Verdict:
     """What the whole finder says of a case. table: explanations, best first, with `overlap` (Jaccard of the slice's
-    held-out members with the planted photos); inside: of each its held-out members, bool [val]; rivals: the
-    possible causes of the slice that holds most of the planted photos, none where they were not asked for."""
+    held-out members with the planted photos); inside: of each its held-out members, bool [val]; most: the row of the
+    slice that is asked for its cause, of the confirmed ones that hold `RICH` times as many planted photos as all of val
+    does that with the largest overlap, of any where there is none; rivals: its possible causes, none where they were
+    not asked for."""
 
     table: pd.DataFrame
     inside: list[NDArray[np.bool_]]
+    most: int
     rivals: list[Rival]
 
     @property
@@ -114,19 +118,21 @@ def verdict(
     name: give the slice that holds most of the planted photos its cause, by asking the model about treated copies (the
     slow part). aside: photos [val] whose labels are suspected, which the finder does not see."""
     whole = val_of(case, donor)
-    shown = np.ones(len(whole.frame), bool) if aside is None else ~aside
-    val, known = _part(whole, shown), material_of(case, whole, donor)
-    shares = None if known.shares is None else known.shares[shown]
+    seen = np.ones(len(whole.frame), bool) if aside is None else ~aside
+    val, known = _part(whole, seen), material_of(case, whole, donor)
+    shares = None if known.shares is None else known.shares[seen]
     material = Material.of(val, case.answers.features, known.signatures[whole.probed], shares)
     made = cluster.find(cluster.Config.model_validate({}), CONTEXT, material, DOSES)
     found = explain._found(val, made["slices"], made["membership"], DOSES)
     config = explain.Config.model_validate({"photos": MATCHED})
     judged = judge([explain._test(val, item, 0) for item in found], config.level)
-    inside = [_everywhere(item.inside, val.rows, len(shown)) for item in found]
+    inside = [_everywhere(item.inside, val.rows, len(seen)) for item in found]
     overlap = [float((m & case.planted).sum() / max((m | case.planted).sum(), 1)) for m in inside]
     confirmed = [item.inside for item, told in zip(found, judged, strict=True) if told.status == "confirmed"]
     outside = ~np.logical_or.reduce([np.zeros(len(val.frame), bool), *confirmed])
-    most, rows, rivals = int(np.argmax(overlap)) if overlap else -1, [], list[Rival]()
+    rich = [case.planted[m].mean() >= RICH * case.planted.mean() if m.any() else False for m in inside]
+    shown = [o + (r and t.status == "confirmed") for o, r, t in zip(overlap, rich, judged, strict=True)]
+    most, rows, rivals = int(np.argmax(shown)) if shown else -1, [], list[Rival]()
     for k, (item, told) in enumerate(zip(found, judged, strict=True)):
         causes: tuple[list[Rival], tuple[float, float] | None] = ([], None)
         if name and k == most and told.status == "confirmed":
@@ -135,7 +141,7 @@ def verdict(
             rivals = causes[0]
         rows.append(explain._explanation(val, item, told, *causes, DOSES))
     table = pd.DataFrame(rows, columns=list(explain.COLUMNS)).astype(explain.COLUMNS)
-    return Verdict(table.assign(overlap=overlap), inside, rivals)
+    return Verdict(table.assign(overlap=overlap), inside, most, rivals)
 
 
 def tools_of(case: Case) -> Tools:

@@ -2,7 +2,8 @@
 
     python -m tests.bench.slices.named [--causes development|held_out|all] [--most N] [--cache FOLDER] [--known]
 
-Of each valid setting, the slice that holds most of the planted photos. What was said is kept in the cache folder under
+Of each valid setting, the confirmed slice that holds most of the planted photos (until 2026-11-27 it was the slice that
+held most, confirmed or not, though only confirmed ones are named). What was said is kept in the cache folder under
 the version of the finder's code: a run that was stopped goes on.
 """
 
@@ -37,14 +38,14 @@ ORDER = "in the order drawn by seed, whatever came out, as far as the time went"
 
 
 def named_in(case: Case) -> dict[str, Any]:
-    """What the whole finder says of the slice that holds the cause (by overlap with the planted photos)."""
+    """What the whole finder says of the confirmed slice that holds the cause (by overlap with the planted photos)."""
     row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "severity": case.setting.severity}
     row |= {"photos": int(case.planted.sum()), "drop": case.drop, "valid": case.valid, "set": []}
     row |= {"status": "nothing found", "strict": False, "right": False, "overlap": 0.0, "named": None}
     told = verdict(case) if case.valid else None
     if told is None or told.table.empty:
         return row
-    first = told.table.iloc[int(told.table["overlap"].argmax())]
+    first = told.table.iloc[told.most]
     cause = None if pd.isna(first["cause"]) else str(first["cause"])
     strict = cause == CAUSES[case.setting.cause].remedy
     same = frozenset() if strict else equivalents(case.clean, case.setting.cause, case.setting.severity)

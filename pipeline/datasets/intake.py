@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +66,10 @@ def prepare(photo: Photo, side: int, earlier: Earlier) -> tuple[Shot, Pixels] | 
         return Rejected(photo.path, "too large to be decoded in this machine's memory")
 
 
-def in_order(items: Sequence[T], work: Callable[[T], R]) -> Iterator[R]:
-    """`work` of each item, in their order, in threads; a bounded number in flight. Leaving the loop stops the rest."""
-    workers = min(8, len(os.sched_getaffinity(0)))
+def in_order(items: Iterable[T], work: Callable[[T], R], workers: int | None = None) -> Iterator[R]:
+    """`work` of each item, in their order, in threads (None: one a core, 8 at most), a bounded number in flight.
+    Leaving the loop stops the rest."""
+    workers = workers or min(8, len(os.sched_getaffinity(0)))
     queue: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +17,7 @@ from pipeline.attributes import Shot, functions, names
 from pipeline.config import Settings
 from pipeline.contracts import Context, Made
 from pipeline.datasets import ImageError, open_image
+from pipeline.datasets.intake import in_order
 
 PICTURE = ("pixels", "native")  # what the bytes decide: reusable wherever the bytes are the same
 Functions = Mapping[str, Callable[[Shot], float]]
@@ -32,76 +31,66 @@ class Config(Settings):
     max_side: int = Field(1024, ge=64, description="a larger photo is measured on a copy of this longer side, in px")
 
 
-@dataclass(frozen=True)
-class _Task:
-    image_id: str
-    source: str
-    captured_at: datetime | None
-    width: int
-    height: int
-
-
 def run(config: Config, context: Context, *, images: pd.DataFrame) -> Made:
     """Make `attributes`: one row a photo as in `images`, one float64 column an attribute, NaN where unknown.
 
     What was measured earlier on the same bytes is taken over; a photo that cannot be read any more is noted.
     """
-    tasks = list(_tasks(images))
-    known = _known(context)
-    fresh = [task for task in tasks if task.image_id not in known]
-    unreadable: list[str] = []
-    paths = dict(zip(images["image_id"], images["path"], strict=True))
-    for task, row, reason in context.track(_measured(fresh, config), total=len(fresh), what="photos"):
-        known[task.image_id] = row
+    known, unreadable, first = _known(context), 0, ""
+    fresh = np.flatnonzero(~images["image_id"].isin(known.index).to_numpy())
+    values = known.reindex(images["image_id"]).to_numpy(dtype=np.float64, copy=True)
+    ask = partial(_measure, config.max_side, functions(PICTURE))
+    measured = in_order(_rows(images.iloc[fresh]), ask, config.workers)
+    for at, (row, reason) in context.track(zip(fresh, measured, strict=True), total=len(fresh), what="photos"):
+        values[at] = row
         if reason:
-            unreadable.append(f"{paths[task.image_id]} ({reason})")
+            first = first or f"{images['path'].iloc[at]} ({reason})"
+            unreadable += 1
     if unreadable:
-        context.note(
-            f"{len(unreadable)} photos could not be read again, so their attributes are unknown; first: {unreadable[0]}"
-        )
+        context.note(f"{unreadable} photos could not be read again, so their attributes are unknown; first: {first}")
     rest = functions(("metadata",))
-    shots = (Shot(_NOTHING, task.captured_at, task.width, task.height) for task in tasks)
-    rows = [known[task.image_id] | _values(shot, rest) for task, shot in zip(tasks, shots, strict=True)]
-    table = pd.DataFrame(rows, columns=list(names()), dtype=np.float64)
-    table.insert(0, "image_id", pd.Series([task.image_id for task in tasks], dtype="str"))
+    told = np.array([_values(row.shot(_NOTHING), rest) for row in _rows(images)]).reshape(len(images), len(rest))
+    table = pd.DataFrame(np.hstack([values, told]), columns=[*known.columns, *rest])[list(names())]
+    table.insert(0, "image_id", pd.Series(images["image_id"].to_numpy(), dtype="str"))
     return {"attributes": table}
 
 
-def _tasks(images: pd.DataFrame) -> Iterator[_Task]:
-    times = [None if pd.isna(t) else pd.Timestamp(t).to_pydatetime(warn=False) for t in images["captured_at"]]
-    for image_id, source, time, width, height in zip(
-        images["image_id"], images["source"], times, images["width"], images["height"], strict=True
-    ):
-        yield _Task(str(image_id), str(source), time, int(width), int(height))
+class _Row(NamedTuple):
+    """What is asked of one row of `images`."""
+
+    source: str
+    captured_at: datetime | None
+    width: int
+    height: int
+
+    def shot(self, pixels: NDArray[np.uint8]) -> Shot:
+        return Shot(pixels, self.captured_at, self.width, self.height)
 
 
-def _known(context: Context) -> dict[str, dict[str, float]]:
-    """What an earlier run measured, by image_id; photos of which it knew nothing are left to be tried again."""
+def _rows(images: pd.DataFrame) -> Iterator[_Row]:
+    for row in images[list(_Row._fields)].itertuples(index=False, name=None):
+        source, time, width, height = row
+        shot_at = None if pd.isna(time) else pd.Timestamp(time).to_pydatetime(warn=False)
+        yield _Row(str(source), shot_at, int(width), int(height))
+
+
+def _known(context: Context) -> pd.DataFrame:
+    """What an earlier run measured on pictures, by image_id; photos of which it knew nothing are left to be tried
+    again."""
     columns = list(names(PICTURE))
     table: pd.DataFrame | None = (context.previous or {}).get("attributes")
     if table is None or not set(columns) <= set(table.columns):
-        return {}
-    table = table[table[columns].notna().any(axis=1)]
-    values: list[dict[Any, Any]] = table[columns].to_dict("records")
-    return dict(zip(map(str, table["image_id"]), values, strict=True))
+        return pd.DataFrame(columns=columns, index=pd.Index([], dtype="str"), dtype=np.float64)
+    return table[table[columns].notna().any(axis=1)].set_index("image_id")[columns]
 
 
-def _measured(tasks: list[_Task], config: Config) -> Iterator[tuple[_Task, dict[str, float], str]]:
-    """Each task with its values and the reason why there are none; at most `workers` photos are in memory."""
-    chosen = functions(PICTURE)
-    with ThreadPoolExecutor(config.workers or os.cpu_count() or 1) as pool:
-        try:
-            yield from pool.map(lambda task: (task, *_measure(task, config.max_side, chosen)), tasks)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _measure(task: _Task, max_side: int, chosen: Functions) -> tuple[dict[str, float], str]:
+def _measure(max_side: int, chosen: Functions, row: _Row) -> tuple[list[float], str]:
+    """The values of `chosen`, and the reason why there are none."""
     try:
-        pixels = reduced(open_image(task.source, max_side), max_side)
+        pixels = reduced(open_image(row.source, max_side), max_side)
     except ImageError as error:
-        return dict.fromkeys(chosen, float("nan")), str(error)
-    return _values(Shot(pixels, task.captured_at, task.width, task.height), chosen), ""
+        return [float("nan")] * len(chosen), str(error)
+    return _values(row.shot(pixels), chosen), ""
 
 
 def reduced(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
@@ -114,5 +103,5 @@ def reduced(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _values(shot: Shot, chosen: Functions) -> dict[str, float]:
-    return {name: float(function(shot)) for name, function in chosen.items()}
+def _values(shot: Shot, chosen: Functions) -> list[float]:
+    return [float(function(shot)) for function in chosen.values()]

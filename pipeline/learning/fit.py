@@ -29,6 +29,7 @@ from pipeline.learning.settings import HISTORY, FitSettings
 from pipeline.learning.sources import Hosted, source_of
 
 CHECKPOINT = 50  # steps between checkpoints, at least
+LOOKED = 10_000  # photos of the holdout that a look asks, at most: which weights are best takes no more
 SAMPLE = (64, 512)  # fewest and most training photos looked at, as the holdout is: no augmentation, no smoothing
 
 
@@ -72,7 +73,10 @@ def _look(course: Course, progress: Progress, holdout: Photos | None, store: Che
     if not holdout:
         rows = [_row(progress, course.schedule, "train", *running.tolist())]
         return replace(progress, history=[*progress.history, *rows], running=[], loss=float(running[0]))
-    order = np.random.default_rng(course.seed).permutation(len(course.photos))
+    rng = np.random.default_rng(course.seed)
+    order = rng.permutation(len(course.photos))
+    if len(holdout) > LOOKED:
+        holdout = holdout.take(np.sort(rng.permutation(len(holdout))[:LOOKED]))
     size = min(int(np.clip(len(holdout) // 4, *SAMPLE)), len(holdout))  # a look at the holdout costs enough
     sample = course.photos.take(np.sort(order[:size]))
     held = _ask(course.judged, course.meta, holdout)

@@ -138,6 +138,19 @@ def test_early_stop_gives_back_the_best_weights(tmp_path: Path, monkeypatch: pyt
     assert (again.steps, again.best_step) == (fitted.steps, fitted.best_step), "a finished one is not taken further"
 
 
+def test_of_a_large_holdout_each_look_asks_the_same_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[np.ndarray] = []
+    load = Photos.load
+    monkeypatch.setattr(Photos, "load", lambda self: (asked.append(self.rows), load(self))[1])
+    monkeypatch.setattr(module, "LOOKED", 40)
+    held = draw(96, seed=1)
+    _fit(draw(96), tmp_path, holdout=held)
+    looks = [rows for rows in asked if len(rows) == 40]
+    assert len(looks) >= 4, "at the photos learnt from, and at the holdout, in turn"
+    assert all(np.array_equal(rows, looks[n % 2]) for n, rows in enumerate(looks))
+    assert not any(len(rows) == 96 for rows in asked)
+
+
 def test_without_a_holdout_it_goes_to_the_end(photos: Photos, tmp_path: Path) -> None:
     fitted = _fit(photos, tmp_path, FitSettings(passes=320, batch=16, every=3, patience=1))
     assert (fitted.steps, fitted.passes, fitted.best_step) == (27, 324, 27)

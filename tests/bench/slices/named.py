@@ -109,6 +109,7 @@ def write(path: Path, rows: Rows, command: str, chosen: str = ORDER) -> None:
         *share("dose range covers the planted one", "dosed", 0.8, [covers for covers, _ in _dosed(rows)]),
     ]
     count = f"{len(rows)} valid settings, {chosen}."
+    count += " Where Slices names causes too, it does so by the finder of its own date."
     parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {count}", table([bar(line) for line in bars])]
     for name, causes in (("Development causes", DEVELOPMENT), ("Held-out causes", HELD_OUT)):
         part = [r for r in rows if r["cause"] in causes]

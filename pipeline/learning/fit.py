@@ -29,7 +29,7 @@ from pipeline.learning.settings import HISTORY, FitSettings
 from pipeline.learning.sources import Hosted, source_of
 
 CHECKPOINT = 50  # steps between checkpoints, at least
-LOOKED = 10_000  # photos of the holdout that a look asks, at most: which weights are best takes no more
+LOOKED = 10_000  # photos of the holdout that a look asks, at most
 SAMPLE = (64, 512)  # fewest and most training photos looked at, as the holdout is: no augmentation, no smoothing
 
 

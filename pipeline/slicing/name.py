@@ -56,7 +56,7 @@ class Rival:
         if self.reproduces < REPRODUCES:
             return False
         if self.undone:
-            return self.p_repairs is not None and self.p_repairs <= level and (self.repairs or 0.0) > 0
+            return (self.p_repairs or 0.0) <= level and (self.repairs or 0.0) > 0
         alike = not self.invertible and self.auc <= ALIKE
         return self.confusions >= 0.5 and (alike or self._accounts)
 

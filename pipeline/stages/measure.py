@@ -27,7 +27,7 @@ _NOTHING: NDArray[np.uint8] = np.zeros((0, 0, 3), dtype=np.uint8)
 class Config(Settings):
     """Settings of the measuring."""
 
-    workers: int | None = Field(None, ge=1, description="threads that decode and measure; empty: one a core")
+    workers: int | None = Field(None, ge=1, description="threads that decode and measure; empty: one a core, 8 at most")
     max_side: int = Field(1024, ge=64, description="a larger photo is measured on a copy of this longer side, in px")
 
 

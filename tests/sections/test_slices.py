@@ -6,6 +6,7 @@ import numpy as np
 from pipeline.sections import Page
 from pipeline.sections.slice_view import turned
 from pipeline.sections.slices import slices
+from pipeline.sections.words import DASH
 from tests.factory import planted
 from tests.sections.conftest import build_page
 
@@ -39,7 +40,7 @@ def test_where_causes_were_asked_photo_by_photo_the_table_says_for_how_much_each
     causes = made["causes"].assign(share=[0.62, 0.1, np.nan], ahead=[0.3, -0.4, np.nan])
     html = str(slices(build_page(made | {"causes": causes})))
     assert re.search(r'data-l="Accounts for">62\.0.%<', html)
-    assert 'data-l="Accounts for">–<' in html or 'data-l="Accounts for">—<' in html
+    assert f'data-l="Accounts for">{DASH}<' in html
 
 
 def test_photos_of_a_sheet_need_no_script(page: Page) -> None:

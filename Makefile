@@ -53,6 +53,8 @@ bench-slices: install  ## the finder and its peers on planted causes, written in
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.named --causes all
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.special
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.nulls
+	$(BIN)/python -m tests.bench.slices.speed
 
 bench-remedies: install  ## the remedy against generic augmentation, placebos and an oracle, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run

@@ -28,7 +28,7 @@ def near_photos(
     """Distances float32 [rows] of every image to each photo that a rule names; NaN, so outside, where its embedding is
     (the sealed test)."""
     rows, vectors = np.flatnonzero(frame["image_id"].isin(photos_named(rules))), np.asarray(embeddings)
-    return {str(frame["image_id"].iloc[row]): distances(vectors, int(row)) for row in rows}
+    return dict(zip(frame["image_id"].iloc[rows].astype(str), distances(vectors, rows.tolist()), strict=True))
 
 
 def admitted_by(

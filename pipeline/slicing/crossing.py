@@ -112,8 +112,8 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
     val = material.val
     seeds = _prototypes(material, proposing, knobs.prototypes, seed)
     ids = [str(val.frame["image_id"].iloc[row]) for row in seeds]
-    near = {name: distances(material.embeddings, row) for name, row in zip(ids, seeds, strict=True)}
-    away = np.array([near[name][proposing] for name in ids], np.float32).reshape(len(ids), int(proposing.sum()))
+    away = distances(material.embeddings, seeds)
+    near = dict(zip(ids, away, strict=True))
     part = np.flatnonzero(proposing[val.probed])
     repairs, gains = np.zeros((2, len(val.frame), val.probe.after.shape[1]))
     repairs[val.probed[part]] = matched_residuals(val.probe.part(part))
@@ -126,7 +126,7 @@ def proposed(material: Material, proposing: Mask, knobs: Knobs, seed: int) -> li
         repairs[proposing],
         gains[proposing],
         tuple(ids),
-        away,
+        away[:, proposing],
         _parts(material, space, proposing, seed),
         knobs.least,
         seed,

@@ -19,7 +19,7 @@ from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.match import possible, sample
+from pipeline.slicing.match import reachable, sample
 from pipeline.slicing.name import dose_grid
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
@@ -160,7 +160,7 @@ def doses_beside(item: Doses) -> list[float]:
     neutral = plugin.NEUTRAL
     below = neutral is not None and high <= neutral
     sides = [s for s in dose_grid(tuple(doses), neutral) if neutral is None or (s[0] < neutral) == below]
-    return sorted({dose for side in sides for dose in (*side, low, high) if possible(name, dose)})
+    return sorted({dose for side in sides for dose in (*reachable(name, side), low, high)})
 
 
 def _multiplies(name: str) -> bool:

@@ -6,6 +6,7 @@ multivariate AUC, which is near 1 as soon as one attribute differs (sensor noise
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -25,6 +26,7 @@ from pipeline.slicing.validation import Val
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Pair = tuple[int, int]
 Sides = dict[tuple[str, str], list[float]]
 """The doses of each possible cause, by its remedy and its words: a side of neutral."""
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
@@ -51,6 +53,19 @@ def mismatch(a: Floats, b: Floats) -> float:
             ranks = stats.rankdata(np.concatenate([x, y]))[: len(x)]
             deltas.append(abs(2 * (ranks.sum() - len(x) * (len(x) + 1) / 2) / (len(x) * len(y)) - 1))
     return float(np.mean(deltas)) if deltas else 1.0
+
+
+def errs_alike(pairs: list[Pair], groups: list[str], seen: set[Pair]) -> float:
+    """Share of the (label, prediction) `pairs` that are among those `seen`, as a part of the share that photos of other
+    groups show, where any could: of many classes, few pairs come twice, whatever the cause. At most 1; 0 of none."""
+    if not pairs:
+        return 0.0
+    of_pair, of_label = defaultdict[Pair, set[str]](set), defaultdict[int, set[str]](set)
+    for pair, group in zip(pairs, groups, strict=True):
+        of_pair[pair].add(group)
+        of_label[pair[0]].add(group)
+    again = [len(of_pair[pair]) > 1 for pair in pairs if len(of_label[pair[0]]) > 1]
+    return min(1.0, float(np.mean([pair in seen for pair in pairs])) / (float(np.mean(again or [False])) or 1.0))
 
 
 @dataclass
@@ -121,15 +136,15 @@ class Matcher:
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
         invertible = rival.invertible and self._regained(rival, treated, guess != truth) >= REGAINED
         broken, errors = guess != truth, self.val.errors & self.inside
-        seen = set(zip(self.val.truth[errors], self.val.guess[errors], strict=True))
-        same = [pair in seen for pair in zip(truth[broken], guess[broken], strict=True)]
+        seen = set(zip(self.val.truth[errors].tolist(), self.val.guess[errors].tolist(), strict=True))
+        pairs = list(zip(truth[broken].tolist(), guess[broken].tolist(), strict=True))
         values = pool.values(rival.remedy, rival.dose, rival.dose)
         return replace(
             rival,
             invertible=invertible,
             auc=auc(values, self.slice_values, pool.groups, groups[self.rows], pool.seed),
             reproduces=float(broken.mean()),
-            confusions=float(np.mean(same)) if same else 0.0,
+            confusions=errs_alike(pairs, pool.groups[broken].tolist(), seen),
         )
 
     def _regained(self, rival: Rival, treated: Pixels, broken: Mask) -> float:
@@ -213,6 +228,22 @@ def possible(remedy: str, dose: float) -> bool:
     return True
 
 
+def reachable(remedy: str, side: list[float]) -> list[float]:
+    """The doses of a side that the plug-in knows, in their order, and where it knows no more of them, some between the
+    last and the first that it does not know: a share of fog ends below 1."""
+    known = [dose for dose in side if possible(remedy, dose)]
+    if not known or len(known) == len(side) or not plugins.module("remedies", remedy).ORDERED:
+        return known
+    last, stop = known[-1], side[len(known)]
+    for _ in range(FINER):
+        middle = (last + stop) / 2
+        if possible(remedy, middle):
+            known.append(last := middle)
+        else:
+            stop = middle
+    return known
+
+
 def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
     """The best-matched dose of every possible cause, on each side of neutral that has words, and the doses of that
     side."""
@@ -220,7 +251,7 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE else []:
             below = plugin.NEUTRAL is not None and side[0] < plugin.NEUTRAL
-            known = [dose for dose in side if possible(remedy, dose)]
+            known = reachable(remedy, side)
             if plugin.WORDS[0 if below else 1]:
                 yield matcher.rival(remedy, list(known)), known
 
@@ -250,12 +281,14 @@ def find_causes(
     found = list(_each_side(matcher))
     sides = {(rival.remedy, rival.words): side for rival, side in found}
     every = sorted((rival for rival, _ in found), key=lambda rival: rival.apart)
-    rivals = [matcher.tried(rival) for rival in every[:RIVALS]]
+    tried = [matcher.tried(rival) for rival in every[:RIVALS]]
     val, rng = pool.val, np.random.default_rng(pool.seed)
     failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
-    rivals = order(with_repairs(val, failing, rivals, pool.tools, interventions, pool.seed), level)
-    if not rivals[0].passes(level):
-        rivals = order(matcher.attributed(every, sides, rivals), level)
+    rivals = order(with_repairs(val, failing, tried, pool.tools, interventions, pool.seed), level)
+    if not rivals[0].passes(level) or rivals[0].auc > ALIKE:
+        first, *others = matcher.attributed(every, sides, rivals)
+        judged = with_repairs(val, failing, [first], pool.tools, interventions, pool.seed)
+        rivals = order([*judged, *others], level)
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)

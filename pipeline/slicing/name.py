@@ -29,9 +29,9 @@ class Rival:
     dose: the best-matched one; apart: mean Cliff's delta of treated good photos against the slice; auc: held-out
     two-sample AUC of the same; reproduces: share of good photos that the treatment breaks; repairs, p_repairs:
     effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
-    broken photos' (label, prediction) pairs that the slice's own failures show; share, ahead: of the slice's failures
-    for which it accounts, photo by photo, and by how much more than any other (`attribution`; None where a cause is
-    named without).
+    broken photos' (label, prediction) pairs that the slice's own failures show, as a part of what they show of each
+    other's (`match.errs_alike`); share, ahead: of the slice's failures for which it accounts, photo by photo, and by
+    how much more than any other (`attribution`; None where a cause is named without).
     """
 
     remedy: str
@@ -58,10 +58,11 @@ class Rival:
         if self.undone:
             return (self.p_repairs or 0.0) <= level and (self.repairs or 0.0) > 0
         alike = not self.invertible and self.auc <= ALIKE
-        return self.confusions >= 0.5 and (alike or self._accounts)
+        return self.confusions >= 0.5 and (alike or self.accounts)
 
     @property
-    def _accounts(self) -> bool:
+    def accounts(self) -> bool:
+        """Whether most of the slice's failures are its own, photo by photo, and those of no other as surely."""
         return (self.share or 0.0) >= MOST and (self.ahead or 0.0) > 0
 
     @property
@@ -71,17 +72,18 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, then by how near their copies come to the slice. Of those that come as near as the
-    nearest, up to `TIE`, the hardest to tell from it come first; of those that are as hard, up to `TOLD`, the one
-    whose inverse repairs the most."""
+    """Rivals that pass first, of them the one that accounts for most of the failures, photo by photo: what an inverse
+    repairs does not tell whose they are (much contrast mends a fog). Then by how near their copies come to it. Of those
+    that come as near as the nearest, up to `TIE`, the hardest to tell from it come first; of those that are as hard, up
+    to `TOLD`, the one whose inverse repairs the most."""
     passing = [r for r in rivals if r.passes(level)]
     nearest = min((r.apart for r in passing), default=0.0)
     hardest = min((r.auc for r in passing if r.apart - nearest <= TIE), default=0.0)
 
-    def key(rival: Rival) -> tuple[bool, bool, float, float, float, str]:
+    def key(rival: Rival) -> tuple[bool, bool, bool, float, float, float, str]:
         tied, told = rival.apart - nearest <= TIE, max(rival.auc - hardest - TOLD, 0.0)
         near = (told, -(rival.repairs or 0.0), rival.auc) if tied else (rival.apart, 0.0, 0.0)
-        return not rival.passes(level), not tied, *near, rival.remedy
+        return not rival.passes(level), not rival.accounts, not tied, *near, rival.remedy
 
     return sorted(rivals, key=key)
 
@@ -97,7 +99,8 @@ def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival
     marked = [replace(best, named=True)]
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
-        tied = rival.passes(level) and rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
+        near = rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
+        tied = near and rival.passes(level) and not best.accounts
         marked.append(replace(rival, equivalent=same, named=tied and not same))
     return marked
 

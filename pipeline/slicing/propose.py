@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -61,12 +62,12 @@ class Evidence:
         """float [n]: what proposals gather: the errors, by what they cost."""
         return self.errors.astype(float) if self.costs is None else self.costs
 
-    @property
+    @cached_property
     def classes(self) -> NDArray[np.intp]:
         """int [n]: a code for each row's class."""
         return np.asarray(pd.factorize(self.frame["label"])[0])
 
-    @property
+    @cached_property
     def groups(self) -> NDArray[np.intp]:
         """int [n]: a code for each row's group."""
         return np.asarray(pd.factorize(self.frame["group"])[0])
@@ -114,11 +115,10 @@ def _single_conditions(frame: pd.DataFrame) -> Iterator[Condition]:
 
 def _scores(masks: NDArray[np.bool_], residual: Floats, groups: NDArray[np.intp]) -> tuple[Floats, Floats]:
     """What each mask [masks, n] gathers, and the standard error of that over group sums."""
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) > 0])
     recoverable, error = np.empty(len(masks)), np.empty(len(masks))
     for i, mask in enumerate(masks):
-        sums = np.add.reduceat((mask * residual)[order], starts)
+        rows = np.flatnonzero(mask)
+        sums = np.bincount(groups[rows], residual[rows])
         recoverable[i], error[i] = sums.sum(), np.sqrt((sums**2).sum())
     return recoverable, error
 

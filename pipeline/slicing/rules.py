@@ -7,7 +7,7 @@ packaged features) and, kept apart from it, an optional class. It is stored as J
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -138,15 +138,16 @@ def named_rows(table: pd.DataFrame) -> Iterator[Any]:
     return iter(table.itertuples())
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
-
-
-def distances(embeddings: NDArray[np.float32], index: int) -> NDArray[np.float32]:
-    """float32 [rows]: cosine distance of every row to row `index`, in frozen packaged features."""
-    away, there = np.empty(len(embeddings), np.float32), _unit(embeddings[index : index + 1])[0]
+def distances(embeddings: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+    """float32 [len(rows), n]: cosine distance of every embedding [n, D] to each of `rows`, in frozen packaged
+    features."""
+    away = np.empty((len(rows), len(embeddings)), np.float32)
+    there = np.asarray(embeddings[list(rows)])
+    there = there / np.maximum(np.linalg.norm(there, axis=1, keepdims=True), 1e-9)
     for start in range(0, len(embeddings), CHUNK):
-        away[start : start + CHUNK] = 1 - _unit(embeddings[start : start + CHUNK]) @ there
+        chunk = np.asarray(embeddings[start : start + CHUNK])
+        length = np.sqrt(np.einsum("nd,nd->n", chunk, chunk))
+        away[:, start : start + CHUNK] = 1 - (chunk @ there.T).T / np.maximum(length, 1e-9)
     return away
 
 

@@ -12,23 +12,26 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from pipeline.slicing.rules import Mask, period
 
 Floats = NDArray[np.float64]
-COMPONENTS = 24  # of the frozen features
+COMPONENTS, LEARNT = 24, 20_000  # of the frozen features; photos, at most, that they are learnt from
 FEWEST = 10  # failing photos that a direction is learnt from
 CORE = 40  # photos, at least, that stand for a slice
 
 
 def coordinates(frame: pd.DataFrame, embeddings: NDArray[np.float32], learn: Mask) -> Floats:
     """float [rows, D]: each number of a photo as the normal score of its rank among `learn` (bool [rows]), and the
-    whitened principal components of its frozen features; unknown values count as the median."""
+    whitened principal components of its frozen features (of `LEARNT` of these, evenly spaced, where there are more);
+    unknown values count as the median."""
     columns = []
     for name in frame.columns[3:]:
         values = frame[name]
         if period(name) is None and pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             known = values.to_numpy(dtype=float, na_value=np.nan)
             columns.append(_normal_score(known, np.sort(known[learn & ~np.isnan(known)])))
-    wide = min(COMPONENTS, embeddings.shape[1], int(learn.sum()) - 1)
+    rows = np.flatnonzero(learn)
+    rows = rows[:: max(1, -(-len(rows) // LEARNT))]
+    wide = min(COMPONENTS, embeddings.shape[1], len(rows) - 1)
     if wide >= 1:
-        pca = PCA(wide, whiten=True, svd_solver="randomized", random_state=0).fit(embeddings[learn])
+        pca = PCA(wide, whiten=True, svd_solver="randomized", random_state=0).fit(embeddings[rows])
         columns += list(pca.transform(embeddings).T)
     return np.column_stack(columns) if columns else np.zeros((len(frame), 1))
 

@@ -118,7 +118,8 @@ def _near(inputs: Inputs, rows: NDArray[np.intp], names: set[str]) -> dict[str, 
         return {}
     named = np.flatnonzero(inputs.images["image_id"].isin(names))
     vectors = features(np.asarray(inputs.pixels[np.concatenate([named, rows])]))
-    return {inputs.images["image_id"].iloc[row]: distances(vectors, k)[len(named) :] for k, row in enumerate(named)}
+    away = distances(vectors, range(len(named)))[:, len(named) :]
+    return dict(zip(inputs.images["image_id"].iloc[named], away, strict=True))
 
 
 def _rule_masks(inputs: Inputs, rows: NDArray[np.intp], *, opened: bool, labelled: bool = True) -> dict[str, Mask]:

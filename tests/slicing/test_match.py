@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import remedies
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.match import find_causes, good_photos, mismatch, suspect_cause
+from pipeline.slicing.match import errs_alike, find_causes, good_photos, mismatch, reachable, suspect_cause
+from pipeline.slicing.name import dose_grid
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
 
@@ -148,3 +149,24 @@ def test_without_a_model_the_nearest_treatment_is_suspected_and_a_slice_like_the
     assert fitted[0] <= 0.25 <= fitted[1]
     like = np.arange(len(inside)) % 8 == 0
     assert suspect_cause(good_photos(val, ~like, like & ~inside, asked, 100, 0), like & ~inside, 100) == ([], None)
+
+
+def test_doses_go_on_to_the_end_of_what_a_plugin_knows() -> None:
+    (side,) = (side for side in dose_grid((-1.0, 0.5), 0.0) if side[0] > 0)
+    doses = reachable("fog", side)
+    assert doses[:3] == side[:3] == [0.25, 0.5, 0.75]  # the next would be more than all of the light
+    assert 0.9 < doses[-1] < 1
+    assert sorted(set(doses)) == doses
+    assert reachable("exposure", [0.5, 0.25]) == [0.5, 0.25]
+    assert reachable("quarter_turns", [0.5, 1.0, 1.5]) == [1.0]  # nothing lies between two of these
+    assert reachable("fog", [1.5, 2.0]) == []
+
+
+def test_of_many_classes_a_cause_errs_as_alike_as_it_does_to_itself() -> None:
+    pairs, groups = [(0, 1), (0, 2), (0, 3), (0, 1)], ["a", "b", "c", "d"]  # two of four come again in another group
+    assert errs_alike(pairs, groups, {(0, 1)}) == 1.0
+    assert errs_alike(pairs, groups, {(0, 2)}) == 0.5
+    assert errs_alike(pairs, groups, {(5, 6)}) == 0.0
+    assert errs_alike(pairs, ["a"] * 4, {(0, 1)}) == 0.5  # one group cannot be compared with another: as it is
+    assert errs_alike([(0, 1), (2, 3)], ["a", "b"], {(0, 1)}) == 0.5  # nor one class with another
+    assert errs_alike([], [], {(0, 1)}) == 0.0

@@ -65,6 +65,16 @@ def test_photo_by_photo_a_cause_is_named_that_its_copies_as_a_whole_do_not_show(
         assert told.startswith(f"Consistent with {rival.words}: 39 of 40 failures")
 
 
+def test_what_an_inverse_repairs_gives_way_to_the_cause_that_accounts_for_most_failures() -> None:
+    fog = replace(BLUR, remedy="fog", words="foggy", apart=DULL.apart + 0.1, auc=0.9, share=0.7, ahead=0.3)
+    ranked = elect(order([replace(DULL, share=0.2, ahead=-0.6), fog], 0.05), set(), 0.05)
+    assert [(r.remedy, r.named) for r in ranked] == [("fog", True), ("contrast", False)]
+    unsure = replace(fog, ahead=-0.1)
+    assert [r.remedy for r in elect(order([DULL, unsure], 0.05), set(), 0.05) if r.named] == ["contrast"]
+    idle = replace(fog, reproduces=0.01)
+    assert [r.remedy for r in elect(order([DULL, idle], 0.05), set(), 0.05) if r.named] == ["contrast"]
+
+
 def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:
     near = replace(DULL, apart=0.22)
     assert [r.remedy for r in elect(order([near, DARK], 0.05), set(), 0.05) if r.named] == ["exposure", "contrast"]

@@ -61,7 +61,7 @@ def test_thresholds_do_not_change_what_a_rule_is_about() -> None:
 def test_near_asks_for_a_distance_and_admits_nobody_without_one() -> None:
     features = np.array([[1, 0], [0.9, 0.1], [0, 1], [1, 1]], np.float32)
     rule = Rule((Condition("a", "near", 0.3),))
-    assert rule.mask(FRAME, {"a": distances(features, 0)}).tolist() == [True, True, False, True]
+    assert rule.mask(FRAME, {"a": distances(features, [0])[0]}).tolist() == [True, True, False, True]
     assert not rule.mask(FRAME).any()
 
 
@@ -104,12 +104,14 @@ def test_an_attribute_stays_a_condition_where_each_group_has_its_own_value() -> 
 def test_distances_are_those_of_the_whole_however_few_rows_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
     features[3], features[4] = np.nan, 0
-    whole = distances(features, 21)
+    whole, other = distances(features, [21, 7])
+    np.testing.assert_allclose(distances(features, [7])[0], other, atol=1e-6)
     monkeypatch.setattr(rules, "CHUNK", 8)
-    np.testing.assert_allclose(distances(features, 21), whole, atol=1e-6)
+    np.testing.assert_allclose(distances(features, [21])[0], whole, atol=1e-6)
     assert np.isnan(whole[3])
     assert whole[21] == pytest.approx(0, abs=1e-6)
     assert whole[4] == 1
+    assert distances(features, []).shape == (0, 50)
 
 
 @pytest.mark.parametrize(("op", "value", "away"), [("<=", 5.0, 2.0), (">=", 5.0, 2.0), ("between", [22.0, 4.0], 1.0)])

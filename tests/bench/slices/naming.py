@@ -11,7 +11,7 @@ from pipeline import plugins
 from pipeline.attributes import measure
 from pipeline.evidence.twosample import auc
 from pipeline.remedies import treat
-from pipeline.slicing.match import mismatch, possible
+from pipeline.slicing.match import mismatch, reachable
 from pipeline.slicing.name import ALIKE, dose_grid
 from tests.bench.slices.causes import CAUSES
 from tests.bench.slices.clean import Clean
@@ -49,7 +49,7 @@ def _nearest(besides: str, pixels: Pixels, values: NDArray[np.float64]) -> list[
         plugin = plugins.module("remedies", remedy)
         for side in dose_grid(plugin.DOSES, plugin.NEUTRAL) if plugin.CAUSE and remedy != besides else []:
             copies = {
-                d: measure(treat(remedy, pixels, d, d, 1)).to_numpy(dtype=float) for d in side if possible(remedy, d)
+                d: measure(treat(remedy, pixels, d, d, 1)).to_numpy(dtype=float) for d in reachable(remedy, side)
             }
             best = min(copies, key=lambda d: mismatch(copies[d], values))
             found.append((remedy, best, copies[best]))

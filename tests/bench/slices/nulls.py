@@ -1,16 +1,24 @@
 """Null draws, so that real photos hold nothing to be found: outcomes permuted by whole groups within class.
 
-For the paired test alone: what interventions do, permuted within margin strata (real errors hold natural slices)."""
+For the paired test alone: what interventions do, permuted within margin strata (real errors hold natural slices).
+
+    python -m tests.bench.slices.nulls [--draws N] [--data NAME ...] [--cache FOLDER]
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.evidence.permutation import margin_strata
@@ -18,8 +26,11 @@ from pipeline.slicing.confirm import Pair, judge
 from pipeline.slicing.crossing import Material
 from pipeline.stages import cluster, explain
 from pipeline.versions import code_version
+from tests.bench.sections import write_section
 from tests.bench.slices.clean import Clean
+from tests.bench.slices.figures import exact, table
 from tests.bench.slices.finder import CONTEXT, DOSES, material_of, val_of, verdict
+from tests.bench.slices.results import RESULTS, Bar, bar
 from tests.bench.slices.settings import Case, Setting
 
 
@@ -101,5 +112,27 @@ def run(cache: Path, draws: int, data: tuple[str, ...]) -> dict[str, dict[str, i
     return known(cache, data)
 
 
+def main() -> None:
+    """Draw, and write the section of RESULTS.md after each hundred."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--draws", type=int, default=300)
+    asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
+    asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
+    options = asked.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    command, data = f"python -m {' '.join(['tests.bench.slices.nulls', *sys.argv[1:]])}", tuple(options.data)
+    for draws in [*range(50, options.draws, 50), options.draws]:
+        found = run(options.cache, draws, data)
+        lines: list[Bar] = []
+        for kind, v in found.items():
+            part = v["confirmed"] / max(v["draws"], 1)
+            name = f"null draws ({kind} permuted) with anything confirmed"
+            lines.append((name, "null", 0.05, part, exact(v["confirmed"], v["draws"]), "<="))
+        head = f"{time.strftime('%Y-%m-%d')}, `{command}`: val of {' and '.join(data)} in turn."
+        write_section(RESULTS, "Null draws", "\n\n".join([head, table([bar(line) for line in lines])]))
+        print(found, flush=True)
+
+
 if __name__ == "__main__":
-    print(run(Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])))
+    main()

@@ -60,6 +60,7 @@ def _each(rows: list[dict[str, Any]]) -> str:
     return table(lines)
 
 
+RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 WHY = {
     "precise": "hours and cameras, which mean nothing here, gather as much as a cause of few groups; tilt is two-sided",
     "ahead": "on these photos the best peers, given the same attributes, are near the ceiling themselves",
@@ -68,7 +69,7 @@ WHY = {
     "dosed": "of few photos the nearest dose is uncertain, and tilt cannot tell a turn by 152 degrees from one by -28",
     "null": "",
     "real": "nearly all have an excess above 0 there, but two folds of five hold few groups to bound small ones by",
-    "fast": "Domino stopped early on these arrays, at convergence; our parts were not timed apart",
+    "fast": "",
 }
 Bar = tuple[str, str, float, float, str, str]  # figure, why, bar, value, value in words, direction
 
@@ -93,7 +94,7 @@ def share(figure: str, why: str, least: float, hits: list[bool], sign: str = ">=
     return [(figure, why, least, float(np.mean(hits)), exact(sum(hits), len(hits)), sign)] if hits else []
 
 
-def _bars(rows: list[dict[str, Any]], null: dict[str, Any], fast: Any) -> str:
+def _bars(rows: list[dict[str, Any]]) -> str:
     """Every figure to reach, with what was reached."""
     best = _methods(rows)
     ours, peers = best["Nightshift"], best.drop(columns="Nightshift")
@@ -107,15 +108,6 @@ def _bars(rows: list[dict[str, Any]], null: dict[str, Any], fast: Any) -> str:
         (f"above the best peer ({leader}), interval above 0", "ahead", 0.15, gap, gained, ">="),
         *share("confirmed slices that are real", "real", 0.95, judged),
     ]
-    for kind, v in null.items():
-        part = v["confirmed"] / max(v["draws"], 1)
-        name = f"null draws ({kind} permuted) with anything confirmed"
-        lines.append((name, "null", 0.05, part, exact(v["confirmed"], v["draws"]), "<="))
-    if fast and all(v[0] for v in fast.values()):
-        (mine, *_), (theirs, *_) = fast.values()
-        more = "more than " if any("stopped" in k for k in fast) else ""
-        times = theirs / mine
-        lines.append(("50,000 x 512, times faster than Domino", "fast", 5, times, f"{more}{times:.1f}", ">="))
     return table([bar(line) for line in lines])
 
 
@@ -125,23 +117,17 @@ def _part(name: str, rows: list[dict[str, Any]]) -> list[str]:
     return [f"### {name}", text, _precision(rows)]
 
 
-def write_results(
-    path: Path, rows: list[dict[str, Any]], null: dict[str, Any], fast: Any, run: tuple[str, str]
-) -> None:
+def write_results(path: Path, rows: list[dict[str, Any]], run: tuple[str, str]) -> None:
     """Everything measured, with the date and the command."""
     which, command = run
     parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}."]
     parts += ["Taken in an order drawn by seed, whatever came out, as far as the time went."]
     if rows:
-        parts += ["### Figures to reach", _bars(rows, null, fast)]
+        parts += ["### Figures to reach", _bars(rows)]
         parts += ["### Confirmed slices that are real", _real(rows)]
     for name, causes in (("Development causes", DEVELOPMENT), ("Held-out causes", HELD_OUT)):
         part = [r for r in rows if r["cause"] in causes]
         parts += _part(name, part) if part else []
-    if fast:
-        head = ("CPU seconds", "peak MB", "of these the arrays")
-        lines = [{"method": k, **dict(zip(head, v, strict=True))} for k, v in fast.items()]
-        parts += ["### At 50,000 x 512 with 10 classes, one thread", table(lines)]
     parts += ["### Every setting", _each(rows)] if rows else []
     write_section(path, "Slices", "\n\n".join(parts))

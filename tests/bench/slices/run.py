@@ -1,6 +1,6 @@
 """`make bench-slices`: run the finder and its peers on every setting, and write `tests/bench/RESULTS.md`.
 
-    python -m tests.bench.slices.run [--causes development|held_out|all] [--nulls N] [--cache FOLDER] [--results FILE]
+    python -m tests.bench.slices.run [--causes development|held_out|all] [--cache FOLDER] [--results FILE]
 
 What a clean model says, what each peer scored, and what the finder found is kept in the cache folder, the last under
 the version of its code: a run that was stopped goes on, and a final run joins what several did side by side.
@@ -24,7 +24,6 @@ import torch
 
 from pipeline.store import digest
 from pipeline.versions import code_version
-from tests.bench.slices import nulls, speed
 from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.figures import precisions
@@ -118,27 +117,16 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--causes", choices=list(WHICH), default="development")
     asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
-    asked.add_argument("--nulls", type=int, default=300)
     asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
-    asked.add_argument("--no-speed", action="store_true")
     options = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     command = f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"
     data, causes = tuple(options.data), WHICH[options.causes]
     rows = list(told(drawn(data, causes), options.cache, options.known))
-    fast = None if options.no_speed else speed.known(options.cache)
-    null = nulls.known(options.cache, data)
-
-    def write() -> None:
-        write_results(options.results, rows, null, fast, (options.causes, command))
-
-    write()
-    if not options.known:
-        null = nulls.run(options.cache, options.nulls, data)
-        write()
+    write_results(options.results, rows, (options.causes, command))
 
 
 if __name__ == "__main__":

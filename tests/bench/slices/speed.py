@@ -1,14 +1,18 @@
-"""CPU time and peak memory of the finder's proposals and of Domino at 50,000 x 512 with 10 classes."""
+"""`python -m tests.bench.slices.speed`: CPU time and peak memory of the finder's proposals and of Domino's, in turn.
+
+50,000 x 512 with 10 classes, one thread, each time in a process of its own; drawing the arrays is not timed. Writes its
+section of RESULTS.md.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +21,12 @@ import pandas as pd
 from pipeline.slicing.confirm import Probe
 from pipeline.slicing.crossing import Knobs, Material, proposed
 from pipeline.slicing.validation import Val
+from tests.bench.sections import write_section
+from tests.bench.slices.figures import table
 from tests.bench.slices.peers import Absent, Part, domino
+from tests.bench.slices.results import RESULTS, bar
 
-ENOUGH, START = 6, 20  # times our own seconds, and seconds for the start, after which a peer is stopped
-PHOTOS, WIDTH, CLASSES, ATTRIBUTES = 50_000, 512, 10, 9
+PHOTOS, WIDTH, CLASSES, ATTRIBUTES, ROUNDS = 50_000, 512, 10, 9, 3
 
 
 def _arrays() -> Part:
@@ -32,8 +38,7 @@ def _arrays() -> Part:
     return Part(features, rng.standard_normal((PHOTOS, ATTRIBUTES)), shares, labels)
 
 
-def _ours() -> None:
-    part = _arrays()
+def _ours(part: Part) -> None:
     table = {"image_id": [f"i{k}" for k in range(PHOTOS)], "label": part.labels.astype(str)}
     frame = pd.DataFrame(table | {"group": [f"g{k}" for k in range(PHOTOS)]})
     frame = pd.concat([frame, pd.DataFrame(part.attributes, columns=[f"a{k}" for k in range(ATTRIBUTES)])], axis=1)
@@ -44,55 +49,60 @@ def _ours() -> None:
     proposed(Material.of(val, features, unprobed, part.probabilities), rows >= 0, Knobs(), 0)
 
 
-def _theirs() -> None:
+def _theirs(weight: int) -> Callable[[Part], None]:
+    def work(part: Part) -> None:
+        domino(weight, False)(part, Part(*(v[:100] for v in vars(part).values())), 0)
+
+    return work
+
+
+METHODS = {"Nightshift": _ours, "Domino, weight 1": _theirs(1), "Domino, weight 10": _theirs(10)}
+
+
+def _measured(name: str, queue: Any) -> None:
+    """Puts (CPU seconds, peak MB, MB before), or why the method is absent."""
     part = _arrays()
-    domino(10, False)(part, Part(*(v[:100] for v in vars(part).values())), 0)
-
-
-def _measured(work: Callable[[], None], limit: float, queue: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
-    _arrays()
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
-        work()
-        seconds = round(time.process_time() - began, 1)
-    except Absent:
-        seconds = None
-    queue.put((seconds, _megabytes(resource.RUSAGE_SELF), round(before / 1024)))
+        METHODS[name](part)
+    except Absent as reason:
+        queue.put(str(reason))
+        return
+    took, most = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    queue.put((took, most / 1024, before / 1024))
 
 
-def _megabytes(whose: int) -> int:
-    return round(resource.getrusage(whose).ru_maxrss / 1024)
-
-
-def known(cache: Path) -> dict[str, Any]:
-    """What `run` measured before on this machine, else now."""
-    file = cache / "speed.json"
-    if not file.exists():
-        file.write_text(json.dumps(run()))
-    found: dict[str, Any] = json.loads(file.read_text())
+def run(rounds: int = ROUNDS) -> dict[str, list[tuple[float, float, float]]]:
+    """By method, each round's (CPU seconds, peak MB, MB before it began); none of what is absent, which is printed."""
+    context, found = get_context("spawn"), dict[str, list[tuple[float, float, float]]]()
+    for _ in range(rounds):
+        for name in METHODS:
+            queue = context.Queue()
+            process = context.Process(target=_measured, args=(name, queue))
+            process.start()
+            said = queue.get()
+            process.join()
+            print(f"{name}: {said}", flush=True)
+            if not isinstance(said, str):
+                found.setdefault(name, []).append(said)
     return found
 
 
-def run() -> dict[str, tuple[float | None, int, int | None]]:
-    """(CPU seconds, peak MB, MB of the arrays alone), each in a process of its own, drawing the arrays included.
-
-    A peer is stopped after `ENOUGH` times our own time, which is then what is told of it ("more than").
-    """
-    found: dict[str, tuple[float | None, int, int | None]] = {}
-    context, limit = get_context("spawn"), 36_000.0
-    for name, work in (("Nightshift", _ours), ("Domino, weight 10", _theirs)):
-        queue = context.Queue()
-        process = context.Process(target=_measured, args=(work, limit, queue))
-        process.start()
-        process.join()
-        stopped = process.exitcode != 0
-        found[f"{name}, stopped" if stopped else name] = (
-            (limit - START, _megabytes(resource.RUSAGE_CHILDREN), None) if stopped else queue.get(timeout=10)
-        )
-        limit = START + ENOUGH * float(found[name][0] or 0) if name in found else limit
-    return found
+def write(found: dict[str, list[tuple[float, float, float]]]) -> None:
+    """The section of RESULTS.md."""
+    mine, lines, bars = statistics.median(r[0] for r in found["Nightshift"]), [], []
+    for name, rows in found.items():
+        took, most, before = (statistics.median(column) for column in zip(*rows, strict=True))
+        lines.append({"method": name, "CPU seconds": f"{took:.1f}", "peak MB": f"{most:.0f}"})
+        lines[-1] |= {"of these before it began": f"{before:.0f}", "rounds": len(rows)}
+        if name != "Nightshift":
+            figure, times = f"50,000 x 512, times faster than {name}", took / mine
+            bars.append(bar((figure, "fast", 5, times, f"{times:.1f}", ">=")))
+    head = f"{time.strftime('%Y-%m-%d')}, `python -m tests.bench.slices.speed`, load {os.getloadavg()[0]:.1f}:"
+    head += f" {CLASSES} classes, one thread, medians of rounds in turn, drawing the arrays not timed."
+    write_section(RESULTS, "Time to find slices", "\n\n".join([head, *([table(bars)] if bars else []), table(lines)]))
 
 
 if __name__ == "__main__":
-    print(known(Path(sys.argv[1])))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
+    write(run(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))

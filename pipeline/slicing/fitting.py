@@ -19,8 +19,9 @@ from scipy import stats
 
 from pipeline import plugins
 from pipeline.evidence.twosample import auc
-from pipeline.slicing.match import reachable, sample
+from pipeline.slicing.match import reachable
 from pipeline.slicing.name import dose_grid
+from pipeline.slicing.pool import sample
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.slicing.match import sample
+from pipeline.slicing.pool import sample
 
 Pixels = NDArray[np.uint8]
 Shares = NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,11 +20,10 @@ from pipeline import plugins
 from pipeline.evidence.twosample import auc
 from pipeline.slicing.attribution import attribute
 from pipeline.slicing.name import ALIKE, REPRODUCES, Rival, dose_grid, elect, order
-from pipeline.slicing.repair import GROUPS, Tools, with_repairs
+from pipeline.slicing.pool import Pool, sample
+from pipeline.slicing.repair import GROUPS, with_repairs
 from pipeline.slicing.rules import Mask
-from pipeline.slicing.validation import Val
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Pair = tuple[int, int]
 Sides = dict[tuple[str, str], list[float]]
@@ -32,16 +31,10 @@ Sides = dict[tuple[str, str], list[float]]
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
+UNDOES = 0.8  # share of the other's damage that each one's inverse must repair for two causes to be one
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
 TREATED, NEAR = 60, 3  # good photos that show what a treatment looks like, each at as many doses, nearest in looks
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
-
-
-def sample(groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Up to `count` of `rows`, taken round robin over groups."""
-    shuffled = rng.permutation(rows)
-    turn = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount().to_numpy()
-    return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])
 
 
 def mismatch(a: Floats, b: Floats) -> float:
@@ -66,43 +59,6 @@ def errs_alike(pairs: list[Pair], groups: list[str], seen: set[Pair]) -> float:
         of_label[pair[0]].add(group)
     again = [len(of_pair[pair]) > 1 for pair in pairs if len(of_label[pair[0]]) > 1]
     return min(1.0, float(np.mean([pair in seen for pair in pairs])) / (float(np.mean(again or [False])) or 1.0))
-
-
-@dataclass
-class Pool:
-    """Good photos (correct, outside every confirmed slice) of some classes, and their treated copies' attributes."""
-
-    val: Val
-    rows: NDArray[np.intp]
-    tools: Tools
-    seed: int
-    _values: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
-
-    def part(self, photos: int) -> Pool:
-        """Up to `photos` of them."""
-        few = sample(self.groups, np.arange(len(self.rows)), photos, np.random.default_rng(self.seed))
-        return Pool(self.val, self.rows[few], self.tools, self.seed)
-
-    @property
-    def photos(self) -> Pixels:
-        """The good photos as they are."""
-        return np.asarray(self.tools.pixels[self.val.rows[self.rows]])
-
-    def treat(self, remedy: str, low: float, high: float) -> Pixels:
-        """The good photos, treated."""
-        return self.tools.treat(remedy, self.photos, low, high, self.seed)
-
-    def values(self, remedy: str, low: float, high: float) -> Floats:
-        """Attributes float [n, attributes] of the treated photos, computed once."""
-        key = (remedy, low, high)
-        if key not in self._values:
-            self._values[key] = self.tools.measure(self.treat(remedy, low, high))
-        return self._values[key]
-
-    @property
-    def groups(self) -> NDArray[np.str_]:
-        """The group of each good photo."""
-        return self.val.groups[self.rows]
 
 
 class Matcher:
@@ -132,34 +88,40 @@ class Matcher:
     def tried(self, rival: Rival) -> Rival:
         """What the treatment does to good photos, and whether a classifier tells its copies from the slice."""
         pool, groups = self.pool, self.val.groups
-        truth, treated = self.val.truth[pool.rows], pool.treat(rival.remedy, rival.dose, rival.dose)
+        truth, treated = pool.truth, pool.treat(rival.remedy, rival.dose, rival.dose)
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
-        invertible = rival.invertible and self._regained(rival, treated, guess != truth) >= REGAINED
         broken, errors = guess != truth, self.val.errors & self.inside
+        back = pool.regained(rival.remedy, treated, broken, rival.dose) if rival.invertible else 0.0
         seen = set(zip(self.val.truth[errors].tolist(), self.val.guess[errors].tolist(), strict=True))
         pairs = list(zip(truth[broken].tolist(), guess[broken].tolist(), strict=True))
         values = pool.values(rival.remedy, rival.dose, rival.dose)
         return replace(
             rival,
-            invertible=invertible,
+            invertible=back >= REGAINED,
             auc=auc(values, self.slice_values, pool.groups, groups[self.rows], pool.seed),
             reproduces=float(broken.mean()),
             confusions=errs_alike(pairs, pool.groups[broken].tolist(), seen),
         )
 
-    def _regained(self, rival: Rival, treated: Pixels, broken: Mask) -> float:
-        """Share of the good photos that the treatment breaks which its inverse repairs: what was clipped stays lost."""
-        dose = plugins.module("remedies", rival.remedy).inverse(rival.dose)
-        if not broken.any() or dose is None or self.pool.tools.guess is None:
-            return 1.0
-        undone = self.pool.tools.treat(rival.remedy, treated[broken], dose, dose, self.pool.seed)
-        return float((self.pool.tools.guess(undone) == self.val.truth[self.pool.rows][broken]).mean())
-
     def equivalents(self, best: Rival, others: list[Rival]) -> set[str]:
-        """Remedies whose copies of the good photos cannot be told from the best rival's (design rule 4)."""
-        mine, groups = self.pool.values(best.remedy, best.dose, best.dose), self.pool.groups
-        theirs = {o.remedy: self.pool.values(o.remedy, o.dose, o.dose) for o in others}
-        return {name for name, values in theirs.items() if auc(mine, values, groups, groups, self.pool.seed) <= ALIKE}
+        """Remedies that are the same cause as the best rival's (design rule 4): their copies of the good photos cannot
+        be told apart, or each one's inverse regains `UNDOES` of what the other breaks."""
+        return {other.remedy for other in others if self._alike(best, other) or self._undo_each_other(best, other)}
+
+    def _alike(self, one: Rival, other: Rival) -> bool:
+        mine, theirs = (self.pool.values(r.remedy, r.dose, r.dose) for r in (one, other))
+        return auc(mine, theirs, self.pool.groups, self.pool.groups, self.pool.seed) <= ALIKE
+
+    def _undo_each_other(self, one: Rival, other: Rival) -> bool:
+        pool = self.pool
+        if pool.tools.guess is None:
+            return False
+        for broken_by, undone in ((one, other), (other, one)):
+            treated = pool.treat(broken_by.remedy, broken_by.dose, broken_by.dose)
+            wrong = pool.tools.guess(treated) != pool.truth
+            if pool.regained(undone.remedy, treated, wrong, undone.dose) < UNDOES:
+                return False
+        return True
 
     def attributed(self, every: list[Rival], sides: Sides, tried: list[Rival]) -> list[Rival]:
         """The rivals with their shares of the slice's failing photos; the one that accounts for most of them may be
@@ -198,17 +160,6 @@ class Matcher:
         apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
         near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
         return max(near, key=lambda r: (inner.index(r[1]) - inner.index(r[0]), -apart[r]))
-
-
-def good_photos(val: Val, outside: Mask, inside: Mask, tools: Tools, photos: int, seed: int) -> Pool:
-    """Correct photos outside every slice, up to `photos`, their classes in the shares that they have in this one."""
-    good, rng = outside & ~inside & ~val.errors, np.random.default_rng(seed)
-    share = np.bincount(val.truth[inside], minlength=len(val.names)) / max(int(inside.sum()), 1)
-    rows = [
-        sample(val.groups, np.flatnonzero(good & (val.truth == c)), round(photos * share[c]), rng)
-        for c in np.flatnonzero(share)
-    ]
-    return Pool(val, np.sort(np.concatenate(rows)) if rows else np.flatnonzero(good)[:0], tools, seed)
 
 
 def _beside(side: list[float], dose: float) -> list[float]:

@@ -21,8 +21,9 @@ from pipeline.learning.predict import features, logits
 from pipeline.slicing.common import in_common
 from pipeline.slicing.confirm import Pair, Tested, effect_of, judge
 from pipeline.slicing.crossing import halves
-from pipeline.slicing.match import find_causes, good_photos, suspect_cause
+from pipeline.slicing.match import find_causes, suspect_cause
 from pipeline.slicing.name import Rival, confused, sentence
+from pipeline.slicing.pool import good_photos
 from pipeline.slicing.repair import Tools, undoing
 from pipeline.slicing.rules import Mask, Rule, conditions_frame, named_rows
 from pipeline.slicing.typical import core
@@ -163,7 +164,6 @@ def _explanation(
         words,
         _confused(val, inside & errors) + _repaired(val, item, best, interventions),
     )
-    how = _confidence(best, rule)
     effect_known = effect is not None and np.isfinite(effect.interval.value)
     return {
         "slice": item.name,
@@ -176,7 +176,7 @@ def _explanation(
         "cause": best.remedy if best else None,
         "dose_low": fitted[0] if fitted else np.nan,
         "dose_high": fitted[1] if fitted else np.nan,
-        "confidence": how,
+        "confidence": _confidence(best, rule),
         "n": int(inside.sum()),
         "groups": len(np.unique(val.groups[inside])),
         "failures": int(errors[inside].sum()),

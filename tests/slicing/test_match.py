@@ -8,8 +8,9 @@ import pytest
 
 from pipeline import remedies
 from pipeline.slicing.confirm import Probe
-from pipeline.slicing.match import errs_alike, find_causes, good_photos, mismatch, reachable, suspect_cause
-from pipeline.slicing.name import dose_grid
+from pipeline.slicing.match import Matcher, errs_alike, find_causes, mismatch, reachable, suspect_cause
+from pipeline.slicing.name import Rival, dose_grid
+from pipeline.slicing.pool import good_photos
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.validation import Val
 
@@ -120,14 +121,16 @@ def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
     assert fitted is None
 
 
-def test_good_photos_are_correct_and_outside(planted: tuple[Val, np.ndarray, Tools]) -> None:
+def test_causes_that_undo_each_other_are_one(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
     pool = good_photos(val, ~inside, inside, tools, 100, 0)
-    assert 99 <= len(pool.rows) <= 101
-    classes = np.bincount(val.truth[inside]) / inside.sum()
-    assert np.bincount(val.truth[pool.rows]) / len(pool.rows) == pytest.approx(classes, abs=0.02)
-    assert not val.errors[pool.rows].any()
-    assert not inside[pool.rows].any()
+    dark = Rival("exposure", "too dark", 0.25, 0.1, True)
+    gamma = Rival("gamma", "too dark in the mid-tones", 4.0, 0.3, True)  # its inverse gives the light back as well
+    dull = Rival("contrast", "too low in contrast", 0.25, 0.3, True)  # more contrast leaves the mean where it is
+    noise = Rival("noise", "noisy", 25.0, 0.3, False)
+    assert Matcher(pool, inside, 100).equivalents(dark, [gamma, dull, noise]) == {"gamma"}
+    unasked = replace(pool, tools=replace(tools, guess=None))  # by looks alone they differ
+    assert Matcher(unasked, inside, 100).equivalents(dark, [gamma, dull, noise]) == set()
 
 
 def test_mismatch_is_cliffs_delta() -> None:

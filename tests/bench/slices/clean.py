@@ -21,7 +21,7 @@ from pipeline.learning.holdout import class_indices
 from pipeline.learning.predict import features, logits
 from pipeline.learning.settings import FitSettings
 from pipeline.remedies import interventions, treat
-from pipeline.slicing.match import sample
+from pipeline.slicing.pool import sample
 from tests.bench.slices.photos import READ, SIDE, Photos
 from tests.conftest import DATA, ROOT
 

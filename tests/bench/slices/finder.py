@@ -20,8 +20,9 @@ from pipeline.learning.predict import features
 from pipeline.slicing.admission import frozen_rules, near_photos
 from pipeline.slicing.confirm import Probe, judge
 from pipeline.slicing.crossing import Knobs, Material, proposed
-from pipeline.slicing.match import find_causes, good_photos
+from pipeline.slicing.match import find_causes
 from pipeline.slicing.name import Rival
+from pipeline.slicing.pool import good_photos
 from pipeline.slicing.repair import Tools
 from pipeline.slicing.rules import Rule
 from pipeline.slicing.validation import Val

@@ -21,6 +21,7 @@ from pipeline.learning.calibration import fit_temperature
 from pipeline.learning.holdout import folds_of
 
 FOLDS, GROUPS = 5, 20  # fewer groups than this say nothing about each other's labels
+EACH = 10  # photos of a label that a head sees, where so many are of groups of their own that few can be
 CHUNK = 4096  # photos that a head is asked about at once
 WIDTH = 256  # principal components that a head sees
 AGREE = 0.9  # share of pairs with one label from which photos of a group are held to show one thing
@@ -30,13 +31,18 @@ Odds = NDArray[np.float64]
 
 
 def sampled(labels: Labels, groups: ArrayLike, most: int, seed: int) -> NDArray[np.intp]:
-    """Positions, in order, of about `most` photos [n]: an equal number of each group and label, random within."""
+    """Positions, in order, of about `most` photos [n]: an equal number of each group and label, random within; of more
+    than `most` of these, one each of some drawn at random, `EACH` of every label first."""
     key = pd.Series(codes(groups)[0]) * (int(labels.max(initial=0)) + 1) + labels
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.empty(len(labels), np.int64)
     turn[order] = key.iloc[order].groupby(key.iloc[order]).cumcount().to_numpy()
     cap = int(np.searchsorted(np.cumsum(np.bincount(turn)), most, side="right"))
-    return np.flatnonzero(turn < max(1, cap))
+    if cap:
+        return np.flatnonzero(turn < cap)
+    one = order[turn[order] == 0]
+    early = pd.Series(labels[one]).groupby(labels[one]).cumcount().to_numpy() < EACH
+    return np.sort(np.concatenate([one[early], one[~early]])[:most])
 
 
 def out_of_fold(

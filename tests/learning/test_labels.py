@@ -69,6 +69,15 @@ def test_heads_learn_evenly_and_judge_everything() -> None:
     assert (out_of_fold(features, truth, tracks, most=120, seed=0).argmax(1) == truth).mean() > 0.9
 
 
+def test_heads_learn_from_no_more_than_is_asked_however_many_groups_there_are() -> None:
+    labels = np.array([0] * 950 + [1] * 30 + [2] * 20)
+    picked = sampled(labels, np.arange(1000), 100, seed=0)
+    assert len(np.unique(picked)) == 100
+    counts = np.bincount(labels[picked]).tolist()
+    assert counts[0] > 70  # in their shares
+    assert min(counts) >= 10  # but some of each
+
+
 def test_the_odd_label_of_a_group_is_outvoted_by_its_companions_only() -> None:
     groups = np.repeat(np.arange(30), 4)
     labels = np.repeat(np.arange(30) % 2, 4)

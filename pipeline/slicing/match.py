@@ -30,7 +30,7 @@ Sides = dict[tuple[str, str], list[float]]
 """The doses of each possible cause, by its remedy and its words: a side of neutral."""
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
-CLOSE = 0.02  # difference in distance from the slice that tells no two ranges of doses apart
+CLOSE = 0.03  # difference in distance from the slice that chance makes, so that tells no two ranges of doses apart
 UNDOES = 0.8  # share of the other's damage that each one's inverse must repair for two causes to be one
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
 TREATED, NEAR = 60, 3  # good photos that show what a treatment looks like, each at as many doses, nearest in looks

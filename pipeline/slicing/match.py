@@ -30,7 +30,6 @@ Sides = dict[tuple[str, str], list[float]]
 """The doses of each possible cause, by its remedy and its words: a side of neutral."""
 RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
-CLOSE = 0.03  # difference in distance from the slice that chance makes, so that tells no two ranges of doses apart
 UNDOES = 0.8  # share of the other's damage that each one's inverse must repair for two causes to be one
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
 TREATED, NEAR = 60, 3  # good photos that show what a treatment looks like, each at as many doses, nearest in looks
@@ -154,12 +153,13 @@ class Matcher:
         return next((one for one in found if one.reproduces >= REPRODUCES), found[0])
 
     def dose_range(self, best: Rival, side: list[float]) -> tuple[float, float]:
-        """The widest range of doses whose copies are as near to the slice as those of any, up to `CLOSE`."""
+        """The doses about the best-matched one whose copies are nearer to the slice than half way from its own to
+        untreated photos, and the next one on either side: what befell the slice may lie between two that were tried."""
         inner = sorted({*side, best.dose})
-        ranges = [(a, b) for i, a in enumerate(inner) for b in inner[i:] if a <= best.dose <= b]
-        apart = {(a, b): self.apart(best.remedy, a, b) for a, b in ranges}
-        near = [r for r in ranges if apart[r] <= min(apart.values()) + CLOSE]
-        return max(near, key=lambda r: (inner.index(r[1]) - inner.index(r[0]), -apart[r]))
+        apart, at = [self.apart(best.remedy, dose, dose) for dose in inner], inner.index(best.dose)
+        untreated = mismatch(self.pool.tools.measure(self.pool.photos), self.slice_values)
+        far = [k for k, away in enumerate(apart) if away > (apart[at] + untreated) / 2]
+        return inner[max((k for k in far if k < at), default=0)], inner[min((k for k in far if k > at), default=-1)]
 
 
 def _beside(side: list[float], dose: float) -> list[float]:

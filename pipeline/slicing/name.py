@@ -13,7 +13,8 @@ import pandas as pd
 from pipeline.slicing.rules import Condition, Mask, Rule, period
 
 ALIKE = 0.65  # held-out AUC up to which two sets of photos cannot be told apart
-MOST = 0.5  # share of the failures for which a cause accounts, photo by photo, from which they are its own
+MOST, HARDLY = 0.5, 0.1  # share of the failures for which a cause accounts, photo by photo, from which most of them
+# are its own, and below which hardly any are
 REPRODUCES = 0.05  # least loss of accuracy, in good photos, of a treatment that reproduces a failure
 BEYOND = 4  # doses tried past a plug-in's own
 MOSTLY = 2 / 3  # share of a slice's failures that one pair of classes makes up, from which it is told
@@ -100,7 +101,8 @@ def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
         near = rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
-        tied = near and rival.passes(level) and not best.accounts
+        outdone = (best.share or 0.0) >= MOST and (rival.share or 0.0) < HARDLY
+        tied = near and rival.passes(level) and not best.accounts and not outdone
         marked.append(replace(rival, equivalent=same, named=tied and not same))
     return marked
 

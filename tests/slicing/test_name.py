@@ -82,6 +82,14 @@ def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:
     assert [(r.remedy, r.named, r.equivalent) for r in ranked] == [("exposure", True, False), ("contrast", False, True)]
 
 
+def test_a_rival_that_hardly_any_photo_shows_is_not_named_beside_the_cause_of_most() -> None:
+    near = replace(DULL, apart=0.22)
+    for shares, named in (((0.6, 0.05), 1), ((0.6, 0.2), 2), ((0.4, 0.05), 2)):
+        best, other = (replace(r, share=v, ahead=-0.5) for r, v in zip((DARK, near), shares, strict=True))
+        ranked = elect(order([other, best], 0.05), set(), 0.05)
+        assert [r.remedy for r in ranked if r.named] == ["exposure", "contrast"][:named]
+
+
 @pytest.mark.parametrize(
     ("inside", "outside", "arc"),
     [(23.0, 12.0, (21, 1)), (12.0, 12.0, None), (3.0, 14.0, (1, 5))],

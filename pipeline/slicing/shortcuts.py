@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from scipy import ndimage
 from scipy.stats import permutation_test
 
 from pipeline.evidence.intervals import group_sums
@@ -36,6 +36,7 @@ GROUPS = 10  # fewest groups on either side, to propose and to test
 MODELS = 40  # most photos, of as many groups, that a mark is read from
 SAME, OTHER = 8, 25  # grey levels: within most photos of the class, and apart from the other classes
 LEAST = 0.002  # smallest mark, as a share of the photo
+DENSE = 0.5  # share of its box that a part of a mark takes, from which it is filled
 POINTS, LEVEL, DRAWS = 0.05, 0.05, 1999
 COLUMNS = {
     "label": "str",
@@ -93,8 +94,13 @@ def core_of(inside: Pixels, outside: Pixels) -> Mask:
 
 
 def mark_of(inside: Pixels, outside: Pixels) -> Mask:
-    """The same with a rim, bool [S, S]."""
-    rimmed = binary_dilation(core_of(inside, outside), iterations=2)
+    """The same with a rim, bool [S, S], each part of it filled to its box, but for parts that are mostly gaps there (a
+    border): what is cut out in the shape of letters still reads as letters."""
+    rimmed = ndimage.binary_dilation(core_of(inside, outside), iterations=2)
+    names, _ = ndimage.label(rimmed)
+    for number, box in enumerate(ndimage.find_objects(names), 1):
+        if (names[box] == number).mean() >= DENSE:
+            rimmed[box] = True
     return np.asarray(rimmed & ~middle(inside.shape[1]), dtype=bool)
 
 

@@ -137,6 +137,20 @@ def test_a_mark_over_the_middle_is_the_object() -> None:
     assert middle(SIDE).mean() == 0.25
 
 
+def test_letters_are_covered_whole_and_a_border_leaves_the_middle_free() -> None:
+    """What is cut out along the strokes of a letter still shows the letter."""
+    others, _ = _drawn(40, None, seed=4)
+    lettered, framed = others.copy(), others.copy()
+    lettered[:, 1, 1:15] = lettered[:, 11, 1:15] = lettered[:, 1:12, 1] = lettered[:, 1:12, 14] = (250, 250, 250)
+    mask = mark_of(lettered, others)
+    assert mask[:8, :17].all()  # the rim and the inside alike, up to the middle of the photo
+    assert not mask[:, 18:].any()
+    framed[:, :2] = framed[:, -2:] = framed[:, :, :2] = framed[:, :, -2:] = (10, 10, 120)
+    mask = mark_of(framed, others)
+    assert mask[:4].all()
+    assert not mask[5:27, 5:27].any()
+
+
 def test_pasting_touches_the_mark_alone() -> None:
     photos, _ = _drawn(4, "border", seed=4)
     mask = np.zeros((SIDE, SIDE), bool)

@@ -35,6 +35,7 @@ from tests.bench.slices.figures import exact, table
 HERE = Path(__file__).parent
 COUNTS = 0.1  # gain of the oracle from which a setting counts
 GATED = ("targeted", "wrong remedy")
+PLANTED = ": held-out causes in lit photos of val and of the test, none in train; the day's model and its stages."
 CLOSING = ("control", "targeted", "oracle")
 
 
@@ -169,20 +170,22 @@ def main() -> None:
             print(f"seed {seed}, {arm}", flush=True)
     there = {arm: [s for s in range(50) if (folder / f"{arm}-{s}.npy").exists()] for arm in ARMS}
     right = {arm: np.stack([answers(protocol, arm, s, folder) for s in seeds]) for arm, seeds in there.items() if seeds}
+    head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
     known = _known(folder, options.placebos, protocol)
     suite = _planted_told(_suite(options, protocol))
+    if suite:
+        write_section(options.results, "Remedies for planted causes", "\n\n".join([head + PLANTED, *suite]))
     parts, groups = protocol.parts, protocol.images["group"].to_numpy(dtype=str)[protocol.test]
     tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
-    head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
     counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
     text = [
         f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at 32 px.",
         f"Test photos: {counts}. Accuracies are means over seeds.",
         table(_rows(protocol, right)),
         "\n".join(_told(protocol, right, _gates(protocol, right, folder) if options.gates else {}, known)),
-        *suite,
     ]
-    write_section(options.results, "Remedies", "\n\n".join(text))
+    if right:
+        write_section(options.results, "Remedies", "\n\n".join(text))
     print("\n\n".join(text))
 
 

@@ -21,7 +21,7 @@ from pipeline.evidence.twosample import auc
 from pipeline.slicing.attribution import attribute
 from pipeline.slicing.name import ALIKE, REPRODUCES, Rival, dose_grid, elect, order
 from pipeline.slicing.pool import Pool, sample
-from pipeline.slicing.repair import GROUPS, with_repairs
+from pipeline.slicing.repair import GROUPS, handled, with_repairs
 from pipeline.slicing.rules import Mask
 
 Floats = NDArray[np.float64]
@@ -235,11 +235,11 @@ def find_causes(
     tried = [matcher.tried(rival) for rival in every[:RIVALS]]
     val, rng = pool.val, np.random.default_rng(pool.seed)
     failing = sample(val.groups, np.flatnonzero(inside & val.errors), photos, rng)
-    rivals = order(with_repairs(val, failing, tried, pool.tools, interventions, pool.seed), level)
+    others = handled(val, failing, pool.tools, interventions, pool.seed)
+    rivals = order(with_repairs(val, failing, tried, pool.tools, others, pool.seed), level)
     if not rivals[0].passes(level) or rivals[0].auc > ALIKE:
-        first, *others = matcher.attributed(every, sides, rivals)
-        judged = with_repairs(val, failing, [first], pool.tools, interventions, pool.seed)
-        rivals = order([*judged, *others], level)
+        told = matcher.attributed(every, sides, rivals)
+        rivals = order(with_repairs(val, failing, told, pool.tools, others, pool.seed), level)
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)

@@ -64,7 +64,9 @@ def handled(
     val: Val, rows: NDArray[np.intp], tools: Tools, interventions: pd.DataFrame, seed: int
 ) -> dict[str, NDArray[np.bool_]]:
     """bool [rows] by remedy: whether a failing photo of val is read rightly after it, at the dose that repairs most of
-    all probed failures."""
+    all probed failures; nothing where there are no rows."""
+    if not len(rows):
+        return {}
     share = pd.Series(
         val.probe.after[~val.probe.correct].mean(0) if not val.probe.correct.all() else 0.0, interventions.index
     )
@@ -96,15 +98,19 @@ def repair_of(
 
 
 def with_repairs(
-    val: Val, rows: NDArray[np.intp], rivals: list[Rival], tools: Tools, interventions: pd.DataFrame, seed: int
+    val: Val,
+    rows: NDArray[np.intp],
+    rivals: list[Rival],
+    tools: Tools,
+    others: dict[str, NDArray[np.bool_]],
+    seed: int,
 ) -> list[Rival]:
-    """Add the repair of the failures `rows` by each rival that reproduces them and can be undone.
+    """Add the repair of the failures `rows` by each rival that reproduces them and can be undone; others: `handled`.
 
     p is corrected over those rivals (Holm)."""
     asked = [r.invertible and r.reproduces >= REPRODUCES for r in rivals]
     if not any(asked) or not len(rows):
         return rivals
-    others = handled(val, rows, tools, interventions, seed)
     found = [
         repair_of(val, rows, rival, tools, others, seed) if ask else (None, None)
         for rival, ask in zip(rivals, asked, strict=True)

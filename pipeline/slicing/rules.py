@@ -147,7 +147,8 @@ def distances(embeddings: NDArray[np.float32], rows: Sequence[int]) -> NDArray[n
     for start in range(0, len(embeddings), CHUNK):
         chunk = np.asarray(embeddings[start : start + CHUNK])
         length = np.sqrt(np.einsum("nd,nd->n", chunk, chunk))
-        away[:, start : start + CHUNK] = 1 - (chunk @ there.T).T / np.maximum(length, 1e-9)
+        for k, row in enumerate(there):  # one by one: what a row is at does not depend on who else is asked about
+            away[k, start : start + CHUNK] = 1 - (chunk @ row) / np.maximum(length, 1e-9)
     return away
 
 

@@ -23,7 +23,8 @@ def test_only_the_inverse_of_the_cause_repairs_more_than_any_handling(planted: t
     val, inside, tools = planted
     failing = np.flatnonzero(inside & val.errors)
     blurred = Rival("blur", "blurred", 2.0, 0.2, False, reproduces=0.3)
-    found = with_repairs(val, failing, [DARK, TURNED, blurred], tools, INTERVENTIONS, 0)
+    others = handled(val, failing, tools, INTERVENTIONS, 0)
+    found = with_repairs(val, failing, [DARK, TURNED, blurred], tools, others, 0)
     assert found[0].repairs is not None
     assert found[0].repairs > 0.5
     assert found[0].p_repairs is not None
@@ -46,10 +47,13 @@ def test_the_exact_inverse_is_asked_not_the_nearest_probed_dose(planted: tuple[V
 
 def test_a_slice_without_failures_or_of_few_groups_is_not_judged(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
-    assert with_repairs(val, np.array([], np.intp), [DARK], tools, INTERVENTIONS, 0) == [DARK]
+    none = np.array([], np.intp)
+    assert handled(val, none, tools, INTERVENTIONS, 0) == {}
+    assert with_repairs(val, none, [DARK], tools, {}, 0) == [DARK]
     failing = np.flatnonzero(inside & val.errors)
     few = failing[np.isin(val.groups[failing], np.unique(val.groups[failing])[: GROUPS - 1])]
-    assert with_repairs(val, few, [DARK], tools, INTERVENTIONS, 0)[0].p_repairs is None
+    others = handled(val, few, tools, INTERVENTIONS, 0)
+    assert with_repairs(val, few, [DARK], tools, others, 0)[0].p_repairs is None
 
 
 def test_the_nearest_probed_dose() -> None:

@@ -186,7 +186,7 @@ def main() -> None:
     ]
     if right:
         write_section(options.results, "Remedies", "\n\n".join(text))
-    print("\n\n".join(text))
+    print("\n\n".join([*suite, *text]))
 
 
 if __name__ == "__main__":

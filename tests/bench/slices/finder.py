@@ -116,8 +116,8 @@ def verdict(
 ) -> Verdict:
     """Slices, tests and words.
 
-    name: give the slice `most` its cause, by asking the model about treated copies (the
-    slow part). aside: photos [val] whose labels are suspected, which the finder does not see."""
+    name: give the slice `most` its cause, by asking the model about treated copies (the slow part). aside: photos [val]
+    whose labels are suspected, which the finder does not see."""
     whole = val_of(case, donor)
     seen = np.ones(len(whole.frame), bool) if aside is None else ~aside
     val, known = _part(whole, seen), material_of(case, whole, donor)

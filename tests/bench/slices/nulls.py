@@ -113,7 +113,7 @@ def run(cache: Path, draws: int, data: tuple[str, ...]) -> dict[str, dict[str, i
 
 
 def main() -> None:
-    """Draw, and write the section of RESULTS.md after each hundred."""
+    """Draw, and write the section of RESULTS.md after each fifty draws."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--draws", type=int, default=300)
     asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])

@@ -63,10 +63,14 @@ def errs_alike(pairs: list[Pair], groups: list[str], seen: set[Pair]) -> float:
 class Matcher:
     """Compares the treated photos of a pool with one slice."""
 
-    def __init__(self, pool: Pool, inside: Mask, photos: int) -> None:
-        """Draw up to `photos` of the slice."""
-        self.pool, self.val, self.inside = pool, pool.val, inside
-        self.rows = sample(self.val.groups, np.flatnonzero(inside), photos, np.random.default_rng(pool.seed))
+    def __init__(self, pool: Pool, inside: Mask, typical: Mask, photos: int) -> None:
+        """Draw up to `photos` of those of the slice on whom a cause is matched, `typical` (bool [rows of val], as
+        inside); and up to as many failing ones, of all of the slice where fewer than `GROUPS` groups of those fail."""
+        self.pool, self.val, rng = pool, pool.val, np.random.default_rng(pool.seed)
+        self.rows = sample(self.val.groups, np.flatnonzero(typical), photos, rng)
+        mine, every = (np.flatnonzero(mask & self.val.errors) for mask in (typical, inside))
+        enough = len(np.unique(self.val.groups[mine])) >= GROUPS
+        self.failing = sample(self.val.groups, mine if enough else every, photos, rng)
         self.slice_values = pool.tools.measure(np.asarray(pool.tools.pixels[self.val.rows[self.rows]]))
 
     def apart(self, remedy: str, low: float, high: float) -> float:
@@ -89,7 +93,7 @@ class Matcher:
         pool, groups = self.pool, self.val.groups
         truth, treated = pool.truth, pool.treat(rival.remedy, rival.dose, rival.dose)
         guess = pool.tools.guess(treated) if pool.tools.guess else truth
-        broken, errors = guess != truth, self.val.errors & self.inside
+        broken, errors = guess != truth, self.failing
         back = pool.regained(rival.remedy, treated, broken, rival.dose) if rival.invertible else 0.0
         seen = set(zip(self.val.truth[errors].tolist(), self.val.guess[errors].tolist(), strict=True))
         pairs = list(zip(truth[broken].tolist(), guess[broken].tolist(), strict=True))
@@ -124,28 +128,29 @@ class Matcher:
 
     def attributed(self, every: list[Rival], sides: Sides, tried: list[Rival]) -> list[Rival]:
         """The rivals with their shares of the slice's failing photos; the one that accounts for most of them may be
-        none of those `tried`.
+        none of those `tried`. Each treatment is shown at the doses whose copies come nearest to those photos: a rule
+        that admits much else hides theirs.
 
         every: the best-matched dose of each possible cause."""
-        val, few = self.val, self.pool.part(TREATED)
-        rows = self.rows[val.errors[self.rows]]
+        val, few, rows = self.val, self.pool.part(TREATED), self.failing
         if len(np.unique(val.groups[rows])) < GROUPS or len(few.rows) < 2:
             return tried
-        described = few.tools.described
+        photos = np.asarray(few.tools.pixels[val.rows[rows]])
+        described, values = few.tools.described, few.tools.measure(photos)
+        nearest = {rival: self._nearest(rival, sides, values) for rival in every}
         copies = {("", ""): described(few.photos)}
         for rival in every:
-            treated = [few.treat(rival.remedy, d, d) for d in self._nearest(rival, sides)]
+            treated = [few.treat(rival.remedy, d, d) for d in nearest[rival]]
             copies[rival.remedy, rival.words] = described(np.concatenate(treated))
-        photos = np.asarray(few.tools.pixels[val.rows[rows]])
         found = attribute(copies, described(photos), val.groups[rows], few.seed)
         first = max(every, key=lambda rival: found[rival.remedy, rival.words].share)
         others = [r for r in tried if (r.remedy, r.words) != (first.remedy, first.words)]
-        ranked = [self._reproducing(first, self._nearest(first, sides)), *others]
+        ranked = [self._reproducing(first, nearest[first]), *others]
         return [replace(r, **vars(found[r.remedy, r.words])) for r in ranked]
 
-    def _nearest(self, rival: Rival, sides: Sides) -> list[float]:
+    def _nearest(self, rival: Rival, sides: Sides, values: Floats) -> list[float]:
         doses = {*sides[rival.remedy, rival.words], rival.dose}
-        return sorted(doses, key=lambda d: self.apart(rival.remedy, d, d))[:NEAR]
+        return sorted(doses, key=lambda d: mismatch(self.pool.values(rival.remedy, d, d), values))[:NEAR]
 
     def _reproducing(self, rival: Rival, doses: list[float]) -> Rival:
         """Tried at the first of its doses that reproduces a failure; at the first, where none does."""
@@ -210,7 +215,7 @@ def _each_side(matcher: Matcher) -> Iterator[tuple[Rival, list[float]]]:
 def suspect_cause(pool: Pool, inside: Mask, photos: int) -> tuple[list[Rival], tuple[float, float] | None]:
     """The treatment that brings good photos nearest to the slice, where no model can be asked; none where it takes
     away less than `SUSPECTED` of their distance from it."""
-    matcher = Matcher(pool, inside, photos)
+    matcher = Matcher(pool, inside, inside, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     untreated = mismatch(pool.tools.measure(pool.photos), matcher.slice_values)
@@ -226,7 +231,7 @@ def find_causes(
     """The `RIVALS` likeliest causes of a confirmed slice, the named ones marked, and the best one's dose range.
 
     typical: those of its photos on whom the cause is matched."""
-    matcher = Matcher(pool, typical, photos)
+    matcher = Matcher(pool, inside, typical, photos)
     if not len(pool.rows) or not len(matcher.rows):
         return [], None
     found = list(_each_side(matcher))

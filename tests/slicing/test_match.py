@@ -90,9 +90,9 @@ def _covered(pixels: np.ndarray) -> np.ndarray:
     return np.column_stack([_measure(pixels), plain])
 
 
-def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
-    """The slice: photos with a covered part, and as many bright ones that fail for no reason but a wrong label. Nothing
-    undoes a cover, and no copies look like both halves."""
+def _half_covered(wrong: int) -> tuple[Val, Tools]:
+    """Photos 160 to 199 have a covered part, in which the pretended model sees a third class; of those after them, all
+    bright and whole, the first `wrong` have a label that it never says."""
 
     def guesses(pixels: np.ndarray) -> np.ndarray:
         said = (pixels[:, :, 6:].mean((1, 2, 3)) > pixels[:, :, :6].mean((1, 2, 3))).astype(np.intp)
@@ -102,13 +102,19 @@ def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
     pixels = np.array(tools.pixels)
     pixels[160:] = remedies.treat("exposure", pixels[160:], 4.0, 4.0, 0)  # back to the light
     pixels[160:200] = remedies.treat("occlusion", pixels[160:200], 0.5, 0.5, 0)
-    plain = np.arange(240) >= 200
     shown = guesses(pixels)
-    truth = np.where(plain, shown, val.truth)
-    truth[200:210] = 2
+    truth = np.where(np.arange(240) >= 200, shown, val.truth)
+    truth[200 : 200 + wrong] = 2
     val = replace(val, truth=truth, guess=shown, probe=replace(val.probe, correct=shown == truth))
+    return val, replace(tools, pixels=pixels, measure=_covered, guess=guesses)
+
+
+def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
+    """The slice: photos with a covered part, and as many bright ones that fail for no reason but a wrong label. Nothing
+    undoes a cover, and no copies look like both halves."""
+
+    val, asked = _half_covered(wrong=10)
     inside = np.arange(240) >= 160
-    asked = replace(tools, pixels=pixels, measure=_covered, guess=guesses)
     pool = good_photos(val, ~inside, inside, asked, 100, 0)
     rivals, fitted = find_causes(pool, inside, inside, INTERVENTIONS, 100, 0.05)
     assert [(r.remedy, r.named) for r in rivals if r.named] == [("occlusion", True)]
@@ -123,6 +129,17 @@ def test_a_cause_of_half_a_slice_is_named_photo_by_photo() -> None:
     assert fitted is None
 
 
+def test_where_too_few_of_the_matched_photos_fail_all_that_fail_are_asked() -> None:
+    val, asked = _half_covered(wrong=0)
+    inside = np.arange(240) >= 80
+    few = np.flatnonzero(inside & val.errors)[:3]
+    typical = (inside & ~val.errors) | np.isin(np.arange(240), few)
+    pool = good_photos(val, ~inside, inside, asked, 100, 0)
+    rivals, fitted = find_causes(pool, inside, typical, INTERVENTIONS, 200, 0.05)
+    assert [r.remedy for r in rivals if r.named] == ["occlusion"]
+    assert fitted is not None
+
+
 def test_causes_that_undo_each_other_are_one(planted: tuple[Val, np.ndarray, Tools]) -> None:
     val, inside, tools = planted
     pool = good_photos(val, ~inside, inside, tools, 100, 0)
@@ -130,9 +147,9 @@ def test_causes_that_undo_each_other_are_one(planted: tuple[Val, np.ndarray, Too
     gamma = Rival("gamma", "too dark in the mid-tones", 4.0, 0.3, True)  # its inverse gives the light back as well
     dull = Rival("contrast", "too low in contrast", 0.25, 0.3, True)  # more contrast leaves the mean where it is
     noise = Rival("noise", "noisy", 25.0, 0.3, False)
-    assert Matcher(pool, inside, 100).equivalents(dark, [gamma, dull, noise]) == {"gamma"}
+    assert Matcher(pool, inside, inside, 100).equivalents(dark, [gamma, dull, noise]) == {"gamma"}
     unasked = replace(pool, tools=replace(tools, guess=None))  # by looks alone they differ
-    assert Matcher(unasked, inside, 100).equivalents(dark, [gamma, dull, noise]) == set()
+    assert Matcher(unasked, inside, inside, 100).equivalents(dark, [gamma, dull, noise]) == set()
 
 
 def test_mismatch_is_cliffs_delta() -> None:

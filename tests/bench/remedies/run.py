@@ -51,7 +51,7 @@ def _rows(protocol: Protocol, right: Right) -> list[dict[str, Any]]:
     return rows
 
 
-def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[str, bool]) -> list[str]:
+def _told(protocol: Protocol, right: Right, gates: dict[str, str]) -> list[str]:
     dark, groups = protocol.parts["dark"], protocol.images["group"].to_numpy(dtype=str)[protocol.test]
     plan = protocol.plan
     doses = plan.groupby(["slice", "remedy", "dose_low", "dose_high"]).size().reset_index()
@@ -68,8 +68,6 @@ def _told(protocol: Protocol, right: Right, gates: dict[str, str], known: dict[s
             said = f"{100 * more.mean:+.1f} points, at least {100 * more.bound:+.1f}"
             lines.append(f"- {part}: targeted less control {said}")
     lines += [f"- gate, {arm}: {outcome}" for arm, outcome in gates.items()]
-    if known:
-        lines.append(f"- placebos promoted: {exact(sum(known.values()), len(known))}, one seed each")
     return lines
 
 
@@ -178,12 +176,15 @@ def main() -> None:
     parts, groups = protocol.parts, protocol.images["group"].to_numpy(dtype=str)[protocol.test]
     tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
     counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
-    text = [
+    about = [
         f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at 32 px.",
-        f"Test photos: {counts}. Accuracies are means over seeds.",
-        table(_rows(protocol, right)),
-        "\n".join(_told(protocol, right, _gates(protocol, right, folder) if options.gates else {}, known)),
+        f"Test photos: {counts}.",
     ]
+    if known:
+        said = f"- placebos promoted: {exact(sum(known.values()), len(known))}, one seed each"
+        write_section(options.results, "Placebos", "\n\n".join([*about, said]))
+    told = _told(protocol, right, _gates(protocol, right, folder) if options.gates else {})
+    text = [*about, "Accuracies are means over seeds.", table(_rows(protocol, right)), "\n".join(told)]
     if right:
         write_section(options.results, "Remedies", "\n\n".join(text))
     print("\n\n".join([*suite, *text]))

@@ -248,4 +248,5 @@ def find_causes(
     if not rivals[0].passes(level):
         return rivals, None
     elected = elect(rivals, matcher.equivalents(rivals[0], [r for r in rivals[1:] if r.passes(level)]), level)
-    return elected, matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].words])
+    fitted = matcher.dose_range(elected[0], sides[elected[0].remedy, elected[0].words]) if elected[0].named else None
+    return elected, fitted

@@ -49,27 +49,30 @@ class Rival:
     ahead: float | None = None
     equivalent: bool = False
     named: bool = False
+    undone: bool = False  # and its inverse was shown to repair the slice
     suspected: bool = False  # by looks alone: there was no model to ask
 
     def passes(self, level: float) -> bool:
         """Design rule 4: reproduces, and its inverse repairs; where that cannot be judged it errs alike, and its copies
-        are alike: as a whole, where it has no inverse, or to most of the failures, photo by photo."""
+        are alike: as a whole, where it has no inverse, or to most of the failures, photo by photo. The last holds too
+        where an inverse repairs what is too little, or in too few groups, to be shown; not where it repairs nothing."""
         if self.reproduces < REPRODUCES:
             return False
-        if self.undone:
-            return (self.p_repairs or 0.0) <= level and (self.repairs or 0.0) > 0
+        if self.proved(level):
+            return True
+        judged = self.p_repairs is not None
         alike = not self.invertible and self.auc <= ALIKE
-        return self.confusions >= 0.5 and (alike or self.accounts)
+        accounts = self.accounts and not (judged and (self.repairs or 0.0) <= 0)
+        return self.confusions >= 0.5 and (alike or accounts)
 
     @property
     def accounts(self) -> bool:
         """Whether most of the slice's failures are its own, photo by photo, and those of no other as surely."""
         return (self.share or 0.0) >= MOST and (self.ahead or 0.0) > 0
 
-    @property
-    def undone(self) -> bool:
-        """Whether it was judged what its inverse repairs."""
-        return self.invertible and self.p_repairs is not None
+    def proved(self, level: float) -> bool:
+        """Whether its inverse was shown to repair."""
+        return self.invertible and self.p_repairs is not None and self.p_repairs <= level and (self.repairs or 0.0) > 0
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
@@ -92,18 +95,21 @@ def order(rivals: list[Rival], level: float) -> list[Rival]:
 def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival]:
     """Name the best rival, and with it each one that it does not beat and that is not equivalent to it.
 
+    None where hardly any failure is its own, and another accounts for most of them that did not pass.
     rivals: in the order of `order`; equivalent: remedies whose best copies cannot be told from the best one's.
     """
     if not rivals or not rivals[0].passes(level):
         return rivals
     best = rivals[0]
-    marked = [replace(best, named=True)]
+    if best.share is not None and best.share < HARDLY and any(rival.accounts for rival in rivals):
+        return rivals
+    marked = [replace(best, named=True, undone=best.proved(level))]
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
         near = rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
         outdone = (best.share or 0.0) >= MOST and (rival.share or 0.0) < HARDLY
         tied = near and rival.passes(level) and not best.accounts and not outdone
-        marked.append(replace(rival, equivalent=same, named=tied and not same))
+        marked.append(replace(rival, equivalent=same, named=tied and not same, undone=rival.proved(level)))
     return marked
 
 

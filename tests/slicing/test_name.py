@@ -50,7 +50,8 @@ def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
         replace(BLUR, confusions=0.1),
         replace(BLUR, auc=0.8, share=0.9, ahead=-0.1),
         replace(BLUR, auc=0.8, share=0.4, ahead=0.2),
-        replace(DARK, p_repairs=0.2, share=0.9, ahead=0.8),
+        replace(DARK, p_repairs=0.2, share=0.9, ahead=-0.1),
+        replace(DARK, p_repairs=0.2, repairs=-0.1, share=0.9, ahead=0.8),
     ):
         assert not any(r.named for r in elect(order([broken], 0.05), set(), 0.05))
 
@@ -58,7 +59,8 @@ def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
 def test_photo_by_photo_a_cause_is_named_that_its_copies_as_a_whole_do_not_show() -> None:
     covered = replace(BLUR, remedy="occlusion", auc=0.7, share=0.9, ahead=0.8)
     unjudged = replace(DARK, p_repairs=None, share=0.7, ahead=0.2)  # too few groups fail to judge what repairs them
-    for rival in (covered, unjudged):
+    unshown = replace(unjudged, p_repairs=0.2)  # it repairs some, but in too few groups to be sure
+    for rival in (covered, unjudged, unshown):
         (ranked,) = elect(order([rival], 0.05), set(), 0.05)
         assert ranked.named
         told = sentence([ranked], RULE, _frame(1, "north"), _frame(12, "south"), 90, WORDS, "")
@@ -71,6 +73,9 @@ def test_what_an_inverse_repairs_gives_way_to_the_cause_that_accounts_for_most_f
     assert [(r.remedy, r.named) for r in ranked] == [("fog", True), ("contrast", False)]
     unsure = replace(fog, ahead=-0.1)
     assert [r.remedy for r in elect(order([DULL, unsure], 0.05), set(), 0.05) if r.named] == ["contrast"]
+    other = replace(fog, remedy="noise", words="noisy", confusions=0.1)  # does not pass, and still they are its own
+    hardly = replace(DULL, share=0.01, ahead=-0.9)
+    assert not any(r.named for r in elect(order([hardly, other], 0.05), set(), 0.05))
     idle = replace(fog, reproduces=0.01)
     assert [r.remedy for r in elect(order([DULL, idle], 0.05), set(), 0.05) if r.named] == ["contrast"]
 

@@ -28,10 +28,13 @@ NOTHING = 1e-9  # weight of a photo whose group was not drawn
 
 @dataclass(frozen=True)
 class Share:
-    """Of the failing photos, for how many a treatment accounts, and by how much more than any other does at least."""
+    """Of the failing photos, for how many a treatment accounts, and by how much more than any other does at least;
+    pair: where it is one of the two that account for most, and each of them surely for more than any third, for how
+    many they do together, else 0."""
 
     share: float
     ahead: float
+    pair: float = 0.0
 
 
 def shares(posterior: Floats, weights: Floats) -> Floats:
@@ -51,12 +54,15 @@ def shares(posterior: Floats, weights: Floats) -> Floats:
     return np.asarray(found)
 
 
-def attribute(copies: Mapping[K, Floats], photos: Floats, groups: NDArray[np.str_], seed: int) -> dict[K, Share]:
+def attribute(
+    copies: Mapping[K, Floats], photos: Floats, groups: NDArray[np.str_], seed: int, untreated: K | None = None
+) -> dict[K, Share]:
     """For each treatment its share of `photos`, and how far it is ahead of any other (5th percentile over draws of
-    whole groups).
+    whole groups), alone and with the next one.
 
     copies: what is measured of the treated good photos, float [n, k] each, NaN where unknown; photos: float [m, k];
-    groups: [m], of the photos. The classifier is a linear discriminant with shrunk covariance (Ledoit and Wolf 2004).
+    groups: [m], of the photos; untreated: the key of photos as they are, which are never one of two. The classifier is
+    a linear discriminant with shrunk covariance (Ledoit and Wolf 2004).
     """
     keys = list(copies)
     y = np.repeat(np.arange(len(keys)), [len(copies[k]) for k in keys])
@@ -68,5 +74,14 @@ def attribute(copies: Mapping[K, Floats], photos: Floats, groups: NDArray[np.str
     times = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, code] + NOTHING
     drawn = np.array([shares(posterior, weights) for weights in times])
     whole = shares(posterior, np.ones(len(photos)))
-    ahead = [drawn[:, k] - np.delete(drawn, k, axis=1).max(1, initial=0.0) for k in range(len(keys))]
-    return {key: Share(float(whole[k]), float(np.quantile(ahead[k], LEVEL))) for k, key in enumerate(keys)}
+    ahead = [_ahead(drawn, [k]) for k in range(len(keys))]
+    two = np.argsort(-whole, kind="stable")[:2].tolist()
+    surely = len(keys) > 2 and untreated not in [keys[k] for k in two] and _ahead(drawn, two) > 0
+    pair = float(whole[two].sum()) if surely else 0.0
+    return {key: Share(float(whole[k]), ahead[k], pair if k in two else 0.0) for k, key in enumerate(keys)}
+
+
+def _ahead(drawn: Floats, which: list[int]) -> float:
+    """How far each of some treatments is ahead of any other than these; drawn: shares [draws, C]."""
+    rest = np.delete(drawn, which, axis=1).max(1, initial=0.0)
+    return float(np.quantile(drawn[:, which].min(1) - rest, LEVEL))

@@ -32,6 +32,7 @@ RIVALS = 10  # causes, nearest in looks, that the model is asked about
 FINER = 2  # rounds in which the doses beside the best-matched one are halved
 UNDOES = 0.8  # share of the other's damage that each one's inverse must repair for two causes to be one
 REGAINED = 0.5  # share of its own damage that an inverse must repair to count as one at that dose
+UNTREATED = ("", "")  # in place of a remedy and its words
 TREATED, NEAR = 60, 3  # good photos that show what a treatment looks like, each at as many doses, nearest in looks
 SUSPECTED = 0.5  # share of the distance from the slice that a suspected cause accounts for at least
 
@@ -127,9 +128,9 @@ class Matcher:
         return True
 
     def attributed(self, every: list[Rival], sides: Sides, tried: list[Rival]) -> list[Rival]:
-        """The rivals with their shares of the slice's failing photos; the one that accounts for most of them may be
-        none of those `tried`. Each treatment is shown at the doses whose copies come nearest to those photos: a rule
-        that admits much else hides theirs.
+        """The rivals with their shares of the slice's failing photos; the one that accounts for most of them, or the
+        two that do together, may be none of those `tried`. Each treatment is shown at the doses whose copies come
+        nearest to those photos: a rule that admits much else hides theirs.
 
         every: the best-matched dose of each possible cause."""
         val, few, rows = self.val, self.pool.part(TREATED), self.failing
@@ -138,14 +139,16 @@ class Matcher:
         photos = np.asarray(few.tools.pixels[val.rows[rows]])
         described, values = few.tools.described, few.tools.measure(photos)
         nearest = {rival: self._nearest(rival, sides, values) for rival in every}
-        copies = {("", ""): described(few.photos)}
+        copies = {UNTREATED: described(few.photos)}
         for rival in every:
             treated = [few.treat(rival.remedy, d, d) for d in nearest[rival]]
             copies[rival.remedy, rival.words] = described(np.concatenate(treated))
-        found = attribute(copies, described(photos), val.groups[rows], few.seed)
+        found = attribute(copies, described(photos), val.groups[rows], few.seed, UNTREATED)
         first = max(every, key=lambda rival: found[rival.remedy, rival.words].share)
-        others = [r for r in tried if (r.remedy, r.words) != (first.remedy, first.words)]
-        ranked = [self._reproducing(first, nearest[first]), *others]
+        leading = [rival for rival in every if rival == first or found[rival.remedy, rival.words].pair]
+        known = {(rival.remedy, rival.words) for rival in leading}
+        ranked = [self._reproducing(rival, nearest[rival]) for rival in leading]
+        ranked += [r for r in tried if (r.remedy, r.words) not in known]
         return [replace(r, **vars(found[r.remedy, r.words])) for r in ranked]
 
     def _nearest(self, rival: Rival, sides: Sides, values: Floats) -> list[float]:

@@ -32,7 +32,7 @@ class Rival:
     effect of the inverse on the slice's held-out photos (None where no inverse exists); confusions: share of the
     broken photos' (label, prediction) pairs that the slice's own failures show, as a part of what they show of each
     other's (`match.errs_alike`); share, ahead: of the slice's failures for which it accounts, photo by photo, and by
-    how much more than any other (`attribution`; None where a cause is named without).
+    how much more than any other (`attribution`; None where a cause is named without); pair: of how many with another.
     """
 
     remedy: str
@@ -47,6 +47,7 @@ class Rival:
     p_repairs: float | None = None
     share: float | None = None
     ahead: float | None = None
+    pair: float = 0.0
     equivalent: bool = False
     named: bool = False
     undone: bool = False  # and its inverse was shown to repair the slice
@@ -62,13 +63,18 @@ class Rival:
             return True
         judged = self.p_repairs is not None
         alike = not self.invertible and self.auc <= ALIKE
-        accounts = self.accounts and not (judged and (self.repairs or 0.0) <= 0)
+        accounts = (self.accounts or self.halves) and not (judged and (self.repairs or 0.0) <= 0)
         return self.confusions >= 0.5 and (alike or accounts)
 
     @property
     def accounts(self) -> bool:
         """Whether most of the slice's failures are its own, photo by photo, and those of no other as surely."""
         return (self.share or 0.0) >= MOST and (self.ahead or 0.0) > 0
+
+    @property
+    def halves(self) -> bool:
+        """Whether it does so with another, and it cannot be told which of the two it is."""
+        return not self.accounts and self.pair >= MOST and (self.share or 0.0) >= HARDLY
 
     def proved(self, level: float) -> bool:
         """Whether its inverse was shown to repair."""
@@ -84,10 +90,10 @@ def order(rivals: list[Rival], level: float) -> list[Rival]:
     nearest = min((r.apart for r in passing), default=0.0)
     hardest = min((r.auc for r in passing if r.apart - nearest <= TIE), default=0.0)
 
-    def key(rival: Rival) -> tuple[bool, bool, bool, float, float, float, str]:
+    def key(rival: Rival) -> tuple[bool, bool, bool, bool, float, float, float, str]:
         tied, told = rival.apart - nearest <= TIE, max(rival.auc - hardest - TOLD, 0.0)
         near = (told, -(rival.repairs or 0.0), rival.auc) if tied else (rival.apart, 0.0, 0.0)
-        return not rival.passes(level), not rival.accounts, not tied, *near, rival.remedy
+        return not rival.passes(level), not rival.accounts, not rival.halves, not tied, *near, rival.remedy
 
     return sorted(rivals, key=key)
 
@@ -95,20 +101,21 @@ def order(rivals: list[Rival], level: float) -> list[Rival]:
 def elect(rivals: list[Rival], equivalent: set[str], level: float) -> list[Rival]:
     """Name the best rival, and with it each one that it does not beat and that is not equivalent to it.
 
-    None where hardly any failure is its own, and another accounts for most of them that did not pass.
+    None where hardly any failure is its own, photo by photo, whatever its inverse repairs.
     rivals: in the order of `order`; equivalent: remedies whose best copies cannot be told from the best one's.
     """
     if not rivals or not rivals[0].passes(level):
         return rivals
     best = rivals[0]
-    if best.share is not None and best.share < HARDLY and any(rival.accounts for rival in rivals):
+    if best.share is not None and best.share < HARDLY:
         return rivals
     marked = [replace(best, named=True, undone=best.proved(level))]
     for rival in rivals[1:]:
         same = rival.remedy in equivalent or (rival.words == best.words and rival.passes(level))
         near = rival.apart - best.apart <= TIE and rival.auc - best.auc <= TOLD
-        outdone = (best.share or 0.0) >= MOST and (rival.share or 0.0) < HARDLY
-        tied = near and rival.passes(level) and not best.accounts and not outdone
+        outdone = max(best.share or 0.0, best.pair) >= MOST and (rival.share or 0.0) < HARDLY
+        either = best.halves and rival.halves  # and nothing says which of the two
+        tied = rival.passes(level) and (either or (near and not best.accounts and not outdone))
         marked.append(replace(rival, equivalent=same, named=tied and not same, undone=rival.proved(level)))
     return marked
 

@@ -35,6 +35,18 @@ def test_two_treatments_of_equal_shares_are_not_told_apart() -> None:
     order = np.random.default_rng(0).permutation(120)
     found = attribute(COPIES, photos[order], _groups(120), 0)
     assert max(found["blur"].ahead, found["noise"].ahead) < 0
+    assert found["blur"].pair == found["noise"].pair == pytest.approx(1.0, abs=0.05)  # and no third is as common
+    assert found["as it is"].pair == 0
+
+
+def test_two_are_no_pair_where_a_third_is_as_common_or_one_of_them_is_no_treatment() -> None:
+    photos = np.vstack([_drawn(name, 40, k) for k, name in enumerate(CENTRES)])
+    order = np.random.default_rng(0).permutation(len(photos))
+    found = attribute(COPIES, photos[order], _groups(len(photos)), 0)
+    assert not any(one.pair for one in found.values())
+    half = np.vstack([_drawn("blur", 60, 7), _drawn("as it is", 60, 8)])[np.random.default_rng(0).permutation(120)]
+    assert attribute(COPIES, half, _groups(120), 0)["blur"].pair > 0.9
+    assert not any(one.pair for one in attribute(COPIES, half, _groups(120), 0, "as it is").values())
 
 
 def test_few_groups_leave_it_open_where_many_photos_would_not() -> None:

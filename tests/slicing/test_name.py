@@ -73,11 +73,25 @@ def test_what_an_inverse_repairs_gives_way_to_the_cause_that_accounts_for_most_f
     assert [(r.remedy, r.named) for r in ranked] == [("fog", True), ("contrast", False)]
     unsure = replace(fog, ahead=-0.1)
     assert [r.remedy for r in elect(order([DULL, unsure], 0.05), set(), 0.05) if r.named] == ["contrast"]
-    other = replace(fog, remedy="noise", words="noisy", confusions=0.1)  # does not pass, and still they are its own
-    hardly = replace(DULL, share=0.01, ahead=-0.9)
-    assert not any(r.named for r in elect(order([hardly, other], 0.05), set(), 0.05))
+    hardly = replace(DULL, share=0.01, ahead=-0.9)  # its inverse repairs, and no failure looks like its own
+    assert not any(r.named for r in elect(order([hardly], 0.05), set(), 0.05))
     idle = replace(fog, reproduces=0.01)
     assert [r.remedy for r in elect(order([DULL, idle], 0.05), set(), 0.05) if r.named] == ["contrast"]
+
+
+def test_two_that_together_account_for_most_failures_are_named_both_or_the_one_that_is_left() -> None:
+    bright = replace(BLUR, remedy="exposure", words="too bright", auc=0.9, share=0.45, ahead=-0.1, pair=0.8)
+    light = replace(bright, remedy="gamma", words="too light in the mid-tones", apart=0.5, share=0.35)
+    third = replace(DULL, share=0.15, ahead=-0.5)
+    ranked = elect(order([third, light, bright], 0.05), set(), 0.05)
+    assert [r.remedy for r in ranked if r.named] == ["exposure", "gamma"]
+    assert not any(r.undone for r in ranked[:2])
+    told = sentence(ranked, RULE, _frame(1, "north"), _frame(12, "south"), 90, WORDS, "")
+    assert told.startswith("Consistent with too bright or too light in the mid-tones: 39 of 40 failures")
+    idle = replace(light, repairs=-0.1, p_repairs=1.0)  # its inverse repairs nothing: it is not that one
+    assert [r.remedy for r in elect(order([idle, bright], 0.05), set(), 0.05) if r.named] == ["exposure"]
+    for few in (replace(bright, pair=0.45), replace(bright, share=0.05), replace(bright, confusions=0.1)):
+        assert not any(r.named for r in elect(order([few], 0.05), set(), 0.05))
 
 
 def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:

@@ -82,18 +82,20 @@ def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, 
     return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(made["outcome"])
 
 
-def placebos(protocol: Protocol, first: int, last: int, folder: Path) -> dict[int, bool]:
-    """Whether each placebo of these numbers is promoted: a control and a treated arm of a seed of its own each."""
+def placebos(protocol: Protocol, first: int, last: int, seeds: int, folder: Path) -> dict[int, bool]:
+    """Whether each placebo of these numbers is promoted: so many pairs of a control and a treated arm, none of which
+    serves another number."""
     found = {}
+    as_they_are = Arm(lambda p: p.photos, lambda p: None)
     for number in range(first, last):
-        case, seed = placebo(protocol, number), 10_000 + number
-        control = train(protocol, Arm(lambda p: p.photos, lambda p: None), seed, folder, "control")
-        found[number] = _one(protocol, case, seed, folder, control)
+        case, drawn = placebo(protocol, number), [10_000 + number + 1_000 * k for k in range(seeds)]
+        found[number] = _one(protocol, case, drawn, folder, as_they_are)
         print(f"placebo {number}: {'promoted' if found[number] else 'refused'}", flush=True)
     return found
 
 
-def _one(protocol: Protocol, case: Case, seed: int, folder: Path, control: Path) -> bool:
+def _one(protocol: Protocol, case: Case, seeds: list[int], folder: Path, as_they_are: Arm) -> bool:
     arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images, treat))
-    treated = train(protocol, arm, seed, folder, "placebo")
-    return promoted(protocol, case, {"control": [(seed, control)], "targeted": [(seed, treated)]})[0]
+    control = [(seed, train(protocol, as_they_are, seed, folder, "control")) for seed in seeds]
+    treated = [(seed, train(protocol, arm, seed, folder, "placebo")) for seed in seeds]
+    return promoted(protocol, case, {"control": control, "targeted": treated})[0]

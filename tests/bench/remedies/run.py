@@ -84,14 +84,23 @@ def _gates(protocol: Protocol, right: Right, folder: Path) -> dict[str, str]:
     return found
 
 
-def _known(folder: Path, span: list[int], protocol: Protocol) -> dict[str, bool]:
-    file = folder / "placebos.json"
-    known: dict[str, bool] = json.loads(file.read_text()) if file.exists() else {}
-    for number in range(*span):
+def _placebos(options: argparse.Namespace, protocol: Protocol, folder: Path) -> list[str]:
+    """Those asked for where they are not known yet; then what is known of all, by the seeds of each."""
+    seeds = options.placebo_seeds
+    file = folder / f"placebos-{seeds}.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    for number in range(*options.placebos):
         if str(number) not in known:
-            known |= {str(k): v for k, v in placebos(protocol, number, number + 1, folder).items()}
+            known |= {str(k): v for k, v in placebos(protocol, number, number + 1, seeds, folder).items()}
             file.write_text(json.dumps(known))
-    return known
+    told = []
+    for file in sorted(folder.glob("placebos-*.json")):
+        promoted = json.loads(file.read_text())
+        pairs = file.stem.rsplit("-", 1)[1]
+        told.append(
+            f"- placebos promoted: {exact(sum(promoted.values()), len(promoted))}, pairs of arms for each: {pairs}"
+        )
+    return told
 
 
 def _reached(case: Planted, seeds: int, folder: Path) -> dict[str, Any]:
@@ -148,6 +157,7 @@ def _asked() -> argparse.Namespace:
     asked.add_argument("--passes", type=int, default=6_000)
     asked.add_argument("--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST"))
     every = [f"{cause}-{severity}" for cause in HELD_OUT for severity in (0, 1)]
+    asked.add_argument("--placebo-seeds", type=int, default=5, help="pairs of arms of each placebo, as of every arm")
     asked.add_argument("--planted", nargs="*", choices=every, default=every, metavar="CAUSE-SEVERITY")
     asked.add_argument("--planted-seeds", type=int, default=2)
     asked.add_argument("--gates", action=argparse.BooleanOptionalAction, default=True)
@@ -169,7 +179,7 @@ def main() -> None:
     there = {arm: [s for s in range(50) if (folder / f"{arm}-{s}.npy").exists()] for arm in ARMS}
     right = {arm: np.stack([answers(protocol, arm, s, folder) for s in seeds]) for arm, seeds in there.items() if seeds}
     head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
-    known = _known(folder, options.placebos, protocol)
+    known = _placebos(options, protocol, folder)
     suite = _planted_told(_suite(options, protocol))
     if suite:
         write_section(options.results, "Remedies for planted causes", "\n\n".join([head + PLANTED, *suite]))
@@ -181,8 +191,7 @@ def main() -> None:
         f"Test photos: {counts}.",
     ]
     if known:
-        said = f"- placebos promoted: {exact(sum(known.values()), len(known))}, one seed each"
-        write_section(options.results, "Placebos", "\n\n".join([*about, said]))
+        write_section(options.results, "Placebos", "\n\n".join([*about, "\n".join(known)]))
     told = _told(protocol, right, _gates(protocol, right, folder) if options.gates else {})
     text = [*about, "Accuracies are means over seeds.", table(_rows(protocol, right)), "\n".join(told)]
     if right:

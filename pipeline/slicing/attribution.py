@@ -29,8 +29,8 @@ NOTHING = 1e-9  # weight of a photo whose group was not drawn
 @dataclass(frozen=True)
 class Share:
     """Of the failing photos, for how many a treatment accounts, and by how much more than any other does at least;
-    pair: where it is one of the two that account for most, and each of them surely for more than any third, for how
-    many they do together, else 0."""
+    pair: where it is one of the two that account for most, each of them surely for more than any third, neither surely
+    for more than the other, for how many they do together, else 0."""
 
     share: float
     ahead: float
@@ -76,8 +76,8 @@ def attribute(
     whole = shares(posterior, np.ones(len(photos)))
     ahead = [_ahead(drawn, [k]) for k in range(len(keys))]
     two = np.argsort(-whole, kind="stable")[:2].tolist()
-    surely = len(keys) > 2 and untreated not in [keys[k] for k in two] and _ahead(drawn, two) > 0
-    pair = float(whole[two].sum()) if surely else 0.0
+    apart = untreated in [keys[k] for k in two] or ahead[two[0]] > 0
+    pair = float(whole[two].sum()) if len(keys) > 2 and not apart and _ahead(drawn, two) > 0 else 0.0
     return {key: Share(float(whole[k]), ahead[k], pair if k in two else 0.0) for k, key in enumerate(keys)}
 
 

@@ -55,8 +55,9 @@ class Rival:
 
     def passes(self, level: float) -> bool:
         """Design rule 4: reproduces, and its inverse repairs; where that cannot be judged it errs alike, and its copies
-        are alike: as a whole, where it has no inverse, or to most of the failures, photo by photo. The last holds too
-        where an inverse repairs what is too little, or in too few groups, to be shown; not where it repairs nothing."""
+        are alike: as a whole, where it has no inverse, or to most of the failures, photo by photo, alone or with one
+        that it cannot be told from. The last holds too where an inverse repairs what is too little, or in too few
+        groups, to be shown; not where it repairs nothing."""
         if self.reproduces < REPRODUCES:
             return False
         if self.proved(level):
@@ -74,7 +75,7 @@ class Rival:
     @property
     def halves(self) -> bool:
         """Whether it does so with another, and it cannot be told which of the two it is."""
-        return not self.accounts and self.pair >= MOST and (self.share or 0.0) >= HARDLY
+        return self.pair >= MOST and (self.share or 0.0) >= HARDLY
 
     def proved(self, level: float) -> bool:
         """Whether its inverse was shown to repair."""
@@ -82,10 +83,10 @@ class Rival:
 
 
 def order(rivals: list[Rival], level: float) -> list[Rival]:
-    """Rivals that pass first, of them the one that accounts for most of the failures, photo by photo: what an inverse
-    repairs does not tell whose they are (much contrast mends a fog). Then by how near their copies come to it. Of those
-    that come as near as the nearest, up to `TIE`, the hardest to tell from it come first; of those that are as hard, up
-    to `TOLD`, the one whose inverse repairs the most."""
+    """Rivals that pass first, of them the one that accounts for most of the failures, photo by photo, or the two that
+    do: what an inverse repairs does not tell whose they are (much contrast mends a fog). Then by how near their copies
+    come to it. Of those that come as near as the nearest, up to `TIE`, the hardest to tell from it come first; of those
+    that are as hard, up to `TOLD`, the one whose inverse repairs the most."""
     passing = [r for r in rivals if r.passes(level)]
     nearest = min((r.apart for r in passing), default=0.0)
     hardest = min((r.auc for r in passing if r.apart - nearest <= TIE), default=0.0)

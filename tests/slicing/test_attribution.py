@@ -27,6 +27,7 @@ def test_the_shares_of_a_mixture_are_estimated_and_the_larger_one_is_ahead() -> 
     assert found["noise"].share < 0.03
     assert found["blur"].ahead > 0.2
     assert found["as it is"].ahead < 0
+    assert not any(one.pair for one in found.values())  # the larger one is surely that
     assert sum(one.share for one in found.values()) == pytest.approx(1.0, abs=1e-3)
 
 

@@ -136,10 +136,9 @@ def answers(protocol: Subject, name: str, seed: int, folder: Path) -> NDArray[np
     parts = [digest(protocol.model / "model.safetensors"), key_of(protocol.plan.to_json())]
     key, kept = json.dumps([*parts, protocol.settings.model_dump()]), folder / "key.json"
     if not kept.exists() or kept.read_text() != key:
-        for old in folder.glob("*.np*"):
-            old.unlink()
-        for old in folder.glob("*.safetensors"):
-            old.unlink()
+        for kind in ("*.np*", "*.safetensors", "placebos-*.json"):
+            for old in folder.glob(kind):
+                old.unlink()
         kept.write_text(key)
     file = folder / f"{name}-{seed}.npy"
     if not file.exists():

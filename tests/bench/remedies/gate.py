@@ -16,7 +16,7 @@ from pipeline.remedies import treat
 from pipeline.slicing.rules import Condition, Rule
 from pipeline.stages import compare, promote
 from pipeline.store import write_json
-from tests.bench.remedies.arms import Arm, plan_with, train
+from tests.bench.remedies.arms import ARMS, Arm, plan_with, train
 from tests.bench.remedies.protocol import Protocol
 
 LOT = 0.15  # share of the tracks that a placebo takes for a slice
@@ -82,20 +82,13 @@ def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, 
     return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(made["outcome"])
 
 
-def placebos(protocol: Protocol, first: int, last: int, seeds: int, folder: Path) -> dict[int, bool]:
-    """Whether each placebo of these numbers is promoted: so many pairs of a control and a treated arm, none of which
-    serves another number."""
-    found = {}
-    as_they_are = Arm(lambda p: p.photos, lambda p: None)
-    for number in range(first, last):
-        case, drawn = placebo(protocol, number), [10_000 + number + 1_000 * k for k in range(seeds)]
-        found[number] = _one(protocol, case, drawn, folder, as_they_are)
-        print(f"placebo {number}: {'promoted' if found[number] else 'refused'}", flush=True)
-    return found
-
-
-def _one(protocol: Protocol, case: Case, seeds: list[int], folder: Path, as_they_are: Arm) -> bool:
+def placebo_promoted(protocol: Protocol, number: int, seeds: int, folder: Path) -> bool:
+    """Whether a placebo is promoted: so many pairs of a control and a treated arm, none of which serves another number
+    (below 1,000)."""
+    case = placebo(protocol, number)
     arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images, treat))
-    control = [(seed, train(protocol, as_they_are, seed, folder, "control")) for seed in seeds]
-    treated = [(seed, train(protocol, arm, seed, folder, "placebo")) for seed in seeds]
-    return promoted(protocol, case, {"control": control, "targeted": treated})[0]
+    weights: dict[str, list[tuple[int, Path]]] = {"control": [], "targeted": []}
+    for seed in (10_000 + number + 1_000 * k for k in range(seeds)):
+        weights["control"].append((seed, train(protocol, ARMS["control"], seed, folder, "control")))
+        weights["targeted"].append((seed, train(protocol, arm, seed, folder, "placebo")))
+    return promoted(protocol, case, weights)[0]

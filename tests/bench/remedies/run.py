@@ -25,7 +25,7 @@ import torch
 
 from tests.bench.remedies.arms import ARMS, answers
 from tests.bench.remedies.figures import Right, accuracy, closure, gain
-from tests.bench.remedies.gate import as_prescribed, placebos, promoted
+from tests.bench.remedies.gate import as_prescribed, placebo_promoted, promoted
 from tests.bench.remedies.planted import Planted, setting
 from tests.bench.remedies.protocol import Protocol
 from tests.bench.sections import write_section
@@ -91,15 +91,14 @@ def _placebos(options: argparse.Namespace, protocol: Protocol, folder: Path) -> 
     known = json.loads(file.read_text()) if file.exists() else {}
     for number in range(*options.placebos):
         if str(number) not in known:
-            known |= {str(k): v for k, v in placebos(protocol, number, number + 1, seeds, folder).items()}
+            known[str(number)] = placebo_promoted(protocol, number, seeds, folder)
+            print(f"placebo {number}: {'promoted' if known[str(number)] else 'refused'}", flush=True)
             file.write_text(json.dumps(known))
     told = []
     for file in sorted(folder.glob("placebos-*.json")):
-        promoted = json.loads(file.read_text())
-        pairs = file.stem.rsplit("-", 1)[1]
-        told.append(
-            f"- placebos promoted: {exact(sum(promoted.values()), len(promoted))}, pairs of arms for each: {pairs}"
-        )
+        outcomes, pairs = json.loads(file.read_text()), file.stem.rsplit("-", 1)[1]
+        said = exact(sum(outcomes.values()), len(outcomes))
+        told.append(f"- placebos promoted: {said}, pairs of arms for each: {pairs}")
     return told
 
 

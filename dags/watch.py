@@ -21,7 +21,12 @@ class DataChanged(BaseEventTrigger):
 
     def serialize(self):
         """Where Airflow finds this class, and how it was made."""
-        made = {"command": self.command, "config": self.config, "folder": self.folder, "seconds": self.seconds}
+        made = {
+            "command": self.command,
+            "config": self.config,
+            "folder": self.folder,
+            "seconds": self.seconds,
+        }
         return "dags.watch.DataChanged", made
 
     async def _call(self, *more: str):

@@ -1,18 +1,25 @@
-"""One name, three places: the list below, the file `pipeline/<kind>/<name>.py`, the function in it.
+"""Plug-ins by name: adapters, attributes, remedies and report sections.
 
-An outsider's package needs no line here: an entry point in the group `nightshift.<kind>` that points to a
-module (with the function of the entry point's name in it) is appended to the list.
+A plug-in is one module with the members that its kind requires. A plug-in of this package needs its
+file and its name in a list below. A plug-in of another distribution needs no line here: an entry point
+in the group `nightshift.<kind>` names its module.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, NoneType
 from typing import Any
 
-DATASETS = (  # the first that recognises a path reads it
+from pipeline.contracts import InputError
+
+DATASET_ADAPTERS = (  # the first adapter that recognizes a path reads it
     "gate",
     "torchvision",
     "huggingface",
@@ -24,20 +31,20 @@ DATASETS = (  # the first that recognises a path reads it
     "npz",
     "folder",
 )
-ATTRIBUTES = (
+ATTRIBUTE_NAMES = (
     "luminance",
-    "contrast",
+    "contrast_level",
     "saturation",
     "warmth",
     "sharpness",
-    "noise",
+    "noise_level",
     "blockiness",
     "tilt",
     "hour",
     "day",
     "size",
 )
-REMEDIES = (
+REMEDY_NAMES = (
     "exposure",
     "low_light",
     "gamma",
@@ -54,62 +61,162 @@ REMEDIES = (
     "vertical_flip",
     "zoom",
     "crop",
-    "greyscale",
-    "colour_cast",
-    "colour_temperature",
+    "grayscale",
+    "color_cast",
+    "color_temperature",
     "occlusion",
     "shadow",
     "fog",
     "oversampling",
     "reweighting",
 )
-SECTIONS = (
-    "verdict",
-    "headline",
-    "confusion",
-    "classes",
-    "slices",
-    "shortcuts",
-    "followed",
-    "photos",
-    "augmentation",
-    "training",
+SECTION_NAMES = (  # in the order of the report
+    "gate_verdict",
+    "accuracy_change",
+    "confusion_matrix",
+    "per_class_metrics",
+    "failure_slices",
+    "shortcut_marks",
+    "slice_trends",
+    "changed_images",
+    "augmentation_examples",
+    "training_curves",
     "calibration",
-    "drift",
-    "health",
-    "embedding",
-    "identity",
-    "review",
+    "traffic_drift",
+    "data_quality",
+    "embedding_map",
+    "run_details",
+    "review_panel",
 )
 
-_LISTS = {"datasets": DATASETS, "attributes": ATTRIBUTES, "remedies": REMEDIES, "sections": SECTIONS}
+
+@dataclass(frozen=True)
+class PluginKind:
+    """What the modules of one kind must offer.
+
+    Attributes:
+        package: package that holds the built-in modules.
+        names: names of the built-in plug-ins, in the order in which they are used.
+        functions: functions that every module must define.
+        constants: constants that every module must define, with the types of their values.
+        modules: built-in plug-ins that live outside `package`.
+    """
+
+    package: str
+    names: tuple[str, ...]
+    functions: tuple[str, ...]
+    constants: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+
+
+_NUMBER = (int, float)
+PLUGIN_KINDS: Mapping[str, PluginKind] = {
+    "adapters": PluginKind(
+        "pipeline.data.adapters",
+        DATASET_ADAPTERS,
+        ("can_read", "read_images"),
+        modules={"gate": "pipeline.demo.gate_dataset"},
+    ),
+    "attributes": PluginKind(
+        "pipeline.attributes",
+        ATTRIBUTE_NAMES,
+        ("measure",),
+        {
+            "UNIT": (str,),
+            "LOW_HIGH_WORDS": (tuple,),
+            "PERIOD": (*_NUMBER, NoneType),
+            "SOURCE": (str,),
+        },
+    ),
+    "remedies": PluginKind(
+        "pipeline.remedies",
+        REMEDY_NAMES,
+        ("build_transform", "invert_strength"),
+        {
+            "STRENGTHS": (tuple,),
+            "NEUTRAL_STRENGTH": (*_NUMBER, NoneType),
+            "CAUSE_WORDS": (tuple,),
+            "IS_ORDERED": (bool,),
+            "IS_CAUSE": (bool,),
+            "MAY_CHANGE_LABEL": (bool,),
+        },
+    ),
+    "sections": PluginKind(
+        "pipeline.report.sections", SECTION_NAMES, ("render",), {"TITLE": (str,)}
+    ),
+}
+ATTRIBUTE_SOURCES = ("pixels", "native", "metadata")
+"""Values of an attribute's SOURCE: the decoded image, the stored image, or the metadata alone."""
 
 
 @cache
-def _outside(kind: str) -> dict[str, EntryPoint]:
+def _find_external_plugins(kind: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"nightshift.{kind}")}
 
 
-def names(kind: str) -> tuple[str, ...]:
-    """The registered names of a kind (`datasets`, `attributes`, `remedies`, `sections`), outsiders last."""
-    return _LISTS[kind] + tuple(n for n in sorted(_outside(kind)) if n not in _LISTS[kind])
+def list_plugins(kind: str) -> tuple[str, ...]:
+    """Return the names of all plug-ins of `kind`: the built-in ones, then those of other distributions."""
+    builtin = PLUGIN_KINDS[kind].names
+    external = [name for name in sorted(_find_external_plugins(kind)) if name not in builtin]
+    return (*builtin, *external)
 
 
-def module(kind: str, name: str) -> ModuleType:
-    """The plugin's module (its constants sit beside the function). Raises `KeyError` for an unknown name."""
-    if name in _LISTS[kind]:
-        return import_module(f"pipeline.{kind}.{name}")
-    loaded = _outside(kind)[name].load()
-    if not isinstance(loaded, ModuleType):
-        raise KeyError(f"entry point nightshift.{kind}:{name} must name a module, it names {loaded!r}")
-    return loaded
+@cache
+def load_plugin(kind: str, name: str) -> ModuleType:
+    """Return the module of a plug-in, checked for the members that its kind requires.
+
+    Raises:
+        KeyError: no plug-in of this kind has this name.
+        InputError: the module lacks a member, or a member has the wrong type.
+    """
+    spec = PLUGIN_KINDS[kind]
+    if name in spec.names:
+        return import_module(spec.modules.get(name, f"{spec.package}.{name}"))
+    point = _find_external_plugins(kind)[name]
+    module = point.load()
+    origin = f"plug-in nightshift.{kind}:{name} ({point.value})"
+    if not isinstance(module, ModuleType):
+        raise InputError(f"{origin}: names {module!r}; let the entry point name a module")
+    check_plugin(kind, module, origin)
+    return module
 
 
-def load(kind: str, name: str) -> Any:
-    """The plugin's function: the one that bears the plugin's name."""
-    return getattr(module(kind, name), name)
+def check_plugin(kind: str, module: Any, origin: str) -> None:
+    """Raise `InputError` unless `module` has the members that `kind` requires.
+
+    Args:
+        kind: a key of `PLUGIN_KINDS`.
+        module: the imported module.
+        origin: where the module comes from, as the error message names it.
+    """
+    spec = PLUGIN_KINDS[kind]
+    for function in spec.functions:
+        if not callable(getattr(module, function, None)):
+            raise InputError(
+                f"{origin}: has no function {function}(); a {kind} plug-in must define it"
+            )
+    for constant, types in spec.constants.items():
+        expected = " or ".join("None" if t is NoneType else t.__name__ for t in types)
+        if not hasattr(module, constant):
+            raise InputError(f"{origin}: has no constant {constant}; define it ({expected})")
+        value = getattr(module, constant)
+        if not isinstance(value, types):
+            raise InputError(f"{origin}: {constant} is {value!r}; it must be {expected}")
+    source = getattr(module, "SOURCE", None)
+    if kind == "attributes" and source not in ATTRIBUTE_SOURCES:
+        raise InputError(
+            f"{origin}: SOURCE is {source!r}; it must be one of {', '.join(ATTRIBUTE_SOURCES)}"
+        )
 
 
-def version(kind: str) -> str:
-    """Identifies the outsiders of a kind (name and distribution version), as part of a stage's code version."""
-    return ",".join(f"{n}={p.dist.version if p.dist else '?'}" for n, p in sorted(_outside(kind).items()))
+def fingerprint_external_plugins(kind: str) -> dict[str, str]:
+    """Return the SHA-256 of each external module's file by plug-in name.
+
+    A stage's key holds it, so that a change of a plug-in's code makes the stages anew even where the
+    version of its distribution stayed the same.
+    """
+    found = {}
+    for name in sorted(_find_external_plugins(kind)):
+        file = getattr(load_plugin(kind, name), "__file__", None)
+        found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "no file"
+    return found

@@ -1,6 +1,6 @@
-"""What all tests share: a stated reason for every skip, one thread a worker, and where the real photos lie.
+"""What all tests share: a stated reason for every skip, one thread a worker, and where the real images lie.
 
-With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real photos, Airflow, PostgreSQL and the right to
+With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real images, Airflow, PostgreSQL and the right to
 mount may be absent: where they are, a test marked `data`, `airflow`, `postgres` or `mount` still skips.
 """
 
@@ -20,8 +20,15 @@ from typing import Any
 
 import pytest
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-    os.environ.setdefault(_name, "1")  # two workers share the machine; before numpy and torch are imported
+for _name in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+):
+    os.environ.setdefault(
+        _name, "1"
+    )  # two workers share the machine; before numpy and torch are imported
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +37,16 @@ STRICT = os.environ.get("NIGHTSHIFT_CI") == "1"
 AIRFLOW = Path(os.environ.get("NIGHTSHIFT_AIRFLOW", ROOT / ".airflow" / "venv" / "bin"))
 EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not part.is_dir()]
 _unshare = ["unshare", "-rm", "true"]
-MOUNTS = shutil.which(_unshare[0]) is not None and subprocess.run(_unshare, capture_output=True).returncode == 0
+MOUNTS = (
+    shutil.which(_unshare[0]) is not None
+    and subprocess.run(_unshare, capture_output=True).returncode == 0
+)
 EXCUSED += [] if MOUNTS else ["mount"]
-EXCUSED += [] if any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("pg_ctl") else ["postgres"]
+EXCUSED += (
+    []
+    if any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("pg_ctl")
+    else ["postgres"]
+)
 
 Require = Callable[[object, str], None]
 
@@ -49,11 +63,16 @@ def require() -> Require:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     excused = hasattr(report, "wasxfail") or any(item.get_closest_marker(name) for name in EXCUSED)
     if STRICT and report.skipped and not excused:
-        report.outcome, report.longrepr = "failed", f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}"
+        report.outcome, report.longrepr = (
+            "failed",
+            f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}",
+        )
     return report
 
 
@@ -61,7 +80,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if STRICT and report.skipped:
-        report.outcome, report.longrepr = "failed", f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}"
+        report.outcome, report.longrepr = (
+            "failed",
+            f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}",
+        )
     return report
 
 
@@ -72,7 +94,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 @pytest.fixture(scope="session")
 def flowers() -> Path:
     """The folder of the real flowers (one folder a class). Mark the test `data`."""
-    _require((DATA / "flowers").is_dir(), f"the real photos are absent: {DATA / 'flowers'}")
+    _require((DATA / "flowers").is_dir(), f"the real images are absent: {DATA / 'flowers'}")
     return DATA / "flowers"
 
 
@@ -81,7 +103,7 @@ def gtsrb() -> Path:
     """The unpacked folder of the real traffic signs, with `metadata.csv`. Mark the test `data`."""
     folder, archive = ROOT / "data" / "gtsrb", DATA / "gtsrb.tar.gz"
     if not folder.is_dir():
-        _require(archive.is_file(), f"the real photos are absent: {archive}")
+        _require(archive.is_file(), f"the real images are absent: {archive}")
         folder.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as aside, tarfile.open(archive) as tar:
             tar.extractall(aside, filter="data")
@@ -118,12 +140,18 @@ def bucket(monkeypatch: pytest.MonkeyPatch, require: Require) -> Iterator[Any]:
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-    for key, value in (("ACCESS_KEY_ID", "gate"), ("SECRET_ACCESS_KEY", "night"), ("DEFAULT_REGION", "us-east-1")):
+    for key, value in (
+        ("ACCESS_KEY_ID", "gate"),
+        ("SECRET_ACCESS_KEY", "night"),
+        ("DEFAULT_REGION", "us-east-1"),
+    ):
         monkeypatch.setenv(f"AWS_{key}", value)
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     S3FileSystem.clear_instance_cache()
-    urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset", data=b"").close()  # of an earlier test
+    urllib.request.urlopen(
+        os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset", data=b""
+    ).close()  # of an earlier test
     client = boto3.client("s3")
     client.create_bucket(Bucket="gate")
     yield client, server.stop

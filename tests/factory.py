@@ -1,4 +1,4 @@
-"""A small, complete and consistent set of the report stage's artifacts, with drawn photos. Seeded."""
+"""A small, complete and consistent set of the report stage's artifacts, with drawn images. Seeded."""
 
 from __future__ import annotations
 
@@ -9,19 +9,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.evidence.ledger import Opening, sealed
-from pipeline.evidence.paired import Margins
-from pipeline.evidence.trial import Judged, Trial
-from pipeline.slicing.reference import Reference, describe, frame_of
-from pipeline.slicing.rules import Condition, Rule
-from pipeline.slicing.traffic import Limits, Traffic, compare
-from pipeline.slicing.traffic import conditions as traffic_conditions
-from pipeline.stages.promote import NOTHING, conditions
+from pipeline.domain.rules import Condition, Rule
+from pipeline.slices.tracking.reference_profile import (
+    ReferenceProfile,
+    build_reference_frame,
+    summarize_reference,
+)
+from pipeline.slices.tracking.traffic_comparison import (
+    ArrivedTraffic,
+    TrafficLimits,
+    compare_traffic,
+)
+from pipeline.slices.tracking.traffic_comparison import evaluate_conditions as traffic_conditions
+from pipeline.stages.promote import OUTCOME_HEADLINES, build_conditions
+from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
+from pipeline.statistics.paired_comparison import HarmMargins
+from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
+from tests.helpers.validation_sets import build_from_artifacts
 from tests.tracks import drawn_tracking
 
-SIMULATED = dict.fromkeys(("content_hash", "slice", "label", "simulator", "condition"), "str") | {"dose": "float64"}
+SIMULATED = dict.fromkeys(("content_hash", "slice", "label", "simulator", "condition"), "str") | {
+    "strength": "float64"
+}
 
 
 class Factory(Found):
@@ -33,22 +44,33 @@ class Factory(Found):
         """Every artifact that the report stage needs, by name."""
         made = self._data()
         made |= self._model(made)
-        made |= self._probe(made) | self._slices(made, slices) | self._repair(made, changed, slices)
+        made |= self._probe(made)
+        made["validation_set"] = build_from_artifacts(made)
+        made |= self._slices(made, slices) | self._repair(made, changed, slices)
         made |= self._verdict(made, changed, sealed, promoted)
         words = {"words": HOSTILE[0]} if self.hostile else {}
         return made | {"drift": self._drift(made), "followed": drawn_tracking(**words)}
 
     def _drift(self, made: dict[str, Any]) -> dict[str, Any]:
-        """The photos of test against those of train, by a champion that knows one slice."""
+        """The images of test against those of train, by a champion that knows one slice."""
         dark = Rule((Condition("luminance", "<=", 62.4),))
-        table, basis = frame_of(made["images"], made["attributes"], {"s1": dark})
-        train, arrived = (table[self.split == name].reset_index(drop=True) for name in ("train", "test"))
-        kept, about = describe(train, basis, pd.Series(np.nan, index=train.index), 0)
-        words = HOSTILE[0] if self.hostile else "Too dark: 40 of 80 photos are misread."
-        reference = Reference(kept, about, [{"slice": "s1", "words": words, "rule": dark.dump()}], "champion-0")
-        limits = Limits.model_validate({})
-        found = compare(reference, Traffic(arrived, basis), limits)
-        return {**found, "champion": "champion-0", "why": None, "conditions": traffic_conditions(found, limits)}
+        table, basis = build_reference_frame(made["images"], made["attributes"], {"s1": dark})
+        train, arrived = (
+            table[self.split == name].reset_index(drop=True) for name in ("train", "test")
+        )
+        kept, about = summarize_reference(train, basis, pd.Series(np.nan, index=train.index), 0)
+        words = HOSTILE[0] if self.hostile else "Too dark: 40 of 80 images are misread."
+        reference = ReferenceProfile(
+            kept, about, [{"slice": "s1", "words": words, "rule": dark.dump_json()}], "champion-0"
+        )
+        limits = TrafficLimits.model_validate({})
+        found = compare_traffic(reference, ArrivedTraffic(arrived, basis), limits)
+        return {
+            **found,
+            "champion": "champion-0",
+            "why": None,
+            "conditions": traffic_conditions(found, limits),
+        }
 
     def _repair(self, made: dict[str, Any], changed: bool, slices: bool) -> dict[str, Any]:
         rng, val, truth = self.rng, self.val, self.label[self.val]
@@ -58,8 +80,8 @@ class Factory(Found):
                 "image_id": train,
                 "slice": "s1",
                 "remedy": "exposure",
-                "dose_low": 0.15,
-                "dose_high": 0.4,
+                "strength_low": 0.15,
+                "strength_high": 0.4,
                 "probability": 0.5,
                 "simulator": pd.array([None] * len(train), dtype="str"),
             }
@@ -72,7 +94,9 @@ class Factory(Found):
         )
         after = after if changed else self.guess
         was, now = ~wrong, after == truth
-        change = np.select([~was & now, was & ~now, ~was & ~now], ["fixed", "broken", "still wrong"], "still right")
+        change = np.select(
+            [~was & now, was & ~now, ~was & ~now], ["fixed", "broken", "still wrong"], "still right"
+        )
         name = np.array(self.names, dtype=object)
         flips = pd.DataFrame(
             {
@@ -96,7 +120,7 @@ class Factory(Found):
                     "when": "luminance <= 62.4",
                     "rule": "{}",
                     "remedy": "exposure",
-                    "dose": 2.0,
+                    "strength": 2.0,
                     "helps": True,
                     "words": "exposure x2",
                     "chosen_on": "val",
@@ -106,7 +130,7 @@ class Factory(Found):
             "refused": [
                 {
                     "remedy": "horizontal_flip",
-                    "dose": 1.0,
+                    "strength": 1.0,
                     "from": self.names[0],
                     "to": self.names[-1],
                     "share": 0.81,
@@ -128,15 +152,15 @@ class Factory(Found):
                     "slice": "s1",
                     "kind": "augment",
                     "words": "Too dark",
-                    "photos": len(train),
-                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training photos",
+                    "images": len(train),
+                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training images",
                 },
                 {
                     "slice": "s2",
                     "kind": "collect",
                     "words": "High saturation",
-                    "photos": 0,
-                    "action": "collect more photos like these: no transform was shown to be the cause",
+                    "images": 0,
+                    "action": "collect more images like these: no transform was shown to be the cause",
                 },
             ],
         }
@@ -155,13 +179,16 @@ class Factory(Found):
     def _answers(self, truth: NDArray[np.intp], flips: pd.DataFrame) -> NDArray[np.float32]:
         """Probabilities in which the class named by `flips` stands first, before and after."""
         size = len(self.names)
-        said = [flips[c].map({name: k for k, name in enumerate(self.names)}).to_numpy() for c in ("before", "after")]
+        said = [
+            flips[c].map({name: k for k, name in enumerate(self.names)}).to_numpy()
+            for c in ("before", "after")
+        ]
         hot = [np.eye(size)[s] * 2 + np.eye(size)[truth] for s in said]
         shares = [h + self.rng.uniform(0, 0.1, h.shape) for h in hot]
         return np.stack([s / s.sum(1, keepdims=True) for s in shares], axis=1).astype(np.float32)
 
     def _saliency(self, flips: pd.DataFrame) -> NDArray[np.uint8]:
-        """Heat maps of the first twelve photos that changed: a blob above before, below after."""
+        """Heat maps of the first twelve images that changed: a blob above before, below after."""
         rows = flips.index[flips["change"] != "still right"][:12]
         flips.loc[rows, "saliency"] = np.arange(len(rows))
         y = np.arange(64)[:, None] * np.ones((1, 64))
@@ -169,17 +196,32 @@ class Factory(Found):
         return np.broadcast_to(both, (len(rows), 2, 64, 64)).astype(np.uint8)
 
     def _trial(
-        self, rows: NDArray[np.intp], answers: dict[str, NDArray[np.intp]], members: dict[str, NDArray[np.bool_]]
-    ) -> Trial:
+        self,
+        rows: NDArray[np.intp],
+        answers: dict[str, NDArray[np.intp]],
+        members: dict[str, NDArray[np.bool_]],
+    ) -> ModelComparison:
         hot = np.eye(len(self.names), dtype=np.float32) * 3
-        models = [Judged(arm, None if arm == "before" else 0, hot[said]) for arm, said in answers.items()]
-        return Trial(self.label[rows], (rows // 4).astype(str), self.names, models, members)
+        models = [
+            ModelOutput(arm, None if arm == "before" else 0, hot[said])
+            for arm, said in answers.items()
+        ]
+        return ModelComparison(
+            self.label[rows], (rows // 4).astype(str), self.names, models, members
+        )
 
-    def _record(self, trial: Trial, planned: NDArray[np.bool_], alpha: float) -> dict[str, Any]:
-        parts = {"primary": trial.part(planned, alpha), "outside": trial.part(~planned, alpha)}
-        return trial.record(alpha, Margins()) | parts
+    def _record(
+        self, trial: ModelComparison, planned: NDArray[np.bool_], alpha: float
+    ) -> dict[str, Any]:
+        parts = {
+            "primary": trial.compare_subset(planned, alpha),
+            "outside": trial.compare_subset(~planned, alpha),
+        }
+        return trial.build_record(alpha, HarmMargins()) | parts
 
-    def _verdict(self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool) -> dict[str, Any]:
+    def _verdict(
+        self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool
+    ) -> dict[str, Any]:
         rng, k = self.rng, len(self.names)
         index = {name: i for i, name in enumerate(self.names)}
         said = {
@@ -195,28 +237,56 @@ class Factory(Found):
         confirmed = list(made["explanations"].query("status == 'confirmed'")["slice"])
         table = made["membership"]
         inside = {
-            s: made["flips"]["image_id"].isin(table.loc[table["slice"] == s, "image_id"]).to_numpy() for s in confirmed
+            s: made["flips"]["image_id"].isin(table.loc[table["slice"] == s, "image_id"]).to_numpy()
+            for s in confirmed
         }
         arms = ("before", "control", "targeted") if changed else ("before",)
         everyone = np.zeros(len(self.val), bool)
-        val = self._record(self._trial(self.val, {a: said[a] for a in arms}, inside), inside.get("s1", everyone), 0.05)
+        val = self._record(
+            self._trial(self.val, {a: said[a] for a in arms}, inside),
+            inside.get("s1", everyone),
+            0.05,
+        )
         record = None
         if changed and not shut:
-            trial = self._trial(test, {a: unseen[a] for a in arms}, dict.fromkeys(confirmed, self.night[test]))
+            trial = self._trial(
+                test, {a: unseen[a] for a in arms}, dict.fromkeys(confirmed, self.night[test])
+            )
             record = self._record(trial, self.night[test], 0.025)
         opening = (
-            Opening("a" * 16, 1, 0.025, "2025-03-01T00:00:00", True, False, "val passed").record()
+            LedgerOpening(
+                "a" * 16, 1, 0.025, "2025-03-01T00:00:00", True, False, "val passed"
+            ).build_record()
             if record
-            else sealed("val has not passed")
+            else build_sealed_record("val has not passed")
         )
         rule = made["policy"]["decline"]
         error = {"value": 0.031, "low": 0.01, "high": 0.05, "groups": 40, "n": 96}
         seen = {"n": len(test), "coverage": 0.8, "error": error}
-        bringing = [{"slice": "s1", "n": 80, "gain": {"value": 0.2, "low": 0.1, "high": 0.3, "groups": 20, "n": 80}}]
-        gains = [{**row, "arm": arm, "helps": arm == "before"} for row in bringing for arm in arms if arm != "control"]
+        bringing = [
+            {
+                "slice": "s1",
+                "n": 80,
+                "gain": {"value": 0.2, "low": 0.1, "high": 0.3, "groups": 20, "n": 80},
+            }
+        ]
+        gains = [
+            {**row, "arm": arm, "helps": arm == "before"}
+            for row in bringing
+            for arm in arms
+            if arm != "control"
+        ]
         for row in val["slices"]:
             row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
-        outcome = "tested" if record else "refused on val" if changed else "no plan" if confirmed else "no slice"
+        outcome = (
+            "tested"
+            if record
+            else "refused on val"
+            if changed
+            else "no plan"
+            if confirmed
+            else "no slice"
+        )
         comparison = {
             "outcome": outcome,
             "reason": opening["reason"],
@@ -232,7 +302,9 @@ class Factory(Found):
             "val": val,
             "test": record,
             "opening": opening,
-            "decline": {arm: {**rule, "test": seen if record else None} for arm in arms if arm != "control"},
+            "decline": {
+                arm: {**rule, "test": seen if record else None} for arm in arms if arm != "control"
+            },
             "corrections": {"val": gains if made["policy"]["corrections"] else [], "test": None},
             "primary": {"endpoint": "accuracy gain", "slices": confirmed[:1], "also": "not worse"},
             "power": [
@@ -248,18 +320,20 @@ class Factory(Found):
                 for s in confirmed
             ],
         }
-        headline = NOTHING.get(outcome, "")
+        headline = OUTCOME_HEADLINES.get(outcome, "")
         if record:
-            headline = "promoted: +21.4 points over the control on the sealed test's photos, at least +12.2 points"
+            headline = "promoted: +21.4 points over the control on the sealed test's images, at least +12.2 points"
         if self.hostile:
             headline = HOSTILE[0] + " " + HOSTILE[3]
-        judged = conditions(comparison)
+        judged = build_conditions(comparison)
         verdict = {
             "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
             "headline": headline,
             "conditions": judged,
             "champion": "candidate",
-            "limits": ["One seed: another run of the same training might differ; seeds were not judged."],
+            "limits": [
+                "One seed: another run of the same training might differ; seeds were not judged."
+            ],
             "seeds_judged": False,
             "opening": opening["number"],
         }
@@ -267,14 +341,18 @@ class Factory(Found):
 
 
 @cache
-def _planted(options: tuple[tuple[str, Any], ...], classes: int, photos: int, hostile: bool) -> dict[str, Any]:
+def _planted(
+    options: tuple[tuple[str, Any], ...], classes: int, images: int, hostile: bool
+) -> dict[str, Any]:
     names = [f"sign {k:02d}" for k in range(classes)] if classes else None
-    return Factory(names, photos, hostile=hostile).make(**dict(options))
+    return Factory(names, images, hostile=hostile).make(**dict(options))
 
 
-def planted(classes: int = 0, photos: int = 480, hostile: bool = False, **options: bool) -> dict[str, Any]:
+def planted(
+    classes: int = 0, images: int = 480, hostile: bool = False, **options: bool
+) -> dict[str, Any]:
     """A fresh dict of artifacts that are made once (leave them as they are); classes: 0 for the gate's two.
 
     options: changed, slices, sealed, promoted, see `Factory.make`.
     """
-    return dict(_planted(tuple(sorted(options.items())), classes, photos, hostile))
+    return dict(_planted(tuple(sorted(options.items())), classes, images, hostile))

@@ -1,4 +1,4 @@
-"""Drawn photos, a model's answers and its probe: the first half of `tests.factory`."""
+"""Drawn images, a model's answers and its probe: the first half of `tests.factory`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.slicing.shortcuts import COLUMNS
+from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS
 
 HOSTILE = [
     "<script>window.hacked=1</script>",
@@ -20,7 +20,7 @@ HOSTILE = [
     "</script><script>window.hacked=3</script>",
     "🦊 {{ 7*7 }} ${1}",
 ]
-DRAWN = 4000  # photos drawn; of more, they come again
+DRAWN = 4000  # images drawn; of more, they come again
 REMEDIES = (
     ("exposure", 0.25),
     ("exposure", 0.5),
@@ -31,7 +31,9 @@ REMEDIES = (
 )
 
 
-def draw_photo(label: int, brightness: float, rng: np.random.Generator, side: int = 64) -> NDArray[np.uint8]:
+def draw_image(
+    label: int, brightness: float, rng: np.random.Generator, side: int = 64
+) -> NDArray[np.uint8]:
     """A person at a gate, with a badge whose place tells the class; uint8 [side, side, 3]."""
     big = np.full((256, 256, 3), (196, 200, 190), np.uint8)
     cv2.rectangle(big, (0, 196), (255, 255), (120, 118, 112), -1)
@@ -43,21 +45,34 @@ def draw_photo(label: int, brightness: float, rng: np.random.Generator, side: in
     skin = tuple(int(v) for v in np.array((224, 178, 142)) * rng.uniform(0.5, 1.05))
     cv2.circle(big, (at, 96), 33, skin, -1, cv2.LINE_AA)
     cv2.ellipse(big, (at, 84), (35, 27), 0, 180, 360, (50, 36, 30), -1, cv2.LINE_AA)
-    hue = cv2.cvtColor(np.array([[[label * 37 % 180, 190, 235]]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0]
+    hue = cv2.cvtColor(np.array([[[label * 37 % 180, 190, 235]]], np.uint8), cv2.COLOR_HSV2RGB)[
+        0, 0
+    ]
     if label:
-        cv2.rectangle(big, (at + 12, 158), (at + 38, 192), tuple(int(v) for v in hue), -1, cv2.LINE_AA)
+        cv2.rectangle(
+            big, (at + 12, 158), (at + 38, 192), tuple(int(v) for v in hue), -1, cv2.LINE_AA
+        )
         cv2.rectangle(big, (at + 17, 163), (at + 33, 172), (250, 250, 250), -1, cv2.LINE_AA)
     light = np.clip(big * brightness + rng.normal(0, 2 + 5 * (1 - brightness), big.shape), 0, 255)
-    return np.asarray(cv2.resize(light.astype(np.uint8), (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(light.astype(np.uint8), (side, side), interpolation=cv2.INTER_AREA),
+        dtype=np.uint8,
+    )
 
 
 class Base:
-    """names: class names; photos: how many; hostile: hostile names, paths and words."""
+    """names: class names; images: how many; hostile: hostile names, paths and words."""
 
-    def __init__(self, names: list[str] | None = None, photos: int = 480, seed: int = 3, hostile: bool = False) -> None:
+    def __init__(
+        self,
+        names: list[str] | None = None,
+        images: int = 480,
+        seed: int = 3,
+        hostile: bool = False,
+    ) -> None:
         self.names = sorted(HOSTILE if hostile else names or ["employee", "visitor"])
         self.rng = np.random.default_rng(seed)
-        self.hostile, self.n = hostile, photos
+        self.hostile, self.n = hostile, images
 
     def _data(self) -> dict[str, Any]:
         rng, n, k = self.rng, self.n, len(self.names)
@@ -68,15 +83,24 @@ class Base:
         night = (groups % 3 == 0) & (split != "train")
         hour = np.where(night, (21 + rng.integers(0, 8, n)) % 24, rng.integers(7, 20, n))
         light = np.where(night, rng.uniform(0.08, 0.3, n), rng.uniform(0.7, 1.0, n))
-        drawn = [draw_photo(int(a), float(b), rng) for a, b in zip(label[:DRAWN], light[:DRAWN], strict=True)]
+        drawn = [
+            draw_image(int(a), float(b), rng)
+            for a, b in zip(label[:DRAWN], light[:DRAWN], strict=True)
+        ]
         pixels = np.stack(drawn)[np.arange(n) % DRAWN]
         ids = [f"{v:016x}" for v in rng.permutation(np.arange(n) + 2**40)]
-        folder = [self.names[a] if self.hostile else f"gate-{1 + g % 2}" for a, g in zip(label, groups, strict=True)]
+        folder = [
+            self.names[a] if self.hostile else f"gate-{1 + g % 2}"
+            for a, g in zip(label, groups, strict=True)
+        ]
         images = pd.DataFrame(
             {
                 "image_id": ids,
                 "content_hash": [f"c{i}" for i in ids],
-                "path": [f"{f}/{g:04d}_{i % 4}.jpg" for i, (f, g) in enumerate(zip(folder, groups, strict=True))],
+                "path": [
+                    f"{f}/{g:04d}_{i % 4}.jpg"
+                    for i, (f, g) in enumerate(zip(folder, groups, strict=True))
+                ],
                 "source": [f"/secret/place/{i}.jpg" for i in ids],
                 "label": [self.names[a] for a in label],
                 "group": [f"person-{g:04d}" for g in groups],
@@ -88,11 +112,16 @@ class Base:
                 "given_split": pd.Series([None] * n, dtype="object"),
             }
         )
-        values = {name: rng.uniform(0, 1, n) for name in plugins.ATTRIBUTES}
+        values = {name: rng.uniform(0, 1, n) for name in plugins.ATTRIBUTE_NAMES}
         values |= {"luminance": pixels.mean(axis=(1, 2, 3)), "hour": hour.astype(float)}
         fold = np.where(split == "val", groups % 5, -1)
         splits = pd.DataFrame(
-            {"image_id": ids, "split": split, "fold": fold, "reason": pd.Series([None] * n, dtype="object")}
+            {
+                "image_id": ids,
+                "split": split,
+                "fold": fold,
+                "reason": pd.Series([None] * n, dtype="object"),
+            }
         )
         pairs = pd.DataFrame(
             {
@@ -106,7 +135,10 @@ class Base:
         )
         odd = HOSTILE[:2] if self.hostile else ["gate-1/0099_1.jpg", "gate-2/0140_3.jpg"]
         rejected = pd.DataFrame(
-            {"path": odd, "reason": ["the file is empty (0 bytes)", "not an image: cannot be decoded"]}
+            {
+                "path": odd,
+                "reason": ["the file is empty (0 bytes)", "not an image: cannot be decoded"],
+            }
         )
         self.label, self.night, self.split = label, night, split
         return {
@@ -117,7 +149,9 @@ class Base:
             "splits": splits,
             "attributes": pd.DataFrame({"image_id": ids} | values),
             "embeddings": np.where(
-                (split == "test")[:, None], np.nan, rng.normal(0, 1, (n, 16)) + 4 * night[:, None] * (np.arange(16) < 2)
+                (split == "test")[:, None],
+                np.nan,
+                rng.normal(0, 1, (n, 16)) + 4 * night[:, None] * (np.arange(16) < 2),
             ).astype(np.float32),
             "duplicates": pairs,
         }
@@ -126,16 +160,23 @@ class Base:
         rng, k = self.rng, len(self.names)
         val = np.flatnonzero(self.split == "val")
         wrong = rng.random(len(val)) < np.where(self.night[val], 0.5, 0.04)
-        other = (self.label[val] + 1 + rng.integers(0, max(k - 1, 1), len(val)) % 3 % max(k - 1, 1)) % k
+        other = (
+            self.label[val] + 1 + rng.integers(0, max(k - 1, 1), len(val)) % 3 % max(k - 1, 1)
+        ) % k
         guess = np.where(wrong, other, self.label[val])
-        ids, label = made["images"]["image_id"].to_numpy()[val], [self.names[a] for a in self.label[val]]
+        ids, label = (
+            made["images"]["image_id"].to_numpy()[val],
+            [self.names[a] for a in self.label[val]],
+        )
         predictions = pd.DataFrame(
             {
                 "image_id": ids,
                 "label": label,
                 "predicted": [self.names[g] for g in guess],
                 "correct": guess == self.label[val],
-                "confidence": np.where(wrong, rng.uniform(0.4, 0.9, len(val)), rng.uniform(0.6, 1, len(val))),
+                "confidence": np.where(
+                    wrong, rng.uniform(0.4, 0.9, len(val)), rng.uniform(0.6, 1, len(val))
+                ),
                 "margin": np.where(wrong, -1.0, 1.0) * rng.uniform(0.1, 4, len(val)),
             }
         )
@@ -209,14 +250,14 @@ class Base:
             ("horizontal_flip", 1.0): (0.5, 0.05),
         }
         columns, rows = [], []
-        for remedy, dose in REMEDIES:
-            inside, outside = chance[remedy, dose]
+        for remedy, strength in REMEDIES:
+            inside, outside = chance[remedy, strength]
             bad = rng.random(len(val)) < np.where(night, inside, outside)
             columns.append(np.where(bad, (truth + 1) % k, truth))
             rows.append(
                 {
                     "remedy": remedy,
-                    "dose": dose,
+                    "strength": strength,
                     "accuracy": float((~bad).mean()),
                     "low": float((~bad).mean()) - 0.03,
                     "high": min(1.0, float((~bad).mean()) + 0.03),
@@ -228,6 +269,7 @@ class Base:
         return {
             "probed": probed,
             "dose_response": pd.DataFrame(rows),
+            "signatures": np.zeros((len(val), len(columns)), np.float32),
             "responses": np.stack(columns, 1).astype(np.int16),
-            "shortcuts": pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS),
+            "shortcuts": pd.DataFrame(columns=list(SHORTCUT_COLUMNS)).astype(SHORTCUT_COLUMNS),
         }

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.graph import STAGES
-from pipeline.store import Run
+from pipeline.storage.artifact_store import RunFolder
 
 NAMES = [s.name for s in STAGES]
 TIMES = {"time", "seconds", "created", "run_id", "date"}
@@ -30,20 +30,33 @@ def timeless(value: Any) -> Any:
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
-def nameless(run: Run, artifact: str) -> Any:
+def nameless(run: RunFolder, artifact: str) -> Any:
     """A JSON artifact without the run's own name in it: `follow` says since which run a slice is known."""
-    return timeless(json.loads(json.dumps(run.load(artifact)).replace(run.run_id, "this run")))
+    return timeless(
+        json.loads(json.dumps(run.load_artifact(artifact)).replace(run.run_id, "this run"))
+    )
 
 
-def command(config: Path, run: Run) -> list[str]:
-    line = [sys.executable, "-m", "pipeline.cli", "run", "-c", str(config), "--resume", str(run.path)]
+def command(config: Path, run: RunFolder) -> list[str]:
+    line = [
+        sys.executable,
+        "-m",
+        "pipeline.cli.app",
+        "run",
+        "-c",
+        str(config),
+        "--resume",
+        str(run.path),
+    ]
     return [*line, "--runs", str(run.path.parent)]
 
 
-def straight(config: Path, home: Path) -> Run:
+def straight(config: Path, home: Path) -> RunFolder:
     """The run that nobody disturbs."""
-    run = Run.begin(home / "runs" / "straight")
-    done = subprocess.run(command(config, run), cwd=home, capture_output=True, text=True, check=False)
+    run = RunFolder.open_or_create(home / "runs" / "straight")
+    done = subprocess.run(
+        command(config, run), cwd=home, capture_output=True, text=True, check=False
+    )
     assert done.returncode in (0, 1), done.stderr
     return run
 
@@ -53,7 +66,7 @@ class Victim:
     """A run that is killed stage after stage. killed: in which stages; finished: when each was first seen."""
 
     config: Path
-    run: Run
+    run: RunFolder
     rng: np.random.Generator
     killed: Counter[str] = field(default_factory=Counter)
     finished: dict[str, int] = field(default_factory=dict)
@@ -88,34 +101,48 @@ class Victim:
 
     def end(self) -> None:
         """Let it come to its end."""
-        done = subprocess.run(command(self.config, self.run), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command(self.config, self.run), capture_output=True, text=True, check=False
+        )
         assert done.returncode in (0, 1), done.stderr
         self._look()
         assert list(self.finished) == NAMES
 
-    def same_as(self, other: Run) -> None:
+    def same_as(self, other: RunFolder) -> None:
         """Hold summary, artifacts and ledger against the undisturbed run."""
         for record in ("summary", "followed"):
             assert nameless(self.run, record) == nameless(other, record)
         for name in [n for n in NAMES[: NAMES.index("compare")] if n != "follow"]:
-            mine, theirs = (run.record(name) or {} for run in (self.run, other))
+            mine, theirs = (run.read_record(name) or {} for run in (self.run, other))
             assert mine["artifacts"] == theirs["artifacts"], name
         ledgers = [run.path.parent / "ledger.jsonl" for run in (self.run, other)]
-        lines = [len(ledger.read_text().splitlines()) if ledger.is_file() else 0 for ledger in ledgers]
+        lines = [
+            len(ledger.read_text().splitlines()) if ledger.is_file() else 0 for ledger in ledgers
+        ]
         assert lines[0] == lines[1] <= 1
-        left = [p.name for p in self.run.path.iterdir() if p.name.startswith((".work", ".tmp", ".old"))]
+        left = [
+            p.name for p in self.run.path.iterdir() if p.name.startswith((".work", ".tmp", ".old"))
+        ]
         assert left == []
 
 
-def survived(config: Path, home: Path, other: Run, aims: Sequence[str], seed: int) -> Counter[str]:
+def survived(
+    config: Path, home: Path, other: RunFolder, aims: Sequence[str], seed: int
+) -> Counter[str]:
     """Kill a new run in each of the stages `aims`, let it end, compare; returns in which stages it died."""
-    victim = Victim(config, Run.begin(home / "runs" / f"victim-{seed}"), np.random.default_rng(seed))
+    victim = Victim(
+        config,
+        RunFolder.open_or_create(home / "runs" / f"victim-{seed}"),
+        np.random.default_rng(seed),
+    )
     for aim in aims:
-        victim.kill(aim, 1.2 * float((other.record(aim) or {})["seconds"]) + 0.3)
+        victim.kill(aim, 1.2 * float((other.read_record(aim) or {})["seconds"]) + 0.3)
     victim.end()
     victim.same_as(other)
     return victim.killed
 
 
 def say(killed: Counter[str]) -> str:
-    return f"{killed.total()} kills survived: " + json.dumps({n: killed[n] for n in [*NAMES, "published"] if killed[n]})
+    return f"{killed.total()} kills survived: " + json.dumps(
+        {n: killed[n] for n in [*NAMES, "published"] if killed[n]}
+    )

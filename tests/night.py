@@ -1,6 +1,6 @@
 """A small data set with a planted night: bars that lie or stand, in folders a manifest describes; seeded.
 
-Three in ten photos of val and test were taken in the dark, and none of train: a model trained by day fails there.
+Three in ten images of val and test were taken in the dark, and none of train: a model trained by day fails there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 SIDE = 48
 
 
-def photo(label: str, night: bool, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [48, 48, 3] RGB: a bright bar on a grey wall, with noise; by night at a fifth of the light."""
+def image(label: str, night: bool, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [48, 48, 3] RGB: a bright bar on a gray wall, with noise; by night at a fifth of the light."""
     wall = rng.uniform(60, 110) + rng.normal(0, 4, (SIDE, SIDE, 1)) + rng.normal(0, 3, (1, 1, 3))
     length, width = int(rng.integers(22, 34)), int(rng.integers(6, 10))
     top, left = rng.integers(4, SIDE - length - 2), rng.integers(4, SIDE - length - 2)
@@ -24,7 +24,9 @@ def photo(label: str, night: bool, rng: np.random.Generator) -> np.ndarray:
     scene = np.broadcast_to(wall, (SIDE, SIDE, 3)).copy()
     scene[top : top + size[0], left : left + size[1]] = rng.uniform(150, 230) + rng.normal(0, 6, 3)
     light = rng.uniform(0.13, 0.3) if night else rng.uniform(0.85, 1.15)
-    return np.clip(np.rint(scene * light + rng.normal(0, 2 if night else 1, scene.shape)), 0, 255).astype(np.uint8)
+    return np.clip(
+        np.rint(scene * light + rng.normal(0, 2 if night else 1, scene.shape)), 0, 255
+    ).astype(np.uint8)
 
 
 def draw(
@@ -37,7 +39,7 @@ def draw(
     first: int = 0,
     share: float = 0.3,
 ) -> Path:
-    """Write photos and `metadata.csv` (file_name, label, split, visit, captured_at) under `root`.
+    """Write images and `metadata.csv` (file_name, label, split, visit, captured_at) under `root`.
 
     first: number of the first visit; from above 0 on, rows are added to what stands there. share: of them by night.
     """
@@ -51,7 +53,7 @@ def draw(
         at = datetime(2026, 3, 1) + timedelta(days=int(rng.integers(30)), hours=float(hour))
         for frame in range(frames):
             name = f"{visit:04d}_{frame}.png"
-            cv2.imwrite(str(root / name), photo(label, dark, rng)[:, :, ::-1])
+            cv2.imwrite(str(root / name), image(label, dark, rng)[:, :, ::-1])
             rows.append(
                 {
                     "file_name": name,
@@ -68,7 +70,7 @@ def draw(
 
 
 def config(data: Path, folder: Path, *, name: str = "night", epochs: float = 8) -> str:
-    """A YAML config for a tiny network on these photos."""
+    """A YAML config for a tiny network on these images."""
     return f"""
 name: {name}
 runs: {folder / "runs"}
@@ -77,6 +79,6 @@ ingest: {{data: {data}, side: 48}}
 train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, rate: 0.003, batch: 32}}
 retrain: {{epochs: 6, rate: 0.002, batch: 32, seeds: 1, generic: false}}
 probe: {{max_images: 264}}
-explain: {{photos: 80}}
+explain: {{images: 80}}
 tracking: {{mlflow: false}}
 """

@@ -10,21 +10,38 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import yaml
 
 from pipeline import plugins
-from pipeline.config import Settings, resolve
-from pipeline.contracts import Array, Table
-from pipeline.graph import ARTIFACTS, STAGES, maker, stage, upstream
+from pipeline.config import StageSettings, resolve_config
+from pipeline.contracts import ArrayContract, TableContract
+from pipeline.graph import (
+    ARTIFACT_CONTRACTS,
+    STAGES,
+    find_producer,
+    get_stage,
+    list_upstream_stages,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 KINDS = ("datasets", "attributes", "remedies", "sections")
 STAGE_NAMES = [s.name for s in STAGES]
-HEAVY = {"torch", "torchvision", "timm", "numpy", "pandas", "scipy", "sklearn", "cv2", "albumentations"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "cv2",
+    "albumentations",
+}
 MODULE_LINES, FUNCTION_LINES, ARGUMENTS = 300, 35, 5  # the latter two: 95th percentile
 
 
@@ -38,47 +55,56 @@ def _relative(path: Path) -> str:
 def test_a_stage_needs_only_what_an_earlier_one_makes() -> None:
     made: set[str] = set()
     for item in STAGES:
-        assert set(item.needs) <= made, f"{item.name} needs {set(item.needs) - made}, which nothing before it makes"
+        assert set(item.needs) <= made, (
+            f"{item.name} needs {set(item.needs) - made}, which nothing before it makes"
+        )
         made |= set(item.makes)
 
 
 def test_each_artifact_is_made_once_and_contracted() -> None:
     made = Counter(name for item in STAGES for name in item.makes)
-    assert set(made) == set(ARTIFACTS)
+    assert set(made) == set(ARTIFACT_CONTRACTS)
     assert set(made.values()) == {1}
     assert len(set(STAGE_NAMES)) == len(STAGES)
 
 
 def test_edges_are_derived() -> None:
     for item in STAGES:
-        above = upstream(item.name)
-        assert set(above) == {maker(need).name for need in item.needs}
+        above = list_upstream_stages(item.name)
+        assert set(above) == {find_producer(need).name for need in item.needs}
         assert sorted(above, key=STAGE_NAMES.index) == list(above)
-    assert tuple(stage("report").makes) == ("html", "summary")
+    assert tuple(get_stage("report").makes) == ("html", "summary")
 
 
 def test_keys_and_shapes_name_what_exists() -> None:
     known = {"str", "float", "int", "bool", "time"}
-    for name, kind in ARTIFACTS.items():
-        if isinstance(kind, Table):
-            assert set(kind.key) <= set(kind.columns), name
+    for name, kind in ARTIFACT_CONTRACTS.items():
+        if isinstance(kind, TableContract):
+            assert set(kind.key_columns) <= set(kind.columns), name
             assert {dtype.rstrip("?") for dtype in kind.columns.values()} <= known, name
-        if isinstance(kind, Array):
+        if isinstance(kind, ArrayContract):
             assert kind.shape, name
 
 
 @pytest.mark.parametrize("name", STAGE_NAMES)
 def test_a_stage_file_has_config_on_top_and_run_with_exactly_its_needs(name: str) -> None:
     module = importlib.import_module(f"pipeline.stages.{name}")
-    assert issubclass(module.Config, Settings)
+    assert issubclass(module.Config, StageSettings)
     assert module.Config.model_config["frozen"]
     assert module.Config.model_config["extra"] == "forbid"
-    assert all(f.description for f in module.Config.model_fields.values()), f"{name}: a knob without a description"
+    assert all(f.description for f in module.Config.model_fields.values()), (
+        f"{name}: a knob without a description"
+    )
     signature = inspect.signature(module.run).parameters
-    positional = [p.name for p in signature.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    positional = [p.name for p in signature.values() if p.kind not in by_name]
     keyword = [p.name for p in signature.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    typed = [p.name for p in signature.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    if typed:  # the names and types of the needs are those of a TypedDict: Unpack[...]
+        (needs,) = get_type_hints(module.run)[typed[0]].__args__
+        keyword += list(needs.__annotations__)
     assert positional == ["config", "context"]
-    assert sorted(keyword) == sorted(stage(name).needs)
+    assert sorted(keyword) == sorted(get_stage(name).needs)
     body = _tree(PACKAGE / "stages" / f"{name}.py").body
     order = [n.name for n in body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
     assert order.index("Config") < order.index("run")
@@ -88,10 +114,12 @@ def test_every_stage_file_is_on_the_page() -> None:
     assert {p.stem for p in (PACKAGE / "stages").glob("*.py")} - {"__init__"} == set(STAGE_NAMES)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in plugins.names(kind)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in KINDS for name in plugins.list_plugins(kind)]
+)
 def test_a_plugin_is_one_name_in_three_places(kind: str, name: str) -> None:
-    module = plugins.module(kind, name)
-    function = plugins.load(kind, name)
+    module = plugins.load_plugin(kind, name)
+    function = plugins.load_plugin_function(kind, name)
     assert function.__module__ == module.__name__
     assert (function.__doc__ or "").strip(), f"{kind}/{name}: its docstring is the wording"
 
@@ -107,16 +135,20 @@ def _loaded_after(statement: str) -> set[str]:
 
 def test_the_graph_page_imports_nothing_heavy() -> None:
     assert _loaded_after("import pipeline.graph") == set()
-    assert _loaded_after("import pipeline.graph, numpy") == {"numpy"}  # the probe itself sees what is loaded
+    assert _loaded_after("import pipeline.graph, numpy") == {
+        "numpy"
+    }  # the probe itself sees what is loaded
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
-    assert _loaded_after("import pipeline.cli") == set()
+    assert _loaded_after("import pipeline.cli.app") == set()
 
 
 def test_torch_is_not_loaded_to_check_a_config() -> None:
     """A typo in a config is answered before torch has been waited for."""
-    assert "torch" not in _loaded_after("import pipeline.config, pipeline.store, pipeline.plugins")
+    assert "torch" not in _loaded_after(
+        "import pipeline.config, pipeline.storage.artifact_store, pipeline.plugins"
+    )
 
 
 # Tests mirror the package.
@@ -196,7 +228,9 @@ def test_functions_take_few_arguments() -> None:
 
 def _arguments(node: ast.FunctionDef) -> list[str]:
     every = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-    return [a.arg for a in every if a.arg not in ("self", "cls") and a.arg not in ARTIFACTS]
+    return [
+        a.arg for a in every if a.arg not in ("self", "cls") and a.arg not in ARTIFACT_CONTRACTS
+    ]
 
 
 # The words for people.
@@ -219,9 +253,15 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
 def test_every_target_that_a_page_names_is_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for page in ("README.md", "CONTRIBUTING.md"):
-        named = set(re.findall(r"^make ([\w-]+)", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE))
+        named = set(
+            re.findall(
+                r"^make ([\w-]+)", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE
+            )
+        )
         assert named
-        assert [name for name in named if not re.search(rf"^{name}:", makefile, flags=re.MULTILINE)] == []
+        assert [
+            name for name in named if not re.search(rf"^{name}:", makefile, flags=re.MULTILINE)
+        ] == []
 
 
 # The ready-made configs.
@@ -229,9 +269,11 @@ def test_every_target_that_a_page_names_is_in_the_makefile() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=_relative)
 def test_a_config_is_valid_and_writes_no_default(path: Path) -> None:
-    classes = {name: importlib.import_module(f"pipeline.stages.{name}").Config for name in STAGE_NAMES}
+    classes = {
+        name: importlib.import_module(f"pipeline.stages.{name}").Config for name in STAGE_NAMES
+    }
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    resolved = resolve(path, [], classes)
+    resolved = resolve_config(path, [], classes)
     assert resolved.general.name == path.stem
     for name, section in written.items():
         if name in classes:

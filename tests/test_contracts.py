@@ -4,18 +4,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.contracts import Array, Bundle, ContractError, Record, Table
+from pipeline.contracts import (
+    ArrayContract,
+    ContractError,
+    FolderContract,
+    RecordContract,
+    TableContract,
+)
 
-TABLE = Table({"image_id": "str", "size": "int", "label": "str?"}, key=("image_id",), rows="images")
+TABLE = TableContract(
+    {"image_id": "str", "size": "int", "label": "str?"},
+    key_columns=("image_id",),
+    row_dimension="images",
+)
 GOOD = pd.DataFrame({"image_id": ["a", "b"], "size": [1, 2], "label": ["x", None]})
 
 
 def test_a_table_binds_its_row_count_for_the_arrays_beside_it() -> None:
     dims: dict[str, int] = {}
-    TABLE.check("images", GOOD, dims)
-    Array("uint8", ("images", 3)).check("pixels", np.zeros((2, 3), np.uint8), dims)
+    TABLE.check_value("images", GOOD, dims)
+    ArrayContract("uint8", ("images", 3)).check_value("pixels", np.zeros((2, 3), np.uint8), dims)
     with pytest.raises(ContractError, match="pixels: dimension 'images' is 3, expected 2"):
-        Array("uint8", ("images", 3)).check("pixels", np.zeros((3, 3), np.uint8), dims)
+        ArrayContract("uint8", ("images", 3)).check_value(
+            "pixels", np.zeros((3, 3), np.uint8), dims
+        )
 
 
 @pytest.mark.parametrize(
@@ -30,27 +42,31 @@ def test_a_table_binds_its_row_count_for_the_arrays_beside_it() -> None:
 )
 def test_a_table_that_breaks_its_contract_is_named(broken: pd.DataFrame, words: str) -> None:
     with pytest.raises(ContractError, match=f"images.*{words}"):
-        TABLE.check("images", broken, {})
+        TABLE.check_value("images", broken, {})
 
 
 def test_an_empty_table_keeps_its_contract() -> None:
-    TABLE.check("images", GOOD.iloc[:0], {})
+    TABLE.check_value("images", GOOD.iloc[:0], {})
 
 
-@pytest.mark.parametrize("value", [np.zeros((2, 4), np.uint8), np.zeros((2, 3), np.int8), np.zeros(2, np.uint8)])
+@pytest.mark.parametrize(
+    "value", [np.zeros((2, 4), np.uint8), np.zeros((2, 3), np.int8), np.zeros(2, np.uint8)]
+)
 def test_an_array_of_another_shape_or_dtype_is_refused(value: np.ndarray) -> None:
     with pytest.raises(ContractError):
-        Array("uint8", ("images", 3)).check("pixels", value, {})
+        ArrayContract("uint8", ("images", 3)).check_value("pixels", value, {})
 
 
-@pytest.mark.parametrize("value", [{}, [], {"n": float("nan")}, {"n": [1, {"m": float("inf")}]}, {"n": {1: 2}}])
+@pytest.mark.parametrize(
+    "value", [{}, [], {"n": float("nan")}, {"n": [1, {"m": float("inf")}]}, {"n": {1: 2}}]
+)
 def test_a_record_without_its_keys_or_with_what_json_cannot_say_is_refused(value: object) -> None:
     with pytest.raises(ContractError):
-        Record(("n",)).check("metrics", value, {})
+        RecordContract(("n",)).check_value("metrics", value, {})
 
 
 def test_a_bundle_must_hold_its_files(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"a\.json"):
-        Bundle(("a.json",)).check("model", tmp_path, {})
+        FolderContract(("a.json",)).check_value("model", tmp_path, {})
     (tmp_path / "a.json").write_text("{}")
-    Bundle(("a.json",)).check("model", tmp_path, {})
+    FolderContract(("a.json",)).check_value("model", tmp_path, {})

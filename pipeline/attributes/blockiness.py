@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.attributes import Shot
+from pipeline.attributes import DecodedImage
 
 UNIT = "times the step inside a block"
-WORDS = ("free of JPEG blocks", "blocky (JPEG)")
+LOW_HIGH_WORDS = ("free of JPEG blocks", "blocky (JPEG)")
 PERIOD: float | None = None
 SOURCE = "native"
 
 
-def _steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
+def _measure_steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
     """Mean absolute step from row to row, across and inside the 8 px grid."""
     steps, width = len(luma) - 1, luma.shape[1]
     every, count = cv2.norm(luma[1:], luma[:-1], cv2.NORM_L1), steps // 8
@@ -22,14 +22,14 @@ def _steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
     return across / (count * width), (every - across) / ((steps - count) * width)
 
 
-def blockiness(shot: Shot) -> float:
+def measure(image: DecodedImage) -> float:
     """Mean luma step across the borders of the 8 px grid over the mean step inside blocks; 1 is no blocks.
 
-    After Wang, Bovik and Evans (2000), in the pixel domain. NaN below 16 x 16 px, and where the photo was
+    After Wang, Bovik and Evans (2000), in the pixel domain. NaN below 16 x 16 px, and where the image was
     reduced to be measured, which moves the grid.
     """
-    if not shot.native or min(shot.luma.shape) < 16:
+    if not image.is_native or min(image.luma.shape) < 16:
         return float("nan")
-    across_y, inside_y = _steps(shot.luma)
-    across_x, inside_x = _steps(np.asarray(cv2.transpose(shot.luma), dtype=np.uint8))
+    across_y, inside_y = _measure_steps(image.luma)
+    across_x, inside_x = _measure_steps(np.asarray(cv2.transpose(image.luma), dtype=np.uint8))
     return (across_y + across_x + 0.1) / (inside_y + inside_x + 0.1)

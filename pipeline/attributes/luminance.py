@@ -1,18 +1,18 @@
-"""How light the photo is."""
+"""How light the image is."""
 
 from __future__ import annotations
 
 import cv2
 
-from pipeline.attributes import Shot
+from pipeline.attributes import DecodedImage
 
 UNIT = "of 255"
-WORDS = ("dark", "bright")
+LOW_HIGH_WORDS = ("dark", "bright")
 PERIOD: float | None = None
 SOURCE = "pixels"
-REDUCED = 6.0
+REDUCTION_TOLERANCE = 6.0
 
 
-def luminance(shot: Shot) -> float:
+def measure(image: DecodedImage) -> float:
     """Mean luma (Rec. 601) of the sRGB values, 0 to 255."""
-    return float(cv2.sumElems(shot.luma)[0]) / shot.luma.size
+    return float(cv2.sumElems(image.luma)[0]) / image.luma.size

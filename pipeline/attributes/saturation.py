@@ -1,23 +1,23 @@
-"""How colourful the photo is."""
+"""How colorful the image is."""
 
 from __future__ import annotations
 
 import cv2
 
-from pipeline.attributes import Shot
+from pipeline.attributes import DecodedImage
 
 UNIT = "of 1"
-WORDS = ("pale in colour", "strong in colour")
+LOW_HIGH_WORDS = ("pale in color", "strong in color")
 PERIOD: float | None = None
 SOURCE = "pixels"
 
 
-def saturation(shot: Shot) -> float:
+def measure(image: DecodedImage) -> float:
     """Mean spread of red, green and blue over their mean maximum, 0 to 1.
 
-    A ratio of means: the mean of each pixel's HSV saturation would be ruled by noise where the photo is dark.
+    A ratio of means: the mean of each pixel's HSV saturation would be ruled by noise where the image is dark.
     """
-    red, green, blue = cv2.split(shot.pixels)
+    red, green, blue = cv2.split(image.pixels)
     top = cv2.mean(cv2.max(cv2.max(red, green), blue))[0]
     low = cv2.mean(cv2.min(cv2.min(red, green), blue))[0]
     return (top - low) / top if top > 0 else 0.0

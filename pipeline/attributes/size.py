@@ -1,17 +1,17 @@
-"""How large the photo is."""
+"""How large the image is."""
 
 from __future__ import annotations
 
 import math
 
-from pipeline.attributes import Shot
+from pipeline.attributes import DecodedImage
 
 UNIT = "px"
-WORDS = ("small", "large")
+LOW_HIGH_WORDS = ("small", "large")
 PERIOD: float | None = None
 SOURCE = "metadata"
 
 
-def size(shot: Shot) -> float:
+def measure(image: DecodedImage) -> float:
     """Square root of width times height of the stored file, in px."""
-    return math.sqrt(shot.width * shot.height)
+    return math.sqrt(image.width * image.height)

@@ -1,19 +1,19 @@
-"""The colour cast along the line from lamp light to skylight."""
+"""The color cast along the line from lamp light to skylight."""
 
 from __future__ import annotations
 
 import cv2
 
-from pipeline.attributes import Shot
+from pipeline.attributes import DecodedImage
 
 UNIT = "red less blue, relative"
-WORDS = ("bluish", "reddish")
+LOW_HIGH_WORDS = ("bluish", "reddish")
 PERIOD: float | None = None
 SOURCE = "pixels"
-REDUCED = 0.05
+REDUCTION_TOLERANCE = 0.05
 
 
-def warmth(shot: Shot) -> float:
-    """(red - blue) / (red + blue) of the mean colour, -1 to 1; 0 is neutral."""
-    red, _, blue, _ = cv2.mean(shot.pixels)
+def measure(image: DecodedImage) -> float:
+    """(red - blue) / (red + blue) of the mean color, -1 to 1; 0 is neutral."""
+    red, _, blue, _ = cv2.mean(image.pixels)
     return float((red - blue) / (red + blue)) if red + blue > 0 else 0.0

@@ -6,29 +6,31 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed
+from pipeline.remedies import Pixels, wrap_transform
 
-DOSES = (0.7, 1.2, 2.0)
-NEUTRAL: float | None = 0.0
-FORMAT = "blurred by {dose:.3g} px"
-WORDS = ("", "blurred")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
-
-
-def _blur(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
-    if dose == 0:
-        return photo
-    return np.asarray(cv2.GaussianBlur(photo, (0, 0), dose, borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+STRENGTHS = (0.7, 1.2, 2.0)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "blurred by {strength:.3g} px"
+CAUSE_WORDS = ("", "blurred")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def blur(low: float, high: float) -> A.BasicTransform:
-    """Blur the photo.
+def _blur_image(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
+    if strength == 0:
+        return image
+    return np.asarray(
+        cv2.GaussianBlur(image, (0, 0), strength, borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8
+    )
 
-    The dose is the standard deviation of the Gaussian, in pixels of the model's input.
+
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Blur the image.
+
+    The strength is the standard deviation of the Gaussian, in pixels of the model's input.
     """
-    return dosed(_blur, max(low, 0.0), high)
+    return wrap_transform(_blur_image, max(low, 0.0), high)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """None: the lost detail does not come back."""
     return None

@@ -6,32 +6,32 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed, look_up
+from pipeline.remedies import Pixels, apply_lookup_table, wrap_transform
 
-DOSES = (0.5, 0.7, 1.5, 2.5)
-NEUTRAL: float | None = 1.0
-FORMAT = "contrast x{dose:.3g}"
-MULTIPLIES = "contrast"
-MOST = 10.0  # beyond it every photo is black and white
-WORDS = ("too low in contrast", "too harsh in contrast")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
-
-
-def _spread(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
-    mean = float(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).mean())
-    return look_up(photo, mean + dose * (np.arange(256) - mean))
+STRENGTHS = (0.5, 0.7, 1.5, 2.5)
+NEUTRAL_STRENGTH: float | None = 1.0
+STRENGTH_FORMAT = "contrast x{strength:.3g}"
+MULTIPLIED_QUANTITY = "contrast"
+MAX_CONTRAST_FACTOR = 10.0  # beyond it every image is black and white
+CAUSE_WORDS = ("too low in contrast", "too harsh in contrast")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def contrast(low: float, high: float) -> A.BasicTransform:
-    """Raise or lower the contrast around the photo's own mean brightness.
+def _scale_contrast(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
+    mean = float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean())
+    return apply_lookup_table(image, mean + strength * (np.arange(256) - mean))
 
-    The dose multiplies the distance of every value from the mean luma, log-uniform. Raises `ValueError` beyond `MOST`.
+
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Raise or lower the contrast around the image's own mean brightness.
+
+    The strength multiplies the distance of every value from the mean luma, log-uniform. Raises `ValueError` beyond `MOST`.
     """
-    if high > MOST:
-        raise ValueError(f"contrast up to x{MOST:g}, got x{high:g}")
-    return dosed(_spread, low, high, log=True)
+    if high > MAX_CONTRAST_FACTOR:
+        raise ValueError(f"contrast up to x{MAX_CONTRAST_FACTOR:g}, got x{high:g}")
+    return wrap_transform(_scale_contrast, low, high, is_log_uniform=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """The reciprocal factor, up to `MOST`; what was clipped stays lost."""
-    return min(1 / dose, MOST)
+    return min(1 / strength, MAX_CONTRAST_FACTOR)

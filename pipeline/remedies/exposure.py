@@ -5,28 +5,28 @@ from __future__ import annotations
 import albumentations as A
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed, look_up
+from pipeline.remedies import Pixels, apply_lookup_table, wrap_transform
 
-DOSES = (0.12, 0.25, 0.5, 0.7, 1.5, 2.0, 3.0, 4.0)
-NEUTRAL: float | None = 1.0
-FORMAT = "exposure x{dose:.3g}"
-MULTIPLIES = "exposure"
-WORDS = ("too dark", "too bright")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
-
-
-def _expose(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
-    return look_up(photo, np.arange(256) * dose)
+STRENGTHS = (0.12, 0.25, 0.5, 0.7, 1.5, 2.0, 3.0, 4.0)
+NEUTRAL_STRENGTH: float | None = 1.0
+STRENGTH_FORMAT = "exposure x{strength:.3g}"
+MULTIPLIED_QUANTITY = "exposure"
+CAUSE_WORDS = ("too dark", "too bright")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def exposure(low: float, high: float) -> A.BasicTransform:
+def _scale_brightness(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
+    return apply_lookup_table(image, np.arange(256) * strength)
+
+
+def build_transform(low: float, high: float) -> A.BasicTransform:
     """Brighten or darken: multiply the brightness of every pixel, up to white.
 
-    The dose is the gain on sRGB values, log-uniform.
+    The strength is the gain on sRGB values, log-uniform.
     """
-    return dosed(_expose, low, high, log=True)
+    return wrap_transform(_scale_brightness, low, high, is_log_uniform=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """The reciprocal gain; what was clipped stays lost."""
-    return 1 / dose
+    return 1 / strength

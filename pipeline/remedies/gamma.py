@@ -5,27 +5,27 @@ from __future__ import annotations
 import albumentations as A
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed, look_up
+from pipeline.remedies import Pixels, apply_lookup_table, wrap_transform
 
-DOSES = (0.5, 2.0)
-NEUTRAL: float | None = 1.0
-FORMAT = "gamma {dose:.3g}"
-WORDS = ("too light in the mid-tones", "too dark in the mid-tones")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
-
-
-def _bend(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
-    return look_up(photo, 255 * (np.arange(256) / 255) ** dose)
+STRENGTHS = (0.5, 2.0)
+NEUTRAL_STRENGTH: float | None = 1.0
+STRENGTH_FORMAT = "gamma {strength:.3g}"
+CAUSE_WORDS = ("too light in the mid-tones", "too dark in the mid-tones")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def gamma(low: float, high: float) -> A.BasicTransform:
+def _apply_exponent(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
+    return apply_lookup_table(image, 255 * (np.arange(256) / 255) ** strength)
+
+
+def build_transform(low: float, high: float) -> A.BasicTransform:
     """Lighten or darken the mid-tones, keeping black and white.
 
-    The dose is the exponent on values from 0 to 1, log-uniform: above 1 darkens.
+    The strength is the exponent on values from 0 to 1, log-uniform: above 1 darkens.
     """
-    return dosed(_bend, low, high, log=True)
+    return wrap_transform(_apply_exponent, low, high, is_log_uniform=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """The reciprocal exponent."""
-    return 1 / dose
+    return 1 / strength

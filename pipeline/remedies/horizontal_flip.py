@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import albumentations as A
 
-DOSES = (1.0,)
-NEUTRAL: float | None = None
-FORMAT = "mirrored"
-WORDS = ("", "mirrored")
-ORDERED, CAUSE, CHANGES_LABEL = False, True, True
+STRENGTHS = (1.0,)
+NEUTRAL_STRENGTH: float | None = None
+STRENGTH_FORMAT = "mirrored"
+CAUSE_WORDS = ("", "mirrored")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, True, True
 
 
-def horizontal_flip(low: float, high: float) -> A.BasicTransform:
-    """Mirror the photo left to right."""
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Mirror the image left to right."""
     return A.HorizontalFlip(p=1.0, strict=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """The same again."""
-    return dose
+    return strength

@@ -5,28 +5,28 @@ from __future__ import annotations
 import albumentations as A
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed
+from pipeline.remedies import Pixels, wrap_transform
 
-DOSES = (6.0, 12.0, 25.0)
-NEUTRAL: float | None = 0.0
-FORMAT = "noise of {dose:.3g} grey levels"
-WORDS = ("", "noisy")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
+STRENGTHS = (6.0, 12.0, 25.0)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "noise of {strength:.3g} gray levels"
+CAUSE_WORDS = ("", "noisy")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def _grain(photo: Pixels, dose: float, random: np.random.Generator) -> Pixels:
-    noisy = photo + dose * random.standard_normal(photo.shape, dtype=np.float32)
+def _add_noise(image: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
+    noisy = image + strength * generator.standard_normal(image.shape, dtype=np.float32)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def noise(low: float, high: float) -> A.BasicTransform:
-    """Add grain, each pixel and colour on its own.
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Add grain, each pixel and color on its own.
 
-    The dose is the standard deviation of the Gaussian, in grey levels of 255.
+    The strength is the standard deviation of the Gaussian, in gray levels of 255.
     """
-    return dosed(_grain, max(low, 0.0), high)
+    return wrap_transform(_add_noise, max(low, 0.0), high)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """None: noise cannot be subtracted."""
     return None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import albumentations as A
 
-DOSES = (0.3, 0.5)
-NEUTRAL: float | None = 0.0
-FORMAT = "a patch of {dose:.0%} of each side covered"
-WORDS = ("", "partly covered")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
+STRENGTHS = (0.3, 0.5)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "a patch of {strength:.0%} of each side covered"
+CAUSE_WORDS = ("", "partly covered")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def occlusion(low: float, high: float) -> A.BasicTransform:
-    """Cover a patch at a random place with a random plain colour.
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Cover a patch at a random place with a random plain color.
 
-    The dose, 0 to 1, is the patch's share of the photo's height and of its width. Raises `ValueError` for 1 and more.
+    The strength, 0 to 1, is the patch's share of the image's height and of its width. Raises `ValueError` for 1 and more.
     """
     if not 0 <= low <= high < 1:
         raise ValueError(f"a patch covers 0 to 1 of each side, got {low:g} to {high:g}")
@@ -29,6 +29,6 @@ def occlusion(low: float, high: float) -> A.BasicTransform:
     )
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """None: what was covered is not seen."""
     return None

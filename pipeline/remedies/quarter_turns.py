@@ -5,30 +5,30 @@ from __future__ import annotations
 import albumentations as A
 import numpy as np
 
-from pipeline.remedies import Pixels, dosed
+from pipeline.remedies import Pixels, wrap_transform
 
-DOSES = (-1.0, 1.0)
-NEUTRAL: float | None = 0.0
-FORMAT = "turned by {dose:.0f} quarters"
-WORDS = ("held sideways, turned clockwise", "held sideways, turned anticlockwise")
-ORDERED, CAUSE, CHANGES_LABEL = False, True, True
-
-
-def _turn(photo: Pixels, dose: float, _: np.random.Generator) -> Pixels:
-    return np.ascontiguousarray(np.rot90(photo, round(dose)))
+STRENGTHS = (-1.0, 1.0)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "turned by {strength:.0f} quarters"
+CAUSE_WORDS = ("held sideways, turned clockwise", "held sideways, turned anticlockwise")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, True, True
 
 
-def quarter_turns(low: float, high: float) -> A.BasicTransform:
-    """Turn the photo by a quarter, anticlockwise for positive numbers; no pixel is lost.
+def _turn_quarters(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
+    return np.ascontiguousarray(np.rot90(image, round(strength)))
 
-    The dose is the number of quarters, whole: of a range, each photo has one of those in it. Raises `ValueError` for
+
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Turn the image by a quarter, anticlockwise for positive numbers; no pixel is lost.
+
+    The strength is the number of quarters, whole: of a range, each image has one of those in it. Raises `ValueError` for
     another.
     """
     if low != round(low) or high != round(high):
         raise ValueError(f"whole quarters, got {low:g} to {high:g}")
-    return dosed(_turn, low, high)
+    return wrap_transform(_turn_quarters, low, high)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """As many quarters back."""
-    return -dose
+    return -strength

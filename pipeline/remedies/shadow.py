@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import albumentations as A
 
-DOSES = (0.6,)
-NEUTRAL: float | None = 0.0
-FORMAT = "a shadow that takes {dose:.0%} of the light"
-WORDS = ("", "partly in shadow")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
+STRENGTHS = (0.6,)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "a shadow that takes {strength:.0%} of the light"
+CAUSE_WORDS = ("", "partly in shadow")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
 
-def shadow(low: float, high: float) -> A.BasicTransform:
-    """Lay a shadow with straight edges over a random part of the photo.
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Lay a shadow with straight edges over a random part of the image.
 
-    The dose, 0 to 1, is the share of the light that it takes. Raises `ValueError` for others.
+    The strength, 0 to 1, is the share of the light that it takes. Raises `ValueError` for others.
     """
     return A.RandomShadow(
         shadow_roi=(0, 0, 1, 1),
@@ -26,6 +26,6 @@ def shadow(low: float, high: float) -> A.BasicTransform:
     )
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """None: where the shadow lay is not known."""
     return None

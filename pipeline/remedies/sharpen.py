@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import albumentations as A
 
-DOSES = (0.5,)
-NEUTRAL: float | None = 0.0
-FORMAT = "sharpened by {dose:.3g}"
-WORDS = ("", "oversharpened")
-ORDERED, CAUSE, CHANGES_LABEL = True, False, False
+STRENGTHS = (0.5,)
+NEUTRAL_STRENGTH: float | None = 0.0
+STRENGTH_FORMAT = "sharpened by {strength:.3g}"
+CAUSE_WORDS = ("", "oversharpened")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, False, False
 
 
-def sharpen(low: float, high: float) -> A.BasicTransform:
+def build_transform(low: float, high: float) -> A.BasicTransform:
     """Sharpen the edges.
 
-    The dose, 0 to 1, is the share of the 3 x 3 sharpened photo that is mixed in.
+    The strength, 0 to 1, is the share of the 3 x 3 sharpened image that is mixed in.
     """
     return A.Sharpen(alpha=(low, high), lightness=(1.0, 1.0), method="kernel", p=1.0, strict=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """None: sharpening clips, and blurring back loses more."""
     return None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import albumentations as A
 
-DOSES = (1.0,)
-NEUTRAL: float | None = None
-FORMAT = "mirrored top to bottom"
-WORDS = ("", "upside down")
-ORDERED, CAUSE, CHANGES_LABEL = False, True, True
+STRENGTHS = (1.0,)
+NEUTRAL_STRENGTH: float | None = None
+STRENGTH_FORMAT = "mirrored top to bottom"
+CAUSE_WORDS = ("", "upside down")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, True, True
 
 
-def vertical_flip(low: float, high: float) -> A.BasicTransform:
-    """Mirror the photo top to bottom."""
+def build_transform(low: float, high: float) -> A.BasicTransform:
+    """Mirror the image top to bottom."""
     return A.VerticalFlip(p=1.0, strict=True)
 
 
-def inverse(dose: float) -> float | None:
+def invert_strength(strength: float) -> float | None:
     """The same again."""
-    return dose
+    return strength

@@ -8,16 +8,26 @@ import numpy as np
 import pytest
 
 from pipeline import plugins
-from pipeline.attributes import SOURCES, Shot, functions, measure, names, slack
-from pipeline.datasets.picture import decode
+from pipeline.attributes import (
+    ATTRIBUTE_SOURCES,
+    DecodedImage,
+    get_reduction_tolerance,
+    list_attributes,
+    load_measures,
+    measure_images,
+)
+from pipeline.data.reading.image_decoding import decode_image
 
 WHEN = datetime(2024, 3, 1, 22, 30)
 
 
-@pytest.mark.parametrize("name", plugins.ATTRIBUTES)
+@pytest.mark.parametrize("name", plugins.ATTRIBUTE_NAMES)
 def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
-    module, function = plugins.module("attributes", name), plugins.load("attributes", name)
-    assert module.SOURCE in SOURCES
+    module, function = (
+        plugins.load_plugin("attributes", name),
+        plugins.load_plugin("attributes", name).measure,
+    )
+    assert module.SOURCE in ATTRIBUTE_SOURCES
     assert module.UNIT
     low, high = module.WORDS
     assert low
@@ -25,27 +35,35 @@ def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
     assert low != high
     assert module.PERIOD is None or module.PERIOD > 0
     assert function.__doc__.strip()
-    assert np.isfinite(function(Shot(scene, WHEN, 128, 96)))
+    assert np.isfinite(function(DecodedImage(scene, WHEN, 128, 96)))
 
 
-@pytest.mark.parametrize("name", plugins.ATTRIBUTES)
+@pytest.mark.parametrize("name", plugins.ATTRIBUTE_NAMES)
 @pytest.mark.parametrize("level", [0, 255])
-def test_flat_and_tiny_photos_give_a_number_or_nan(name: str, level: int) -> None:
+def test_flat_and_tiny_images_give_a_number_or_nan(name: str, level: int) -> None:
     for shape in ((64, 64, 3), (1, 1, 3), (2, 5, 3), (16, 3, 3)):
-        shot = Shot(np.full(shape, level, np.uint8), None, shape[1], shape[0])
-        assert not np.isinf(plugins.load("attributes", name)(shot))
+        shot = DecodedImage(np.full(shape, level, np.uint8), None, shape[1], shape[0])
+        assert not np.isinf(plugins.load_plugin("attributes", name).measure(shot))
 
 
 def test_names_follow_the_list_and_the_source() -> None:
-    assert names() == plugins.ATTRIBUTES
-    assert names(("metadata",)) == ("hour", "day", "size")
-    assert set(names(("pixels",))) == {"luminance", "contrast", "saturation", "warmth", "sharpness", "noise", "tilt"}
-    assert list(functions(("native",))) == ["blockiness"]
+    assert list_attributes() == plugins.ATTRIBUTE_NAMES
+    assert list_attributes(("metadata",)) == ("hour", "day", "size")
+    assert set(list_attributes(("pixels",))) == {
+        "luminance",
+        "contrast",
+        "saturation",
+        "warmth",
+        "sharpness",
+        "noise",
+        "tilt",
+    }
+    assert list(load_measures(("native",))) == ["blockiness"]
 
 
 def test_metadata_attributes_never_look_at_the_pixels() -> None:
-    nothing = Shot(np.zeros((0, 0, 3), np.uint8), WHEN, 40, 90)
-    values = {name: function(nothing) for name, function in functions(("metadata",)).items()}
+    nothing = DecodedImage(np.zeros((0, 0, 3), np.uint8), WHEN, 40, 90)
+    values = {name: function(nothing) for name, function in load_measures(("metadata",)).items()}
     assert values["size"] == 60
     assert values["hour"] == 22.5
 
@@ -53,27 +71,29 @@ def test_metadata_attributes_never_look_at_the_pixels() -> None:
 def test_measure_has_one_row_a_copy_and_agrees_with_the_functions(scene: np.ndarray) -> None:
     copies = np.stack([scene[:96, :96], scene[:96, 32:]])
     copies.flags.writeable = False
-    table = measure(copies)
-    assert list(table.columns) == [n for n in plugins.ATTRIBUTES if n not in ("hour", "day", "size")]
+    table = measure_images(copies)
+    assert list(table.columns) == [
+        n for n in plugins.ATTRIBUTE_NAMES if n not in ("hour", "day", "size")
+    ]
     assert table.shape == (2, 8)
     assert all(dtype == np.float64 for dtype in table.dtypes)
-    second = Shot(np.ascontiguousarray(copies[1]), None, 96, 96)
-    assert table["sharpness"][1] == functions()["sharpness"](second)
+    second = DecodedImage(np.ascontiguousarray(copies[1]), None, 96, 96)
+    assert table["sharpness"][1] == load_measures()["sharpness"](second)
     assert table["luminance"][0] != table["luminance"][1]
 
 
 def test_measure_of_no_copies_is_an_empty_table() -> None:
-    assert measure(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 8)
+    assert measure_images(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 8)
 
 
 def test_a_shot_knows_whether_it_was_reduced(scene: np.ndarray) -> None:
-    assert Shot(scene, None, 128, 96).native
-    assert Shot(scene, None, 96, 128).native  # EXIF orientation exchanges the sides
-    assert not Shot(scene, None, 1280, 960).native
+    assert DecodedImage(scene, None, 128, 96).is_native
+    assert DecodedImage(scene, None, 96, 128).is_native  # EXIF orientation exchanges the sides
+    assert not DecodedImage(scene, None, 1280, 960).is_native
 
 
 def _hard(height: int, width: int) -> Iterator[np.ndarray]:
-    """Pictures whose whole decode clips most: single lamps in the dark, loud colours, and a plain dark photo."""
+    """Pictures whose whole decode clips most: single lamps in the dark, loud colors, and a plain dark image."""
     rng = np.random.default_rng(0)
     yield np.where(rng.random((height, width, 1)) < 0.02, 255, 0).astype(np.uint8).repeat(3, 2)
     yield np.where(rng.random((height, width, 3)) < 0.02, 255, 0).astype(np.uint8)
@@ -81,15 +101,17 @@ def _hard(height: int, width: int) -> Iterator[np.ndarray]:
     yield np.clip(coarse * 0.1 + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.ATTRIBUTES if slack(n)])
+@pytest.mark.parametrize("name", [n for n in plugins.ATTRIBUTE_NAMES if get_reduction_tolerance(n)])
 @pytest.mark.parametrize("quality", [95, 75, 40])
 def test_a_reduced_decode_is_as_near_as_the_plugin_says(name: str, quality: int) -> None:
     def value(pixels: np.ndarray) -> float:
-        return float(plugins.load("attributes", name)(Shot(pixels, None, 333, 251)))
+        return float(
+            plugins.load_plugin("attributes", name).measure(DecodedImage(pixels, None, 333, 251))
+        )
 
     for pixels in _hard(251, 333):
         data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         for part in (2, 4, 8):
-            small = decode(data, 333 // part)
+            small = decode_image(data, 333 // part)
             assert small.shape[1] < 333 / part + 1, "the decode was not reduced"
-            assert abs(value(small) - value(decode(data))) <= slack(name)
+            assert abs(value(small) - value(decode_image(data))) <= get_reduction_tolerance(name)

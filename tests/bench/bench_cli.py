@@ -15,8 +15,10 @@ def _seconds(command: list[str]) -> float:
 def test_help() -> None:
     helps, bare = [], []
     for _ in range(9):  # alternating
-        helps.append(_seconds([sys.executable, "-m", "pipeline.cli", "--help"]))
+        helps.append(_seconds([sys.executable, "-m", "pipeline.cli.app", "--help"]))
         bare.append(_seconds([sys.executable, "-c", "pass"]))
     median = statistics.median(helps)
-    print(f"\n--help: median {median:.2f} s, {median / statistics.median(bare):.1f} times a bare interpreter")
+    print(
+        f"\n--help: median {median:.2f} s, {median / statistics.median(bare):.1f} times a bare interpreter"
+    )
     assert min(helps) > 0

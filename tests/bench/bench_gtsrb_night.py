@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import runner
+from pipeline.engine import runner
 from pipeline.stages import retrain
-from pipeline.store import Run
+from pipeline.storage.artifact_store import RunFolder
 from tests.bench.gtsrb import measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,12 +21,16 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.timeout(3600)
 def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
     named = os.environ.get("NIGHTSHIFT_RUN")
-    settings = runner.configure(
+    settings = runner.load_config(
         ROOT / "configs" / "gtsrb_night.yaml",
         [f"ingest.data={gtsrb}", f"runs={tmp_path / 'runs'}", f"reports={tmp_path / 'reports'}"],
     )
     began = time.monotonic()
-    run = Run.open(Path(named)) if named else runner.execute(runner.start(settings), settings).run
+    run = (
+        RunFolder.open_existing(Path(named))
+        if named
+        else runner.execute_run(runner.create_run_folder(settings), settings).run
+    )
     if not named:
         print(f"\nthe run took {time.monotonic() - began:.0f} s")
     budget = settings.stages["retrain"]
@@ -34,5 +38,7 @@ def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
     figures = measure(run, budget, tmp_path / "oracle")
     for part, row in figures["rows"].items():
         print(f"{part:<10}" + "".join(f"  {k} {v}" for k, v in row.items()))
-    print(f"closure on dark photos {figures['closure']:.2f} ({figures['low']:.2f} to {figures['high']:.2f} by track)")
+    print(
+        f"closure on dark images {figures['closure']:.2f} ({figures['low']:.2f} to {figures['high']:.2f} by track)"
+    )
     assert figures["rows"]["dark"]["n"] > 0

@@ -1,4 +1,4 @@
-"""`make bench`: how fast photos are read in, against a Pillow loop and CleanVision's scan, and in how much memory.
+"""`make bench`: how fast images are read in, against a Pillow loop and CleanVision's scan, and in how much memory.
 
 Speed: all on the same 640 x 480 JPEG files, alternating in one run, medians. Growth: on small files, which stay in the
 system's cache, so that it is ours and not the disk's. NIGHTSHIFT_BENCH_PHOTOS sets the largest number.
@@ -45,14 +45,14 @@ def track(items, *, total, what):
 before, began, worked = anonymous(), time.perf_counter(), time.process_time()
 made = ingest.run(ingest.Config(data=data / sys.argv[3]), Context("run", 0, run / "cold", run, track=track))
 peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-print(json.dumps({"photos": len(made["images"]), "rejected": len(made["rejected"]),
+print(json.dumps({"images": len(made["images"]), "rejected": len(made["rejected"]),
                   "seconds": time.perf_counter() - began, "cpu": time.process_time() - worked, "most": peak[1],
                   "before": before, "loop": peak[0], "end": anonymous()}))
 """
 
 
 def _draw(root: Path, count: int, unlike: int = 400, size: tuple[int, int] = (640, 480)) -> Path:
-    """`count` JPEG files of `size` px; beyond `unlike` photos, their bytes again with a comment of their own."""
+    """`count` JPEG files of `size` px; beyond `unlike` images, their bytes again with a comment of their own."""
     rng = np.random.default_rng(0)
     bases = []
     for _ in range(min(count, unlike)):
@@ -90,19 +90,21 @@ def _cleanvision(root: Path) -> int:
 
 
 def _ours(root: Path, run: Path) -> Callable[[], int]:
-    from pipeline.contracts import Context
+    from pipeline.contracts import StageContext
     from pipeline.stages import ingest
 
     def once() -> int:
         scratch = run / str(time.perf_counter_ns())
         scratch.mkdir(parents=True)
-        return len(ingest.run(ingest.Config(data=root), Context("run", 0, scratch, run))["images"])
+        return len(
+            ingest.run(ingest.Config(data=root), StageContext("run", 0, scratch, run))["images"]
+        )
 
     return once
 
 
 @pytest.mark.filterwarnings("default")
-def test_photos_a_second(tmp_path: Path) -> None:
+def test_images_a_second(tmp_path: Path) -> None:
     data = _draw(tmp_path / "data", 800)
     rivals = {"nightshift": _ours(data, tmp_path / "run"), "Pillow loop": lambda: _pillow(data)}
     if find_spec("cleanvision"):
@@ -116,10 +118,12 @@ def test_photos_a_second(tmp_path: Path) -> None:
             count = once()
             rates[name].append(count / (time.perf_counter() - began))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print("\n" + ", ".join(f"{name} {rate:,.0f} photos/s" for name, rate in medians.items()))
+    print("\n" + ", ".join(f"{name} {rate:,.0f} images/s" for name, rate in medians.items()))
     for name, rate in medians.items():
         low, high = min(rates[name]), max(rates[name])
-        print(f"nightshift is {medians['nightshift'] / rate:.2f} times {name} ({low:,.0f} to {high:,.0f} photos/s)")
+        print(
+            f"nightshift is {medians['nightshift'] / rate:.2f} times {name} ({low:,.0f} to {high:,.0f} images/s)"
+        )
     assert medians["nightshift"] > 0
 
 
@@ -129,7 +133,9 @@ def _measured(folder: Path, what: str) -> dict[str, float]:
         for name in ("warm", "cold"):
             (Path(run) / name).mkdir()
         line = [sys.executable, "-c", CODE, str(folder), run, what]
-        done = subprocess.run(line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            line, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
     got: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return got
 
@@ -147,29 +153,34 @@ def test_time_is_linear_and_memory_flat(tmp_path: Path) -> None:
             got[count].append(_measured(tmp_path / str(count), "all"))
     base = 1.0
     for count, rounds in got.items():
-        assert all(found["photos"] == count for found in rounds)
+        assert all(found["images"] == count for found in rounds)
         wall, cpu, before, loop, end, most = (
             statistics.median(found[key] for found in rounds)
             for key in ("seconds", "cpu", "before", "loop", "end", "most")
         )
         base = cpu / count if count == counts[0] else base
         print(
-            f"\n{count:,} photos: {1000 * wall / count:.2f} ms each, {1000 * cpu / count:.3f} ms of processor time "
+            f"\n{count:,} images: {1000 * wall / count:.2f} ms each, {1000 * cpu / count:.3f} ms of processor time "
             f"({cpu / count / base:.2f} times that of {counts[0]:,}); own memory {before:.0f} MB before, {loop:.0f} MB "
             f"at most while reading, {end:.0f} MB at the end; {most:.0f} MB in all at most"
         )
 
 
 def test_a_manifest_of_a_million_rows(tmp_path: Path) -> None:
-    """A hundred photos are there; the other rows lead nowhere or say one of them again, and each has its reason."""
+    """A hundred images are there; the other rows lead nowhere or say one of them again, and each has its reason."""
     _draw(tmp_path / "small", 20)
     _draw(tmp_path / "listed", 100)
-    there = [path.relative_to(tmp_path / "listed").as_posix() for path in sorted((tmp_path / "listed").rglob("*.jpg"))]
+    there = [
+        path.relative_to(tmp_path / "listed").as_posix()
+        for path in sorted((tmp_path / "listed").rglob("*.jpg"))
+    ]
     with (tmp_path / "listed" / "metadata.csv").open("w") as file:
         file.write("file_name,label,group,captured_at,lux\n")
         for n in range(ROWS):
             name = there[n % 100] if n < 100 or n % 2 else f"gone/{n}.jpg"
-            file.write(f"{name},{('badge', 'none')[n % 2]},visit-{n // 10},2026-03-01T22:40:{n % 60:02d},{n % 256}\n")
+            file.write(
+                f"{name},{('badge', 'none')[n % 2]},visit-{n // 10},2026-03-01T22:40:{n % 60:02d},{n % 256}\n"
+            )
     got = _measured(tmp_path, "listed/metadata.csv")
     print(f"\n{ROWS:,} rows: {got['seconds']:.1f} s, {got['most']:,} MB at most")
-    assert (got["photos"], got["rejected"]) == (100, ROWS - 100)
+    assert (got["images"], got["rejected"]) == (100, ROWS - 100)

@@ -16,7 +16,7 @@ KILLS = int(os.environ.get("NIGHTSHIFT_BENCH_KILLS", "100"))
 
 @pytest.mark.timeout(3 * 3600)
 def test_killed_in_every_stage_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """Each victim in a home of its own: nothing can be linked from another run. The photos' night is real enough for
+    """Each victim in a home of its own: nothing can be linked from another run. The images' night is real enough for
     retrain to train and for compare to open the test."""
     data, path = draw(tmp_path / "data"), tmp_path / "config.yaml"
     path.write_text(config(data, tmp_path))

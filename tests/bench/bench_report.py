@@ -1,4 +1,4 @@
-"""The report of 10,000 validation photos in 10, 43 and 200 classes: seconds to build, size, time until it is usable."""
+"""The report of 10,000 validation images in 10, 43 and 200 classes: seconds to build, size, time until it is usable."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts import Context
-from pipeline.graph import stage
+from pipeline.contracts import StageContext
+from pipeline.graph import get_stage
 from pipeline.stages import report
 from tests.factory import Factory
 
-PHOTOS = 33_340  # drawn photos, of which three in ten are validation
+PHOTOS = 33_340  # drawn images, of which three in ten are validation
 LOADS = 5  # times the page is opened, each in a browser of its own
 USABLE = """addEventListener("DOMContentLoaded", () => {
   document.querySelector(".cell").click();
@@ -38,13 +38,15 @@ def made(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def opened(page: Path, chromium: str) -> tuple[list[float], float]:
-    """Milliseconds from the start of each load until the photos of a clicked cell are laid out, in order, and for the
+    """Milliseconds from the start of each load until the images of a clicked cell are laid out, in order, and for the
     whole matrix (0 where the page shows it anyway)."""
     sync_api = pytest.importorskip("playwright.sync_api")
     usable, whole = [], 0.0
     with sync_api.sync_playwright() as playwright:
         for _ in range(LOADS):
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
             tab = browser.new_page(viewport={"width": 1280, "height": 900})
             tab.add_init_script(USABLE)
             tab.goto(page.as_uri())
@@ -55,17 +57,21 @@ def opened(page: Path, chromium: str) -> tuple[list[float], float]:
     return sorted(usable), whole
 
 
-def test_a_large_report_is_built_soon_and_usable_at_once(made: dict[str, Any], tmp_path: Path, chromium: str) -> None:
-    inputs = {name: made[name] for name in stage("report").needs}
+def test_a_large_report_is_built_soon_and_usable_at_once(
+    made: dict[str, Any], tmp_path: Path, chromium: str
+) -> None:
+    inputs = {name: made[name] for name in get_stage("report").needs}
     began, spent = time.perf_counter(), time.process_time()
-    folder = report.run(report.Config(), Context("bench", 0, tmp_path, tmp_path), **inputs)["html"]
+    folder = report.run(report.Config(), StageContext("bench", 0, tmp_path, tmp_path), **inputs)[
+        "html"
+    ]
     seconds, busy = time.perf_counter() - began, time.process_time() - spent
     page = folder / "index.html"
     usable, whole = opened(page, chromium)
     classes, val = len(made["classes"]["names"]), len(made["flips"])
     print(
-        f"\n{classes} classes, {val:,} validation photos: built in {seconds:.1f} s ({busy:.1f} s of processor), "
-        f"{page.stat().st_size:,} bytes; a clicked cell shows its photos {statistics.median(usable):.0f} ms after the "
+        f"\n{classes} classes, {val:,} validation images: built in {seconds:.1f} s ({busy:.1f} s of processor), "
+        f"{page.stat().st_size:,} bytes; a clicked cell shows its images {statistics.median(usable):.0f} ms after the "
         f"start (median of {LOADS}, {usable[0]:.0f} to {usable[-1]:.0f}), the whole matrix takes {whole:.0f} ms; "
         f"{os.getloadavg()[0]:.1f} processes at work on {os.cpu_count()} cores"
     )

@@ -13,5 +13,9 @@ def write_section(path: Path, title: str, text: str) -> None:
     old = path.read_text(encoding="utf-8") if path.is_file() else HEAD
     new = f"## {title}\n\n{text.strip()}\n"
     found = re.search(rf"(?ms)^## {re.escape(title)}\n.*?(?=^## |\Z)", old)
-    whole = old[: found.start()] + new + "\n" + old[found.end() :] if found else old.rstrip("\n") + "\n\n" + new
+    whole = (
+        old[: found.start()] + new + "\n" + old[found.end() :]
+        if found
+        else old.rstrip("\n") + "\n\n" + new
+    )
     path.write_text(whole.rstrip("\n") + "\n", encoding="utf-8")

@@ -64,14 +64,25 @@ def postgres(binaries: Path) -> Iterator[str]:
         at, data = port(), f"{folder}/data"
         control = [*_user(), str(binaries / "pg_ctl"), "-D", data, "-w"]
         quick = f"-c listen_addresses=127.0.0.1 -p {at} -k {folder} -c fsync=off -c synchronous_commit=off"
-        made = [*_user(), str(binaries / "initdb"), "-D", data, "-U", "airflow", "--auth=trust", "--no-sync"]
+        made = [
+            *_user(),
+            str(binaries / "initdb"),
+            "-D",
+            data,
+            "-U",
+            "airflow",
+            "--auth=trust",
+            "--no-sync",
+        ]
         subprocess.run(made, cwd=folder, check=True, capture_output=True, timeout=60)
         started = [*control, "-l", f"{folder}/log", "-o", quick, "start"]
         subprocess.run(started, cwd=folder, check=True, timeout=60, stdout=subprocess.DEVNULL)
         try:
             yield f"postgresql+psycopg2://airflow@127.0.0.1:{at}/postgres"
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], cwd=folder, check=True, capture_output=True)
+            subprocess.run(
+                [*control, "-m", "immediate", "stop"], cwd=folder, check=True, capture_output=True
+            )
 
 
 def environment(home: Path, configs: Path, **more: str) -> dict[str, str]:
@@ -162,11 +173,19 @@ def running(commands: Path, env: dict[str, str]) -> Iterator[Airflow]:
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port()),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
     }
-    subprocess.run([commands / "airflow", "db", "migrate"], env=env, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [commands / "airflow", "db", "migrate"],
+        env=env,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     with ExitStack() as stack:
         for name in PARTS:
             more = ["--port", str(at), "--host", "127.0.0.1"] if name == "api-server" else []
-            stack.enter_context(part([str(commands / "airflow"), name, *more], env, home / f"{name}.log"))
+            stack.enter_context(
+                part([str(commands / "airflow"), name, *more], env, home / f"{name}.log")
+            )
         airflow = Airflow(commands, env, f"http://127.0.0.1:{at}")
         wait("the API server answers", lambda: airflow.ask("/api/v2/monitor/health"))
         yield airflow

@@ -12,23 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.graph import STAGES, upstream
+from pipeline.graph import STAGES, list_upstream_stages
 from tests.conftest import AIRFLOW
 from tests.dags.parts import DAGS, ROOT, environment
-from tests.dags.tiny import CONFIG, photos
+from tests.dags.tiny import CONFIG, images
 from tests.receivers import webhook
 
 DAG = DAGS / "failure_loop.py"
 NAMES = [s.name for s in STAGES]
 
 STAND_IN = """#!/bin/sh
+[ "$1" = notify ] && exec env PYTHONPATH={root} {python} -m pipeline.cli.app "$@"
 echo "$@" >> {calls}
 case "$2" in {exits} *) exit 0;; esac
 """
 
 
 def _constants(tree: ast.AST) -> set[str]:
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def test_it_names_no_stage_and_imports_the_graph_page_alone() -> None:
@@ -36,14 +41,25 @@ def test_it_names_no_stage_and_imports_the_graph_page_alone() -> None:
     imports = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
         alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
     }
-    ours = {"pipeline", "pipeline.config", "pipeline.contracts", "pipeline.graph"}
+    ours = {"pipeline.config", "pipeline.contracts", "pipeline.graph"}
     assert {m for m in imports if m.startswith("pipeline")} == ours
-    assert {m.split(".")[0] for m in imports} == {"os", "datetime", "pathlib", "airflow", "dags", "pipeline"}
+    assert {m.split(".")[0] for m in imports} == {
+        "os",
+        "datetime",
+        "pathlib",
+        "airflow",
+        "dags",
+        "pipeline",
+    }
     assert not _constants(tree) & set(NAMES)
 
 
 def test_it_stays_short() -> None:
-    code = [line for line in ast.unparse(ast.parse(DAG.read_text(encoding="utf-8"))).splitlines() if line.strip()]
+    code = [
+        line
+        for line in ast.unparse(ast.parse(DAG.read_text(encoding="utf-8"))).splitlines()
+        if line.strip()
+    ]
     assert len(code) <= 120
 
 
@@ -66,13 +82,21 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     configs.mkdir()
     plan = "schedule: {schedule: '0 2 * * *', owner: gate, retries: 1, retry_seconds: 0, gpu_pool: cuda"
     plan += ", notify: [$HOOK]}"
-    (configs / "gate.yaml").write_text(f"name: gate\n{plan}\ntrain: {{unread: here}}\n", encoding="utf-8")
+    (configs / "gate.yaml").write_text(
+        f"name: gate\n{plan}\ntrain: {{unread: here}}\n", encoding="utf-8"
+    )
     fed = "name: fed\nschedule: {when: data, look_seconds: 7, deadline_minutes: 240}\n"
     (configs / "fed.yaml").write_text(fed, encoding="utf-8")
     (configs / "typo.yaml").write_text("name: typo\nschedule: {retires: 1}\n", encoding="utf-8")
     (configs / "twin.yaml").write_text("name: gate\n", encoding="utf-8")
     env = environment(home, configs)
-    subprocess.run([commands / "airflow", "db", "migrate"], env=env, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [commands / "airflow", "db", "migrate"],
+        env=env,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     return commands, env
 
 
@@ -89,7 +113,10 @@ def _stand_in(folder: Path, exits: dict[str, int]) -> tuple[Path, Path]:
     """A command that records how it was called and exits as told: what is tested is Airflow's side."""
     calls, command = folder / "calls", folder / "nightshift"
     cases = "".join(f"{stage}) exit {code};; " for stage, code in exits.items())
-    command.write_text(STAND_IN.format(calls=calls, exits=cases), encoding="utf-8")
+    command.write_text(
+        STAND_IN.format(calls=calls, exits=cases, root=ROOT, python=sys.executable),
+        encoding="utf-8",
+    )
     command.chmod(0o755)
     return command, calls
 
@@ -120,11 +147,21 @@ def test_edges_are_those_of_the_graph_page(airflow: tuple[Path, dict[str, str]])
         "assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)\n"
     )
     done = subprocess.run(
-        [commands / "python", "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+        [commands / "python", "-c", code],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     told = json.loads(done.stdout.strip().splitlines()[-1])
-    assert told["edges"] == {name: sorted(upstream(name)) for name in NAMES}
-    assert (told["tries"], told["pools"], told["runs"]) == ([1, "gate"], ["cuda", "default_pool"], 1)
+    assert told["edges"] == {name: sorted(list_upstream_stages(name)) for name in NAMES}
+    assert (told["tries"], told["pools"], told["runs"]) == (
+        [1, "gate"],
+        ["cuda", "default_pool"],
+        1,
+    )
     assert told["deadline"] == 240 * 60
     classpath, made = told["look"]
     assert (classpath, made["seconds"]) == ("dags.watch.DataChanged", 7)
@@ -141,8 +178,15 @@ def test_a_refusal_stops_nothing(airflow: tuple[Path, dict[str, str]], tmp_path:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     called = _called(calls)
     assert sorted(called) == sorted(NAMES)
-    assert all(called.index(above) < called.index(name) for name in NAMES for above in upstream(name))
-    runs = {line.split("--run ")[1].split(" ")[0] for line in calls.read_text(encoding="utf-8").splitlines()}
+    assert all(
+        called.index(above) < called.index(name)
+        for name in NAMES
+        for above in list_upstream_stages(name)
+    )
+    runs = {
+        line.split("--run ")[1].split(" ")[0]
+        for line in calls.read_text(encoding="utf-8").splitlines()
+    }
     assert len(runs) == 1
     run = runs.pop()
     assert run.startswith("gate-")
@@ -155,42 +199,62 @@ def test_a_refusal_stops_nothing(airflow: tuple[Path, dict[str, str]], tmp_path:
 
 
 @pytest.mark.airflow
-def test_bad_input_stops_what_needs_it(airflow: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_bad_input_stops_what_needs_it(
+    airflow: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
     command, calls = _stand_in(tmp_path, {"split": 2})
     with webhook() as (hook, posted):
         overrides = json.dumps({"overrides": ["name=my gate; exit 0", "seed=1"]})
         done = _run(airflow, command, "--conf", overrides, hook=hook)
     assert "state=failed" in done.stdout + done.stderr
-    (note,) = posted
-    assert (note["event"], note["config"]) == ("failure", "gate")
-    assert note["text"].startswith("gate: split failed: bad config or input")
-    assert note["also"][0].startswith("Its log: http://localhost:8080/dags/gate/runs/")
+    (post,) = posted
+    assert post["title"] == "Nightshift, gate: failure"
+    assert post["message"].startswith("gate: split failed: bad config or input")
+    assert "\nIts log: http://localhost:8080/dags/gate/runs/" in post["message"]
     stopped = {"split"}
     for name in NAMES:
-        stopped |= {name} if stopped & set(upstream(name)) else set()
-    assert sorted(_called(calls)) == sorted({*NAMES} - stopped | {"split"}), "split once, though retries are set"
-    assert calls.read_text(encoding="utf-8").splitlines()[0].endswith("gate.yaml name=my gate; exit 0 seed=1")
+        stopped |= {name} if stopped & set(list_upstream_stages(name)) else set()
+    assert sorted(_called(calls)) == sorted({*NAMES} - stopped | {"split"}), (
+        "split once, though retries are set"
+    )
+    assert (
+        calls.read_text(encoding="utf-8")
+        .splitlines()[0]
+        .endswith("gate.yaml name=my gate; exit 0 seed=1")
+    )
 
 
 @pytest.mark.airflow
-def test_a_crash_is_tried_again_in_the_same_run(airflow: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_a_crash_is_tried_again_in_the_same_run(
+    airflow: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
     command, calls = _stand_in(tmp_path, {})
-    crash = f'[ "$2" != train ] || [ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; exit 70; }}\n'
+    crash = (
+        f'[ "$2" != train ] || [ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; exit 70; }}\n'
+    )
     command.write_text(command.read_text(encoding="utf-8") + crash, encoding="utf-8")
     text = command.read_text(encoding="utf-8").replace("*) exit 0;; ", "")
     command.write_text(text, encoding="utf-8")
     done = _run(airflow, command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert sorted(_called(calls)) == sorted([*NAMES, "train"])
-    assert len({line.split("--run ")[1].split(" ")[0] for line in calls.read_text(encoding="utf-8").splitlines()}) == 1
+    assert (
+        len(
+            {
+                line.split("--run ")[1].split(" ")[0]
+                for line in calls.read_text(encoding="utf-8").splitlines()
+            }
+        )
+        == 1
+    )
 
 
 REAL = """#!/bin/sh
 echo "$2" >> {folder}/calls
 cd {folder}
 [ "$2" != {dies} ] || [ -e died ] || {{ touch died; export KILL=1; }}
-exec env PYTHONPATH={root} {python} -c 'import os, signal, pipeline.store as s
-from pipeline.cli import main
+exec env PYTHONPATH={root} {python} -c 'import os, signal, pipeline.storage.artifact_store as s
+from pipeline.cli.app import main
 save = s.Run.save
 if os.environ.get("KILL"):
     s.Run.save = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
@@ -203,9 +267,11 @@ def test_the_real_loop_is_killed_and_goes_on_to_its_report(
     airflow: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     """A stage is killed as it would save what it made; the retry makes that stage anew, and no other."""
-    photos(tmp_path / "photos")
+    images(tmp_path / "images")
     plan = "schedule: {retries: 1, retry_seconds: 0}\n"
-    (Path(airflow[1]["NIGHTSHIFT_CONFIGS"]) / "gate.yaml").write_text(CONFIG + plan, encoding="utf-8")
+    (Path(airflow[1]["NIGHTSHIFT_CONFIGS"]) / "gate.yaml").write_text(
+        CONFIG + plan, encoding="utf-8"
+    )
     command = tmp_path / "nightshift"
     told = {"folder": tmp_path, "root": ROOT, "python": sys.executable, "dies": "split"}
     command.write_text(REAL.format(**told), encoding="utf-8")

@@ -9,18 +9,18 @@ import numpy as np
 
 CONFIG = """
 name: gate
-ingest: {data: photos, side: 32}
+ingest: {data: images, side: 32}
 train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
 retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
 """
 
 
-def photos(root: Path, count: int = 24) -> None:
-    """Draw so many photos of each of two classes, in a folder of each."""
+def images(root: Path, count: int = 24) -> None:
+    """Draw so many images of each of two classes, in a folder of each."""
     generator = np.random.default_rng(0)
     for label, channel in (("red", 2), ("blue", 0)):
         (root / label).mkdir(parents=True)
         for i in range(count):
-            photo = generator.integers(40, 90, (32, 32, 3))
-            photo[8:24, 8:24, channel] += 120
-            cv2.imwrite(str(root / label / f"{i:03}.png"), photo.astype(np.uint8))
+            image = generator.integers(40, 90, (32, 32, 3))
+            image[8:24, 8:24, channel] += 120
+            cv2.imwrite(str(root / label / f"{i:03}.png"), image.astype(np.uint8))

@@ -1,13 +1,15 @@
-"""Photos beside a text file of the same name that holds the label."""
+"""Images beside a text file of the same name that holds the label."""
 
-from pipeline.datasets import Photo
+from pipeline.data.reading.image_record import ImageRecord
 
 
-def recognises(root):
-    return "photos beside text files" if (root / "a.txt").is_file() else None
+def recognizes(root):
+    return "images beside text files" if (root / "a.txt").is_file() else None
 
 
 def pairs(root):
-    """A photo `a.png` is labelled by the text in `a.txt`."""
+    """A image `a.png` is labeled by the text in `a.txt`."""
     for text in sorted(root.glob("*.txt")):
-        yield Photo(str(text.with_suffix(".png").absolute()), text.stem, label=text.read_text().strip())
+        yield ImageRecord(
+            str(text.with_suffix(".png").absolute()), text.stem, label=text.read_text().strip()
+        )

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.learning.batches import Photos
+from pipeline.learning.training.batch_sampling import TrainingImages
 from tests.learning.drawn import draw
 
 
 @pytest.fixture
-def photos() -> Photos:
-    """96 photos of two classes."""
+def images() -> TrainingImages:
+    """96 images of two classes."""
     return draw(96)

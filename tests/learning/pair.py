@@ -10,14 +10,19 @@ from typing import Any
 import torch
 from torch import multiprocessing
 
-from pipeline.learning import ranks
+from pipeline.learning import distributed
 
 
 def _join(rank: int, port: int, work: Callable[..., None], told: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
+    where = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "RANK": str(rank),
+    }
     os.environ |= where | {"LOCAL_RANK": str(rank)}
-    ranks.join()
+    distributed.join_process_group()
     work(rank, *told)
 
 

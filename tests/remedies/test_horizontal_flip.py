@@ -1,7 +1,9 @@
 import numpy as np
 
-from pipeline.remedies import treat
+from pipeline.remedies import apply_remedy
 
 
-def test_left_and_right_are_exchanged(photos: np.ndarray) -> None:
-    np.testing.assert_array_equal(treat("horizontal_flip", photos, 1, 1, seed=1), photos[:, :, ::-1])
+def test_left_and_right_are_exchanged(images: np.ndarray) -> None:
+    np.testing.assert_array_equal(
+        apply_remedy("horizontal_flip", images, 1, 1, seed=1), images[:, :, ::-1]
+    )

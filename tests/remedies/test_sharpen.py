@@ -1,11 +1,14 @@
 import numpy as np
 
-from pipeline.attributes import measure
-from pipeline.remedies import treat
+from pipeline.attributes import measure_images
+from pipeline.remedies import apply_remedy
 
 
-def test_edges_are_crisper_and_flat_parts_stay(photos: np.ndarray) -> None:
-    before, after = measure(photos), measure(treat("sharpen", photos, 0.5, 0.5, seed=1))
+def test_edges_are_crisper_and_flat_parts_stay(images: np.ndarray) -> None:
+    before, after = (
+        measure_images(images),
+        measure_images(apply_remedy("sharpen", images, 0.5, 0.5, seed=1)),
+    )
     assert (after["sharpness"] > before["sharpness"]).all()
     flat = np.full((1, 16, 16, 3), 90, np.uint8)
-    np.testing.assert_array_equal(treat("sharpen", flat, 0.5, 0.5, seed=1), flat)
+    np.testing.assert_array_equal(apply_remedy("sharpen", flat, 0.5, 0.5, seed=1), flat)

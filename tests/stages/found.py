@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline import remedies
-from tests.slicing.conftest import draw_val
+from tests.slices.conftest import draw_val
 
 NAMES = ["a", "b", "c"]
 
 
 def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
-    """What cluster, explain and prescribe need, by name: val as drawn, and as many training photos beside it."""
+    """What cluster, explain and prescribe need, by name: val as drawn, and as many training images beside it."""
     planted = draw_val(seed, **options)
     val, n = planted.val, len(planted.val.frame)
     rng = np.random.default_rng(seed)
@@ -40,13 +40,13 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         height=16,
         given_split=pd.Series([None] * 2 * n, dtype="str"),
     )
-    truth, guess = val.truth, val.guess
-    interventions = remedies.interventions()
-    helps = [i for i, (name, dose) in enumerate(interventions) if name == "exposure" and dose > 1]
+    truth, guess = val.labels, val.predictions
+    interventions = remedies.list_interventions()
+    helps = [i for i, (name, strength) in enumerate(interventions) if name == "exposure" and strength > 1]
     responses = np.repeat(guess[:, None], len(interventions), axis=1).astype(np.int16)
-    responses[:, helps] = np.where(val.probe.after[:, :1], truth[:, None], guess[:, None])
+    responses[:, helps] = np.where(val.probe_results.after[:, :1], truth[:, None], guess[:, None])
     signatures = rng.normal(0, 0.1, responses.shape).astype(np.float32)
-    signatures[:, helps] += planted.signatures[:, :1]
+    signatures[:, helps] += val.signatures[:, :1]
     return {
         "images": images,
         "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
@@ -55,12 +55,18 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "classes": {"names": NAMES},
         "model": Path("model"),
         "training": {"holdout": {"share": 0.2, "seed": 0}},
-        "metrics": {"accuracy": None, "macro_f1": None, "classes": [], "confusion": [], "calibration": {}},
+        "metrics": {
+            "accuracy": None,
+            "macro_f1": None,
+            "classes": [],
+            "confusion": [],
+            "calibration": {},
+        },
         "splits": pd.DataFrame(
             {
                 "image_id": frame["image_id"],
                 "split": ["val"] * n + ["train"] * n,
-                "fold": [*val.fold, *[-1] * n],
+                "fold": [*val.folds, *[-1] * n],
                 "reason": pd.Series([None] * 2 * n, dtype="str"),
             }
         ),
@@ -70,9 +76,12 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
                 "label": [NAMES[t] for t in truth],
                 "predicted": [NAMES[g] for g in guess],
                 "correct": truth == guess,
-                "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe.margin)),
-                "margin": val.probe.margin,
-                **{f"logit_{k}": np.where(guess == k, abs(val.probe.margin), 0.0) for k in range(len(NAMES))},
+                "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe_results.margin)),
+                "margin": val.probe_results.margin,
+                **{
+                    f"logit_{k}": np.where(guess == k, abs(val.probe_results.margin), 0.0)
+                    for k in range(len(NAMES))
+                },
             }
         ),
         "embeddings": rng.normal(0, 1, (2 * n, 8)).astype(np.float32),
@@ -92,7 +101,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "probed": pd.DataFrame({"image_id": val.frame["image_id"], "weight": 1.0}),
         "signatures": signatures,
         "responses": responses,
-        "dose_response": pd.DataFrame(interventions, columns=["remedy", "dose"]).assign(
+        "dose_response": pd.DataFrame(interventions, columns=["remedy", "strength"]).assign(
             accuracy=0.5, low=0.4, high=0.6, repairs=0.1, breaks=0.1
         ),
     }

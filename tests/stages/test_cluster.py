@@ -4,23 +4,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.contracts import Context
-from pipeline.graph import ARTIFACTS, stage
-from pipeline.slicing.rules import Rule, conditions_frame
+from pipeline.contracts import StageContext
+from pipeline.domain.rules import Rule, build_condition_frame
+from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import cluster
+from tests.helpers.validation_sets import collect_needs
 from tests.stages.found import artifacts
 
 
-def _run(given: dict[str, Any], folder: Path, **settings: Any) -> tuple[dict[str, Any], Context]:
-    context = Context("r", 0, folder, folder)
-    needs = {name: given[name] for name in stage("cluster").needs}
+def _run(
+    given: dict[str, Any], folder: Path, **settings: Any
+) -> tuple[dict[str, Any], StageContext]:
+    context = StageContext("r", 0, folder, folder)
+    needs = collect_needs("cluster", given)
     made = cluster.run(cluster.Config(**settings), context, **needs)
     for name, value in made.items():
-        ARTIFACTS[name].check(name, value, {})
+        ARTIFACT_CONTRACTS[name].check_value(name, value, {})
     return made, context
 
 
-def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_repairs_it(tmp_path: Path) -> None:
+def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_repairs_it(
+    tmp_path: Path,
+) -> None:
     given = artifacts()
     made, _ = _run(given, tmp_path)
     first = made["slices"][made["slices"]["slice"] == "s1"]
@@ -35,12 +40,14 @@ def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_rep
 def test_every_member_is_admitted_by_the_rule_that_never_saw_its_fold(tmp_path: Path) -> None:
     given = artifacts()
     made, _ = _run(given, tmp_path, prototypes=0)
-    frame = conditions_frame(given["images"], given["attributes"])
+    frame = build_condition_frame(given["images"], given["attributes"])
     fold = given["splits"].set_index("image_id")["fold"]
     assert (fold[made["membership"]["image_id"]].to_numpy() == made["membership"]["fold"]).all()
     for row in made["slices"].to_dict("records"):
-        admitted = frame["image_id"][Rule.parse(row["rule"]).mask(frame)]
-        mine = made["membership"].query(f"slice == '{row['slice']}' and fold == {row['fold']}")["image_id"]
+        admitted = frame["image_id"][Rule.parse_json(row["rule"]).compute_mask(frame)]
+        mine = made["membership"].query(f"slice == '{row['slice']}' and fold == {row['fold']}")[
+            "image_id"
+        ]
         assert set(mine) == {i for i in admitted if fold[i] == row["fold"]}
 
 
@@ -51,16 +58,24 @@ def test_the_outcome_of_a_fold_never_reaches_the_rules_applied_to_it(tmp_path: P
     turned = artifacts()
     here = (turned["splits"]["fold"].iloc[: len(turned["predictions"])] == 0).to_numpy()
     predictions = turned["predictions"].copy()
-    predictions.loc[here, "predicted"] = np.where(predictions.loc[here, "correct"], "b", predictions.loc[here, "label"])
-    predictions.loc[here, "correct"] = predictions.loc[here, "predicted"] == predictions.loc[here, "label"]
+    predictions.loc[here, "predicted"] = np.where(
+        predictions.loc[here, "correct"], "b", predictions.loc[here, "label"]
+    )
+    predictions.loc[here, "correct"] = (
+        predictions.loc[here, "predicted"] == predictions.loc[here, "label"]
+    )
     again, _ = _run({**turned, "predictions": predictions}, tmp_path)
     rules = [set(m["slices"].query("fold == 0")["rule"]) for m in (made, again)]
-    assert rules[0] & rules[1] == rules[0] or len(rules[0] ^ rules[1]) <= 1  # a slice may fall out of the ranking
+    assert (
+        rules[0] & rules[1] == rules[0] or len(rules[0] ^ rules[1]) <= 1
+    )  # a slice may fall out of the ranking
 
 
 def test_no_failures_make_no_slices_and_say_so(tmp_path: Path) -> None:
     given = artifacts()
-    given["predictions"] = given["predictions"].assign(predicted=given["predictions"]["label"], correct=True)
+    given["predictions"] = given["predictions"].assign(
+        predicted=given["predictions"]["label"], correct=True
+    )
     made, context = _run(given, tmp_path)
     assert made["slices"].empty
     assert made["membership"].empty
@@ -68,6 +83,6 @@ def test_no_failures_make_no_slices_and_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
-def test_a_handful_of_photos_survives(tmp_path: Path, groups: int) -> None:
+def test_a_handful_of_images_survives(tmp_path: Path, groups: int) -> None:
     made, _ = _run(artifacts(groups=groups, frames=2), tmp_path)
     assert made["slices"].empty

@@ -1,4 +1,4 @@
-"""A world in which the truth, and what each model would say, is written into the photos."""
+"""A world in which the truth, and what each model would say, is written into the images."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.contracts import Context, Dims, InputError, Table
-from pipeline.graph import ARTIFACTS, stage
-from pipeline.slicing.rules import Condition, Rule
+from pipeline.contracts import DimensionSizes, InputError, StageContext, TableContract
+from pipeline.domain.rules import Condition, Rule
+from pipeline.graph import ARTIFACT_CONTRACTS, get_stage
 from pipeline.stages import compare
+from tests.helpers.validation_sets import collect_needs
 
 NAMES = ["badge", "none"]
 SIDE = 8
@@ -22,7 +23,7 @@ BAD = {"dark": 0.6, "lit": 0.05}
 
 
 def _said(weights: Path, pixels: np.ndarray) -> np.ndarray:
-    """Logits of a pretended model: wrong where a photo's hidden number lies below its error on such photos."""
+    """Logits of a pretended model: wrong where a image's hidden number lies below its error on such images."""
     errors = json.loads(weights.read_text())
     truth, luck, dark = pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] / 255, pixels[:, 1, 1, 0] < 40
     wrong = luck < np.where(dark, errors["dark"], errors["lit"])
@@ -41,13 +42,16 @@ class World:
     def run(self, run_id: str = "run1", **settings: Any) -> dict[str, Any]:
         scratch = self.folder / "scratch" / run_id
         scratch.mkdir(parents=True, exist_ok=True)
-        context = Context(run_id=run_id, seed=0, scratch=scratch, home=self.folder)
-        made = compare.run(compare.Config(**settings), context, **self.made)
-        dims: Dims = {}
-        for name in stage("compare").needs:
-            ARTIFACTS[name].check(name, self.made[name], dims)
-        for name in stage("compare").makes:
-            ARTIFACTS[name].check(name, made[name], dims)
+        context = StageContext(
+            run_id=run_id, seed=0, scratch_folder=scratch, runs_folder=self.folder
+        )
+        needs = collect_needs("compare", self.made)
+        made = compare.run(compare.Config(**settings), context, **needs)
+        dims: DimensionSizes = {}
+        for name, value in needs.items():
+            ARTIFACT_CONTRACTS[name].check_value(name, value, dims)
+        for name in get_stage("compare").makes:
+            ARTIFACT_CONTRACTS[name].check_value(name, made[name], dims)
         return made
 
     def candidates(self, **arms: list[dict[str, float]]) -> None:
@@ -56,7 +60,9 @@ class World:
             for seed, errors in enumerate(seeds):
                 (folder / f"{arm}-{seed}.safetensors").write_text(json.dumps(errors))
                 file = f"{arm}-{seed}.safetensors"
-                rows.append({"arm": arm, "seed": seed, "file": file, "loss": 0.1, "temperature": 2.0})
+                rows.append(
+                    {"arm": arm, "seed": seed, "file": file, "loss": 0.1, "temperature": 2.0}
+                )
         (folder / "candidates.json").write_text(json.dumps(rows))
 
     @property
@@ -64,7 +70,9 @@ class World:
         return self.folder / "ledger.jsonl"
 
 
-def _photos(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, np.ndarray]:
+def _images(
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, np.ndarray]:
     n = 900
     group = np.repeat(np.arange(n // 3), 3)
     split = np.array(["train", "val", "test"])[group % 3]
@@ -74,15 +82,24 @@ def _photos(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
     pixels[dark] = 15
     luck = 0.5 * rng.random(n // 3)[group] + 0.5 * rng.random(n)
     pixels[:, 0, 0] = np.stack([label, luck * 255, split == "test"], 1)
-    ids = [f"photo{i:04d}" for i in range(n)]
+    ids = [f"image{i:04d}" for i in range(n)]
     images = pd.DataFrame(
         {
-            "image_id": ids, "content_hash": ids, "path": ids, "source": ids, "label": np.array(NAMES)[label],
-            "group": [f"g{g}" for g in group], "captured_at": pd.NaT, "width": SIDE, "height": SIDE,
+            "image_id": ids,
+            "content_hash": ids,
+            "path": ids,
+            "source": ids,
+            "label": np.array(NAMES)[label],
+            "group": [f"g{g}" for g in group],
+            "captured_at": pd.NaT,
+            "width": SIDE,
+            "height": SIDE,
             "given_split": None,
         }
     )
-    attributes = pd.DataFrame({"image_id": ids, "luminance": np.where(dark, 15.0, 200.0) + rng.random(n)})
+    attributes = pd.DataFrame(
+        {"image_id": ids, "luminance": np.where(dark, 15.0, 200.0) + rng.random(n)}
+    )
     fold = np.where(split == "val", group % 5, -1)
     splits = pd.DataFrame({"image_id": ids, "split": split, "fold": fold, "reason": None})
     return images, attributes, splits, pixels
@@ -90,17 +107,17 @@ def _photos(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 def _explanation(name: str, status: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    table = ARTIFACTS["explanations"]
-    assert isinstance(table, Table)
+    table = ARTIFACT_CONTRACTS["explanations"]
+    assert isinstance(table, TableContract)
     for column, dtype in table.columns.items():
         row[column] = {"str": "dark", "float": 0.1, "int": 1}.get(dtype)
-    rule = Rule((Condition("luminance", "<=", 40.0),)).dump()
-    return {**row, "slice": name, "status": status, "words": "too dark", "frozen": rule}
+    rule = Rule((Condition("luminance", "<=", 40.0),)).dump_json()
+    return {**row, "slice": name, "status": status, "frozen": rule}
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    images, attributes, splits, pixels = _photos(np.random.default_rng(0))
+    images, attributes, splits, pixels = _images(np.random.default_rng(0))
     model, candidates = tmp_path / "model", tmp_path / "candidates"
     for folder in (model, candidates):
         folder.mkdir()
@@ -111,23 +128,51 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     predicted = np.array(NAMES)[said.argmax(1)]
     predictions = pd.DataFrame(
         {
-            "image_id": images["image_id"].to_numpy()[val], "label": images["label"].to_numpy()[val],
-            "predicted": predicted, "correct": predicted == images["label"].to_numpy()[val], "confidence": 0.9,
-            "margin": 1.0, "logit_0": said[:, 0], "logit_1": said[:, 1],
+            "image_id": images["image_id"].to_numpy()[val],
+            "label": images["label"].to_numpy()[val],
+            "predicted": predicted,
+            "correct": predicted == images["label"].to_numpy()[val],
+            "confidence": 0.9,
+            "margin": 1.0,
+            "logit_0": said[:, 0],
+            "logit_1": said[:, 1],
         }
     )
     inside = images["image_id"][(splits["split"] == "val") & (attributes["luminance"] <= 40)]
-    membership = pd.DataFrame({"image_id": inside.to_numpy(), "slice": "s1", "fold": 0, "score": 1.0})
+    membership = pd.DataFrame(
+        {"image_id": inside.to_numpy(), "slice": "s1", "fold": 0, "score": 1.0}
+    )
     plan = pd.DataFrame(
-        {"image_id": images["image_id"][:9], "slice": "s1", "remedy": "exposure", "dose_low": 0.2, "dose_high": 0.5,
-         "probability": 0.5, "simulator": pd.array([None] * 9, dtype="str")}
+        {
+            "image_id": images["image_id"][:9],
+            "slice": "s1",
+            "remedy": "exposure",
+            "strength_low": 0.2,
+            "strength_high": 0.5,
+            "probability": 0.5,
+            "simulator": pd.array([None] * 9, dtype="str"),
+        }
     )
     made = {
-        "images": images, "pixels": pixels, "classes": {"names": NAMES}, "splits": splits, "attributes": attributes,
-        "model": model, "predictions": predictions, "metrics": dict.fromkeys(METRICS), "membership": membership,
+        "images": images,
+        "pixels": pixels,
+        "classes": {"names": NAMES},
+        "splits": splits,
+        "attributes": attributes,
+        "model": model,
+        "predictions": predictions,
+        "metrics": dict.fromkeys(METRICS),
+        "membership": membership,
         "marks": images[["image_id"]],
-        "explanations": pd.DataFrame([_explanation("s1", "confirmed")]), "plan": plan, "candidates": candidates,
-        "policy": {"corrections": [], "decline": {"target_error": 0.2}, "refused": [], "prescriptions": []},
+        "explanations": pd.DataFrame([_explanation("s1", "confirmed")]),
+        "plan": plan,
+        "candidates": candidates,
+        "policy": {
+            "corrections": [],
+            "decline": {"target_error": 0.2},
+            "refused": [],
+            "prescriptions": [],
+        },
     }
     world = World(tmp_path, made)
     world.candidates(control=[BAD], targeted=[GOOD])
@@ -136,7 +181,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def _pretend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning import backbone, predict, saliency
+    from pipeline.learning.inference import model_outputs, saliency_maps
+    from pipeline.learning.models import backbone
 
     def load(folder: Path, file: str) -> tuple[Any, dict[str, Any]]:
         return folder / file, json.loads((folder / "model.json").read_text())
@@ -152,9 +198,13 @@ def _pretend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         return np.broadcast_to(pixels[:, None, :, :, 0], (len(pixels), 2, SIDE, SIDE)).copy()
 
     monkeypatch.setattr(backbone, "load_model", load)
-    monkeypatch.setattr(predict, "logits", logits)
-    monkeypatch.setattr(predict, "features", lambda pixels: pixels.reshape(len(pixels), -1).astype(np.float32))
-    monkeypatch.setattr(saliency, "heat_maps", heat)
+    monkeypatch.setattr(model_outputs, "compute_logits", logits)
+    monkeypatch.setattr(
+        model_outputs,
+        "extract_features",
+        lambda pixels: pixels.reshape(len(pixels), -1).astype(np.float32),
+    )
+    monkeypatch.setattr(saliency_maps, "compute_heat_maps", heat)
 
 
 def test_a_repair_passes_val_and_opens_the_test_once(world: World) -> None:
@@ -183,8 +233,8 @@ def test_whom_to_answer_and_what_to_correct_is_judged_for_each_model_on_val_and_
         bright[:, 1, 1] = 200
         return bright
 
-    monkeypatch.setattr(compare, "treat", lit)
-    item = {"slice": "s1", "remedy": "exposure", "dose": 3.0, "helps": True}
+    monkeypatch.setattr(compare, "apply_remedy", lit)
+    item = {"slice": "s1", "remedy": "exposure", "strength": 3.0, "helps": True}
     world.made["policy"]["corrections"] = [item, {**item, "helps": False}]
     made = world.run()
     comparison = made["comparison"]
@@ -226,7 +276,7 @@ def test_before_is_what_evaluate_said_and_flips_follow_it(world: World) -> None:
     assert "broken" not in counts
 
 
-def test_heat_maps_belong_to_their_photos(world: World) -> None:
+def test_heat_maps_belong_to_their_images(world: World) -> None:
     made = world.run(saliency=10)
     flips = made["flips"]
     shown = flips[flips["saliency"] >= 0].sort_values("saliency")
@@ -237,13 +287,15 @@ def test_heat_maps_belong_to_their_photos(world: World) -> None:
     assert (made["saliency"][:, 0] == world.made["pixels"][position.to_numpy(), :, :, 0]).all()
 
 
-def test_a_model_without_maps_is_compared_without_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning import saliency
+def test_a_model_without_maps_is_compared_without_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.learning.inference import saliency_maps
 
     def none(*_: Any) -> Any:
-        raise saliency.NoMap("no convolution")
+        raise saliency_maps.NoHeatMapError("no convolution")
 
-    monkeypatch.setattr(saliency, "heat_maps", none)
+    monkeypatch.setattr(saliency_maps, "compute_heat_maps", none)
     made = world.run(saliency=10)
     assert made["comparison"]["outcome"] == "tested"
     assert made["saliency"].shape == (0, 2, SIDE, SIDE)
@@ -254,7 +306,9 @@ def test_a_model_without_maps_is_compared_without_them(world: World, monkeypatch
     ("targeted", "reason"),
     [(BAD, "no planned slice gained"), ({"dark": 0.1, "lit": 0.4}, "may be worse than control")],
 )
-def test_what_fails_on_val_never_sees_the_test(world: World, targeted: dict[str, float], reason: str) -> None:
+def test_what_fails_on_val_never_sees_the_test(
+    world: World, targeted: dict[str, float], reason: str
+) -> None:
     world.candidates(control=[BAD], targeted=[targeted])
     comparison = world.run()["comparison"]
     assert comparison["outcome"] == "refused on val"
@@ -288,10 +342,16 @@ def test_a_used_up_test_stays_closed(world: World) -> None:
 
 
 def test_several_seeds_are_all_listed_and_judged(world: World) -> None:
-    world.candidates(control=[BAD, BAD, BAD], targeted=[GOOD, {"dark": 0.12, "lit": 0.05}, GOOD, GOOD])
+    world.candidates(
+        control=[BAD, BAD, BAD], targeted=[GOOD, {"dark": 0.12, "lit": 0.05}, GOOD, GOOD]
+    )
     comparison = world.run()["comparison"]
     for split in ("val", "test"):
-        assert [row["seed"] for row in comparison[split]["arms"]["targeted"]] == [0, 1, 2]  # of both arms
+        assert [row["seed"] for row in comparison[split]["arms"]["targeted"]] == [
+            0,
+            1,
+            2,
+        ]  # of both arms
         assert comparison[split]["overall"]["gain"]["seeds_judged"]
     assert comparison["counts"]["seeds"] == 3
 
@@ -314,14 +374,14 @@ def test_normal_endings_without_a_candidate(world: World) -> None:
     assert made["saliency"].shape == (0, 2, SIDE, SIDE)
 
 
-def test_no_photo_in_test(world: World) -> None:
+def test_no_image_in_test(world: World) -> None:
     world.made["splits"]["split"] = world.made["splits"]["split"].replace("test", "left_out")
     assert world.run()["comparison"]["outcome"] == "no test"
 
 
 def test_a_rule_of_likeness_is_applied_only_after_the_opening(world: World) -> None:
     dark = world.made["membership"]["image_id"].iloc[0]
-    world.made["explanations"]["frozen"] = Rule((Condition(str(dark), "near", 0.2),)).dump()
+    world.made["explanations"]["frozen"] = Rule((Condition(str(dark), "near", 0.2),)).dump_json()
     comparison = world.run()["comparison"]
     assert comparison["test"]["primary"]["n"] > 0
     world.candidates(control=[BAD], targeted=[BAD])
@@ -329,15 +389,18 @@ def test_a_rule_of_likeness_is_applied_only_after_the_opening(world: World) -> N
     assert not [row for row in refused["power"] if row["split"] == "test"]
 
 
-def test_a_slice_of_one_class_is_judged_on_photos_of_that_class(world: World) -> None:
+def test_a_slice_of_one_class_is_judged_on_images_of_that_class(world: World) -> None:
     dark = Condition("luminance", "<=", 40.0)
-    world.made["explanations"]["frozen"] = Rule((dark,), "badge").dump()
+    world.made["explanations"]["frozen"] = Rule((dark,), "badge").dump_json()
     labels = world.made["images"].set_index("image_id")["label"]
     members = world.made["membership"]
     world.made["membership"] = members[(labels[members["image_id"]] == "badge").to_numpy()]
     here = (world.made["splits"]["split"] == "test").to_numpy() & (labels == "badge").to_numpy()
     comparison = world.run()["comparison"]
-    assert comparison["test"]["primary"]["n"] == (here & (world.made["attributes"]["luminance"] <= 40)).sum()
+    assert (
+        comparison["test"]["primary"]["n"]
+        == (here & (world.made["attributes"]["luminance"] <= 40)).sum()
+    )
 
 
 def test_a_damaged_ledger_stops_before_any_look(world: World) -> None:
@@ -362,7 +425,13 @@ def test_errors_that_cost_less_weigh_less_in_the_gate_and_in_whom_to_decline(wor
     comparison = world.run("run2")["comparison"]
     assert comparison["costs"] == [{"label": "badge", "answer": "none", "cost": 0.1}]
     assert plain["costs"] == []
-    assert 0 < comparison["val"]["primary"]["gain"]["mean"] < 0.8 * plain["val"]["primary"]["gain"]["mean"]
-    assert comparison["val"]["primary"]["targeted"] == plain["val"]["primary"]["targeted"], "accuracies stay"
+    assert (
+        0
+        < comparison["val"]["primary"]["gain"]["mean"]
+        < 0.8 * plain["val"]["primary"]["gain"]["mean"]
+    )
+    assert comparison["val"]["primary"]["targeted"] == plain["val"]["primary"]["targeted"], (
+        "accuracies stay"
+    )
     assert comparison["decline"]["before"]["coverage"] > plain["decline"]["before"]["coverage"]
     assert comparison["opening"]["number"] == 2, "another endpoint is another opening"

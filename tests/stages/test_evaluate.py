@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.contracts import Context, InputError
-from pipeline.evidence import review
-from pipeline.evidence.intervals import cluster_mean
-from pipeline.learning import backbone, labels, predict, ranks
+from pipeline.contracts import InputError, StageContext
+from pipeline.learning import distributed
+from pipeline.learning.inference import label_errors, model_outputs
+from pipeline.learning.models import backbone
 from pipeline.stages import evaluate
-from pipeline.stages.evaluate import Config, predictions_of, reliability
+from pipeline.stages.evaluate import Config, build_predictions, compute_reliability_bins
+from pipeline.statistics.group_intervals import estimate_cluster_mean
+from pipeline.storage import review_decisions
 from tests.learning.drawn import NAMES, World, draw
 from tests.learning.pair import both
 
@@ -42,16 +44,20 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
         assert not (pixels[:, 0, 0, 1] == 251).any(), "the test is sealed"
         corner = pixels[:, 0, 0, 2].astype(int)
         noise = np.zeros((len(pixels), 1792))
-        noise[:, :6] = np.random.default_rng(0).normal(0, 0.3, (len(pixels), 6)) + 3 * np.eye(3, 6)[corner]
-        return np.tile(pixels[:, :8, :8].mean((1, 2)), (1, 427))[:, :1280].astype(np.float32), noise.astype(np.float16)
+        noise[:, :6] = (
+            np.random.default_rng(0).normal(0, 0.3, (len(pixels), 6)) + 3 * np.eye(3, 6)[corner]
+        )
+        return np.tile(pixels[:, :8, :8].mean((1, 2)), (1, 427))[:, :1280].astype(
+            np.float32
+        ), noise.astype(np.float16)
 
     monkeypatch.setattr(backbone, "load_model", lambda folder: (None, {"temperature": 2.0}))
-    monkeypatch.setattr(predict, "logits", logits)
-    monkeypatch.setattr(predict, "features_and_layout", frozen)
+    monkeypatch.setattr(model_outputs, "compute_logits", logits)
+    monkeypatch.setattr(model_outputs, "extract_features_and_layout", frozen)
     return world
 
 
-def test_predictions_are_of_the_labelled_photos_of_val(world: World, tmp_path: Path) -> None:
+def test_predictions_are_of_the_labeled_images_of_val(world: World, tmp_path: Path) -> None:
     val = _frame(world).query("split == 'val'")
     world.images.loc[val.index[:2], "label"] = None
     made, _ = world.run(evaluate, tmp_path, Config())
@@ -62,7 +68,9 @@ def test_predictions_are_of_the_labelled_photos_of_val(world: World, tmp_path: P
     assert 0.7 < table["correct"].mean() < 0.9
     assert (table["margin"][table["correct"]] == 4).all()
     assert (table["margin"][~table["correct"]] == -4).all()
-    assert table["confidence"].iloc[0] == pytest.approx(np.exp(2) / (np.exp(2) + 2)), "after the temperature"
+    assert table["confidence"].iloc[0] == pytest.approx(np.exp(2) / (np.exp(2) + 2)), (
+        "after the temperature"
+    )
     assert {str(table[f"logit_{k}"].dtype) for k in range(3)} == {"float32"}
 
 
@@ -71,15 +79,15 @@ def test_a_chunk_of_features_is_in_memory_at_a_time(
 ) -> None:
     whole, _ = world.run(evaluate, tmp_path / "whole", Config())
     asked: list[int] = []
-    ask = predict.features_and_layout
+    ask = model_outputs.extract_features_and_layout
 
     def counted(pixels: np.ndarray) -> Any:
         asked.append(len(pixels))
         return ask(pixels)
 
-    monkeypatch.setattr(predict, "features_and_layout", counted)
-    monkeypatch.setattr(evaluate, "CHUNK", 7)
-    monkeypatch.setattr(labels, "CHUNK", 11)
+    monkeypatch.setattr(model_outputs, "extract_features_and_layout", counted)
+    monkeypatch.setattr(evaluate, "IMAGES_PER_CHUNK", 7)
+    monkeypatch.setattr(label_errors, "PREDICTION_CHUNK_SIZE", 11)
     parts, _ = world.run(evaluate, tmp_path / "parts", Config())
     assert max(asked) <= 7
     assert isinstance(parts["embeddings"], np.memmap)
@@ -88,11 +96,11 @@ def test_a_chunk_of_features_is_in_memory_at_a_time(
 
 
 def _frozen(rank: int, folder: Path) -> None:
-    context = Context("run", 0, folder / str(rank), folder)
-    context.scratch.mkdir()
-    evaluate.CHUNK = 4
-    with ranks.together():
-        for values in evaluate.frozen(draw(10).pixels, np.arange(1, 9), context):
+    context = StageContext("run", 0, folder / str(rank), folder)
+    context.scratch_folder.mkdir()
+    evaluate.IMAGES_PER_CHUNK = 4
+    with distributed.share_work():
+        for values in evaluate.compute_frozen_features(draw(10).pixels, np.arange(1, 9), context):
             assert isinstance(values, np.memmap)
             np.save(folder / f"{rank}-{values.shape[1]}.npy", values)
             (folder / f"{rank}-{values.shape[1]}.txt").write_text(str(values.filename))
@@ -100,16 +108,20 @@ def _frozen(rank: int, folder: Path) -> None:
 
 def test_of_two_processes_the_first_writes_the_features_and_both_read_them(tmp_path: Path) -> None:
     both(_frozen, tmp_path)
-    alone = evaluate.frozen(draw(10).pixels, np.arange(1, 9), Context("run", 0, tmp_path, tmp_path))
+    alone = evaluate.compute_frozen_features(
+        draw(10).pixels, np.arange(1, 9), StageContext("run", 0, tmp_path, tmp_path)
+    )
     for values, file in zip(alone, ("embeddings.npy", "layout.npy"), strict=True):
         for rank in range(2):
             found = np.load(tmp_path / f"{rank}-{values.shape[1]}.npy")
             np.testing.assert_allclose(found, values, atol=2e-3)
-            assert (tmp_path / f"{rank}-{values.shape[1]}.txt").read_text() == str(tmp_path / "0" / file)
+            assert (tmp_path / f"{rank}-{values.shape[1]}.txt").read_text() == str(
+                tmp_path / "0" / file
+            )
     assert list((tmp_path / "1").iterdir()) == [], "the second keeps no copy"
 
 
-def test_embeddings_are_of_every_photo_but_the_tests(world: World, tmp_path: Path) -> None:
+def test_embeddings_are_of_every_image_but_the_tests(world: World, tmp_path: Path) -> None:
     found = world.run(evaluate, tmp_path, Config())[0]["embeddings"]
     sealed = (world.splits["split"] == "test").to_numpy()
     assert np.isnan(found[sealed]).all()
@@ -123,7 +135,9 @@ def test_metrics_are_by_group_and_by_class(world: World, tmp_path: Path) -> None
     made, _ = world.run(evaluate, tmp_path, Config())
     table, metrics = made["predictions"], made["metrics"]
     val = (world.splits["split"] == "val").to_numpy()
-    wanted = cluster_mean(table["correct"].to_numpy(), world.images["group"].to_numpy()[val]).record()
+    wanted = estimate_cluster_mean(
+        table["correct"].to_numpy(), world.images["group"].to_numpy()[val]
+    ).build_record()
     assert metrics["accuracy"] == wanted
     assert metrics["accuracy"]["groups"] == 30
     counts = np.array(metrics["confusion"])
@@ -139,17 +153,23 @@ def test_metrics_are_by_group_and_by_class(world: World, tmp_path: Path) -> None
 
 
 def test_reliability_bins_hold_what_they_say() -> None:
-    bins = reliability(np.array([0.34, 0.35, 1.0, 0.99]), np.array([True, False, True, True]))
+    bins = compute_reliability_bins(
+        np.array([0.34, 0.35, 1.0, 0.99]), np.array([True, False, True, True])
+    )
     assert [(b["n"], b["accuracy"]) for b in bins] == [(2, 0.5), (2, 1.0)]
     assert bins[1]["high"] == 1.0
     assert bins[0]["low"] <= 0.34 < 0.35 < bins[0]["high"]
 
 
-def test_margins_of_a_tie_and_of_no_photo() -> None:
+def test_margins_of_a_tie_and_of_no_image() -> None:
     images = World(groups=1).images["image_id"]
-    tie = predictions_of(images, np.array([0, 1]), np.array([[1.0, 1.0], [0.0, 3.0]], np.float32), ["a", "b"], 1.0)
+    tie = build_predictions(
+        images, np.array([0, 1]), np.array([[1.0, 1.0], [0.0, 3.0]], np.float32), ["a", "b"], 1.0
+    )
     assert tie["margin"].tolist() == [0.0, 3.0]
-    none = predictions_of(images[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.float32), ["a", "b"], 1.0)
+    none = build_predictions(
+        images[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.float32), ["a", "b"], 1.0
+    )
     assert len(none) == 0
 
 
@@ -177,9 +197,15 @@ def test_planted_wrong_labels_are_suspected_and_never_in_test(world: World, tmp_
 
 def test_the_same_bytes_under_two_labels_are_a_conflict(world: World, tmp_path: Path) -> None:
     frame = _frame(world)
-    a, b = (frame.query("split == 'train' and label == @n")["image_id"].iloc[0] for n in ("lying", "square"))
+    a, b = (
+        frame.query("split == 'train' and label == @n")["image_id"].iloc[0]
+        for n in ("lying", "square")
+    )
     c = frame.query("split == 'train' and label == 'lying'")["image_id"].iloc[1]
-    t, u = (frame.query("split == 'test' and label == @n")["image_id"].iloc[0] for n in ("lying", "standing"))
+    t, u = (
+        frame.query("split == 'test' and label == @n")["image_id"].iloc[0]
+        for n in ("lying", "standing")
+    )
     world.duplicates.loc[0] = [a, b, "exact", 0, False, False]
     world.duplicates.loc[1] = [c, b, "near", 2, False, False]
     world.duplicates.loc[2] = [t, u, "exact", 0, False, False]
@@ -187,13 +213,17 @@ def test_the_same_bytes_under_two_labels_are_a_conflict(world: World, tmp_path: 
     made, _ = world.run(evaluate, tmp_path, Config(check_labels=False))
     found = made["label_issues"].set_index("image_id")
     assert set(found.index) == {a, b}
-    assert (found.loc[a, "label"], found.loc[a, "suggested"], found.loc[a, "split"]) == ("lying", "square", "train")
+    assert (found.loc[a, "label"], found.loc[a, "suggested"], found.loc[a, "split"]) == (
+        "lying",
+        "square",
+        "train",
+    )
     assert set(found["kind"]) == {"conflict"}
 
 
 def test_too_few_groups_and_thinned_heads_are_noted(world: World, tmp_path: Path) -> None:
-    _, notes = world.run(evaluate, tmp_path, Config(label_photos=100))
-    assert notes == ["label heads learnt from about 100 of 180 photos, evenly by group"]
+    _, notes = world.run(evaluate, tmp_path, Config(label_check_images=100))
+    assert notes == ["label heads learnt from about 100 of 180 images, evenly by group"]
     world.splits["split"] = ["train"] * 20 + ["val"] * 10 + ["test"] * 170
     world.pixels[:, 0, 0, 1] = np.where(world.splits["split"] == "test", 251, 0)
     made, notes = world.run(evaluate, tmp_path, Config())
@@ -201,15 +231,17 @@ def test_too_few_groups_and_thinned_heads_are_noted(world: World, tmp_path: Path
     assert len(made["label_issues"]) == 0
 
 
-def test_the_check_can_be_left_out(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "out_of_fold", None)
+def test_the_check_can_be_left_out(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_errors, "predict_out_of_fold", None)
     assert len(world.run(evaluate, tmp_path, Config(check_labels=False))[0]["label_issues"]) == 0
 
 
 def test_with_a_real_network_twice_the_same(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     world = World(groups=30)
-    model, meta = backbone.build("test_efficientnet", "none", world.names, 32, 0.0)
+    model, meta = backbone.build_network("test_efficientnet", "none", world.names, 32, 0.0)
     world.made["model"] = backbone.save_model(tmp_path / "model", model, meta)
     one, two = (world.run(evaluate, tmp_path, Config())[0] for _ in range(2))
     assert one["predictions"].equals(two["predictions"])
@@ -225,17 +257,21 @@ def test_a_reviewers_word_on_a_label_stands(world: World, tmp_path: Path) -> Non
     plain, _ = world.run(evaluate, tmp_path, Config())
     suspected = list(plain["label_issues"]["image_id"])
     labels += [{"image_id": i, "decision": "right"} for i in suspected if i != val]
-    assert evaluate.fingerprint(Config(), tmp_path / "run", None) == ""
+    assert evaluate.fingerprint_external_inputs(Config(), tmp_path / "run", None) == ""
     (tmp_path / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": labels}))
-    review.apply(tmp_path, tmp_path / "saved.json")
-    assert evaluate.fingerprint(Config(), tmp_path / "run", None) != ""
-    assert evaluate.fingerprint(Config(), tmp_path / "run", "") == "", "a run that stands is not started anew"
+    review_decisions.apply_review_file(tmp_path, tmp_path / "saved.json")
+    assert evaluate.fingerprint_external_inputs(Config(), tmp_path / "run", None) != ""
+    assert evaluate.fingerprint_external_inputs(Config(), tmp_path / "run", "") == "", (
+        "a run that stands is not started anew"
+    )
     issues = world.run(evaluate, tmp_path, Config())[0]["label_issues"]
     assert list(issues["image_id"]) == [val]
     assert issues.iloc[0][["kind", "suggested", "split"]].tolist() == ["reviewed", NAMES[0], "val"]
 
 
-def test_costs_are_kept_with_the_metrics_and_an_unknown_class_is_an_error(world: World, tmp_path: Path) -> None:
+def test_costs_are_kept_with_the_metrics_and_an_unknown_class_is_an_error(
+    world: World, tmp_path: Path
+) -> None:
     made, _ = world.run(evaluate, tmp_path / "a", Config())
     assert made["metrics"]["costs"] is None, "all errors cost alike"
     some = Config(costs={NAMES[0]: {NAMES[1]: 0.25}})

@@ -5,30 +5,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.contracts import Context
-from pipeline.graph import ARTIFACTS, stage
-from pipeline.learning.backbone import build, save_model
-from pipeline.slicing.confirm import Probe
-from pipeline.slicing.name import Rival
-from pipeline.slicing.rules import Rule
-from pipeline.slicing.validation import Val
+from pipeline.contracts import StageContext
+from pipeline.domain.rules import Rule
+from pipeline.graph import ARTIFACT_CONTRACTS
+from pipeline.learning.models.backbone import build_network, save_model
+from pipeline.report.slice_sentences import add_sentences, describe_slice
+from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.stages import cluster, explain
+from tests.helpers.validation_sets import collect_needs, make_validation_set
 from tests.stages.found import NAMES, artifacts
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network, meta = build("test_efficientnet", "none", NAMES, 16, 0.0)
+    network, meta = build_network("test_efficientnet", "none", NAMES, 16, 0.0)
     return save_model(tmp_path_factory.mktemp("model"), network, meta)
 
 
-def _run(given: dict[str, Any], model: Path, folder: Path) -> tuple[dict[str, Any], Context]:
-    context = Context("r", 0, folder, folder)
+def _run(given: dict[str, Any], model: Path, folder: Path) -> tuple[dict[str, Any], StageContext]:
+    context = StageContext("r", 0, folder, folder)
     given = given | {"model": model}
-    given |= cluster.run(cluster.Config(), context, **{n: given[n] for n in stage("cluster").needs})
-    made = explain.run(explain.Config(photos=30), context, **{n: given[n] for n in stage("explain").needs})
+    given |= cluster.run(cluster.Config(), context, **collect_needs("cluster", given))
+    made = explain.run(
+        explain.Config(matched_images=30), context, **collect_needs("explain", given)
+    )
     for name, value in made.items():
-        ARTIFACTS[name].check(name, value, {})
+        ARTIFACT_CONTRACTS[name].check_value(name, value, {})
     return made, context
 
 
@@ -48,54 +50,70 @@ def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]
     assert first["remedy"] == "exposure"
     assert first["n"] >= 30
     assert first["groups"] >= 10
-    assert set(made["causes"]["slice"]) == set(made["explanations"].query("status == 'confirmed'")["slice"])
+    assert set(made["causes"]["slice"]) == set(
+        made["explanations"].query("status == 'confirmed'")["slice"]
+    )
 
 
-def test_the_page_says_which_rule_admitted_how_many_photos_and_one_tested_rule_is_frozen(
+def test_the_page_says_which_rule_admitted_how_many_images_and_one_tested_rule_is_frozen(
     planted: dict[str, Any], tmp_path: Path
 ) -> None:
     given, made = artifacts(), planted
-    context = Context("r", 0, tmp_path, tmp_path)
-    found = cluster.run(cluster.Config(), context, **{n: given[n] for n in stage("cluster").needs})
+    context = StageContext("r", 0, tmp_path, tmp_path)
+    found = cluster.run(cluster.Config(), context, **collect_needs("cluster", given))
     splits = given["splits"].set_index("image_id")["fold"]
     for row in made["explanations"].to_dict("records"):
         own = found["slices"].query("slice == @row['slice']")
-        rules = {fold % 2: Rule.parse(rule) for fold, rule in zip(own["fold"], own["rule"], strict=True)}
-        assert Rule.parse(row["frozen"]) in rules.values()
-        assert row["rule"] == Rule.parse(row["frozen"]).words()
+        rules = {
+            fold % 2: Rule.parse_json(rule)
+            for fold, rule in zip(own["fold"], own["rule"], strict=True)
+        }
+        assert Rule.parse_json(row["frozen"]) in rules.values()
+        assert row["rule"] == Rule.parse_json(row["frozen"]).format_text()
         members = found["membership"].query("slice == @row['slice']")["image_id"]
         counts = (splits[members] % 2).value_counts()
-        said = [f"{rules[h].words()} ({counts.get(h, 0):,} photos of half {h + 1})" for h in sorted(rules)]
+        said = [
+            f"{rules[h].format_text()} ({counts.get(h, 0):,} images of half {h + 1})"
+            for h in sorted(rules)
+        ]
         assert row["applied"] == "; ".join(said)
         assert row["n"] == counts.sum()
 
 
 def test_a_model_that_no_treatment_confuses_has_no_named_cause(planted: dict[str, Any]) -> None:
-    """The photos here are noise: whatever darkens them reproduces nothing in particular."""
+    """The images here are noise: whatever darkens them reproduces nothing in particular."""
     made = planted
     named = made["causes"][made["causes"]["named"]]
     unnamed = made["explanations"][made["explanations"]["cause"].isna()]
     assert set(named["slice"]) == set(made["explanations"]["slice"]) - set(unnamed["slice"])
-    assert unnamed["words"].str.contains("cause unnamed").all()
+    assert add_sentences(unnamed)["words"].str.contains("cause unnamed").all()
     assert (unnamed["confidence"] == "unnamed").all()
     assert made["explanations"].loc[made["explanations"]["cause"].notna(), "common"].isna().all()
 
 
-def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_photos_share(
+def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_images_share(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
     found = _run(artifacts(), model, tmp_path)[0]["explanations"]
     confirmed = found["status"] == "confirmed"
     assert confirmed.any()
-    assert found.loc[confirmed, "common"].str.contains(r"\d+ of \d+ failures are \w+ read as \w+").all()
+    assert (
+        found.loc[confirmed, "common"]
+        .str.contains(r"\d+ of \d+ failures are \w+ read as \w+")
+        .all()
+    )
     assert found.loc[~confirmed, "common"].isna().all()
 
 
-def test_photos_without_the_mark_that_the_model_leans_on_are_a_slice(
+def test_images_without_the_mark_that_the_model_leans_on_are_a_slice(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "find_causes", lambda *_: ([Rival("blur", "blurred", 2.0, 0.1, False)], (1.0, 2.0)))
+    monkeypatch.setattr(
+        explain,
+        "find_causes",
+        lambda *_: ([CauseCandidate("blur", "blurred", 2.0, 0.1, False)], (1.0, 2.0)),
+    )
     given = artifacts(planted=False)
     label, predictions = given["images"]["label"], given["predictions"]
     lacks = (label == "a").to_numpy() & (np.arange(len(label)) % 4 == 0)
@@ -104,8 +122,14 @@ def test_photos_without_the_mark_that_the_model_leans_on_are_a_slice(
     predictions.loc[missed, ["predicted", "correct"]] = ("b", False)
     found = _run(given, model, tmp_path)[0]["explanations"]
     first = found[found["rule"] == "without the mark of a, class a"].iloc[0]
-    assert (first["status"], first["confidence"], first["n"]) == ("confirmed", "leans on a mark", missed.sum())
-    assert first["words"].startswith("Without the mark of a, on which the model leans, in class a")
+    assert (first["status"], first["confidence"], first["n"]) == (
+        "confirmed",
+        "leans on a mark",
+        missed.sum(),
+    )
+    assert describe_slice(first).sentence.startswith(
+        "Without the mark of a, on which the model leans, in class a"
+    )
     assert pd.isna(first["cause"])
     assert pd.isna(first["common"])
 
@@ -118,11 +142,15 @@ def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path
     assert np.sum(confirmed) <= 2
 
 
-def test_few_groups_are_not_testable_and_told_how_many_would_do(model: Path, tmp_path: Path) -> None:
+def test_few_groups_are_not_testable_and_told_how_many_would_do(
+    model: Path, tmp_path: Path
+) -> None:
     made, _ = _run(artifacts(groups=24, frames=20), model, tmp_path)
     untestable = made["explanations"].query("status == 'not testable'")
     assert (untestable["groups_needed"] >= 10).all()
-    assert (made["explanations"]["status"] != "confirmed").all() or made["explanations"]["groups"].max() >= 10
+    assert (made["explanations"]["status"] != "confirmed").all() or made["explanations"][
+        "groups"
+    ].max() >= 10
 
 
 def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class() -> None:
@@ -134,28 +162,36 @@ def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class()
     ids = [f"i{k}" for k in range(n)]
     frame = pd.DataFrame({"image_id": ids, "label": label, "group": ids})
     margin = np.where(guess == truth, 1.0, -1.0) * rng.gamma(2, 1, n)
-    probe = Probe(guess == truth, (truth == 0)[:, None], margin, np.arange(n), np.ones(n))
-    rows = np.arange(n)
-    val = Val(frame, rows, rows % 5, truth, guess, probe, rows, np.ones(n, bool), ("a", "b"))
+    val = make_validation_set(
+        frame, truth, guess, is_correct_after=(truth == 0)[:, None], margins=margin
+    )
     chosen, here = np.zeros(n, np.intp), inside & (truth == 0)
-    of_class = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, here, chosen)
-    everywhere = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule(())), here, here, chosen)
-    effects = [explain.paired(val, item, np.ones(n, bool), 0).effect for item in (of_class, everywhere)]
+    of_class = explain.HeldOutSlice(
+        "s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, here, chosen
+    )
+    everywhere = explain.HeldOutSlice("s1", 1, dict.fromkeys((0, 1), Rule(())), here, here, chosen)
+    effects = [
+        explain.compute_slice_evidence(val, item, np.ones(n, bool), 0).effect_test
+        for item in (of_class, everywhere)
+    ]
     assert all(e is not None and e.p is not None for e in effects)
     assert effects[0].p > 0.05 > effects[1].p
 
 
-@pytest.mark.parametrize(("invertible", "words"), [(True, "twice the exposure repairs 100 % of them"), (False, "")])
-def test_only_a_cause_with_an_inverse_is_said_to_be_undone(invertible: bool, words: str) -> None:
+@pytest.mark.parametrize(("invertible", "repair"), [(True, (2.0, 1.0)), (False, (np.nan, np.nan))])
+def test_only_a_cause_with_an_inverse_is_undone(
+    invertible: bool, repair: tuple[float, float]
+) -> None:
     ids = [f"i{k}" for k in range(4)]
     frame = pd.DataFrame({"image_id": ids, "label": "a", "group": ids})
-    truth, rows = np.zeros(4, np.intp), np.arange(4)
-    probe = Probe(truth == 1, np.ones((4, 1), bool), np.full(4, -1.0), rows, np.ones(4))
-    val = Val(frame, rows, rows % 5, truth, truth + 1, probe, rows, np.ones(4, bool), ("a", "b"))
-    item = explain.Found("s1", 1, dict.fromkeys((0, 1), Rule((), "a")), np.ones(4, bool), np.ones(4, bool), truth)
-    dark = Rival("exposure", "too dark", 0.5, 0.1, invertible)
-    asked = pd.DataFrame({"remedy": ["exposure"], "dose": [2.0]})
-    assert explain._repaired(val, item, dark, asked).removeprefix("; ") == words
+    truth = np.zeros(4, np.intp)
+    val = make_validation_set(frame, truth, truth + 1, is_correct_after=np.ones((4, 1), bool))
+    item = explain.HeldOutSlice(
+        "s1", 1, dict.fromkeys((0, 1), Rule((), "a")), np.ones(4, bool), np.ones(4, bool), truth
+    )
+    dark = CauseCandidate("exposure", "too dark", 0.5, 0.1, invertible)
+    asked = pd.DataFrame({"remedy": ["exposure"], "strength": [2.0]})
+    assert explain._repair(val, item, dark, asked) == pytest.approx(repair, nan_ok=True)
 
 
 def test_errors_that_cost_less_make_a_smaller_excess(

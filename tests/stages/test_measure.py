@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 
 from pipeline import plugins
-from pipeline.contracts import Context
-from pipeline.graph import ARTIFACTS
+from pipeline.contracts import StageContext
+from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import measure
 from pipeline.stages.measure import Config, run
 
 
-def _context(tmp_path: Path) -> Context:
-    return Context("run", 0, tmp_path, tmp_path)
+def _context(tmp_path: Path) -> StageContext:
+    return StageContext("run", 0, tmp_path, tmp_path)
 
 
 def _write(folder: Path, levels: list[int], size: tuple[int, int] = (40, 30)) -> pd.DataFrame:
-    """One grey PNG a level, listed as `images`."""
+    """One gray PNG a level, listed as `images`."""
     rows = []
     for number, level in enumerate(levels):
         source = folder / f"{number}.png"
@@ -38,11 +38,11 @@ def _write(folder: Path, levels: list[int], size: tuple[int, int] = (40, 30)) ->
     return pd.DataFrame(rows)
 
 
-def test_every_attribute_of_every_photo_in_order(tmp_path: Path) -> None:
+def test_every_attribute_of_every_image_in_order(tmp_path: Path) -> None:
     images = _write(tmp_path, [10, 200, 90])
     table = run(Config(), _context(tmp_path), images=images)["attributes"]
-    ARTIFACTS["attributes"].check("attributes", table, {"images": 3})
-    assert list(table.columns) == ["image_id", *plugins.ATTRIBUTES]
+    ARTIFACT_CONTRACTS["attributes"].check_value("attributes", table, {"images": 3})
+    assert list(table.columns) == ["image_id", *plugins.ATTRIBUTE_NAMES]
     assert list(table["image_id"]) == ["id0", "id1", "id2"]
     assert list(table["luminance"]) == [10, 200, 90]
     assert list(table["hour"]) == [21.5] * 3
@@ -55,7 +55,7 @@ def test_unknown_times_are_nan_and_an_empty_list_is_fine(tmp_path: Path) -> None
     table = run(Config(), _context(tmp_path), images=images)["attributes"]
     assert table[["hour", "day"]].isna().all(axis=None)
     empty = run(Config(), _context(tmp_path), images=images.iloc[:0])["attributes"]
-    ARTIFACTS["attributes"].check("attributes", empty, {"images": 0})
+    ARTIFACT_CONTRACTS["attributes"].check_value("attributes", empty, {"images": 0})
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -65,13 +65,15 @@ def test_the_number_of_workers_changes_nothing(workers: int, tmp_path: Path) -> 
     assert list(table["luminance"]) == list(range(0, 250, 10))
 
 
-def test_only_new_photos_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_images_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = _write(tmp_path, [10, 200, 90])
     context = _context(tmp_path)
-    context.previous = run(Config(), context, images=images.iloc[[1, 0]])
+    context.previous_outputs = run(Config(), context, images=images.iloc[[1, 0]])
     opened: list[str] = []
     real = measure.open_image
-    monkeypatch.setattr(measure, "open_image", lambda source, side: (opened.append(source), real(source, side))[1])
+    monkeypatch.setattr(
+        measure, "open_image", lambda source, side: (opened.append(source), real(source, side))[1]
+    )
     later = images.assign(captured_at=images["captured_at"] + pd.Timedelta(hours=1))
     table = run(Config(), context, images=later)["attributes"]
     assert opened == [images["source"][2]]
@@ -82,17 +84,19 @@ def test_only_new_photos_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_table_that_lacks_an_attribute_is_not_reused(tmp_path: Path) -> None:
     images = _write(tmp_path, [10])
     context = _context(tmp_path)
-    context.previous = {"attributes": run(Config(), context, images=images)["attributes"].drop(columns="noise")}
+    context.previous_outputs = {
+        "attributes": run(Config(), context, images=images)["attributes"].drop(columns="noise")
+    }
     assert run(Config(), context, images=images)["attributes"]["noise"].notna().all()
 
 
-def test_a_photo_that_is_gone_is_noted_and_tried_again_later(tmp_path: Path) -> None:
+def test_a_image_that_is_gone_is_noted_and_tried_again_later(tmp_path: Path) -> None:
     images = _write(tmp_path, [10, 200])
     content = Path(images["source"][0]).read_bytes()
     Path(images["source"][0]).unlink()
     context = _context(tmp_path)
-    context.previous = run(Config(), context, images=images)
-    table = context.previous["attributes"]
+    context.previous_outputs = run(Config(), context, images=images)
+    table = context.previous_outputs["attributes"]
     assert table["luminance"].isna().tolist() == [True, False]
     assert table["hour"].notna().all()
     assert len(context.notes) == 1
@@ -103,7 +107,7 @@ def test_a_photo_that_is_gone_is_noted_and_tried_again_later(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_a_large_photo_is_measured_on_a_reduced_copy(
+def test_a_large_image_is_measured_on_a_reduced_copy(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grain = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
@@ -111,14 +115,14 @@ def test_a_large_photo_is_measured_on_a_reduced_copy(
     cv2.imwrite(str(source), cv2.resize(grain, (1600, 1200), interpolation=cv2.INTER_NEAREST))
     images = _write(tmp_path, [0]).assign(source=str(source), width=1600, height=1200)
     sizes: list[tuple[int, ...]] = []
-    fit = measure.reduced
+    fit = measure.shrink_image
 
     def spy(pixels: np.ndarray, max_side: int) -> np.ndarray:
         fitted = fit(pixels, max_side)
         sizes.append(fitted.shape)
         return fitted
 
-    monkeypatch.setattr(measure, "reduced", spy)
+    monkeypatch.setattr(measure, "shrink_image", spy)
     table = run(Config(max_side=300), _context(tmp_path), images=images)["attributes"]
     assert sizes == [(225, 300, 3)]
     assert np.isnan(table["blockiness"][0])  # the grid moved

@@ -11,40 +11,54 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipeline.contracts import Context, InputError, Made
-from pipeline.graph import ARTIFACTS
+from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import split
-from pipeline.stages.split import Config, draw
+from pipeline.stages.split import Config, hash_group
 
 
 def _images(groups: list[str], labels: list[str] | None = None, **columns: Any) -> pd.DataFrame:
     rows = range(len(groups))
-    frame = pd.DataFrame({
-        "image_id": [f"{row:016x}" for row in rows], "content_hash": [f"h{row}" for row in rows],
-        "path": [f"p/{row}.jpg" for row in rows], "source": "s", "group": groups,
-        "label": labels or ["ab"[row % 2] for row in rows],
-        "captured_at": pd.Series([pd.NaT] * len(groups), dtype="datetime64[us]"), "width": 8, "height": 8,
-        "given_split": pd.Series([None] * len(groups), dtype="str"),
-    })
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"{row:016x}" for row in rows],
+            "content_hash": [f"h{row}" for row in rows],
+            "path": [f"p/{row}.jpg" for row in rows],
+            "source": "s",
+            "group": groups,
+            "label": labels or ["ab"[row % 2] for row in rows],
+            "captured_at": pd.Series([pd.NaT] * len(groups), dtype="datetime64[us]"),
+            "width": 8,
+            "height": 8,
+            "given_split": pd.Series([None] * len(groups), dtype="str"),
+        }
+    )
     return frame.assign(**columns)
 
 
 def _noise(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Photos that are nothing like each other."""
+    """Images that are nothing like each other."""
     coarse = np.random.default_rng(seed).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
-    return np.stack([cv2.resize(photo, (64, 64), interpolation=cv2.INTER_CUBIC) for photo in coarse])
+    return np.stack(
+        [cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC) for image in coarse]
+    )
 
 
 def _split(
-    images: pd.DataFrame, config: Config | None = None, pixels: np.ndarray[Any, Any] | None = None, **attributes: Any
-) -> tuple[Made, Context]:
-    context = Context("run", 0, Path("."), Path("."))
+    images: pd.DataFrame,
+    config: Config | None = None,
+    pixels: np.ndarray[Any, Any] | None = None,
+    **attributes: Any,
+) -> tuple[StageOutputs, StageContext]:
+    context = StageContext("run", 0, Path("."), Path("."))
     table = pd.DataFrame({"image_id": images["image_id"], **attributes})
     pixels = _noise(len(images)) if pixels is None else pixels
     classes = {"names": sorted(images["label"].unique())}
-    made = split.run(config or Config(), context, images=images, attributes=table, pixels=pixels, classes=classes)
+    made = split.run(
+        config or Config(), context, images=images, attributes=table, pixels=pixels, classes=classes
+    )
     for name, value in made.items():
-        ARTIFACTS[name].check(name, value, {"images": len(images)})
+        ARTIFACT_CONTRACTS[name].check_value(name, value, {"images": len(images)})
     return made, context
 
 
@@ -66,8 +80,11 @@ def test_shares_groups_and_folds() -> None:
     assert splits["reason"].isna().all()
 
 
-def test_membership_is_permanent_when_photos_are_added() -> None:
-    small, large = _images(_groups(60, 1)), _images([*_groups(60, 1), *(f"new{row}" for row in range(60))])
+def test_membership_is_permanent_when_images_are_added() -> None:
+    small, large = (
+        _images(_groups(60, 1)),
+        _images([*_groups(60, 1), *(f"new{row}" for row in range(60))]),
+    )
     before, after = _split(small)[0]["splits"]["split"], _split(large)[0]["splits"]["split"]
     assert (after[:60] == before).all()
     assert (_split(small.iloc[::-1])[0]["splits"]["split"].to_numpy()[::-1] == before).all()
@@ -76,8 +93,10 @@ def test_membership_is_permanent_when_photos_are_added() -> None:
 
 
 def test_draw_is_a_fixed_function() -> None:
-    assert draw("g1", "nightshift") == pytest.approx(0.589377052177011)  # sha256sum of "nightshift\0g1"
-    places = [draw(f"g{row}", "salt") for row in range(2000)]
+    assert hash_group("g1", "nightshift") == pytest.approx(
+        0.589377052177011
+    )  # sha256sum of "nightshift\0g1"
+    places = [hash_group(f"g{row}", "salt") for row in range(2000)]
     assert abs(np.mean(places) - 0.5) < 0.03
     assert 0 <= min(places) < max(places) < 1
 
@@ -87,7 +106,7 @@ def test_copies_in_several_groups_stay_together_where_that_is_wanted() -> None:
     images.loc[100:149, "content_hash"] = images.loc[0:49, "content_hash"].to_numpy()
     images.loc[100, "label"] = "b"
     images.loc[0, "label"] = "a"
-    made, context = _split(images, Config(tie=True))
+    made, context = _split(images, Config(join_duplicate_groups=True))
     part = made["splits"]["split"].to_numpy()
     assert (part[100:150] == part[:50]).all()
     pairs = made["duplicates"]
@@ -100,8 +119,12 @@ def test_copies_in_several_groups_stay_together_where_that_is_wanted() -> None:
 
 def test_tied_groups_do_not_crowd_the_test_split() -> None:
     images = _images(_groups(1200, 1))
-    images["content_hash"] = [f"h{row // 3}" for row in range(1200)]  # 400 components of three groups
-    part = _split(images, Config(near_duplicates=-1, tie=True))[0]["splits"]["split"]
+    images["content_hash"] = [
+        f"h{row // 3}" for row in range(1200)
+    ]  # 400 components of three groups
+    part = _split(images, Config(near_duplicates=-1, join_duplicate_groups=True))[0]["splits"][
+        "split"
+    ]
     assert abs((part == "test").mean() - 0.2) < 0.06  # the least of three places would give 0.49
 
 
@@ -109,12 +132,15 @@ def test_recompressed_and_brightened_copies_are_near_duplicates() -> None:
     pixels = _noise(60)
     pixels[41] = cv2.imdecode(cv2.imencode(".jpg", pixels[1], [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1)
     pixels[42] = np.clip(pixels[2] * 1.1, 0, 255)
-    pixels[43] = pixels[3][:, ::-1]  # a mirror image is another photo
-    pixels[50:] = np.random.default_rng(1).integers(20, 24, (10, 64, 64, 3))  # black: nobody can tell
-    made, _ = _split(_images(_groups(60, 1)), Config(tie=True), pixels=pixels)
+    pixels[43] = pixels[3][:, ::-1]  # a mirror image is another image
+    pixels[50:] = np.random.default_rng(1).integers(
+        20, 24, (10, 64, 64, 3)
+    )  # black: nobody can tell
+    made, _ = _split(_images(_groups(60, 1)), Config(join_duplicate_groups=True), pixels=pixels)
     pairs = made["duplicates"]
     assert list(zip(pairs["image_id"], pairs["other_id"], strict=True)) == [
-        (f"{1:016x}", f"{41:016x}"), (f"{2:016x}", f"{42:016x}"),
+        (f"{1:016x}", f"{41:016x}"),
+        (f"{2:016x}", f"{42:016x}"),
     ]
     assert set(pairs["kind"]) == {"near"}
     part = made["splits"]["split"]
@@ -130,11 +156,11 @@ def test_frames_of_one_group_are_no_duplicates_and_two_groups_make_one_pair() ->
     assert len(_split(_images(_groups(20, 5)), pixels=pixels)[0]["duplicates"]) == 1
 
 
-def test_many_photos_are_compared_by_their_bytes_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split, "_MANY", 39)
+def test_many_images_are_compared_by_their_bytes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "_MAX_COMPARED_IMAGES", 39)
     made, context = _split(_images(_groups(40, 1)), pixels=np.repeat(_noise(1), 40, axis=0))
     assert not len(made["duplicates"])
-    assert any("40 photos, above 39" in note for note in context.notes)
+    assert any("40 images, above 39" in note for note in context.notes)
 
 
 def test_a_given_split_is_kept() -> None:
@@ -176,19 +202,25 @@ def test_leaks_of_a_given_split_are_left_out() -> None:
     splits = made["splits"]
     left = splits[splits["split"] == "left_out"]["reason"]
     assert dict(left) == {
-        3: "same photo as p/0.jpg in train", 6: "same group as p/1.jpg in train", 10: "same photo as p/7.jpg in test",
+        3: "same image as p/0.jpg in train",
+        6: "same group as p/1.jpg in train",
+        10: "same image as p/7.jpg in test",
         11: "tied by a duplicate to p/4.jpg in train",
     }
     pairs = made["duplicates"].set_index("other_id")
     assert pairs["across_splits"].all()
-    assert pairs["kind"].to_dict() == {f"{3:016x}": "exact", f"{10:016x}": "exact", f"{11:016x}": "near"}
-    assert any("4 photos of val and test are left out" in note for note in context.notes)
+    assert pairs["kind"].to_dict() == {
+        f"{3:016x}": "exact",
+        f"{10:016x}": "exact",
+        f"{11:016x}": "near",
+    }
+    assert any("4 images of val and test are left out" in note for note in context.notes)
     assert any("3 lie across splits" in note for note in context.notes)
 
 
 def test_a_given_split_without_anything_of_its_own() -> None:
     images = _images(["one"] * 40, given_split=["train", "train", "val", "test"] * 10)
-    with pytest.raises(InputError, match=r"leaves no photo in val and test.*ingest.group"):
+    with pytest.raises(InputError, match=r"leaves no image in val and test.*ingest.group"):
         _split(images)
 
 
@@ -196,7 +228,9 @@ def test_train_where_filters_training_rows_only() -> None:
     images = _images(_groups(100, 1), camera=["n", "s"] * 50)
     light = np.arange(100.0)
     everything = _split(images)[0]["splits"]["split"]
-    made, context = _split(images, Config(train_where="luminance >= 30 and camera in ['n']"), luminance=light)
+    made, context = _split(
+        images, Config(train_where="luminance >= 30 and camera in ['n']"), luminance=light
+    )
     splits = made["splits"]
     kept = (light >= 30) & (images["camera"] == "n")
     assert (splits["split"] == everything.mask((everything == "train") & ~kept, "left_out")).all()
@@ -210,7 +244,7 @@ def test_train_where_filters_training_rows_only() -> None:
     ("expression", "message"),
     [
         ("luminace >= 3", "no column 'luminace'; did you mean luminance"),
-        ("luminance >= 1000", "no training photo satisfies"),
+        ("luminance >= 1000", "no training image satisfies"),
         ("luminance > 'x'", r"split\.train_where"),
         ("luminance", "is not true or false"),
     ],
@@ -228,7 +262,11 @@ def test_too_few_groups_say_how_to_mend_it(groups: int) -> None:
         _split(images, config)
     if groups == 4:
         salt = str(caught.value).split("set split.salt=")[1].split(",")[0]
-        assert set(_split(images, Config(salt=salt))[0]["splits"]["split"]) == {"train", "val", "test"}
+        assert set(_split(images, Config(salt=salt))[0]["splits"]["split"]) == {
+            "train",
+            "val",
+            "test",
+        }
 
 
 def test_a_tiny_data_set_survives() -> None:
@@ -242,14 +280,22 @@ def test_a_class_missing_from_a_part_is_noted() -> None:
     labels[5] = "rare"
     part = _split(_images(_groups(80, 1), labels))[0]["splits"]["split"][5]
     _, context = _split(_images(_groups(80, 1), labels))
-    absent = {note.split(" is in ")[1].split(":")[0] for note in context.notes if "no photo of class rare" in note}
+    absent = {
+        note.split(" is in ")[1].split(":")[0]
+        for note in context.notes
+        if "no image of class rare" in note
+    }
     assert absent == {"train", "val", "test"} - {part}
 
 
 def test_folds_are_stratified() -> None:
     labels = ["rare" if row % 5 == 0 else "common" for row in range(500)]
     splits = _split(_images(_groups(500, 1), labels))[0]["splits"].assign(label=labels)
-    share = splits[splits["split"] == "val"].groupby("fold")["label"].apply(lambda values: (values == "rare").mean())
+    share = (
+        splits[splits["split"] == "val"]
+        .groupby("fold")["label"]
+        .apply(lambda values: (values == "rare").mean())
+    )
     assert share.max() - share.min() < 0.06
 
 
@@ -262,12 +308,12 @@ def test_shares_that_leave_nothing_to_train_on() -> None:
 def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
     from pipeline.stages import ingest
 
-    made = ingest.run(ingest.Config(data=flowers), Context("run", 0, tmp_path, tmp_path))
+    made = ingest.run(ingest.Config(data=flowers), StageContext("run", 0, tmp_path, tmp_path))
     images = made["images"]
     alone, _ = _split(images, pixels=made["pixels"])
     left = alone["splits"]["split"] == "left_out"
     assert 0 < left.sum() <= 14
-    out, _ = _split(images, Config(tie=True), pixels=made["pixels"])
+    out, _ = _split(images, Config(join_duplicate_groups=True), pixels=made["pixels"])
     pairs = out["duplicates"]
     assert pairs["kind"].value_counts().to_dict() == {"near": 11, "exact": 6}
     assert int((~pairs["same_label"]).sum()) == 4
@@ -278,13 +324,15 @@ def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
 def test_a_near_duplicate_across_a_given_split_is_left_out_of_test() -> None:
     given = ["train", "train", "val", "test"] * 15
     pixels = _noise(60)
-    pixels[3] = np.clip(pixels[0].astype(int) + 3, 0, 255).astype(np.uint8)  # row 0 is in train, row 3 in test
+    pixels[3] = np.clip(pixels[0].astype(int) + 3, 0, 255).astype(
+        np.uint8
+    )  # row 0 is in train, row 3 in test
     splits = _split(_images(_groups(60, 1), given_split=given), pixels=pixels)[0]["splits"]
     assert splits["split"].tolist() == [*given[:3], "left_out", *given[4:]]
     assert splits["reason"][3] == "tied by a duplicate to p/0.jpg in train"
 
 
-def test_a_new_photo_that_bridges_two_old_ones_moves_neither() -> None:
+def test_a_new_image_that_bridges_two_old_ones_moves_neither() -> None:
     before = _split(_images(_groups(60, 1)))[0]["splits"]["split"]
     one, other = before[before == "train"].index[0], before[before == "test"].index[0]
     images, pixels = _images(_groups(62, 1)), _noise(62)
@@ -297,7 +345,9 @@ def test_a_new_photo_that_bridges_two_old_ones_moves_neither() -> None:
     assert (after["split"][kept] == before[kept]).all()
     assert after["split"][other] == "left_out"
     assert "in train" in after["reason"][other]
-    assert any("left out: the same photo or group is in another split" in note for note in context.notes)
+    assert any(
+        "left out: the same image or group is in another split" in note for note in context.notes
+    )
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -314,7 +364,9 @@ def test_the_past_trains(given: bool) -> None:
     assert ends.loc["val", "max"] < ends.loc["test", "min"]
     if given:
         assert ends["min"].to_dict()["val"] == pd.Timestamp("2024-03-01")
-        assert ends["min"].to_dict()["test"] == pd.Timestamp("2024-03-21")  # its group ends on the 22nd
+        assert ends["min"].to_dict()["test"] == pd.Timestamp(
+            "2024-03-21"
+        )  # its group ends on the 22nd
     else:
         assert any("set split.val_from=2024-" in note for note in context.notes)
         assert abs((splits["split"] == "test").mean() - 0.2) < 0.05
@@ -323,22 +375,30 @@ def test_the_past_trains(given: bool) -> None:
 def test_a_city_that_the_model_never_saw() -> None:
     cities = ["oslo", "rome", "bonn", "lima"] * 40
     images = _images([f"{city}{row // 4}" for row, city in enumerate(cities)], city=cities)
-    splits = _split(images, Config(by="site", site="city", test_sites=("oslo",)))[0]["splits"].assign(city=cities)
+    splits = _split(images, Config(strategy="site", site_column="city", test_sites=("oslo",)))[0][
+        "splits"
+    ].assign(city=cities)
     assert (splits["split"].eq("test") == splits["city"].eq("oslo")).all()
     assert set(splits.loc[splits["city"] == "rome", "split"]) == {"train", "val"}
-    both = Config(by="site", site="city", test_sites=("oslo",), val_sites=("rome",))
+    both = Config(strategy="site", site_column="city", test_sites=("oslo",), val_sites=("rome",))
     splits = _split(images, both)[0]["splits"].assign(city=cities)
     assert (splits["split"].eq("val") == splits["city"].eq("rome")).all()
     many = _images(_groups(160, 1), camera=[f"c{row % 40}" for row in range(160)])
-    drawn = _split(many, Config(by="site", site="camera"))[0]["splits"].assign(camera=many["camera"])
+    drawn = _split(many, Config(strategy="site", site_column="camera"))[0]["splits"].assign(
+        camera=many["camera"]
+    )
     assert (drawn.groupby("camera")["split"].nunique() == 1).all()
 
 
 def test_a_group_in_two_cities_is_left_out_of_test() -> None:
     images = _images(_groups(40, 2), city=["oslo", "rome"] * 40)
     images.loc[2:, "group"] = [f"own{row}" for row in range(78)]
-    images.loc[:1, "group"] = next(name for name in map(str, range(99)) if draw(name, "nightshift") > 0.5)
-    splits = _split(images, Config(by="site", site="city", test_sites=("oslo",)))[0]["splits"]
+    images.loc[:1, "group"] = next(
+        name for name in map(str, range(99)) if hash_group(name, "nightshift") > 0.5
+    )
+    splits = _split(images, Config(strategy="site", site_column="city", test_sites=("oslo",)))[0][
+        "splits"
+    ]
     assert splits["split"][0] == "left_out"
     assert splits["reason"][0] == "same group as p/1.jpg in train"
 
@@ -346,11 +406,16 @@ def test_a_group_in_two_cities_is_left_out_of_test() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"by": "time"}, "no photo has a capture time"),
+        ({"by": "time"}, "no image has a capture time"),
         ({"by": "site", "site": "town"}, "no column 'town'"),
-        ({"by": "site", "site": "city", "test_sites": ("olso",)}, "no photo of 'olso'; did you mean oslo"),
-        ({"by": "site", "site": "city", "test_sites": ("oslo",), "val_sites": ("rome",)},
-         "by site no photo is left in train"),
+        (
+            {"by": "site", "site": "city", "test_sites": ("olso",)},
+            "no image of 'olso'; did you mean oslo",
+        ),
+        (
+            {"by": "site", "site": "city", "test_sites": ("oslo",), "val_sites": ("rome",)},
+            "by site no image is left in train",
+        ),
     ],
 )
 def test_times_and_sites_that_cannot_be_used(settings: dict[str, Any], message: str) -> None:
@@ -365,21 +430,23 @@ def test_settings_that_do_not_fit_together(settings: dict[str, Any]) -> None:
         Config(**settings)
 
 
-def test_classes_of_one_photo_each_survive() -> None:
+def test_classes_of_one_image_each_survive() -> None:
     made, context = _split(_images(_groups(40, 1), [f"class{row}" for row in range(40)]))
     assert set(made["splits"]["split"]) == {"train", "val", "test"}
     assert any("is in train: the model cannot learn it" in note for note in context.notes)
 
 
-def test_photos_that_are_all_alike_say_so() -> None:
-    with pytest.raises(InputError, match=r"split\.near_duplicates: no photo is left in val and test: \d+ of 60"):
+def test_images_that_are_all_alike_say_so() -> None:
+    with pytest.raises(
+        InputError, match=r"split\.near_duplicates: no image is left in val and test: \d+ of 60"
+    ):
         _split(_images(_groups(60, 1)), pixels=np.repeat(_noise(1), 60, axis=0))
 
 
 def test_a_search_that_was_ended_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.datasets import likeness
+    from pipeline.data.quality import near_duplicates
 
-    monkeypatch.setattr(likeness, "MOST", 0)
+    monkeypatch.setattr(near_duplicates, "MAX_COMPARISONS", 0)
     pixels = _noise(60)
     pixels[3] = pixels[0]
     _, context = _split(_images(_groups(60, 1)), pixels=pixels)

@@ -1,4 +1,4 @@
-"""The train stage on drawn photos: it learns, holds out, notes, resumes, or takes the champion."""
+"""The train stage on drawn images: it learns, holds out, notes, resumes, or takes the champion."""
 
 import json
 import shutil
@@ -13,15 +13,22 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from pipeline.contracts import InputError
-from pipeline.learning.backbone import load_model
-from pipeline.learning.holdout import hold_out, training_photos
-from pipeline.learning.predict import logits
+from pipeline.learning.inference.model_outputs import compute_logits
+from pipeline.learning.models.backbone import load_model
+from pipeline.learning.training.holdout_split import select_training_images, split_holdout
 from pipeline.stages import train
 from pipeline.stages.train import Config, fingerprint
-from pipeline.store import Run
+from pipeline.storage.artifact_store import RunFolder
 from tests.learning.drawn import NAMES, World
 
-SMALL = {"backbone": "test_efficientnet", "weights": "none", "dropout": 0.1, "batch": 8, "rate": 4e-3, "epochs": 12}
+SMALL = {
+    "backbone": "test_efficientnet",
+    "weights": "none",
+    "dropout": 0.1,
+    "batch": 8,
+    "rate": 4e-3,
+    "epochs": 12,
+}
 QUICK = SMALL | {"epochs": 1}
 
 
@@ -32,7 +39,8 @@ def _bundle(home: Path, model: Path) -> Path:
     shutil.copy(model / "model.safetensors", folder)
     shutil.copy(model / "model.json", folder / "bundle.json")
     where = {"run_id": "old", "bundle": f"{home.name}/old/promote/bundle", "champion": "candidate"}
-    (home / "champion.json").write_text(json.dumps(where))
+    (home / "champions").mkdir()
+    (home / "champions" / "run.json").write_text(json.dumps(where))
     return folder
 
 
@@ -42,36 +50,44 @@ def test_it_learns_and_records(tmp_path: Path) -> None:
     assert notes == []
     model, meta = load_model(made["model"])
     val = (world.splits["split"] == "val").to_numpy()
-    said = np.array(world.names)[logits(model, world.pixels[val], meta).argmax(1)]
+    said = np.array(world.names)[compute_logits(model, world.pixels[val], meta).argmax(1)]
     assert (said == world.images["label"].to_numpy()[val]).mean() > 0.85
     record = made["training"]
     assert meta["temperature"] == record["temperature"] != 1.0
-    assert (meta["classes"], meta["side"], meta["backbone"]) == (["lying", "standing"], 32, "test_efficientnet")
+    assert (meta["classes"], meta["side"], meta["backbone"]) == (
+        ["lying", "standing"],
+        32,
+        "test_efficientnet",
+    )
     assert record["best_step"] in set(made["history"]["step"])
     assert record["passes"] == record["steps"] * 8
     assert "gap" in record["judgement"]
     assert "seconds" not in str(record), "wall-clock times differ from run to run"
 
 
-def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning.course import Course
+def test_the_holdout_and_other_splits_are_never_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.learning.training.training_step import TrainingRun
 
     world, seen = World(groups=80), set[int]()
-    own = Course.step
+    own = TrainingRun.run_step
 
     def step(self: Any, number: int, batch: Any) -> Tensor:
-        seen.update(self.photos.rows.tolist())
+        seen.update(self.images.rows.tolist())
         return own(self, number, batch)
 
-    monkeypatch.setattr(Course, "step", step)
+    monkeypatch.setattr(TrainingRun, "run_step", step)
     world.images.loc[[0, 1], "label"] = None
     made, _ = world.run(train, tmp_path, Config(**QUICK))
-    photos = training_photos(world.images, world.splits, world.pixels, world.names)
+    images = select_training_images(world.images, world.splits, world.pixels, world.names)
     known = made["training"]["holdout"]
-    rest, held = hold_out(photos, world.images["group"].to_numpy()[photos.rows], known["share"], known["seed"])
-    assert seen == set(rest.rows.tolist())
-    assert not seen & set(held.rows.tolist())
-    assert len(held) == known["photos"] > 0
+    rest, held = split_holdout(
+        images, world.images["group"].to_numpy()[images.image_rows], known["share"], known["seed"]
+    )
+    assert seen == set(rest.image_rows.tolist())
+    assert not seen & set(held.image_rows.tolist())
+    assert len(held) == known["images"] > 0
     assert set(world.splits["split"].to_numpy()[sorted(seen)]) == {"train"}
     assert world.images["label"].notna().to_numpy()[sorted(seen)].all()
 
@@ -79,9 +95,9 @@ def test_the_holdout_and_other_splits_are_never_learnt_from(tmp_path: Path, monk
 def test_killed_and_resumed_it_makes_the_same_bytes(tmp_path: Path) -> None:
     whole, _ = World().run(train, tmp_path / "a", Config(**SMALL))
 
-    def until(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+    def until(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
         for number, item in enumerate(items):
-            if what == "steps" and number == 30:
+            if unit == "steps" and number == 30:
                 raise KeyboardInterrupt
             yield item
 
@@ -98,9 +114,13 @@ def test_an_absent_class_is_noted_with_what_it_costs(tmp_path: Path) -> None:
     world = World(groups=90, classes=3, names=NAMES)
     gone = (world.images["label"] == "square") & (world.splits["split"] == "train").to_numpy()
     world.splits.loc[gone, "split"] = "left_out"
-    lost = int(((world.images["label"] == "square") & (world.splits["split"] == "val").to_numpy()).sum())
+    lost = int(
+        ((world.images["label"] == "square") & (world.splits["split"] == "val").to_numpy()).sum()
+    )
     made, notes = world.run(train, tmp_path, Config(**QUICK))
-    assert notes == [f"class square is absent from train: its {lost} photos of val cannot be recognised"]
+    assert notes == [
+        f"class square is absent from train: its {lost} images of val cannot be recognized"
+    ]
     assert lost > 0
     assert load_file(made["model"] / "model.safetensors")["classifier.weight"].shape[0] == 3
 
@@ -116,7 +136,7 @@ def test_fewer_than_two_classes_are_refused_in_one_line(left: int, tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
-def test_four_photos_survive_and_say_what_was_not_judged(tmp_path: Path) -> None:
+def test_four_images_survive_and_say_what_was_not_judged(tmp_path: Path) -> None:
     world = World(groups=20)
     train_rows = world.splits.index[world.splits["split"] == "train"]
     two = [world.images.loc[train_rows].query("label == @name").index[:2] for name in world.names]
@@ -133,7 +153,9 @@ def test_the_champion_is_taken_as_it_is(tmp_path: Path) -> None:
     folder = _bundle(tmp_path / "home", made["model"])
     taken, notes = World().run(train, tmp_path / "home", Config(**QUICK, model="champion"))
     assert notes == ["took the champion of run old as it is"]
-    assert (taken["model"] / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert (taken["model"] / "model.safetensors").read_bytes() == (
+        folder / "model.safetensors"
+    ).read_bytes()
     assert taken["training"]["steps"] == 0
     assert taken["training"]["temperature"] == made["training"]["temperature"]
     assert len(taken["history"]) == 0
@@ -143,7 +165,7 @@ def test_labels_that_changed_since_the_champion_are_noted(tmp_path: Path) -> Non
     world, home = World(), tmp_path / "home"
     made, _ = world.run(train, tmp_path / "first", Config(**QUICK))
     _bundle(home, made["model"])
-    old = Run.begin(home / "old")
+    old = RunFolder.open_or_create(home / "old")
     (old.path / "ingest").mkdir()
     images = world.images.assign(path=world.images["image_id"])
     images.to_parquet(old.path / "ingest" / "images.parquet")
@@ -171,7 +193,7 @@ def test_a_champion_that_does_not_fit_is_one_line(wrong: str, tmp_path: Path) ->
         world.pixels = np.repeat(np.repeat(world.pixels, 2, axis=1), 2, axis=2)
     if wrong == "gone":
         shutil.rmtree(folder)
-    classes = "new in the data: cat, dog; without a photo now: lying, standing.*set it to new"
+    classes = "new in the data: cat, dog; without a image now: lying, standing.*set it to new"
     says = {"classes": classes, "side": "ingest.side=32", "gone": "is gone"}[wrong]
     with pytest.raises(InputError, match=says) as caught:
         world.run(train, tmp_path / "home", Config(**QUICK, model="champion"))
@@ -185,7 +207,9 @@ def test_the_fingerprint_follows_the_champion_and_a_file_of_weights(tmp_path: Pa
     folder = _bundle(home, made["model"])
     before = fingerprint(asks, home / "run", None)
     assert before
-    assert fingerprint(Config(**QUICK), home / "run", None) == "", "who trains anew does not depend on the champion"
+    assert fingerprint(Config(**QUICK), home / "run", None) == "", (
+        "who trains anew does not depend on the champion"
+    )
     (folder / "bundle.json").write_text("{}")
     assert fingerprint(asks, home / "run", None) not in ("", before)
     weights = tmp_path / "w.safetensors"
@@ -205,12 +229,14 @@ def test_a_model_of_ones_own_is_taken_as_it_is_and_told(tmp_path: Path) -> None:
     asks = Config(**QUICK, model=str(file), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     taken, notes = world.run(train, tmp_path / "second", asks)
     again, told = load_model(taken["model"])
-    swapped = logits(model, world.pixels, meta)[:, ::-1]  # its file says that it answers in the other order
-    np.testing.assert_allclose(logits(again, world.pixels, told), swapped, atol=1e-6)
+    swapped = compute_logits(model, world.pixels, meta)[
+        :, ::-1
+    ]  # its file says that it answers in the other order
+    np.testing.assert_allclose(compute_logits(again, world.pixels, told), swapped, atol=1e-6)
     assert (taken["training"]["steps"], len(taken["history"])) == (0, 0)
-    photos = training_photos(world.images, world.splits, world.pixels, world.names)
-    right = int((swapped.argmax(1)[photos.rows] == photos.labels).sum())
-    assert f"of {len(photos)} training photos it answers {right} as they are labelled" in notes[0]
+    images = select_training_images(world.images, world.splits, world.pixels, world.names)
+    right = int((swapped.argmax(1)[images.image_rows] == images.labels).sum())
+    assert f"of {len(images)} training images it answers {right} as they are labeled" in notes[0]
     assert len(notes) == 1
     before = fingerprint(asks, tmp_path / "home", None)
     torch.save({"state_dict": model.state_dict()}, file)
@@ -219,8 +245,10 @@ def test_a_model_of_ones_own_is_taken_as_it_is_and_told(tmp_path: Path) -> None:
     assert "sorted order" in notes[1]
 
 
-@pytest.mark.parametrize("setting", [{"class_order": ["a", "b"]}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}])
+@pytest.mark.parametrize(
+    "setting", [{"class_order": ["a", "b"]}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}]
+)
 def test_what_is_told_of_ones_own_model_needs_one(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"set train\.model to its file"):
         Config(**setting)
-    assert Config(**setting, model="mine.pth").file == Path("mine.pth")
+    assert Config(**setting, model="mine.pth").user_model_file == Path("mine.pth")

@@ -14,19 +14,25 @@ import pandas as pd
 from numpy.typing import NDArray
 from torchvision.transforms import v2
 
-from pipeline.learning.backbone import build, load_model, save_model
-from pipeline.learning.batches import Photos, Treatment
-from pipeline.learning.fit import fit
-from pipeline.learning.generic import as_treatment, trivial_augment
-from pipeline.learning.planned import repeated, treatment_of
-from pipeline.learning.predict import logits
-from pipeline.remedies import treat
+from pipeline.learning.inference.model_outputs import compute_logits
+from pipeline.learning.models.backbone import build_network, load_model, save_model
+from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.training.generic_augmentation import create_trivial_augment, wrap_transform
+from pipeline.learning.training.targeted_treatment import (
+    build_targeted_treatment,
+    repeat_planned_images,
+)
+from pipeline.learning.training.training_loop import fit_network
+from pipeline.remedies import apply_remedy
 from pipeline.stages import retrain
 from pipeline.stages import train as training
-from pipeline.stages.retrain import FRESH
-from pipeline.store import digest, key_of
+from pipeline.stages.retrain import RETRAIN_SEED_OFFSET
+from pipeline.storage.artifact_store import compute_key, hash_content
 
-UPWEIGHT, SHORT = 20, 0.1  # of JTT: times that an error is shown; share of the training that its first model gets
+UPWEIGHT, SHORT = (
+    20,
+    0.1,
+)  # of JTT: times that an error is shown; share of the training that its first model gets
 WRONG = ("blur", 1.0, 2.0)  # nothing that night does
 torchvision = cast(Any, v2)
 
@@ -45,9 +51,9 @@ class Subject(Protocol):
     @property
     def plan(self) -> pd.DataFrame: ...
     @property
-    def photos(self) -> Photos: ...
+    def images(self) -> TrainingImages: ...
     @property
-    def left_out(self) -> Photos: ...
+    def left_out(self) -> TrainingImages: ...
     @property
     def test(self) -> NDArray[np.intp]: ...
     @property
@@ -59,59 +65,76 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Arm:
-    """What is shown, and how each photo is treated."""
+    """What is shown, and how each image is treated."""
 
-    photos: Callable[[Subject], Photos]
-    treatment: Callable[[Subject], Treatment | None]
-
-
-def _as_they_are(protocol: Subject) -> Photos:
-    return protocol.photos
+    images: Callable[[Subject], TrainingImages]
+    treatment: Callable[[Subject], BatchTreatment | None]
 
 
-def _with_dark(protocol: Subject) -> Photos:
-    ours, more = protocol.photos, protocol.left_out
-    return Photos(ours.pixels, np.concatenate([ours.rows, more.rows]), np.concatenate([ours.labels, more.labels]))
+def _as_they_are(protocol: Subject) -> TrainingImages:
+    return protocol.images
 
 
-def _errors_again(protocol: Subject) -> Photos:
-    """Just Train Twice (Liu et al. 2021): the photos that a model trained for a short time misreads, `UPWEIGHT` times.
+def _with_dark(protocol: Subject) -> TrainingImages:
+    ours, more = protocol.images, protocol.left_out
+    return TrainingImages(
+        ours.pixels,
+        np.concatenate([ours.image_rows, more.image_rows]),
+        np.concatenate([ours.labels, more.labels]),
+    )
 
-    The finished model misreads none of its training photos; the paper, too, stops its first model early.
+
+def _errors_again(protocol: Subject) -> TrainingImages:
+    """Just Train Twice (Liu et al. 2021): the images that a model trained for a short time misreads, `UPWEIGHT` times.
+
+    The finished model misreads none of its training images; the paper, too, stops its first model early.
     """
-    photos, learned = protocol.photos, protocol.learned
-    short = learned.model_copy(update={"passes": max(1, int(SHORT * (learned.passes or len(photos))))})
-    side = photos.pixels.shape[1]
-    model, meta = build(learned.backbone, learned.weights, protocol.names, side, learned.dropout, seed=0)
+    images, learned = protocol.images, protocol.learned
+    short = learned.model_copy(
+        update={"passes": max(1, int(SHORT * (learned.image_passes or len(images))))}
+    )
+    side = images.pixels.shape[1]
+    model, meta = build_network(
+        learned.backbone, learned.weights, protocol.names, side, learned.dropout, seed=0
+    )
     with TemporaryDirectory() as scratch:
-        first = fit(model, meta, photos, short, seed=0, scratch=Path(scratch)).model
-    wrong = np.flatnonzero(logits(first, photos.load(), meta).argmax(1) != photos.labels)
-    return photos.take(np.concatenate([np.arange(len(photos)), np.repeat(wrong, UPWEIGHT - 1)]))
+        first = fit_network(model, meta, images, short, seed=0, scratch_folder=Path(scratch)).model
+    wrong = np.flatnonzero(
+        compute_logits(first, images.load_pixels(), meta).argmax(1) != images.labels
+    )
+    return images.select_images(
+        np.concatenate([np.arange(len(images)), np.repeat(wrong, UPWEIGHT - 1)])
+    )
 
 
 def plan_with(protocol: Subject, remedy: str, low: float, high: float) -> pd.DataFrame:
-    """The product's plan with another remedy in the same photos, as often."""
-    return protocol.plan.assign(remedy=remedy, dose_low=low, dose_high=high)
+    """The product's plan with another remedy in the same images, as often."""
+    return protocol.plan.assign(remedy=remedy, strength_low=low, strength_high=high)
 
 
-def _as_planned(protocol: Subject) -> Photos:
-    return repeated(protocol.plan, protocol.images, protocol.photos)
+def _as_planned(protocol: Subject) -> TrainingImages:
+    return repeat_planned_images(protocol.plan, protocol.images, protocol.images)
 
 
-def _planned(protocol: Subject) -> Treatment:
-    return treatment_of(protocol.plan, protocol.images, treat)
+def _planned(protocol: Subject) -> BatchTreatment:
+    return build_targeted_treatment(protocol.plan, protocol.images, apply_remedy)
 
 
 ARMS = {
     "control": Arm(_as_they_are, lambda p: None),
     "targeted": Arm(_as_planned, _planned),
     "oracle": Arm(_with_dark, lambda p: None),
-    "TrivialAugment": Arm(_as_they_are, lambda p: trivial_augment()),
-    "RandAugment": Arm(_as_they_are, lambda p: as_treatment(torchvision.RandAugment())),
-    "AugMix": Arm(_as_they_are, lambda p: as_treatment(torchvision.AugMix())),
-    "brightness and contrast .2": Arm(_as_they_are, lambda p: as_treatment(torchvision.ColorJitter(0.2, 0.2))),
+    "TrivialAugment": Arm(_as_they_are, lambda p: create_trivial_augment()),
+    "RandAugment": Arm(_as_they_are, lambda p: wrap_transform(torchvision.RandAugment())),
+    "AugMix": Arm(_as_they_are, lambda p: wrap_transform(torchvision.AugMix())),
+    "brightness and contrast .2": Arm(
+        _as_they_are, lambda p: wrap_transform(torchvision.ColorJitter(0.2, 0.2))
+    ),
     "JTT": Arm(_errors_again, lambda p: None),
-    "wrong remedy": Arm(_as_they_are, lambda p: treatment_of(plan_with(p, *WRONG), p.images, treat)),
+    "wrong remedy": Arm(
+        _as_they_are,
+        lambda p: build_targeted_treatment(plan_with(p, *WRONG), p.images, apply_remedy),
+    ),
 }
 
 
@@ -122,9 +145,15 @@ def train(protocol: Subject, arm: Arm, seed: int, folder: Path, name: str) -> Pa
         model, meta = load_model(protocol.model)
         with TemporaryDirectory() as scratch:
             treatment = arm.treatment(protocol)
-            photos = arm.photos(protocol)
-            made = fit(
-                model, meta, photos, protocol.settings, treatment=treatment, seed=FRESH + seed, scratch=Path(scratch)
+            images = arm.images(protocol)
+            made = fit_network(
+                model,
+                meta,
+                images,
+                protocol.settings,
+                treatment=treatment,
+                seed=RETRAIN_SEED_OFFSET + seed,
+                scratch_folder=Path(scratch),
             )
         save_model(folder, made.model, meta, file)
     return folder / file
@@ -133,7 +162,10 @@ def train(protocol: Subject, arm: Arm, seed: int, folder: Path, name: str) -> Pa
 def answers(protocol: Subject, name: str, seed: int, folder: Path) -> NDArray[np.bool_]:
     """bool [test]: what one arm and seed gets right; kept for the plan and the budget that it came from."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [digest(protocol.model / "model.safetensors"), key_of(protocol.plan.to_json())]
+    parts = [
+        hash_content(protocol.model / "model.safetensors"),
+        compute_key(protocol.plan.to_json()),
+    ]
     key, kept = json.dumps([*parts, protocol.settings.model_dump()]), folder / "key.json"
     if not kept.exists() or kept.read_text() != key:
         for kind in ("*.np*", "*.safetensors", "placebos-*.json"):
@@ -144,5 +176,5 @@ def answers(protocol: Subject, name: str, seed: int, folder: Path) -> NDArray[np
     if not file.exists():
         weights = train(protocol, ARMS[name], seed, folder, name)
         model, meta = load_model(protocol.model, str(weights.resolve()))
-        np.save(file, protocol.right(logits(model, protocol.pixels[protocol.test], meta)))
+        np.save(file, protocol.right(compute_logits(model, protocol.pixels[protocol.test], meta)))
     return np.asarray(np.load(file))

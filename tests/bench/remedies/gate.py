@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.contracts import Context
-from pipeline.learning.planned import treatment_of
-from pipeline.remedies import treat
-from pipeline.slicing.rules import Condition, Rule
+from pipeline.contracts import StageContext
+from pipeline.domain.rules import Condition, Rule
+from pipeline.learning.training.targeted_treatment import build_targeted_treatment
+from pipeline.remedies import apply_remedy
 from pipeline.stages import compare, promote
-from pipeline.store import write_json
+from pipeline.storage.artifact_store import write_json
 from tests.bench.remedies.arms import ARMS, Arm, plan_with, train
 from tests.bench.remedies.protocol import Protocol
 
@@ -32,24 +32,26 @@ class Case:
 
 def as_prescribed(protocol: Protocol) -> Case:
     """The run's own slices and plan."""
-    return Case(pd.DataFrame(protocol.run.load("plan")), {})
+    return Case(pd.DataFrame(protocol.run.load_artifact("plan")), {})
 
 
 def placebo(protocol: Protocol, number: int) -> Case:
-    """One grey level of noise in the plan's photos; the even ones for the run's own slice, the odd ones for a random
+    """One gray level of noise in the plan's images; the even ones for the run's own slice, the odd ones for a random
     lot of tracks that is called one."""
     plan = plan_with(protocol, "noise", 1.0, 1.0)
     if number % 2 == 0:
         return Case(plan, {})
     rng = np.random.default_rng([number, 7])
     groups, code = np.unique(protocol.images["group"].to_numpy(dtype=str), return_inverse=True)
-    lot = rng.random(len(groups))[code] + 1e-9 * rng.random(len(code))  # one value a group would be its other name
-    ids = protocol.run.load("predictions")["image_id"]
+    lot = rng.random(len(groups))[code] + 1e-9 * rng.random(
+        len(code)
+    )  # one value a group would be its other name
+    ids = protocol.run.load_artifact("predictions")["image_id"]
     inside = ids[ids.isin(protocol.images["image_id"][lot <= LOT])]
-    told = pd.DataFrame(protocol.run.load("explanations"))
+    told = pd.DataFrame(protocol.run.load_artifact("explanations"))
     first = told[told["slice"].isin(plan["slice"])].head(1)
     name = str(first["slice"].iloc[0])
-    rule = Rule((Condition("lot", "<=", LOT),)).dump()
+    rule = Rule((Condition("lot", "<=", LOT),)).dump_json()
     membership = pd.DataFrame({"image_id": inside, "slice": name, "fold": 0, "score": 1.0})
     return Case(
         plan[plan["slice"] == name],
@@ -57,16 +59,32 @@ def placebo(protocol: Protocol, number: int) -> Case:
             "images": protocol.images.assign(lot=lot),
             "explanations": first.assign(frozen=rule),
             "membership": membership,
-            "policy": {**protocol.run.load("policy"), "corrections": []},
+            "policy": {**protocol.run.load_artifact("policy"), "corrections": []},
         },
     )
 
 
-def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, Path]]]) -> tuple[bool, str]:
+def promoted(
+    protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, Path]]]
+) -> tuple[bool, str]:
     """Whether these candidates pass every condition, and how far they came; weights: by arm, (seed, file)."""
-    needs = ("images", "pixels", "classes", "splits", "attributes", "model", "predictions", "metrics", "marks")
+    needs = (
+        "images",
+        "pixels",
+        "classes",
+        "splits",
+        "attributes",
+        "model",
+        "predictions",
+        "metrics",
+        "marks",
+    )
     needs += ("membership", "explanations", "policy")
-    given = {name: protocol.run.load(name) for name in needs} | {"model": protocol.run.file("model")} | case.given
+    given = (
+        {name: protocol.run.load_artifact(name) for name in needs}
+        | {"model": protocol.run.get_artifact_path("model")}
+        | case.given
+    )
     config = compare.Config.model_validate({"saliency": 0})
     with TemporaryDirectory() as folder:
         home = Path(folder)
@@ -74,19 +92,30 @@ def promoted(protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, 
         for arm, files in weights.items():
             for seed, file in files:
                 (home / f"{arm}-{seed}.safetensors").symlink_to(file.resolve())
-                entries.append({"arm": arm, "seed": seed, "file": f"{arm}-{seed}.safetensors", "temperature": 1.0})
+                entries.append(
+                    {
+                        "arm": arm,
+                        "seed": seed,
+                        "file": f"{arm}-{seed}.safetensors",
+                        "temperature": 1.0,
+                    }
+                )
         write_json(home / "candidates.json", entries)
-        context = Context("bench", 0, home, home)
+        context = StageContext("bench", 0, home, home)
         made = compare.run(config, context, **given, plan=case.plan, candidates=home)["comparison"]
-    conditions = promote.conditions(made)
-    return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(made["outcome"])
+    conditions = promote.build_conditions(made)
+    return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(
+        made["outcome"]
+    )
 
 
 def placebo_promoted(protocol: Protocol, number: int, seeds: int, folder: Path) -> bool:
     """Whether a placebo is promoted: so many pairs of a control and a treated arm, none of which serves another number
     (below 1,000)."""
     case = placebo(protocol, number)
-    arm = Arm(lambda p: p.photos, lambda p: treatment_of(case.plan, p.images, treat))
+    arm = Arm(
+        lambda p: p.images, lambda p: build_targeted_treatment(case.plan, p.images, apply_remedy)
+    )
     weights: dict[str, list[tuple[int, Path]]] = {"control": [], "targeted": []}
     for seed in (10_000 + number + 1_000 * k for k in range(seeds)):
         weights["control"].append((seed, train(protocol, ARMS["control"], seed, folder, "control")))

@@ -22,12 +22,19 @@ class FiveLayers(nn.Module):
         self.num_classes, self.drop_rate, self.pretrained_cfg = num_classes, drop_rate, cfg
         inputs = (3, *WIDTHS)
         parts = [
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2))
+            nn.Sequential(
+                nn.Conv2d(a, b, 3, padding=1, bias=False),
+                nn.BatchNorm2d(b),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            )
             for a, b in zip(inputs, WIDTHS, strict=False)
         ]
         self.features = nn.Sequential(*parts)
         flat = WIDTHS[-1] * (SIDE // 2 ** len(WIDTHS)) ** 2
-        self.hidden = nn.Sequential(nn.Linear(flat, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU())
+        self.hidden = nn.Sequential(
+            nn.Linear(flat, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
+        )
         self.head = nn.Linear(HIDDEN, num_classes)
 
     def get_classifier(self) -> nn.Module:
@@ -40,7 +47,9 @@ class FiveLayers(nn.Module):
         return cast(Tensor, self.head(F.dropout(seen, self.drop_rate, self.training)))
 
 
-def five_layers(pretrained: bool = False, num_classes: int = 43, drop_rate: float = 0.0, **_: Any) -> FiveLayers:
+def five_layers(
+    pretrained: bool = False, num_classes: int = 43, drop_rate: float = 0.0, **_: Any
+) -> FiveLayers:
     """As timm's model functions."""
     return FiveLayers(num_classes, drop_rate, {"classifier": "head"})
 

@@ -1,4 +1,4 @@
-"""The planted suite: a held-out cause in real lit photos of val and of the test, and none in train.
+"""The planted suite: a held-out cause in real lit images of val and of the test, and none in train.
 
 The day's model and its splits are the protocol's; a share of the tracks of val and of the test has the cause, in whole.
 The product proposes, confirms, names and prescribes by its own stages; the arms start from the day's model.
@@ -16,29 +16,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.attributes import measure, names
-from pipeline.contracts import Context
-from pipeline.evidence.scores import scores
-from pipeline.graph import stage
-from pipeline.learning.backbone import load_model
-from pipeline.learning.batches import Photos
-from pipeline.learning.holdout import class_indices
-from pipeline.learning.predict import features, logits
-from pipeline.remedies import rendering
+from pipeline.attributes import list_attributes, measure_images
+from pipeline.contracts import StageContext
+from pipeline.graph import get_stage
+from pipeline.learning.inference.model_outputs import compute_logits, extract_features
+from pipeline.learning.models.backbone import load_model
+from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.training.holdout_split import find_class_indices
+from pipeline.remedies import find_training_remedy
 from pipeline.stages import cluster, evaluate, explain, prescribe, probe, retrain, train
 from pipeline.stages import measure as measuring
+from pipeline.statistics.classification_metrics import score_logits
 from tests.bench.remedies.protocol import LIT, Protocol
 from tests.bench.slices.causes import CAUSES, Cause
 
 SHARE = 0.15  # of the tracks of val, and of the test
-MOST = 2400  # photos of val
+MOST = 2400  # images of val
 STAGES = (
     (probe, {"max_images": 800, "shortcuts": False}),
     (cluster, {}),
-    (explain, {"photos": 80}),
+    (explain, {"images": 80}),
     (prescribe, {"share": 0.35}),
 )
-SCALE = {"blur": 0.5, "motion_blur": 0.5}  # doses in pixels, written down for 64 px
+SCALE = {"blur": 0.5, "motion_blur": 0.5}  # strengths in pixels, written down for 64 px
 
 
 @dataclass
@@ -87,12 +87,14 @@ class Planted:
         return self.base.images
 
     @property
-    def photos(self) -> Photos:
+    def images(self) -> TrainingImages:
         """What every arm learns from: nothing is planted in train."""
-        return Photos(self.pixels, self.base.photos.rows, self.base.photos.labels)
+        return TrainingImages(self.pixels, self.base.images.image_rows, self.base.images.labels)
 
     def _planted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        low, high = (SCALE.get(self.cause.remedy, 1.0) * dose for dose in self.cause.doses[self.severity])
+        low, high = (
+            SCALE.get(self.cause.remedy, 1.0) * strength for strength in self.cause.strengths[self.severity]
+        )
         return self.cause.plant(pixels, low, high, zlib.crc32(self.cause.name.encode()))
 
     def _some(self, rows: NDArray[np.intp], share: float) -> NDArray[np.intp]:
@@ -103,43 +105,45 @@ class Planted:
         return rows[np.isin(groups, drawn)]
 
     def _lit(self, split: str) -> NDArray[np.intp]:
-        inside = (self.base.run.load("splits")["split"] == split).to_numpy() & (self.base.light >= LIT)
-        return np.flatnonzero(inside & (class_indices(self.images, self.names) >= 0))
+        inside = (self.base.run.load_artifact("splits")["split"] == split).to_numpy() & (
+            self.base.light >= LIT
+        )
+        return np.flatnonzero(inside & (find_class_indices(self.images, self.names) >= 0))
 
     @cached_property
     def val(self) -> NDArray[np.intp]:
-        """Rows of val: lit photos, evenly thinned."""
+        """Rows of val: lit images, evenly thinned."""
         rows = self._lit("val")
         return rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int)]
 
     @cached_property
     def test(self) -> NDArray[np.intp]:
-        """Rows of the test: lit photos."""
+        """Rows of the test: lit images."""
         return self._lit("test")
 
     @cached_property
     def planted(self) -> NDArray[np.bool_]:
-        """bool [images]: photos of val and of the test that have the cause."""
+        """bool [images]: images of val and of the test that have the cause."""
         rows = np.concatenate([self._some(self.val, SHARE), self._some(self.test, SHARE)])
         return np.isin(np.arange(len(self.images)), rows)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """All photos with the cause planted; copies of training photos that have it come after them, for the oracle."""
-        pixels = np.array(self.base.run.load("pixels"))
+        """All images with the cause planted; copies of training images that have it come after them, for the oracle."""
+        pixels = np.array(self.base.run.load_artifact("pixels"))
         rows = np.flatnonzero(self.planted)
         pixels[rows] = self._planted(pixels[rows])
         return np.concatenate([pixels, self._planted(pixels[self._copied])])
 
     @cached_property
     def _copied(self) -> NDArray[np.intp]:
-        return self._some(np.sort(self.base.photos.rows), 2 * SHARE)
+        return self._some(np.sort(self.base.images.image_rows), 2 * SHARE)
 
     @property
-    def left_out(self) -> Photos:
+    def left_out(self) -> TrainingImages:
         """The copies."""
-        truth = class_indices(self.images, self.names)[self._copied]
-        return Photos(self.pixels, len(self.images) + np.arange(len(self._copied)), truth)
+        truth = find_class_indices(self.images, self.names)[self._copied]
+        return TrainingImages(self.pixels, len(self.images) + np.arange(len(self._copied)), truth)
 
     @property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
@@ -149,48 +153,67 @@ class Planted:
 
     def right(self, said: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """bool [test]: whether the answers are right."""
-        return np.asarray(said.argmax(1) == class_indices(self.images, self.names)[self.test], dtype=np.bool_)
+        return np.asarray(
+            said.argmax(1) == find_class_indices(self.images, self.names)[self.test], dtype=np.bool_
+        )
 
     def _attributes(self) -> pd.DataFrame:
-        """All measured on the small copies, so that planted photos differ by their cause alone."""
-        used = np.concatenate([self.val, self.base.photos.rows])
-        table = pd.DataFrame(self.base.run.load("attributes")).copy()
-        pictured = list(names(measuring.PICTURE))
+        """All measured on the small copies, so that planted images differ by their cause alone."""
+        used = np.concatenate([self.val, self.base.images.image_rows])
+        table = pd.DataFrame(self.base.run.load_artifact("attributes")).copy()
+        pictured = list(list_attributes(measuring.PIXEL_SOURCES))
         table[pictured] = np.nan
-        table.loc[used, pictured] = measure(self.pixels[used])[pictured].to_numpy()
+        table.loc[used, pictured] = measure_images(self.pixels[used])[pictured].to_numpy()
         return table
 
     def prescribe(self) -> None:
         """Run the product's stages from the day's model to its plan; `made` holds what they make."""
-        run, split = self.base.run, pd.DataFrame(self.base.run.load("splits")).copy()
-        used = np.isin(np.arange(len(split)), np.concatenate([self.val, self.test, self.base.photos.rows]))
+        run, split = self.base.run, pd.DataFrame(self.base.run.load_artifact("splits")).copy()
+        used = np.isin(
+            np.arange(len(split)),
+            np.concatenate([self.val, self.test, self.base.images.image_rows]),
+        )
         split.loc[~used, "split"] = "left_out"
         network, meta = load_model(self.model)
-        truth, inside = class_indices(self.images, self.names)[self.val], self.planted[self.val]
-        said = logits(network, self.pixels[self.val], meta)
-        embeddings = np.array(run.load("embeddings"))
+        truth, inside = (
+            find_class_indices(self.images, self.names)[self.val],
+            self.planted[self.val],
+        )
+        said = compute_logits(network, self.pixels[self.val], meta)
+        embeddings = np.array(run.load_artifact("embeddings"))
         rows = self.val[inside]
-        embeddings[rows] = features(self.pixels[rows])
+        embeddings[rows] = extract_features(self.pixels[rows])
         temperature = float(meta.get("temperature") or 1.0)
         groups = self.images["group"].to_numpy(dtype=str)[self.val]
-        given: dict[str, Any] = {name: run.load(name) for name in ("images", "classes", "training", "label_issues")}
-        given |= {"splits": split, "attributes": self._attributes(), "embeddings": embeddings, "model": self.model}
+        given: dict[str, Any] = {
+            name: run.load_artifact(name)
+            for name in ("images", "classes", "training", "label_issues")
+        }
+        given |= {
+            "splits": split,
+            "attributes": self._attributes(),
+            "embeddings": embeddings,
+            "model": self.model,
+        }
         given |= {"pixels": self.pixels[: len(self.images)]}
         ids = self.images["image_id"].iloc[self.val]
-        given["predictions"] = evaluate.predictions_of(ids, truth, said, self.names, temperature)
-        given["metrics"] = {**scores(said, truth, groups, self.names, temperature), "costs": None}
+        given["predictions"] = evaluate.build_predictions(ids, truth, said, self.names, temperature)
+        given["metrics"] = {
+            **score_logits(said, truth, groups, self.names, temperature),
+            "costs": None,
+        }
         for module, settings in STAGES:
             self.scratch.mkdir(parents=True, exist_ok=True)
-            context = Context("bench", 0, self.scratch, self.scratch)
-            needs = stage(module.__name__.rpartition(".")[2]).needs
+            context = StageContext("bench", 0, self.scratch, self.scratch)
+            needs = get_stage(module.__name__.rpartition(".")[2]).needs
             config = module.Config.model_validate(settings)
             given |= module.run(config, context, **{name: given[name] for name in needs})
         self.made = given
 
     @property
     def found(self) -> dict[str, Any]:
-        """What was prescribed: drop (share of the planted photos' accuracy on val that the cause takes), confirmed (a
-        confirmed slice is mostly planted photos), given (what training photos get for the first such slice), right."""
+        """What was prescribed: drop (share of the planted images' accuracy on val that the cause takes), confirmed (a
+        confirmed slice is mostly planted images), given (what training images get for the first such slice), right."""
         said = self.made["predictions"].set_index("image_id")["correct"]
         ids = self.images["image_id"].to_numpy()
         planted = set(ids[self.planted])
@@ -200,17 +223,21 @@ class Planted:
         mine = [s for s in told["slice"] if len(members[s] & planted) >= len(members[s]) / 2]
         plan = self.plan[self.plan["slice"].isin(mine[:1])]
         given = "" if plan.empty else str(plan["remedy"].iloc[0])
-        doses = self.cause.doses[self.severity]
-        allowed = {self.cause.remedy, rendering(self.cause.remedy, *doses)}
-        before = pd.DataFrame(self.base.run.load("predictions")).set_index("image_id")["correct"]
+        strengths = self.cause.strengths[self.severity]
+        allowed = {self.cause.remedy, find_training_remedy(self.cause.remedy, *strengths)}
+        before = pd.DataFrame(self.base.run.load_artifact("predictions")).set_index("image_id")[
+            "correct"
+        ]
         hit = [i for i in said.index if i in planted]
         return {
             "drop": float(before[hit].mean() - said[hit].mean()),
-            "photos": len(hit),
+            "images": len(hit),
             "confirmed": bool(mine),
             "words": str(told.loc[told["slice"] == mine[0], "words"].iloc[0]) if mine else "",
             "given": given,
-            "doses": [] if plan.empty else [float(plan[c].iloc[0]) for c in ("dose_low", "dose_high")],
+            "strengths": []
+            if plan.empty
+            else [float(plan[c].iloc[0]) for c in ("strength_low", "strength_high")],
             "right": given in allowed,
         }
 

@@ -14,11 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import runner
-from pipeline.learning.batches import Photos
-from pipeline.learning.holdout import class_indices, hold_out, training_photos
+from pipeline.engine import runner
+from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.training.holdout_split import (
+    find_class_indices,
+    select_training_images,
+    split_holdout,
+)
 from pipeline.stages import retrain, train
-from pipeline.store import Run, runs
+from pipeline.storage.artifact_store import RunFolder, list_runs
 from tests.bench.remedies.network import NAME
 
 CONFIG = """
@@ -31,14 +35,14 @@ split: {{train_where: luminance >= 70, val: 0.2, test: 0.33}}
 train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropout: 0.4, shift: 0.1}}
 evaluate: {{check_labels: false}}
 probe: {{max_images: 1600, shortcuts: false}}
-explain: {{photos: 100}}
+explain: {{images: 100}}
 retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}
 """
 DARK, VERY_DARK, LIT = 40, 20, 70
 
 
 class Protocol:
-    """Photos, splits, the model trained by day, and the plan that the product wrote for it."""
+    """Images, splits, the model trained by day, and the plan that the product wrote for it."""
 
     def __init__(self, data: Path, folder: Path, passes: int, seed: int = 0) -> None:
         """Make the run up to `prescribe`, or take the one that stands in `folder`."""
@@ -46,26 +50,26 @@ class Protocol:
         config = folder / "config.yaml"
         folders = {"data": data.absolute(), "folder": folder.absolute()}
         config.write_text(CONFIG.format(**folders, passes=passes, seed=seed, backbone=NAME))
-        self.config = runner.configure(config)
-        known = runs(folder / "runs") if (folder / "runs").is_dir() else []
-        run = known[0] if known else runner.start(self.config)
-        runner.execute(run, self.config, to_stage="prescribe")
-        self.run = Run.open(run.path)
+        self.config = runner.load_config(config)
+        known = list_runs(folder / "runs") if (folder / "runs").is_dir() else []
+        run = known[0] if known else runner.create_run_folder(self.config)
+        runner.execute_run(run, self.config, to_stage="prescribe")
+        self.run = RunFolder.open_existing(run.path)
 
     @property
     def model(self) -> Path:
         """The folder of the model trained by day."""
-        return self.run.file("model")
+        return self.run.get_artifact_path("model")
 
     @property
     def plan(self) -> pd.DataFrame:
         """What the product wrote."""
-        return pd.DataFrame(self.run.load("plan"))
+        return pd.DataFrame(self.run.load_artifact("plan"))
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """The artifact."""
-        return np.asarray(self.run.load("pixels"))
+        return np.asarray(self.run.load_artifact("pixels"))
 
     @property
     def settings(self) -> retrain.Config:
@@ -84,47 +88,59 @@ class Protocol:
     @cached_property
     def images(self) -> pd.DataFrame:
         """The artifact."""
-        return pd.DataFrame(self.run.load("images"))
+        return pd.DataFrame(self.run.load_artifact("images"))
 
     @cached_property
     def names(self) -> list[str]:
         """Class names."""
-        return list(self.run.load("classes")["names"])
+        return list(self.run.load_artifact("classes")["names"])
 
     @cached_property
-    def photos(self) -> Photos:
-        """What every arm learns from: the training photos, lit all of them, less the holdout of `train`."""
-        photos = training_photos(self.images, self.run.load("splits"), self.run.load("pixels"), self.names)
-        known = self.run.load("training").get("holdout") or {"share": 0.1, "seed": 0}
-        groups = self.images["group"].to_numpy(dtype=str)[photos.rows]
-        return hold_out(photos, groups, known["share"], known["seed"])[0]
+    def images(self) -> TrainingImages:
+        """What every arm learns from: the training images, lit all of them, less the holdout of `train`."""
+        images = select_training_images(
+            self.images,
+            self.run.load_artifact("splits"),
+            self.run.load_artifact("pixels"),
+            self.names,
+        )
+        known = self.run.load_artifact("training").get("holdout") or {"share": 0.1, "seed": 0}
+        groups = self.images["group"].to_numpy(dtype=str)[images.image_rows]
+        return split_holdout(images, groups, known["share"], known["seed"])[0]
 
     @cached_property
-    def left_out(self) -> Photos:
-        """The dark photos of the training tracks, which only the oracle sees."""
-        out = (self.run.load("splits")["split"] == "left_out").to_numpy()
-        truth = class_indices(self.images, self.names)
+    def left_out(self) -> TrainingImages:
+        """The dark images of the training tracks, which only the oracle sees."""
+        out = (self.run.load_artifact("splits")["split"] == "left_out").to_numpy()
+        truth = find_class_indices(self.images, self.names)
         rows = np.flatnonzero(out & (self.light < DARK) & (truth >= 0))
-        return Photos(self.photos.pixels, rows, truth[rows])
+        return TrainingImages(self.images.pixels, rows, truth[rows])
 
     @cached_property
     def light(self) -> NDArray[np.float64]:
         """Mean luminance of every image."""
-        return np.asarray(self.run.load("attributes")["luminance"], dtype=np.float64)
+        return np.asarray(self.run.load_artifact("attributes")["luminance"], dtype=np.float64)
 
     @cached_property
     def test(self) -> NDArray[np.intp]:
         """Rows of the test split."""
-        truth = class_indices(self.images, self.names)
-        return np.flatnonzero((self.run.load("splits")["split"] == "test").to_numpy() & (truth >= 0))
+        truth = find_class_indices(self.images, self.names)
+        return np.flatnonzero(
+            (self.run.load_artifact("splits")["split"] == "test").to_numpy() & (truth >= 0)
+        )
 
     @property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
         """bool [test]: by light."""
         light = self.light[self.test]
-        return {"all": light >= 0, "lit": light >= LIT, "dark": light < DARK, "very dark": light < VERY_DARK}
+        return {
+            "all": light >= 0,
+            "lit": light >= LIT,
+            "dark": light < DARK,
+            "very dark": light < VERY_DARK,
+        }
 
     def right(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """bool [test]: whether the answers are right."""
-        truth = class_indices(self.images, self.names)[self.test]
+        truth = find_class_indices(self.images, self.names)[self.test]
         return np.asarray(logits.argmax(1) == truth, dtype=np.bool_)

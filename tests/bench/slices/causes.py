@@ -13,56 +13,56 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.remedies import treat
+from pipeline.remedies import apply_remedy
 
 Pixels = NDArray[np.uint8]
 Plant = Callable[[Pixels, float, float, int], Pixels]
 DEVELOPMENT = ("dark", "low_contrast", "defocus_blur", "jpeg", "rotation", "occlusion")
-HELD_OUT = ("bright", "motion_blur", "noise", "colour_cast", "fog", "zoomed_out")
+HELD_OUT = ("bright", "motion_blur", "noise", "color_cast", "fog", "zoomed_out")
 
 
 @dataclass(frozen=True)
 class Cause:
-    """remedy: the name under which the finder knows it, and the side of neutral; doses: low and high of two
+    """remedy: the name under which the finder knows it, and the side of neutral; strengths: low and high of two
     severities, in the remedy's unit where `measured`; grouped: of GTSRB, then of flowers, where they differ."""
 
     name: str
     remedy: str
     words: int  # 0: below neutral, 1: above (or no neutral)
-    doses: tuple[tuple[float, float], tuple[float, float]]
+    strengths: tuple[tuple[float, float], tuple[float, float]]
     plant: Plant
     measured: bool = True
 
 
 def _remedy(name: str) -> Plant:
-    return lambda pixels, low, high, seed: treat(name, pixels, low, high, seed)
+    return lambda pixels, low, high, seed: apply_remedy(name, pixels, low, high, seed)
 
 
 def _each(change: Callable[[Pixels, float, np.random.Generator], NDArray[np.floating]]) -> Plant:
     def plant(pixels: Pixels, low: float, high: float, seed: int) -> Pixels:
         rng = np.random.default_rng(seed)
-        treated = [change(photo, float(rng.uniform(low, high)), rng) for photo in pixels]
+        treated = [change(image, float(rng.uniform(low, high)), rng) for image in pixels]
         return np.clip(np.rint(np.stack(treated)), 0, 255).astype(np.uint8) if treated else pixels
 
     return plant
 
 
-def _motion(photo: Pixels, length: float, rng: np.random.Generator) -> NDArray[np.floating]:
+def _motion(image: Pixels, length: float, rng: np.random.Generator) -> NDArray[np.floating]:
     """Uniform motion of `length` px in a random direction."""
     size = int(np.ceil(length)) | 1
-    kernel, centre, angle = np.zeros((size, size), np.float32), size // 2, rng.uniform(0, np.pi)
+    kernel, center, angle = np.zeros((size, size), np.float32), size // 2, rng.uniform(0, np.pi)
     reach = (length / 2) * np.array([np.cos(angle), np.sin(angle)])
     for step in np.linspace(-1, 1, 8 * size):
-        x, y = np.clip(np.rint(centre + step * reach), 0, size - 1).astype(int)
+        x, y = np.clip(np.rint(center + step * reach), 0, size - 1).astype(int)
         kernel[y, x] += 1
-    return np.asarray(cv2.filter2D(photo.astype(np.float32), -1, kernel / kernel.sum()))
+    return np.asarray(cv2.filter2D(image.astype(np.float32), -1, kernel / kernel.sum()))
 
 
-def _fog(photo: Pixels, density: float, rng: np.random.Generator) -> NDArray[np.floating]:
-    """White-grey veil, denser towards the top."""
-    height = photo.shape[0]
+def _fog(image: Pixels, density: float, rng: np.random.Generator) -> NDArray[np.floating]:
+    """White-gray veil, denser towards the top."""
+    height = image.shape[0]
     share = density * np.linspace(1.1, 0.9, height)[:, None, None]
-    return np.asarray(photo * (1 - share) + rng.uniform(200, 225) * share)
+    return np.asarray(image * (1 - share) + rng.uniform(200, 225) * share)
 
 
 CAUSES = {
@@ -76,7 +76,7 @@ CAUSES = {
         Cause("noise", "noise", 1, ((30.0, 40.0), (50.0, 70.0)), _remedy("noise")),
         Cause("jpeg", "jpeg", 0, ((3.0, 5.0), (1.0, 2.0)), _remedy("jpeg")),
         Cause("rotation", "rotation", 1, ((25.0, 35.0), (40.0, 50.0)), _remedy("rotation")),
-        Cause("colour_cast", "colour_cast", 1, ((6.0, 9.0), (12.0, 20.0)), _remedy("colour_cast")),
+        Cause("color_cast", "color_cast", 1, ((6.0, 9.0), (12.0, 20.0)), _remedy("color_cast")),
         Cause("occlusion", "occlusion", 1, ((0.5, 0.6), (0.65, 0.75)), _remedy("occlusion")),
         Cause("fog", "fog", 1, ((0.8, 0.86), (0.88, 0.94)), _each(_fog), measured=False),
         Cause("zoomed_out", "zoom", 0, ((0.35, 0.45), (0.22, 0.3)), _remedy("zoom")),

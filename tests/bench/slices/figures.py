@@ -1,4 +1,4 @@
-"""The figures of the benchmark: precision at ten, the right cause, dose ranges, and paired bootstraps."""
+"""The figures of the benchmark: precision at ten, the right cause, strength ranges, and paired bootstraps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOP, FIRST = 10, 3
 
 
 def precisions(scores: NDArray[np.float64], planted: NDArray[np.bool_]) -> list[float]:
-    """Share of planted photos among the ten highest scores of each of the first three slices; ties fall by chance,
+    """Share of planted images among the ten highest scores of each of the first three slices; ties fall by chance,
     and what a slice lacks of ten counts as wrong."""
     rng, found = np.random.default_rng(0), []
     for column in scores.T[:FIRST]:
@@ -24,7 +24,9 @@ def precisions(scores: NDArray[np.float64], planted: NDArray[np.bool_]) -> list[
     return found + [0.0] * (FIRST - len(found))
 
 
-def apart(first: pd.Series[float], other: pd.Series[float], seed: int = 0) -> tuple[float, float, float]:
+def apart(
+    first: pd.Series[float], other: pd.Series[float], seed: int = 0
+) -> tuple[float, float, float]:
     """Mean difference over settings and its 95 % interval by paired bootstrap."""
     gap = (first - other).to_numpy()
     draws = gap[np.random.default_rng(seed).integers(0, len(gap), (2000, len(gap)))].mean(1)
@@ -40,9 +42,9 @@ def exact(hits: int, n: int) -> str:
 
 
 def ranges(cause: str, severity: int) -> tuple[float, float] | None:
-    """The planted doses; None where the finder has no such dose."""
+    """The planted strengths; None where the finder has no such strength."""
     known = CAUSES[cause]
-    return known.doses[severity] if known.measured else None
+    return known.strengths[severity] if known.measured else None
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.slices.named [--causes development|held_out|all] [--most N] [--cache FOLDER] [--known]
 
-Of each valid setting, the confirmed slice that holds most of the planted photos (until 2026-11-27 it was the slice that
+Of each valid setting, the confirmed slice that holds most of the planted images (until 2026-11-27 it was the slice that
 held most, confirmed or not, though only confirmed ones are named). What was said is kept in the cache folder under
 the version of the finder's code: a run that was stopped goes on.
 """
@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pipeline.report.slice_sentences import describe_slice
 from tests.bench.sections import write_section
 from tests.bench.slices.causes import CAUSES, DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
@@ -38,38 +39,54 @@ ORDER = "in the order drawn by seed, whatever came out, as far as the time went"
 
 
 def named_in(case: Case) -> dict[str, Any]:
-    """What the whole finder says of the confirmed slice that holds the cause (by overlap with the planted photos)."""
-    row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "severity": case.setting.severity}
-    row |= {"photos": int(case.planted.sum()), "drop": case.drop, "valid": case.valid, "set": []}
-    row |= {"status": "nothing found", "strict": False, "right": False, "overlap": 0.0, "named": None}
+    """What the whole finder says of the confirmed slice that holds the cause (by overlap with the planted images)."""
+    row: dict[str, Any] = {
+        "setting": case.setting.name,
+        "cause": case.setting.cause,
+        "severity": case.setting.severity,
+    }
+    row |= {"images": int(case.planted.sum()), "drop": case.drop, "valid": case.valid, "set": []}
+    row |= {
+        "status": "nothing found",
+        "strict": False,
+        "right": False,
+        "overlap": 0.0,
+        "named": None,
+    }
     told = verdict(case) if case.valid else None
     if told is None or told.table.empty:
         return row
     first = told.table.iloc[told.most]
     cause = None if pd.isna(first["cause"]) else str(first["cause"])
     strict = cause == CAUSES[case.setting.cause].remedy
-    same = frozenset() if strict else equivalents(case.clean, case.setting.cause, case.setting.severity)
+    same = (
+        frozenset()
+        if strict
+        else equivalents(case.clean, case.setting.cause, case.setting.severity)
+    )
     return row | {
         "overlap": float(first["overlap"]),
         "status": str(first["status"]),
         "rule": str(first["rule"]),
-        "words": str(first["words"]),
+        "words": describe_slice(first.to_dict()).sentence,
         "named": cause,
         "set": sorted(r.remedy for r in told.rivals if r.named),
         "same": sorted(same),
         "strict": strict,
         "right": strict or (cause is not None and cause in same),
-        "doses": (float(first["dose_low"]), float(first["dose_high"])),
+        "strengths": (float(first["strength_low"]), float(first["strength_high"])),
     }
 
 
 def _dosed(rows: Rows) -> list[tuple[bool, bool]]:
-    """Of the settings named strictly right that have a dose: whether the range covers the planted one, and meets it."""
+    """Of the settings named strictly right that have a strength: whether the range covers the planted one, and meets it."""
     found = []
     for row in (r for r in rows if r["strict"]):
         if planted := ranges(row["cause"], row["severity"]):
-            low, high = row["doses"]
-            found.append((low <= planted[0] and high >= planted[1], low <= planted[1] and high >= planted[0]))
+            low, high = row["strengths"]
+            found.append(
+                (low <= planted[0] and high >= planted[1], low <= planted[1] and high >= planted[0])
+            )
     return found
 
 
@@ -85,8 +102,8 @@ def _figures(rows: Rows) -> str:
         f"- of the confirmed, up to equivalence: {exact(sum(r['right'] for r in confirmed), len(confirmed))}",
         f"- a wrong cause named first: {exact(wrong, n)}",
         f"- causes in a named set: {np.mean(sizes) if sizes else 0:.1f} on average",
-        f"- dose range covers the planted one, where strictly right: {exact(sum(c for c, _ in dosed), len(dosed))}",
-        f"- dose range meets the planted one, where strictly right: {exact(sum(m for _, m in dosed), len(dosed))}",
+        f"- strength range covers the planted one, where strictly right: {exact(sum(c for c, _ in dosed), len(dosed))}",
+        f"- strength range meets the planted one, where strictly right: {exact(sum(m for _, m in dosed), len(dosed))}",
     ]
     return "\n".join(lines)
 
@@ -96,8 +113,11 @@ def _each(rows: Rows) -> str:
         rest = [c for c in row["set"] if c != row["named"]]
         return " or ".join([row["named"], *rest]) if row["named"] else "unnamed"
 
-    keys = ("setting", "photos", "status")
-    lines = [{**{k: r[k] for k in keys}, "drop": f"{r['drop']:.0%}", "overlap": f"{r['overlap']:.2f}"} for r in rows]
+    keys = ("setting", "images", "status")
+    lines = [
+        {**{k: r[k] for k in keys}, "drop": f"{r['drop']:.0%}", "overlap": f"{r['overlap']:.2f}"}
+        for r in rows
+    ]
     told = [{"cause": said(r), "right": "yes" if r["right"] else ""} for r in rows]
     return table([a | b for a, b in zip(lines, told, strict=True)])
 
@@ -106,27 +126,47 @@ def write(path: Path, rows: Rows, command: str, chosen: str = ORDER) -> None:
     """The section of RESULTS.md; chosen: in words, how the settings came about."""
     bars: list[Bar] = [
         *share("right cause first, up to equivalence", "named", 0.9, [r["right"] for r in rows]),
-        *share("dose range covers the planted one", "dosed", 0.8, [covers for covers, _ in _dosed(rows)]),
+        *share(
+            "strength range covers the planted one",
+            "dosed",
+            0.8,
+            [covers for covers, _ in _dosed(rows)],
+        ),
     ]
     count = f"{len(rows)} valid settings, {chosen}."
     count += " Where Slices names causes too, it does so by the finder of its own date."
-    parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {count}", table([bar(line) for line in bars])]
+    parts = [
+        f"{time.strftime('%Y-%m-%d')}, `{command}`: {count}",
+        table([bar(line) for line in bars]),
+    ]
     for name, causes in (("Development causes", DEVELOPMENT), ("Held-out causes", HELD_OUT)):
         part = [r for r in rows if r["cause"] in causes]
-        parts += [f"### Causes named: {name.lower()}", f"{len(part)} settings.", _figures(part)] if part else []
-    write_section(path, "Causes of slices", "\n\n".join([*parts, "### Every setting named", _each(rows)]))
+        parts += (
+            [f"### Causes named: {name.lower()}", f"{len(part)} settings.", _figures(part)]
+            if part
+            else []
+        )
+    write_section(
+        path, "Causes of slices", "\n\n".join([*parts, "### Every setting named", _each(rows)])
+    )
 
 
 def main() -> None:
     """Run and write."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     asked.add_argument("--causes", choices=list(WHICH), default="development")
     asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
-    asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
+    asked.add_argument(
+        "--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices"))
+    )
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     asked.add_argument("--most", type=int, default=1000, help="settings, in the order drawn")
     asked.add_argument("--setting", nargs="+", help="only these, by name")
-    asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
+    asked.add_argument(
+        "--known", action="store_true", help="only what earlier runs left in the cache"
+    )
     options = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -139,10 +179,18 @@ def main() -> None:
         file = file_of(setting, options.cache, "named")
         if file.exists() or not options.known:
             row = kept(partial(plant, setting, cleans[setting.data]), file, named_in)
-            print(f"{setting.name}: {row['status'] if row['valid'] else 'not valid'}, {row['named']}", flush=True)
+            print(
+                f"{setting.name}: {row['status'] if row['valid'] else 'not valid'}, {row['named']}",
+                flush=True,
+            )
             if row["valid"]:
                 rows.append(row)
-                write(options.results, rows, command, "chosen by hand, so no sample" if options.setting else ORDER)
+                write(
+                    options.results,
+                    rows,
+                    command,
+                    "chosen by hand, so no sample" if options.setting else ORDER,
+                )
 
 
 if __name__ == "__main__":

@@ -49,15 +49,23 @@ class Part:
         return np.asarray(self.probabilities.argmax(1) != self.labels)
 
 
-def parts(features: Any, attributes: Any, logits: Any, labels: Any, held: NDArray[np.bool_]) -> tuple[Part, Part]:
+def parts(
+    features: Any, attributes: Any, logits: Any, labels: Any, held: NDArray[np.bool_]
+) -> tuple[Part, Part]:
     """The part that peers are fitted on and the one that they score: features reduced to 64 principal components,
-    attributes standardised, both by the former."""
+    attributes standardized, both by the former."""
     attributes = np.where(np.isnan(attributes), np.nanmedian(attributes, axis=0), attributes)
-    pca, scaler = PCA(64, random_state=0).fit(features[~held]), StandardScaler().fit(attributes[~held])
+    pca, scaler = (
+        PCA(64, random_state=0).fit(features[~held]),
+        StandardScaler().fit(attributes[~held]),
+    )
     z = pca.transform(features)
     z = z / z[~held].std()
     every = Part(z, scaler.transform(attributes), softmax(logits.astype(float), axis=1), labels)
-    return (Part(*(v[~held] for v in vars(every).values())), Part(*(v[held] for v in vars(every).values())))
+    return (
+        Part(*(v[~held] for v in vars(every).values())),
+        Part(*(v[held] for v in vars(every).values())),
+    )
 
 
 def _both(part: Part) -> Floats:
@@ -65,7 +73,7 @@ def _both(part: Part) -> Floats:
 
 
 def kmeans(fit: Part, held: Part, seed: int) -> Floats:
-    """k-means on features and attributes; clusters ranked by error, those below 10 photos last."""
+    """k-means on features and attributes; clusters ranked by error, those below 10 images last."""
     model = KMeans(25, n_init=3, random_state=seed).fit(_both(fit))
     size = np.bincount(model.labels_, minlength=25)
     error = np.bincount(model.labels_, fit.errors, 25) / np.maximum(size, 1)
@@ -89,7 +97,8 @@ def tree(fit: Part, held: Part, seed: int) -> Floats:
 def _bins(fit: Part, held: Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     cuts = np.quantile(fit.attributes, (0.1, 0.3, 0.7, 0.9), axis=0)
     binned = [
-        np.stack([np.searchsorted(c, x) for c, x in zip(cuts.T, p.attributes.T, strict=True)], 1) for p in (fit, held)
+        np.stack([np.searchsorted(c, x) for c, x in zip(cuts.T, p.attributes.T, strict=True)], 1)
+        for p in (fit, held)
     ]
     return (
         np.column_stack([binned[0], fit.labels]).astype(np.int64),
@@ -107,9 +116,14 @@ def sliceline(fit: Part, held: Part, seed: int) -> Floats:
     finder = Slicefinder(alpha=0.95, k=SLICES, max_l=2, min_sup=20, verbose=False)
     finder.fit(known, fit.errors.astype(float))
     found = [
-        np.all([(new[:, c] == v) for c, v in enumerate(rule) if v is not None], axis=0) for rule in finder.top_slices_
+        np.all([(new[:, c] == v) for c, v in enumerate(rule) if v is not None], axis=0)
+        for rule in finder.top_slices_
     ]
-    return np.stack([np.where(m, 0.0, -np.inf) for m in found], 1) if found else np.full((len(new), 1), -np.inf)
+    return (
+        np.stack([np.where(m, 0.0, -np.inf) for m in found], 1)
+        if found
+        else np.full((len(new), 1), -np.inf)
+    )
 
 
 def cleanlab(fit: Part, held: Part, seed: int) -> Floats:
@@ -176,7 +190,9 @@ def domino(weight: float, attributes: bool) -> Callable[[Part, Part, int], Float
         )
         x = [(_both(p) if attributes else p.features).astype(np.float64) for p in (fit, held)]
         made.fit(embeddings=x[0], targets=fit.labels, pred_probs=fit.probabilities)
-        return np.asarray(made.predict_proba(embeddings=x[1], targets=held.labels, pred_probs=held.probabilities))
+        return np.asarray(
+            made.predict_proba(embeddings=x[1], targets=held.labels, pred_probs=held.probabilities)
+        )
 
     return run
 
@@ -189,7 +205,9 @@ def spotlight(fit: Part, held: Part, seed: int) -> Floats:
     module = importlib.import_module("torch_spotlight.spotlight")
     torch.manual_seed(seed)
     x, share = fit.features.astype(np.float32), 0.02
-    loss = -np.log(np.maximum(fit.probabilities[np.arange(len(x)), fit.labels], 1e-9)).astype(np.float32)
+    loss = -np.log(np.maximum(fit.probabilities[np.arange(len(x)), fit.labels], 1e-9)).astype(
+        np.float32
+    )
     least, columns = share * len(x), []
     for _ in range(3):
         steps = np.geomspace(len(x) - least, 0.05 * least, STEPS)

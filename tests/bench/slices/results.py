@@ -18,7 +18,9 @@ from tests.bench.slices.peers import PEERS
 def _methods(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The best of the first three slices of each method, by setting."""
     ours = {"Nightshift": [r["ours"]["best"] for r in rows]}
-    names = [n for n in PEERS if all(n in r["peers"] for r in rows)]  # a peer that was absent for some is left out
+    names = [
+        n for n in PEERS if all(n in r["peers"] for r in rows)
+    ]  # a peer that was absent for some is left out
     return pd.DataFrame(ours | {n: [max(r["peers"][n]) for r in rows] for n in names})
 
 
@@ -27,7 +29,11 @@ def _precision(rows: list[dict[str, Any]]) -> str:
     lines = []
     for name in best:
         first = [r["ours"]["first"] if name == "Nightshift" else r["peers"][name][0] for r in rows]
-        line = {"method": name, "first slice": f"{np.mean(first):.2f}", "best of three": f"{best[name].mean():.2f}"}
+        line = {
+            "method": name,
+            "first slice": f"{np.mean(first):.2f}",
+            "best of three": f"{best[name].mean():.2f}",
+        }
         line["settings with >= .8"] = f"{(best[name] >= 0.8).mean():.0%}"
         if name != "Nightshift":
             gap, low, high = apart(best["Nightshift"], best[name])
@@ -55,17 +61,23 @@ def _real(rows: list[dict[str, Any]]) -> str:
 def _each(rows: list[dict[str, Any]]) -> str:
     lines = []
     for r in rows:
-        line = {"setting": r["setting"], "photos": r["photos"], "drop": f"{r['drop']:.0%}"}
-        lines.append({**line, "first": f"{r['ours']['first']:.1f}", "best of three": f"{r['ours']['best']:.1f}"})
+        line = {"setting": r["setting"], "images": r["images"], "drop": f"{r['drop']:.0%}"}
+        lines.append(
+            {
+                **line,
+                "first": f"{r['ours']['first']:.1f}",
+                "best of three": f"{r['ours']['best']:.1f}",
+            }
+        )
     return table(lines)
 
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 WHY = {
     "precise": "hours and cameras, which mean nothing here, gather as much as a cause of few groups; tilt is two-sided",
-    "ahead": "on these photos the best peers, given the same attributes, are near the ceiling themselves",
-    "named": "where a rule holds few of the planted photos, most of what fails there is natural, and nothing is named",
-    "dosed": "of few photos the nearest dose is uncertain, and tilt cannot tell a turn by 152 degrees from one by -28",
+    "ahead": "on these images the best peers, given the same attributes, are near the ceiling themselves",
+    "named": "where a rule holds few of the planted images, most of what fails there is natural, and nothing is named",
+    "dosed": "of few images the nearest strength is uncertain, and tilt cannot tell a turn by 152 degrees from one by -28",
     "null": "",
     "real": "nearly all have an excess above 0 there, but two folds of five hold few groups to bound small ones by",
     "fast": "",
@@ -90,7 +102,11 @@ def bar(line: Bar) -> dict[str, Any]:
 
 def share(figure: str, why: str, least: float, hits: list[bool], sign: str = ">=") -> list[Bar]:
     """The bar of a share, none where there is nothing to count."""
-    return [(figure, why, least, float(np.mean(hits)), exact(sum(hits), len(hits)), sign)] if hits else []
+    return (
+        [(figure, why, least, float(np.mean(hits)), exact(sum(hits), len(hits)), sign)]
+        if hits
+        else []
+    )
 
 
 def _bars(rows: list[dict[str, Any]]) -> str:
@@ -102,7 +118,14 @@ def _bars(rows: list[dict[str, Any]]) -> str:
     judged = [e["low"] > 0 for r in rows for e in r["real"]["excess"] if e["low"] is not None]
     gained = f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
     lines: list[Bar] = [
-        ("precision@10, best of three, mean", "precise", 0.9, float(ours.mean()), f"{ours.mean():.3f}", ">="),
+        (
+            "precision@10, best of three, mean",
+            "precise",
+            0.9,
+            float(ours.mean()),
+            f"{ours.mean():.3f}",
+            ">=",
+        ),
         *share("settings with precision@10 of .8", "precise", 0.95, (ours >= 0.8).tolist()),
         (f"above the best peer ({leader}), interval above 0", "ahead", 0.15, gap, gained, ">="),
         *share("confirmed slices that are real", "real", 0.95, judged),
@@ -119,7 +142,9 @@ def _part(name: str, rows: list[dict[str, Any]]) -> list[str]:
 def write_results(path: Path, rows: list[dict[str, Any]], run: tuple[str, str]) -> None:
     """Everything measured, with the date and the command."""
     which, command = run
-    parts = [f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."]
+    parts = [
+        f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."
+    ]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}."]
     parts += ["Taken in an order drawn by seed, whatever came out, as far as the time went."]
     if rows:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.store import digest
-from pipeline.versions import code_version
+from pipeline.engine.code_fingerprint import hash_stage_code
+from pipeline.storage.artifact_store import hash_content
 from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean
 from tests.bench.slices.figures import precisions
@@ -46,11 +46,13 @@ def drawn(data: tuple[str, ...], causes: tuple[str, ...]) -> list[Setting]:
 
 def file_of(setting: Setting, cache: Path, what: str) -> Path:
     """Where it is kept what this version of the finder says of a setting."""
-    version = code_version("cluster")[:8] + code_version("explain")[:8]
+    version = hash_stage_code("cluster")[:8] + hash_stage_code("explain")[:8]
     return cache / what / f"{setting.name}-{version}.json"
 
 
-def kept(case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, Any]]) -> dict[str, Any]:
+def kept(
+    case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, Any]]
+) -> dict[str, Any]:
     """What `what` says of a case, from the file where it has said it before."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -61,14 +63,16 @@ def kept(case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, 
 
 def peers_of(case: Case, cache: Path) -> dict[str, list[float]]:
     """precision@10 of the first three slices of every peer that is there, kept in the cache."""
-    arrays = hashlib.sha256(case.answers.attributes.to_numpy().tobytes() + case.answers.logits.tobytes()).hexdigest()
-    version = digest(HERE / "peers.py")[:8] + arrays[:8]
+    arrays = hashlib.sha256(
+        case.answers.attributes.to_numpy().tobytes() + case.answers.logits.tobytes()
+    ).hexdigest()
+    version = hash_content(HERE / "peers.py")[:8] + arrays[:8]
     file = cache / "peers" / f"{case.setting.name}-{version}.json"
     known: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
     val = val_of(case)
-    held = np.isin(val.fold, HELD)
+    held = np.isin(val.folds, HELD)
     attributes = val.frame[list(case.answers.attributes)].to_numpy(dtype=float)
-    fit, there = parts(case.answers.features, attributes, case.answers.logits, val.truth, held)
+    fit, there = parts(case.answers.features, attributes, case.answers.logits, val.labels, held)
     for name, peer in PEERS.items():
         if name not in known:
             try:
@@ -82,15 +86,23 @@ def peers_of(case: Case, cache: Path) -> dict[str, list[float]]:
 
 def found_in(case: Case) -> dict[str, Any]:
     """precision@10 of the finder's first three slices."""
-    held = np.isin(val_of(case).fold, HELD)
+    held = np.isin(val_of(case).folds, HELD)
     found = precisions(held_out_scores(case)[held], case.planted[held])
     return {"first": found[0], "best": max(found)}
 
 
 def precise_in(case: Case, cache: Path) -> dict[str, Any]:
     """What there is to tell of a setting; of one that is not valid, how far it falls short."""
-    row: dict[str, Any] = {"setting": case.setting.name, "cause": case.setting.cause, "drop": case.drop}
-    row |= {"prevalence": float(case.planted.mean()), "photos": int(case.planted.sum()), "valid": case.valid}
+    row: dict[str, Any] = {
+        "setting": case.setting.name,
+        "cause": case.setting.cause,
+        "drop": case.drop,
+    }
+    row |= {
+        "prevalence": float(case.planted.mean()),
+        "images": int(case.planted.sum()),
+        "valid": case.valid,
+    }
     if case.valid:
         for name, what in (("ours", found_in), ("real", real_in)):
             row[name] = kept(lambda: case, file_of(case.setting, cache, what.__name__), what)
@@ -106,20 +118,33 @@ def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[dict[str, A
         if file.exists() or not known:
             case = partial(plant, setting, cleans[setting.data])
             row = kept(case, file, partial(precise_in, cache=cache))
-            line = f"best {max(row['ours']['best'], row['ours']['first']):.1f}" if row["valid"] else "not valid"
-            print(f"{setting.name}: {row['photos']} photos, drop {row['drop']:.1%}, {line}", flush=True)
+            line = (
+                f"best {max(row['ours']['best'], row['ours']['first']):.1f}"
+                if row["valid"]
+                else "not valid"
+            )
+            print(
+                f"{setting.name}: {row['images']} images, drop {row['drop']:.1%}, {line}",
+                flush=True,
+            )
             if row["valid"]:
                 yield row
 
 
 def main() -> None:
     """Run and write."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     asked.add_argument("--causes", choices=list(WHICH), default="development")
     asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
-    asked.add_argument("--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices")))
+    asked.add_argument(
+        "--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices"))
+    )
     asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
-    asked.add_argument("--known", action="store_true", help="only what earlier runs left in the cache")
+    asked.add_argument(
+        "--known", action="store_true", help="only what earlier runs left in the cache"
+    )
     options = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The settings of the benchmark: which cause, how strong, in how many photos, in which classes; and the planting."""
+"""The settings of the benchmark: which cause, how strong, in how many images, in which classes; and the planting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Case:
-    """val with a cause planted. planted: bool [val]; drop: paired loss of accuracy of the planted photos."""
+    """val with a cause planted. planted: bool [val]; drop: paired loss of accuracy of the planted images."""
 
     setting: Setting
     clean: Clean
@@ -49,8 +49,10 @@ class Case:
     @property
     def valid(self) -> bool:
         """Whether the setting counts."""
-        groups = self.clean.photos.groups[self.clean.val][self.planted]
-        return bool(self.planted.sum() >= PHOTOS and len(np.unique(groups)) >= GROUPS and self.drop >= DROP)
+        groups = self.clean.images.groups[self.clean.val][self.planted]
+        return bool(
+            self.planted.sum() >= PHOTOS and len(np.unique(groups)) >= GROUPS and self.drop >= DROP
+        )
 
 
 def settings(data: tuple[str, ...], causes: tuple[str, ...]) -> Iterator[Setting]:
@@ -59,14 +61,18 @@ def settings(data: tuple[str, ...], causes: tuple[str, ...]) -> Iterator[Setting
         for cause in causes:
             for severity in (0, 1):
                 for scope in ("all", "class"):
-                    yield from (Setting(name, cause, severity, share, scope) for share in PREVALENCE)
+                    yield from (
+                        Setting(name, cause, severity, share, scope) for share in PREVALENCE
+                    )
 
 
 def _order(setting: Setting, clean: Clean) -> Rows:
     """Rows of val by whole groups, in the order in which they are planted; the smaller prevalence is a part of the
     larger one."""
-    labels, groups = clean.photos.labels[clean.val], clean.photos.groups[clean.val]
-    rng = np.random.default_rng(zlib.crc32(f"{setting.data} {setting.cause} {setting.scope}".encode()))
+    labels, groups = clean.images.labels[clean.val], clean.images.groups[clean.val]
+    rng = np.random.default_rng(
+        zlib.crc32(f"{setting.data} {setting.cause} {setting.scope}".encode())
+    )
     allowed = np.ones(len(labels), bool)
     if setting.scope == "class":
         sizes = pd.Series(labels).value_counts()
@@ -79,18 +85,18 @@ def _order(setting: Setting, clean: Clean) -> Rows:
 
 
 def _until(order: Rows, groups: NDArray[np.str_], count: int) -> Rows:
-    """The first whole groups of `order` that hold `count` photos."""
+    """The first whole groups of `order` that hold `count` images."""
     last = groups[order[min(count, len(order)) - 1]]
     return order[: int(np.flatnonzero(groups[order] == last)[-1]) + 1]
 
 
 def plant(setting: Setting, clean: Clean) -> Case:
-    """val with the cause in it; only the planted photos are predicted again."""
-    cause, groups, n = CAUSES[setting.cause], clean.photos.groups[clean.val], len(clean.val)
+    """val with the cause in it; only the planted images are predicted again."""
+    cause, groups, n = CAUSES[setting.cause], clean.images.groups[clean.val], len(clean.val)
     order = _order(setting, clean)
     widest = np.sort(_until(order, groups, int(PREVALENCE[-1] * n)))
-    pixels = clean.photos.pixels[clean.val]
-    low, high = cause.doses[setting.severity]
+    pixels = clean.images.pixels[clean.val]
+    low, high = cause.strengths[setting.severity]
     treated = cause.plant(pixels[widest], low, high, zlib.crc32(setting.cause.encode()))
     key = f"{setting.cause}-{setting.severity}-{setting.scope}"
     new = clean.answers(key, treated, clean.sample[widest])
@@ -100,12 +106,14 @@ def plant(setting: Setting, clean: Clean) -> Case:
     pixels = pixels.copy()
     pixels[widest[here]] = treated[here]
     answers = _merged(clean.as_they_are, new, (widest, here), clean.sample)
-    truth = pd.Index(clean.photos.names).get_indexer(pd.Index(clean.photos.labels[clean.val]))
+    truth = pd.Index(clean.images.names).get_indexer(pd.Index(clean.images.labels[clean.val]))
     right = [a.logits.argmax(1)[planted] == truth[planted] for a in (clean.as_they_are, answers)]
     return Case(setting, clean, planted, answers, pixels, float(right[0].mean() - right[1].mean()))
 
 
-def _merged(old: Answers, new: Answers, which: tuple[Rows, NDArray[np.bool_]], sample: NDArray[np.bool_]) -> Answers:
+def _merged(
+    old: Answers, new: Answers, which: tuple[Rows, NDArray[np.bool_]], sample: NDArray[np.bool_]
+) -> Answers:
     widest, here = which
     rows = widest[here]
     logits, features = old.logits.copy(), old.features.copy()

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.slicing.confirm import Probe
-from pipeline.slicing.crossing import Knobs, Material, proposed
-from pipeline.slicing.validation import Val
+from pipeline.slices.candidates.cross_fitting import FinderSettings, apply_proposed_rules
 from tests.bench.sections import write_section
 from tests.bench.slices.figures import table
 from tests.bench.slices.peers import Absent, Part, domino
 from tests.bench.slices.results import RESULTS, bar
+from tests.helpers.validation_sets import make_validation_set
 
 PHOTOS, WIDTH, CLASSES, ATTRIBUTES, ROUNDS = 50_000, 512, 10, 9, 3
 
@@ -41,12 +40,20 @@ def _arrays() -> Part:
 def _ours(part: Part) -> None:
     table = {"image_id": [f"i{k}" for k in range(PHOTOS)], "label": part.labels.astype(str)}
     frame = pd.DataFrame(table | {"group": [f"g{k}" for k in range(PHOTOS)]})
-    frame = pd.concat([frame, pd.DataFrame(part.attributes, columns=[f"a{k}" for k in range(ATTRIBUTES)])], axis=1)
-    none = Probe(np.zeros(0, bool), np.zeros((0, 0), bool), np.zeros(0), np.zeros(0, np.intp), np.zeros(0))
-    rows, guess = np.arange(PHOTOS), part.probabilities.argmax(1)
-    val = Val(frame, rows, rows % 2, part.labels, guess, none, rows[:0], np.zeros(0, bool), tuple("0123456789"))
-    features, unprobed = part.features.astype(np.float32), np.zeros((0, 0), np.float32)
-    proposed(Material.of(val, features, unprobed, part.probabilities), rows >= 0, Knobs(), 0)
+    frame = pd.concat(
+        [frame, pd.DataFrame(part.attributes, columns=[f"a{k}" for k in range(ATTRIBUTES)])], axis=1
+    )
+    rows = np.arange(PHOTOS)
+    val = make_validation_set(
+        frame,
+        part.labels,
+        part.probabilities.argmax(1),
+        "0123456789",
+        probed_rows=rows[:0],
+        logits=np.log(part.probabilities),
+        embeddings=part.features.astype(np.float32),
+    )
+    apply_proposed_rules(val, rows >= 0, FinderSettings(), 0)
 
 
 def _theirs(weight: int) -> Callable[[Part], None]:
@@ -99,8 +106,14 @@ def write(found: dict[str, list[tuple[float, float, float]]]) -> None:
             figure, times = f"50,000 x 512, times faster than {name}", took / mine
             bars.append(bar((figure, "fast", 5, times, f"{times:.1f}", ">=")))
     head = f"{time.strftime('%Y-%m-%d')}, `python -m tests.bench.slices.speed`, load {os.getloadavg()[0]:.1f}:"
-    head += f" {CLASSES} classes, one thread, medians of rounds in turn, drawing the arrays not timed."
-    write_section(RESULTS, "Time to find slices", "\n\n".join([head, *([table(bars)] if bars else []), table(lines)]))
+    head += (
+        f" {CLASSES} classes, one thread, medians of rounds in turn, drawing the arrays not timed."
+    )
+    write_section(
+        RESULTS,
+        "Time to find slices",
+        "\n\n".join([head, *([table(bars)] if bars else []), table(lines)]),
+    )
 
 
 if __name__ == "__main__":

@@ -16,42 +16,49 @@ import numpy as np
 import torch
 from torch import multiprocessing
 
-from pipeline.learning import ranks
-from pipeline.learning.batches import Photos
-from pipeline.learning.fit import fit
-from pipeline.learning.settings import FitSettings
+from pipeline.learning import distributed
+from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.training.training_loop import fit_network
+from pipeline.learning.training_settings import FitSettings
 from tests.bench.train.rivals import network
 
 ROUNDS, STEPS = 3, int(os.environ.get("NIGHTSHIFT_BENCH_STEPS", "48"))
 BATCH = int(os.environ.get("NIGHTSHIFT_BENCH_BATCH", "64"))  # of both together
 
 
-def _photos() -> Photos:
+def _images() -> TrainingImages:
     pixels = np.random.default_rng(0).integers(0, 255, (1024, 64, 64, 3), dtype=np.uint8)
-    return Photos(pixels, np.arange(1024), np.arange(1024) % 2)
+    return TrainingImages(pixels, np.arange(1024), np.arange(1024) % 2)
 
 
 def _learn(scratch: Path, steps: int) -> tuple[float, float]:
-    """Photos a second, and the share of a core that this process got."""
+    """Images a second, and the share of a core that this process got."""
     model, meta = network()
-    settings = FitSettings(passes=BATCH * steps, batch=BATCH)
+    settings = FitSettings(image_passes=BATCH * steps, batch_size=BATCH)
     began, busy = time.perf_counter(), time.process_time()
-    fit(model, meta, _photos(), settings, seed=0, scratch=scratch)
+    fit_network(model, meta, _images(), settings, seed=0, scratch_folder=scratch)
     took = time.perf_counter() - began
     return BATCH * steps / took, (time.process_time() - busy) / took
 
 
 def _worker(rank: int, world: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    where: dict[str, Any] = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": world, "RANK": rank}
-    where |= {"LOCAL_WORLD_SIZE": world}  # as torchrun says: cores are counted out among the processes of a machine
+    where: dict[str, Any] = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": world,
+        "RANK": rank,
+    }
+    where |= {
+        "LOCAL_WORLD_SIZE": world
+    }  # as torchrun says: cores are counted out among the processes of a machine
     os.environ |= {name: str(value) for name, value in where.items()}
     if world > 1:
-        ranks.join()
-    with ranks.together():
+        distributed.join_process_group()
+    with distributed.share_work():
         _learn(folder / "warm", 2)
         got = _learn(folder / "measured", STEPS)
-    if ranks.first():
+    if distributed.is_first_rank():
         np.save(folder / "got.npy", got)
 
 
@@ -74,7 +81,7 @@ def test_two_processes_learn_nearly_twice_as_fast(tmp_path: Path) -> None:
     share = {world: statistics.median(s for _, s in rows) for world, rows in got.items()}
     faster = rate[2] / rate[1]
     print(
-        f"\nbatches of {BATCH}: {rate[1]:.0f} photos/s alone ({share[1]:.0%} of a core), {rate[2]:.0f} by two "
+        f"\nbatches of {BATCH}: {rate[1]:.0f} images/s alone ({share[1]:.0%} of a core), {rate[2]:.0f} by two "
         f"({share[2]:.0%} each), load {os.getloadavg()[0]:.1f}: {faster:.2f} times as fast, "
         f"{faster * share[1] / share[2]:.2f} at equal shares"
     )

@@ -25,14 +25,21 @@ ROOT = Path(__file__).resolve().parents[3]
 PYTHON = os.environ.get("NIGHTSHIFT_BENCH_PYTHON", sys.executable)
 PHOTOS = int(os.environ.get("NIGHTSHIFT_BENCH_TRAIN", "960"))
 ROUNDS, EPOCHS = 3, int(os.environ.get("NIGHTSHIFT_BENCH_EPOCHS", "8"))
-ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+ENV = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+}
 
 
 def _draw(root: Path, count: int) -> Path:
     """JPEG files of 640 x 480 px: a bright bar that lies or stands on a noisy wall; a fifth as many for val."""
     rng = np.random.default_rng(0)
     for n in range(count + count // 5):
-        wall = cv2.resize(rng.integers(40, 140, (15, 20, 3), dtype=np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
+        wall = cv2.resize(
+            rng.integers(40, 140, (15, 20, 3), dtype=np.uint8),
+            (640, 480),
+            interpolation=cv2.INTER_CUBIC,
+        )
         high, wide = ((60, 240), (240, 60))[n % 2]
         top, left = rng.integers(0, 480 - high), rng.integers(0, 640 - wide)
         wall[top : top + high, left : left + wide] = rng.integers(120, 200, 3)
@@ -54,7 +61,7 @@ def _once(name: str, folder: Path) -> dict[str, Any] | None:
 
 @pytest.mark.timeout(3600)
 def test_a_training_beside_the_bare_step_and_other_loops(tmp_path: Path) -> None:
-    folder, got = _draw(tmp_path / "photos", PHOTOS), dict[str, list[dict[str, Any]]]()
+    folder, got = _draw(tmp_path / "images", PHOTOS), dict[str, list[dict[str, Any]]]()
     absent = set[str]()
     for _ in range(ROUNDS):
         for name in RIVALS:
@@ -63,10 +70,14 @@ def test_a_training_beside_the_bare_step_and_other_loops(tmp_path: Path) -> None
                 got.setdefault(name, []).append(found)
             else:
                 absent.add(name)
-    middle = {n: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for n, rows in got.items()}
+    middle = {
+        n: {k: statistics.median(r[k] for r in rows) for k in rows[0]} for n, rows in got.items()
+    }
     ours = middle["nightshift"]
     load = "load " + " ".join(f"{one:.1f}" for one in os.getloadavg())
-    print(f"\n{PHOTOS} photos, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of {ROUNDS} rounds, {load}")
+    print(
+        f"\n{PHOTOS} images, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of {ROUNDS} rounds, {load}"
+    )
     for name, row in middle.items():
         print(
             f"{name:<12} {row['seconds']:6.1f} s, {row['cpu']:6.1f} s of CPU, {row['accuracy']:.1%} right, "

@@ -1,6 +1,6 @@
 """One training in a process of its own: `python -m tests.bench.train.rivals NAME FOLDER EPOCHS`.
 
-All see the same photos (FOLDER/train/CLASS/*.jpg, 640 x 480), at 64 px, the same network with the same start, batches
+All see the same images (FOLDER/train/CLASS/*.jpg, 640 x 480), at 64 px, the same network with the same start, batches
 of 32, AdamW, as many steps. Prints JSON: seconds and CPU seconds of the training (imports, set-up and judging apart),
 accuracy on FOLDER/val, peak memory in MB.
 """
@@ -31,22 +31,25 @@ NAMES = ["lying", "standing"]
 def small(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [n, 64, 64, 3] RGB, squeezed to a square, and class indices."""
     files = sorted(folder.glob("*/*.jpg"))
-    photos = [cv2.resize(cv2.imread(str(f))[:, :, ::-1], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for f in files]
-    return np.stack(photos), np.array([NAMES.index(f.parent.name) for f in files])
+    images = [
+        cv2.resize(cv2.imread(str(f))[:, :, ::-1], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        for f in files
+    ]
+    return np.stack(images), np.array([NAMES.index(f.parent.name) for f in files])
 
 
 def network() -> tuple[nn.Module, dict[str, Any]]:
-    from pipeline.learning.backbone import build, placed
+    from pipeline.learning.models.backbone import build_network, move_to_device
 
-    model, meta = build("tf_efficientnet_lite0", "packaged", NAMES, SIDE, 0.0)
-    return placed(model), meta
+    model, meta = build_network("tf_efficientnet_lite0", "packaged", NAMES, SIDE, 0.0)
+    return move_to_device(model), meta
 
 
 def _tensors(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    from pipeline.learning.batches import tensor
+    from pipeline.learning.training.batch_sampling import build_input_tensor
 
     pixels, labels = small(folder / part)
-    x = tensor(pixels, {"mean": [0.5] * 3, "std": [0.5] * 3}, torch.device("cpu"))
+    x = build_input_tensor(pixels, {"mean": [0.5] * 3, "std": [0.5] * 3}, torch.device("cpu"))
     return x, torch.from_numpy(labels)
 
 
@@ -76,7 +79,9 @@ def _optimizer(model: nn.Module, *, fused: bool = False) -> torch.optim.Optimize
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02, fused=fused or None)
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, truth: torch.Tensor) -> None:
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, truth: torch.Tensor
+) -> None:
     loss = F.cross_entropy(model(x), truth, label_smoothing=0.05)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -87,7 +92,9 @@ def bare(folder: Path, epochs: int, watch: Watch) -> float:
     """The model's step on tensors that lie ready: nothing is read, moved or changed."""
     (model, _), (x, truth) = network(), _tensors(folder, "train")
     optimizer, order = _optimizer(model, fused=True), np.random.default_rng(0)
-    batches = [x[order.choice(len(x), BATCH, replace=False)].contiguous(memory_format=torch.channels_last)]
+    batches = [
+        x[order.choice(len(x), BATCH, replace=False)].contiguous(memory_format=torch.channels_last)
+    ]
     steps = epochs * len(x) // BATCH
     model.train()
     with watch:
@@ -98,34 +105,44 @@ def bare(folder: Path, epochs: int, watch: Watch) -> float:
 
 def nightshift(folder: Path, epochs: int, watch: Watch) -> float:
     """The product's fit, with a holdout of a tenth, looks and checkpoints, from the memory map that ingest makes."""
-    from pipeline.learning.batches import Photos
-    from pipeline.learning.fit import fit
-    from pipeline.learning.settings import FitSettings
+    from pipeline.learning.training.batch_sampling import TrainingImages
+    from pipeline.learning.training.training_loop import fit_network
+    from pipeline.learning.training_settings import FitSettings
 
     model, meta = network()
     pixels, labels = small(folder / "train")
     with TemporaryDirectory() as scratch:
         np.save(Path(scratch) / "pixels.npy", pixels)
         mapped = np.load(Path(scratch) / "pixels.npy", mmap_mode="r")
-        photos = Photos(mapped, np.arange(len(labels)), labels)
-        held = photos.take(np.arange(0, len(labels), 10))
-        settings = FitSettings(epochs=epochs, batch=BATCH, rate=RATE, patience=99)
+        images = TrainingImages(mapped, np.arange(len(labels)), labels)
+        held = images.select_images(np.arange(0, len(labels), 10))
+        settings = FitSettings(epochs=epochs, batch_size=BATCH, learning_rate=RATE, patience=99)
         with watch:
-            fitted = fit(model, meta, photos, settings, holdout=held, seed=0, scratch=Path(scratch))
+            fitted = fit_network(
+                model, meta, images, settings, holdout=held, seed=0, scratch_folder=Path(scratch)
+            )
     return accuracy(fitted.model, folder)
 
 
 def plain(folder: Path, epochs: int, watch: Watch) -> float:
-    """ImageFolder, DataLoader and torchvision: what one writes oneself; every epoch decodes every photo."""
+    """ImageFolder, DataLoader and torchvision: what one writes oneself; every epoch decodes every image."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
-    chain = [transforms.Resize((SIDE, SIDE)), transforms.RandomAffine(0, (0.06, 0.06)), transforms.ToTensor()]
-    data = datasets.ImageFolder(str(folder / "train"), transforms.Compose([*chain, transforms.Normalize(0.5, 0.5)]))
+    chain = [
+        transforms.Resize((SIDE, SIDE)),
+        transforms.RandomAffine(0, (0.06, 0.06)),
+        transforms.ToTensor(),
+    ]
+    data = datasets.ImageFolder(
+        str(folder / "train"), transforms.Compose([*chain, transforms.Normalize(0.5, 0.5)])
+    )
     (model, _), workers = network(), os.cpu_count() or 1
     optimizer, last = _optimizer(model), len(data) // BATCH * BATCH < len(data)
     with watch:
-        loader = DataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=True, drop_last=last)
+        loader = DataLoader(
+            data, BATCH, shuffle=True, num_workers=workers, persistent_workers=True, drop_last=last
+        )
         model.train()
         for _ in range(epochs):
             for x, truth in loader:
@@ -152,7 +169,9 @@ def fastai(folder: Path, epochs: int, watch: Watch) -> float:
 def ultralytics(folder: Path, epochs: int, watch: Watch) -> float:
     """Ultralytics classify with a network of its own (yolo11n-cls, from scratch): it takes no other."""
     with TemporaryDirectory() as aside:
-        os.environ["YOLO_CONFIG_DIR"] = aside  # its settings are the machine's; here it is not to log to MLflow
+        os.environ["YOLO_CONFIG_DIR"] = (
+            aside  # its settings are the machine's; here it is not to log to MLflow
+        )
         from ultralytics import YOLO, settings
 
         settings.update({"mlflow": False})
@@ -178,7 +197,12 @@ def timm(folder: Path, epochs: int, watch: Watch) -> float:
             "workers": os.cpu_count() or 1, "initial-checkpoint": f"{aside}/start.pth", "output": aside,
             "experiment": "x",
         }  # fmt: skip
-        flags = ["--channels-last", "--no-aug", "--no-prefetcher", *(f"--{key}={value}" for key, value in told.items())]
+        flags = [
+            "--channels-last",
+            "--no-aug",
+            "--no-prefetcher",
+            *(f"--{key}={value}" for key, value in told.items()),
+        ]
         halves = [word for key in ("mean", "std") for word in (f"--{key}", "0.5", "0.5", "0.5")]
         sys.argv = [script, str(folder), *flags, *halves]
         with watch:
@@ -187,7 +211,9 @@ def timm(folder: Path, epochs: int, watch: Watch) -> float:
         return float(rows[-1].split(",")[rows[0].split(",").index("eval_top1")]) / 100
 
 
-RIVALS: dict[str, Callable[..., float]] = {f.__name__: f for f in (bare, nightshift, plain, fastai, timm, ultralytics)}
+RIVALS: dict[str, Callable[..., float]] = {
+    f.__name__: f for f in (bare, nightshift, plain, fastai, timm, ultralytics)
+}
 
 
 def main(name: str, folder: Path, epochs: int) -> None:

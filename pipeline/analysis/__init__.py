@@ -1,0 +1,1 @@
+"""Analyses outside a run: predictions made elsewhere, and a data set by itself."""

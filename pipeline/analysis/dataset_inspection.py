@@ -1,0 +1,70 @@
+"""What `nightshift datasets check` does: the check, measured with the attributes, as text, JSON and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.attributes import DecodedImage, luminance, sharpness
+from pipeline.data.quality.dataset_health import check_dataset
+from pipeline.data.quality.health_limits import parse_health_limits
+from pipeline.data.reading.config_proposal import ReadPlan, build_read_plan
+from pipeline.engine import runner
+from pipeline.engine.progress_reporting import create_tracker
+from pipeline.report.health_page import render_health_section
+from pipeline.report.number_format import embed_json
+from pipeline.report.page_rendering import render_document
+from pipeline.stages.ingest import Config
+from pipeline.storage.artifact_store import RunFolder
+
+
+def _plan_reading(data: Path, config: Path | None) -> ReadPlan:
+    """How to read `data`: as the config's ingest section says, else as init would."""
+    if config is None:
+        return build_read_plan(data)
+    ingest = runner.load_config(config).stages["ingest"]
+    assert isinstance(ingest, Config)
+    adapter = ingest.adapter or build_read_plan(data, ingest.follow_links).adapter
+    return ReadPlan(adapter, ingest.options, ingest.group, ingest.time, ingest.split)
+
+
+def _measure_pixels(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    shot = DecodedImage(pixels, None, pixels.shape[1], pixels.shape[0])
+    return luminance.measure(shot), sharpness.measure(shot)
+
+
+def inspect_dataset(
+    data: Path, limits: Sequence[str], config: Path | None = None, run: RunFolder | None = None
+) -> dict[str, Any]:
+    """The result of the check as JSON (see `pipeline.data.quality.dataset_health`). limits: `KEY=VALUE` over the conditions.
+
+    config: a YAML whose ingest section says how `data` is read; run: a finished run, for suspected labels. Raises
+    `InputError` for a limit that is none, and where there is no image.
+    """
+    wanted = parse_health_limits(limits)
+    issues = (run.load_artifact("images"), run.load_artifact("label_issues")) if run else None
+    return check_dataset(
+        data, _plan_reading(data, config), _measure_pixels, wanted, create_tracker("check"), issues
+    )
+
+
+def write_health_page(page: Path, result: dict[str, Any]) -> None:
+    """Write the result as one offline HTML file in the style of the report."""
+    part = {
+        "name": "health",
+        "title": "The data",
+        "own_heading": True,
+        "body": render_health_section(result),
+    }
+    page.parent.mkdir(parents=True, exist_ok=True)
+    html = render_document(
+        "Data set check, Nightshift",
+        result["data"],
+        sections=[part],
+        data=embed_json({"kind": "check"}),
+    )
+    page.write_text(html, encoding="utf-8")

@@ -1,0 +1,271 @@
+"""The analysis: the stages measure, probe, cluster and explain on images and predictions that are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import remedies
+from pipeline.analysis.analysis_report import build_analysis_page, build_analysis_summary
+from pipeline.analysis.given_images import load_table_images
+from pipeline.analysis.prediction_tables import (
+    align_predictions,
+    read_embeddings,
+    read_image_table,
+    read_predictions,
+)
+from pipeline.attributes import measure_images as attributes_of
+from pipeline.contracts import InputError, StageContext
+from pipeline.data.quality.near_duplicates import build_duplicates_table
+from pipeline.domain.rules import metadata_frame, split_columns
+from pipeline.domain.statuses import SliceStatus
+from pipeline.domain.validation_set import ProbeMeasurements, ValidationSet, build_validation_set
+from pipeline.engine.progress_reporting import create_tracker, log_line
+from pipeline.learning.inference.model_outputs import extract_features
+from pipeline.learning.models.onnx_model import OnnxModel, load_onnx_model, select_scaling
+from pipeline.learning.training.holdout_split import assign_folds, find_class_indices
+from pipeline.report.slice_sentences import add_sentences
+from pipeline.slices.causes.repair_test import InterventionTools
+from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS as SHORTCUTS
+from pipeline.stages import cluster, evaluate, explain, measure, probe, split
+from pipeline.statistics.classification_metrics import score_logits
+from pipeline.storage import artifact_store
+
+FOLD_COUNT, DEFAULT_SIDE_PX = 5, 64
+SLICE_COLUMNS = (
+    "slice",
+    "rank",
+    "confirmed",
+    "words",
+    "cause",
+    "common",
+    "strength_low",
+    "strength_high",
+    "rule",
+    "n",
+    "groups",
+    "error",
+    "excess",
+    "low",
+    "high",
+    "q_value",
+)
+MEMBERSHIP_COLUMNS = ("image_id", "fold", "slice", "score")
+AnalysisArtifacts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AnalysisInputs:
+    """What the user has: M, P and, where there are any, E (of the model, rows as P) and an ONNX model."""
+
+    images_path: Path
+    predictions_path: Path
+    embeddings_path: Path | None = None
+    model_path: Path | None = None
+    side: int = DEFAULT_SIDE_PX
+
+
+def _load_model(inputs: AnalysisInputs) -> OnnxModel | None:
+    return load_onnx_model(inputs.model_path, inputs.side) if inputs.model_path else None
+
+
+def _load_inputs(
+    inputs: AnalysisInputs, context: StageContext, side: int
+) -> tuple[AnalysisArtifacts, NDArray[np.float32], bool]:
+    """The artifacts of ingest and split, the logits in the order of M, and whether the folds were drawn here."""
+    table, fold = read_image_table(inputs.images_path)
+    ids, names, logits = read_predictions(inputs.predictions_path)
+    rows = align_predictions(table, ids, names, (inputs.images_path, inputs.predictions_path))
+    images, pixels = load_table_images(table, inputs.images_path, side, context.track_progress)
+    drawn = fold is None
+    if fold is None:
+        if images["group"].nunique() < 2:
+            raise InputError(
+                f"{inputs.images_path}: all images are of one group; slices need at least two to be tested"
+            )
+        fold = assign_folds(
+            find_class_indices(images, names),
+            images["group"].to_numpy(dtype=str),
+            FOLD_COUNT,
+            context.seed,
+        )
+    none = pd.Series([None] * len(images), dtype="str")
+    splits = pd.DataFrame(
+        {"image_id": images["image_id"], "split": "val", "fold": fold, "reason": none}
+    )
+    made = {"images": images, "pixels": pixels, "classes": {"names": names}, "splits": splits}
+    return made | _load_embeddings(inputs, ids, rows), logits[rows], drawn
+
+
+def _load_embeddings(
+    inputs: AnalysisInputs, prediction_ids: list[str], prediction_rows: NDArray[np.intp]
+) -> AnalysisArtifacts:
+    """The user's own embeddings, in the order of M, where there are any."""
+    return (
+        {"space": read_embeddings(inputs.embeddings_path, len(prediction_ids))[prediction_rows]}
+        if inputs.embeddings_path
+        else {}
+    )
+
+
+def _evaluate_predictions(
+    context: StageContext, artifacts: AnalysisArtifacts, logits: NDArray[np.float32]
+) -> AnalysisArtifacts:
+    """The artifacts of measure and evaluate, and `duplicates`."""
+    images, names = artifacts["images"], artifacts["classes"]["names"]
+    truth = find_class_indices(images, names)
+    pairs = split.collect_duplicate_pairs(
+        split.Config.model_validate({}), context, images, artifacts["pixels"]
+    )
+    duplicates = build_duplicates_table(images, pairs, artifacts["splits"]["split"])
+    embeddings, layout = evaluate.compute_frozen_features(
+        artifacts["pixels"], np.arange(len(images)), context
+    )
+    settings = evaluate.Config.model_validate({})
+    issues = [
+        evaluate.find_label_conflicts(duplicates, images, artifacts["splits"]),
+        evaluate.find_suspected_labels(
+            settings, context, images, artifacts["splits"], layout, truth
+        ),
+    ]
+    return {
+        "attributes": measure.run(measure.Config.model_validate({}), context, images=images)[
+            "attributes"
+        ],
+        "duplicates": duplicates,
+        "predictions": evaluate.build_predictions(images["image_id"], truth, logits, names, 1.0),
+        "metrics": score_logits(logits, truth, images["group"].to_numpy(dtype=str), names),
+        "embeddings": embeddings,
+        "label_issues": pd.concat(issues, ignore_index=True).astype(evaluate.LABEL_ISSUE_COLUMNS),
+    }
+
+
+def _build_empty_probe() -> tuple[ProbeMeasurements, AnalysisArtifacts]:
+    """Return what a probe that tried nothing leaves."""
+    columns = ["remedy", "strength", "accuracy", "low", "high", "repairs", "breaks"]
+    return ProbeMeasurements.empty(), {
+        "dose_response": pd.DataFrame(columns=columns).astype(
+            dict.fromkeys(columns[1:], "float64")
+        ),
+        "shortcuts": pd.DataFrame(columns=list(SHORTCUTS)).astype(SHORTCUTS),
+    }
+
+
+def _probe_model(
+    inputs: AnalysisInputs, context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel
+) -> tuple[ProbeMeasurements, AnalysisArtifacts, OnnxModel]:
+    """The measurements and other artifacts of probe, on the images where the model agrees with the predictions."""
+    names, pixels = artifacts["classes"]["names"], artifacts["pixels"]
+    predictions = artifacts["predictions"]
+    answered = pd.Index(names).get_indexer(pd.Index(predictions["predicted"]))
+    model, share = select_scaling(model, pixels, answered, Path(str(inputs.model_path)))
+    context.add_note(
+        f"the model answers as the predictions do for {share:.1%} of the images, its input scaled {model.scaling}"
+    )
+    own = model.predict_scores(pixels)
+    if own.shape[1] != len(names):
+        raise InputError(
+            f"{inputs.model_path}: answers with {own.shape[1]} classes, the predictions have {len(names)}"
+        )
+    asked = predictions.assign(**{f"logit_{k}": own[:, k] for k in range(len(names))})
+    frame = probe.build_probe_frame(
+        artifacts["images"], artifacts["splits"], asked[own.argmax(1) == answered], names
+    )
+    settings = probe.Config.model_validate({})
+    leaning = probe.find_shortcuts(settings, context, frame, pixels, (model.predict_scores, names))
+    measurements, dose_response = probe.try_interventions(
+        settings, context, frame, pixels, model.predict_scores
+    )
+    return measurements, {"dose_response": dose_response} | leaning, model
+
+
+def _validation_set(made: AnalysisArtifacts, measurements: ProbeMeasurements) -> ValidationSet:
+    """Return the validation set of the user's predictions."""
+    names = ("splits", "classes", "predictions", "embeddings", "metrics", "label_issues")
+    columns = split_columns(metadata_frame(made["images"], made["attributes"]))
+    return build_validation_set(columns, measurements, **{name: made[name] for name in names})
+
+
+def _find_slices(
+    context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel | None
+) -> AnalysisArtifacts:
+    """The artifacts of cluster and explain."""
+    val = artifacts["validation_set"].without_label_issues()
+    found = cluster.propose_slices(
+        cluster.Config.model_validate({}), context, val, artifacts["dose_response"]
+    )
+
+    def guess(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+        return (
+            np.zeros(len(pixels), np.intp)
+            if model is None
+            else np.asarray(model.predict_scores(pixels).argmax(1))
+        )
+
+    tools = InterventionTools(
+        artifacts["pixels"],
+        remedies.apply_remedy,
+        lambda p: attributes_of(p).to_numpy(dtype=float),
+        guess if model else None,
+        extract_features,
+    )
+    tables = (found["slices"], found["membership"], artifacts["dose_response"])
+    return found | explain.explain_slices(
+        explain.Config.model_validate({}), context, val, tools, tables
+    )
+
+
+def _write_outputs(
+    output_folder: Path, artifacts: AnalysisArtifacts, page: str, summary: dict[str, Any]
+) -> Path:
+    slices = add_sentences(artifacts["explanations"])
+    slices["confirmed"] = slices["status"] == SliceStatus.CONFIRMED
+    slices[list(SLICE_COLUMNS)].to_parquet(output_folder / "slices.parquet", index=False)
+    artifacts["membership"][list(MEMBERSHIP_COLUMNS)].to_parquet(
+        output_folder / "membership.parquet", index=False
+    )
+    artifact_store.write_json(output_folder / "summary.json", summary)
+    artifact_store.write_text(output_folder / "index.html", page)
+    return output_folder / "index.html"
+
+
+def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int = 0) -> Path:
+    """Find, confirm and word the slices of a model's predictions; the path of the page.
+
+    Writes `slices.parquet`, `membership.parquet`, `summary.json` and `index.html` into `out`. Raises `InputError`, in
+    one line, for whatever cannot be used.
+    """
+    model = _load_model(inputs)
+    with TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        context = StageContext(
+            output_folder.resolve().name,
+            seed,
+            work,
+            work,
+            create_tracker("analyze"),
+            on_note=lambda line: log_line(f"  {line}"),
+        )
+        made, logits, drawn = _load_inputs(inputs, context, model.side if model else inputs.side)
+        made |= _evaluate_predictions(context, made, logits)
+        measurements, probed = _build_empty_probe()
+        if model:
+            measurements, probed, model = _probe_model(inputs, context, made, model)
+        else:
+            context.add_note(
+                "no model was given, so nothing was probed: causes are suspected only (see --model)"
+            )
+        made |= probed
+        made["validation_set"] = _validation_set(made, measurements)
+        made |= _find_slices(context, made, model)
+        summary = build_analysis_summary(made, context, are_folds_drawn=drawn)
+        output_folder.mkdir(parents=True, exist_ok=True)
+        return _write_outputs(
+            output_folder, made, build_analysis_page(made, logits, context, summary), summary
+        )

@@ -1,0 +1,100 @@
+"""The images that `analyze` is given, decoded once, as the graph's artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.analysis.prediction_tables import RESERVED_COLUMNS
+from pipeline.contracts import InputError, ProgressTracker, iterate_silently
+from pipeline.data.reading.image_decoding import (
+    ImageError,
+    ImageHeader,
+    decode_image,
+    letterbox_image,
+    read_header,
+)
+from pipeline.plugins import list_plugins
+
+
+@dataclass(frozen=True)
+class _ImageFile:
+    content_hash: str
+    header: ImageHeader
+    pixels: NDArray[np.uint8]
+
+
+def _load_image_file(image_path: Path, side: int) -> _ImageFile | str:
+    """One image, or why it cannot be used."""
+    try:
+        data = image_path.read_bytes()
+        head = read_header(data)
+        return _ImageFile(
+            hashlib.sha256(data).hexdigest()[:32],
+            head,
+            letterbox_image(decode_image(data, side, head), side),
+        )
+    except OSError as error:
+        return str(error.strerror)
+    except ImageError as error:
+        return str(error)
+
+
+def load_table_images(
+    table: pd.DataFrame, manifest: Path, side: int, track: ProgressTracker = iterate_silently
+) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """`images` and `pixels` uint8 [N, side, side, 3] of M, its paths relative to its own folder.
+
+    A group is that of M, else the bytes: exact copies are one. Raises `InputError` that names the first image that
+    cannot be used.
+    """
+    sources = [manifest.parent / path for path in table["path"]]
+    pixels = np.empty((len(table), side, side, 3), np.uint8)
+    shots, bad = [], []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda source: _load_image_file(source, side), sources)
+        for row, shot in enumerate(track(results, total=len(sources), unit="images")):
+            if isinstance(shot, str):
+                bad.append(f"{sources[row]} ({shot})")
+                continue
+            pixels[row] = shot.pixels
+            shots.append((shot.content_hash, shot.head))
+    if bad:
+        raise InputError(
+            f"{manifest}: {len(bad)} of {len(table)} images cannot be used, first {bad[0]}; remove the rows"
+        )
+    return _build_images_table(table, sources, shots), pixels
+
+
+def _build_images_table(
+    table: pd.DataFrame, image_paths: list[Path], hashes_and_headers: list[tuple[str, ImageHeader]]
+) -> pd.DataFrame:
+    hashes = pd.Series([content for content, _ in hashes_and_headers], dtype="str")
+    taken = pd.Series([head.captured_at for _, head in hashes_and_headers], dtype="datetime64[us]")
+    columns: dict[str, Any] = {
+        "image_id": table["image_id"],
+        "content_hash": hashes,
+        "path": table["path"],
+        "source": pd.Series([str(source.resolve()) for source in image_paths], dtype="str"),
+        "label": table["label"],
+        "group": table.get("group", hashes),
+        "captured_at": table.get("captured_at", taken),
+        "width": pd.Series([head.width for _, head in hashes_and_headers], dtype="int64"),
+        "height": pd.Series([head.height for _, head in hashes_and_headers], dtype="int64"),
+        "given_split": pd.Series([None] * len(table), dtype="str"),
+    }
+    own = {*columns, *list_plugins("attributes"), "split"}
+    users = {
+        f"{c}_" if c in own else str(c): table[c]
+        for c in table.columns
+        if c not in RESERVED_COLUMNS
+    }
+    return pd.DataFrame(columns | users)

@@ -1,0 +1,193 @@
+"""The two tables and the array that `analyze` is given, read and checked; every fault is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+from numpy.typing import NDArray
+
+from pipeline.contracts import InputError
+from pipeline.data.reading.image_record import parse_datetime, suggest_name
+
+REQUIRED_COLUMNS = ("image_id", "path", "label")
+RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
+PROBABILITY_SUM_TOLERANCE = (
+    1e-3  # how far the probabilities of one image may be from adding up to 1
+)
+TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
+
+
+def _read_table(path: Path, description: str, required_columns: tuple[str, ...]) -> pd.DataFrame:
+    """A CSV or Parquet file with these columns, its ids unique text."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file ({description})")
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(
+                path,
+                dtype=TEXT_COLUMN_TYPES,
+                keep_default_na=False,
+                na_values=[""],
+                encoding="utf-8-sig",
+            )
+    except (OSError, ValueError, pyarrow.ArrowException, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    for column in required_columns:
+        if column not in table.columns:
+            raise InputError(
+                f"{path}: no column {column!r}; {suggest_name(column, [str(c) for c in table.columns])}"
+            )
+        if table[column].isna().any():
+            row = int(np.flatnonzero(table[column].isna())[0])
+            raise InputError(f"{path}: row {row + 1} has no {column}; fill it in or remove the row")
+    if table.empty:
+        raise InputError(f"{path}: holds no row")
+    table = table.assign(**{c: table[c].astype(str) for c in required_columns})
+    twice = table["image_id"][table["image_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: image_id {twice.iloc[0]!r} stands in more than one row")
+    return table.reset_index(drop=True)
+
+
+def _parse_times(path: Path, column: pd.Series[Any]) -> pd.Series[Any]:
+    times = [None if pd.isna(value) else parse_datetime(value) for value in column]
+    for value, time in zip(column, times, strict=True):
+        if time is None and not pd.isna(value):
+            raise InputError(
+                f"{path}: captured_at {value!r} is no date and time; write 2026-03-01 22:40:00"
+            )
+    return pd.Series(times, dtype="datetime64[us]")
+
+
+def _parse_folds(path: Path, table: pd.DataFrame) -> NDArray[np.intp]:
+    fold = pd.to_numeric(table["fold"], errors="coerce")
+    if fold.isna().any() or (fold % 1 != 0).any() or (fold < 0).any():
+        raise InputError(f"{path}: fold must be a whole number from 0 in every row, or be left out")
+    if fold.nunique() < 2:
+        raise InputError(
+            f"{path}: all rows are in one fold; give at least two, or leave the column out"
+        )
+    if "group" in table:
+        spread = fold.groupby(table["group"]).nunique()
+        if (spread > 1).any():
+            raise InputError(
+                f"{path}: group {spread.idxmax()!r} lies in more than one fold; a group stays together"
+            )
+    return fold.to_numpy(np.intp)
+
+
+def read_image_table(path: Path) -> tuple[pd.DataFrame, NDArray[np.intp] | None]:
+    """M: image_id, path, label as text, `group` (text) and `captured_at` (time) where given, further columns as they
+    are; and the fold of each row where the column is there. Raises `InputError`."""
+    table = _read_table(path, "the table of images", REQUIRED_COLUMNS)
+    if "captured_at" in table:
+        table["captured_at"] = _parse_times(path, table["captured_at"])
+    if "group" in table:
+        own = pd.Series("image " + table["image_id"])  # a image without a group is one of its own
+        table["group"] = table["group"].where(table["group"].notna(), own).astype(str)
+    fold = _parse_folds(path, table) if "fold" in table else None
+    return table.drop(columns="fold", errors="ignore"), fold
+
+
+def _find_score_columns(path: Path, table: pd.DataFrame) -> tuple[list[str], str]:
+    kinds = {
+        k: [str(c) for c in table.columns if str(c).startswith(k)] for k in ("prob_", "logit_")
+    }
+    given = [kind for kind, columns in kinds.items() if columns]
+    if len(given) != 1:
+        what = (
+            "both prob_ and logit_ columns; keep one kind"
+            if given
+            else "no column prob_<class> or logit_<class>"
+        )
+        raise InputError(f"{path}: {what}")
+    if len(kinds[given[0]]) < 2:
+        raise InputError(
+            f"{path}: {kinds[given[0]][0]} is the only class; a classifier has at least two"
+        )
+    return sorted(kinds[given[0]]), given[0]
+
+
+def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
+    """P: image ids [N], class names [C], sorted, and logits float32 [N, C] (the logarithm of probabilities).
+
+    Raises `InputError` where scores are missing, negative or do not add up to 1.
+    """
+    table = _read_table(path, "the table of predictions", ("image_id",))
+    columns, kind = _find_score_columns(path, table)
+    try:
+        scores = table[columns].to_numpy(dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: a {kind} column holds what is no number ({error})") from error
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
+        raise InputError(
+            f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing or not finite"
+        )
+    if kind == "prob_":
+        total = scores.sum(1)
+        off = (np.abs(total - 1) > PROBABILITY_SUM_TOLERANCE) | (scores < 0).any(1)
+        if off.any():
+            row = int(np.flatnonzero(off)[0])
+            raise InputError(
+                f"{path}: the probabilities of image {table['image_id'][row]!r} add up to {total[row]:.4g}, not to 1 "
+                f"({int(off.sum())} of {len(table)} rows); columns prob_ hold shares, logits go into logit_ columns"
+            )
+        scores = np.log(np.maximum(scores, 1e-12))
+    names = [column.removeprefix(kind) for column in columns]
+    return table["image_id"].tolist(), names, scores.astype(np.float32)
+
+
+def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
+    """E: float32 [rows, D]. Raises `InputError` for another shape, dtype or a value that is not finite."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as an .npy array ({str(error).splitlines()[0]})"
+        ) from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise InputError(
+            f"{path}: a float array [rows, D] is needed, this is {array.dtype} {list(array.shape)}"
+        )
+    if len(array) != row_count:
+        raise InputError(
+            f"{path}: has {len(array)} rows, the predictions have {row_count}; one row for each, in their order"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(
+            f"{path}: row {int(np.flatnonzero(~np.isfinite(array).all(1))[0])} is not finite"
+        )
+    return np.asarray(array, dtype=np.float32)
+
+
+def align_predictions(
+    images: pd.DataFrame,
+    prediction_ids: list[str],
+    class_names: list[str],
+    paths: tuple[Path, Path],
+) -> NDArray[np.intp]:
+    """The row of P for each row of M. Raises `InputError` where ids or classes of the two do not match."""
+    index = pd.Index(prediction_ids)
+    rows = index.get_indexer(pd.Index(images["image_id"]))
+    lacking = images["image_id"][rows < 0]
+    if len(lacking):
+        raise InputError(
+            f"{paths[1]}: lacks {len(lacking)} of the {len(images)} images of {paths[0]}, first {lacking.iloc[0]!r}"
+        )
+    if len(prediction_ids) > len(images):
+        surplus = sorted(set(prediction_ids) - set(images["image_id"]))
+        raise InputError(
+            f"{paths[0]}: lacks {len(surplus)} of the {len(prediction_ids)} images of {paths[1]}, first {surplus[0]!r}"
+        )
+    unknown = images["label"][~images["label"].isin(class_names)]
+    if len(unknown):
+        hint = suggest_name(str(unknown.iloc[0]), class_names)
+        raise InputError(f"{paths[0]}: label {unknown.iloc[0]!r} is no class of {paths[1]}; {hint}")
+    return rows

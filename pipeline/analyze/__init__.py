@@ -1,1 +1,0 @@
-"""Slices, words and a page for predictions that were made elsewhere: `nightshift analyze`."""

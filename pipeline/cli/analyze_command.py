@@ -1,0 +1,35 @@
+"""`nightshift analyze`: the failures of any model, from its predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run_analysis(
+    images: Annotated[
+        Path,
+        typer.Option(help="CSV or Parquet: image_id, path, label; fold, group, captured_at, ..."),
+    ],
+    predictions: Annotated[
+        Path, typer.Option(help="CSV or Parquet: image_id, and prob_<class> or logit_<class>.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="The model's own embeddings, .npy, rows as predictions.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The model as ONNX, to probe it (needs onnxruntime).")
+    ] = None,
+    side: Annotated[
+        int, typer.Option(min=16, max=1024, help="Images are looked at at this side, in pixels.")
+    ] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds everything random.")] = 0,
+) -> None:
+    """Find, confirm and word the slices on which any model fails, from its predictions alone."""
+    from pipeline.analysis.external_analysis import AnalysisInputs
+    from pipeline.analysis.external_analysis import analyze_predictions as work
+
+    print(work(AnalysisInputs(images, predictions, embeddings, model, side), output, seed))

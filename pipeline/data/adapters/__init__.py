@@ -1,0 +1,1 @@
+"""One data set format in each module."""

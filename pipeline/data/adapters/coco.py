@@ -1,0 +1,196 @@
+"""COCO's annotations: a JSON file with `images`, `annotations` and `categories` (https://cocodataset.org/#format-data)."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipeline.contracts import InputError
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import (
+    DEFAULT_READ_OPTIONS,
+    ImageRecord,
+    ReadOptions,
+    RejectedFile,
+    explain_non_image,
+    is_image,
+    parse_datetime,
+    parse_split_name,
+)
+from pipeline.data.reading.image_sources import build_crop_source
+from pipeline.data.reading.table_files import convert_to_text
+
+SUPPORTED_OPTIONS = ("boxes",)
+_REQUIRED_KEYS = ("images", "annotations", "categories")
+
+
+def _read_annotation_files(tree: FileTree) -> dict[str, dict[str, Any]]:
+    """The COCO files of a data set, parsed: at most 20 JSON files in the root or in one folder below it are opened."""
+    names = [n for n in tree.file_names if n.lower().endswith(".json") and n.count("/") <= 1]
+    found = {}
+    for name in names[:20]:
+        try:
+            value = json.loads(tree.read_file(name))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and all(
+            isinstance(value.get(key), list) for key in _REQUIRED_KEYS
+        ):
+            found[name] = value
+    return found
+
+
+def can_read(tree: FileTree) -> str | None:
+    """A JSON file with images, annotations and categories."""
+    found = _read_annotation_files(tree)
+    return f"COCO annotations, {' and '.join(found)}" if found else None
+
+
+def _find_image_file(
+    tree: FileTree, listed_name: str, annotation_name: str, file_index: Mapping[str, str]
+) -> str | None:
+    """The file that an entry means: below the root, beside the annotations, in an images folder; else by its name."""
+    beside = posixpath.dirname(annotation_name)
+    folders = (
+        "",
+        beside,
+        "images",
+        posixpath.join(beside, "images"),
+        parse_split_name(annotation_name) or "",
+    )
+    for folder in folders:
+        name = posixpath.normpath(posixpath.join(folder, listed_name.replace("\\", "/")))
+        if name in file_index:
+            return name
+    return file_index.get("/" + posixpath.basename(listed_name))
+
+
+def _index_files(tree: FileTree) -> dict[str, str]:
+    """Names of files, and under `/basename` those that have it alone."""
+    known: dict[str, str] = {name: name for name in tree.file_names}
+    bases = defaultdict(list)
+    for name in tree.file_names:
+        bases["/" + posixpath.basename(name)].append(name)
+    return known | {base: names[0] for base, names in bases.items() if len(names) == 1}
+
+
+def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
+    """The label of a image by the boxes in it: the class that all share."""
+    kinds = sorted(set(labels))
+    if len(kinds) == 1:
+        return kinds[0], ""
+    return (
+        None,
+        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box a image",
+    )
+
+
+def _read_annotated_images(
+    tree: FileTree, annotation_name: str, annotations: dict[str, Any], options: ReadOptions
+) -> Iterator[ImageRecord | RejectedFile]:
+    classes = {
+        c.get("id"): convert_to_text(c.get("name"))
+        for c in annotations["categories"]
+        if isinstance(c, dict)
+    }
+    marks: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for mark in annotations["annotations"]:
+        if isinstance(mark, dict):
+            marks[str(mark.get("image_id"))].append(mark)
+    there, split = _index_files(tree), parse_split_name(annotation_name)
+    for entry in annotations["images"]:
+        listed = convert_to_text(entry.get("file_name")) if isinstance(entry, dict) else None
+        place = _find_image_file(tree, listed, annotation_name, there) if listed else None
+        if listed is None or place is None:
+            yield RejectedFile(
+                listed or f"{annotation_name}: an image",
+                f"listed in {annotation_name}, but there is no such file",
+            )
+            continue
+        found = marks[str(entry.get("id"))]
+        named = [(m, classes.get(m.get("category_id"))) for m in found]
+        base = ImageRecord(
+            tree.get_source(place),
+            place,
+            None,
+            captured_at=parse_datetime(entry.get("date_captured")),
+            split=split,
+        )
+        yield from (
+            _crop_boxes(base, named)
+            if options.boxes
+            else [label_image(base, [c for _, c in named if c], options)]
+        )
+
+
+def label_image(
+    record: ImageRecord, labels: list[str], options: ReadOptions
+) -> ImageRecord | RejectedFile:
+    """A image with the label that all its boxes share; set aside where there is none."""
+    label, why = _find_shared_label(labels) if labels else (None, "no annotation")
+    if label is None and options.is_label_required:
+        return RejectedFile(record.path, why)
+    return replace(record, label=label)
+
+
+def _crop_boxes(
+    record: ImageRecord, annotations: list[tuple[dict[str, Any], str | None]]
+) -> Iterator[ImageRecord | RejectedFile]:
+    if not annotations:
+        yield RejectedFile(record.path, "no annotation")
+    for number, (mark, label) in enumerate(annotations):
+        path = f"{record.path}#{mark.get('id', number)}"
+        yield crop_box(record, path, mark.get("bbox"), label)
+
+
+def crop_box(
+    record: ImageRecord, path: str, bbox: Any, label: str | None
+) -> ImageRecord | RejectedFile:
+    """One box (x, y, width, height in px) as a image of its own, in the group of the image that it is cut from."""
+    try:
+        x, y, width, height = (float(value) for value in bbox)
+        left, top = max(0, int(x)), max(0, int(y))
+        box = left, top, int(x + width + 0.5) - left, int(y + height + 0.5) - top
+    except (TypeError, ValueError, OverflowError):
+        return RejectedFile(path, "its box is not four numbers")
+    if min(box[2:]) < 1 or max(box) > 10**6:
+        return RejectedFile(path, "its box is empty, or outside the image")
+    group = record.group or record.path
+    return ImageRecord(
+        build_crop_source(record.source, box),
+        path,
+        label,
+        group,
+        record.captured_at,
+        record.split,
+        record.columns,
+    )
+
+
+def read_images(
+    tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Iterator[ImageRecord | RejectedFile]:
+    """COCO annotations: a image whose boxes are of one class has that label; or each box is a image of its own.
+
+    The split is that in the name of the JSON file (`instances_val2017.json`). Set aside with a reason: images of
+    several classes or of none, boxes that are empty, entries without their file, files that are not listed.
+    """
+    found = _read_annotation_files(tree)
+    if not found:
+        raise InputError(f"ingest.data: {tree.root}: no COCO annotations in it")
+    listed = set(found)
+    yield from tree.rejected_files
+    for name, value in found.items():
+        for item in _read_annotated_images(tree, name, value, options):
+            listed.add(item.path.partition("#")[0])
+            listed.add(item.path)
+            yield item
+    for name in tree.file_names:
+        if name not in listed:
+            yield RejectedFile(
+                name, "not listed in the annotations" if is_image(name) else explain_non_image(name)
+            )

@@ -1,0 +1,83 @@
+"""One folder a class, with or without train / val / test folders above them (the layout of ImageFolder and of
+YOLO's classifiers)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import (
+    SPLIT_ALIASES,
+    ImageRecord,
+    RejectedFile,
+    explain_non_image,
+    is_image,
+)
+
+
+def find_split_folders(tree: FileTree) -> dict[str, str]:
+    """The top folders that are splits: {folder name: train | val | test}; empty without splits.
+
+    They are splits where a train folder stands beside another split, or alone, and holds folders itself.
+    """
+    names = [name for name in tree.folders if "/" not in name]
+    splits = {
+        name: SPLIT_ALIASES[name.lower()] for name in sorted(names) if name.lower() in SPLIT_ALIASES
+    }
+    deep = {name.partition("/")[0] for name in tree.folders if "/" in name}
+    train = any(split == "train" and name in deep for name, split in splits.items())
+    return splits if train and (len(splits) > 1 or len(names) == 1) else {}
+
+
+def _list_class_folders(tree: FileTree, splits: dict[str, str]) -> list[str]:
+    """Relative paths of the class folders, with the split's folder in front where there is one."""
+    if not splits:
+        return sorted(name for name in tree.folders if "/" not in name)
+    return sorted(
+        name for name in tree.folders if name.count("/") == 1 and name.partition("/")[0] in splits
+    )
+
+
+def can_read(tree: FileTree) -> str | None:
+    """Class folders with at least one image in them: how many, and in which splits.
+
+    Splits without class folders are none: nobody sorts images into the classes train and test.
+    """
+    splits = find_split_folders(tree)
+    classes = sorted({path.split("/")[-1] for path in _list_class_folders(tree, splits)})
+    depth = 2 if splits else 1
+    if not splits and {name.lower() for name in classes} <= set(SPLIT_ALIASES):
+        return None
+    if not classes or not any(
+        is_image(name) and name.count("/") >= depth for name in tree.file_names
+    ):
+        return None
+    shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    where = f" in {', '.join(splits)}" if splits else ""
+    return f"{len(classes)} class folder{'s' if len(classes) > 1 else ''} ({shown}){where}"
+
+
+def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
+    """One folder a class: the label is the folder's name, the split that of the folder above it.
+
+    Images in folders below a class folder belong to the class. Set aside with a reason: files that are no images,
+    images outside the class folders, class folders without a image.
+    """
+    splits = find_split_folders(tree)
+    depth = 2 if splits else 1
+    without = set(_list_class_folders(tree, splits))
+    yield from tree.rejected_files
+    for path in tree.file_names:
+        parts = path.split("/")
+        if not is_image(path):
+            yield RejectedFile(path, explain_non_image(path))
+        elif len(parts) <= depth or (splits and parts[0] not in splits):
+            yield RejectedFile(path, "not in a class folder")
+        else:
+            without.discard("/".join(parts[:depth]))
+            yield ImageRecord(
+                tree.get_source(path), path, label=parts[depth - 1], split=splits.get(parts[0])
+            )
+    yield from (
+        RejectedFile(path + "/", f"class folder {path} holds no images") for path in sorted(without)
+    )

@@ -1,0 +1,83 @@
+"""MNIST's files: `train-images-idx3-ubyte` beside `train-labels-idx1-ubyte`, gzipped or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipeline.contracts import InputError
+from pipeline.data.reading import container_members
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import SPLIT_ALIASES, ImageRecord, RejectedFile
+from pipeline.data.reading.image_sources import build_member_source, unpack_container
+from pipeline.data.reading.table_files import convert_to_text
+
+_IMAGE_FILE_PATTERN = re.compile(r"(.*?)[-_.]?images?([-_.].*)?idx[34]([-_.].*)?$")
+
+
+def _pair_files(tree: FileTree) -> dict[str, str]:
+    """{file of images: file of labels}, by what stands before `images` and `labels` in their names."""
+    pairs = {}
+    for name in tree.file_names:
+        found = _IMAGE_FILE_PATTERN.match(name.rpartition("/")[2])
+        if found:
+            start = name[: len(name) - len(found[0])] + found[1]
+            labels = [
+                n
+                for n in tree.file_names
+                if n.startswith(start) and "label" in n[len(start) :] and "idx1" in n
+            ]
+            pairs[name] = labels[0] if labels else ""
+    return pairs
+
+
+def can_read(tree: FileTree) -> str | None:
+    """Files of images in the idx format, each with its labels."""
+    found = [name for name, labels in _pair_files(tree).items() if labels]
+    return f"MNIST's idx files, {' and '.join(found)}" if found else None
+
+
+def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
+    """MNIST's idx files: images by number, with the label of the same number; `t10k` is the test split.
+
+    Raises `InputError` where the files of a pair cannot be read, or differ in length.
+    """
+    pairs = _pair_files(tree)
+    if not pairs:
+        raise InputError(f"ingest.data: {tree.root}: no idx files in it")
+    yield from tree.rejected_files
+    used = {name for pair in pairs.items() for name in pair}
+    yield from (
+        RejectedFile(name, "not an idx file of images or labels")
+        for name in tree.file_names
+        if name not in used
+    )
+    for name, labels in pairs.items():
+        if not labels:
+            yield RejectedFile(name, "no file of labels belongs to it")
+            continue
+        path = tree.get_container(name)
+        try:
+            count = len(container_members.load_idx_array(unpack_container(path)))
+            values = (
+                container_members.load_idx_array(unpack_container(tree.get_container(labels)))
+                .ravel()
+                .tolist()
+            )
+        except (ValueError, OSError, EOFError, ArithmeticError, TypeError) as error:
+            raise InputError(f"{tree.root / name}: cannot be read as idx: {error}") from error
+        except Exception as error:  # struct and zlib have errors of their own
+            raise InputError(f"{tree.root / name}: cannot be read as idx: {error}") from error
+        if len(values) != count:
+            raise InputError(
+                f"{tree.root / name}: {count} images, but {len(values)} labels in {labels}"
+            )
+        word = re.split(r"[-_.]", name.rpartition("/")[2].lower())[0]
+        split = "test" if word == "t10k" else SPLIT_ALIASES.get(word)
+        for row, value in enumerate(values):
+            yield ImageRecord(
+                build_member_source("idx", path, str(row)),
+                f"{name}/{row:06d}",
+                convert_to_text(value),
+                split=split,
+            )

@@ -1,0 +1,289 @@
+"""A table that lists images: `metadata.csv`, `.jsonl` or `.parquet` as in Hugging Face's imagefolder, or any table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+
+from pipeline.contracts import InputError
+from pipeline.data.reading.column_inference import InferredColumns, infer_columns
+from pipeline.data.reading.file_tree import OUTSIDE_REASON, FileTree, open_tree
+from pipeline.data.reading.image_record import (
+    DEFAULT_READ_OPTIONS,
+    SPLIT_ALIASES,
+    TABLE_SUFFIXES,
+    ImageRecord,
+    MetadataValue,
+    ReadOptions,
+    RejectedFile,
+    explain_non_image,
+    is_image,
+    parse_datetime,
+    parse_split_name,
+    suggest_name,
+)
+from pipeline.data.reading.image_sources import REMOTE_PATTERN
+from pipeline.data.reading.path_resolution import PathResolver, PrefixShift, index_image_stems
+from pipeline.data.reading.table_files import (
+    TableColumns,
+    convert_to_scalar,
+    convert_to_text,
+    infer_column_type,
+    read_table,
+)
+
+MANIFEST_NAMES = (
+    "metadata.csv",
+    "metadata.jsonl",
+    "metadata.parquet",
+    "metadata.tsv",
+    "metadata.xlsx",
+)
+SUPPORTED_OPTIONS = ("file", "label")
+_PATH_OUTSIDE_REASON = "its path leads out of the data set's folder"
+
+
+def find_manifests(tree: FileTree) -> dict[str, str | None]:
+    """The manifests of a data set by name, and the split that each one's folder stands for (None in the root).
+
+    Where no `metadata.*` is there, any one table in the root counts that has a column of file names.
+    """
+    if tree.root_kind == "file":
+        return {"": None} if tree.root.suffix.lower() in TABLE_SUFFIXES else {}
+    here = [name for name in MANIFEST_NAMES if name in tree.file_names]
+    if here:
+        return {here[0]: None}
+    folders = sorted(
+        name for name in tree.folders if name.rpartition("/")[2].lower() in SPLIT_ALIASES
+    )
+    there = frozenset(tree.file_names)
+    places = ((f"{f}/{n}", f.rpartition("/")[2].lower()) for f in folders for n in MANIFEST_NAMES)
+    found: dict[str, str | None] = {
+        place: SPLIT_ALIASES[word] for place, word in places if place in there
+    }
+    return found or _find_listing_tables(tree)
+
+
+def _find_listing_tables(tree: FileTree) -> dict[str, str | None]:
+    """The one table in the root that lists images, or those of several splits (`train.csv`, `labels_test.csv`)."""
+    tables = [
+        n
+        for n in tree.file_names
+        if "/" not in n and os.path.splitext(n)[1].lower() in TABLE_SUFFIXES
+    ]
+    guesses = (
+        {n: found for n in tables if (found := _infer_table_columns(tree, n))["file"]}
+        if 0 < len(tables) <= 5
+        else {}
+    )
+    if len(guesses) < 2:
+        return dict.fromkeys(guesses)
+    splits = {
+        name: parse_split_name(name) for name in guesses if guesses[name]["label"]
+    }  # one without labels is no use
+    distinct = None not in splits.values() and len(set(splits.values())) == len(splits)
+    return dict(splits) if distinct else {}
+
+
+def _infer_table_columns(tree: FileTree, name: str) -> InferredColumns:
+    """What the columns of a table may mean; nothing where it cannot be read."""
+    try:
+        return infer_columns(read_columns(tree, name), list_image_stems(tree))
+    except InputError:
+        return {"file": None}
+
+
+def list_image_stems(tree: FileTree) -> frozenset[str]:
+    """The last parts of the images' names, without suffix: what a column may hold that names no suffix."""
+    return frozenset(name.rpartition("/")[2] for name in index_image_stems(tree.file_names))
+
+
+def find_manifest_shift(tree: FileTree, name: str, file_column: str) -> PrefixShift | None:
+    """How the file names of a manifest are shifted to where the images are (see `places`)."""
+    return PathResolver(
+        tree,
+        name.rpartition("/")[0],
+        [convert_to_text(value) for value in read_columns(tree, name).get(file_column, [])],
+    ).prefix_shift
+
+
+def read_columns(tree: FileTree, name: str) -> TableColumns:
+    """The columns of one manifest; raises `InputError` where it cannot be read."""
+    where = tree.root if tree.root_kind == "file" else tree.root / name
+    return read_table(tree.read_file(name), where)
+
+
+def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str | None:
+    """A manifest in the root, or one in each split's folder, or a table that was named itself."""
+    found = [name or tree.root.name for name in find_manifests(tree)]
+    return f"a manifest, {' and '.join(found)}" if found else None
+
+
+def _require_columns(
+    manifest_path: Path, columns: TableColumns, options: ReadOptions
+) -> tuple[str, str]:
+    """The names of the columns with file and label; raises `InputError` where they, or all rows, are missing."""
+    found = list(columns)
+    file, label = options.file or "file_name", options.label or "label"
+    if not found or not len(columns[found[0]]):
+        raise InputError(f"{manifest_path}: lists no images")
+    wanted = [
+        (file, "paths of the images below the manifest's folder", "file"),
+        (label, "labels", "label"),
+    ]
+    for name, use, key in wanted if options.is_label_required else wanted[:1]:
+        if name not in found:
+            raise InputError(
+                f"{manifest_path}: no column {name!r} ({use}); columns found: {', '.join(found)}; {suggest_name(name, found)} "
+                f"(name it in ingest.{key}, or let nightshift init guess; ingest.adapter=folder labels by folder)"
+            )
+    return file, label
+
+
+def _build_row_schema(
+    path_resolver: PathResolver, manifest_name: str, is_label_required: bool
+) -> pandera.DataFrameSchema:
+    """What every row must be; the `error` of a check is the reason for which a row is set aside."""
+    checks = [
+        (lambda path: path == "", "no file name"),
+        (path_resolver.is_outside, _PATH_OUTSIDE_REASON),
+        (path_resolver.is_missing, f"listed in {manifest_name}, but there is no such file"),
+        (path_resolver.is_linked_outside, OUTSIDE_REASON),
+        (
+            lambda path: bool(path) and not REMOTE_PATTERN.match(path) and not is_image(path),
+            "not an image file",
+        ),
+    ]
+    wrong = [
+        pandera.Check(lambda p, bad=bad: ~p.map(bad).astype(bool), error=why) for bad, why in checks
+    ]
+    first = pandera.Check(
+        lambda p: ~p.duplicated() | (p == ""), error=f"listed more than once in {manifest_name}"
+    )
+    splits = pandera.Check(
+        lambda s: s.isin(set(SPLIT_ALIASES.values())),
+        error="its split is none of train, val and test",
+    )
+    return pandera.DataFrameSchema(
+        {
+            "path": pandera.Column(str, wrong),
+            "once": pandera.Column(str, first),
+            "label": pandera.Column(str, nullable=not is_label_required),
+            "split": pandera.Column(str, splits, nullable=True),
+        }
+    )
+
+
+def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dict[int, str]:
+    """Row number -> why the row is set aside (its first failure, in the order of the schema)."""
+    try:
+        schema.validate(rows, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+        words = cases["check"].where(cases["check"] != "not_nullable", "no label")
+        return {
+            int(row): str(why) for row, why in zip(cases["index"][::-1], words[::-1], strict=True)
+        }
+    return {}
+
+
+def _build_rows(
+    path_resolver: PathResolver, columns: TableColumns, label_column: str, default_split: str | None
+) -> pd.DataFrame:
+    """The columns that are checked, as text: path, label, split."""
+    nothing = [None] * len(path_resolver.paths)
+    given = [convert_to_text(value) or default_split for value in columns.get("split", nothing)]
+    splits = [SPLIT_ALIASES.get(value.lower(), value) if value else None for value in given]
+    labels = [convert_to_text(value) for value in columns.get(label_column, nothing)]
+    frame = pd.DataFrame(
+        {"path": path_resolver.paths, "label": labels, "split": splits}, dtype="str"
+    )
+    return frame.assign(once=frame["path"])
+
+
+def _read_manifest(
+    tree: FileTree, name: str, default_split: str | None, options: ReadOptions
+) -> Iterator[ImageRecord | RejectedFile]:
+    columns = read_columns(tree, name)
+    shown = name or tree.root.name
+    file, label = _require_columns(tree.root / name if name else tree.root, columns, options)
+    reserved = {file, label, "split", "group", "captured_at"}
+    as_text = shown.lower().endswith((".csv", ".tsv"))
+    others = {
+        c: infer_column_type(values) if as_text else values
+        for c, values in columns.items()
+        if c not in reserved
+    }
+    places = PathResolver(
+        tree, name.rpartition("/")[0], [convert_to_text(value) for value in columns[file]]
+    )
+    rows = _build_rows(places, columns, label, default_split)
+    reasons = _find_row_errors(rows, _build_row_schema(places, shown, options.is_label_required))
+    problems = {item.path: item.reason for item in tree.rejected_files}
+    nothing = [None] * len(rows)
+    groups, times = columns.get("group", nothing), columns.get("captured_at", nothing)
+    labels, splits = (rows[c].replace({np.nan: None}).tolist() for c in ("label", "split"))
+    for number, path in enumerate(places.paths):
+        if number in reasons:
+            yield RejectedFile(
+                path or f"{shown} row {number + 1}", problems.get(path, reasons[number])
+            )
+            continue
+        yield ImageRecord(
+            places.get_source(path),
+            path,
+            labels[number],
+            convert_to_text(groups[number]),
+            parse_datetime(times[number]),
+            splits[number],
+            {c: convert_to_scalar(values[number]) for c, values in others.items()}
+            | _keep_unparsed_time(times[number]),
+        )
+
+
+def _keep_unparsed_time(value: object) -> dict[str, MetadataValue]:
+    """A time that cannot be read is kept as text in its column."""
+    return (
+        {"captured_at": words}
+        if (words := convert_to_text(value)) and parse_datetime(value) is None
+        else {}
+    )
+
+
+def _reject_unlisted_files(
+    tree: FileTree, tables: Collection[str], listed_paths: set[str]
+) -> Iterator[RejectedFile]:
+    for name in tree.file_names:
+        if name not in listed_paths and name not in tables:
+            yield RejectedFile(
+                name, "not listed in the manifest" if is_image(name) else explain_non_image(name)
+            )
+
+
+def read_images(
+    tree: FileTree | Path, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Iterator[ImageRecord | RejectedFile]:
+    """A table with a row for each image: `file_name` and a label; `split`, `group` and `captured_at` where known.
+
+    File names are relative to the manifest's folder, absolute, or addresses (https, s3, ...); where none leads
+    anywhere, they are shifted to where the images are (see `places`). Labels and groups are text, whatever they look
+    like; folders give no label; all other columns are kept. Set aside with a reason: rows without their file, without
+    a label, listed twice or leading out of the folder; files that no manifest lists.
+    Raises `InputError` where a manifest cannot be read.
+    """
+    tree = open_tree(tree, options.should_follow_links)
+    found = find_manifests(tree)
+    if not found:
+        raise InputError(f"ingest.data: {tree.root}: no {' or '.join(MANIFEST_NAMES[:3])} in it")
+    listed = set[str]()
+    for name, split in found.items():
+        for item in _read_manifest(tree, name, split, options):
+            listed.add(item.path)
+            yield item
+    yield from (item for item in tree.rejected_files if item.path not in listed)
+    yield from _reject_unlisted_files(tree, found, listed)

@@ -1,0 +1,85 @@
+"""MedMNIST's files: one npz with `train_images`, `train_labels`, `val_images`, ... (https://medmnist.com)."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+from pipeline.contracts import InputError
+from pipeline.data.reading import container_members
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_decoding import ImageError
+from pipeline.data.reading.image_record import (
+    DEFAULT_READ_OPTIONS,
+    SPLIT_ALIASES,
+    ImageRecord,
+    ReadOptions,
+    RejectedFile,
+)
+from pipeline.data.reading.image_sources import build_member_source, unpack_container
+from pipeline.data.reading.table_files import convert_to_text
+
+
+def _find_npz_file(tree: FileTree) -> str | None:
+    """The name of the one npz: of the root itself (empty), or the only one in the root's folder or archive."""
+    if tree.root_kind == "file":
+        return "" if tree.root.suffix.lower() == ".npz" else None
+    found = [n for n in tree.file_names if n.lower().endswith(".npz") and "/" not in n]
+    return found[0] if len(found) == 1 else None
+
+
+def _list_array_prefixes(tree: FileTree, name: str) -> list[str]:
+    """The names before `images` in the file: `train_`, `val_`, `test_`, or an empty one."""
+    try:
+        with zipfile.ZipFile(unpack_container(tree.get_container(name))) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile, zlib.error, ImageError, ValueError):
+        return []
+    return sorted(name.removesuffix("images") for name in names if name.endswith("images"))
+
+
+def can_read(tree: FileTree) -> str | None:
+    """An npz file with an array of images."""
+    name = _find_npz_file(tree)
+    parts = [] if name is None else _list_array_prefixes(tree, name)
+    return f"an npz file, {', '.join(part + 'images' for part in parts)}" if parts else None
+
+
+def read_images(
+    tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Iterator[ImageRecord | RejectedFile]:
+    """MedMNIST's npz: arrays `<split>_images` and `<split>_labels`, one label each.
+
+    Nothing is unpickled. Set aside with a reason: images with several labels or none. Raises `InputError` where an
+    array is missing or cannot be read.
+    """
+    name = _find_npz_file(tree)
+    if name is None:
+        raise InputError(f"ingest.data: {tree.root}: no npz file in it")
+    yield from tree.rejected_files
+    yield from (RejectedFile(n, "not the npz file") for n in tree.file_names if n != name)
+    path, where = tree.get_container(name), tree.root / name
+    for part in _list_array_prefixes(tree, name):
+        try:
+            count = len(container_members.load_npz_array(unpack_container(path), f"{part}images"))
+            labels = container_members.load_npz_array(unpack_container(path), f"{part}labels")
+        except KeyError as error:
+            raise InputError(f"{where}: {part}images has no {part}labels beside it") from error
+        except (ImageError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{where}: {part}images cannot be read: {error}") from error
+        if len(labels) != count:
+            raise InputError(f"{where}: {count} images, but {len(labels)} labels in {part}labels")
+        rows = labels.reshape(count, -1)
+        for row in range(count):
+            place = f"{part}images/{row:06d}"
+            if rows.shape[1] != 1:
+                yield RejectedFile(place, f"has {rows.shape[1]} labels; one is needed")
+                continue
+            source = build_member_source("npz", path, f"{part}images/{row}")
+            yield ImageRecord(
+                source,
+                place,
+                convert_to_text(rows[row, 0].item()),
+                split=SPLIT_ALIASES.get(part.rstrip("_")),
+            )

@@ -1,0 +1,114 @@
+"""`torchvision:NAME`: a data set that torchvision can fetch (https://docs.pytorch.org/vision/stable/datasets.html)."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.contracts import InputError
+from pipeline.data.adapters import folder as folder_adapter
+from pipeline.data.reading.container_members import cache_folder
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import ImageRecord, RejectedFile, suggest_name
+
+NAME_PREFIX = "torchvision:"
+
+
+def can_read(root: Path) -> str | None:
+    """A name after `torchvision:`."""
+    return f"torchvision's {_parse_name(root)}" if str(root).startswith(NAME_PREFIX) else None
+
+
+def _parse_name(root: Path) -> str:
+    return str(root).partition(":")[2].strip()
+
+
+def _list_split_arguments(dataset_class: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The splits of a data set class, and the arguments that ask for each: (train | val | test | all, arguments)."""
+    asked = inspect.signature(dataset_class).parameters
+    if "train" in asked:
+        return [("train", {"train": True}), ("test", {"train": False})]
+    if "split" in asked:
+        return [
+            ("train", {"split": "train"}),
+            ("val", {"split": "val"}),
+            ("test", {"split": "test"}),
+        ]
+    return [("all", {})]
+
+
+def _open_splits(dataset_class: Any, name: str, cache_root: Path) -> Iterator[tuple[str, Any]]:
+    """Each split that the class offers, fetched where it must be."""
+    found = 0
+    for split, arguments in _list_split_arguments(dataset_class):
+        asked = inspect.signature(dataset_class).parameters
+        arguments |= {"root": cache_root} if "root" in asked else {}
+        arguments |= {"download": True} if "download" in asked else {}
+        try:
+            opened = dataset_class(**arguments)
+        except ValueError:  # this class has no such split
+            continue
+        except (
+            Exception
+        ) as error:  # the network, the disk, a missing package: as many errors as data sets
+            raise InputError(
+                f"ingest.data: torchvision:{name}: {' '.join(str(error).split())[:300]}"
+            ) from error
+        found += 1
+        yield split, opened
+    if not found:
+        raise InputError(
+            f"ingest.data: torchvision:{name}: none of its splits is called train, val or test"
+        )
+
+
+def _get_class_name(dataset: Any, target: Any) -> str:
+    if not isinstance(target, int) and not hasattr(target, "item"):
+        raise InputError("ingest.data: its targets are no classes, but " + type(target).__name__)
+    names, number = getattr(dataset, "classes", None) or [], int(target)
+    word = str(names[number]) if 0 <= number < len(names) else f"{number:03d}"
+    return re.sub(r"[/\0]+", "-", word).strip(". ") or f"{number:03d}"
+
+
+def _write_class_folders(name: str, cache_root: Path) -> Path:
+    """The data set as class folders of PNG files, made once in the cache folder and renamed into place."""
+    from torchvision import datasets
+
+    kept = cache_root / "images" / name
+    if kept.is_dir():
+        return kept
+    kind = getattr(datasets, name, None)
+    if not inspect.isclass(kind):
+        raise InputError(
+            f"ingest.data: torchvision has no data set {name!r}; {suggest_name(name, datasets.__all__)}"
+        )
+    aside = kept.with_name(f".{name}.{os.getpid()}")
+    for split, opened in _open_splits(kind, name, cache_root):
+        for number in range(len(opened)):
+            image, target = opened[number][:2]
+            path = (
+                aside
+                / ("" if split == "all" else split)
+                / _get_class_name(opened, target)
+                / f"{number:06d}.png"
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path, compress_level=1)
+    shutil.rmtree(kept, ignore_errors=True)
+    aside.rename(kept)
+    return kept
+
+
+def read_images(root: Path) -> Iterator[ImageRecord | RejectedFile]:
+    """A data set of torchvision by its name, such as `torchvision:CIFAR10`; fetched once into the cache folder.
+
+    Raises `InputError` where torchvision has no such data set, it cannot be fetched, or its targets are no classes.
+    """
+    return folder_adapter.read_images(
+        FileTree(_write_class_folders(_parse_name(root), cache_folder() / "torchvision"))
+    )

@@ -1,0 +1,121 @@
+"""PASCAL VOC: `Annotations/*.xml` beside `JPEGImages/` (http://host.robots.ox.ac.uk/pascal/VOC/)."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+from pipeline.contracts import InputError
+from pipeline.data.adapters.coco import crop_box, label_image
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import (
+    DEFAULT_READ_OPTIONS,
+    IMAGE_SUFFIXES,
+    SPLIT_ALIASES,
+    ImageRecord,
+    ReadOptions,
+    RejectedFile,
+    explain_non_image,
+    is_image,
+)
+
+SUPPORTED_OPTIONS = ("boxes",)
+
+
+def _list_annotations(tree: FileTree) -> list[str]:
+    return [n for n in tree.file_names if n.endswith(".xml") and "Annotations" in n.split("/")[:-1]]
+
+
+def can_read(tree: FileTree) -> str | None:
+    """A folder `Annotations` with XML files."""
+    found = _list_annotations(tree)
+    return f"VOC annotations, {len(found)} XML files" if found else None
+
+
+def _read_splits(tree: FileTree) -> dict[str, str]:
+    """Split by name without suffix, from `ImageSets/Main/train.txt` and its like."""
+    found: dict[str, str] = {}
+    for name in tree.file_names:
+        word = posixpath.splitext(posixpath.basename(name))[0].lower()
+        if name.endswith(".txt") and "ImageSets" in name.split("/") and word in SPLIT_ALIASES:
+            lines = tree.read_file(name).decode("utf-8", "replace").split("\n")
+            found |= {line.split()[0]: SPLIT_ALIASES[word] for line in lines if line.strip()}
+    return found
+
+
+def _parse_annotation(data: bytes) -> ElementTree.Element | None:
+    """The root of an annotation; None where it is no XML, or declares entities (which may grow without bound)."""
+    try:
+        return None if b"<!DOCTYPE" in data or b"<!ENTITY" in data else ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def _read_bounding_box(element: ElementTree.Element) -> list[float] | None:
+    """x, y, width, height of `bndbox`, whose corners count from 1 and are part of the box."""
+    try:
+        low_x, low_y, high_x, high_y = (
+            float(element.findtext(f"bndbox/{key}") or "")
+            for key in ("xmin", "ymin", "xmax", "ymax")
+        )
+    except ValueError:
+        return None
+    return [low_x - 1, low_y - 1, high_x - low_x + 1, high_y - low_y + 1]
+
+
+def _read_objects(
+    record: ImageRecord, root: ElementTree.Element, options: ReadOptions
+) -> Iterator[ImageRecord | RejectedFile]:
+    marks = root.findall("object")
+    labels = [(mark.findtext("name") or "").strip() for mark in marks]
+    if not options.boxes:
+        yield label_image(record, [label for label in labels if label], options)
+        return
+    if not marks:
+        yield RejectedFile(record.path, "no annotation")
+    for number, (mark, label) in enumerate(zip(marks, labels, strict=True)):
+        yield crop_box(record, f"{record.path}#{number}", _read_bounding_box(mark), label or None)
+
+
+def _find_image(tree: FileTree, annotation_name: str, file_names: frozenset[str]) -> str | None:
+    above, _, stem = annotation_name.rpartition("Annotations/")
+    stem = posixpath.splitext(stem)[0]
+    names = (
+        f"{above}{folder}/{stem}{suffix}"
+        for folder in ("JPEGImages", "images")
+        for suffix in sorted(IMAGE_SUFFIXES)
+    )
+    return next((name for name in names if name in file_names), None)
+
+
+def read_images(
+    tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Iterator[ImageRecord | RejectedFile]:
+    """PASCAL VOC: a image whose objects are of one class has that label; or each object's box is a image of its own.
+
+    Splits are those of `ImageSets/Main`. Set aside with a reason: images of several classes or of none, annotations
+    that cannot be read or have no image, images without an annotation.
+    """
+    annotations = _list_annotations(tree)
+    if not annotations:
+        raise InputError(f"ingest.data: {tree.root}: no folder Annotations with XML files in it")
+    yield from tree.rejected_files
+    there, splits, used = frozenset(tree.file_names), _read_splits(tree), set(annotations)
+    for name in annotations:
+        path, root = _find_image(tree, name, there), _parse_annotation(tree.read_file(name))
+        if path is None or root is None:
+            yield RejectedFile(
+                name, "no image belongs to it" if path is None else "its XML cannot be read"
+            )
+            continue
+        used.add(path)
+        stem = posixpath.splitext(posixpath.basename(path))[0]
+        yield from _read_objects(
+            ImageRecord(tree.get_source(path), path, None, split=splits.get(stem)), root, options
+        )
+    for name in tree.file_names:
+        if name not in used and "ImageSets" not in name.split("/"):
+            yield RejectedFile(
+                name, "it has no annotation" if is_image(name) else explain_non_image(name)
+            )

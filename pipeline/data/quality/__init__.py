@@ -1,0 +1,1 @@
+"""Health checks, near-duplicates and split strategies."""

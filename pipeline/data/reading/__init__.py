@@ -1,0 +1,1 @@
+"""Locate, open and decode files, archives, tables and images."""

@@ -1,0 +1,1 @@
+"""The demo: drawn photos of a staff gate, and their simulator."""

@@ -1,0 +1,417 @@
+"""The demo's people: cartoon figures with clothes, hair, bags and, hung on them, the cards that decide the class.
+
+Own coordinates: x to the right, y down, origin between the shoulders, about 92 wide there; the head reaches y = -78.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.demo.gate_brush import RgbColor, SceneBrush, mix_colors, scale_color
+
+SKIN_COLORS: tuple[RgbColor, ...] = (
+    (255, 222, 196),
+    (244, 200, 164),
+    (226, 176, 136),
+    (198, 142, 102),
+    (160, 108, 74),
+    (122, 80, 54),
+    (92, 60, 42),
+)
+HAIR_COLORS: tuple[RgbColor, ...] = (
+    (38, 28, 24),
+    (66, 44, 30),
+    (112, 74, 42),
+    (190, 146, 84),
+    (156, 64, 34),
+    (172, 172, 176),
+    (232, 228, 220),
+)
+TOP_COLORS: tuple[RgbColor, ...] = (
+    (58, 66, 84),
+    (120, 40, 48),
+    (44, 92, 78),
+    (206, 190, 160),
+    (150, 154, 164),
+    (226, 226, 230),
+    (92, 60, 110),
+    (196, 120, 60),
+    (52, 110, 150),
+    (34, 36, 42),
+    (120, 128, 70),
+    (214, 150, 160),
+    (70, 140, 140),
+    (168, 90, 70),
+)
+BOTTOM_COLORS: tuple[RgbColor, ...] = (
+    (40, 46, 66),
+    (64, 64, 70),
+    (96, 84, 66),
+    (30, 30, 34),
+    (120, 112, 100),
+    (58, 80, 110),
+)
+BRAND_COLOR: RgbColor = (20, 92, 190)
+PAPER_COLOR: RgbColor = (248, 249, 250)
+
+_T = TypeVar("_T")
+
+_HAIR_STYLES = ("short", "side", "long", "bun", "curly", "bald", "cap", "beanie", "scarf", "helmet")
+_TOP_STYLES = ("shirt", "jacket", "hoodie", "vest", "coat", "stripes")
+_BAG_KINDS = ("none", "none", "backpack", "strap", "tote", "parcel", "phone")
+_CARD_POSITIONS = {
+    "chest": (0.0, 72.0),
+    "left": (-22.0, 54.0),
+    "right": (22.0, 54.0),
+    "belt": (25.0, 112.0),
+}
+
+
+@dataclass(frozen=True)
+class GatePerson:
+    """How somebody looks throughout a visit; `wears` names the card (employee, a courier's kind, or visitor)."""
+
+    worn_card: str
+    card_position: str
+    skin_color: RgbColor
+    hair_color: RgbColor
+    hair_style: str
+    top_color: RgbColor
+    accent_color: RgbColor
+    top_style: str
+    bottom_color: RgbColor
+    bag_kind: str
+    cord_color: RgbColor
+    width_scale: float
+    height_scale: float
+    has_glasses: bool
+    has_beard: bool
+
+
+@dataclass(frozen=True)
+class BodyPose:
+    """How somebody stands in one frame. swing: of the card in degrees; arms: outward reach of the two hands."""
+
+    card_angle: float
+    head_turn: float
+    arm_reach: tuple[float, float]
+    smile_depth: float
+
+
+def _pick_choice(rng: np.random.Generator, choices: Sequence[_T]) -> _T:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def sample_person(rng: np.random.Generator, worn_card: str) -> GatePerson:
+    """Draws somebody by lot; nothing but the card depends on `wears`."""
+    spot = ("chest", "left", "right", "belt")[int(rng.choice(4, p=[0.6, 0.15, 0.15, 0.1]))]
+    return GatePerson(
+        worn_card=worn_card,
+        card_position=spot,
+        skin_color=_pick_choice(rng, SKIN_COLORS),
+        hair_color=_pick_choice(rng, HAIR_COLORS),
+        hair_style=_pick_choice(rng, _HAIR_STYLES),
+        top_color=scale_color(_pick_choice(rng, TOP_COLORS), float(rng.uniform(0.85, 1.15))),
+        accent_color=_pick_choice(rng, TOP_COLORS),
+        top_style=_pick_choice(rng, _TOP_STYLES),
+        bottom_color=_pick_choice(rng, BOTTOM_COLORS),
+        bag_kind=_pick_choice(rng, _BAG_KINDS),
+        cord_color=_pick_choice(rng, TOP_COLORS),
+        width_scale=float(rng.uniform(0.9, 1.14)),
+        height_scale=float(rng.uniform(0.94, 1.06)),
+        has_glasses=bool(rng.random() < 0.25),
+        has_beard=bool(rng.random() < 0.2),
+    )
+
+
+def sample_pose(rng: np.random.Generator) -> BodyPose:
+    """A stance by lot."""
+    arms = (float(rng.uniform(-2, 16)), float(rng.uniform(-2, 16)))
+    return BodyPose(
+        float(rng.normal(0.0, 4.0)), float(rng.uniform(-4, 4)), arms, float(rng.uniform(0.0, 3.0))
+    )
+
+
+def draw_person(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    """Draws the person from back to front: bag, hair, legs, body, arms, head, card."""
+    body = brush.move_frame(0, 0, person.width_scale, person.height_scale)
+    if person.bag_kind == "backpack":
+        body.draw_shape(
+            [(-40, 2), (40, 2), (50, 60), (44, 112), (-44, 112), (-50, 60)],
+            scale_color(person.accent_color, 0.75),
+            2,
+        )
+    if person.hair_style in ("long", "scarf"):
+        color = person.hair_color if person.hair_style == "long" else person.accent_color
+        brush.draw_shape(
+            [(-27, -62), (27, -62), (34, -20), (30, 18), (-30, 18), (-34, -20)],
+            scale_color(color, 0.85),
+            2,
+        )
+    _draw_legs(body, person)
+    _draw_arms(body, person, pose)
+    _draw_torso(body, person)
+    _draw_bag(body, person, pose)
+    _draw_head(brush.move_frame(pose.head_turn * 0.4, 0), person, pose)
+    _draw_card(body, person, pose)
+
+
+def _draw_legs(body: SceneBrush, person: GatePerson) -> None:
+    body.draw_shape(
+        [(-39, 118), (39, 118), (42, 290), (6, 290), (0, 170), (-6, 290), (-42, 290)],
+        person.bottom_color,
+    )
+    body.draw_shape(
+        [(-1, 150), (1, 150), (5, 290), (-5, 290)], scale_color(person.bottom_color, 0.75)
+    )
+
+
+def _draw_arms(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    sleeve = scale_color(
+        person.accent_color if person.top_style == "vest" else person.top_color, 0.88
+    )
+    for side, reach in zip((-1, 1), pose.arm_reach, strict=True):
+        hand = (side * (50 + reach), 126 - reach)
+        elbow = (side * (56 + reach * 0.7), 74)
+        body.draw_oval(hand[0], hand[1] + 8, 8.5, 10.5, person.skin_color)
+        body.draw_line([(side * 38, 18), elbow, hand], 21, sleeve)
+        body.draw_line(
+            [(hand[0] - 9, hand[1] - 2), (hand[0] + 9, hand[1] - 2)], 4, scale_color(sleeve, 0.8)
+        )
+
+
+def _draw_torso(body: SceneBrush, person: GatePerson) -> None:
+    outline = [
+        (-15, -3),
+        (15, -3),
+        (44, 6),
+        (49, 28),
+        (40, 70),
+        (41, 128),
+        (-41, 128),
+        (-40, 70),
+        (-49, 28),
+        (-44, 6),
+    ]
+    body.draw_shape(outline, person.top_color, 2)
+    body.draw_shape(
+        [(26, 12), (44, 12), (38, 70), (39, 124), (28, 124), (31, 70)],
+        scale_color(person.top_color, 0.9),
+        2,
+    )
+    _draw_top_style(body, person)
+    body.draw_box(-39, 121, 78, 6, scale_color(person.bottom_color, 0.6))
+
+
+def _draw_top_style(body: SceneBrush, person: GatePerson) -> None:
+    dark, light = (
+        scale_color(person.top_color, 0.72),
+        mix_colors(person.top_color, (255, 255, 255), 0.3),
+    )
+    if person.top_style in ("jacket", "coat"):
+        body.draw_shape([(-13, -2), (13, -2), (9, 122), (-9, 122)], person.accent_color)
+        body.draw_shape([(-14, -3), (-23, 24), (-9, 52)], dark)
+        body.draw_shape([(14, -3), (23, 24), (9, 52)], dark)
+    elif person.top_style == "hoodie":
+        body.draw_shape([(-24, -4), (24, -4), (20, 16), (0, 26), (-20, 16)], dark, 2)
+        body.draw_shape([(-26, 88), (26, 88), (31, 117), (-31, 117)], dark, 1)
+    elif person.top_style == "vest":
+        body.draw_box(-40, 62, 80, 7, light)
+        body.draw_box(-40, 98, 80, 7, light)
+    elif person.top_style == "stripes":
+        for y in range(20, 116, 22):
+            body.draw_box(-38, y, 76, 8, light)
+    else:
+        body.draw_line([(0, 10), (0, 120)], 2, dark)
+        body.draw_shape([(-14, -4), (0, 14), (-18, 12)], light)
+        body.draw_shape([(14, -4), (0, 14), (18, 12)], light)
+    body.draw_shape([(-11, -5), (11, -5), (0, 12)], scale_color(person.skin_color, 0.92))
+
+
+def _draw_bag(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    dark = scale_color(person.accent_color, 0.7)
+    x = 52 + pose.arm_reach[1]
+    if person.bag_kind == "backpack":
+        for side in (-1, 1):
+            body.draw_line([(side * 31, 2), (side * 33, 60)], 7, dark)
+    elif person.bag_kind == "strap":
+        body.draw_line([(-32, 3), (40, 104)], 6, dark)
+        body.draw_shape([(34, 92), (66, 92), (68, 130), (32, 130)], dark, 1)
+    elif person.bag_kind == "tote":
+        body.draw_line([(x - 12, 142), (x, 122), (x + 12, 142)], 3, dark)
+        body.draw_shape(
+            [(x - 18, 140), (x + 18, 140), (x + 21, 190), (x - 21, 190)], person.accent_color
+        )
+    elif person.bag_kind == "parcel":
+        body.draw_shape([(x - 14, 66), (x + 30, 60), (x + 33, 112), (x - 11, 118)], (184, 140, 92))
+        body.draw_shape([(x + 5, 64), (x + 12, 63), (x + 15, 114), (x + 8, 115)], (214, 180, 130))
+    elif person.bag_kind == "phone":
+        body.draw_shape([(x - 6, 112), (x + 6, 112), (x + 6, 134), (x - 6, 134)], (28, 30, 36), 1)
+
+
+def _draw_head(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    brush.draw_shape(
+        [(-11, -24), (11, -24), (12, 2), (0, 9), (-12, 2)], scale_color(person.skin_color, 0.85), 1
+    )
+    for side in (-1, 1):
+        brush.draw_oval(side * 25, -38, 4.5, 7, scale_color(person.skin_color, 0.92))
+    brush.draw_shape(
+        [(-22, -68), (22, -68), (28, -42), (20, -16), (0, -9), (-20, -16), (-28, -42)],
+        person.skin_color,
+        2,
+    )
+    _draw_face(brush.move_frame(pose.head_turn, 0), person, pose)
+    _draw_hair(brush, person)
+
+
+def _draw_face(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    ink = (44, 34, 32)
+    if person.has_beard:
+        brush.draw_shape(
+            [(-21, -34), (-10, -27), (10, -27), (21, -34), (17, -13), (0, -8), (-17, -13)],
+            person.hair_color,
+            2,
+        )
+    for side in (-1, 1):
+        brush.draw_oval(side * 9.5, -41, 2.2, 2.8, ink)
+        brush.draw_line(
+            [(side * 5, -49.5), (side * 10, -50.5), (side * 14.5, -48)],
+            1.6,
+            mix_colors(person.hair_color, ink, 0.4),
+        )
+        brush.draw_oval(side * 15, -31, 4, 2.6, mix_colors(person.skin_color, (228, 96, 88), 0.28))
+    brush.draw_line([(0, -39), (1.5, -33), (-1.5, -32)], 1.4, scale_color(person.skin_color, 0.75))
+    corner = -24 - pose.smile_depth * 0.5
+    brush.draw_line(
+        [(-7, corner), (0, -24 + pose.smile_depth * 0.6), (7, corner)], 2, (150, 62, 62)
+    )
+    if person.has_glasses:
+        for side in (-1, 1):
+            rim = [
+                (side * 4, -45),
+                (side * 15, -45),
+                (side * 15, -36),
+                (side * 4, -36),
+                (side * 4, -45),
+            ]
+            brush.draw_line(rim, 1.4, ink)
+        brush.draw_line([(-4, -42), (4, -42)], 1.4, ink)
+
+
+def _draw_hair(brush: SceneBrush, person: GatePerson) -> None:
+    crown = [
+        (-28, -44),
+        (-29, -66),
+        (-14, -79),
+        (14, -79),
+        (29, -66),
+        (28, -44),
+        (20, -57),
+        (-20, -57),
+    ]
+    if person.hair_style in ("short", "bun", "long"):
+        brush.draw_shape(crown, person.hair_color, 2)
+        if person.hair_style == "bun":
+            brush.draw_oval(0, -81, 11, 9, person.hair_color)
+    elif person.hair_style == "side":
+        parted = [
+            (-29, -40),
+            (-30, -66),
+            (-12, -80),
+            (18, -78),
+            (30, -60),
+            (27, -44),
+            (16, -62),
+            (-20, -55),
+        ]
+        brush.draw_shape(parted, person.hair_color, 2)
+    elif person.hair_style == "curly":
+        for angle in np.linspace(np.pi * 0.95, np.pi * 2.05, 9):
+            brush.draw_oval(
+                26 * float(np.cos(angle)),
+                -52 + 23 * float(np.sin(angle)),
+                9.5,
+                9.5,
+                person.hair_color,
+            )
+    elif person.hair_style == "cap":
+        brush.draw_shape(
+            [(-28, -54), (-24, -74), (0, -82), (24, -74), (28, -54)], person.accent_color, 2
+        )
+        brush.draw_shape(
+            [(-30, -58), (30, -58), (24, -51), (-24, -51)], scale_color(person.accent_color, 0.7), 1
+        )
+    elif person.hair_style == "beanie":
+        brush.draw_shape(
+            [(-28, -52), (-27, -74), (0, -86), (27, -74), (28, -52)], person.accent_color, 2
+        )
+        brush.draw_box(-27, -60, 54, 9, scale_color(person.accent_color, 0.75))
+    elif person.hair_style == "scarf":
+        hood = [
+            (-31, -20),
+            (-30, -62),
+            (0, -84),
+            (30, -62),
+            (31, -20),
+            (22, -34),
+            (18, -58),
+            (-18, -58),
+            (-22, -34),
+        ]
+        brush.draw_shape(hood, person.accent_color, 2)
+        brush.draw_shape(
+            [(-26, -20), (26, -20), (30, 8), (0, 16), (-30, 8)],
+            scale_color(person.accent_color, 0.9),
+            2,
+        )
+    elif person.hair_style == "helmet":
+        brush.draw_shape(
+            [(-30, -54), (-28, -76), (0, -88), (28, -76), (30, -54)], (236, 196, 60), 2
+        )
+        brush.draw_box(-33, -59, 66, 5, (206, 164, 40))
+
+
+def _draw_card(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
+    """The cord, which anybody may wear, and at its end the card, the only thing that tells the classes apart."""
+    if person.worn_card == "armband":
+        body.draw_shape([(-66, 42), (-41, 38), (-41, 58), (-66, 62)], (255, 140, 30))
+        body.draw_shape([(-64, 48), (-43, 45), (-43, 51), (-64, 54)], (255, 232, 150))
+        return
+    x, y = _CARD_POSITIONS[person.card_position]
+    visitor = person.worn_card == "visitor"
+    if person.card_position == "chest":
+        end = y - 18 if not visitor else y - 26
+        body.draw_line([(-17, -2), (x, end)], 3.5, person.cord_color)
+        body.draw_line([(17, -2), (x, end)], 3.5, person.cord_color)
+    if not visitor:
+        _draw_pass(body.move_frame(x, y, angle=pose.card_angle), person.worn_card)
+
+
+def _draw_pass(card: SceneBrush, worn_card: str) -> None:
+    wide, high = (18.0, 14.0) if worn_card == "orange" else (14.0, 18.0)
+    card.draw_box(-3, -high - 4, 6, 6, (90, 94, 102))
+    if worn_card == "round":
+        card.draw_oval(0, 0, 17, 17, (40, 40, 44))
+        card.draw_oval(0, 0, 15, 15, (250, 206, 40))
+        card.draw_box(-9, -3, 18, 6, (40, 40, 44))
+        return
+    card.draw_box(-wide - 1, -high - 1, 2 * wide + 2, 2 * high + 2, (70, 76, 88))
+    card.draw_box(-wide, -high, 2 * wide, 2 * high, PAPER_COLOR)
+    if worn_card == "employee":
+        card.draw_box(-wide, -high, 2 * wide, 0.95 * high, BRAND_COLOR)
+        card.draw_oval(0, 4, 4.5, 5, (150, 130, 120))
+        card.draw_box(-9, 12, 18, 2, (150, 160, 176))
+    elif worn_card == "orange":
+        card.draw_box(-wide, -high, 13, 2 * high, (246, 122, 26))
+        card.draw_box(-1, -6, 15, 3, (120, 120, 126))
+        card.draw_box(-1, 2, 15, 3, (120, 120, 126))
+    else:
+        side = -1 if worn_card == "rising" else 1
+        card.draw_shape(
+            [(side * wide, -high), (-side * wide, -high), (side * wide, high)], BRAND_COLOR
+        )
+        card.draw_oval(-side * 6, 7, 4, 4.5, (150, 130, 120))

@@ -1,0 +1,199 @@
+"""Who comes to the demo's gate, when, before which camera, and in what light: drawn up before anything is drawn.
+
+Everything that is planted is decided here, visit by visit, and written to the truth file from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+CAMERA_NAMES = ("north", "south")
+FIRST_DAY = datetime(2025, 3, 3)
+TILT_START = datetime(2025, 4, 14)
+"""From this day on the north camera hangs tilted; the south camera never does."""
+LAST_DAY = datetime(2025, 5, 12)
+DUSK_HOUR, DAWN_HOUR = 21.0, 5.0
+BLACK_GAIN = 0.01
+"""At this gain and below no gray level of the badge is left."""
+
+EMPLOYEE_CARD = "employee"
+VISITOR_CARDS = ("visitor",)
+COURIER_CARDS = ("rising", "falling", "orange", "round", "armband")
+
+
+@dataclass(frozen=True)
+class SplitShares:
+    """What one split holds, as shares: of all photos, and of its visits the night, tilted, and tilted night ones."""
+
+    photo_share: float
+    night_share: float
+    tilted_share: float
+    tilted_night_share: float
+
+
+SPLIT_SHARES = {
+    "train": SplitShares(0.54, 0.010, 0.0, 0.0),
+    "val": SplitShares(0.26, 0.215, 0.165, 0.025),
+    "test": SplitShares(0.20, 0.215, 0.165, 0.025),
+}
+
+
+@dataclass(frozen=True)
+class GateVisit:
+    """One person before the gate. gain: of the light, 1 by day; tilt: of the camera, in degrees clockwise."""
+
+    number: int
+    split: str
+    camera: str
+    started_at: datetime
+    worn_card: str
+    is_night: bool
+    is_tilted: bool
+    light_gain: float
+    tilt_degrees: float
+    frame_count: int
+
+    @property
+    def label(self) -> str:
+        """The true class."""
+        return "badge" if self.worn_card == EMPLOYEE_CARD else "no_badge"
+
+
+@dataclass(frozen=True)
+class PlannedPhoto:
+    """One file of the data set: a frame of a visit, under the label it was filed with."""
+
+    file_name: str
+    visit: GateVisit
+    frame_index: int
+    label: str
+    copied_from: str | None = None
+
+    @property
+    def taken_at(self) -> datetime:
+        """When the frame was taken: some seconds after the one before."""
+        return self.visit.started_at + timedelta(seconds=3 * self.frame_index)
+
+
+def _sample_frame_counts(rng: np.random.Generator, photo_count: int) -> list[int]:
+    """Visits of two or three frames that sum to `photos` (one or four only where the count asks for it)."""
+    counts = [2] * (photo_count // 2)
+    while sum(counts) + 0.3 * len(counts) > photo_count and len(counts) > 1:
+        counts.pop()
+    for index in rng.permutation(len(counts))[: photo_count - sum(counts)]:
+        counts[index] += 1
+    return counts + [1] * (photo_count - sum(counts))
+
+
+def _sample_time(
+    rng: np.random.Generator, is_night: bool, is_tilted: bool, is_straight: bool
+) -> datetime:
+    """A date (late where tilted, early where the camera must hang straight) and a time of the shift."""
+    first = TILT_START if is_tilted else FIRST_DAY
+    last = TILT_START if is_straight else LAST_DAY
+    day = first + timedelta(days=int(rng.integers((last - first).days)))
+    if is_night:
+        hour = (DUSK_HOUR + rng.uniform(0.0, 24.0 - DUSK_HOUR + DAWN_HOUR)) % 24.0
+    else:
+        rush = rng.choice([7.5, 12.5, 17.0, 13.0], p=[0.35, 0.2, 0.3, 0.15])
+        hour = float(np.clip(rng.normal(rush, 1.6), DAWN_HOUR + 0.1, DUSK_HOUR - 0.1))
+    return day + timedelta(seconds=int(hour * 3600))
+
+
+def _sample_gain(rng: np.random.Generator, is_night: bool, hour: float) -> float:
+    """By day cloud and low sun; by night anything from a good lamp to none at all (every eighth visit)."""
+    if not is_night:
+        low_sun = np.interp(hour, [5.0, 7.0, 18.5, 21.0], [0.72, 1.0, 1.0, 0.72])
+        return float(low_sun * np.clip(rng.normal(1.0, 0.13), 0.74, 1.3))
+    if rng.random() < 0.125:
+        return float(rng.uniform(0.002, BLACK_GAIN * 0.8))
+    return float(np.exp(rng.uniform(np.log(0.09), np.log(0.36))))
+
+
+def _sample_card(rng: np.random.Generator) -> str:
+    if rng.random() < 0.5:
+        return EMPLOYEE_CARD
+    kinds = VISITOR_CARDS + COURIER_CARDS
+    return kinds[int(rng.choice(len(kinds), p=[0.34, 0.18, 0.18, 0.12, 0.10, 0.08]))]
+
+
+def _sample_visit(
+    rng: np.random.Generator, split: str, is_night: bool, is_tilted: bool, frame_count: int
+) -> GateVisit:
+    north = is_tilted or rng.random() < 0.5
+    at = _sample_time(rng, is_night, is_tilted, is_straight=north and not is_tilted)
+    tilt = rng.uniform(19.0, 28.0) if is_tilted else rng.normal(0.0, 1.2)
+    gain = _sample_gain(rng, is_night, at.hour + at.minute / 60)
+    camera = CAMERA_NAMES[0] if north else CAMERA_NAMES[1]
+    return GateVisit(
+        0, split, camera, at, _sample_card(rng), is_night, is_tilted, gain, float(tilt), frame_count
+    )
+
+
+def _sample_visits(rng: np.random.Generator, photo_count: int) -> list[GateVisit]:
+    """All visits in order of time, numbered from 1."""
+    targets = {name: round(share.photo_share * photo_count) for name, share in SPLIT_SHARES.items()}
+    targets["train"] += photo_count - sum(targets.values())
+    found = []
+    for split, target in targets.items():
+        frames, share = _sample_frame_counts(rng, target), SPLIT_SHARES[split]
+        night, tilted, both = (
+            round(part * len(frames)) or int(part > 0)
+            for part in (share.night_share, share.tilted_share, share.tilted_night_share)
+        )
+        for index, count in enumerate(frames):
+            is_night = index < night + both
+            is_tilted = night <= index < night + both + tilted
+            found.append(_sample_visit(rng, split, is_night, is_tilted, count))
+    return [
+        replace(v, number=n)
+        for n, v in enumerate(sorted(found, key=lambda v: (v.started_at, v.split)), start=1)
+    ]
+
+
+def _mislabel_photos(rng: np.random.Generator, files: list[PlannedPhoto]) -> Iterator[PlannedPhoto]:
+    """About one in a hundred of each split, at least one, gets the other label; never where nobody could tell."""
+    wrong = set[int]()
+    for split in SPLIT_SHARES:
+        own = [
+            i
+            for i, file in enumerate(files)
+            if file.visit.split == split and file.visit.light_gain > BLACK_GAIN
+        ]
+        wrong.update(rng.choice(own, size=max(1, round(0.01 * len(own))), replace=False).tolist())
+    for index, file in enumerate(files):
+        other = "no_badge" if file.label == "badge" else "badge"
+        yield replace(file, label=other) if index in wrong else file
+
+
+def plan_photos(photo_count: int, seed: int) -> list[PlannedPhoto]:
+    """Every file of the data set, in order of time; the last ones are second copies of files before them."""
+    rng = np.random.default_rng([seed, 20])
+    copies = max(1, photo_count // 240)
+    files = [
+        PlannedPhoto(
+            f"photos/{v.camera}/{v.started_at:%m%d}/v{v.number:04d}_{frame + 1}.jpg",
+            v,
+            frame,
+            v.label,
+        )
+        for v in _sample_visits(rng, photo_count - copies)
+        for frame in range(v.frame_count)
+    ]
+    files = list(_mislabel_photos(rng, files))
+    clean = [
+        file
+        for file in files
+        if file.label == file.visit.label and file.visit.light_gain > BLACK_GAIN
+    ]
+    twice = [clean[i] for i in sorted(rng.choice(len(clean), size=copies, replace=False).tolist())]
+    return files + [
+        replace(
+            f, file_name=f"photos/refiled/{f.file_name.rsplit('/', 1)[1]}", copied_from=f.file_name
+        )
+        for f in twice
+    ]

@@ -1,0 +1,1 @@
+"""How stages are run, skipped, resumed, pruned and erased."""

@@ -1,0 +1,1 @@
+"""Runs recorded in MLflow. The run folder stays the source of truth."""

@@ -1,0 +1,1 @@
+"""Predictions, embeddings, saliency, calibration and label errors."""

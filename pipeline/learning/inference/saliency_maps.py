@@ -1,0 +1,108 @@
+"""Where does the model look? Grad-CAM heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from pipeline.contracts import ProgressTracker, iterate_silently
+from pipeline.learning.models.backbone import load_model
+
+MINIMUM_MAP_CELLS = 4  # a map of fewer cells a side shows nothing
+
+
+class NoHeatMapError(ValueError):
+    """The network has no convolution whose map could be shown."""
+
+
+def _find_map_layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
+    """The deepest convolution whose map still has `LEAST` cells a side; raises `NoMap` where there is none."""
+    seen: list[nn.Module] = []
+
+    def look(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        if output.ndim == 4 and min(output.shape[-2:]) >= MINIMUM_MAP_CELLS:
+            seen.append(module)
+
+    hooks = [m.register_forward_hook(look) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    with torch.no_grad():
+        model(sample)
+    for hook in hooks:
+        hook.remove()
+    if not seen:
+        raise NoHeatMapError(
+            f"no convolution of this model has a map of {MINIMUM_MAP_CELLS} cells a side at this image size"
+        )
+    return seen[-1]
+
+
+def _normalize_pixels(pixels: NDArray[np.uint8], meta: Mapping[str, Any]) -> torch.Tensor:
+    mean, std = (np.asarray(meta[key], dtype=np.float32) for key in ("mean", "std"))
+    return torch.from_numpy(
+        ((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2).copy()
+    )
+
+
+def compute_grad_cam(
+    model: nn.Module,
+    pixels: NDArray[np.uint8],
+    target_classes: NDArray[np.integer[Any]],
+    meta: Mapping[str, Any],
+    batch_size: int = 32,
+    track: ProgressTracker = iterate_silently,
+) -> NDArray[np.uint8]:
+    """What speaks for class targets [k] in pixels uint8 [k, S, S, 3]: uint8 [k, S, S], 255 where it is strongest.
+
+    meta: `mean` and `std` of the model's input, in shares of full brightness.
+    Source: Selvaraju et al. 2017, through the grad-cam package; the deepest map of at least 4 cells a side.
+    Raises `NoMap`.
+    """
+    maps = np.zeros(pixels.shape[:3], dtype=np.uint8)
+    if not len(pixels):
+        return maps
+    model.eval()
+    device = next(model.parameters()).device
+    starts = range(0, len(pixels), batch_size)
+    with GradCAM(
+        model=model,
+        target_layers=[_find_map_layer(model, _normalize_pixels(pixels[:1], meta).to(device))],
+    ) as cam:
+        for start in track(starts, total=len(starts), unit="heat maps"):
+            part = slice(start, start + batch_size)
+            wanted = [ClassifierOutputTarget(int(t)) for t in target_classes[part]]
+            heat = cam(
+                input_tensor=_normalize_pixels(pixels[part], meta).to(device), targets=wanted
+            )
+            maps[part] = np.rint(255 * np.nan_to_num(heat)).clip(0, 255).astype(np.uint8)
+    model.zero_grad(set_to_none=True)
+    return maps
+
+
+def compute_heat_maps(
+    model_files: Sequence[tuple[Path, Path]],
+    pixels: NDArray[np.uint8],
+    target_classes: NDArray[np.integer[Any]],
+    track: ProgressTracker = iterate_silently,
+) -> NDArray[np.uint8]:
+    """`grad_cam` of saved models (folder, weights) for classes targets [k, models]: uint8 [k, models, S, S].
+
+    A model that is named twice for the same classes is asked once. Raises `NoMap`."""
+    maps = np.zeros((len(pixels), len(model_files), *pixels.shape[1:3]), dtype=np.uint8)
+    for k, (folder, weights) in enumerate(model_files):
+        if (
+            k
+            and model_files[k] == model_files[k - 1]
+            and (target_classes[:, k] == target_classes[:, k - 1]).all()
+        ):
+            maps[:, k] = maps[:, k - 1]
+        else:
+            model, meta = load_model(folder, str(weights.resolve()))
+            maps[:, k] = compute_grad_cam(model, pixels, target_classes[:, k], meta, track=track)
+    return maps

@@ -1,0 +1,1 @@
+"""Networks: built, loaded, saved and exported."""

@@ -1,0 +1,91 @@
+"""Attributes as torch computes them inside an exported graph: of the model's small copy, the only pixels it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AttributeFunction = Callable[[Tensor], Tensor]
+"""float32 [N, S, S, 3] of whole gray levels to float64 [N]."""
+
+_LUMA_WEIGHTS = (
+    9798.0,
+    19235.0,
+    3735.0,
+)  # Rec. 601 in steps of 2^-15, rounded to whole gray levels, as OpenCV 5 has it
+_SCHARR_KERNEL = ((-3.0, 0.0, 3.0), (-10.0, 0.0, 10.0), (-3.0, 0.0, 3.0))
+
+
+def compute_luma(pixels: Tensor) -> Tensor:
+    """Rec. 601 luma in whole gray levels: float32 [N, S, S]."""
+    red, green, blue = pixels.unbind(-1)
+    return torch.floor(
+        (red * _LUMA_WEIGHTS[0] + green * _LUMA_WEIGHTS[1] + blue * _LUMA_WEIGHTS[2] + 2.0**14)
+        * 2.0**-15
+    )
+
+
+def _average_channels(pixels: Tensor) -> tuple[Tensor, ...]:
+    """The mean of each channel, float64 [N]."""
+    return pixels.double().mean((1, 2)).unbind(-1)
+
+
+def _divide_safely(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """0 where there is nothing to divide by."""
+    return torch.where(
+        denominator > 0, numerator / torch.where(denominator > 0, denominator, 1.0), 0.0
+    )
+
+
+def measure_luminance(pixels: Tensor) -> Tensor:
+    """As `pipeline.attributes.luminance`."""
+    return compute_luma(pixels).double().mean((1, 2))
+
+
+def measure_contrast(pixels: Tensor) -> Tensor:
+    """As `pipeline.attributes.contrast_level`."""
+    gray = compute_luma(pixels).double()
+    return torch.sqrt(((gray - gray.mean((1, 2), keepdim=True)) ** 2).mean((1, 2)))
+
+
+def measure_saturation(pixels: Tensor) -> Tensor:
+    """As `pipeline.attributes.saturation`."""
+    top, low = (part.double().mean((1, 2)) for part in (pixels.amax(-1), pixels.amin(-1)))
+    return _divide_safely(top - low, top)
+
+
+def measure_warmth(pixels: Tensor) -> Tensor:
+    """As `pipeline.attributes.warmth`."""
+    red, _, blue = _average_channels(pixels)
+    return _divide_safely(red - blue, red + blue)
+
+
+def measure_tilt(pixels: Tensor) -> Tensor:
+    """As `pipeline.attributes.tilt`; NaN where there is no edge."""
+    kernel = torch.tensor(_SCHARR_KERNEL)
+    edges = F.conv2d(
+        compute_luma(pixels)[:, None], torch.stack([kernel, kernel.T])[:, None]
+    ).double()
+    across, down = edges[:, 0], edges[:, 1]
+    power, cross, plain = across**2 + down**2, -2 * across * down, across**2 - down**2
+    weight = torch.where(power > 0, power, 1.0)  # where power is 0, so are the others
+    sine, cosine = (
+        (2 * plain * cross / weight).sum((1, 2)),
+        ((plain**2 - cross**2) / weight).sum((1, 2)),
+    )
+    angle = torch.atan2(sine.float(), cosine.float()).double()
+    known = (sine != 0) | (cosine != 0)
+    return torch.where(known, torch.rad2deg(angle) / 4, torch.full_like(angle, float("nan")))
+
+
+ATTRIBUTE_FUNCTIONS: dict[str, AttributeFunction] = {
+    "luminance": measure_luminance,
+    "contrast": measure_contrast,
+    "saturation": measure_saturation,
+    "warmth": measure_warmth,
+    "tilt": measure_tilt,
+}
+"""Those whose values a small copy keeps near enough to ask for; by the attribute's name."""

@@ -1,0 +1,142 @@
+"""A user's own model as an ONNX file, asked by onnxruntime; torch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contracts import InputError
+
+PixelArray = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+DEFAULT_BATCH_SIZE = 64
+MINIMUM_AGREEMENT = 0.9  # share of images on which the model must answer as the predictions do
+PIXEL_SCALINGS = {
+    "0 to 1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "-1 to 1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "ImageNet's mean and deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "0 to 255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
+"""How pixels may be scaled before a model sees them: mean and deviation of each channel, of values from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX image classifier. side: of its input, px; first: channels come first; scaling: a key of `SCALINGS`."""
+
+    session: Any
+    side: int
+    is_channels_first: bool
+    batch_size: int
+    scaling: str
+
+    def _prepare_input(self, pixels: PixelArray) -> FloatArray:
+        size = (self.side, self.side)
+        fitted = [
+            p if p.shape[:2] == size else cv2.resize(p, size, interpolation=cv2.INTER_AREA)
+            for p in pixels
+        ]
+        mean, deviation = (np.array(v, np.float32) for v in PIXEL_SCALINGS[self.scaling])
+        x = (np.stack(fitted).astype(np.float32) / 255 - mean) / deviation
+        return np.ascontiguousarray(
+            x.transpose(0, 3, 1, 2) if self.is_channels_first else x, dtype=np.float32
+        )
+
+    def _predict_batches(self, pixels: PixelArray) -> Iterator[FloatArray]:
+        name = self.session.get_inputs()[0].name
+        for start in range(0, len(pixels), self.batch_size):
+            yield np.asarray(
+                self.session.run(
+                    None, {name: self._prepare_input(pixels[start : start + self.batch_size])}
+                )[0]
+            )
+
+    def predict_scores(self, pixels: PixelArray) -> FloatArray:
+        """Scores float32 [N, C] for pixels uint8 [N, S, S, 3]."""
+        parts = [
+            np.asarray(part, np.float32).reshape(len(part), -1)
+            for part in self._predict_batches(pixels)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def open_session(path: Path) -> Any:
+    """The session of onnxruntime for an ONNX file. Raises `InputError` where either is absent, or is none."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            f"{path}: ONNX needs onnxruntime: pip install 'nightshift[onnx]'"
+        ) from error
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (the model)")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=onnxruntime.get_available_providers()
+        )
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise InputError(
+            f"{path}: no ONNX model that onnxruntime reads ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def load_onnx_model(path: Path, default_side: int) -> OnnxModel:
+    """The model in an ONNX file: one input of images, float [N, 3, S, S] or [N, S, S, 3]; scores come out first.
+
+    default_side: the side where the file leaves it open. Raises `InputError` for anything else.
+    """
+    session = open_session(path)
+    shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
+    if len(session.get_inputs()) != 1 or len(shape) != 4 or kind != "tensor(float)":
+        raise InputError(
+            f"{path}: takes {kind} {shape}; one float input [N, 3, S, S] or [N, S, S, 3] is needed"
+        )
+    if 3 not in (shape[1], shape[3]):
+        raise InputError(
+            f"{path}: takes {shape}: neither its second nor its last dimension is 3 channels"
+        )
+    first = shape[1] == 3
+    sides = shape[2:] if first else shape[1:3]
+    side = sides[0] if isinstance(sides[0], int) else default_side
+    if isinstance(sides[0], int) and sides[0] != sides[1]:
+        raise InputError(
+            f"{path}: takes images of {sides[0]} x {sides[1]}; a square input is needed"
+        )
+    return OnnxModel(
+        session,
+        side,
+        first,
+        shape[0] if isinstance(shape[0], int) else DEFAULT_BATCH_SIZE,
+        "0 to 1",
+    )
+
+
+def select_scaling(
+    model: OnnxModel, pixels: PixelArray, predictions: NDArray[np.intp], path: Path
+) -> tuple[OnnxModel, float]:
+    """The model with the scaling under which it answers most like `answers` (class index [N]), and that share.
+
+    Raises `InputError` where it agrees in less than `AGREE` of the images: then it is another model, its classes stand
+    in another order, or it needs other preprocessing.
+    """
+    best, share = model, -1.0
+    for scaling in PIXEL_SCALINGS:
+        tried = OnnxModel(
+            model.session, model.side, model.is_channels_first, model.batch_size, scaling
+        )
+        same = float((tried.predict_scores(pixels).argmax(1) == predictions).mean())
+        best, share = (tried, same) if same > share else (best, share)
+    if share < MINIMUM_AGREEMENT:
+        raise InputError(
+            f"{path}: answers as the predictions do for {share:.0%} of the images, {MINIMUM_AGREEMENT:.0%} is needed; its classes "
+            "must stand in the order of the sorted prob_ or logit_ columns, and images are letterboxed to its side"
+        )
+    return best, share

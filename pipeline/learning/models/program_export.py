@@ -1,0 +1,87 @@
+"""A `Served` module as a file: an ONNX graph, or a program of `torch.export`. Batch size is free in both."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.contracts import InputError
+from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
+
+METADATA_KEY = "nightshift"
+"""The key under which a file says what it holds, as JSON."""
+INPUT_NAME, OPSET_VERSION = "pixels", 20
+
+
+def _create_example_input(side: int) -> torch.Tensor:
+    return torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
+
+
+def _create_dynamic_shapes() -> dict[str, Any]:
+    return {INPUT_NAME: {0: torch.export.Dim("batch")}}
+
+
+@contextlib.contextmanager
+def _silence_exporter() -> Iterator[None]:
+    """The exporter prints its progress and deprecations of its own."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+    logging.getLogger("torch.onnx").setLevel(level)
+
+
+def write_onnx_file(
+    decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
+) -> None:
+    """Write one ONNX file, weights inside: input `pixels` uint8 [batch, side, side, 3], outputs `OUTPUTS`.
+
+    about: stored in the file's metadata. Raises `InputError` where the exporter's packages are absent.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # what torch's exporter needs
+    except ImportError as error:
+        raise InputError(
+            "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
+        ) from error
+    with _silence_exporter():
+        made = torch.onnx.export(
+            decision_module,
+            (_create_example_input(side),),
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=_create_dynamic_shapes(),
+            opset_version=OPSET_VERSION,
+            dynamo=True,
+        )
+    model = made.model_proto  # type: ignore[union-attr]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter's stack traces, with paths of this machine
+        node.doc_string = ""
+    onnx.helper.set_model_props(
+        model, {METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
+    )
+    onnx.save(model, str(path))
+
+
+def write_torch_program(
+    decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
+) -> None:
+    """Write what `torch.export.load` reads: called as the ONNX graph is. about: its extra file `nightshift`."""
+    with _silence_exporter():
+        program = torch.export.export(
+            decision_module, (_create_example_input(side),), dynamic_shapes=_create_dynamic_shapes()
+        )
+        torch.export.save(
+            program, path, extra_files={METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
+        )

@@ -1,0 +1,190 @@
+"""A user's own model, taken as it is: a checkpoint of a timm network, or a program of `torch.export`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.contracts import InputError
+from pipeline.learning.models.backbone import ModelMetadata, create_timm_model, require_timm_model
+from pipeline.learning.models.exported_program import ProgramNetwork
+from pipeline.learning.models.weight_files import read_weights
+from pipeline.learning.training_settings import PROGRAM_BACKBONE, UserModelSettings
+
+MODEL_SETTING = "train.model"
+CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names", "label_names")
+"""Under which of these a checkpoint, or timm's `config.json` beside it, names its classes in order."""
+
+
+def _read_config_file(path: Path) -> dict[str, Any]:
+    """timm's `config.json` in the file's folder, its `pretrained_cfg` laid flat; empty where there is none."""
+    file = path.with_name("config.json")
+    if not file.is_file():
+        return {}
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {**told, **told.get("pretrained_cfg", {})}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{MODEL_SETTING}: {file}: cannot be read ({error}); mend it or take it away"
+        ) from error
+
+
+def _extract_class_names(file_metadata: dict[str, Any]) -> list[str] | None:
+    """The classes that a file names, in the order of its answers, or None."""
+    for value in (file_metadata[name] for name in CLASS_NAME_KEYS if name in file_metadata):
+        if isinstance(value, dict):
+            return [str(name) for name, _ in sorted(value.items(), key=lambda item: int(item[1]))]
+        if isinstance(value, (list, tuple)) and value:
+            return [str(name) for name in value]
+    return None
+
+
+def _compute_class_order(
+    path: Path,
+    class_names: Sequence[str],
+    configured_order: list[str] | None,
+    file_order: list[str] | None,
+) -> list[int]:
+    """Which answer of the model stands for each class of the data. Raises `InputError` where the classes differ."""
+    order, source = (
+        (configured_order, "train.class_order")
+        if configured_order
+        else (file_order or list(class_names), str(path))
+    )
+    if len(set(order)) < len(order):
+        raise InputError(f"{source}: a class stands in it twice")
+    if set(order) != set(class_names):
+        odd = [
+            ("not in the data", set(order) - set(class_names)),
+            ("lacking", set(class_names) - set(order)),
+        ]
+        told = "; ".join(f"{what}: {', '.join(sorted(found)[:5])}" for what, found in odd if found)
+        raise InputError(
+            f"{MODEL_SETTING}: the classes of {source} are not those of the data ({told})"
+        )
+    return [order.index(name) for name in class_names]
+
+
+def _resolve_normalization(
+    settings: UserModelSettings, file_metadata: dict[str, Any], key: str
+) -> list[float] | None:
+    value = getattr(settings, key) or file_metadata.get(key)
+    return None if value is None else [float(v) for v in value]
+
+
+def _list_head_tensors(model: nn.Module) -> list[str]:
+    head = cast(Any, model).pretrained_cfg.get("classifier") or ()
+    layers = (head,) if isinstance(head, str) else tuple(head)
+    return [k for k in model.state_dict() if any(k.startswith(f"{layer}.") for layer in layers)]
+
+
+def _require_matching_weights(
+    path: Path, backbone: str, model: nn.Module, state: dict[str, Tensor], class_count: int
+) -> None:
+    """Raise `InputError` unless every tensor of the network is there, in its shape, and no other."""
+    own, heads = model.state_dict(), _list_head_tensors(model)
+    bad = [k for k in own if k not in state or state[k].shape != own[k].shape]
+    bad += [k for k in state if k not in own]
+    if bad and all(k in heads and k in state for k in bad):
+        n = len(state[bad[0]])
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: its head answers with {n} classes, the data has {class_count}; see ingest.data"
+        )
+    if bad:
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: no checkpoint of train.backbone={backbone} ({len(bad)} tensors differ, first {bad[0]}); "
+            "name its own there, and the image size that it was made for in ingest.side"
+        )
+
+
+def _load_checkpoint(
+    path: Path, class_names: Sequence[str], side: int, settings: UserModelSettings
+) -> tuple[nn.Module, ModelMetadata, bool]:
+    require_timm_model(settings.backbone)
+    state, held = read_weights(path, MODEL_SETTING)
+    told = held | _read_config_file(path)
+    if (own := told.get("architecture")) and own != settings.backbone:
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: its config.json names {own}; set train.backbone={own}"
+        )
+    order = _compute_class_order(
+        path, class_names, settings.class_order, _extract_class_names(told)
+    )
+    model = create_timm_model(settings.backbone, len(class_names), side, drop_rate=settings.dropout)
+    _require_matching_weights(path, settings.backbone, model, state, len(class_names))
+    for head in _list_head_tensors(model):
+        state[head] = state[head][order]
+    model.load_state_dict(state)
+    cfg = cast(Any, model).pretrained_cfg
+    shares = {
+        key: _resolve_normalization(settings, {**cfg, **told}, key) for key in ("mean", "std")
+    }
+    return (
+        model,
+        {"backbone": settings.backbone, **shares},
+        bool(settings.class_order or _extract_class_names(told)),
+    )
+
+
+def _load_program(
+    path: Path, class_names: Sequence[str], side: int, settings: UserModelSettings
+) -> tuple[nn.Module, ModelMetadata, bool]:
+    model = ProgramNetwork(
+        path, _compute_class_order(path, class_names, settings.class_order, None)
+    )
+    if model.side not in (None, side):
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: takes images of {model.side} px; set ingest.side={model.side}"
+        )
+    try:
+        with torch.inference_mode():
+            classes = model.compute_scores(
+                torch.zeros(model.min_batch_size or 1, 3, side, side)
+            ).shape[1]
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: {str(error).splitlines()[0]} (asked about images of {side} px)"
+        ) from error
+    if classes != len(class_names):
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: answers with {classes} classes, the data has {len(class_names)}"
+        )
+    shares = {key: _resolve_normalization(settings, {}, key) for key in ("mean", "std")}
+    if None in shares.values():
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: set train.mean and train.std, what its input is normalized with; for plain shares of full "
+            "brightness [0, 0, 0] and [1, 1, 1]"
+        )
+    trains = any(p.requires_grad for p in model.parameters())
+    about = {"backbone": PROGRAM_BACKBONE, "order": model.order.tolist(), "trains": trains}
+    return model, {**about, **shares}, bool(settings.class_order)
+
+
+def load_user_model(
+    path: Path, class_names: Sequence[str], side: int, settings: UserModelSettings
+) -> tuple[nn.Module, ModelMetadata, bool]:
+    """The network in `path`, its answers put into the order of `names`; its `Meta`; whether it was told its order.
+
+    path: `.pt2` is a program of `torch.export.save`, which takes float32 [N, 3, S, S] and answers scores [N, classes];
+    any other a checkpoint of the timm network `settings.backbone`, loaded strictly, head and all. side: of the images,
+    in pixels. Raises `InputError`, one line, for any other file, architecture, image size or classes.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{MODEL_SETTING}: {path}: no such file; use new, champion, or the file of a model"
+        )
+    read = _load_program if path.suffix == ".pt2" else _load_checkpoint
+    model, about, told = read(path, class_names, side, settings)
+    fixed = {
+        "classes": list(class_names),
+        "side": side,
+        "dropout": settings.dropout,
+        "temperature": 1.0,
+    }
+    return model, {**about, **fixed}, told

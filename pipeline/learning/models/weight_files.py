@@ -1,0 +1,59 @@
+"""Files of weights: safetensors, or what `torch.save` wrote, of which tensors and plain data alone are unpickled."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import clean_state_dict
+from torch import Tensor
+
+from pipeline.contracts import InputError
+
+STATE_DICT_KEYS = ("state_dict", "model")
+"""Under which of these a checkpoint keeps its tensors, where it holds more than them."""
+
+
+def _load_weight_file(path: Path, setting_key: str) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(
+            [argparse.Namespace]
+        ):  # timm's own checkpoints hold their arguments
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{setting_key}: {path}: holds more than weights, and is not unpickled"
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{setting_key}: {path}: cannot be read ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def read_weights(path: Path, setting_key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file by name, without the prefixes of DDP and torch.compile; and what else it says of itself.
+
+    key: the setting that names the file. Raises `InputError` where it cannot be read, or holds objects.
+    """
+    found = _load_weight_file(path, setting_key)
+    told = (
+        {str(k): v for k, v in found.items() if not isinstance(v, Tensor)}
+        if isinstance(found, dict)
+        else {}
+    )
+    inner = next(
+        (told[name] for name in STATE_DICT_KEYS if isinstance(told.get(name), dict)), found
+    )
+    tensors = (
+        {str(k): v for k, v in inner.items() if isinstance(v, Tensor)}
+        if isinstance(inner, dict)
+        else {}
+    )
+    return clean_state_dict(tensors), told

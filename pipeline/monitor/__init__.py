@@ -1,1 +1,0 @@
-"""`nightshift monitor`: predicted traffic against the data of the model that predicted it."""

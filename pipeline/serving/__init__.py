@@ -1,0 +1,1 @@
+"""The champion at work: prediction, export and monitoring."""

@@ -1,0 +1,1 @@
+"""The champion as files for other programs."""

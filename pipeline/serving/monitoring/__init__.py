@@ -1,0 +1,1 @@
+"""Predicted traffic compared with the data of the model."""

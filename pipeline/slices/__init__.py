@@ -1,0 +1,1 @@
+"""The slice finder (scikit-learn lives here): candidates, tests, causes, prescriptions."""

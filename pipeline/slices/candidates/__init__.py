@@ -1,0 +1,1 @@
+"""Candidate slices: rules proposed on one half of the validation set."""

@@ -1,0 +1,1 @@
+"""Causes of confirmed slices, found by intervention."""

@@ -1,0 +1,1 @@
+"""What a confirmed slice calls for: treatments, collection, relabeling."""

@@ -1,0 +1,1 @@
+"""Marks such as captions and logos on which the model relies."""

@@ -1,0 +1,1 @@
+"""Tests of candidate slices on the half that did not propose them."""

@@ -1,0 +1,1 @@
+"""Slices across runs, and in arriving traffic."""

@@ -1,1 +1,0 @@
-"""The finder (scikit-learn lives here): propose, confirm, name."""

@@ -1,0 +1,189 @@
+"""One split, several models: their scores, and the paired gain of the targeted arm over the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.statistics.classification_metrics import score_logits
+from pipeline.statistics.error_costs import compute_utilities
+from pipeline.statistics.group_intervals import estimate_cluster_mean
+from pipeline.statistics.paired_comparison import (
+    HarmMargins,
+    NonInferiorityResult,
+    PairedGain,
+    assess_non_inferiority,
+    estimate_paired_gain,
+)
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+ARM_NAMES = ("before", "control", "targeted", "generic")
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """A model of one arm and seed (None for the model before) with its logits [n, classes]."""
+
+    arm: str
+    seed: int | None
+    logits: Floats
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Class indices and groups [n] of one split and what each model said; the first seed of an arm is primary.
+
+    costs: of each error (see `evidence.costs`), None where all cost alike. Gains and margins weigh errors by them;
+    accuracies do not.
+    """
+
+    labels: NDArray[np.intp]
+    groups: NDArray[Any]
+    class_names: list[str]
+    models: list[ModelOutput]
+    slice_masks: Mapping[str, Mask] = field(default_factory=dict)
+    error_costs: list[list[float]] | None = None
+
+    @property
+    def full_mask(self) -> Mask:
+        """bool [n], all true."""
+        return np.ones(len(self.labels), dtype=np.bool_)
+
+    def select_arm(self, arm: str) -> list[ModelOutput]:
+        """The models of an arm, first seed first."""
+        return [m for m in self.models if m.arm == arm]
+
+    def compute_correctness(self, arm: str) -> Mask:
+        """bool [seeds, n]: an arm's answers that are right."""
+        return np.array(
+            [m.logits.argmax(1) == self.labels for m in self.select_arm(arm)], dtype=np.bool_
+        ).reshape(-1, len(self.labels))
+
+    def compute_arm_utilities(self, arm: str) -> Floats:
+        """float64 [seeds, n]: what an arm's answers are worth, 1 where right."""
+        said = [
+            compute_utilities(self.labels, m.logits.argmax(1), self.error_costs)
+            for m in self.select_arm(arm)
+        ]
+        return np.array(said, dtype=np.float64).reshape(-1, len(self.labels))
+
+    @property
+    def has_comparison_arms(self) -> bool:
+        """Whether there is a targeted and a control arm."""
+        return bool(self.select_arm("targeted") and self.select_arm("control"))
+
+    def estimate_gain(
+        self,
+        inside: Mask,
+        alpha: float,
+        seed_count: int | None = None,
+        reference_arm: str = "control",
+    ) -> PairedGain:
+        """Targeted less another arm on the images inside, over all seeds or the first few."""
+        treated, other = (
+            self.compute_arm_utilities("targeted")[:seed_count, inside],
+            self.compute_arm_utilities(reference_arm)[:seed_count, inside],
+        )
+        return estimate_paired_gain(treated, other, self.groups[inside], alpha)
+
+    def check_non_inferiority(self, alpha: float, margins: HarmMargins) -> NonInferiorityResult:
+        """Whether targeted is not worse than control, overall and by class."""
+        labels = np.array(self.class_names)[self.labels]
+        return assess_non_inferiority(
+            self.compute_arm_utilities("targeted"),
+            self.compute_arm_utilities("control"),
+            labels,
+            self.groups,
+            alpha,
+            margins,
+        )
+
+    def score_arms(self) -> dict[str, list[dict[str, Any]]]:
+        """The scores of each model, by arm, first seed first."""
+        return {
+            arm: [
+                {
+                    "seed": m.seed,
+                    **score_logits(
+                        m.logits, self.labels, self.groups, self.class_names, m.temperature
+                    ),
+                }
+                for m in self.select_arm(arm)
+            ]
+            for arm in ARM_NAMES
+            if self.select_arm(arm)
+        }
+
+    def compare_subset(self, inside: Mask, alpha: float) -> dict[str, Any]:
+        """Accuracy of the first seeds on the images inside and, where arms are compared, the gain there.
+
+        gain: over control and all seeds; first_seed: of the first alone; passed: both lower bounds lie above zero;
+        over_generic: the gain over the generic arm, None where there is none."""
+        record: dict[str, Any] = {
+            "n": int(inside.sum()),
+            "groups": len(np.unique(self.groups[inside])),
+        }
+        for arm in ARM_NAMES:
+            accuracy = (
+                estimate_cluster_mean(self.compute_correctness(arm)[0, inside], self.groups[inside])
+                if self.select_arm(arm)
+                else None
+            )
+            record[arm] = accuracy.build_record() if accuracy else None
+        if not self.has_comparison_arms:
+            nothing = dict.fromkeys(("gain", "first_seed", "over_generic", "groups_needed"))
+            return {**record, **nothing, "passed": False}
+        gain, first = (
+            self.estimate_gain(inside, alpha),
+            self.estimate_gain(inside, alpha, seed_count=1),
+        )
+        return {
+            **record,
+            "gain": gain.build_record(),
+            "first_seed": first.build_record(),
+            "over_generic": self.estimate_gain(
+                inside, alpha, reference_arm="generic"
+            ).build_record()
+            if self.select_arm("generic")
+            else None,
+            "passed": bool(gain.bound > 0 and first.bound > 0),
+            "groups_needed": gain.estimate_required_groups(0.0, alpha),
+        }
+
+    def build_record(self, alpha: float, margins: HarmMargins) -> dict[str, Any]:
+        """The whole comparison on this split as finite JSON, slice by slice."""
+        worse = self.check_non_inferiority(alpha, margins) if self.has_comparison_arms else None
+        return {
+            "n": len(self.labels),
+            "groups": len(np.unique(self.groups)),
+            "alpha": alpha,
+            "arms": self.score_arms(),
+            "overall": self.compare_subset(self.full_mask, alpha),
+            "slices": [
+                {"slice": name, **self.compare_subset(mask, alpha)}
+                for name, mask in self.slice_masks.items()
+            ],
+            "non_inferiority": worse.build_record() if worse else None,
+            "overall_needed": worse.overall_gain.estimate_required_groups(-margins.overall, alpha)
+            if worse
+            else None,
+        }
+
+
+def has_shown_harm(record: Mapping[str, Any] | None) -> bool:
+    """Return whether a split's record shows harm to a class, or outside the slices with a remedy.
+
+    Args:
+        record: As `ModelComparison.build_record` makes it, with the subset `outside`; None where the
+            split was not opened.
+    """
+    classes = ((record or {}).get("non_inferiority") or {}).get("classes", [])
+    gain = ((record or {}).get("outside") or {}).get("gain") or {"high": None}
+    is_harmful_outside = gain["high"] is not None and gain["high"] < 0
+    return is_harmful_outside or any(row["status"] == "harmed" for row in classes)

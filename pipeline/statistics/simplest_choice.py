@@ -1,0 +1,41 @@
+"""Which of several candidates to train in full: the simplest that is as good as the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.statistics.paired_comparison import estimate_paired_gain
+
+MAX_OVERALL_LOSS = 0.01  # of worth overall, beyond which a candidate is out
+
+
+def choose_simplest_candidate(
+    utilities: NDArray[np.floating[Any]], inside: NDArray[np.bool_], groups: ArrayLike
+) -> tuple[int | None, list[dict[str, float]]]:
+    """The row of the candidate to train in full, and what each brings over nothing: {gain, overall}.
+
+    worth: float [1 + candidates, n], of each answer, first with nothing new, then simplest first; inside: bool [n], the
+    images that the candidates are meant for. A candidate is out that loses more than `LOSS` overall or gains nothing
+    inside; of the others the first whose gain lies within one standard error, paired and by group, of the best one's.
+    None where none is left. Source: the one-standard-error rule of Breiman et al. 1984.
+    """
+    group = np.asarray(groups)
+    more = np.asarray(utilities[1:] - utilities[0], dtype=np.float64)
+    gains = more[:, inside].mean(1) if inside.any() else np.zeros(len(more))
+    told = [
+        {"gain": float(g), "overall": float(o)} for g, o in zip(gains, more.mean(1), strict=True)
+    ]
+    left = [k for k, t in enumerate(told) if t["gain"] > 0 and t["overall"] >= -MAX_OVERALL_LOSS]
+    if not left:
+        return None, told
+    best = max(left, key=lambda k: told[k]["gain"])
+    for k in left:
+        behind = estimate_paired_gain(
+            utilities[1 + best][inside], utilities[1 + k][inside], group[inside]
+        )
+        if k == best or behind.mean <= behind.standard_error:
+            return k, told
+    return best, told

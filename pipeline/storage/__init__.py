@@ -1,0 +1,1 @@
+"""Files of runs: artifacts, champion pointers, the test ledger, review decisions."""

@@ -1,1 +1,0 @@
-"""MLflow's record of the runs. The run folder is the truth: this reads it, and nothing reads this."""

@@ -1,0 +1,39 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.command_options import find_run, print_rows, resolve_runs_folder
+from pipeline.contracts import InputError
+from pipeline.storage.artifact_store import RunFolder
+
+
+def test_a_run_is_found_by_name_and_by_path(tmp_path: Path) -> None:
+    RunFolder.open_or_create(tmp_path / "one")
+    assert find_run("one", tmp_path).path == find_run(str(tmp_path / "one"), Path("elsewhere")).path
+    with pytest.raises(InputError, match="no such run"):
+        find_run("two", tmp_path)
+    assert os.sep in str(tmp_path)
+
+
+def test_an_address_is_no_folder_of_runs_and_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"^s3://gate/runs/one: bring it here first: nightshift runs pull s3://gate",
+    ):
+        find_run("s3://gate/runs/one", tmp_path)
+    with pytest.raises(
+        InputError, match=r"--runs: s3://gate/runs: keep runs in a local or mounted folder, and use"
+    ):
+        resolve_runs_folder("s3://gate/runs")
+    assert resolve_runs_folder("runs") == Path("runs")
+
+
+def test_rows_are_shown_as_a_table_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows({"any": "é"}, [], True)
+    assert json.loads(capsys.readouterr().out) == {"any": "é"}
+    print_rows([], [{"run": "[red]a", "state": 3}], False)
+    out = capsys.readouterr().out
+    assert "[red]a" in out, "names are data, not markup"
+    assert "state" in out

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from pipeline.cli.app.app import app
+
+
+def test_help_names_the_formats() -> None:
+    done = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert "onnx, torch, safetensors or mlflow" in done.stdout
+
+
+def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "pipeline.cli.app",
+        "export",
+        "gone",
+        "--format",
+        "onnx",
+        "--runs",
+        str(tmp_path),
+    ]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("nightshift: gone: neither champion, nor a run in")

@@ -1,0 +1,54 @@
+import numpy as np
+import torch
+
+from pipeline.learning.inference.model_outputs import (
+    compute_logits,
+    extract_features,
+    extract_features_and_layout,
+)
+from pipeline.learning.models.backbone import build_network
+from pipeline.learning.training.batch_sampling import TrainingImages
+
+
+def test_logits_do_not_depend_on_the_batches(images: TrainingImages) -> None:
+    model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.5)
+    model.train()
+    whole, parts = (compute_logits(model, images.pixels, meta, batch_size=b) for b in (96, 7))
+    assert whole.shape == (96, 2)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole, parts, atol=1e-4)
+    assert model.training, "the model's mode is given back"
+
+
+def test_asking_changes_no_weight_and_no_statistic(images: TrainingImages) -> None:
+    model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.5)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    compute_logits(model.train(), images.pixels, meta)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_no_image_is_no_answer() -> None:
+    model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.0)
+    none = np.zeros((0, 32, 32, 3), np.uint8)
+    assert compute_logits(model, none, meta).shape == (0, 2)
+    assert extract_features(none).shape == (0, 1280)
+
+
+def test_features_tell_images_apart_and_are_the_same_twice(images: TrainingImages) -> None:
+    found = extract_features(images.pixels[:6])
+    assert found.shape == (6, 1280)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, extract_features(images.pixels[:6]))
+    assert np.linalg.norm(found[0] - found[1]) > 0.1
+
+
+def test_the_layout_keeps_where_something_is() -> None:
+    image = np.full((2, 64, 64, 3), 90, np.uint8)
+    image[0, 4:20, 4:20], image[1, 44:60, 44:60] = 220, 220
+    pooled, layout = extract_features_and_layout(image)
+    assert layout.shape == (2, 1792)
+    assert np.array_equal(pooled, extract_features(image))
+    grid = layout.astype(np.float32).reshape(2, 112, 4, 4)
+    change = np.abs(grid[0] - grid[1]).sum(0)
+    assert change[0, 0] > 2 * change[0, 3]
+    assert change[3, 3] > 2 * change[3, 0]

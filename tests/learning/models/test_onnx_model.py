@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pipeline.contracts import InputError
+from pipeline.learning.models.onnx_model import PIXEL_SCALINGS, load_onnx_model, select_scaling
+
+
+def _mean_of_channels(path: Path, shape: list[object], axes: list[int], bias: float = 0.0) -> Path:
+    """Scores: the mean over the axes, with a bias for the first."""
+    mean = helper.make_node(
+        "ReduceMean", ["x"], ["mean" if bias else "scores"], axes=axes, keepdims=0
+    )
+    nodes = [mean, helper.make_node("Add", ["mean", "bias"], ["scores"])] if bias else [mean]
+    constant = helper.make_tensor("bias", TensorProto.FLOAT, [3], [bias, 0.0, 0.0])
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    out = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "mean", [given], [out], [constant] if bias else [])
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    return path
+
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (70, 12, 12, 3)).astype(np.uint8)
+PIXELS[::2, :, :, 0] //= 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [(["n", 3, 8, 8], [2, 3]), ([1, 8, 8, 3], [1, 2]), (["n", 3, "h", "w"], [2, 3])],
+)
+def test_channels_side_and_batch_are_read_off_the_model(
+    tmp_path: Path, shape: list[object], axes: list[int]
+) -> None:
+    model = load_onnx_model(_mean_of_channels(tmp_path / "m.onnx", shape, axes), 12)
+    assert model.side == (12 if "h" in shape else 8)
+    assert model.predict_scores(PIXELS) == pytest.approx(PIXELS.mean((1, 2)) / 255, abs=0.02)
+    assert model.predict_scores(PIXELS[:0]).shape[0] == 0
+
+
+def test_the_scaling_is_the_one_under_which_the_answers_agree(tmp_path: Path) -> None:
+    path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3], 5.0)
+    model = load_onnx_model(path, 12)
+    truth = (PIXELS.mean((1, 2)) + np.array([5.0, 0, 0])).argmax(1)
+    found, share = select_scaling(model, PIXELS, truth, path)
+    assert (found.scaling, share) == ("0 to 255", 1.0)
+    assert len(set(PIXEL_SCALINGS)) == 4
+
+
+def test_a_model_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+    path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3])
+    with pytest.raises(InputError, match="90% is needed"):
+        select_scaling(load_onnx_model(path, 12), PIXELS, np.full(len(PIXELS), 1), path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [(["n", 12], "one float input"), (["n", 1, 8, 8], "3 channels"), (["n", 3, 8, 6], "square")],
+)
+def test_another_kind_of_input_is_refused(tmp_path: Path, shape: list[object], words: str) -> None:
+    path = _mean_of_channels(tmp_path / "m.onnx", shape, [1])
+    with pytest.raises(InputError, match=words):
+        load_onnx_model(path, 12)

@@ -1,0 +1,81 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from pipeline.contracts import InputError
+from pipeline.learning.models.backbone import build_network
+from pipeline.learning.models.decision_module import (
+    OUTPUT_NAMES,
+    ContrastScaling,
+    DecisionModule,
+    ImageCorrection,
+    ImageResampling,
+    LookupTable,
+)
+from pipeline.learning.models.program_export import write_onnx_file, write_torch_program
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def served() -> DecisionModule:
+    """With each kind of change and of condition."""
+    model, meta = build_network("test_efficientnet", "none", ["a", "b", "c"], 32, 0.0, seed=3)
+    y, x = np.mgrid[0:32, 0:32].astype(float)
+    turned = ImageResampling(np.stack([31 - y, x], -1))
+    corrections = [
+        ImageCorrection((("tilt", ">=", 20.0),), turned),
+        ImageCorrection(
+            (("contrast", "between", (0.0, 50.0)), ("saturation", ">=", 0.1)), ContrastScaling(1.5)
+        ),
+        ImageCorrection(
+            (("warmth", "<=", 0.0), ("luminance", ">=", 1.0)),
+            LookupTable(255 - np.mgrid[0:256, 0:3][0]),
+        ),
+    ]
+    return DecisionModule(model, {**meta, "temperature": 0.5}, corrections, 0.4)
+
+
+def _names(session: Any) -> list[str]:
+    return [output.name for output in session.get_outputs()]
+
+
+def test_onnx_gives_what_torch_gives_for_any_batch(served: DecisionModule, tmp_path: Path) -> None:
+    write_onnx_file(served, 32, tmp_path / "m.onnx", {"classes": ["ä"]})
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["nightshift"]) == {
+        "classes": ["ä"]
+    }
+    assert _names(session) == list(OUTPUT_NAMES)
+    assert set(served(torch.from_numpy(PIXELS))[3].tolist()) == {-1, 0, 1, 2}
+    for count in (5, 1, 2):
+        want = [part.numpy() for part in served(torch.from_numpy(PIXELS[:count]))]
+        got = session.run(None, {"pixels": PIXELS[:count]})
+        np.testing.assert_allclose(got[1], want[1], atol=1e-5)
+        for part in (0, 2, 3):
+            assert (got[part] == want[part]).all()
+
+
+def test_a_program_is_loaded_by_torch_alone(served: DecisionModule, tmp_path: Path) -> None:
+    write_torch_program(served, 32, tmp_path / "m.pt2", {"side": 32})
+    about = {"nightshift": ""}
+    program = torch.export.load(tmp_path / "m.pt2", extra_files=about).module()
+    assert json.loads(about["nightshift"]) == {"side": 32}
+    for got, want in zip(
+        program(torch.from_numpy(PIXELS)), served(torch.from_numpy(PIXELS)), strict=True
+    ):
+        torch.testing.assert_close(got, want)
+
+
+def test_without_its_packages_onnx_says_what_to_install(
+    served: DecisionModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"pip install 'nightshift\[onnx\]'"):
+        write_onnx_file(served, 32, tmp_path / "m.onnx", {})

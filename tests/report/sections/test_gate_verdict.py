@@ -1,0 +1,99 @@
+import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.report.report_page import ReportPage
+from pipeline.report.sections.gate_verdict import render
+from tests.factory import SIMULATED, planted
+from tests.report.conftest import build_page
+
+_DRAWN = [("h1", "s1", "badge", "gate", "exposure", 0.2)]
+_SIMULATED = pd.DataFrame(_DRAWN, columns=list(SIMULATED)).astype(SIMULATED)
+_PIXELS = np.full((1, 48, 48, 3), 9, np.uint8)
+
+
+def test_promoted_with_every_condition(page: ReportPage) -> None:
+    html = str(render(page))
+    assert 'class="banner promoted"' in html
+    assert html.count('class="state held"') == len(page["verdict"]["conditions"])
+    assert "“Too dark, taken from 21:00 to 05:00” gained on val" in html
+    assert 'href="#slices"' in html
+    assert "seeds were not judged" in html
+
+
+def test_refused_counts_what_failed() -> None:
+    made = planted(sealed=True)
+    failed = sum(not c["passed"] for c in made["verdict"]["conditions"])
+    html = str(render(build_page(made)))
+    assert 'class="banner refused"' in html
+    assert f"{failed} of {len(made['verdict']['conditions'])} failed" in html
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [("no failures", "Nothing to fix"), ("no slice", "No common cause"), ("used up", "Refused")],
+)
+def test_every_ending_has_its_word(quiet: dict[str, Any], outcome: str, word: str) -> None:
+    made = quiet | {"comparison": quiet["comparison"] | {"outcome": outcome}}
+    assert f"</svg>{word}</h1>" in render(build_page(made))
+
+
+def test_a_condition_that_could_not_be_judged_is_not_called_failed(made: dict[str, Any]) -> None:
+    record = copy.deepcopy(made["verdict"])
+    record["conditions"][0] |= {"passed": None, "value": None, "threshold": None}
+    html = str(render(build_page(made | {"verdict": record})))
+    assert "not judged" in html
+    assert "failed" not in html
+
+
+def test_one_sided_bounds_and_two_sided_intervals_are_told_apart(
+    made: dict[str, Any], quiet: dict[str, Any]
+) -> None:
+    comparison = copy.deepcopy(made["comparison"])
+    comparison["test"]["alpha"] = 0.025
+    comparison["test"]["overall"]["gain"]["low"] = 0.01
+    html = str(render(build_page(made | {"comparison": comparison})))
+    assert "“At least” is a one-sided lower bound, 97.5\u202f% on test" in html
+    assert "over control, 97.5\u202f% interval +1.0" in html
+    assert "one-sided" not in render(build_page(quiet))
+
+
+def test_unnamed_is_explained_where_it_is_said(page: ReportPage, quiet: dict[str, Any]) -> None:
+    assert "“Cause unnamed” means" in render(page)
+    assert "Cause unnamed" not in render(build_page(quiet))
+
+
+def test_what_changed_is_one_sentence(page: ReportPage, quiet: dict[str, Any]) -> None:
+    change = page.flips["change"].value_counts()
+    treated = page["plan"]["image_id"].nunique()
+    said = f"What changed: {treated} training images were also shown with exposure; of {len(page.flips)} "
+    assert (
+        f"{said}validation images, {change['fixed']} were fixed and {change['broken']} broken."
+        in render(page)
+    )
+    assert "What changed" not in render(build_page(quiet))
+
+
+def test_images_drawn_by_a_simulator_are_said_to_be_in_training_alone(made: dict[str, Any]) -> None:
+    plan = made["plan"]
+    drawn = plan.assign(simulator=pd.array(["gate"] * len(plan), dtype="str"))
+    for rows, shown in (
+        (drawn, "shown with exposure drawn by the simulator of gate; of"),
+        (
+            pd.concat([drawn, plan]),
+            "shown with exposure or exposure drawn by the simulator of gate; of",
+        ),
+    ):
+        html = str(
+            render(
+                build_page(
+                    made | {"plan": rows, "simulated": _SIMULATED, "simulated_pixels": _PIXELS}
+                )
+            )
+        )
+        assert shown in html
+        assert "broken; no simulated image is in validation or test." in html
+    assert "simulator" not in str(render(build_page(made)))

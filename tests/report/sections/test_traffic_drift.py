@@ -1,0 +1,44 @@
+from typing import Any
+
+from pipeline.report.report_page import ReportPage
+from pipeline.report.sections.traffic_drift import render
+from tests.factory import planted
+from tests.report.conftest import build_page
+
+
+def test_what_arrived_is_told_with_its_conditions_slices_and_attributes(page: ReportPage) -> None:
+    html = render(page)
+    found = page["drift"]
+    assert f"{found['images']} images that arrived" in html
+    assert "champion-0" in html
+    failed = [c for c in found["conditions"] if not c["passed"]]
+    assert {c["name"] for c in failed} >= {"max_psi", "max_slice_rise"}, (
+        "planted: nights in test, none in train"
+    )
+    assert html.count('<b class="no">failed</b>') == len(failed)
+    assert "Luminance</th>" in html
+    assert "luminance ≤ 62.4" in html
+    assert (
+        'aria-label="luminance: share of the images of training, validation and of those that arrived'
+        in html
+    )
+    assert "Dark<small>luminance" in html, "darker than any in training"
+
+
+def test_without_a_champion_there_is_no_section_and_without_news_one_line(
+    made: dict[str, Any],
+) -> None:
+    nothing = {"images": 0, "slices": [], "attributes": [], "new": [], "conditions": []}
+    gone = build_page({**made, "drift": {**nothing, "champion": None, "why": "no champion"}})
+    assert render(gone) == ""
+    quiet = render(
+        build_page({**made, "drift": {**nothing, "champion": "c", "why": "no image arrived"}})
+    )
+    assert "no image arrived." in quiet
+    assert "<table" not in quiet
+
+
+def test_hostile_words_are_escaped() -> None:
+    html = render(build_page(planted(hostile=True)))
+    assert "<script>" not in html
+    assert "&lt;script&gt;window.hacked=1" in html

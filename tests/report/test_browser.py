@@ -1,0 +1,605 @@
+"""The page in a real Chromium: no request, no complaint, mouse and keyboard, narrow and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline import plugins
+from pipeline.analysis.dataset_inspection import write_health_page
+from pipeline.data.quality.dataset_health import check_dataset
+from pipeline.data.quality.health_limits import parse_health_limits
+from pipeline.data.reading.config_proposal import build_read_plan
+from pipeline.report.page_rendering import render_page
+from pipeline.storage import review_decisions as reviews
+from tests.conftest import Require
+from tests.factory import Factory, planted
+from tests.report.conftest import build_page, complaints_of_axe, settle
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def many() -> str:
+    return render_page(build_page(planted(43, 900)), plugins.list_plugins("sections"))
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_page(build_page(planted()), plugins.list_plugins("sections"))
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render_page(build_page(planted(hostile=True)), plugins.list_plugins("sections"))
+
+
+def cell(tab: Any, view: str, where: str) -> Any:
+    return tab.locator(f'table[data-view={view}] [data-cell="{where}"]')
+
+
+def test_a_click_on_a_cell_shows_its_images_and_the_address_keeps_them(
+    html: str, visit: Visit
+) -> None:
+    tab = visit(html)
+    button = cell(tab, "before", "1,0")
+    button.click()
+    assert tab.locator("#cell figure").count() == int(button.get_attribute("data-total"))
+    assert "visitor taken for employee" in tab.locator("#cell h3").inner_text()
+    assert tab.evaluate("location.hash") == "#cell=1,0"
+    assert button.get_attribute("aria-expanded") == "true"
+    again = visit(html, anchor="#cell=1,0")
+    assert again.locator("#cell figure").count() == int(button.get_attribute("data-total"))
+
+
+def test_a_cell_of_the_difference_shows_who_came_and_went(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    button = cell(tab, "change", "1,1")
+    button.click()
+    assert tab.locator("#cell figure").count() == int(button.get_attribute("data-total")) > 0
+
+
+def test_a_cell_of_right_answers_says_how_many_of_how_many(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    button = cell(tab, "after", "1,1")
+    button.click()
+    shown, total = tab.locator("#cell figure").count(), int(button.get_attribute("data-total"))
+    assert shown < total
+    assert f"Showing {shown} of {total}." in tab.locator("#cell").inner_text()
+
+
+def test_arrows_enter_and_escape(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    cell(tab, "before", "0,0").focus()
+    tab.keyboard.press("ArrowDown")
+    assert tab.evaluate("document.activeElement.dataset.cell") == "1,0"
+    assert tab.locator("table[data-view=before] [tabindex='0']").count() == 1
+    tab.keyboard.press("Enter")
+    assert tab.locator("#cell").is_visible()
+    tab.keyboard.press("Escape")
+    assert not tab.locator("#cell").is_visible()
+    assert tab.evaluate("document.activeElement.dataset.cell") == "1,0"
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("document.activeElement.dataset.cell") == "1,1"
+
+
+def test_counts_and_row_percent(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    counts = cell(tab, "before", "1,0").inner_text()
+    tab.get_by_role("button", name="Row %").click()
+    assert "." in cell(tab, "before", "1,0").inner_text() != counts
+    assert tab.get_by_role("button", name="Row %").get_attribute("aria-pressed") == "true"
+
+
+def test_the_viewer_opens_turns_and_gives_the_focus_back(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    image = tab.locator("#slice-s1 [data-open]").first
+    image.click()
+    viewer = tab.locator("#viewer")
+    assert "Too dark" in viewer.inner_text()
+    assert "gate-" in viewer.locator(".full").inner_text()
+    assert "1 of 24" in viewer.inner_text()
+    tab.keyboard.press("ArrowRight")
+    assert "2 of 24" in viewer.inner_text()
+    tab.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    assert tab.evaluate("document.activeElement.dataset.open") == image.get_attribute("data-open")
+
+
+def test_galleries_are_built_when_opened(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    assert tab.locator(".cards").count() == 0
+    tab.locator('[data-gallery="s1"]').click()
+    figures = tab.locator("#slice-s1 .cards figure")
+    assert figures.count() > 24
+    assert all(
+        figures.locator("img").evaluate_all("all => all.map(i => i.complete && i.naturalWidth > 0)")
+    )
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Escape")
+    assert not figures.first.is_visible()
+
+
+def test_images_are_filtered_by_change_class_slice_and_words(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator('[data-browse="still wrong"]').click()
+    box, figures = tab.locator("#browse"), tab.locator("#browse .cards figure")
+    wrong = figures.count()
+    assert wrong == int(
+        tab.locator("#images .kind:has-text('Still wrong') h3 span").first.inner_text()
+    )
+    assert f"{wrong} images." in box.inner_text()
+    box.get_by_label("True class").select_option(label="employee")
+    assert 0 < figures.count() < wrong
+    box.get_by_label("Slice").select_option(index=2)
+    box.get_by_label("Change").select_option("")
+    box.get_by_label("Slice").select_option(index=0)
+    path = figures.first.locator("img").evaluate("i => i.parentElement.dataset.open")
+    assert path.isdigit()
+    box.get_by_label("Class or path").fill("no such image")
+    assert figures.count() == 0
+    assert "0 images." in box.inner_text()
+
+
+def test_the_viewer_tells_the_likeliest_classes_and_where_the_model_looks(
+    html: str, visit: Visit
+) -> None:
+    tab = visit(html)
+    tab.locator('#images [data-browse="fixed"]').click()
+    tab.locator("#browse [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    assert viewer.locator(".top3").count() == 2
+    shares = viewer.locator(".top3").first.locator(".num").all_inner_texts()
+    assert [float(s.split("\u202f")[0]) for s in shares] == sorted(
+        (float(s.split("\u202f")[0]) for s in shares), reverse=True
+    )
+    for _ in range(30):
+        if viewer.get_by_role("button", name="Heat after").count():
+            break
+        tab.keyboard.press("ArrowRight")
+    viewer.get_by_role("button", name="Heat after").click()
+    heat = viewer.locator(".heat")
+    assert heat.evaluate("async i => (await i.decode(), i.naturalWidth)") == 24
+    after = heat.get_attribute("src")
+    viewer.get_by_role("button", name="Heat before").click()
+    assert heat.get_attribute("src") != after
+    tab.keyboard.press("s")
+    tab.keyboard.press("s")
+    assert heat.count() == 0
+    tab.keyboard.press("b")
+    assert viewer.get_by_role("button", name="Brighten").get_attribute("aria-pressed") == "true"
+
+
+def test_a_path_is_copied(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator("#slice-s1 [data-open]").first.click()
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.keyboard.press("c")
+    copied = tab.locator("#viewer [data-k=copy]:text-matches('^(Copied|Press Ctrl.C)$')")
+    copied.wait_for()
+    assert copied.count() == 1
+
+
+def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
+    html: str, visit: Visit, tmp_path: Path
+) -> None:
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    panel.get_by_role("button", name="Mute").click()
+    panel.get_by_label("Note").fill("lamp was out")
+    panel.get_by_label("Note").press("Tab")
+    tab.locator("#slice-s1 [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    viewer.get_by_role("button", name="Label is wrong").click()
+    viewer.get_by_label("It is").select_option(index=1)
+    tab.keyboard.press("Escape")
+    tab.reload()
+    settle(tab)
+    assert panel.get_by_role("button", name="Mute").get_attribute("aria-pressed") == "true"
+    assert "lamp was out" in tab.locator("#review-list").inner_text()
+    with tab.expect_download() as waiting:
+        tab.get_by_role("button", name="Save as a file").click()
+    waiting.value.save_as(tmp_path / "review.json")
+    (tmp_path / "home").mkdir()
+    taken = reviews.apply_review_file(tmp_path / "home", tmp_path / "review.json")
+    assert [(s.decision, s.note) for s in taken.slices] == [("muted", "lamp was out")]
+    assert [(p.decision, bool(p.suggested)) for p in taken.labels] == [("wrong", True)]
+    tab.get_by_role("button", name="Take all back").click()
+    assert "Nothing was decided" in tab.locator("#review-list").inner_text()
+
+
+def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    assert tab.locator("#map svg").count() == 0
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    assert tab.locator("#map .dot").count() == len(planted()["flips"])
+    assert tab.locator("#map .m1").count() > 0
+    tab.locator("#map").focus()
+    tab.keyboard.press("ArrowRight")
+    first = tab.locator("#map-said").inner_text()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#map-said").inner_text() != first
+    tab.keyboard.press("Enter")
+    assert tab.locator("#viewer").is_visible()
+    tab.keyboard.press("Escape")
+    assert tab.evaluate("document.activeElement.id") == "map"
+
+
+def test_the_map_is_laid_out_by_likeness_on_demand(
+    html: str, visit: Visit, require: Require
+) -> None:
+    require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
+    tab = visit(html)
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    where = "all => all.map(dot => dot.getAttribute('transform'))"
+    axes = tab.locator("#map .dot").evaluate_all(where)
+    tab.get_by_role("button", name="Neighbors (t-SNE)").click()
+    assert (
+        tab.get_by_role("button", name="Neighbors (t-SNE)").get_attribute("aria-pressed") == "true"
+    )
+    assert all(
+        a != b for a, b in zip(axes, tab.locator("#map .dot").evaluate_all(where), strict=True)
+    )
+    tab.locator("#map .m1").last.click(force=True)
+    assert "Too dark" in tab.locator("#viewer").inner_text()
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Principal components").click()
+    assert tab.locator("#map .dot").evaluate_all(where) == axes
+
+
+def test_a_point_of_the_map_opens_its_image(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.locator("#map").scroll_into_view_if_needed()
+    tab.wait_for_selector("#map svg", state="attached")
+    tab.locator("#map .m1").last.click(force=True)
+    assert "1 of" in tab.locator("#viewer").inner_text()
+
+
+def test_keys_of_the_whole_page(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    tab.keyboard.press("?")
+    assert tab.locator("#help").is_visible()
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("/")
+    assert tab.evaluate("document.activeElement.type") == "search"
+    tab.keyboard.type("gate-1/")
+    count = tab.locator("#browse .cards figure").count()
+    assert 0 < count < len(planted()["flips"])
+    tab.get_by_role("button", name="Keys").click()
+    tab.locator("#help").get_by_role("button", name="Close").click()
+    assert not tab.locator("#help").is_visible()
+
+
+def test_night_images_of_a_slice_are_brightened_together(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    image, other = tab.locator("#slice-s1 .pic img").first, tab.locator("#images .pic img").first
+    light = "i => getComputedStyle(i).filter"
+    tab.locator("#slice-s1").get_by_role("button", name="Brighten").click()
+    assert (image.evaluate(light), other.evaluate(light)) == ("brightness(3)", "none")
+    tab.locator("#slice-s1").get_by_role("button", name="As they are").click()
+    assert image.evaluate(light) == "none"
+
+
+def test_sections_out_of_sight_are_laid_out_in_time_and_a_link_lands_where_it_leads(
+    many: str, visit: Visit
+) -> None:
+    tab = visit(many)
+    again = visit(many, anchor="#identity")
+    for reached in (tab, again):
+        reached.emulate_media(reduced_motion="reduce")
+        if reached is tab:
+            tab.reload()
+            tab.locator(".toc").get_by_role("link", name="This run").click()
+        reached.wait_for_timeout(300)
+        assert 0 <= reached.locator("#h-identity").bounding_box()["y"] < 300
+        link = reached.locator(".toc [aria-current]")
+        assert link.inner_text() == "This run"
+        box = link.bounding_box()
+        assert 0 <= box["x"] <= 1280 - box["width"]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_wide_table_keeps_its_first_column_in_sight(
+    many: str, visit: Visit, scripts: bool
+) -> None:
+    tab = visit(many, width=400, scripts=scripts)
+    table = tab.locator("#class-table")
+    table.scroll_into_view_if_needed()
+    place = "e => e.getBoundingClientRect().left"
+    before = table.locator("tbody th").first.evaluate(place)
+    table.evaluate("t => t.parentElement.scrollLeft = 150")
+    assert table.evaluate(place) < before - 100
+    assert table.locator("tbody th").first.evaluate(place) == before
+
+
+def test_every_picture_is_filled_in(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+
+
+def test_classes_are_sorted_and_found(many: str, visit: Visit) -> None:
+    names = [f"sign {k:02d}" for k in range(43)]
+    tab = visit(many)
+    column = "#class-table tbody tr:not([hidden]) th"
+    tab.locator("#class-table thead").get_by_role("button", name="Class").click()
+    assert tab.locator(column).all_inner_texts() == names
+    tab.locator("#classes").get_by_label("Find a class").fill("sign 07")
+    assert tab.locator(column).all_inner_texts() == ["sign 07"]
+
+
+def test_many_classes_are_searched_and_shown_whole_on_demand(many: str, visit: Visit) -> None:
+    tab = visit(many)
+    other = cell(tab, "before", "other,other")
+    total = int(other.get_attribute("data-total"))
+    other.click()
+    assert "(other)" in tab.locator("#cell h3").inner_text()
+    tab.keyboard.press("Escape")
+    heads = tab.locator("table[data-view=before] tbody th")
+    assert heads.count() == 21
+    tab.locator("#find-class").fill("sign 07")
+    tab.locator("#found-class", has_text="1 found").wait_for()
+    assert "sign 07" in heads.all_inner_texts()
+    before = planted(43, 900)["flips"]
+    seven = before[before["label"] == "sign 07"]
+    row = tab.locator("table[data-view=before] tbody tr", has=tab.locator("th[title='sign 07']"))
+    assert sum(int(n) for n in row.locator(".n").all_inner_texts()) == len(seven)
+    tab.get_by_role("button", name="Show all 43 classes").click()
+    assert heads.count() == 43
+    assert tab.locator("table[data-view=before] .n").evaluate_all(
+        "all => all.reduce((sum, n) => sum + Number(n.textContent.replace(',', '')), 0)"
+    ) == len(before)
+    tab.get_by_role("button", name="Show the most confused").click()
+    assert int(cell(tab, "before", "other,other").get_attribute("data-total")) == total
+
+
+def test_an_address_opens_a_cell_of_a_class_that_is_folded_up(many: str, visit: Visit) -> None:
+    flips = planted(43, 900)["flips"]
+    row = flips[flips["label"] != flips["before"]].iloc[0]
+    i, j = (int(name[-2:]) for name in (row["label"], row["before"]))
+    tab = visit(many, anchor=f"#cell={i},{j}")
+    assert f"{row['label']} taken for {row['before']}" in tab.locator("#cell h3").inner_text()
+    assert (
+        tab.locator("#cell figure").count()
+        == ((flips["label"] == row["label"]) & (flips["before"] == row["before"])).sum()
+    )
+
+
+@pytest.mark.parametrize("anchor", ["#cell=99,0", "#cell=other,other", "#cell=0", "#cell=<b>,1"])
+def test_a_bad_address_opens_nothing(html: str, visit: Visit, anchor: str) -> None:
+    tab = visit(html, anchor=anchor)
+    assert not tab.locator("#cell").is_visible()
+    assert tab.locator("table[data-view=before] .cell").count() == 4
+
+
+@pytest.mark.parametrize("width", [400, 1280, 2560])
+def test_hostile_names_execute_nothing_and_break_no_layout(
+    hostile: str, visit: Visit, width: int
+) -> None:
+    tab = visit(hostile, width=width)
+    cell(tab, "before", "0,0").click()
+    tab.locator("#cell [data-open]").first.click()
+    assert tab.locator("#viewer").bounding_box()["width"] <= width
+    tab.keyboard.press("Escape")
+    for summary in tab.locator("summary").all():
+        summary.click()
+    assert tab.evaluate("window.hacked") is None
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    wide = tab.locator(".part").evaluate_all(
+        "all => all.filter(p => p.scrollWidth > p.clientWidth).map(p => p.id)"
+    )
+    assert wide == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_against_the_page_nor_against_what_opens(
+    html: str, visit: Visit, scheme: str
+) -> None:
+    tab = visit(html, scheme=scheme)
+    cell(tab, "before", "1,0").click()
+    tab.locator('[data-browse="fixed"]').click()
+    tab.locator('[data-review="s1"]').get_by_role("button", name="Mute").click()
+    tab.locator("#map").scroll_into_view_if_needed()
+    for summary in tab.locator("summary").all():
+        summary.click()
+    assert complaints_of_axe(tab) == []
+    tab.locator("#browse [data-open]").first.click()
+    tab.locator("#viewer").get_by_role("button", name="Label is wrong").click()
+    assert complaints_of_axe(tab) == []
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("?")
+    assert complaints_of_axe(tab) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_against_many_classes(many: str, visit: Visit, scheme: str) -> None:
+    tab = visit(many, scheme=scheme, width=400)
+    tab.get_by_role("button", name="Show all 43 classes").click()
+    assert complaints_of_axe(tab) == []
+
+
+def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit: Visit) -> None:
+    tab = visit(html, scripts=False)
+    assert tab.locator("h1").inner_text() == "Promoted"
+    assert tab.locator("table[data-view]").count() == 3
+    picture = tab.locator("#slice-s1 img").first
+    assert picture.evaluate("i => i.naturalWidth") == 64
+    assert not tab.locator("[data-gallery]").first.is_visible()
+    assert (
+        tab.locator("#identity").evaluate("s => getComputedStyle(s).contentVisibility") == "visible"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper_the_tools_are_gone_and_nothing_is_cut_off(
+    many: str, visit: Visit, scheme: str
+) -> None:
+    tab = visit(many, width=740, scheme=scheme)  # A4 less its margins
+    tab.emulate_media(media="print")
+    assert not tab.locator(".toc").is_visible()
+    assert tab.locator("#slice-s1 img").first.is_visible()
+    ink = tab.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert ink == ["rgb(27, 34, 48)", "rgb(255, 255, 255)"]
+    tables = tab.locator(".part table:visible")
+    assert tables.count() > 10
+    ends = tables.evaluate_all("all => all.map(t => t.getBoundingClientRect().right)")
+    assert max(ends) <= 740
+    assert tab.locator("#class-table tbody tr").last.is_visible()
+
+
+def test_a_image_opens_at_its_top_whatever_has_the_focus(html: str, visit: Visit) -> None:
+    tab = visit(html, width=400)
+    tab.locator('[data-browse=""]').click()
+    tab.locator("#browse").get_by_label("Change").select_option("still right")
+    tab.locator("#browse [data-open]").first.click()
+    viewer = tab.locator("#viewer")
+    assert viewer.get_by_role("button", name="Heat").count() == 0
+    assert viewer.evaluate("v => [v.scrollTop, v.contains(document.activeElement)]") == [0, True]
+    assert "Taken" in viewer.locator("dt").all_inner_texts()
+    tab.keyboard.press("ArrowRight")
+    assert "2 of" in viewer.inner_text()
+
+
+def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(
+    html: str, visit: Visit
+) -> None:
+    wide, narrow = visit(html, width=1280), visit(html, width=400)
+    stops = '.scroll[tabindex="0"]'
+    for tab in (wide, narrow):
+        for summary in tab.locator("summary").all():
+            summary.click()
+        tab.wait_for_timeout(200)
+    assert narrow.locator(stops).count() > wide.locator(stops).count()
+    assert narrow.locator(stops).evaluate_all(
+        "all => all.every(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)"
+    )
+
+
+def cut(tab: Any, selector: str) -> list[str]:
+    """The texts there of which a part is hidden."""
+    script = "all => all.filter(c => c.scrollWidth > c.clientWidth + 1 || c.scrollHeight > c.clientHeight + 2)"
+    return list(tab.locator(selector).evaluate_all(f"{script}.map(c => c.textContent)"))
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("more", [0, 3, 12])
+def test_long_class_names_are_read_whole_in_tables_and_beside_matrices(
+    visit: Visit, width: int, more: int
+) -> None:
+    names = ["Speed limit (60 km/h)", "End of speed limit (80 km/h)", "Yield"]
+    made = Factory([*names, *(f"Road works of kind {k}" for k in range(more))], 480).make()
+    tab = visit(render_page(build_page(made), ("confusion", "classes")), width=width)
+    assert cut(tab, "#classes .clip") == []
+    assert cut(tab, ".matrix tbody th > span") == []
+    if width == 1280:
+        boxes = tab.locator(".matrix .scroll").evaluate_all(
+            "all => all.map(b => b.scrollWidth - b.clientWidth)"
+        )
+        assert boxes == [0, 0, 0]
+        assert cut(tab, ".matrix thead th:not(.corner) > span") == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> None:
+    names = [
+        "Speed limit of 60 kilometres per hour",
+        "End of the speed limit of 80 kilometres per hour",
+        "Yield",
+    ]
+    tab = visit(
+        render_page(build_page(Factory(names, 400).make()), plugins.list_plugins("sections")),
+        width=width,
+    )
+    tab.locator("table[data-view=before] .cell[data-total]:not([data-total='0'])").first.click()
+    tab.locator('[data-browse=""]').click()
+    captions = tab.locator(".sheet figcaption, .cards figcaption, .told figcaption > *")
+    assert captions.count() > 100
+    assert cut(tab, ".sheet figcaption, .cards figcaption, .told figcaption > *") == []
+
+
+def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    buttons, note = panel.locator(".segments").bounding_box(), panel.locator(".find").bounding_box()
+    assert note["x"] > buttons["x"] + buttons["width"] + 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_data_check_is_read_by_anybody(
+    visit: Visit, scheme: str, tmp_path: Path
+) -> None:
+    for n, name in enumerate(
+        ("<script>window.hacked = 1</script>".replace("/", "\u2215"), "x" * 200, "plain")
+    ):
+        (tmp_path / name).mkdir()
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2026:03:01 22:40:01"
+        for copy in range(2):
+            Image.new("RGB", (30 + n, 30), (9 * n, 9, 9)).save(
+                tmp_path / name / f"{copy}.jpg", exif=exif
+            )
+    (tmp_path / "plain" / "<img src=x onerror='window.hacked = 1'>.jpg").touch()
+    found = check_dataset(
+        tmp_path, build_read_plan(tmp_path), lambda pixels: (9.0, 2.0), parse_health_limits([])
+    )
+    write_health_page(tmp_path / "check.html", found)
+    tab = visit((tmp_path / "check.html").read_text(encoding="utf-8"), width=400, scheme=scheme)
+    tab.wait_for_timeout(200)
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("svg.chart rect").count() == 24
+    assert tab.locator(".state.failed").count() > 0
+
+
+def test_motion_is_reduced_where_that_is_wished_and_focus_is_always_seen(
+    html: str, visit: Visit
+) -> None:
+    tab = visit(html)
+    smooth = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert tab.evaluate(smooth) == "smooth"
+    tab.emulate_media(reduced_motion="reduce")
+    assert tab.evaluate(smooth) == "auto"
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        seen = tab.evaluate(
+            "(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))"
+        )
+        assert seen == "solid3px", tab.evaluate("document.activeElement.outerHTML")
+
+
+def test_every_link_within_the_page_leads_somewhere(html: str, visit: Visit) -> None:
+    tab = visit(html)
+    targets = tab.locator("a[href^='#']:not([href^='#cell='])").evaluate_all(
+        "all => all.map(a => a.hash.slice(1))"
+    )
+    assert {"slices", "headline", "slice-s1"} <= set(targets)
+    assert [
+        t for t in targets if not tab.evaluate("id => document.getElementById(id) !== null", t)
+    ] == []
+
+
+def test_two_hundred_classes_stay_usable(visit: Visit) -> None:
+    made = planted(200, 1500)
+    tab = visit(render_page(build_page(made), plugins.list_plugins("sections")))
+    tab.get_by_role("button", name="Show all 200 classes").click()
+    heads = tab.locator("table[data-view=after] tbody th")
+    assert tab.locator("table[data-view=before] tbody th").count() == 200
+    assert heads.count() == 0  # one whole matrix at a time
+    tab.locator("#views").get_by_role("button", name="After").click()
+    assert heads.count() == 200
+    wrong = made["flips"][made["flips"]["label"] != made["flips"]["after"]].iloc[0]
+    i, j = (made["classes"]["names"].index(wrong[when]) for when in ("label", "after"))
+    cell(tab, "after", f"{i},{j}").click()
+    assert f"{wrong['label']} taken for {wrong['after']}" in tab.locator("#cell h3").inner_text()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -1,0 +1,133 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.report.report_page import ReportPage
+from pipeline.report.run_summary import build_summary
+from pipeline.report.runs_index import render_runs_index
+from tests.factory import HOSTILE
+from tests.report.conftest import build_page, complaints_of_axe
+
+
+def test_every_run_is_listed_in_the_order_given_and_linked_relatively(
+    page: ReportPage, quiet: dict[str, Any]
+) -> None:
+    newest = build_summary(page)
+    html = render_runs_index([newest, build_summary(build_page(quiet)) | {"run_id": "older"}])
+    assert re.findall(r'href="([^"]*/index\.html)"', html) == [
+        "demo-1/index.html",
+        "older/index.html",
+    ]
+    accuracy = newest["metrics"]["test"]["accuracy"]
+    assert f"{100 * accuracy['before']['value']:.1f}" in html
+    assert f"{100 * accuracy['after']['value']:.1f}" in html
+    assert "Too dark, taken from 21:00 to 05:00" in html
+    assert "No slice was confirmed" in html
+    assert "Slices over the runs: 1 back, 1 not assessable" in html
+
+
+def test_no_run_yet() -> None:
+    assert "No run has come to its report yet" in render_runs_index([])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        None,
+        [],
+        "x",
+        {"run_id": "x"},
+        {"run_id": "x", "verdict": 3},
+        {"run_id": "..", "verdict": {"promoted": True}},
+    ],
+)
+def test_a_broken_summary_hides_no_other(broken: Any, page: ReportPage) -> None:
+    html = render_runs_index([broken, build_summary(page)])
+    assert html.count("Unreadable") == 1
+    assert 'href="demo-1/index.html"' in html
+
+
+def test_half_a_summary_shows_what_it_has() -> None:
+    half = {
+        "run_id": "r",
+        "verdict": {"promoted": False},
+        "metrics": {"val": {"accuracy": {"before": {"value": "?"}}}},
+    }
+    html = render_runs_index(
+        [half | {"slices": [{"words": None, "status": "confirmed"}, 5], "followed": [5, {}]}]
+    )
+    assert "Refused" in html
+    assert "Accuracy" not in html
+
+
+@pytest.mark.browser
+def test_hostile_run_names_stay_words(visit: Callable[..., Any]) -> None:
+    summaries = [
+        {"run_id": name, "verdict": {"promoted": True, "headline": name}} for name in HOSTILE
+    ]
+    tab = visit(render_runs_index(summaries), width=400)
+    assert tab.evaluate("window.hacked") is None
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.locator("li h2 a").count() == len(HOSTILE)
+
+
+def test_runs_of_one_name_have_a_trend_and_runs_of_two_names_share_none(page: ReportPage) -> None:
+    named = [
+        f"2026030{day}-224001-{name}"
+        for day, name in ((4, "gate"), (3, "signs"), (2, "gate-2"), (1, "gate"))
+    ]
+    runs = [build_summary(page) | {"run_id": run_id} for run_id in named]
+    html = render_runs_index(runs)
+    assert (
+        html.count("Accuracy on validation, run by run")
+        == html.count("Confirmed slices, run by run")
+        == 1
+    )
+    points = html.split("Confirmed slices, run by run")[1].split("</svg>")[0].count("<circle")
+    assert points == 3  # the run gate-2 is the second one of a second
+    assert '<h2><bdi class="lines">gate</bdi></h2>' in html
+    assert "run by run" not in render_runs_index(runs[:2])
+
+
+def test_the_latest_run_is_compared_with_the_one_of_its_name_before_it(page: ReportPage) -> None:
+    named = [
+        f"2026030{day}-224001-{name}" for day, name in ((4, "gate"), (3, "signs"), (2, "gate"))
+    ]
+    html = render_runs_index([build_summary(page) | {"run_id": run_id} for run_id in named])
+    chosen = re.findall(r"<option value=\"(\d)\" selected>", html)
+    assert chosen == ["2", "0"]
+
+
+@pytest.mark.browser
+def test_any_two_runs_are_laid_side_by_side(
+    page: ReportPage, quiet: dict[str, Any], visit: Callable[..., Any]
+) -> None:
+    newest, older = build_summary(page), build_summary(build_page(quiet)) | {"run_id": "older"}
+    tab = visit(render_runs_index([newest, older, older | {"run_id": HOSTILE[0]}]), width=400)
+    assert tab.locator("#compared table").count() == 0
+    tab.get_by_text("Any two runs side by side").click()
+    tab.locator("#compared table").wait_for()
+    text = tab.locator("#compared").inner_text()
+    before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
+    assert f"{100 * before:.1f}\u202f%" in text
+    assert "Misread, Too dark, taken from 21:00 to 05:00: before" in text
+    tab.get_by_label("Second").select_option(label=HOSTILE[0])
+    assert HOSTILE[0] in tab.locator("#compared").inner_text()
+    assert tab.evaluate("window.hacked") is None
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.locator("#compared").evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_list_is_read_by_anybody(
+    page: ReportPage, quiet: dict[str, Any], visit: Callable[..., Any], scheme: str
+) -> None:
+    runs = [build_summary(page), build_summary(build_page(quiet)), {"run_id": "spoilt"}]
+    tab = visit(render_runs_index(runs), width=400, scheme=scheme)
+    assert complaints_of_axe(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400

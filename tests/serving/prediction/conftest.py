@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.domain.rules import Condition, Rule
+from pipeline.learning.models.backbone import build_network, save_model
+from tests.night import image
+
+CLASSES = ["lying", "standing"]
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A promoted model's folder: dark images are brightened, unsure answers declined, images of a door known again."""
+    folder = tmp_path_factory.mktemp("home") / "runs" / "run1" / "promote" / "bundle"
+    model, meta = build_network("test_efficientnet", "none", CLASSES, 48, 0.0, seed=3)
+    meta["temperature"] = 1e-4
+    save_model(folder, model, meta)
+    dark = Rule((Condition("luminance", "<=", 45),)).dump_json()
+    door = Rule((Condition("door", "is", "east"),)).dump_json()
+    policy: dict[str, Any] = {
+        "decline": {"threshold": 0.8},
+        "corrections": [{"slice": "s1", "remedy": "exposure", "strength": 4.0, "words": "exposure x4"}],
+    }
+    slices = [
+        {"slice": "s1", "words": "Too dark.", "rule": dark},
+        {"slice": "s2", "words": "East.", "rule": door},
+    ]
+    (folder / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": slices}))
+    pointer = {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
+    (folder.parents[2] / "champions").mkdir()
+    (folder.parents[2] / "champions" / "gate.json").write_text(json.dumps(pointer))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of 48 px, every third one by night, and one that is broken."""
+    folder, rng = tmp_path_factory.mktemp("shots"), np.random.default_rng(5)
+    for k in range(12):
+        cv2.imwrite(
+            str(folder / f"{k:02d}.png"), image(CLASSES[k % 2], k % 3 == 0, rng)[:, :, ::-1]
+        )
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder

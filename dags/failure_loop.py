@@ -1,12 +1,19 @@
-"""The failure loop as Airflow runs it: one DAG a config, one task a stage, edges derived from the graph page. It names
-no stage.
+"""The failure loop in Airflow: one DAG for each config, one task for each stage.
 
-The configs are the YAML files in the folder NIGHTSHIFT_CONFIGS. A refusal (exit 1: it ran to its report, but a
-condition failed) is a good end, and the task's return value says "refused". Bad input (2) fails at once, whatever
-else is tried again: a retried or cleared task goes on with the same run. A run is held by one process at a time, so
-one task runs at a time; where a killed one still works (75), it is tried again later. A config that cannot be read is a
-DAG that fails every night with the line that says why. `schedule.notify` lists the places that get messages of
-failures, deadlines and new slices; see `dags.messages`.
+The edges come from `pipeline.graph`; this file names no stage. The configs are the YAML files in
+the folder NIGHTSHIFT_CONFIGS.
+
+Exit codes of a task's command:
+
+- 1: the run made its report, but a condition failed. That is a good end; the return value is
+  "refused".
+- 2: bad config or input. The task fails at once. Other failures are tried again, and a retried or
+  cleared task continues the same run.
+- 75: a killed task's process still works in the run. The task is tried again later.
+
+One process at a time holds a run, so one task runs at a time. A config that cannot be read becomes
+a DAG that fails every night with the error. Messages about failures, deadlines and new slices go to
+the places in `schedule.notify`; see `dags.messages`.
 """
 
 import os
@@ -26,8 +33,8 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from dags.messages import run_name, send_message
-from dags.watch import DataChanged
+from dags.messages import build_run_name, send_message
+from dags.watch import DatasetTrigger
 from pipeline.config import GeneralSettings, ScheduleSettings, read_general_settings
 from pipeline.contracts import InputError
 from pipeline.graph import STAGES, list_upstream_stages
@@ -41,32 +48,32 @@ readarray -t more < <(printf '%s' "$OVERRIDES")
 [ "${code:-0}" = 1 ] && { echo "refused: a condition failed, see the report"; exit 0; }
 exit "${code:-0}"
 """
-RUN = "{{ run_name(dag.dag_id, run_id) }}"
+RUN = "{{ build_run_name(dag.dag_id, run_id) }}"
 OVERRIDES = Param(
     [],
     type="array",
     items={"type": "string"},
-    description="Settings over the file's: stage.key=value",
+    description="Settings that override the file's: stage.key=value",
 )
 
 
 class ReportLink(BaseOperatorLink):
-    """The run's report."""
+    """A link to the run's report."""
 
     name = "Report"
 
     def get_link(self, operator, *, ti_key):
-        """Its address: under the config's `reports_url`, else the file."""
+        """Return the report's address: under the config's `reports_url`, else the file's."""
         return f"{operator.reports}/{operator.env['RUN']}/index.html"
 
 
-class Stage(BashOperator):
-    """A stage; bad input fails it without another try."""
+class StageOperator(BashOperator):
+    """Runs a stage; bad input fails the task without another try."""
 
     operator_extra_links = (ReportLink(),)
 
     def __init__(self, *, reports: str = "", **kwargs):
-        """reports: the address under which the reports' folder is."""
+        """Store the address of the reports' folder."""
         super().__init__(
             bash_command=COMMAND, append_env=True, cwd=str(ROOT), skip_on_exit_code=None, **kwargs
         )
@@ -75,111 +82,120 @@ class Stage(BashOperator):
     def _run_inline_command(self, bash_path, env):
         result = super()._run_inline_command(bash_path, env)
         if result.exit_code == 2:
-            raise AirflowFailException(f"bad config or input, so no other try: {result.output}")
+            raise AirflowFailException(f"bad config or input, not tried again: {result.output}")
         if result.exit_code:
             raise AirflowException(f"exit code {result.exit_code}: {result.output}")
         return result
 
 
-class Failure:
-    """Reports that a stage failed for good: its task does at once, the DAG where the task itself was killed."""
+class FailureReporter:
+    """Sends a message when a stage has failed for good.
+
+    The task itself reports its failure. If its process was killed, the DAG reports it.
+    """
 
     def __init__(self, config: Path):
-        """config: the YAML, which lists the places."""
+        """Store the config, which lists the places."""
         self.config = str(config)
 
-    def of_task(self, context):
-        """What Airflow calls in the task's process."""
-        self._tell(context, context.get("exception") or "it says no reason")
-        context["ti"].xcom_push("told", True)
+    def report_task(self, context):
+        """Report a failed task; Airflow calls this in the task's process."""
+        self._send(context, context.get("exception") or "no reason is known")
+        context["ti"].xcom_push("is_reported", True)
 
-    def of_run(self, context):
-        """What Airflow calls when the run failed, wherever."""
+    def report_run(self, context):
+        """Report a failed run whose task could not report itself."""
         task = context.get("ti")
-        if task is None or not task.xcom_pull(task_ids=task.task_id, key="told"):
-            self._tell(context, "Airflow lost its process, which was killed")
+        if task is None or not task.xcom_pull(task_ids=task.task_id, key="is_reported"):
+            self._send(context, "Airflow lost its process, which was killed")
 
-    def _tell(self, context, why):
+    def _send(self, context, reason):
         config, task = context["dag"].dag_id, context.get("ti")
-        text = f"{config}: {task.task_id if task else 'the run'} failed: {why}"
+        text = f"{config}: {task.task_id if task else 'the run'} failed: {reason}"
         log = [f"Its log: {task.log_url}"] if task else []
-        run = run_name(config, context["run_id"])
+        run = build_run_name(config, context["run_id"])
         send_message(NIGHTSHIFT, self.config, "failure", text, run, details=log, folder=str(ROOT))
 
 
-def _deadline(plan: ScheduleSettings, config: Path) -> DeadlineAlert | None:
+def build_deadline(plan: ScheduleSettings, config: Path) -> DeadlineAlert | None:
+    """Return the alert for a run that takes too long, or None without a deadline."""
     if plan.deadline_minutes is None:
         return None
-    call = {
+    arguments = {
         "minutes": plan.deadline_minutes,
         "command": NIGHTSHIFT,
         "config": str(config),
         "folder": str(ROOT),
     }
-    callback = SyncCallback("dags.messages.send_deadline", call)
-    return DeadlineAlert(
-        DeadlineReference.DAGRUN_QUEUED_AT, timedelta(minutes=plan.deadline_minutes), callback
-    )
+    callback = SyncCallback("dags.messages.send_deadline", arguments)
+    interval = timedelta(minutes=plan.deadline_minutes)
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, interval, callback)
 
 
-def _when(general: GeneralSettings, config: Path):
-    """A cron expression or preset, or the data itself, which is looked at again and again."""
+def build_schedule(general: GeneralSettings, config: Path):
+    """Return a cron expression or preset, or an asset for the data, which is checked regularly."""
     plan = general.schedule
     if plan.when == "time":
         return plan.schedule
-    look = DataChanged(
+    trigger = DatasetTrigger(
         command=NIGHTSHIFT, config=str(config), folder=str(ROOT), seconds=plan.look_seconds
     )
-    return [
-        Asset(
-            f"data of {general.name}",
-            watchers=[AssetWatcher(f"look at the data of {general.name}", look)],
-        )
-    ]
+    watcher = AssetWatcher(f"check the data of {general.name}", trigger)
+    return [Asset(f"data of {general.name}", watchers=[watcher])]
 
 
-def _options(plan: ScheduleSettings, gpu: bool) -> dict:
-    options = {"pool": plan.gpu_pool, "queue": plan.gpu_queue} if gpu else {}
+def select_gpu_options(plan: ScheduleSettings, needs_gpu: bool) -> dict:
+    """Return Airflow's pool and queue of a stage."""
+    options = {"pool": plan.gpu_pool, "queue": plan.gpu_queue} if needs_gpu else {}
     return {key: value for key, value in options.items() if value}
 
 
-def build(general: GeneralSettings, config: Path) -> DAG:
-    """The DAG of one config."""
+def build_dag(general: GeneralSettings, config: Path) -> DAG:
+    """Return the DAG of one config."""
     plan = general.schedule
     reports = (plan.reports_url or "").rstrip("/") or (ROOT / general.reports).as_uri()
-    retry = {
+    task_defaults = {
         "owner": plan.owner,
         "retries": plan.retries,
         "retry_delay": timedelta(seconds=plan.retry_seconds),
     }
-    failure = Failure(config)
-    retry |= {"on_failure_callback": failure.of_task} if plan.notify else {}
-    more = "{{ params.overrides | join('\n') }}"
+    reporter = FailureReporter(config)
+    if plan.notify:
+        task_defaults["on_failure_callback"] = reporter.report_task
     with DAG(
-        general.name, schedule=_when(general, config), start_date=datetime(2025, 1, 1), catchup=False,
-        max_active_tasks=1, max_active_runs=1, default_args=retry, params={"overrides": OVERRIDES}, tags=["nightshift"],
-        deadline=_deadline(plan, config), on_failure_callback=failure.of_run if plan.notify else None,
-        user_defined_macros={"run_name": run_name},
-    ) as dag:  # fmt: skip
+        general.name,
+        schedule=build_schedule(general, config),
+        start_date=datetime(2025, 1, 1),
+        catchup=False,
+        max_active_tasks=1,
+        max_active_runs=1,
+        default_args=task_defaults,
+        params={"overrides": OVERRIDES},
+        tags=["nightshift"],
+        deadline=build_deadline(plan, config),
+        on_failure_callback=reporter.report_run if plan.notify else None,
+        user_defined_macros={"build_run_name": build_run_name},
+    ) as dag:
         tasks = {}
-        for item in STAGES:
-            env = {
+        for stage in STAGES:
+            environment = {
                 "NIGHTSHIFT": NIGHTSHIFT,
-                "STAGE": item.name,
+                "STAGE": stage.name,
                 "RUN": RUN,
                 "CONFIG": str(config),
-                "OVERRIDES": more,
+                "OVERRIDES": "{{ params.overrides | join('\n') }}",
             }
-            tasks[item.name] = Stage(
-                task_id=item.name, env=env, reports=reports, **_options(plan, item.needs_gpu)
+            options = select_gpu_options(plan, stage.needs_gpu)
+            tasks[stage.name] = StageOperator(
+                task_id=stage.name, env=environment, reports=reports, **options
             )
         for name, task in tasks.items():
             task.set_upstream([tasks[other] for other in list_upstream_stages(name)])
     return dag
 
 
-def broken(config: Path, why: str) -> DAG:
-    """A DAG in place of one whose config cannot be read: it fails, with the line that says why."""
+def build_broken_dag(config: Path, reason: str) -> DAG:
+    """Return a DAG for a config that cannot be read; it fails with the error."""
     with DAG(
         config.stem,
         schedule="@daily",
@@ -188,19 +204,22 @@ def broken(config: Path, why: str) -> DAG:
         tags=["broken"],
     ) as dag:
         BashOperator(
-            task_id="config", bash_command='echo "$WHY"; exit 2', env={"WHY": why}, append_env=True
+            task_id="config",
+            bash_command='echo "$REASON"; exit 2',
+            env={"REASON": reason},
+            append_env=True,
         )
     return dag
 
 
 for path in sorted(CONFIGS.glob("*.yaml")):
     try:
-        general = read_general_settings(path, [s.name for s in STAGES])
+        general = read_general_settings(path, [stage.name for stage in STAGES])
         if f"dag_{general.name}" in globals():
             raise InputError(
-                f"{path}: name: another config here is called {general.name} too; name it otherwise"
+                f"{path}: name: another config here is called {general.name} too; rename one"
             )
-        found = build(general, path.absolute())
+        dag = build_dag(general, path.absolute())
     except (InputError, ValueError) as error:  # ValueError: a schedule that Airflow cannot read
-        found = broken(path, str(error))
-    globals()[f"dag_{found.dag_id}"] = found
+        dag = build_broken_dag(path, str(error))
+    globals()[f"dag_{dag.dag_id}"] = dag

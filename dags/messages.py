@@ -6,13 +6,13 @@ A message that cannot be sent is a warning in Airflow's log, and fails nothing.
 import logging
 import subprocess
 
-MAX_TEXT = 2000  # characters of a reason: a command line holds no whole log
-SECONDS_TO_SEND = 120
+MAX_TEXT = 2000  # characters of a reason: a command line cannot hold a whole log
+SECONDS_TO_SEND = 120  # a mail server may greet a sender only after a minute
 _log = logging.getLogger("nightshift")
 
 
-def run_name(config, run_id):
-    """Return the name of the run's folder for a run of Airflow."""
+def build_run_name(config, run_id):
+    """Return the name of the run folder for a run of Airflow."""
     return f"{config}-{run_id.replace(':', '').replace('+', '-')}"
 
 
@@ -20,15 +20,17 @@ def send_message(command, config, event, text, run, *, details=(), folder=None):
     """Call `nightshift notify`.
 
     Args:
-        command: Nightshift's command.
-        config: The path of the YAML.
+        command: path of the command nightshift.
+        config: path of the YAML config.
         event: failure | deadline.
-        text: What happened.
-        run: The run's name.
-        details: Further lines.
-        folder: Where the command runs.
+        text: the message.
+        run: the run's name.
+        details: further lines.
+        folder: working directory of the command.
     """
-    more = [part for line in details for part in ("--detail", line)]
+    detail_options = []
+    for line in details:
+        detail_options += ["--detail", line]
     line = [
         command,
         "notify",
@@ -36,7 +38,7 @@ def send_message(command, config, event, text, run, *, details=(), folder=None):
         run,
         "--config",
         config,
-        *more,
+        *detail_options,
         "--",
         event,
         text[:MAX_TEXT],
@@ -52,14 +54,26 @@ def send_message(command, config, event, text, run, *, details=(), folder=None):
 
 
 def send_deadline(minutes, command, config, folder, context):
-    """Report a run that was not done when its deadline passed; Airflow calls it with the context.
+    """Report a run that was unfinished at its deadline; Airflow calls this.
 
-    Airflow 3.3 calls it also for a run that failed before its deadline. That was reported already,
-    so it is skipped.
+    Airflow 3.3 calls it for a run that failed before its deadline, too. That failure was reported
+    already, so it is skipped.
+
+    Args:
+        minutes: the deadline.
+        command: path of the command nightshift.
+        config: path of the YAML config.
+        folder: working directory of the command.
+        context: Airflow's context of the run.
     """
     run = context["dag_run"]
     if run["state"] != "failed":
         name, text = run["dag_id"], f"{run['dag_id']}: not done after {minutes:g} minutes"
         send_message(
-            command, config, "deadline", text, run_name(name, run["dag_run_id"]), folder=folder
+            command,
+            config,
+            "deadline",
+            text,
+            build_run_name(name, run["dag_run_id"]),
+            folder=folder,
         )

@@ -1,7 +1,7 @@
-"""Airflow looks at a config's data again and again, and starts a run when it changed and came to rest.
+"""A trigger that starts a run after a config's data changed and stopped changing.
 
-The look is Nightshift's own (`nightshift datasets changed`), in its own environment; this runs in Airflow's triggerer,
-which must find the folder above this one on its `PYTHONPATH`.
+The check is `nightshift datasets changed`, in Nightshift's environment. This module runs in
+Airflow's triggerer, whose `PYTHONPATH` must contain the folder above this one.
 """
 
 import asyncio
@@ -10,39 +10,59 @@ import json
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 
-class DataChanged(BaseEventTrigger):
-    """An event for each change of the data, once it is whole. It is taken only after it was told, so none is lost;
-    those that come while a run works start one more, of all of them: so Airflow does at `max_active_runs`."""
+class DatasetTrigger(BaseEventTrigger):
+    """Yields an event for each change of the data, once it is complete.
+
+    A change is marked as used only after its event, so none is lost. Changes that come while a run
+    works start one more run for all of them, since Airflow queues them at `max_active_runs`.
+    """
 
     def __init__(self, command: str, config: str, folder: str, seconds: float):
-        """command: nightshift. config: the YAML. folder: where commands run. seconds: between two looks."""
+        """Store how to check.
+
+        Args:
+            command: path of the command nightshift.
+            config: path of the YAML config.
+            folder: working directory of the command.
+            seconds: pause between two checks.
+        """
         super().__init__()
-        self.command, self.config, self.folder, self.seconds = command, config, folder, seconds
+        self.command = command
+        self.config = config
+        self.folder = folder
+        self.seconds = seconds
 
     def serialize(self):
-        """Where Airflow finds this class, and how it was made."""
-        made = {
+        """Return the path of this class and its arguments, from which Airflow makes it again."""
+        arguments = {
             "command": self.command,
             "config": self.config,
             "folder": self.folder,
             "seconds": self.seconds,
         }
-        return "dags.watch.DataChanged", made
+        return "dags.watch.DatasetTrigger", arguments
 
-    async def _call(self, *more: str):
-        line = [self.command, "datasets", "changed", "-c", self.config, *more]
-        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-        process = await asyncio.create_subprocess_exec(*line, cwd=self.folder, **pipes)
-        out, problem = await process.communicate()
+    async def _call(self, *options: str):
+        """Return the output of a check; empty if the data did not change."""
+        process = await asyncio.create_subprocess_exec(
+            self.command,
+            *("datasets", "changed", "-c", self.config),
+            *options,
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, problem = await process.communicate()
         if process.returncode not in (0, 1):
             self.log.warning("%s: %s", self.config, problem.decode(errors="replace").strip()[-500:])
-        return out.decode() if process.returncode == 0 else ""
+        return output.decode() if process.returncode == 0 else ""
 
     async def run(self):
-        """Look, tell, take; for ever."""
+        """Check, yield an event and mark the change as used, for ever."""
         while True:
-            if said := await self._call("--json"):
-                found = json.loads(said)
-                yield TriggerEvent(found)
-                await self._call("--take", found["mark"])
+            output = await self._call("--json")
+            if output:
+                change = json.loads(output)
+                yield TriggerEvent(change)
+                await self._call("--take", change["mark"])
             await asyncio.sleep(self.seconds)

@@ -1,4 +1,4 @@
-"""Nightshift finds the images on which a classifier fails, says why, and proves the remedy.
+"""Nightshift finds the failures of an image classifier, names the cause, and proves the remedy.
 
 The public Python API is `import nightshift` (see `pipeline/nightshift`).
 """

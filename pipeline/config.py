@@ -1,11 +1,13 @@
-"""Settings: YAML, then `stage.key=value` on the command line, checked against each stage's `Config`.
+"""Settings: a YAML file and `stage.key=value` overrides, checked against each stage's `Config`.
 
-This module knows no stage: the caller hands down the `Config` classes by section name.
+A relative path in a file is relative to that file. A relative path in an override, and a default,
+is relative to the working directory. This module knows no stage: the caller passes the `Config`
+classes by section name.
 """
 
 from __future__ import annotations
 
-import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,54 +15,59 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.contracts import InputError
+from pipeline.settings_validation import anchor_paths, apply_override, validate_section
 
-_PLACE = re.compile(r"log|\$.+|[a-z][a-z0-9+.-]*://\S+")
+_PLACE_PATTERN = re.compile(r"log|\$.+|[a-z][a-z0-9+.-]*://\S+")
 _SECRET_FIELDS = {"pass", "password", "token", "secret", "apikey"}
+SettingsClasses = Mapping[str, "type[StageSettings]"]
+"""The `Config` class of each section, by section name."""
 
 
 def require_local_folder(place: Any) -> Any:
-    """Return the folder of all runs as it is given. Raises `ValueError` for an address such as s3://bucket/runs."""
+    """Return the folder of all runs unchanged.
+
+    Raises:
+        ValueError: it is an address such as s3://bucket/runs.
+    """
     if "://" in str(place):
         raise ValueError(
-            f"{place}: keep runs in a local or mounted folder, and use `nightshift runs push RUN {place}`"
+            f"{place}: keep runs in a local or mounted folder, "
+            f"and use `nightshift runs push RUN {place}`"
         )
     return place
 
 
 def check_place(place: str) -> str:
-    """Return a place of `schedule.notify` as it is given, checked by its form alone.
+    """Return a place of `schedule.notify` unchanged; only its form is checked.
+
+    >>> check_place("mailto://smtp.example.com?user=gate&pass=$MAIL_PASSWORD")
+    'mailto://smtp.example.com?user=gate&pass=$MAIL_PASSWORD'
 
     Raises:
-        ValueError: It is neither `log`, an address with a scheme, nor `$NAME`.
-        PydanticCustomError: A password stands in it.
+        ValueError: it is neither `log`, nor an address with a scheme, nor `$NAME`.
+        PydanticCustomError: it contains a password.
     """
-    if not _PLACE.fullmatch(place):
+    if not _PLACE_PATTERN.fullmatch(place):
         raise ValueError(
-            "a place is log, an Apprise URL (mailto://, jsons://, slack://, ...) or $NAME of a variable"
+            "a place is log, an Apprise URL (mailto://, jsons://, slack://, ...) "
+            "or $NAME of a variable"
         )
     parts = urlsplit(place)
-    password = parts.netloc.rpartition("@")[0].partition(":")[2]
-    secrets = [
-        password,
-        *(value for key, value in parse_qsl(parts.query) if key.lower() in _SECRET_FIELDS),
-    ]
-    if any(secret and "$" not in secret for secret in secrets):
-        raise PydanticCustomError(
-            "literal_secret",
-            "a password must not stand in a config; name an environment variable, as in ://user:$NAME@",
-        )
+    secrets = [parts.netloc.rpartition("@")[0].partition(":")[2]]
+    for key, value in parse_qsl(parts.query):
+        if key.lower() in _SECRET_FIELDS:
+            secrets.append(value)
+    for secret in secrets:
+        if secret and "$" not in secret:
+            raise PydanticCustomError(
+                "literal_secret",
+                "a config must not contain a password; "
+                "name an environment variable, as in ://user:$NAME@",
+            )
     return place
 
 
@@ -71,21 +78,21 @@ class StageSettings(BaseModel):
 
 
 class ScheduleSettings(StageSettings):
-    """When and how Airflow runs this config; read by the DAG file, and part of no result."""
+    """When and how Airflow runs this config. The DAG file reads it; results do not depend on it."""
 
     when: Literal["time", "data"] = Field(
-        "time", description="time: by `schedule`; data: as `ingest.data` changes"
+        "time", description="time: by `schedule`; data: when `ingest.data` changes"
     )
     schedule: str | None = Field(
-        None, description="cron expression or preset such as @daily; null: by hand alone"
+        None, description="cron expression or preset such as @daily; null: started by hand only"
     )
-    look_seconds: int = Field(60, ge=1, description="data: seconds between two looks at it")
+    look_seconds: int = Field(60, ge=1, description="data: seconds between two checks for changes")
     settle_seconds: int = Field(
-        120, ge=0, description="data: seconds without a change after which it counts as whole"
+        120, ge=0, description="data: seconds without a change after which the data are complete"
     )
-    owner: str = Field("nightshift", min_length=1, description="whom Airflow shows as the owner")
+    owner: str = Field("nightshift", min_length=1, description="owner that Airflow shows")
     retries: int = Field(
-        2, ge=0, le=20, description="tries of a task after the first; bad input is never retried"
+        2, ge=0, le=20, description="retries of a failed task; bad input is never retried"
     )
     retry_seconds: int = Field(300, ge=0, description="seconds between two tries")
     gpu_pool: str | None = Field(
@@ -95,30 +102,32 @@ class ScheduleSettings(StageSettings):
         None, min_length=1, description="Airflow queue of the stages that need a GPU"
     )
     reports_url: str | None = Field(
-        None, description="address under which general `reports` is served, for links"
+        None, description="address under which the folder `reports` is served, for links"
     )
     notify: list[Annotated[str, AfterValidator(check_place)]] = Field(
         [],
-        description="places that get messages: log, Apprise URLs, http(s):// webhooks; $NAME: that variable",
+        description="places that get messages: log, Apprise URLs, http(s):// webhooks; "
+        "$NAME: value of that environment variable",
     )
     deadline_minutes: float | None = Field(
-        None, gt=0, description="minutes after which a run that is not done is told"
+        None, gt=0, description="minutes after which an unfinished run is reported"
     )
 
     @model_validator(mode="after")
     def _check_single_trigger(self) -> ScheduleSettings:
         if self.when == "data" and self.schedule is not None:
             raise ValueError(
-                "when: data starts runs by itself; take `schedule` out, or say when: time"
+                "with when: data a change of the data starts runs; remove `schedule`, "
+                "or write when: time"
             )
         return self
 
 
 class TrackingSettings(StageSettings):
-    """Whether and where MLflow is told of each run; part of no result."""
+    """Whether and where runs are logged to MLflow; results do not depend on it."""
 
     mlflow: bool | None = Field(
-        None, description="log runs to MLflow; null: where the extra mlflow is installed"
+        None, description="log runs to MLflow; null: if the extra mlflow is installed"
     )
     uri: str | None = Field(
         None,
@@ -136,17 +145,17 @@ class TrackingSettings(StageSettings):
 
     @property
     def is_requested(self) -> bool:
-        """Whether the config asks for it in so many words, rather than by default."""
+        """Whether the config requests MLflow explicitly, rather than by default."""
         return self.mlflow or (self.mlflow is None and self.uri is not None)
 
 
 class GeneralSettings(StageSettings):
-    """What belongs to no single stage; the top level of the YAML."""
+    """Settings of no single stage; the top level of the YAML."""
 
     name: str = Field(
         "run", pattern=r"^[A-Za-z0-9._-]+$", description="names the run folders of this config"
     )
-    seed: int = Field(0, ge=0, description="seeds everything random")
+    seed: int = Field(0, ge=0, description="seed of everything random")
     runs: Annotated[Path, BeforeValidator(require_local_folder)] = Field(
         Path("runs"), description="the folder of all runs, local or mounted"
     )
@@ -157,32 +166,51 @@ class GeneralSettings(StageSettings):
     )
     tracking: TrackingSettings = Field(
         default_factory=lambda: TrackingSettings.model_validate({}),
-        description="whether and where MLflow is told of each run",
+        description="whether and where runs are logged to MLflow",
     )
 
 
 class ResolvedConfig(BaseModel):
-    """A whole config: the general part and one validated `Config` for each stage."""
+    """A whole config.
+
+    Attributes:
+        general: the top level of the YAML.
+        stages: the validated `Config` of each stage, by name; its paths are absolute.
+    """
 
     general: GeneralSettings
     stages: dict[str, StageSettings]
 
-    def dump_yaml(self) -> str:
-        """The config as YAML with every default written out; reading it back gives the same settings."""
+    def dump_yaml(self, folder: Path | None = None) -> str:
+        """Return the config as YAML with every default written out.
+
+        A file with this text in `folder` gives the same settings when it is read.
+
+        Args:
+            folder: folder of the file; `runs` and `reports` are written relative to it, so that a
+                folder tree can be moved. None writes them as absolute paths.
+        """
         tree = self.general.model_dump(mode="json")
+        for key in ("runs", "reports"):
+            path = os.path.abspath(tree[key])
+            tree[key] = os.path.relpath(path, os.path.abspath(folder)) if folder else path
         tree |= {name: config.model_dump(mode="json") for name, config in self.stages.items()}
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, unchecked. Raises `InputError` where it is none, or cannot be read."""
+    """Return the mapping in a YAML file, unchecked; empty for an empty file.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it holds something else.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such config file")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError, ValueError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).split("\n")[0]
         raise InputError(f"{path}{line}: not valid YAML: {problem}") from error
     if not isinstance(tree, dict | None):
@@ -190,120 +218,90 @@ def read_config(path: Path) -> dict[str, Any]:
     return tree or {}
 
 
-def _apply_override(tree: dict[str, Any], assignment: str) -> None:
-    key, equals, value = assignment.partition("=")
-    if not equals:
-        raise InputError(f"{assignment!r}: write an override as stage.key=value")
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        branch = tree.setdefault(parent, {})
-        if branch is None:
-            branch = tree[parent] = {}
-        if not isinstance(branch, dict):
-            raise InputError(f"{key}: {parent} is a value, not a section")
-        tree = branch
-    try:
-        tree[leaf] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        raise InputError(f"{key}: {value!r} is not a YAML value") from error
-
-
-def _suggest_key(section: str, key: str, known_keys: Mapping[str, Iterable[str]]) -> str:
-    """The likeliest key meant by `section.key`: the same key of another section, else the most alike one."""
-    spelled = [f"{s}.{k}".lstrip(".") for s, keys in known_keys.items() for k in keys if k == key]
-    mine = [f"{section}.{k}".lstrip(".") for k in known_keys[section]]
-    every = [f"{s}.{k}".lstrip(".") for s, keys in known_keys.items() for k in keys]
-    wanted = f"{section}.{key}".lstrip(".")
-    near = (
-        spelled
-        or difflib.get_close_matches(wanted, mine, 1, 0.6)
-        or difflib.get_close_matches(wanted, every, 1, 0.6)
-    )
-    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(mine)}"
-
-
-def _validate_section(
-    settings_class: type[Any],
-    section: str,
-    tree: Any,
-    known_keys: Mapping[str, Iterable[str]],
-    origin: str,
-) -> Any:
-    if not isinstance(tree, dict):
-        raise InputError(f"{origin}: {section}: a section is a mapping of keys, not {tree!r}")
-    try:
-        return settings_class(**{str(k): v for k, v in tree.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        *inner, key = (str(part) for part in first["loc"])
-        section = ".".join([section, *inner]).strip(".")
-        if first["type"] == "extra_forbidden":
-            hint = _suggest_key(section, key, known_keys)
-            raise InputError(
-                f"{origin}: unknown key {f'{section}.{key}'.lstrip('.')}; {hint}"
-            ) from error
-        name = f"{section}.{key}".strip(".")
-        why = first["msg"].replace("Input should", "must").removeprefix("Value error, ")
-        got = "" if first["type"] == "literal_secret" else f" (got {first['input']!r})"
-        raise InputError(f"{origin}: {name}: {why}{got}") from error
-
-
-def _list_known_keys(settings_classes: Mapping[str, type[StageSettings]]) -> dict[str, list[str]]:
-    every: dict[str, type[StageSettings]] = {
+def _list_known_keys(settings_classes: SettingsClasses) -> dict[str, list[str]]:
+    known_keys = {"": [*GeneralSettings.model_fields, *settings_classes]}
+    sections: SettingsClasses = {
         **settings_classes,
         "schedule": ScheduleSettings,
         "tracking": TrackingSettings,
     }
-    return {"": [*GeneralSettings.model_fields, *settings_classes]} | {
-        n: list(m.model_fields) for n, m in every.items()
-    }
+    for name, settings_class in sections.items():
+        known_keys[name] = list(settings_class.model_fields)
+    return known_keys
 
 
 def read_general_settings(path: Path, stage_names: Iterable[str]) -> GeneralSettings:
-    """The general part of a config, its schedule included, without looking into the sections of `stages`.
+    """Return the general part of a config, without reading the sections of the stages.
 
-    Imports nothing heavy: what a scheduler parses. Raises `InputError` as `resolve` does.
+    It imports nothing heavy, so a scheduler may call it.
+
+    Raises:
+        InputError: as `resolve_config`.
     """
-    names = set(stage_names)
-    tree = {key: value for key, value in read_config(path).items() if key not in names}
-    found: GeneralSettings = _validate_section(
-        GeneralSettings, "", tree, _list_known_keys(dict.fromkeys(names, StageSettings)), str(path)
-    )
-    return found
+    tree = read_config(path)
+    names = list(stage_names)
+    known_keys = _list_known_keys(dict.fromkeys(names, StageSettings))
+    for name in names:
+        tree.pop(name, None)
+    tree = anchor_paths(tree, GeneralSettings, path.parent)
+    settings: GeneralSettings = validate_section(GeneralSettings, "", tree, known_keys, str(path))
+    return settings
 
 
 def read_section(path: Path, name: str) -> dict[str, Any]:
-    """A section as the file at `path` has it, unchecked; empty where it has none. Raises `InputError` as `resolve`."""
+    """Return one section as the file has it, unchecked; empty if the file lacks it.
+
+    Raises:
+        InputError: the file cannot be read, or the section is not a mapping.
+    """
     section = read_config(path).get(name) or {}
     if not isinstance(section, dict):
         raise InputError(f"{path}: {name}: a section is a mapping of keys, not {section!r}")
     return section
 
 
+def _merge_file(
+    tree: dict[str, Any], path: Path, settings_classes: SettingsClasses
+) -> dict[str, Any]:
+    """Return `tree` with the settings of a file over it, its paths relative to the file."""
+    file_tree = anchor_paths(read_config(path), GeneralSettings, path.parent)
+    for key, value in file_tree.items():
+        if key in settings_classes:
+            value = anchor_paths(value, settings_classes[key], path.parent)
+        tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
+    return tree
+
+
 def resolve_config(
     path: Path | None,
     overrides: Iterable[str],
-    settings_classes: Mapping[str, type[StageSettings]],
+    settings_classes: SettingsClasses,
     defaults: Mapping[str, Any] = {},
 ) -> ResolvedConfig:
-    """Read `path` (none: all defaults), apply `overrides`, validate against `classes` by section name.
+    """Return the config of a file and overrides, validated section by section.
 
-    defaults: a tree laid under the file's, such as the data location that a command knows.
-    Raises `InputError`, one line that names the file, the key and, for a typo, its nearest neighbor.
+    Args:
+        path: the YAML file; None takes all defaults.
+        overrides: `stage.key=value` each, over the file's settings.
+        settings_classes: the `Config` class of each section.
+        defaults: a tree under the file's, such as the location of data that a command knows.
+
+    Raises:
+        InputError: one line that names the file, the key and, for a typo, the most similar key.
     """
-    tree: dict[str, Any] = {
-        k: dict(v) if isinstance(v, Mapping) else v for k, v in defaults.items()
-    }
-    for key, value in (read_config(path) if path else {}).items():
-        tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
+    tree: dict[str, Any] = {}
+    for key, value in defaults.items():
+        tree[key] = dict(value) if isinstance(value, Mapping) else value
+    if path:
+        tree = _merge_file(tree, path, settings_classes)
     for assignment in overrides:
-        _apply_override(tree, assignment)
+        apply_override(tree, assignment)
     origin = str(path or "config")
+    known_keys = _list_known_keys(settings_classes)
     sections = {name: tree.pop(name, None) or {} for name in settings_classes}
-    known = _list_known_keys(settings_classes)
-    general = _validate_section(GeneralSettings, "", tree, known, origin)
-    stages = {
-        name: _validate_section(model, name, sections[name], known, origin)
-        for name, model in settings_classes.items()
-    }
+    general = validate_section(GeneralSettings, "", tree, known_keys, origin)
+    stages = {}
+    for name, settings_class in settings_classes.items():
+        section = anchor_paths(sections[name], settings_class, Path.cwd())
+        stages[name] = validate_section(settings_class, name, section, known_keys, origin)
     return ResolvedConfig(general=general, stages=stages)

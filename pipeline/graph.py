@@ -1,11 +1,14 @@
-"""THE PAGE: every stage, what it needs and what it makes.
+"""Every stage of the pipeline, what it needs and what it makes.
 
-An edge is never drawn: it is there because one stage makes what another needs. The command line, the
-runner, the DAG and the tests loop over `STAGES`. Reading this page imports neither torch nor numpy nor pandas.
+Edges follow from these lists: an edge exists because one stage makes what another stage needs. The
+    command line, the runner, the DAG and the tests loop over `STAGES`. Reading this module imports
+    neither torch nor numpy nor pandas.
 
 A stage `x` is the file `pipeline/stages/x.py` with its `Config` on top and, below it,
 `run(config, context, *, <needs by name>) -> {<makes by name>}`.
-Dtypes: a trailing `?` allows nulls. Symbols in shapes and `rows` are equal within one stage.
+
+Dtypes: a trailing `?` allows nulls. A symbol in `shape` or `row_dimension` has one size within one
+stage.
 """
 
 from __future__ import annotations
@@ -25,10 +28,20 @@ from pipeline.contracts import (
 
 @dataclass(frozen=True)
 class Stage:
-    """A verb of the pipeline. `effects`: it changes something outside its folder, so it is never linked from another
-    run. `identity`: it shows the run's name, config and notes, so it is never linked either, and made anew when these
-    change. `reuses`: it is handed what an earlier run made, to reuse its rows. `shared`: torchrun's ranks share it.
-    `gpu`: it asks a network, so a scheduler may send it where a GPU is."""
+    """One stage of the pipeline.
+
+    Attributes:
+        name: a verb, the name of the stage's module.
+        needs: artifacts of other stages that it reads.
+        makes: contracts of the artifacts that it makes, by name.
+        has_side_effects: whether it changes something outside its folder. Such a stage is never
+            linked from another run.
+        is_run_specific: whether it shows the run's name, config and notes. Such a stage is never
+            linked either, and it runs again when these change.
+        can_reuse_rows: whether it receives its outputs of an earlier run to reuse their rows.
+        is_distributed: whether the processes that torchrun started share its work.
+        needs_gpu: whether it runs a network, so that a scheduler may send it to a GPU.
+    """
 
     name: str
     needs: tuple[str, ...]
@@ -46,18 +59,21 @@ STAGES: tuple[Stage, ...] = (
         "ingest",
         needs=(),
         makes={
-            # image_id: hash of bytes, relative path and crop. source: where the bytes are (absolute).
+            # image_id: hash of bytes, relative path and crop. source: absolute path or address.
             "images": TableContract(
                 {
-                    "image_id": "str", "content_hash": "str", "path": "str", "source": "str", "label": "str?",
-                    "group": "str", "captured_at": "time?", "width": "int", "height": "int", "given_split": "str?",
+                    "image_id": "str", "content_hash": "str", "path": "str", "source": "str",
+                    "label": "str?", "group": "str", "captured_at": "time?", "width": "int",
+                    "height": "int", "given_split": "str?",
                 },
                 key_columns=("image_id",), row_dimension="images",
-                has_extra_columns=True,  # further columns are the user's own
+                has_extra_columns=True,  # metadata columns of the data set
             ),
             "rejected": TableContract({"path": "str", "reason": "str"}),
-            "pixels": ArrayContract("uint8", ("images", "side", "side", 3)),  # RGB, letterboxed, EXIF orientation applied
-            "classes": RecordContract(("names",)),  # names: list of str, sorted; a class index is a position in it
+            # RGB, letterboxed, EXIF orientation applied.
+            "pixels": ArrayContract("uint8", ("images", "side", "side", 3)),
+            # names: list of str, sorted; a class index is a position in it.
+            "classes": RecordContract(("names",)),
         },
         can_reuse_rows=True,
     ),
@@ -65,8 +81,11 @@ STAGES: tuple[Stage, ...] = (
         "measure",
         needs=("images",),
         makes={
-            # One float column for each attribute in plugins.ATTRIBUTES, NaN where unknown; rows as in images.
-            "attributes": TableContract({"image_id": "str"}, key_columns=("image_id",), row_dimension="images", has_extra_columns=True),
+            # One float column for each attribute plug-in, NaN for unknown; rows as in `images`.
+            "attributes": TableContract(
+                {"image_id": "str"}, key_columns=("image_id",), row_dimension="images",
+                has_extra_columns=True,
+            ),
         },
         can_reuse_rows=True,
     ),
@@ -74,12 +93,16 @@ STAGES: tuple[Stage, ...] = (
         "split",
         needs=("images", "attributes", "pixels", "classes"),
         makes={
-            # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere; reason: why left out.
-            "splits": TableContract({"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
-                            key_columns=("image_id",), row_dimension="images"),
+            # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere;
+            # reason: why an image was left out.
+            "splits": TableContract(
+                {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
+                key_columns=("image_id",), row_dimension="images",
+            ),
             "duplicates": TableContract(  # kind: exact | near
-                {"image_id": "str", "other_id": "str", "kind": "str", "distance": "int", "same_label": "bool",
-                 "across_splits": "bool"}, key_columns=("image_id", "other_id"),
+                {"image_id": "str", "other_id": "str", "kind": "str", "distance": "int",
+                 "same_label": "bool", "across_splits": "bool"},
+                key_columns=("image_id", "other_id"),
             ),
         },
     ),
@@ -87,21 +110,28 @@ STAGES: tuple[Stage, ...] = (
         "monitor",
         needs=("images", "attributes"),
         makes={
-            # What arrived since the champion in force when the run began, against the champion's data.
-            "drift": RecordContract(("champion", "why", "images", "slices", "attributes", "new", "conditions")),
+            # Images that arrived since the champion's run, compared with the champion's data.
+            "drift": RecordContract(
+                ("champion", "why", "images", "slices", "attributes", "new", "conditions")
+            ),
         },
     ),
     Stage(
         "train",
         needs=("images", "pixels", "classes", "splits"),
         makes={
-            # model.json: backbone, classes, side, mean, std, temperature; model.pt2 beside it: a user's program.
+            # model.json: backbone, classes, side, mean, std, temperature; model.pt2 beside it holds
+            # the exported program of a user's model.
             "model": FolderContract(("model.safetensors", "model.json")),
+            # split: train | holdout; passes: images trained on so far; rate: learning rate.
             "history": TableContract(
-                {"step": "int", "passes": "int", "split": "str", "loss": "float", "accuracy": "float", "rate": "float"},
-                key_columns=("step", "split"),  # split: train | holdout; passes: images seen; rate: learning rate
+                {"step": "int", "passes": "int", "split": "str", "loss": "float",
+                 "accuracy": "float", "rate": "float"},
+                key_columns=("step", "split"),
             ),
-            "training": RecordContract(("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")),
+            "training": RecordContract(
+                ("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")
+            ),
         },
         is_distributed=True, needs_gpu=True,
     ),
@@ -109,42 +139,55 @@ STAGES: tuple[Stage, ...] = (
         "evaluate",
         needs=("images", "pixels", "classes", "splits", "duplicates", "model"),
         makes={
-            # evaluate, on val. margin: true logit less best other. Further columns logit_0, logit_1, ...: float32.
+            # Rows: images of val. margin: logit of the label less the best other logit. Further
+            # columns logit_0, logit_1, ...: float32.
             "predictions": TableContract(
-                {"image_id": "str", "label": "str", "predicted": "str", "correct": "bool", "confidence": "float",
-                 "margin": "float"}, key_columns=("image_id",), row_dimension="val", has_extra_columns=True,
+                {"image_id": "str", "label": "str", "predicted": "str", "correct": "bool",
+                 "confidence": "float", "margin": "float"},
+                key_columns=("image_id",), row_dimension="val", has_extra_columns=True,
             ),
-            # Frozen packaged weights, never the trained model's; rows of the test split are NaN (it is sealed).
+            # From frozen packaged weights, not from the trained model; rows of test are NaN.
             "embeddings": ArrayContract("float32", ("images", "features")),
-            # costs: of each error by label and answer, as a share of the worst; null where all cost alike.
-            "metrics": RecordContract(("accuracy", "macro_f1", "classes", "confusion", "calibration")),
+            # costs: cost of each error by label and prediction as a share of the highest; null if
+            # all errors cost the same.
+            "metrics": RecordContract(
+                ("accuracy", "macro_f1", "classes", "confusion", "calibration")
+            ),
+            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed.
             "label_issues": TableContract(
-                {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float", "kind": "str",
-                 "split": "str"},
-                key_columns=("image_id", "kind"),  # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed
+                {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float",
+                 "kind": "str", "split": "str"},
+                key_columns=("image_id", "kind"),
             ),
         },
         is_distributed=True, needs_gpu=True,
     ),
     Stage(
         "probe",
-        needs=("images", "pixels", "classes", "attributes", "splits", "model", "predictions", "embeddings", "metrics",
-               "label_issues"),
+        needs=("images", "pixels", "classes", "attributes", "splits", "model", "predictions",
+               "embeddings", "metrics", "label_issues"),
         makes={
-            # Labels, groups, folds, attributes, predictions, embeddings and probe results of the validation images.
+            # Labels, groups, folds, attributes, predictions, embeddings and probe results of val.
             "validation_set": ObjectContract(
                 "pipeline.domain.validation_set.ValidationSet",
                 {"val": "image_count", "interventions": "intervention_count"},
             ),
-            # One row of dose_response for each intervention, in the order of the set's responses and signatures.
+            # One row for each intervention, in the order of the validation set's responses.
+            # repairs, breaks: shares of the misclassified and of the correct images.
             "dose_response": TableContract(
-                {"remedy": "str", "strength": "float", "accuracy": "float", "low": "float", "high": "float",
-                 "repairs": "float", "breaks": "float"},  # shares of the wrong, the correct
+                {"remedy": "str", "strength": "float", "accuracy": "float", "low": "float",
+                 "high": "float", "repairs": "float", "breaks": "float"},
                 key_columns=("remedy", "strength"), row_dimension="interventions",
             ),
-            "shortcuts": TableContract({"label": "str", "status": "str", "covered": "float", "pasted": "float"}, has_extra_columns=True),
-            # `mark of <label>`, bool: whether a image bears that confirmed shortcut.
-            "marks": TableContract({"image_id": "str"}, key_columns=("image_id",), row_dimension="images", has_extra_columns=True),
+            "shortcuts": TableContract(
+                {"label": "str", "status": "str", "covered": "float", "pasted": "float"},
+                has_extra_columns=True,
+            ),
+            # Further columns `mark of <label>`, bool: whether an image has that confirmed shortcut.
+            "marks": TableContract(
+                {"image_id": "str"}, key_columns=("image_id",), row_dimension="images",
+                has_extra_columns=True,
+            ),
         },
         is_distributed=True, needs_gpu=True,
     ),
@@ -152,17 +195,17 @@ STAGES: tuple[Stage, ...] = (
         "cluster",
         needs=("validation_set", "dose_response"),
         makes={
-            # One row for each slice and fold: the rule frozen on the other folds, to be applied to this one.
+            # One row for each slice and fold; its rule was frozen on the other folds.
             "slices": TableContract(
                 {
-                    "slice": "str", "rank": "int", "fold": "int", "source": "str",
-                    "rule": "str",  # rule: JSON
+                    "slice": "str", "rank": "int", "fold": "int", "source": "str", "rule": "str",
                     "remedy": "str?", "strength": "float?", "recoverable": "float",
                 },
                 key_columns=("slice", "fold"),
             ),
             "membership": TableContract(
-                {"image_id": "str", "slice": "str", "fold": "int", "score": "float"}, key_columns=("image_id", "slice")
+                {"image_id": "str", "slice": "str", "fold": "int", "score": "float"},
+                key_columns=("image_id", "slice"),
             ),
         },
     ),
@@ -170,32 +213,37 @@ STAGES: tuple[Stage, ...] = (
         "explain",
         needs=("pixels", "model", "validation_set", "dose_response", "slices", "membership"),
         makes={
-            # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares, not percent.
-            # named_causes, setting: JSON; the sentences are composed by `pipeline.report.slice_sentences`.
-            # frozen: JSON of the rule in force outside val, that of the best tested half, and rule the same in words;
-            # applied: which rule admitted how many images on each half of val, which it never saw.
-            # common: what the images of a confirmed slice without a cause share, in words.
+            # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
+            # named_causes, setting: JSON; `pipeline.report.slice_sentences` composes the sentences.
+            # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
+            # the same rule as text. applied: the rule for each half of val, proposed on the other
+            # half, and how many images it admitted. common: traits that the images of a confirmed
+            # slice without a cause share, in words.
             "explanations": TableContract(
                 {
                     "slice": "str", "rank": "int", "status": "str", "rule": "str", "frozen": "str",
-                    "named_causes": "str", "setting": "str", "setting_failures": "int", "confused_label": "str?",
-                    "confused_prediction": "str?", "repair_strength": "float?", "repair_share": "float?",
-                    "applied": "str", "cause": "str?", "common": "str?",
-                    "strength_low": "float?", "strength_high": "float?", "confidence": "str", "n": "int",
-                    "groups": "int", "failures": "int", "error": "float", "expected": "float", "excess": "float",
-                    "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?", "strength": "float?",
-                    "effect": "float?", "effect_low": "float?", "effect_high": "float?", "p_effect": "float?",
-                    "q_value": "float?", "groups_needed": "int?",
+                    "named_causes": "str", "setting": "str", "setting_failures": "int",
+                    "confused_label": "str?", "confused_prediction": "str?",
+                    "repair_strength": "float?", "repair_share": "float?", "applied": "str",
+                    "cause": "str?", "common": "str?", "strength_low": "float?",
+                    "strength_high": "float?", "confidence": "str", "n": "int", "groups": "int",
+                    "failures": "int", "error": "float", "expected": "float", "excess": "float",
+                    "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?",
+                    "strength": "float?", "effect": "float?", "effect_low": "float?",
+                    "effect_high": "float?", "p_effect": "float?", "q_value": "float?",
+                    "groups_needed": "int?",
                 },
                 key_columns=("slice",),
                 has_extra_columns=True,
             ),
-            # Every rival cause that was tried for a confirmed slice, best first.
+            # Every cause that was tested for a confirmed slice, best first.
             "causes": TableContract(
                 {
-                    "slice": "str", "remedy": "str", "strength": "float", "apart": "float", "auc": "float",
-                    "reproduces": "float", "repairs": "float?", "p_repairs": "float?", "share": "float?",
-                    "ahead": "float?", "equivalent": "bool", "named": "bool",
+                    "slice": "str", "remedy": "str", "strength": "float",
+                    "attribute_distance": "float", "auc": "float", "reproduction_rate": "float",
+                    "repair_effect": "float?", "repair_p_value": "float?",
+                    "attributed_share": "float?", "attribution_lead": "float?",
+                    "is_equivalent": "bool", "is_named": "bool",
                 },
                 key_columns=("slice", "remedy", "strength"),
             ),
@@ -206,29 +254,33 @@ STAGES: tuple[Stage, ...] = (
         "follow",
         needs=("images", "embeddings", "validation_set", "slices", "explanations"),
         makes={
-            # Slices over the runs of one name, see `pipeline.slices.tracking.slice_history`; the run before is read from its folder.
+            # Slices over the runs of one config name; see `pipeline.slices.tracking.slice_history`.
             "followed": RecordContract(("previous", "why", "slices")),
-            # Groups (hashed) on which a slice's rule was proposed, in the run `since` under the name `first`.
-            "proposers": TableContract({"since": "str", "first": "str", "group": "str"}, key_columns=("since", "first", "group")),
+            # Groups (hashed) on which a rule was proposed, in the run `since` as slice `first`.
+            "proposers": TableContract(
+                {"since": "str", "first": "str", "group": "str"},
+                key_columns=("since", "first", "group"),
+            ),
         },
     ),
     Stage(
         "prescribe",
-        needs=("images", "pixels", "attributes", "splits", "model", "training", "embeddings", "label_issues",
-               "validation_set", "dose_response", "marks", "membership", "explanations", "causes"),
+        needs=("images", "pixels", "attributes", "splits", "model", "training", "embeddings",
+               "label_issues", "validation_set", "dose_response", "marks", "membership",
+               "explanations", "causes"),
         makes={
-            # The plan in force for one training image and remedy: strength uniform in [low, high]. simulator: null where
-            # the image itself is treated, else whose image of the same class, under `remedy`, takes its place.
+            # One row for each training image and remedy: strength uniform in [low, high].
+            # simulator: null if the image itself is treated, else the adapter whose simulated image
+            # of the same class, under `remedy`, replaces it.
             "plan": TableContract(
-                {
-                    "image_id": "str", "slice": "str", "remedy": "str", "strength_low": "float", "strength_high": "float",
-                    "probability": "float", "simulator": "str?",
-                }
+                {"image_id": "str", "slice": "str", "remedy": "str", "strength_low": "float",
+                 "strength_high": "float", "probability": "float", "simulator": "str?"},
             ),
-            # Images that a simulator drew for a slice: for training alone, in no other table and in no split.
+            # Images that a simulator drew for a slice, for training alone: in no split.
             "simulated": TableContract(
-                {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str", "condition": "str",
-                 "strength": "float"}, key_columns=("content_hash", "slice"), row_dimension="simulated",
+                {"content_hash": "str", "slice": "str", "label": "str", "simulator": "str",
+                 "condition": "str", "strength": "float"},
+                key_columns=("content_hash", "slice"), row_dimension="simulated",
             ),
             "simulated_pixels": ArrayContract("uint8", ("simulated", "side", "side", 3)),
             "policy": RecordContract(("corrections", "decline", "refused", "prescriptions")),
@@ -237,74 +289,102 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated", "simulated_pixels"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated",
+               "simulated_pixels"),
         makes={
-            # candidates.json: [{arm, seed, file, passes, ...}]; one safetensors file for each arm and seed.
+            # candidates.json: [{arm, seed, file, passes, ...}]; one weights file for each of them.
             "candidates": FolderContract(("candidates.json",)),
         },
         is_distributed=True, needs_gpu=True,
     ),
     Stage(
         "compare",
-        needs=("images", "pixels", "splits", "attributes", "model", "validation_set", "marks", "membership",
-               "explanations", "policy", "plan", "candidates"),
+        needs=("images", "pixels", "splits", "attributes", "model", "validation_set", "marks",
+               "membership", "explanations", "policy", "plan", "candidates"),
         makes={
-            # val and test (null while sealed): arms, differences with intervals; test is aggregates only.
-            "comparison": RecordContract(("val", "test", "opening", "power", "decline", "corrections")),
-            "flips": TableContract(
-                {
-                    "image_id": "str", "label": "str", "before": "str", "control": "str", "after": "str",
-                    "p_before": "float", "p_after": "float", "change": "str", "saliency": "int",
-                    "declined_before": "bool", "declined_after": "bool",  # with the corrections that are made
-                },
-                key_columns=("image_id",), row_dimension="val",  # change: fixed | broken | still wrong | still right
+            # val, test: arms, differences with intervals; test: aggregates, null while sealed.
+            "comparison": RecordContract(
+                ("val", "test", "opening", "power", "decline", "corrections")
             ),
-            "answers": ArrayContract("float32", ("val", 2, "classes")),  # calibrated probabilities before and after
-            "saliency": ArrayContract("uint8", ("salient", 2, "side", "side")),  # grad-cam before, after; 255 is strongest
+            # change: fixed | broken | still wrong | still right. declined_*: with corrections.
+            "flips": TableContract(
+                {"image_id": "str", "label": "str", "before": "str", "control": "str",
+                 "after": "str", "p_before": "float", "p_after": "float", "change": "str",
+                 "saliency": "int", "declined_before": "bool", "declined_after": "bool"},
+                key_columns=("image_id",), row_dimension="val",
+            ),
+            # Calibrated probabilities before and after.
+            "answers": ArrayContract("float32", ("val", 2, "classes")),
+            # Grad-CAM before and after; 255 is the strongest.
+            "saliency": ArrayContract("uint8", ("salient", 2, "side", "side")),
         },
         has_side_effects=True, needs_gpu=True,
     ),
     Stage(
         "promote",
-        needs=("comparison", "candidates", "model", "policy", "explanations",
-               "images", "attributes", "splits", "flips"),
+        needs=("comparison", "candidates", "model", "policy", "explanations", "images",
+               "attributes", "splits", "flips"),
         makes={
             "verdict": RecordContract(("promoted", "headline", "conditions")),
-            # The model now in force; reference.parquet: what its data looked like, numbers without names.
+            # The model now in force. reference.parquet: attributes of its data, without image ids.
             "bundle": FolderContract(("model.safetensors", "bundle.json", "reference.parquet")),
         },
         has_side_effects=True,
     ),
     Stage(
         "report",
-        needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates", "history", "training",
-               "predictions", "metrics", "label_issues", "validation_set", "dose_response", "shortcuts", "membership",
-               "explanations", "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
-               "answers", "saliency", "verdict", "drift", "followed"),
+        needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
+               "history", "training", "predictions", "metrics", "label_issues", "validation_set",
+               "dose_response", "shortcuts", "membership", "explanations", "causes", "plan",
+               "simulated", "simulated_pixels", "policy", "comparison", "flips", "answers",
+               "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
-            "summary": RecordContract(("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")),
+            "summary": RecordContract(
+                ("schema", "run_id", "verdict", "metrics", "slices", "remedies", "notes")
+            ),
         },
         is_run_specific=True,
     ),
 )
 # fmt: on
-ARTIFACT_CONTRACTS: dict[str, ArtifactContract] = {
-    name: kind for item in STAGES for name, kind in item.makes.items()
-}
+ARTIFACT_CONTRACTS: dict[str, ArtifactContract] = {}
+for _stage in STAGES:
+    ARTIFACT_CONTRACTS.update(_stage.makes)
 
 
 def get_stage(name: str) -> Stage:
-    """The stage of that name; raises `KeyError` where there is none."""
-    return {s.name: s for s in STAGES}[name]
+    """Return the stage of that name.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise KeyError(name)
 
 
 def find_producer(artifact: str) -> Stage:
-    """The stage that makes `artifact`."""
-    return next(s for s in STAGES if artifact in s.makes)
+    """Return the stage that makes `artifact`.
+
+    >>> find_producer("splits").name
+    'split'
+
+    Raises:
+        KeyError: no stage makes it.
+    """
+    for stage in STAGES:
+        if artifact in stage.makes:
+            return stage
+    raise KeyError(artifact)
 
 
 def list_upstream_stages(name: str) -> tuple[str, ...]:
-    """The names of the stages whose artifacts stage `name` needs, in the order of the page."""
-    makers = {find_producer(need).name for need in get_stage(name).needs}
-    return tuple(s.name for s in STAGES if s.name in makers)
+    """Return the stages whose artifacts stage `name` needs, in the order of `STAGES`.
+
+    >>> list_upstream_stages("split")
+    ('ingest', 'measure')
+    """
+    producers = {find_producer(need).name for need in get_stage(name).needs}
+    return tuple(stage.name for stage in STAGES if stage.name in producers)

@@ -1,8 +1,11 @@
 """Plug-ins by name: adapters, attributes, remedies and report sections.
 
 A plug-in is one module with the members that its kind requires. A plug-in of this package needs its
-file and its name in a list below. A plug-in of another distribution needs no line here: an entry point
-in the group `nightshift.<kind>` names its module.
+file and its name in a list below. A plug-in of another distribution needs no line here: an entry
+point in the group `nightshift.<kind>` names its module.
+
+Other modules load a plug-in through the typed loader of its kind: `pipeline.data.adapters`,
+`pipeline.attributes`, `pipeline.remedies`, `pipeline.report.sections`.
 """
 
 from __future__ import annotations
@@ -96,7 +99,7 @@ class PluginKind:
 
     Attributes:
         package: package that holds the built-in modules.
-        names: names of the built-in plug-ins, in the order in which they are used.
+        names: names of the built-in plug-ins, in their order of use.
         functions: functions that every module must define.
         constants: constants that every module must define, with the types of their values.
         modules: built-in plug-ins that live outside `package`.
@@ -147,6 +150,17 @@ PLUGIN_KINDS: Mapping[str, PluginKind] = {
 }
 ATTRIBUTE_SOURCES = ("pixels", "native", "metadata")
 """Values of an attribute's SOURCE: the decoded image, the stored image, or the metadata alone."""
+RENAMED_PLUGINS: Mapping[str, Mapping[str, str]] = {
+    "adapters": {},
+    "attributes": {"contrast": "contrast_level", "noise": "noise_level"},
+    "remedies": {
+        "colour_cast": "color_cast",
+        "colour_temperature": "color_temperature",
+        "greyscale": "grayscale",
+    },
+    "sections": {},
+}
+"""By kind, the name of version 0.1 and the present one."""
 
 
 @cache
@@ -155,10 +169,21 @@ def _find_external_plugins(kind: str) -> dict[str, EntryPoint]:
 
 
 def list_plugins(kind: str) -> tuple[str, ...]:
-    """Return the names of all plug-ins of `kind`: the built-in ones, then those of other distributions."""
+    """Return the names of all plug-ins of `kind`: built-in ones, then external ones."""
     builtin = PLUGIN_KINDS[kind].names
-    external = [name for name in sorted(_find_external_plugins(kind)) if name not in builtin]
+    external = sorted(set(_find_external_plugins(kind)) - set(builtin))
     return (*builtin, *external)
+
+
+def describe_rename(kind: str, name: str) -> str:
+    """Return one line with the present name for a name of version 0.1, or an empty string.
+
+    >>> describe_rename("remedies", "greyscale")
+    "'greyscale' was renamed: write grayscale"
+    """
+    if name in list_plugins(kind) or name not in RENAMED_PLUGINS[kind]:
+        return ""
+    return f"{name!r} was renamed: write {RENAMED_PLUGINS[kind][name]}"
 
 
 @cache
@@ -167,14 +192,26 @@ def load_plugin(kind: str, name: str) -> ModuleType:
 
     Raises:
         KeyError: no plug-in of this kind has this name.
-        InputError: the module lacks a member, or a member has the wrong type.
+        InputError: the module of another distribution cannot be imported, lacks a member, or has a
+            member of the wrong type.
     """
     spec = PLUGIN_KINDS[kind]
     if name in spec.names:
         return import_module(spec.modules.get(name, f"{spec.package}.{name}"))
-    point = _find_external_plugins(kind)[name]
-    module = point.load()
-    origin = f"plug-in nightshift.{kind}:{name} ({point.value})"
+    if name not in _find_external_plugins(kind):
+        raise KeyError(describe_rename(kind, name) or name)
+    return _load_external_plugin(kind, _find_external_plugins(kind)[name])
+
+
+def _load_external_plugin(kind: str, point: EntryPoint) -> ModuleType:
+    origin = f"plug-in nightshift.{kind}:{point.name} ({point.value})"
+    try:
+        module = point.load()
+    except Exception as error:  # a module of somebody else may raise anything
+        raise InputError(
+            f"{origin}: cannot be imported: {type(error).__name__}: {error}; "
+            "repair or uninstall its distribution"
+        ) from error
     if not isinstance(module, ModuleType):
         raise InputError(f"{origin}: names {module!r}; let the entry point name a module")
     check_plugin(kind, module, origin)
@@ -187,21 +224,16 @@ def check_plugin(kind: str, module: Any, origin: str) -> None:
     Args:
         kind: a key of `PLUGIN_KINDS`.
         module: the imported module.
-        origin: where the module comes from, as the error message names it.
+        origin: the module's origin, as the error message names it.
     """
     spec = PLUGIN_KINDS[kind]
     for function in spec.functions:
         if not callable(getattr(module, function, None)):
             raise InputError(
-                f"{origin}: has no function {function}(); a {kind} plug-in must define it"
+                f"{origin}: has no function {function}(); a plug-in of {kind} must define it"
             )
     for constant, types in spec.constants.items():
-        expected = " or ".join("None" if t is NoneType else t.__name__ for t in types)
-        if not hasattr(module, constant):
-            raise InputError(f"{origin}: has no constant {constant}; define it ({expected})")
-        value = getattr(module, constant)
-        if not isinstance(value, types):
-            raise InputError(f"{origin}: {constant} is {value!r}; it must be {expected}")
+        _check_constant(module, constant, types, origin)
     source = getattr(module, "SOURCE", None)
     if kind == "attributes" and source not in ATTRIBUTE_SOURCES:
         raise InputError(
@@ -209,14 +241,23 @@ def check_plugin(kind: str, module: Any, origin: str) -> None:
         )
 
 
-def fingerprint_external_plugins(kind: str) -> dict[str, str]:
-    """Return the SHA-256 of each external module's file by plug-in name.
+def _check_constant(module: Any, constant: str, types: tuple[type, ...], origin: str) -> None:
+    expected = " or ".join(kind.__name__ for kind in types).replace("NoneType", "None")
+    if not hasattr(module, constant):
+        raise InputError(f"{origin}: has no constant {constant}; define it ({expected})")
+    value = getattr(module, constant)
+    if not isinstance(value, types):
+        raise InputError(f"{origin}: {constant} is {value!r}; it must be {expected}")
 
-    A stage's key holds it, so that a change of a plug-in's code makes the stages anew even where the
-    version of its distribution stayed the same.
+
+def fingerprint_external_plugins(kind: str) -> dict[str, str]:
+    """Return the SHA-256 of the source file of each external plug-in, by name.
+
+    It is part of a stage's key. A change of a plug-in's code runs the stages again even if the
+    version of its distribution stays the same.
     """
-    found = {}
+    hashes = {}
     for name in sorted(_find_external_plugins(kind)):
         file = getattr(load_plugin(kind, name), "__file__", None)
-        found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "no file"
-    return found
+        hashes[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "no file"
+    return hashes

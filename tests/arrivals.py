@@ -13,7 +13,6 @@ from pipeline.domain.rules import Condition, Rule
 from pipeline.slices.tracking.reference_profile import REFERENCE_FILE, summarize_reference
 
 DARK = Rule((Condition("luminance", "<=", 50),))
-TAG = f"s1: {DARK.format_text()}"
 HOURS = (8.0, 17.0)
 
 
@@ -50,6 +49,7 @@ def bundle(folder: Path, units: int = 400, seed: int = 0, day: bool = False) -> 
         {"slice": "s1", "words": "Too dark: 3 of 9 images are misread.", "rule": DARK.dump_json()}
     ]
     meta: dict[str, Any] = {
+        "bundle_format": 2,
         "classes": ["badge", "none"],
         "run_id": "run1",
         "reference": about,
@@ -71,9 +71,10 @@ def rows(units: int = 40, seed: int = 1, dark: float = 0.2, light: float = 1.0) 
             "predicted": "badge",
             "probability": sure,
             "decision": np.where(table["unsure"], "decline", "answer"),
-            "slices": np.where(inside, TAG, ""),
+            "slices": np.where(inside, "s1", ""),
             "group": "v" + table["unit"].astype(str),
             "captured_at": "2026-03-01T12:00:00",
+            "model": "run1",
             "luminance": table["luminance"],
             "hour": table["hour"],
             "sharpness": table["sharpness"],

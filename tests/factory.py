@@ -15,12 +15,9 @@ from pipeline.slices.tracking.reference_profile import (
     build_reference_frame,
     summarize_reference,
 )
-from pipeline.slices.tracking.traffic_comparison import (
-    ArrivedTraffic,
-    TrafficLimits,
-    compare_traffic,
-)
-from pipeline.slices.tracking.traffic_comparison import evaluate_conditions as traffic_conditions
+from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_traffic
+from pipeline.slices.tracking.traffic_conditions import TrafficLimits
+from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
 from pipeline.stages.promote import OUTCOME_HEADLINES, build_conditions
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.statistics.paired_comparison import HarmMargins

@@ -40,7 +40,7 @@ _SECOND = _NOTHING | {
     "rule": VIVID.format_text(), "frozen": VIVID.dump_json(), "applied": f"{VIVID.format_text()} (40 images of half 1)",
     "cause": None, "remedy": None, "confidence": CauseConfidence.UNNAMED, "n": 40, "groups": 10, "failures": 9,
     "error": 0.225,
-    "common": "7 of 9 failures are badge read as none; sharpness 1.2 standard deviations below others of their class",
+    "common": "7 of 9 failures are badge predicted as none; sharpness 1.2 standard deviations below others of their class",
     "expected": 0.09, "excess": 0.135, "low": 0.02, "high": 0.25, "q_value": 0.03,
 }  # fmt: skip
 _THIRD = {
@@ -52,8 +52,8 @@ _THIRD = {
     "effect": np.nan,
 }  # fmt: skip
 _TRIED = (
-    "slice", "remedy", "strength", "apart", "auc", "reproduces", "repairs", "p_repairs", "share",
-    "ahead", "equivalent", "named",
+    "slice", "remedy", "strength", "attribute_distance", "auc", "reproduction_rate", "repair_effect",
+    "repair_p_value", "attributed_share", "attribution_lead", "is_equivalent", "is_named",
 )  # fmt: skip
 _CAUSES = (
     ("s1", "exposure", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, np.nan, np.nan, False, True),

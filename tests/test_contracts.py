@@ -1,4 +1,4 @@
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from pipeline.contracts import (
     ArrayContract,
     ContractError,
     FolderContract,
+    ObjectContract,
     RecordContract,
     TableContract,
 )
@@ -20,13 +21,15 @@ TABLE = TableContract(
 GOOD = pd.DataFrame({"image_id": ["a", "b"], "size": [1, 2], "label": ["x", None]})
 
 
-def test_a_table_binds_its_row_count_for_the_arrays_beside_it() -> None:
-    dims: dict[str, int] = {}
-    TABLE.check_value("images", GOOD, dims)
-    ArrayContract("uint8", ("images", 3)).check_value("pixels", np.zeros((2, 3), np.uint8), dims)
+def test_a_table_binds_the_row_count_of_the_arrays() -> None:
+    dimensions: dict[str, int] = {}
+    TABLE.check_value("images", GOOD, dimensions)
+    ArrayContract("uint8", ("images", 3)).check_value(
+        "pixels", np.zeros((2, 3), np.uint8), dimensions
+    )
     with pytest.raises(ContractError, match="pixels: dimension 'images' is 3, expected 2"):
         ArrayContract("uint8", ("images", 3)).check_value(
-            "pixels", np.zeros((3, 3), np.uint8), dims
+            "pixels", np.zeros((3, 3), np.uint8), dimensions
         )
 
 
@@ -40,12 +43,12 @@ def test_a_table_binds_its_row_count_for_the_arrays_beside_it() -> None:
         (GOOD.assign(image_id=["a", None]), "image_id: has nulls"),
     ],
 )
-def test_a_table_that_breaks_its_contract_is_named(broken: pd.DataFrame, words: str) -> None:
+def test_a_broken_table_names_the_column(broken: pd.DataFrame, words: str) -> None:
     with pytest.raises(ContractError, match=f"images.*{words}"):
         TABLE.check_value("images", broken, {})
 
 
-def test_an_empty_table_keeps_its_contract() -> None:
+def test_an_empty_table_is_valid() -> None:
     TABLE.check_value("images", GOOD.iloc[:0], {})
 
 
@@ -60,13 +63,28 @@ def test_an_array_of_another_shape_or_dtype_is_refused(value: np.ndarray) -> Non
 @pytest.mark.parametrize(
     "value", [{}, [], {"n": float("nan")}, {"n": [1, {"m": float("inf")}]}, {"n": {1: 2}}]
 )
-def test_a_record_without_its_keys_or_with_what_json_cannot_say_is_refused(value: object) -> None:
+def test_a_record_without_its_keys_or_with_values_outside_json_is_refused(value: object) -> None:
     with pytest.raises(ContractError):
         RecordContract(("n",)).check_value("metrics", value, {})
 
 
-def test_a_bundle_must_hold_its_files(tmp_path: Path) -> None:
+def test_a_folder_must_hold_its_files(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"a\.json"):
         FolderContract(("a.json",)).check_value("model", tmp_path, {})
     (tmp_path / "a.json").write_text("{}")
     FolderContract(("a.json",)).check_value("model", tmp_path, {})
+
+
+def test_an_object_must_be_of_its_class_and_size() -> None:
+    contract = ObjectContract("pathlib.PurePosixPath", {"letters": "length"})
+
+    class Sized(PurePosixPath):
+        length = 2
+
+    dimensions: dict[str, int] = {}
+    contract.check_value("place", Sized("ab"), dimensions)
+    assert dimensions == {"letters": 2}
+    with pytest.raises(ContractError, match="place: dimension 'letters' is 2, expected 3"):
+        contract.check_value("place", Sized("ab"), {"letters": 3})
+    with pytest.raises(ContractError, match=r"place: expected pathlib\.PurePosixPath, got str"):
+        contract.check_value("place", "ab", {})

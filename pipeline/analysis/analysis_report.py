@@ -1,4 +1,4 @@
-"""The page and the summary of an analysis, drawn by the report's own sections."""
+"""The page and the summary of an analysis, made of the report's sections."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from pipeline import __version__, plugins
+from pipeline import __version__
 from pipeline.contracts import StageContext
 from pipeline.domain.statuses import SliceStatus
 from pipeline.report.contact_sheets import rank_informative_images
 from pipeline.report.number_format import embed_json
-from pipeline.report.page_rendering import build_payload, render_document
+from pipeline.report.page_rendering import build_payload, render_document, render_sections
 from pipeline.report.report_page import ReportPage, unwrap_row
 from pipeline.report.slice_sentences import add_sentences
 from pipeline.report.thumbnails import ThumbnailStore, index_rows
@@ -24,13 +24,20 @@ from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.statistics.prediction_changes import build_prediction_changes, stack_probabilities
 
 SCHEMA_VERSION = 1
-SECTION_NAMES = ("slices", "shortcuts", "confusion", "classes", "images", "health")
+SECTION_NAMES = (
+    "failure_slices",
+    "shortcut_marks",
+    "confusion_matrix",
+    "per_class_metrics",
+    "changed_images",
+    "data_quality",
+)
 MAX_IMAGE_BYTES = 8_000_000  # bytes of images on the page
 _TEXT_BYTES_PER_IMAGE = 300  # bytes of text that come with a image
 
 
 class SliceSummary(BaseModel):
-    """One slice, as in `slices.parquet`, with how its cause is known and its images."""
+    """One slice as in `slices.parquet`, with the evidence for its cause, and its images."""
 
     slice: str
     rank: int
@@ -60,7 +67,7 @@ class SliceSummary(BaseModel):
 
 
 class AnalysisSummary(BaseModel):
-    """The whole of `summary.json` that `analyze` writes. Shares are in [0, 1]; null is unknown."""
+    """The content of the `summary.json` of an analysis. Shares are in [0, 1]; null is unknown."""
 
     version: int = Field(SCHEMA_VERSION, alias="schema")
     nightshift: str
@@ -86,8 +93,16 @@ class AnalysisSummary(BaseModel):
 def _build_empty_artifacts(
     comparison: ModelComparison, image_ids: pd.Series[Any]
 ) -> dict[str, Any]:
-    """The artifacts of repair and comparison, of which an analysis has none, so that the sections can be drawn."""
-    columns = ["image_id", "slice", "remedy", "strength_low", "strength_high", "probability", "simulator"]
+    """Return empty artifacts of remedies and comparison, so that the sections can be rendered."""
+    columns = [
+        "image_id",
+        "slice",
+        "remedy",
+        "strength_low",
+        "strength_high",
+        "probability",
+        "simulator",
+    ]
     return {
         "flips": build_prediction_changes(image_ids, comparison),
         "answers": stack_probabilities(comparison),
@@ -110,7 +125,8 @@ def _render_lead(page: ReportPage, summary: dict[str, Any]) -> Markup:
         else " No model was given, so nothing was probed: causes are suspected only."
     )
     text = (
-        f"{summary['images']:,} images, {summary['metrics']['accuracy']['value']:.1%} of them right; "
+        f"{summary['images']:,} images, {summary['metrics']['accuracy']['value']:.1%} of them "
+        "right; "
         f"{len(summary['slices'])} slices tested, {how}.{known}"
     )
     notes = Markup("").join(Markup("<li>{}</li>").format(note) for note in summary["notes"])
@@ -118,23 +134,15 @@ def _render_lead(page: ReportPage, summary: dict[str, Any]) -> Markup:
 
 
 def render_analysis(page: ReportPage, summary: dict[str, Any]) -> str:
-    """One offline page with the sections of an analysis."""
-    sections = []
-    for name in SECTION_NAMES:
-        module, body = (
-            plugins.load_plugin("sections", name),
-            plugins.load_plugin("sections", name).render(page),
-        )
-        if body:
-            own = bool(getattr(module, "HAS_OWN_HEADING", False))
-            sections.append({"name": name, "title": module.TITLE, "own_heading": own, "body": body})
+    """Return one offline page with the sections of an analysis."""
+    sections = render_sections(page, SECTION_NAMES)
     heading, data = f"Analysis of {page.run_id}, Nightshift", embed_json(build_payload(page))
     return render_document(
         heading,
         page.run_id,
         sections=sections,
         data=data,
-        lead=_render_lead(page, summary),
+        introduction=_render_lead(page, summary),
         version=__version__,
     )
 
@@ -145,7 +153,14 @@ def build_analysis_page(
     context: StageContext,
     summary: dict[str, Any],
 ) -> str:
-    """The HTML of an analysis. made: the artifacts by name; logits float32 [N, C] in the order of `images`."""
+    """Return the HTML of an analysis.
+
+    Args:
+        artifacts: the artifacts by name.
+        logits: float32 [N, classes], in the order of `images`.
+        context: context of the analysis.
+        summary: its summary.
+    """
     images, names = artifacts["images"], list(artifacts["classes"]["names"])
     truth = pd.Index(names).get_indexer(pd.Index(images["label"]))
     trial = ModelComparison(
@@ -162,7 +177,13 @@ def build_analysis_page(
 def build_analysis_summary(
     artifacts: Mapping[str, Any], context: StageContext, are_folds_drawn: bool
 ) -> dict[str, Any]:
-    """`summary.json`: what `Analysis` says."""
+    """Return the content of `summary.json`, as `AnalysisSummary` defines it.
+
+    Args:
+        artifacts: the artifacts by name.
+        context: context of the analysis.
+        are_folds_drawn: whether the folds were drawn here, not given.
+    """
     images, splits = artifacts["images"], artifacts["splits"]
     members = {
         str(name): sorted(rows["image_id"])

@@ -1,4 +1,4 @@
-"""What `nightshift datasets check` does: the check, measured with the attributes, as text, JSON and a page."""
+"""`nightshift datasets check`: the check with measured attributes, as text, JSON and a page."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from pipeline.attributes import DecodedImage, luminance, sharpness
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.config_proposal import ReadPlan, build_read_plan
+from pipeline.data.reading.read_plan import ReadPlan, build_read_plan
 from pipeline.engine import runner
 from pipeline.engine.progress_reporting import create_tracker
 from pipeline.report.health_page import render_health_section
 from pipeline.report.number_format import embed_json
-from pipeline.report.page_rendering import render_document
+from pipeline.report.page_rendering import RenderedSection, render_document
 from pipeline.stages.ingest import Config
 from pipeline.storage.artifact_store import RunFolder
 
 
 def _plan_reading(data: Path, config: Path | None) -> ReadPlan:
-    """How to read `data`: as the config's ingest section says, else as init would."""
+    """Return how to read `data`: by the config's ingest section, else as `init` would propose."""
     if config is None:
         return build_read_plan(data)
     ingest = runner.load_config(config).stages["ingest"]
@@ -40,10 +40,16 @@ def _measure_pixels(pixels: NDArray[np.uint8]) -> tuple[float, float]:
 def inspect_dataset(
     data: Path, limits: Sequence[str], config: Path | None = None, run: RunFolder | None = None
 ) -> dict[str, Any]:
-    """The result of the check as JSON (see `pipeline.data.quality.dataset_health`). limits: `KEY=VALUE` over the conditions.
+    """Return the result of the check as JSON (see `pipeline.data.quality.dataset_health`).
 
-    config: a YAML whose ingest section says how `data` is read; run: a finished run, for suspected labels. Raises
-    `InputError` for a limit that is none, and where there is no image.
+    Args:
+        data: the data set.
+        limits: `KEY=VALUE` assignments of limits.
+        config: a YAML file whose ingest section configures how to read `data`; None to infer it.
+        run: a finished run, for suspected labels; None for none.
+
+    Raises:
+        InputError: a limit is invalid, or there is no image.
     """
     wanted = parse_health_limits(limits)
     issues = (run.load_artifact("images"), run.load_artifact("label_issues")) if run else None
@@ -54,17 +60,14 @@ def inspect_dataset(
 
 def write_health_page(page: Path, result: dict[str, Any]) -> None:
     """Write the result as one offline HTML file in the style of the report."""
-    part = {
-        "name": "health",
-        "title": "The data",
-        "own_heading": True,
-        "body": render_health_section(result),
-    }
+    section = RenderedSection(
+        "health", "Data quality", render_health_section(result), has_own_heading=True
+    )
     page.parent.mkdir(parents=True, exist_ok=True)
     html = render_document(
         "Data set check, Nightshift",
         result["data"],
-        sections=[part],
+        sections=[section],
         data=embed_json({"kind": "check"}),
     )
     page.write_text(html, encoding="utf-8")

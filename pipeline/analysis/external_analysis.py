@@ -1,4 +1,4 @@
-"""The analysis: the stages measure, probe, cluster and explain on images and predictions that are given."""
+"""Analysis of predictions made elsewhere, by the stages measure, probe, cluster and explain."""
 
 from __future__ import annotations
 
@@ -22,19 +22,28 @@ from pipeline.analysis.prediction_tables import (
 )
 from pipeline.attributes import measure_images as attributes_of
 from pipeline.contracts import InputError, StageContext
+from pipeline.data.quality.duplicate_pairs import find_duplicate_pairs
+from pipeline.data.quality.label_issues import LABEL_ISSUE_DTYPES, find_label_conflicts
 from pipeline.data.quality.near_duplicates import build_duplicates_table
-from pipeline.domain.rules import metadata_frame, split_columns
+from pipeline.domain.probe_results import ProbeMeasurements
+from pipeline.domain.rule_columns import build_metadata_frame, split_columns
 from pipeline.domain.statuses import SliceStatus
-from pipeline.domain.validation_set import ProbeMeasurements, ValidationSet, build_validation_set
+from pipeline.domain.validation_set import ValidationSet
+from pipeline.domain.validation_set_builder import build_validation_set
 from pipeline.engine.progress_reporting import create_tracker, log_line
+from pipeline.learning.inference.frozen_features import compute_frozen_features
 from pipeline.learning.inference.model_outputs import extract_features
+from pipeline.learning.inference.prediction_table import build_predictions
+from pipeline.learning.inference.suspected_labels import find_suspected_labels
 from pipeline.learning.models.onnx_model import OnnxModel, load_onnx_model, select_scaling
-from pipeline.learning.training.holdout_split import assign_folds, find_class_indices
+from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.report.slice_sentences import add_sentences
+from pipeline.slices.causes.intervention_probe import build_probe_frame, probe_interventions
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS as SHORTCUTS
 from pipeline.stages import cluster, evaluate, explain, measure, probe, split
 from pipeline.statistics.classification_metrics import score_logits
+from pipeline.statistics.group_sampling import assign_group_folds
 from pipeline.storage import artifact_store
 
 FOLD_COUNT, DEFAULT_SIDE_PX = 5, 64
@@ -62,7 +71,15 @@ AnalysisArtifacts = dict[str, Any]
 
 @dataclass(frozen=True)
 class AnalysisInputs:
-    """What the user has: M, P and, where there are any, E (of the model, rows as P) and an ONNX model."""
+    """The user's files.
+
+    Attributes:
+        images_path: the table of images.
+        predictions_path: the table of predictions.
+        embeddings_path: embeddings of the model, with the rows of the predictions; None for none.
+        model_path: an ONNX model; None for none.
+        side: side of the images, in pixels.
+    """
 
     images_path: Path
     predictions_path: Path
@@ -78,7 +95,7 @@ def _load_model(inputs: AnalysisInputs) -> OnnxModel | None:
 def _load_inputs(
     inputs: AnalysisInputs, context: StageContext, side: int
 ) -> tuple[AnalysisArtifacts, NDArray[np.float32], bool]:
-    """The artifacts of ingest and split, the logits in the order of M, and whether the folds were drawn here."""
+    """Return artifacts of ingest and split, logits by image, and whether folds were drawn."""
     table, fold = read_image_table(inputs.images_path)
     ids, names, logits = read_predictions(inputs.predictions_path)
     rows = align_predictions(table, ids, names, (inputs.images_path, inputs.predictions_path))
@@ -87,9 +104,10 @@ def _load_inputs(
     if fold is None:
         if images["group"].nunique() < 2:
             raise InputError(
-                f"{inputs.images_path}: all images are of one group; slices need at least two to be tested"
+                f"{inputs.images_path}: all images are of one group; slices need at least two to "
+                "be tested"
             )
-        fold = assign_folds(
+        fold = assign_group_folds(
             find_class_indices(images, names),
             images["group"].to_numpy(dtype=str),
             FOLD_COUNT,
@@ -106,7 +124,7 @@ def _load_inputs(
 def _load_embeddings(
     inputs: AnalysisInputs, prediction_ids: list[str], prediction_rows: NDArray[np.intp]
 ) -> AnalysisArtifacts:
-    """The user's own embeddings, in the order of M, where there are any."""
+    """Return the user's embeddings in the order of the images, if there are any."""
     return (
         {"space": read_embeddings(inputs.embeddings_path, len(prediction_ids))[prediction_rows]}
         if inputs.embeddings_path
@@ -117,21 +135,31 @@ def _load_embeddings(
 def _evaluate_predictions(
     context: StageContext, artifacts: AnalysisArtifacts, logits: NDArray[np.float32]
 ) -> AnalysisArtifacts:
-    """The artifacts of measure and evaluate, and `duplicates`."""
+    """Return the artifacts of measure and evaluate, and `duplicates`."""
     images, names = artifacts["images"], artifacts["classes"]["names"]
     truth = find_class_indices(images, names)
-    pairs = split.collect_duplicate_pairs(
-        split.Config.model_validate({}), context, images, artifacts["pixels"]
+    pairs = find_duplicate_pairs(
+        images,
+        artifacts["pixels"],
+        split.Config.model_validate({}).near_duplicates,
+        context.track_progress,
+        context.add_note,
     )
     duplicates = build_duplicates_table(images, pairs, artifacts["splits"]["split"])
-    embeddings, layout = evaluate.compute_frozen_features(
-        artifacts["pixels"], np.arange(len(images)), context
+    embeddings, layout = compute_frozen_features(
+        artifacts["pixels"], np.arange(len(images)), context.scratch_folder, context.track_progress
     )
     settings = evaluate.Config.model_validate({})
     issues = [
-        evaluate.find_label_conflicts(duplicates, images, artifacts["splits"]),
-        evaluate.find_suspected_labels(
-            settings, context, images, artifacts["splits"], layout, truth
+        find_label_conflicts(duplicates, images, artifacts["splits"]),
+        find_suspected_labels(
+            images,
+            artifacts["splits"],
+            layout,
+            truth,
+            min_confidence=settings.label_issue_threshold,
+            max_images=settings.label_check_images,
+            context=context,
         ),
     ]
     return {
@@ -139,17 +167,17 @@ def _evaluate_predictions(
             "attributes"
         ],
         "duplicates": duplicates,
-        "predictions": evaluate.build_predictions(images["image_id"], truth, logits, names, 1.0),
+        "predictions": build_predictions(images["image_id"], truth, logits, names, 1.0),
         "metrics": score_logits(logits, truth, images["group"].to_numpy(dtype=str), names),
         "embeddings": embeddings,
-        "label_issues": pd.concat(issues, ignore_index=True).astype(evaluate.LABEL_ISSUE_COLUMNS),
+        "label_issues": pd.concat(issues, ignore_index=True).astype(LABEL_ISSUE_DTYPES),
     }
 
 
 def _build_empty_probe() -> tuple[ProbeMeasurements, AnalysisArtifacts]:
-    """Return what a probe that tried nothing leaves."""
+    """Return the outputs of a probe without any intervention."""
     columns = ["remedy", "strength", "accuracy", "low", "high", "repairs", "breaks"]
-    return ProbeMeasurements.empty(), {
+    return ProbeMeasurements.build_empty(), {
         "dose_response": pd.DataFrame(columns=columns).astype(
             dict.fromkeys(columns[1:], "float64")
         ),
@@ -160,43 +188,45 @@ def _build_empty_probe() -> tuple[ProbeMeasurements, AnalysisArtifacts]:
 def _probe_model(
     inputs: AnalysisInputs, context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel
 ) -> tuple[ProbeMeasurements, AnalysisArtifacts, OnnxModel]:
-    """The measurements and other artifacts of probe, on the images where the model agrees with the predictions."""
+    """Return the outputs of probe on the images with equal outputs of model and predictions."""
     names, pixels = artifacts["classes"]["names"], artifacts["pixels"]
     predictions = artifacts["predictions"]
     answered = pd.Index(names).get_indexer(pd.Index(predictions["predicted"]))
     model, share = select_scaling(model, pixels, answered, Path(str(inputs.model_path)))
     context.add_note(
-        f"the model answers as the predictions do for {share:.1%} of the images, its input scaled {model.scaling}"
+        f"the model answers as the predictions do for {share:.1%} of the images, its input scaled "
+        f"{model.scaling}"
     )
     own = model.predict_scores(pixels)
     if own.shape[1] != len(names):
         raise InputError(
-            f"{inputs.model_path}: answers with {own.shape[1]} classes, the predictions have {len(names)}"
+            f"{inputs.model_path}: answers with {own.shape[1]} classes, the predictions have "
+            f"{len(names)}"
         )
     asked = predictions.assign(**{f"logit_{k}": own[:, k] for k in range(len(names))})
-    frame = probe.build_probe_frame(
+    frame = build_probe_frame(
         artifacts["images"], artifacts["splits"], asked[own.argmax(1) == answered], names
     )
     settings = probe.Config.model_validate({})
-    leaning = probe.find_shortcuts(settings, context, frame, pixels, (model.predict_scores, names))
-    measurements, dose_response = probe.try_interventions(
-        settings, context, frame, pixels, model.predict_scores
+    shortcuts = probe.find_shortcuts(settings, context, frame, pixels, model.predict_scores, names)
+    measurements, dose_response = probe_interventions(
+        frame, pixels, model.predict_scores, settings.max_images, context
     )
-    return measurements, {"dose_response": dose_response} | leaning, model
+    return measurements, {"dose_response": dose_response, "shortcuts": shortcuts}, model
 
 
 def _validation_set(made: AnalysisArtifacts, measurements: ProbeMeasurements) -> ValidationSet:
     """Return the validation set of the user's predictions."""
     names = ("splits", "classes", "predictions", "embeddings", "metrics", "label_issues")
-    columns = split_columns(metadata_frame(made["images"], made["attributes"]))
+    columns = split_columns(build_metadata_frame(made["images"], made["attributes"]))
     return build_validation_set(columns, measurements, **{name: made[name] for name in names})
 
 
 def _find_slices(
     context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel | None
 ) -> AnalysisArtifacts:
-    """The artifacts of cluster and explain."""
-    val = artifacts["validation_set"].without_label_issues()
+    """Return the artifacts of cluster and explain."""
+    val = artifacts["validation_set"].exclude_label_issues()
     found = cluster.propose_slices(
         cluster.Config.model_validate({}), context, val, artifacts["dose_response"]
     )
@@ -215,9 +245,14 @@ def _find_slices(
         guess if model else None,
         extract_features,
     )
-    tables = (found["slices"], found["membership"], artifacts["dose_response"])
     return found | explain.explain_slices(
-        explain.Config.model_validate({}), context, val, tools, tables
+        explain.Config.model_validate({}),
+        context,
+        val,
+        tools,
+        slices=found["slices"],
+        membership=found["membership"],
+        dose_response=artifacts["dose_response"],
     )
 
 
@@ -236,10 +271,17 @@ def _write_outputs(
 
 
 def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int = 0) -> Path:
-    """Find, confirm and word the slices of a model's predictions; the path of the page.
+    """Find, confirm and describe the slices of a model's predictions; return the path of the page.
 
-    Writes `slices.parquet`, `membership.parquet`, `summary.json` and `index.html` into `out`. Raises `InputError`, in
-    one line, for whatever cannot be used.
+    `slices.parquet`, `membership.parquet`, `summary.json` and `index.html` are written.
+
+    Args:
+        inputs: the user's files.
+        output_folder: the folder to write to.
+        seed: seed of folds, permutations and samples.
+
+    Raises:
+        InputError: a file cannot be used; the message is one line.
     """
     model = _load_model(inputs)
     with TemporaryDirectory() as scratch:

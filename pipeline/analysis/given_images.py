@@ -1,10 +1,8 @@
-"""The images that `analyze` is given, decoded once, as the graph's artifacts."""
+"""The images of an analysis, decoded once, as artifacts of the graph."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.analysis.prediction_tables import RESERVED_COLUMNS
+from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
 from pipeline.data.reading.image_decoding import (
     ImageError,
@@ -22,18 +21,20 @@ from pipeline.data.reading.image_decoding import (
     letterbox_image,
     read_header,
 )
-from pipeline.plugins import list_plugins
+from pipeline.data.reading.ordered_threads import map_in_order
 
 
 @dataclass(frozen=True)
 class _ImageFile:
+    """One decoded image file."""
+
     content_hash: str
     header: ImageHeader
     pixels: NDArray[np.uint8]
 
 
 def _load_image_file(image_path: Path, side: int) -> _ImageFile | str:
-    """One image, or why it cannot be used."""
+    """Return one image, or the reason why it cannot be used."""
     try:
         data = image_path.read_bytes()
         head = read_header(data)
@@ -51,25 +52,33 @@ def _load_image_file(image_path: Path, side: int) -> _ImageFile | str:
 def load_table_images(
     table: pd.DataFrame, manifest: Path, side: int, track: ProgressTracker = iterate_silently
 ) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
-    """`images` and `pixels` uint8 [N, side, side, 3] of M, its paths relative to its own folder.
+    """Return `images`, and `pixels` uint8 [N, side, side, 3], of a table.
 
-    A group is that of M, else the bytes: exact copies are one. Raises `InputError` that names the first image that
-    cannot be used.
+    The group comes from the table, else the hash of the bytes: exact copies are one group.
+
+    Args:
+        table: the table of images.
+        manifest: its path; image paths are relative to its folder.
+        side: side of the pixels.
+        track: progress tracker.
+
+    Raises:
+        InputError: an image cannot be used; the message names the first one.
     """
     sources = [manifest.parent / path for path in table["path"]]
     pixels = np.empty((len(table), side, side, 3), np.uint8)
     shots, bad = [], []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda source: _load_image_file(source, side), sources)
-        for row, shot in enumerate(track(results, total=len(sources), unit="images")):
-            if isinstance(shot, str):
-                bad.append(f"{sources[row]} ({shot})")
-                continue
-            pixels[row] = shot.pixels
-            shots.append((shot.content_hash, shot.head))
+    results = map_in_order(sources, lambda source: _load_image_file(source, side))
+    for row, shot in enumerate(track(results, total=len(sources), unit="images")):
+        if isinstance(shot, str):
+            bad.append(f"{sources[row]} ({shot})")
+            continue
+        pixels[row] = shot.pixels
+        shots.append((shot.content_hash, shot.header))
     if bad:
         raise InputError(
-            f"{manifest}: {len(bad)} of {len(table)} images cannot be used, first {bad[0]}; remove the rows"
+            f"{manifest}: {len(bad)} of {len(table)} images cannot be used, first {bad[0]}; remove "
+            "the rows"
         )
     return _build_images_table(table, sources, shots), pixels
 
@@ -91,7 +100,7 @@ def _build_images_table(
         "height": pd.Series([head.height for _, head in hashes_and_headers], dtype="int64"),
         "given_split": pd.Series([None] * len(table), dtype="str"),
     }
-    own = {*columns, *list_plugins("attributes"), "split"}
+    own = {*columns, *list_attributes(), "split"}
     users = {
         f"{c}_" if c in own else str(c): table[c]
         for c in table.columns

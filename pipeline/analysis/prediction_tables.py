@@ -1,4 +1,4 @@
-"""The two tables and the array that `analyze` is given, read and checked; every fault is one line."""
+"""The tables and the array of an analysis, read and checked; every fault is one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
 
 
 def _read_table(path: Path, description: str, required_columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV or Parquet file with these columns, its ids unique text."""
+    """Return a CSV or Parquet file with the required columns; its ids are unique text."""
     if not path.is_file():
         raise InputError(f"{path}: no such file ({description})")
     try:
@@ -41,7 +41,8 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
     for column in required_columns:
         if column not in table.columns:
             raise InputError(
-                f"{path}: no column {column!r}; {suggest_name(column, [str(c) for c in table.columns])}"
+                f"{path}: no column {column!r}; "
+                f"{suggest_name(column, [str(c) for c in table.columns])}"
             )
         if table[column].isna().any():
             row = int(np.flatnonzero(table[column].isna())[0])
@@ -77,14 +78,20 @@ def _parse_folds(path: Path, table: pd.DataFrame) -> NDArray[np.intp]:
         spread = fold.groupby(table["group"]).nunique()
         if (spread > 1).any():
             raise InputError(
-                f"{path}: group {spread.idxmax()!r} lies in more than one fold; a group stays together"
+                f"{path}: group {spread.idxmax()!r} lies in more than one fold; a group stays "
+                "together"
             )
     return fold.to_numpy(np.intp)
 
 
 def read_image_table(path: Path) -> tuple[pd.DataFrame, NDArray[np.intp] | None]:
-    """M: image_id, path, label as text, `group` (text) and `captured_at` (time) where given, further columns as they
-    are; and the fold of each row where the column is there. Raises `InputError`."""
+    """Return the table of images, and the fold of each row if it has that column.
+
+    image_id, path, label and group are text, captured_at is a time; other columns are kept.
+
+    Raises:
+        InputError: the table is invalid.
+    """
     table = _read_table(path, "the table of images", REQUIRED_COLUMNS)
     if "captured_at" in table:
         table["captured_at"] = _parse_times(path, table["captured_at"])
@@ -115,9 +122,12 @@ def _find_score_columns(path: Path, table: pd.DataFrame) -> tuple[list[str], str
 
 
 def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
-    """P: image ids [N], class names [C], sorted, and logits float32 [N, C] (the logarithm of probabilities).
+    """Return image ids [N], sorted class names [C] and logits float32 [N, C].
 
-    Raises `InputError` where scores are missing, negative or do not add up to 1.
+    Logits of given probabilities are their logarithms.
+
+    Raises:
+        InputError: scores are missing, negative or do not add up to 1.
     """
     table = _read_table(path, "the table of predictions", ("image_id",))
     columns, kind = _find_score_columns(path, table)
@@ -136,8 +146,10 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
         if off.any():
             row = int(np.flatnonzero(off)[0])
             raise InputError(
-                f"{path}: the probabilities of image {table['image_id'][row]!r} add up to {total[row]:.4g}, not to 1 "
-                f"({int(off.sum())} of {len(table)} rows); columns prob_ hold shares, logits go into logit_ columns"
+                f"{path}: the probabilities of image {table['image_id'][row]!r} add up to "
+                f"{total[row]:.4g}, not to 1 "
+                f"({int(off.sum())} of {len(table)} rows); columns prob_ hold shares, logits go "
+                "into logit_ columns"
             )
         scores = np.log(np.maximum(scores, 1e-12))
     names = [column.removeprefix(kind) for column in columns]
@@ -145,7 +157,11 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
 
 
 def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
-    """E: float32 [rows, D]. Raises `InputError` for another shape, dtype or a value that is not finite."""
+    """Return embeddings float32 [row_count, D].
+
+    Raises:
+        InputError: the shape or dtype is wrong, or a value is not finite.
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -158,7 +174,8 @@ def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
         )
     if len(array) != row_count:
         raise InputError(
-            f"{path}: has {len(array)} rows, the predictions have {row_count}; one row for each, in their order"
+            f"{path}: has {len(array)} rows, the predictions have {row_count}; one row for each, "
+            "in their order"
         )
     if not np.isfinite(array).all():
         raise InputError(
@@ -173,18 +190,30 @@ def align_predictions(
     class_names: list[str],
     paths: tuple[Path, Path],
 ) -> NDArray[np.intp]:
-    """The row of P for each row of M. Raises `InputError` where ids or classes of the two do not match."""
+    """Return the row of the predictions for each image.
+
+    Args:
+        images: the table of images.
+        prediction_ids: image ids of the predictions.
+        class_names: classes of the predictions.
+        paths: the two files, for the error message.
+
+    Raises:
+        InputError: ids or classes of the two do not match.
+    """
     index = pd.Index(prediction_ids)
     rows = index.get_indexer(pd.Index(images["image_id"]))
     lacking = images["image_id"][rows < 0]
     if len(lacking):
         raise InputError(
-            f"{paths[1]}: lacks {len(lacking)} of the {len(images)} images of {paths[0]}, first {lacking.iloc[0]!r}"
+            f"{paths[1]}: lacks {len(lacking)} of the {len(images)} images of {paths[0]}, first "
+            f"{lacking.iloc[0]!r}"
         )
     if len(prediction_ids) > len(images):
         surplus = sorted(set(prediction_ids) - set(images["image_id"]))
         raise InputError(
-            f"{paths[0]}: lacks {len(surplus)} of the {len(prediction_ids)} images of {paths[1]}, first {surplus[0]!r}"
+            f"{paths[0]}: lacks {len(surplus)} of the {len(prediction_ids)} images of {paths[1]}, "
+            f"first {surplus[0]!r}"
         )
     unknown = images["label"][~images["label"].isin(class_names)]
     if len(unknown):

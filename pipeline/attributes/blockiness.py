@@ -1,4 +1,4 @@
-"""How visible the 8 x 8 blocks of JPEG compression are."""
+"""Visibility of the 8 x 8 blocks of JPEG compression."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = "native"
 
 
 def _measure_steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean absolute step from row to row, across and inside the 8 px grid."""
+    """Return the mean absolute step between rows, across the 8 px grid and inside."""
     steps, width = len(luma) - 1, luma.shape[1]
     every, count = cv2.norm(luma[1:], luma[:-1], cv2.NORM_L1), steps // 8
     across = cv2.norm(luma[8::8], luma[7:-1:8], cv2.NORM_L1)
@@ -23,10 +23,20 @@ def _measure_steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def measure(image: DecodedImage) -> float:
-    """Mean luma step across the borders of the 8 px grid over the mean step inside blocks; 1 is no blocks.
+    """Return the mean luma step across block borders over the mean step inside blocks.
 
-    After Wang, Bovik and Evans (2000), in the pixel domain. NaN below 16 x 16 px, and where the image was
-    reduced to be measured, which moves the grid.
+    1 means no visible blocks. NaN below 16 x 16 px, and for a resized image, whose grid has moved.
+
+    Source: after Wang, Bovik and Evans 2000, in the pixel domain.
+
+    >>> import numpy as np
+    >>> flat = np.full((32, 32, 3), 80, np.uint8)
+    >>> blocky = flat.copy()
+    >>> blocky[:, 16:] = 120
+    >>> measure(DecodedImage(flat, None, 32, 32))
+    1.0
+    >>> measure(DecodedImage(blocky, None, 32, 32)) > 10
+    True
     """
     if not image.is_native or min(image.luma.shape) < 16:
         return float("nan")

@@ -1,4 +1,4 @@
-"""How light the image is."""
+"""Brightness."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ REDUCTION_TOLERANCE = 6.0
 
 
 def measure(image: DecodedImage) -> float:
-    """Mean luma (Rec. 601) of the sRGB values, 0 to 255."""
+    """Return the mean luma (Rec. 601) of the sRGB values, 0 to 255.
+
+    >>> import numpy as np
+    >>> measure(DecodedImage(np.full((2, 2, 3), 19, np.uint8), None, 2, 2))
+    19.0
+    """
     return float(cv2.sumElems(image.luma)[0]) / image.luma.size

@@ -1,4 +1,4 @@
-"""How colorful the image is."""
+"""Strength of the colors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ SOURCE = "pixels"
 
 
 def measure(image: DecodedImage) -> float:
-    """Mean spread of red, green and blue over their mean maximum, 0 to 1.
+    """Return the mean range of red, green and blue over their mean maximum, 0 to 1.
 
-    A ratio of means: the mean of each pixel's HSV saturation would be ruled by noise where the image is dark.
+    It is a ratio of means: the mean of each pixel's HSV saturation would be dominated by noise in
+    dark images.
+
+    >>> import numpy as np
+    >>> red = np.zeros((2, 2, 3), np.uint8)
+    >>> red[..., 0] = 200
+    >>> measure(DecodedImage(red, None, 2, 2)), measure(DecodedImage(red * 0 + 90, None, 2, 2))
+    (1.0, 0.0)
     """
     red, green, blue = cv2.split(image.pixels)
     top = cv2.mean(cv2.max(cv2.max(red, green), blue))[0]

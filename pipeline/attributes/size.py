@@ -1,4 +1,4 @@
-"""How large the image is."""
+"""Size of the stored image."""
 
 from __future__ import annotations
 
@@ -13,5 +13,10 @@ SOURCE = "metadata"
 
 
 def measure(image: DecodedImage) -> float:
-    """Square root of width times height of the stored file, in px."""
+    """Return the square root of width times height of the stored file, in pixels.
+
+    >>> import numpy as np
+    >>> measure(DecodedImage(np.zeros((1, 1, 3), np.uint8), None, 640, 360))
+    480.0
+    """
     return math.sqrt(image.width * image.height)

@@ -1,4 +1,4 @@
-"""The color cast along the line from lamp light to skylight."""
+"""Color cast between lamp light and skylight."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ REDUCTION_TOLERANCE = 0.05
 
 
 def measure(image: DecodedImage) -> float:
-    """(red - blue) / (red + blue) of the mean color, -1 to 1; 0 is neutral."""
+    """Return (red - blue) / (red + blue) of the mean color, -1 to 1; 0 is neutral.
+
+    >>> import numpy as np
+    >>> lamp = np.full((2, 2, 3), (150, 100, 50), np.uint8)
+    >>> measure(DecodedImage(lamp, None, 2, 2))
+    0.5
+    """
     red, _, blue, _ = cv2.mean(image.pixels)
     return float((red - blue) / (red + blue)) if red + blue > 0 else 0.0

@@ -24,12 +24,12 @@ def run_analysis(
         Path | None, typer.Option(help="The model as ONNX, to probe it (needs onnxruntime).")
     ] = None,
     side: Annotated[
-        int, typer.Option(min=16, max=1024, help="Images are looked at at this side, in pixels.")
+        int, typer.Option(min=16, max=1024, help="Side to which images are resized, in pixels.")
     ] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
-    """Find, confirm and word the slices on which any model fails, from its predictions alone."""
-    from pipeline.analysis.external_analysis import AnalysisInputs
-    from pipeline.analysis.external_analysis import analyze_predictions as work
+    """Find, confirm and describe the failure slices of any model, from its predictions."""
+    from pipeline.analysis.external_analysis import AnalysisInputs, analyze_predictions
 
-    print(work(AnalysisInputs(images, predictions, embeddings, model, side), output, seed))
+    inputs = AnalysisInputs(images, predictions, embeddings, model, side)
+    print(analyze_predictions(inputs, output, seed))

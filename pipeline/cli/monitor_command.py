@@ -1,4 +1,4 @@
-"""`nightshift monitor`: predicted traffic against the data of the model that predicted it."""
+"""`nightshift monitor`: predictions on arriving images, compared with the model's own data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def monitor_predictions(
     ],
     rows: Annotated[
         list[str],
-        typer.Argument(metavar="ROWS|KEY=VALUE", help="Rows that predict wrote; other limits."),
+        typer.Argument(metavar="ROWS|KEY=VALUE", help="Files that predict wrote; other limits."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder to write into; it keeps the history.")
@@ -25,8 +25,9 @@ def monitor_predictions(
     as_json: JsonOption = False,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Compare what predict answered with the training data; exit code 1 where a condition fails."""
+    """Compare predictions with the model's training data; exit code 1 if a condition fails."""
     from pipeline.contracts import InputError
+    from pipeline.report.traffic_sentences import format_findings
     from pipeline.serving.monitoring import traffic_monitoring
     from pipeline.serving.prediction.model_bundles import find_bundle
 
@@ -34,15 +35,13 @@ def monitor_predictions(
     paths = [Path(text) for text in rows if text not in limits]
     if not paths:
         raise InputError(
-            "name rows that predict wrote, as in: nightshift monitor champion rows.jsonl -o out"
+            "name files that predict wrote, as in: nightshift monitor champion rows.jsonl -o out"
         )
-    found = traffic_monitoring.monitor_traffic(
-        find_bundle(model, runs_folder), paths, output, limits
-    )
-    page = output / traffic_monitoring.PAGE_FILE_NAME
-    print(
-        json.dumps(found, indent=1, ensure_ascii=False)
-        if as_json
-        else "\n".join([*traffic_monitoring.format_findings(found), str(page)])
-    )
-    raise typer.Exit(0 if all(item["passed"] for item in found["conditions"]) else 1)
+    bundle = find_bundle(model, runs_folder)
+    findings = traffic_monitoring.monitor_traffic(bundle, paths, output, limits)
+    if as_json:
+        print(json.dumps(findings, indent=1, ensure_ascii=False))
+    else:
+        page = output / traffic_monitoring.PAGE_FILE_NAME
+        print("\n".join([*format_findings(findings), str(page)]))
+    raise typer.Exit(0 if all(item["passed"] for item in findings["conditions"]) else 1)

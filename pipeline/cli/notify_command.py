@@ -1,4 +1,4 @@
-"""`nightshift notify`: a message about a run, to the places that its config lists."""
+"""`nightshift notify`: a message about a run to the places that its config lists."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import typer
 from pipeline.contracts import InputError
 
 
-def notify(
+def send_notification(
     event: Annotated[str, typer.Argument(help="failure or deadline.")],
     text: Annotated[str, typer.Argument(help="What happened.")],
     run: Annotated[str, typer.Option("--run", help="The run's name.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="The YAML config.")],
     detail: Annotated[list[str] | None, typer.Option(help="A further line.")] = None,
 ) -> None:
-    """Send a message to the places of `schedule.notify` (what the scheduler calls)."""
+    """Send a message to the places of `schedule.notify`; a scheduler calls this."""
     from pipeline.config import read_general_settings
     from pipeline.graph import STAGES
     from pipeline.integrations.notifications import Event, Message, send_message
 
     if event not in list(Event):
         raise InputError(f"{event!r}: an event is {', '.join(Event)}")
-    general = read_general_settings(config, [s.name for s in STAGES])
-    send_message(
-        Message(Event(event), general.name, run, text, tuple(detail or ())), general.schedule.notify
-    )
+    general = read_general_settings(config, [stage.name for stage in STAGES])
+    message = Message(Event(event), general.name, run, text, tuple(detail or ()))
+    send_message(message, general.schedule.notify)

@@ -1,4 +1,4 @@
-"""`nightshift review ...`: what reviewers decided in a report."""
+"""`nightshift review`: decisions of reviewers."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import typer
 
 from pipeline.cli.command_options import DEFAULT_RUNS_FOLDER, RunsFolderOption
 
-app = typer.Typer(help="What reviewers decided in a report.", no_args_is_help=True)
+app = typer.Typer(help="Apply the decisions of reviewers.", no_args_is_help=True)
 
 
 @app.callback()
 def define_review_group() -> None:
-    """What reviewers decided in a report."""
+    """Apply the decisions of reviewers."""
 
 
 @app.command("apply")
 def apply_review_file(
-    file: Annotated[Path, typer.Argument(help="What a report saved.")],
+    file: Annotated[Path, typer.Argument(help="The file that a report saved.")],
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Take a reviewer's decisions in: the next run knows them."""
+    """Apply a reviewer's decisions, so that the next run uses them."""
     from pipeline.storage import review_decisions
 
-    taken = review_decisions.apply_review_file(runs_folder, file)
+    review = review_decisions.apply_review_file(runs_folder, file)
     print(
-        f"{len(taken.slices)} slices and {len(taken.labels)} labels of {taken.run_id}: in force from the next run on"
+        f"{len(review.slices)} slices and {len(review.labels)} labels of {review.run_id}: "
+        "in force from the next run on"
     )
     print(runs_folder / review_decisions.REVIEW_FILE_NAME)

@@ -1,4 +1,4 @@
-"""`nightshift runs ...`: the runs made so far."""
+"""`nightshift runs`: the finished and unfinished runs, and the champions among them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from pipeline.cli.command_options import (
     print_rows,
 )
 
-app = typer.Typer(help="The runs made so far.", no_args_is_help=True)
+app = typer.Typer(help="List, compare, promote, prune or copy runs.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_all_runs(
     as_json: JsonOption = False, runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER
 ) -> None:
-    """List all runs, newest first; kept: why one is never pruned."""
-    from pipeline.engine import runner
+    """List all runs, newest first; kept: why a run is never pruned."""
     from pipeline.engine.run_pruning import explain_protected_runs
+    from pipeline.engine.run_publishing import summarize_run
     from pipeline.storage import artifact_store
 
-    never = explain_protected_runs(runs_folder)
-    rows = [
-        runner.summarize_run(r) | {"kept": never.get(r.run_id, "")}
-        for r in artifact_store.list_runs(runs_folder)
-    ]
+    reasons = explain_protected_runs(runs_folder)
+    rows = []
+    for run in artifact_store.list_runs(runs_folder):
+        rows.append(summarize_run(run) | {"kept": reasons.get(run.run_id, "")})
     print_rows(rows, rows, as_json)
 
 
@@ -43,23 +42,22 @@ def show_run(
     """Show a run's stages and its summary."""
     from pipeline.storage import artifact_store
 
-    target = find_run(run, runs_folder)
-    records = {
-        name: target.read_record(name) or {} for name in artifact_store.list_finished_stages(target)
-    }
-    rows = [
-        {
-            "stage": n,
-            "seconds": r["seconds"],
-            "from": r.get("linked_from", ""),
-            "notes": "; ".join(r["notes"]),
-        }
-        for n, r in records.items()
-    ]
-    summary = (
-        target.load_artifact("summary") if target.get_artifact_path("summary").is_file() else None
-    )
-    print_rows({"run": target.run_id, "stages": rows, "summary": summary}, rows, as_json)
+    folder = find_run(run, runs_folder)
+    rows = []
+    for name in artifact_store.list_finished_stages(folder):
+        record = folder.read_record(name) or {}
+        rows.append(
+            {
+                "stage": name,
+                "seconds": record["seconds"],
+                "from": record.get("linked_from", ""),
+                "notes": "; ".join(record["notes"]),
+            }
+        )
+    summary = None
+    if folder.get_artifact_path("summary").is_file():
+        summary = folder.load_artifact("summary")
+    print_rows({"run": folder.run_id, "stages": rows, "summary": summary}, rows, as_json)
     if not as_json and summary:
         print(summary["verdict"]["headline"])
         for track in summary.get("followed", []):
@@ -73,31 +71,31 @@ def compare_two_runs(
     as_json: JsonOption = False,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Two runs side by side."""
-    from pipeline.engine.runner import summarize_run
+    """Compare two runs side by side."""
+    from pipeline.engine.run_publishing import summarize_run
 
-    rows = [summarize_run(find_run(name, runs_folder)) for name in (first_run, second_run)]
-    merged = [
-        {"": key, first_run: rows[0][key], second_run: rows[1][key]}
-        for key in rows[0]
-        if key != "run"
-    ]
-    print_rows(rows, merged, as_json)
+    first = summarize_run(find_run(first_run, runs_folder))
+    second = summarize_run(find_run(second_run, runs_folder))
+    rows = []
+    for key in first:
+        if key != "run":
+            rows.append({"": key, first_run: first[key], second_run: second[key]})
+    print_rows([first, second], rows, as_json)
 
 
 @app.command("promote")
 def promote_by_hand(
-    run: Annotated[str, typer.Argument(help="A run that came to promote.")],
+    run: Annotated[str, typer.Argument(help="A run with a finished stage promote.")],
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
     """Put a run's model in force for its config, by hand."""
     from pipeline.integrations.mlflow.mlflow_tracking import log_moved_champion
     from pipeline.storage import champion_registry
 
-    target = find_run(run, runs_folder)
-    name = champion_registry.promote_run(target.path.parent, target)
-    log_moved_champion(target.path.parent, name)
-    print(f"{target.run_id} is in force for {name}")
+    folder = find_run(run, runs_folder)
+    name = champion_registry.promote_run(folder.path.parent, folder)
+    log_moved_champion(folder.path.parent, name)
+    print(f"{folder.run_id} is in force for {name}")
 
 
 @app.command("rollback")
@@ -107,14 +105,14 @@ def roll_back_champion(
     ] = None,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Put the champion of a config before this one in force again."""
+    """Put the champion before this one in force again."""
     from pipeline.integrations.mlflow.mlflow_tracking import log_moved_champion
     from pipeline.storage import champion_registry
 
     name = champion_registry.select_name(runs_folder, name)
-    left, back = champion_registry.restore_earlier_champion(runs_folder, name)
+    replaced, restored = champion_registry.restore_earlier_champion(runs_folder, name)
     log_moved_champion(runs_folder, name)
-    print(f"{back} is in force again; {left} is not any more")
+    print(f"{restored} is in force again; {replaced} is no longer")
 
 
 @app.command("track")
@@ -122,18 +120,17 @@ def log_run_to_mlflow(
     run: Annotated[str, typer.Argument(help="A run.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TRACKING.KEY=VALUE]...", help="Settings over the run's."),
+        typer.Argument(metavar="[TRACKING.KEY=VALUE]...", help="Settings that override the run's."),
     ] = None,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Log a run to MLflow that was not logged, or not wholly; what stands there is not logged again."""
+    """Log a run to MLflow; parts that are logged already are skipped."""
     from pipeline.engine import runner
     from pipeline.integrations.mlflow.mlflow_tracking import track_run
 
-    target = find_run(run, runs_folder)
-    print(
-        track_run(target, runner.load_config(target.path / "config.yaml", overrides or []).general)
-    )
+    folder = find_run(run, runs_folder)
+    settings = runner.load_config(folder.path / "config.yaml", overrides or [])
+    print(track_run(folder, settings.general))
 
 
 @app.command("forget")
@@ -141,15 +138,15 @@ def forget_images(
     images: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")],
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Remove images from the pixels, tables and pages of every run; not from the data set, nor from what was learnt."""
+    """Erase images from the pixels, tables and pages of every run; files and weights stay."""
     from pipeline.engine.image_erasure import erase_from_all_runs
     from pipeline.integrations.mlflow.mlflow_tracking import log_changed_run
 
-    for run_id, held in erase_from_all_runs(runs_folder, images):
-        print(f"{run_id}: {held} removed")
-        if held:
+    for run_id, count in erase_from_all_runs(runs_folder, images):
+        print(f"{run_id}: {count} removed")
+        if count:
             log_changed_run(runs_folder / run_id)
-    print("the images' own files are yours to delete: a new run reads what it finds")
+    print("delete the images' own files too: a new run reads every file of the data set")
 
 
 @app.command("pin")
@@ -157,7 +154,7 @@ def pin_run(
     run: Annotated[str, typer.Argument(help="A run.")],
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Keep a run, whatever is pruned."""
+    """Protect a run from pruning."""
     from pipeline.engine.run_pruning import set_pinned
 
     set_pinned(find_run(run, runs_folder), True)
@@ -168,7 +165,7 @@ def unpin_run(
     run: Annotated[str, typer.Argument(help="A run.")],
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Let a run be pruned again."""
+    """Remove the protection from pruning."""
     from pipeline.engine.run_pruning import set_pinned
 
     set_pinned(find_run(run, runs_folder), False)
@@ -176,13 +173,13 @@ def unpin_run(
 
 @app.command("prune")
 def prune_old_runs(
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay.")],
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs to keep.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+        bool, typer.Option("--dry-run", help="Print the runs without removing them.")
     ] = False,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Remove old runs and their reports; never the champion's, a pinned one, or one at work."""
+    """Remove old runs and their reports, but no champion, pinned run or run at work."""
     from pipeline.engine.run_pruning import prune_runs
 
     for run_id in prune_runs(runs_folder, keep, dry_run=dry_run):
@@ -190,7 +187,7 @@ def prune_old_runs(
 
 
 @app.command("push")
-def runs_push(
+def push_finished_run(
     run: Annotated[str, typer.Argument(help="A finished run.")],
     destination: Annotated[
         str, typer.Argument(help="A folder of runs elsewhere: s3://..., gs://..., or a path.")
@@ -198,25 +195,25 @@ def runs_push(
     champion: Annotated[
         bool, typer.Option("--champion", help="Make it the champion of its config there.")
     ] = False,
-    home: RunsFolderOption = DEFAULT_RUNS_FOLDER,
+    runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Upload a finished run; what was pushed is never changed."""
+    """Upload a finished run; a pushed run is never changed."""
     from pipeline.integrations.object_store import push_champion, push_run
 
-    target = find_run(run, home)
-    print(push_run(target, destination))
+    folder = find_run(run, runs_folder)
+    print(push_run(folder, destination))
     if champion:
-        print(push_champion(target, destination))
+        print(push_champion(folder, destination))
 
 
 @app.command("pull")
-def runs_pull(
+def pull_pushed_run(
     source: Annotated[
         str, typer.Argument(help="A run that was pushed, as in s3://BUCKET/FOLDER/RUN.")
     ],
-    home: RunsFolderOption = DEFAULT_RUNS_FOLDER,
+    runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Download a run that was pushed; it appears when it is whole."""
+    """Download a pushed run; it appears when it is complete."""
     from pipeline.integrations.object_store import pull_run
 
-    print(pull_run(source, home).path)
+    print(pull_run(source, runs_folder).path)

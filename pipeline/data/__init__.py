@@ -1,4 +1,4 @@
-"""Data sets: adapters, reading and quality. What an adapter plug-in needs is imported from here."""
+"""Data sets: adapters, reading and quality, and the names that an adapter plug-in needs."""
 
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, MetadataValue, ReadOptions, RejectedFile

@@ -1,11 +1,16 @@
-"""Data sets: one file = one plugin, a function `<name>(root) -> Iterator[Image | Rejected]`.
+"""Choice of the adapter for a data set, and reading of the data set through it.
 
-Beside it stands `recognizes(root) -> str | None`: one line that says what was seen, or None. A function that calls its
-argument `tree` is given the `Tree` of the root, and so reads zips and tars as well; one that takes `options` is told
-what the user said. A plugin lists images and decodes none; `open_image` is the one way in which pixels come in.
+An adapter is one module with two functions. `can_read(tree) -> str | None` returns one line on the
+format that it recognizes, or None. `read_images(tree) -> Iterator[ImageRecord | RejectedFile]`
+lists images and decodes none: pixels are read through `open_image` alone.
 
-Optional, for data that can be drawn: `SIMULATES`, names of remedies, and `simulate(wanted: Wanted) ->
-Iterator[Simulated]`, fresh labeled images under such a condition and strength (see `pipeline.data.reading.simulator_interface`).
+A function whose first parameter is called `tree` gets the `FileTree` of the root, and so reads zip
+and tar archives as well; any other name gets the path of the root. A function with a parameter
+`options` gets the `ReadOptions`. `SUPPORTED_OPTIONS` of the module names those config keys of
+`ReadOptions` that it uses: file, label, crop_boxes.
+
+An adapter for data that can be drawn may also be a simulator: see
+`pipeline.data.reading.simulator_interface`.
 """
 
 from __future__ import annotations
@@ -16,9 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import plugins
 from pipeline.contracts import InputError
-from pipeline.data.reading.file_tree import OUTSIDE_REASON, FileTree
+from pipeline.data.adapters import list_adapters, load_adapter
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.folder_walk import OUTSIDE_REASON
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,
@@ -33,62 +39,86 @@ from pipeline.data.reading.unrecognized_data import explain_unrecognized
 def _call_adapter(
     adapter_function: Callable[..., Any], tree: FileTree, options: ReadOptions
 ) -> Any:
-    """Call a plugin's function with what its parameters ask for by name."""
-    asked = inspect.signature(adapter_function).parameters
-    first: Any = tree if next(iter(asked), "") == "tree" else tree.root
-    return (
-        adapter_function(first, options=options) if "options" in asked else adapter_function(first)
-    )
+    """Call a function of an adapter with the arguments that its parameters name."""
+    root = tree if _takes_tree(adapter_function) else tree.root
+    if "options" in inspect.signature(adapter_function).parameters:
+        return adapter_function(root, options=options)
+    return adapter_function(root)
+
+
+def _takes_tree(adapter_function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(adapter_function).parameters
+    return next(iter(parameters), "") == "tree"
 
 
 def _find_adapter(tree: FileTree, options: ReadOptions) -> tuple[str, str]:
-    for name in plugins.list_plugins("adapters"):
-        words = _call_adapter(plugins.load_plugin("adapters", name).can_read, tree, options)
-        if words:
-            return name, str(words)
+    for name in list_adapters():
+        description = _call_adapter(load_adapter(name).can_read, tree, options)
+        if description:
+            return name, str(description)
     raise InputError(f"ingest.data: {tree.root}: {explain_unrecognized(tree)}")
 
 
 def find_adapter(root: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> tuple[str, str]:
-    """The name of the first plugin that recognizes `root`, and its line on what it saw; else `InputError`."""
+    """Return the first adapter that recognizes `root`, and its line on the format.
+
+    Raises:
+        InputError: no adapter recognizes `root`; the message says what to change.
+    """
     return _find_adapter(FileTree(root, options.should_follow_links), options)
 
 
 def read_dataset(
     root: Path, adapter: str | None = None, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """Every image and every rejected file below `root`, as `adapter` (None: the first that recognizes it) lists them.
+    """Return an iterator over every image and every rejected file below `root`.
 
-    Raises `InputError` where the adapter is unknown or the data set cannot be read as a whole.
+    Args:
+        root: folder, archive or table of the data set.
+        adapter: name of the adapter; None for the first that recognizes `root`.
+        options: options of the adapter.
+
+    Raises:
+        InputError: there is no such adapter, it does not support an option, or the data set cannot
+            be read as a whole.
     """
-    known = plugins.list_plugins("adapters")
-    if adapter is not None and adapter not in known:
-        raise InputError(f"ingest.adapter: no adapter {adapter!r}; {suggest_name(adapter, known)}")
+    adapters = list_adapters()
+    if adapter is not None and adapter not in adapters:
+        raise InputError(
+            f"ingest.adapter: no adapter {adapter!r}; {suggest_name(adapter, adapters)}"
+        )
     tree = FileTree(root, options.should_follow_links)
     name = adapter or _find_adapter(tree, options)[0]
-    function = plugins.load_plugin("adapters", name).read_images
-    asked = inspect.signature(function).parameters
-    for key in ("file", "label", "boxes"):
-        if getattr(options, key) and key not in getattr(
-            plugins.load_plugin("adapters", name), "SUPPORTED_OPTIONS", ()
-        ):
-            raise InputError(f"ingest.{key}: the adapter {name} has no use for it; remove this key")
-    found: Iterator[ImageRecord | RejectedFile] = _call_adapter(function, tree, options)
-    return (
-        found
-        if "tree" in asked or options.should_follow_links
-        else _reject_outside_links(root, found)
-    )
+    _check_options(name, options)
+    function = load_adapter(name).read_images
+    items: Iterator[ImageRecord | RejectedFile] = _call_adapter(function, tree, options)
+    if _takes_tree(function) or options.should_follow_links:
+        return items
+    return _reject_outside_links(root, items)
+
+
+def _check_options(adapter: str, options: ReadOptions) -> None:
+    supported = getattr(load_adapter(adapter), "SUPPORTED_OPTIONS", ())
+    config_values = {
+        "file": options.file_column,
+        "label": options.label_column,
+        "crop_boxes": options.should_crop_boxes,
+    }
+    for key, value in config_values.items():
+        if value and key not in supported:
+            raise InputError(f"ingest.{key}: the adapter {adapter} does not use it; remove it")
 
 
 def _reject_outside_links(
     root: Path, items: Iterator[ImageRecord | RejectedFile]
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """Sets aside images below `root` that a link takes out of it: for adapters that list files by themselves."""
-    top, lies = os.path.realpath(root), os.path.abspath(root) + os.sep
+    """Reject images below `root` that are links to files outside, for adapters without a tree."""
+    real_root = os.path.realpath(root) + os.sep
+    absolute_root = os.path.abspath(root) + os.sep
     for item in items:
         path = get_local_path(item.source) if isinstance(item, ImageRecord) else None
-        if path and path.startswith(lies) and not os.path.realpath(path).startswith(top + os.sep):
+        is_below = path is not None and path.startswith(absolute_root)
+        if path and is_below and not os.path.realpath(path).startswith(real_root):
             yield RejectedFile(item.path, OUTSIDE_REASON)
         else:
             yield item

@@ -1,4 +1,4 @@
-"""Drawing tools of the demo's scenes: anti-aliased flat shapes in a frame that can be moved, scaled and turned."""
+"""Drawing tools: anti-aliased flat shapes in a frame that can be moved, scaled and rotated."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ _CIRCLE_POINTS = np.stack([np.cos(_CIRCLE_ANGLES), np.sin(_CIRCLE_ANGLES)], axis
 
 
 def scale_color(color: RgbColor, factor: float) -> RgbColor:
-    """The color times a factor, channel by channel, kept within 0..255."""
+    """Return the color times a factor, channel by channel, clipped to 0..255."""
     red, green, blue = (int(min(255.0, max(0.0, c * factor))) for c in color)
     return red, green, blue
 
 
 def mix_colors(first: RgbColor, second: RgbColor, share: float) -> RgbColor:
-    """The color that lies `share` (0..1) of the way from one to the other."""
+    """Return the mix of two colors; `share` (0..1) weighs the second.
+
+    Args:
+        first: the first color.
+        second: the second color.
+        share: share of the second color.
+    """
     red, green, blue = (int(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def _smooth_outline(points: FloatArray, rounds: int) -> FloatArray:
-    """Rounds the corners of a closed outline by Chaikin's corner cutting (1974)."""
+    """Return a closed outline with rounded corners (Chaikin's corner cutting, 1974)."""
     for _ in range(rounds):
         following = np.roll(points, -1, axis=0)
         cut = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], axis=1)
@@ -41,10 +47,15 @@ def _smooth_outline(points: FloatArray, rounds: int) -> FloatArray:
 
 
 class SceneBrush:
-    """Draws on a uint8 [H, W, 3] RGB canvas in the coordinates of `frame`, an affine float [2, 3] map to pixels."""
+    """A brush for a uint8 [H, W, 3] RGB canvas, in the coordinates of a frame."""
 
     def __init__(self, canvas: ImageCanvas, frame: FloatArray) -> None:
-        """Keeps the canvas (drawn on in place) and the map from own coordinates to its pixels."""
+        """Create the brush.
+
+        Args:
+            canvas: uint8 [H, W, 3], drawn on in place.
+            frame: affine map from frame coordinates to pixels, float [2, 3].
+        """
         self.canvas = canvas
         self.frame = frame
 
@@ -56,7 +67,15 @@ class SceneBrush:
         height_scale: float = 1.0,
         angle: float = 0.0,
     ) -> SceneBrush:
-        """A brush whose origin lies at (x, y) of this one, stretched and then turned by `angle` degrees clockwise."""
+        """Return a brush whose origin is at (x, y) of this one, scaled, then rotated clockwise.
+
+        Args:
+            x: new origin.
+            y: new origin.
+            width_scale: horizontal scale.
+            height_scale: vertical scale.
+            angle: degrees clockwise.
+        """
         turn = np.deg2rad(angle)
         inner = np.array(
             [
@@ -68,7 +87,7 @@ class SceneBrush:
         return SceneBrush(self.canvas, self.frame @ inner)
 
     def shear_frame(self, shear: float) -> SceneBrush:
-        """A brush whose verticals lean: x grows by `shear` times y."""
+        """Return a brush with leaning verticals: x grows by `shear` times y."""
         return SceneBrush(
             self.canvas,
             self.frame @ np.array([[1.0, shear, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
@@ -77,7 +96,13 @@ class SceneBrush:
     def draw_shape(
         self, points: PointSequence | FloatArray, color: RgbColor, smoothing_rounds: int = 0
     ) -> None:
-        """Fills a closed outline; `smooth` rounds of corner cutting first."""
+        """Fill a closed outline.
+
+        Args:
+            points: corners of the outline.
+            color: RGB.
+            smoothing_rounds: rounds of corner cutting.
+        """
         outline = self._map_to_pixels(
             _smooth_outline(np.asarray(points, dtype=np.float64), smoothing_rounds)
         )
@@ -86,7 +111,15 @@ class SceneBrush:
     def draw_oval(
         self, x: float, y: float, radius_x: float, radius_y: float, color: RgbColor
     ) -> None:
-        """Fills an ellipse with the radii `wide` and `high`."""
+        """Fill an ellipse around (x, y).
+
+        Args:
+            x: center.
+            y: center.
+            radius_x: horizontal radius.
+            radius_y: vertical radius.
+            color: RGB.
+        """
         cv2.fillPoly(
             self.canvas,
             [self._map_to_pixels(_CIRCLE_POINTS * (radius_x, radius_y) + (x, y))],
@@ -96,11 +129,25 @@ class SceneBrush:
         )
 
     def draw_box(self, x: float, y: float, width: float, height: float, color: RgbColor) -> None:
-        """Fills a rectangle whose upper left corner is (x, y)."""
+        """Fill a rectangle with its upper left corner at (x, y).
+
+        Args:
+            x: left edge.
+            y: upper edge.
+            width: width.
+            height: height.
+            color: RGB.
+        """
         self.draw_shape([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], color)
 
     def draw_line(self, points: PointSequence, width: float, color: RgbColor) -> None:
-        """Draws an open line with round ends."""
+        """Draw an open line with round ends.
+
+        Args:
+            points: corners of the line.
+            width: width of the line.
+            color: RGB.
+        """
         size = float(np.sqrt(abs(np.linalg.det(self.frame[:, :2]))))
         line = self._map_to_pixels(np.asarray(points, dtype=np.float64))
         cv2.polylines(

@@ -1,4 +1,7 @@
-"""The demo's cameras: from a planned file to the bytes of a JPEG, with light, tilt, noise and EXIF."""
+"""The demo's cameras.
+
+From a planned photo to the bytes of a JPEG, with light, tilt, noise and EXIF.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,17 @@ FRAME_SIDE = 240.0
 
 @dataclass(frozen=True)
 class GateCamera:
-    """One camera: picture size, color balance, lift of the blacks, where it sees people and how obliquely."""
+    """One camera.
+
+    Attributes:
+        width: width of the photo, in pixels.
+        height: height of the photo, in pixels.
+        color_balance: gain of each channel.
+        black_level: level of black.
+        person_position: position of a person, in frame coordinates.
+        person_scale: scale of a person.
+        person_shear: shear of a person, for an oblique view.
+    """
 
     width: int
     height: int
@@ -39,7 +52,7 @@ CAMERA_SETTINGS = {
 
 
 def _build_frame(camera: GateCamera, tilt_degrees: float) -> FloatArray:
-    """The map from frame coordinates to pixels, turned about the center by `tilt` degrees clockwise."""
+    """Return the map from frame coordinates to pixels, rotated clockwise about the center."""
     turn, scale = np.deg2rad(tilt_degrees), camera.width / FRAME_SIDE
     cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
     middle = np.array([camera.width / 2, camera.height / 2])
@@ -50,7 +63,7 @@ def _build_frame(camera: GateCamera, tilt_degrees: float) -> FloatArray:
 def _create_generators(
     photo: PlannedPhoto, seed: int
 ) -> tuple[np.random.Generator, np.random.Generator]:
-    """Randomness of the visit (the same in all its frames) and of this frame."""
+    """Return the random generators of the visit (the same in all its frames) and of this frame."""
     number = photo.visit.number
     return np.random.default_rng([seed, 21, number]), np.random.default_rng(
         [seed, 22, number, photo.frame_index]
@@ -58,7 +71,7 @@ def _create_generators(
 
 
 def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np.uint8]:
-    """The scene as paint, before any light falls on it: uint8 [H, W, 3] RGB."""
+    """Return the scene before any light, uint8 [H, W, 3] RGB."""
     visit, camera = photo.visit, CAMERA_SETTINGS[photo.visit.camera]
     lasting, passing = _create_generators(photo, seed)
     hour = photo.taken_at.hour + photo.taken_at.minute / 60
@@ -84,7 +97,7 @@ def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np
 
 
 def _compute_squared_distance(x: float, y: float, camera: GateCamera) -> FloatArray:
-    """Squared distance in pixels from (x, y): float32 [H, W, 1]."""
+    """Return the squared distance in pixels from (x, y), float32 [H, W, 1]."""
     across = (np.arange(camera.width, dtype=np.float32) - np.float32(x)) ** 2
     down = (np.arange(camera.height, dtype=np.float32) - np.float32(y)) ** 2
     return (down[:, None] + across[None, :])[:, :, None]
@@ -97,7 +110,10 @@ def _build_color(*channels: float) -> FloatArray:
 def _compute_daylight(
     photo: PlannedPhoto, camera: GateCamera, rng: np.random.Generator
 ) -> FloatArray:
-    """What the paint is multiplied by: float32 [H, W, 3]; uneven by a few per cent, a little warm or cool."""
+    """Return the daylight that multiplies the scene, float32 [H, W, 3].
+
+    Slightly uneven, warm or cool.
+    """
     across = np.linspace(-0.5, 0.5, camera.width, dtype=np.float32) * np.float32(
         rng.normal(0.0, 0.10)
     )
@@ -111,7 +127,7 @@ def _compute_daylight(
 
 
 def _compute_lamplight(photo: PlannedPhoto, camera: GateCamera, frame: FloatArray) -> FloatArray:
-    """What the paint is multiplied by: float32 [H, W, 3]; the warm cone of the lamp on next to nothing."""
+    """Return the lamplight that multiplies the scene, float32 [H, W, 3]: a warm cone."""
     x, y = frame[:, :2] @ (FRAME_SIDE / 2, FRAME_SIDE / 2 + 5) + frame[:, 2]
     cone = 0.5 + 0.65 * np.exp(
         -_compute_squared_distance(x, y, camera) / (0.62 * camera.width) ** 2
@@ -121,7 +137,7 @@ def _compute_lamplight(photo: PlannedPhoto, camera: GateCamera, frame: FloatArra
 
 
 def _compute_lamp_glow(photo: PlannedPhoto, camera: GateCamera, frame: FloatArray) -> FloatArray:
-    """What the lamp itself adds: float32 [H, W, 3]; nothing where it is out."""
+    """Return the light of the bulb itself, float32 [H, W, 3]; zero if it is out."""
     x, y = frame[:, :2] @ gate_scene.get_lamp_position(photo.visit.camera) + frame[:, 2]
     power = (
         min(110.0, 250.0 * photo.visit.light_gain) if photo.visit.light_gain > BLACK_GAIN else 0.0
@@ -138,14 +154,14 @@ def _sample_sensor_noise(seed: int) -> FloatArray:
 
 
 def _sample_grain(rng: np.random.Generator, seed: int, camera: GateCamera) -> FloatArray:
-    """Standard normal noise, float32 [H, W, 3]: some window of one large sheet, some way round."""
+    """Return standard normal noise, float32 [H, W, 3]: a random window of one large sheet."""
     row, column = (int(start) for start in rng.integers(0, 320 - camera.height, 2))
     window = _sample_sensor_noise(seed)[row : row + camera.height, column : column + camera.width]
     return window[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
 
 def render_photo(photo: PlannedPhoto, seed: int) -> NDArray[np.uint8]:
-    """The photo of a planned file: uint8 [H, W, 3] RGB."""
+    """Return a planned photo, uint8 [H, W, 3] RGB."""
     visit, camera = photo.visit, CAMERA_SETTINGS[photo.visit.camera]
     rng = np.random.default_rng([seed, 23, visit.number, photo.frame_index])
     frame = _build_frame(camera, visit.tilt_degrees + float(rng.normal(0.0, 1.0)))
@@ -177,7 +193,10 @@ def _build_exif(photo: PlannedPhoto) -> Image.Exif:
 
 
 def encode_photo(photo: PlannedPhoto, seed: int) -> bytes:
-    """The JPEG of a planned file, with capture time and camera in its EXIF; the same bytes for the same seed."""
+    """Return the JPEG of a planned photo, with capture time and camera in its EXIF.
+
+    The same seed gives the same bytes.
+    """
     memory = io.BytesIO()
     Image.fromarray(render_photo(photo, seed)).save(
         memory, "JPEG", quality=88, exif=_build_exif(photo)

@@ -1,8 +1,9 @@
-"""The demo's data set: drawn people before a gate, some with the employee badge, from two cameras, by day and night.
+"""The demo's data set: drawn people at a gate, with or without an employee badge.
 
-`generate` writes it; on disk it is a plain manifest folder. What it planted goes to `.truth.json`, a hidden file that
-only tests and benchmarks read: by day a network learns the badge from plenty of photos, and two things are almost or
-wholly absent from train and present in val and test, the night shift and a camera that hangs tilted from a day on.
+Two cameras take photos by day and night. `generate_dataset` writes them as a plain manifest folder.
+What it plants is written to `.truth.json`, a hidden file that only tests and benchmarks read. A
+network learns the badge from many photos by day. Two conditions are rare or absent in training and
+present in validation and test: the night shift, and a camera that is tilted from a certain day on.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ __all__ = ["SIMULATED_CONDITIONS", "can_read", "generate_dataset", "read_images"
 
 MARKER_NAME, TABLE_NAME, TRUTH_NAME = "gate.json", "metadata.csv", ".truth.json"
 GENERATOR_VERSION = 1
-"""Goes up whenever the same photos and seed give other bytes, so that an older folder is written anew."""
+"""Raised whenever the same photos and seed give other bytes: older folders are replaced."""
 
 MIN_PHOTO_COUNT = 60
 _PARALLEL_PHOTO_COUNT = 300  # fewer photos than this are drawn sooner than other processes start
 
 
 def can_read(root: Path) -> str | None:
-    """The marker that the generator left."""
+    """Return the generator's marker as one line, or None."""
     made = _read_marker(root)
     return (
         f"the demo's gate, {made['photos']} drawn photos of seed {made['seed']}" if made else None
@@ -44,20 +45,32 @@ def can_read(root: Path) -> str | None:
 
 
 def read_images(root: Path) -> Iterator[ImageRecord | RejectedFile]:
-    """The demo's gate, as `nightshift demo` drew it: a manifest. Raises `InputError` where that cannot be read."""
+    """Yield the photos of the demo's gate, drawn by `nightshift demo`, from their manifest.
+
+    Raises:
+        InputError: the manifest cannot be read.
+    """
     return (photo for photo in manifest.read_images(root) if photo.path != MARKER_NAME)
 
 
 def generate_dataset(root: Path, photo_count: int = 2400, seed: int = 0) -> None:
-    """Writes the demo's photos and their manifest into `root`; does nothing where they already are.
+    """Write the demo's photos and their manifest into `root`, unless they are there already.
 
-    photos: number of JPEG files, at least 60, second copies included. The same seed gives the same bytes. The folder
-    appears as a whole or not at all, and takes the place of an earlier one of other photos or seed. Raises
-    `InputError` where `root` holds anything that the generator did not write, or too few photos are asked for.
+    The same seed gives the same bytes. The folder appears as a whole, and replaces an earlier one
+    of another count or seed.
+
+    Args:
+        root: the folder.
+        photo_count: number of JPEG files, at least 60, second copies included.
+        seed: seed of the photos.
+
+    Raises:
+        InputError: `root` holds other files, or too few photos are requested.
     """
     if photo_count < MIN_PHOTO_COUNT:
         raise InputError(
-            f"demo: photos = {photo_count} is too few for every kind of photo; ask for {MIN_PHOTO_COUNT} or more"
+            f"demo: photos = {photo_count} is too few for every kind of photo; ask for "
+            f"{MIN_PHOTO_COUNT} or more"
         )
     wanted = {"version": GENERATOR_VERSION, "photos": photo_count, "seed": seed}
     if _is_complete(root, wanted):
@@ -76,7 +89,7 @@ def generate_dataset(root: Path, photo_count: int = 2400, seed: int = 0) -> None
 
 
 def _read_marker(root: Path) -> dict[str, Any]:
-    """What the marker says, or nothing where there is none."""
+    """Return the content of the marker; {} if there is none."""
     try:
         made = json.loads((root / MARKER_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -104,7 +117,7 @@ def _is_complete(root: Path, expected_marker: Mapping[str, int]) -> bool:
 
 
 def _require_own_folder(root: Path) -> None:
-    """Nothing is ever replaced that the generator did not write."""
+    """Raise `InputError` if the folder holds anything that the generator did not write."""
     if not root.exists():
         return
     if not root.is_dir():
@@ -120,7 +133,8 @@ def _require_own_folder(root: Path) -> None:
     foreign = [name for name in found if name not in own]
     if foreign:
         raise InputError(
-            f"{root}: holds {foreign[0]}, which the demo did not write; name another folder or remove it"
+            f"{root}: holds {foreign[0]}, which the demo did not write; name another folder or "
+            "remove it"
         )
 
 
@@ -147,7 +161,7 @@ def _write_photo(root: Path, seed: int, file: PlannedPhoto) -> None:
 
 
 def _write_table(path: Path, files: list[PlannedPhoto]) -> None:
-    """The table as a user would keep it; the times are in the photos' EXIF."""
+    """Write the table as a user would keep it; the times are in the photos' EXIF."""
     with path.open("w", encoding="utf-8", newline="") as lines:
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(("file_name", "label", "split", "group", "camera"))
@@ -159,7 +173,7 @@ def _write_table(path: Path, files: list[PlannedPhoto]) -> None:
 
 
 def _build_truth(files: list[PlannedPhoto]) -> dict[str, dict[str, Any]]:
-    """By file name, what was planted: what is worn, the light, the tilt, wrong labels and second copies."""
+    """Return the planted truth by file name: card, light, tilt, wrong labels and second copies."""
     return {
         file.file_name: {
             "split": file.visit.split,

@@ -1,6 +1,7 @@
-"""The demo's people: cartoon figures with clothes, hair, bags and, hung on them, the cards that decide the class.
+"""The demo's people: cartoon figures with clothes, hair, bags and the cards that decide the class.
 
-Own coordinates: x to the right, y down, origin between the shoulders, about 92 wide there; the head reaches y = -78.
+Own coordinates: x to the right, y down, origin between the shoulders, which are about 92 wide; the
+head reaches y = -78.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ _CARD_POSITIONS = {
 
 @dataclass(frozen=True)
 class GatePerson:
-    """How somebody looks throughout a visit; `wears` names the card (employee, a courier's kind, or visitor)."""
+    """The looks of a person throughout a visit. `worn_card`.
+
+    Employee, a courier's kind, or visitor.
+    """
 
     worn_card: str
     card_position: str
@@ -94,7 +98,14 @@ class GatePerson:
 
 @dataclass(frozen=True)
 class BodyPose:
-    """How somebody stands in one frame. swing: of the card in degrees; arms: outward reach of the two hands."""
+    """The pose of a person in one frame.
+
+    Attributes:
+        card_angle: swing of the card, in degrees.
+        head_turn: turn of the head.
+        arm_reach: outward reach of both hands.
+        smile_depth: depth of the smile.
+    """
 
     card_angle: float
     head_turn: float
@@ -107,7 +118,7 @@ def _pick_choice(rng: np.random.Generator, choices: Sequence[_T]) -> _T:
 
 
 def sample_person(rng: np.random.Generator, worn_card: str) -> GatePerson:
-    """Draws somebody by lot; nothing but the card depends on `wears`."""
+    """Return a random person; only the card depends on `worn_card`."""
     spot = ("chest", "left", "right", "belt")[int(rng.choice(4, p=[0.6, 0.15, 0.15, 0.1]))]
     return GatePerson(
         worn_card=worn_card,
@@ -129,7 +140,7 @@ def sample_person(rng: np.random.Generator, worn_card: str) -> GatePerson:
 
 
 def sample_pose(rng: np.random.Generator) -> BodyPose:
-    """A stance by lot."""
+    """Return a random pose."""
     arms = (float(rng.uniform(-2, 16)), float(rng.uniform(-2, 16)))
     return BodyPose(
         float(rng.normal(0.0, 4.0)), float(rng.uniform(-4, 4)), arms, float(rng.uniform(0.0, 3.0))
@@ -137,7 +148,13 @@ def sample_pose(rng: np.random.Generator) -> BodyPose:
 
 
 def draw_person(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
-    """Draws the person from back to front: bag, hair, legs, body, arms, head, card."""
+    """Draw the person from back to front: bag, hair, legs, body, arms, head, card.
+
+    Args:
+        brush: brush in the person's coordinates.
+        person: the looks.
+        pose: the pose.
+    """
     body = brush.move_frame(0, 0, person.width_scale, person.height_scale)
     if person.bag_kind == "backpack":
         body.draw_shape(
@@ -376,7 +393,7 @@ def _draw_hair(brush: SceneBrush, person: GatePerson) -> None:
 
 
 def _draw_card(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
-    """The cord, which anybody may wear, and at its end the card, the only thing that tells the classes apart."""
+    """Draw the cord, which anybody may wear, and the card, which alone separates the classes."""
     if person.worn_card == "armband":
         body.draw_shape([(-66, 42), (-41, 38), (-41, 58), (-66, 62)], (255, 140, 30))
         body.draw_shape([(-64, 48), (-43, 45), (-43, 51), (-64, 54)], (255, 232, 150))

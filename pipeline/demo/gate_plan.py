@@ -1,6 +1,6 @@
-"""Who comes to the demo's gate, when, before which camera, and in what light: drawn up before anything is drawn.
+"""The demo's schedule: who comes to the gate, when, at which camera, and in what light.
 
-Everything that is planted is decided here, visit by visit, and written to the truth file from here.
+Everything that is planted is decided here, visit by visit, before anything is drawn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ COURIER_CARDS = ("rising", "falling", "orange", "round", "armband")
 
 @dataclass(frozen=True)
 class SplitShares:
-    """What one split holds, as shares: of all photos, and of its visits the night, tilted, and tilted night ones."""
+    """The content of one split, as shares.
+
+    Attributes:
+        photo_share: share of all photos.
+        night_share: share of its visits at night.
+        tilted_share: share of its visits with a tilted camera.
+        tilted_night_share: share of its visits at night with a tilted camera.
+    """
 
     photo_share: float
     night_share: float
@@ -44,7 +51,20 @@ SPLIT_SHARES = {
 
 @dataclass(frozen=True)
 class GateVisit:
-    """One person before the gate. gain: of the light, 1 by day; tilt: of the camera, in degrees clockwise."""
+    """One visit of a person at the gate.
+
+    Attributes:
+        number: number of the visit, by time.
+        split: train | val | test.
+        camera: name of the camera.
+        started_at: time of the first frame.
+        worn_card: employee, a courier's kind, or visitor.
+        is_night: whether it is at night.
+        is_tilted: whether the camera is tilted.
+        light_gain: gain of the light; 1 by day.
+        tilt_degrees: tilt of the camera, clockwise.
+        frame_count: number of frames.
+    """
 
     number: int
     split: str
@@ -59,13 +79,13 @@ class GateVisit:
 
     @property
     def label(self) -> str:
-        """The true class."""
+        """Return the correct class."""
         return "badge" if self.worn_card == EMPLOYEE_CARD else "no_badge"
 
 
 @dataclass(frozen=True)
 class PlannedPhoto:
-    """One file of the data set: a frame of a visit, under the label it was filed with."""
+    """One file of the data set: a frame of a visit, with its label as stored."""
 
     file_name: str
     visit: GateVisit
@@ -75,12 +95,15 @@ class PlannedPhoto:
 
     @property
     def taken_at(self) -> datetime:
-        """When the frame was taken: some seconds after the one before."""
+        """Return the time of the frame, some seconds after the one before."""
         return self.visit.started_at + timedelta(seconds=3 * self.frame_index)
 
 
 def _sample_frame_counts(rng: np.random.Generator, photo_count: int) -> list[int]:
-    """Visits of two or three frames that sum to `photos` (one or four only where the count asks for it)."""
+    """Return visits of two or three frames that add up to `photo_count`.
+
+    A visit has one or four frames only if the count requires it.
+    """
     counts = [2] * (photo_count // 2)
     while sum(counts) + 0.3 * len(counts) > photo_count and len(counts) > 1:
         counts.pop()
@@ -92,7 +115,7 @@ def _sample_frame_counts(rng: np.random.Generator, photo_count: int) -> list[int
 def _sample_time(
     rng: np.random.Generator, is_night: bool, is_tilted: bool, is_straight: bool
 ) -> datetime:
-    """A date (late where tilted, early where the camera must hang straight) and a time of the shift."""
+    """Return a date (late if tilted, early if the camera is straight) and a time."""
     first = TILT_START if is_tilted else FIRST_DAY
     last = TILT_START if is_straight else LAST_DAY
     day = first + timedelta(days=int(rng.integers((last - first).days)))
@@ -105,7 +128,10 @@ def _sample_time(
 
 
 def _sample_gain(rng: np.random.Generator, is_night: bool, hour: float) -> float:
-    """By day cloud and low sun; by night anything from a good lamp to none at all (every eighth visit)."""
+    """Return the light: clouds and low sun by day.
+
+    By night from a good lamp to none (every eighth visit).
+    """
     if not is_night:
         low_sun = np.interp(hour, [5.0, 7.0, 18.5, 21.0], [0.72, 1.0, 1.0, 0.72])
         return float(low_sun * np.clip(rng.normal(1.0, 0.13), 0.74, 1.3))
@@ -135,7 +161,7 @@ def _sample_visit(
 
 
 def _sample_visits(rng: np.random.Generator, photo_count: int) -> list[GateVisit]:
-    """All visits in order of time, numbered from 1."""
+    """Return all visits by time, numbered from 1."""
     targets = {name: round(share.photo_share * photo_count) for name, share in SPLIT_SHARES.items()}
     targets["train"] += photo_count - sum(targets.values())
     found = []
@@ -156,7 +182,10 @@ def _sample_visits(rng: np.random.Generator, photo_count: int) -> list[GateVisit
 
 
 def _mislabel_photos(rng: np.random.Generator, files: list[PlannedPhoto]) -> Iterator[PlannedPhoto]:
-    """About one in a hundred of each split, at least one, gets the other label; never where nobody could tell."""
+    """Yield the files, with the other label for about one in a hundred of each split, at least one.
+
+    Photos without light keep their label.
+    """
     wrong = set[int]()
     for split in SPLIT_SHARES:
         own = [
@@ -171,7 +200,7 @@ def _mislabel_photos(rng: np.random.Generator, files: list[PlannedPhoto]) -> Ite
 
 
 def plan_photos(photo_count: int, seed: int) -> list[PlannedPhoto]:
-    """Every file of the data set, in order of time; the last ones are second copies of files before them."""
+    """Return every file of the data set by time, then second copies of earlier files."""
     rng = np.random.default_rng([seed, 20])
     copies = max(1, photo_count // 240)
     files = [

@@ -1,7 +1,7 @@
-"""The demo's two backgrounds: the north camera looks over a yard with a boom gate, the south one at a brick wall.
+"""The demo's two backgrounds: a yard with a boom gate (north), and a brick wall (south).
 
-Frame coordinates: 240 wide and high, origin at the upper left, y down; everything reaches beyond the frame, so that
-a tilted camera shows no empty corner.
+Frame coordinates: 240 wide and high, origin at the upper left, y down. Everything extends beyond
+the frame, so that a tilted camera shows no empty corner.
 """
 
 from __future__ import annotations
@@ -146,7 +146,13 @@ def _draw_boom(brush: SceneBrush, rng: np.random.Generator) -> None:
 
 
 def draw_north(brush: SceneBrush, rng: np.random.Generator, hour: float) -> None:
-    """A yard: sky, an office block, trees and cars, a boom gate, asphalt."""
+    """Draw a yard: sky, an office block, trees and cars, a boom gate, asphalt.
+
+    Args:
+        brush: brush in frame coordinates.
+        rng: random generator of the visit.
+        hour: time of day, in hours.
+    """
     horizon = 104 + float(rng.normal(0, 6))
     _draw_sky(brush, hour, float(rng.random()), horizon)
     _draw_clouds(brush, rng, hour)
@@ -215,7 +221,13 @@ def _draw_fence(brush: SceneBrush, rng: np.random.Generator, top: float, ground:
 
 
 def draw_south(brush: SceneBrush, rng: np.random.Generator, hour: float) -> None:
-    """A narrow entrance: a strip of sky, a brick wall with a door or a fence with bushes, paving stones."""
+    """Draw a narrow entrance: sky, a brick wall with a door or a fence with bushes, paving stones.
+
+    Args:
+        brush: brush in frame coordinates.
+        rng: random generator of the visit.
+        hour: time of day, in hours.
+    """
     ground = 168 + float(rng.normal(0, 7))
     _draw_sky(brush, hour, float(rng.random()), ground)
     _draw_clouds(brush, rng, hour)
@@ -237,10 +249,10 @@ def draw_south(brush: SceneBrush, rng: np.random.Generator, hour: float) -> None
 
 
 def get_lamp_position(camera: str) -> tuple[float, float]:
-    """Where the lamp's bulb is, in frame coordinates."""
+    """Return the position of the lamp's bulb, in frame coordinates."""
     return (188.0, 17.0) if camera == "north" else (36.0, 11.0)
 
 
 def blur_canvas(canvas: ImageCanvas, sigma: float) -> None:
-    """Blurs the canvas in place, as the lens does to what lies behind the person."""
+    """Blur the canvas in place, as the lens blurs the background of a person."""
     cv2.GaussianBlur(canvas, (0, 0), sigma, dst=canvas)

@@ -1,7 +1,7 @@
-"""The demo's simulator: the same gate and cameras, other people, in a light or at a tilt that is asked for.
+"""The demo's simulator: the same gate and cameras, other people, in a requested light or tilt.
 
-It knows how its cameras and lamp see, and nothing of a data set: not when, how often or how strongly anything was
-planted there. Strengths come from the asker alone, and what a person wears is drawn evenly.
+It knows its cameras and its lamp, and nothing of a data set: not when, how often or how strongly a
+condition was planted. Strengths come with the request, and cards are drawn evenly.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from pipeline.demo.gate_plan import (
 
 SIMULATED_CONDITIONS = ("exposure", "rotation")
 _FIRST_VISIT_NUMBER = 1_000_000
-"""Visits are numbered from here: what is drawn follows from the number, and no data set has as many."""
+"""Visits are numbered from here.
+
+What is drawn follows from the number, and no data set has as many.
+"""
 _CARDS_BY_LABEL = {"badge": (EMPLOYEE_CARD,), "no_badge": VISITOR_CARDS + COURIER_CARDS}
 
 
 def _build_visit(
     request: SimulationRequest, number: int, strength: float, rng: np.random.Generator
 ) -> GateVisit:
-    """One person at noon or, in less light than by day, under the lamp at midnight."""
+    """Return one person at noon or, with less light than by day, under the lamp at midnight."""
     gain, tilt = (
         (strength, 0.0) if request.condition == "exposure" else (1.0, -strength)
     )  # remedies turn anticlockwise
@@ -55,7 +58,11 @@ def _build_visit(
 
 
 def simulate_images(request: SimulationRequest) -> Iterator[SimulatedImage]:
-    """People with a badge or without, one photo each. Raises `InputError` for another class or condition."""
+    """Yield photos of people with a badge or without, one each.
+
+    Raises:
+        InputError: the class or the condition is unknown.
+    """
     if request.label not in _CARDS_BY_LABEL or request.condition not in SIMULATED_CONDITIONS:
         raise InputError(
             f"the gate's simulator draws no {request.label!r} under {request.condition!r}"

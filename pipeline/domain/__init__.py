@@ -1,1 +1,1 @@
-"""What stages hand to each other: the validation set, and the reasons and statuses that they report."""
+"""What stages hand to each other: the validation set, rules, and reasons and statuses as enums."""

@@ -1,13 +1,14 @@
-"""Frozen, readable rules: membership is a function of the image and its label, never of the prediction.
+"""Frozen, readable rules: membership is a function of the image and its label.
 
-A rule is a conjunction of conditions on the image (attributes, metadata, distance to a image in frozen
-packaged features) and, kept apart from it, an optional class. It is stored as JSON.
+It never depends on the prediction. A rule is a conjunction of conditions on the image (attributes,
+metadata, distance to another image in frozen packaged features) and, kept apart from it, an
+optional class. It is stored as JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,28 +16,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import plugins
+from pipeline.domain.attribute_values import format_value
 
 Mask = NDArray[np.bool_]
-CHUNK_ROWS = 65_536  # rows of features that are in memory at once
-MARK_PREFIX = "mark of "  # before the class: the column that says whether a image bears the mark of a class, see `marks`
+# Followed by a class: the column that holds whether an image bears the mark of that class.
+MARK_PREFIX = "mark of "
 MARK_WORDS = {"True": "with", "False": "without"}
-MAX_COLUMN_LEVELS = 50  # a text column with more values than this is no condition
-CHOSEN_COLUMN = "chosen_for"  # the column of a labeling batch that tells of the model's answer, so never a condition
-
-RESERVED_COLUMNS = frozenset(
-    ("image_id", "content_hash", "path", "source", "label", "group", "captured_at", "width", "height", "given_split",
-     CHOSEN_COLUMN)
-)  # fmt: skip
-"""Columns of `images` that no rule may test."""
 
 
 @dataclass(frozen=True)
 class Condition:
     """One test of an image.
 
-    op: `<=`, `>=` (value: number), `between` (value: [from, to], on a circle where from > to),
-    `is` (value: text or bool), `near` (column: image_id of a image, value: radius in frozen features).
+    Attributes:
+        column: the tested column; for `near`, the id of the image that distances are measured to.
+        op: `<=`, `>=`, `between`, `is` or `near`.
+        value: for `<=` and `>=` the threshold; for `between` [from, to), which wraps around a
+            period if from > to; for `is` the text or bool; for `near` the largest cosine distance
+            in frozen features.
+
+    >>> dark = Condition("luminance", "<=", 62.4)
+    >>> dark.format_text()
+    'luminance <= 62.4'
+    >>> night = Condition("hour", "between", (21.0, 5.0))
+    >>> night.format_text()
+    'hour from 21 to 5'
+    >>> Condition("camera", "is", "north").format_text()
+    'camera is north'
+    >>> Condition("mark of stop", "is", "False").format_text()
+    'without the mark of stop'
+    >>> Condition("00a1b2c3", "near", 0.2).format_text()
+    'looks like image 00a1b2c3'
     """
 
     column: str
@@ -45,27 +55,58 @@ class Condition:
 
     @property
     def key(self) -> str:
-        """What the condition is about, whatever its threshold."""
+        """Return the condition without its threshold; the value of `is` is kept.
+
+        >>> Condition("luminance", "<=", 62.4).key
+        'luminance <='
+        >>> Condition("camera", "is", "north").key
+        'camera is north'
+        """
         return f"{self.column} {self.op}" + (f" {self.value}" if self.op == "is" else "")
 
     @property
     def identity(self) -> str:
-        """Return the condition without its threshold or image id."""
+        """Return the condition with `#` for its threshold or image id.
+
+        >>> Condition("hour", "between", (21.0, 5.0)).identity
+        'hour from # to #'
+        >>> Condition("00a1b2c3", "near", 0.2).identity
+        'looks like image #'
+        """
         if self.op == "near":
             return "looks like image #"
-        return f"{self.column} from # to #" if self.op == "between" else self._text("#")
+        if self.op == "between":
+            return f"{self.column} from # to #"
+        return self._format_comparison("#")
 
     def compute_mask(
         self, frame: pd.DataFrame, reference_distances: Mapping[str, NDArray[np.float32]]
     ) -> Mask:
-        """bool [rows of frame]; `near` holds the distance of every row to each image that a rule names."""
+        """Return bool [rows]: whether each image meets the condition; unknown values do not.
+
+        Args:
+            frame: one row for each image, with the tested column unless the condition is `near`.
+            reference_distances: for `near`, float32 [rows] of cosine distances by image id. If the
+                image is missing, no row meets the condition.
+
+        >>> frame = pd.DataFrame({"hour": [23.0, 12.0, 4.5, None], "camera": list("nsnn")})
+        >>> Condition("hour", "between", (21.0, 5.0)).compute_mask(frame, {}).tolist()
+        [True, False, True, False]
+        >>> Condition("hour", ">=", 12.0).compute_mask(frame, {}).tolist()
+        [True, True, False, False]
+        >>> Condition("camera", "is", "s").compute_mask(frame, {}).tolist()
+        [False, True, False, False]
+        >>> distances = {"00a1b2c3": np.array([0.1, 0.3, 0.2, np.nan], np.float32)}
+        >>> Condition("00a1b2c3", "near", 0.25).compute_mask(frame, distances).tolist()
+        [True, False, True, False]
+        >>> Condition("00a1b2c3", "near", 0.25).compute_mask(frame, {}).any()
+        np.False_
+        """
         if self.op == "near":
-            distance = reference_distances.get(self.column)
-            return (
-                np.zeros(len(frame), bool)
-                if distance is None
-                else np.asarray(distance <= self.value)
-            )
+            distances = reference_distances.get(self.column)
+            if distances is None:
+                return np.zeros(len(frame), bool)
+            return np.asarray(distances <= self.value)
         column = frame[self.column]
         if self.op == "is":
             return np.asarray(column.astype("str") == str(self.value))
@@ -74,37 +115,72 @@ class Condition:
             return np.asarray(self.is_met_by(values))
 
     def is_met_by(self, values: Any) -> Any:
-        """Whether numbers, one or many, meet `<=`, `>=` or `between`; NaN does not."""
-        if self.op == "between":
-            low, high = self.value
-            inside = (values >= low, values < high)
-            return inside[0] & inside[1] if low <= high else inside[0] | inside[1]
-        return values <= self.value if self.op == "<=" else values >= self.value
+        """Return whether a number or an array of numbers meets `<=`, `>=` or `between`.
+
+        NaN does not.
+
+        >>> night = Condition("hour", "between", (21.0, 5.0))
+        >>> night.is_met_by(23.5), night.is_met_by(5.0), night.is_met_by(float("nan"))
+        (True, False, False)
+        """
+        if self.op == "<=":
+            return values <= self.value
+        if self.op == ">=":
+            return values >= self.value
+        low, high = self.value
+        if low <= high:
+            return (values >= low) & (values < high)
+        return (values >= low) | (values < high)
 
     def measure_limit_distance(self, value: float) -> float:
-        """How far a number lies from where `<=`, `>=` or `between` change their answer."""
+        """Return the distance of a number to the nearest threshold of `<=`, `>=` or `between`.
+
+        >>> Condition("hour", "between", (21.0, 5.0)).measure_limit_distance(22.5)
+        1.5
+        """
         limits: list[float] = list(self.value) if self.op == "between" else [self.value]
         return min(abs(value - limit) for limit in limits)
 
     def format_text(self) -> str:
-        """The condition as an engineer reads it."""
+        """Return the condition with its threshold, such as `luminance <= 62.4`."""
         if self.op == "near":
             return f"looks like image {self.column}"
         if self.op == "between":
             return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
-        return self._text("" if self.op == "is" else format_value(self.column, self.value))
+        if self.op == "is":
+            return self._format_comparison("")
+        return self._format_comparison(format_value(self.column, self.value))
 
-    def _text(self, threshold: str) -> str:
-        if self.op == "is" and self.column.startswith(MARK_PREFIX) and self.value in MARK_WORDS:
+    def _format_comparison(self, threshold: str) -> str:
+        if self.op != "is":
+            return f"{self.column} {self.op} {threshold}"
+        if self.column.startswith(MARK_PREFIX) and self.value in MARK_WORDS:
             return f"{MARK_WORDS[self.value]} the {self.column}"
-        return f"{self.column} {self.op} {self.value if self.op == 'is' else threshold}"
+        return f"{self.column} is {self.value}"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The image part (all conditions hold) and the label part (a class name, or None for every class).
+    """A conjunction of conditions on the image and, apart from it, an optional class.
 
-    numbers: what a condition on looks comes to in numbers, by `tree.in_numbers`; decides nothing.
+    Attributes:
+        conditions: the image part; every image meets an empty one.
+        label: the label part, the name of a class; None for every class.
+        source: the source of proposals that it comes from. It does not affect equality.
+        numbers: summary of a similarity condition in numbers, see `summarize_with_tree`. It decides
+            nothing.
+
+    >>> night = Condition("hour", "between", (21.0, 5.0))
+    >>> rule = Rule((Condition("luminance", "<=", 62.4), night), label="badge")
+    >>> rule.format_text()
+    'luminance <= 62.4 and hour from 21 to 5, class badge'
+    >>> frame = pd.DataFrame(
+    ...     {"label": ["badge", "none", "badge"], "luminance": [20, 30, 90], "hour": [23, 3, 22]}
+    ... )
+    >>> rule.compute_mask(frame).tolist()
+    [True, False, False]
+    >>> rule.compute_image_mask(frame).tolist()
+    [True, True, False]
     """
 
     conditions: tuple[Condition, ...]
@@ -114,152 +190,108 @@ class Rule:
 
     @property
     def key(self) -> str:
-        """Equal for rules about the same conditions and class, whatever their thresholds."""
-        return " and ".join(sorted(c.key for c in self.conditions)) + (
-            f" | {self.label}" if self.label else ""
-        )
+        """Return the conditions in alphabetical order without thresholds, and the class.
+
+        >>> Rule((Condition("luminance", "<=", 9), Condition("hour", ">=", 21)), "badge").key
+        'hour >= and luminance <= | badge'
+        """
+        conditions = " and ".join(sorted(condition.key for condition in self.conditions))
+        return conditions + (f" | {self.label}" if self.label else "")
 
     @property
     def identity(self) -> str:
-        """Return the rule without thresholds and image ids, by which it is known again in another run."""
-        parts = [c.identity for c in self.conditions] or ["every image"]
-        return " and ".join(parts) + (f", class {self.label}" if self.label else "")
+        """Return the rule with `#` for thresholds and image ids; another run knows it by this.
+
+        >>> Rule((Condition("luminance", "<=", 62.4),), "badge").identity
+        'luminance <= #, class badge'
+        >>> Rule(()).identity
+        'every image'
+        """
+        parts = [condition.identity for condition in self.conditions]
+        return self._join_parts(parts)
 
     @property
     def is_unmarked_class(self) -> bool:
-        """Whether the rule admits the images of a class that lack its mark, and asks for nothing else."""
+        """Return whether the rule is: the images of a class that lack its mark.
+
+        >>> without_mark = Condition("mark of stop", "is", "False")
+        >>> Rule((without_mark,), "stop").is_unmarked_class
+        True
+        >>> Rule((without_mark,), "yield").is_unmarked_class
+        False
+        """
         return self.conditions == (Condition(f"{MARK_PREFIX}{self.label}", "is", "False"),)
 
     @property
     def has_similarity_condition(self) -> bool:
-        """Whether a condition is on looks, which no number of a image tells."""
-        return any(c.op == "near" for c in self.conditions)
+        """Return whether a condition is `near`, which no attribute decides."""
+        return any(condition.op == "near" for condition in self.conditions)
 
     def compute_image_mask(
         self,
         frame: pd.DataFrame,
         reference_distances: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> Mask:
-        """bool [rows]: the image part alone (a image at the gate has no label)."""
-        masks = [c.compute_mask(frame, reference_distances or {}) for c in self.conditions]
-        return np.logical_and.reduce(masks) if masks else np.ones(len(frame), bool)
+        """Return bool [rows]: the image part alone; an image at prediction time has no label.
+
+        Args:
+            frame: one row for each image, with the tested columns.
+            reference_distances: for `near`, float32 [rows] of cosine distances by image id.
+        """
+        mask = np.ones(len(frame), bool)
+        for condition in self.conditions:
+            mask &= condition.compute_mask(frame, reference_distances or {})
+        return mask
 
     def compute_mask(
         self,
         frame: pd.DataFrame,
         reference_distances: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> Mask:
-        """bool [rows]: image part and, where the rule has one, the label part (column `label`)."""
-        inside = self.compute_image_mask(frame, reference_distances)
-        return inside & np.asarray(frame["label"] == self.label) if self.label else inside
+        """Return bool [rows]: the image part and, if the rule has one, the label part.
+
+        Args:
+            frame: one row for each image, with the tested columns and `label`.
+            reference_distances: for `near`, float32 [rows] of cosine distances by image id.
+        """
+        mask = self.compute_image_mask(frame, reference_distances)
+        return mask & np.asarray(frame["label"] == self.label) if self.label else mask
 
     def format_text(self) -> str:
-        """The rule in numbers."""
-        parts = [c.format_text() for c in self.conditions] or ["every image"]
-        about = f" (in numbers: {self.numbers})" if self.numbers else ""
-        return " and ".join(parts) + about + (f", class {self.label}" if self.label else "")
+        """Return the rule with its thresholds, such as `luminance <= 62.4, class badge`."""
+        parts = [condition.format_text() for condition in self.conditions]
+        summary = f" (in numbers: {self.numbers})" if self.numbers else ""
+        return self._join_parts(parts, summary)
+
+    def _join_parts(self, parts: list[str], summary: str = "") -> str:
+        image_part = " and ".join(parts or ["every image"])
+        return image_part + summary + (f", class {self.label}" if self.label else "")
 
     def dump_json(self) -> str:
-        """The rule as JSON."""
+        """Return the rule as JSON, see `parse_json`."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def parse_json(cls, text: str) -> Rule:
-        """The rule that `dump` wrote."""
-        tree = json.loads(text)
-        numbers = tree.get("numbers", "")  # a bundle of an older version says none
-        return cls(
-            tuple(Condition(**c) for c in tree["conditions"]),
-            tree["label"],
-            tree["source"],
-            numbers,
-        )
+        """Return the rule that `dump_json` wrote.
+
+        >>> rule = Rule((Condition("hour", "between", [21.0, 5.0]),), "badge", source="class")
+        >>> parsed = Rule.parse_json(rule.dump_json())
+        >>> parsed == rule, parsed.source
+        (True, 'class')
+        """
+        record = json.loads(text)
+        conditions = []
+        for item in record["conditions"]:
+            conditions.append(Condition(**item))
+        numbers = record.get("numbers", "")  # missing in bundles of older versions
+        return cls(tuple(conditions), record["label"], record["source"], numbers)
 
 
 def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a table as named tuples."""
+    """Iterate over the rows of a table as named tuples, typed `Any`.
+
+    >>> [row.luminance for row in iterate_rows(pd.DataFrame({"luminance": [20, 90]}))]
+    [20, 90]
+    """
     return iter(table.itertuples())
-
-
-def measure_cosine_distances(
-    embeddings: NDArray[np.float32], reference_rows: Sequence[int]
-) -> NDArray[np.float32]:
-    """float32 [len(rows), n]: cosine distance of every embedding [n, D] to each of `rows`, in frozen packaged
-    features."""
-    away = np.empty((len(reference_rows), len(embeddings)), np.float32)
-    there = np.asarray(embeddings[list(reference_rows)])
-    there = there / np.maximum(np.linalg.norm(there, axis=1, keepdims=True), 1e-9)
-    for start in range(0, len(embeddings), CHUNK_ROWS):
-        chunk = np.asarray(embeddings[start : start + CHUNK_ROWS])
-        length = np.sqrt(np.einsum("nd,nd->n", chunk, chunk))
-        for k, row in enumerate(
-            there
-        ):  # one by one: what a row is at does not depend on who else is asked about
-            away[k, start : start + CHUNK_ROWS] = 1 - (chunk @ row) / np.maximum(length, 1e-9)
-    return away
-
-
-def _is_usable_column(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:
-    values = column.astype("str")
-    levels = values.nunique()
-    if levels < 2 or (not pd.api.types.is_numeric_dtype(column) and levels > MAX_COLUMN_LEVELS):
-        return False
-    if column.name in plugins.list_plugins("attributes"):
-        return True
-    names_group = levels >= groups.nunique() / 2 and bool(
-        (values.groupby(groups).nunique() == 1).all()
-    )
-    names_label = bool(
-        (labels.groupby(values).nunique() == 1).all()
-        and (values.groupby(labels).nunique() == 1).all()
-    )
-    return not (names_group or names_label)
-
-
-def metadata_frame(
-    images: pd.DataFrame, attributes: pd.DataFrame, marks: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return `image_id`, `label`, `group`, every attribute, the marks and every column of the user's own.
-
-    Times are left out. Rows as in `images`.
-    """
-    user = images[[c for c in images.columns if c not in RESERVED_COLUMNS]]
-    parts = [part.drop(columns="image_id") for part in (attributes, marks) if part is not None]
-    frame = pd.concat([images[["image_id", "label", "group"]], *parts, user], axis=1)
-    frame = frame.loc[:, ~frame.columns.duplicated()]
-    return frame[[c for c in frame.columns if not pd.api.types.is_datetime64_any_dtype(frame[c])]]
-
-
-def split_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split `metadata_frame` into the columns that a rule may test, after the first three, and the others.
-
-    A rule may test every attribute and mark, and every user column that is not merely another name for the group or
-    for the label.
-    """
-    columns = frame.columns[3:]
-    usable = [c for c in columns if _is_usable_column(frame[c], frame["label"], frame["group"])]
-    return frame[["image_id", "label", "group", *usable]], frame[
-        [c for c in columns if c not in usable]
-    ]
-
-
-def build_condition_frame(
-    images: pd.DataFrame, attributes: pd.DataFrame, marks: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return the columns that a rule may test, after `image_id`, `label` and `group`. Rows as in `images`."""
-    return split_columns(metadata_frame(images, attributes, marks))[0]
-
-
-def format_value(column: str, value: float) -> str:
-    """A value of a column as a reader takes it in: four digits, or as the attribute's plug-in shows it."""
-    own = column in plugins.list_plugins("attributes")
-    show = getattr(plugins.load_plugin("attributes", column), "format_value", None) if own else None
-    return str(show(value)) if show else f"{value:.4g}"
-
-
-def get_period(column: str) -> float | None:
-    """The length of the circle on which an attribute lies (24 for the hour), None for a plain number."""
-    if column not in plugins.list_plugins("attributes"):
-        return None
-    value = plugins.load_plugin("attributes", column).PERIOD
-    return None if value is None else float(value)

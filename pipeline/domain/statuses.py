@@ -1,4 +1,4 @@
-"""Statuses and kinds that stages hand to each other. Their values are what artifacts and summaries hold."""
+"""Statuses and kinds that stages hand to each other; artifacts and summaries hold their values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class CauseConfidence(StrEnum):
     """What supports the cause of a slice."""
 
     INVERSE_CONFIRMED = "proved by intervention"
-    """Treated good images fail alike, and the inverse transform repairs the slice."""
+    """Treated good images fail in the same way, and the inverse transform repairs the slice."""
     CONSISTENT = "consistent with"
-    """Treated good images look and fail alike; that the inverse transform repairs the slice was not shown."""
+    """Treated good images look similar and fail in the same way; no inverse repairs the slice."""
     SUSPECTED = "suspected"
-    """Treated good images look alike; there was no model to test."""
+    """Treated good images look similar; there was no model to test."""
     UNNAMED = "unnamed"
     LEANS_ON_MARK = "leans on a mark"
-    """The images lack the mark of their class, on which the model leans."""
+    """The images lack the mark of their class, which the model relies on."""
 
 
 class TrackState(StrEnum):
@@ -43,11 +43,11 @@ class LabelIssueKind(StrEnum):
     """Why a label is in doubt."""
 
     SUSPECTED = "suspected"
-    """Classifiers that never saw the image's group hold another class to be likely."""
+    """Classifiers that were not trained on the image's group predict another class."""
     CONFLICT = "conflict"
     """The same bytes have two labels."""
     REVIEWED = "reviewed"
-    """A reviewer held the label to be wrong."""
+    """A reviewer marked the label as wrong."""
 
 
 class ComparisonOutcome(StrEnum):
@@ -61,3 +61,24 @@ class ComparisonOutcome(StrEnum):
     REFUSED_ON_VAL = "refused on val"
     USED_UP = "used up"
     TESTED = "tested"
+
+
+class Decision(StrEnum):
+    """Result for one image that arrived."""
+
+    ANSWER = "answer"
+    DECLINE = "decline"
+    ERROR = "error"
+    """The image could not be read."""
+
+
+class DecisionReason(StrEnum):
+    """Why an image got no answer."""
+
+    NONE = ""
+    """It got one."""
+    LOW_CONFIDENCE = "low confidence"
+    LOW_LIGHT = "low light"
+    NO_THRESHOLD = "no threshold"
+    """No confidence keeps the error within the target, so that every image is declined."""
+    UNREADABLE = "unreadable"

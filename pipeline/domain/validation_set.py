@@ -1,9 +1,8 @@
-"""The validation set: everything that stages know about the validation images, as one object and one artifact."""
+"""The validation set: all that stages know about the validation images, as one artifact."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,69 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from pipeline.domain.probe_results import ProbeResults
 from pipeline.statistics.error_costs import compute_utilities
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
-MEMORY_MAP_BYTES = 1 << 20  # smaller arrays are read at once: a mapped file costs a handle
+# Smaller arrays are read at once: each mapped file keeps a file handle open.
+MEMORY_MAP_BYTES = 1 << 20
 
 _TABLES = ("frame", "other_columns")
 _SETTINGS = ("class_names", "error_costs")
 _BY_PROBED_IMAGE = ("probed_rows", "probe_weights", "responses", "signatures")
-
-
-@dataclass(frozen=True)
-class ProbeResults:
-    """The measurements of the probe. All arrays have one row for each probed image.
-
-    Attributes:
-        correct: bool [probed], whether the prediction was correct before any intervention.
-        after: bool [probed, interventions], whether it is correct after each intervention.
-        margin: float64 [probed], logit of the label less the best other logit, in logits.
-        groups: int [probed], code of the group of each image.
-        weights: float64 [probed], how many validation images each one represents.
-    """
-
-    correct: BoolArray
-    after: BoolArray
-    margin: FloatArray
-    groups: NDArray[np.intp]
-    weights: FloatArray
-
-    @property
-    def change(self) -> FloatArray:
-        """Return float64 [probed, interventions]: correct after less correct before (-1, 0 or 1)."""
-        return np.asarray(self.after.astype(float) - self.correct[:, None])
-
-    def part(self, rows: NDArray[np.intp] | BoolArray) -> ProbeResults:
-        """Return the results of some rows.
-
-        Args:
-            rows: indices, or bool [probed].
-        """
-        return ProbeResults(*(getattr(self, item.name)[rows] for item in fields(self)))
-
-
-@dataclass(frozen=True)
-class ProbeMeasurements:
-    """What interventions did to a sample of the validation images.
-
-    Attributes:
-        image_ids: str [probed].
-        weights: float64 [probed], how many validation images each one represents.
-        signatures: float32 [probed, interventions], change of the label's log-probability (natural logarithm).
-        responses: int16 [probed, interventions], class index predicted after the intervention.
-    """
-
-    image_ids: Sequence[str]
-    weights: FloatArray
-    signatures: NDArray[np.float32]
-    responses: NDArray[np.int16]
-
-    @classmethod
-    def empty(cls) -> ProbeMeasurements:
-        """Return the measurements of a probe that tried nothing."""
-        return cls([], np.zeros(0), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +34,7 @@ class ValidationSet:
 
     Attributes:
         frame: `image_id`, `label`, `group`, then every column that a slice rule may test.
-        other_columns: metadata that no rule of this run may test, such as a camera that is the only one left.
+        other_columns: metadata that no rule of this run may test, such as a column with one value.
         image_rows: intp [rows], position of each image in the artifact `images`.
         folds: intp [rows], cross-validation fold.
         labels: intp [rows], class index of the label.
@@ -96,13 +43,16 @@ class ValidationSet:
         margins: float64 [rows], logit of the label less the best other logit.
         logits: float32 [rows, classes], before temperature scaling.
         embeddings: float32 [rows, features], from frozen packaged weights.
-        has_label_issue: bool [rows], whether the label is in doubt, so that no slice is sought or tested on the image.
+        has_label_issue: bool [rows], whether the label is in doubt. No slice is proposed or tested
+            on such an image.
         probed_rows: intp [probed], row of each image on which interventions were tried.
-        probe_weights: float64 [probed], how many validation images each one represents.
+        probe_weights: float64 [probed], number of validation images that each one represents.
         responses: int16 [probed, interventions], class index predicted after each intervention.
-        signatures: float32 [probed, interventions], change of the label's log-probability (natural logarithm).
+        signatures: float32 [probed, interventions], change of the label's log-probability (natural
+            logarithm).
         class_names: a class index is a position in it.
-        error_costs: [label][prediction], as a share of the worst error; None where all errors cost the same.
+        error_costs: [label][prediction], as a share of the worst error; None if all errors cost the
+            same.
     """
 
     frame: pd.DataFrame
@@ -140,7 +90,10 @@ class ValidationSet:
 
     @cached_property
     def error_losses(self) -> FloatArray:
-        """Return float64 [rows]: cost of each prediction as a share of the worst error; 0 where it is correct."""
+        """Return float64 [rows]: cost of each prediction as a share of the worst error.
+
+        A correct prediction costs 0.
+        """
         return 1.0 - compute_utilities(self.labels, self.predictions, self.error_costs)
 
     @cached_property
@@ -160,7 +113,7 @@ class ValidationSet:
 
     @property
     def all_columns(self) -> pd.DataFrame:
-        """Return `frame` with the columns that no rule of this run may test; an earlier run's rule may."""
+        """Return `frame` with the columns that a rule of an earlier run may test."""
         return pd.concat([self.frame, self.other_columns], axis=1)
 
     @cached_property
@@ -177,7 +130,7 @@ class ValidationSet:
 
     @cached_property
     def row_signatures(self) -> NDArray[np.float32]:
-        """Return float32 [rows, interventions]: `signatures` at the rows of the probed images, NaN elsewhere."""
+        """Return float32 [rows, interventions]: `signatures`, NaN for images without a probe."""
         wide = np.full((len(self.frame), self.signatures.shape[1]), np.nan, np.float32)
         wide[self.probed_rows] = self.signatures
         return wide
@@ -186,7 +139,7 @@ class ValidationSet:
     def saved_costs(self) -> FloatArray:
         """Return float64 [probed, interventions]: error cost that each intervention saves.
 
-        Where all errors cost the same it is correct after less correct before.
+        If all errors cost the same, it is correct after less correct before.
         """
         labels, after = self.labels[self.probed_rows], np.asarray(self.responses)
         worth_after = compute_utilities(
@@ -201,51 +154,50 @@ class ValidationSet:
         """Return bool [rows]: whether each image belongs to a slice.
 
         Args:
+            slice_name: the slice.
             membership: the artifact of that name.
         """
         members = membership.loc[membership["slice"] == slice_name, "image_id"]
         return self.frame["image_id"].isin(members).to_numpy()
 
     def weigh_slice(self, slice_name: str, image_count: int, membership: pd.DataFrame) -> float:
-        """Return the images of a slice times the mean cost of its errors.
+        """Return the number of images of a slice times the mean cost of its errors.
 
         Args:
             slice_name: the slice.
             image_count: number of its images.
             membership: the artifact of that name.
         """
-        wrong = self.find_members(slice_name, membership) & self.is_misclassified
-        return float(image_count * (self.error_losses[wrong].mean() if wrong.any() else 1.0))
+        failing = self.find_members(slice_name, membership) & self.is_misclassified
+        mean_cost = self.error_losses[failing].mean() if failing.any() else 1.0
+        return float(image_count * mean_cost)
 
     def select_rows(self, keep: BoolArray) -> ValidationSet:
-        """Return the images of some rows, and the probe's measurements of those among them.
+        """Return some of the images, and the probe's measurements of those among them.
 
         Args:
             keep: bool [rows].
         """
         is_probe_kept = keep[self.probed_rows]
-        kept: dict[str, Any] = {
-            name: getattr(self, name)[keep].reset_index(drop=True) for name in _TABLES
-        }
+        kept: dict[str, Any] = {}
+        for name in _TABLES:
+            kept[name] = getattr(self, name)[keep].reset_index(drop=True)
         for name in _ARRAYS:
-            kept[name] = np.asarray(
-                getattr(self, name)[is_probe_kept if name in _BY_PROBED_IMAGE else keep]
-            )
+            selected = is_probe_kept if name in _BY_PROBED_IMAGE else keep
+            kept[name] = np.asarray(getattr(self, name)[selected])
         kept["probed_rows"] = (np.cumsum(keep) - 1)[kept["probed_rows"]]
         return replace(self, **kept)
 
-    def without_label_issues(self) -> ValidationSet:
-        """Return the images whose label is not in doubt; slices are sought and tested on these."""
-        return (
-            self.select_rows(~np.asarray(self.has_label_issue))
-            if np.any(self.has_label_issue)
-            else self
-        )
+    def exclude_label_issues(self) -> ValidationSet:
+        """Return the images whose label is not in doubt; slices are proposed and tested on them."""
+        if not np.any(self.has_label_issue):
+            return self
+        return self.select_rows(~np.asarray(self.has_label_issue))
 
-    def without_images(self, image_ids: frozenset[str]) -> ValidationSet:
-        """Return the set without the images of these ids."""
-        erased = self.frame["image_id"].isin(image_ids).to_numpy()
-        return self.select_rows(~erased) if erased.any() else self
+    def exclude_images(self, image_ids: frozenset[str]) -> ValidationSet:
+        """Return the set without the images of these ids, or itself if it holds none of them."""
+        is_excluded = self.frame["image_id"].isin(image_ids).to_numpy()
+        return self.select_rows(~is_excluded) if is_excluded.any() else self
 
     def save(self, folder: Path) -> None:
         """Write the set as Parquet tables, `.npy` arrays and one JSON file into a new folder."""
@@ -268,10 +220,10 @@ class ValidationSet:
             ValueError: a file is not what `save` wrote.
         """
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        values: dict[str, Any] = {
-            name: pd.read_parquet(folder / f"{name}.parquet") for name in _TABLES
-        }
-        # Parquet forgets how many rows a table without columns has
+        values: dict[str, Any] = {}
+        for name in _TABLES:
+            values[name] = pd.read_parquet(folder / f"{name}.parquet")
+        # Parquet does not keep the number of rows of a table without columns.
         values["other_columns"] = values["other_columns"].reindex(values["frame"].index)
         for name in _ARRAYS:
             path = folder / f"{name}.npy"
@@ -287,56 +239,3 @@ class ValidationSet:
 _ARRAYS = tuple(
     item.name for item in fields(ValidationSet) if item.name not in (*_TABLES, *_SETTINGS)
 )
-
-
-def build_validation_set(
-    columns: tuple[pd.DataFrame, pd.DataFrame],
-    probe: ProbeMeasurements,
-    *,
-    splits: pd.DataFrame,
-    classes: dict[str, Any],
-    predictions: pd.DataFrame,
-    embeddings: NDArray[np.float32],
-    metrics: dict[str, Any],
-    label_issues: pd.DataFrame,
-) -> ValidationSet:
-    """Return the validation set, its rows in the order of `predictions`.
-
-    Args:
-        columns: of every image, the columns that a rule may test (with `image_id`, `label` and `group`), and the
-            other metadata. Rows as in `images`.
-        probe: the probe's measurements.
-        splits: the artifact, as the further arguments.
-        classes: its `names` give the class indices. Predictions for other labels are dropped.
-        predictions: of the labeled validation images.
-        embeddings: float32 [images, features].
-        metrics: its `costs` are the error costs.
-        label_issues: the images whose labels are in doubt.
-    """
-    frame, other_columns = columns
-    names = pd.Index(classes["names"])
-    position = pd.Index(frame["image_id"])
-    is_val = splits["split"].to_numpy() == "val"
-    usable = predictions["label"].isin(names) & predictions["image_id"].isin(position[is_val])
-    table = predictions[usable]
-    rows = position.get_indexer(pd.Index(table["image_id"]))
-    part = frame.iloc[rows].reset_index(drop=True)
-    return ValidationSet(
-        frame=part,
-        other_columns=other_columns.iloc[rows].reset_index(drop=True),
-        image_rows=rows,
-        folds=splits["fold"].to_numpy()[rows],
-        labels=names.get_indexer(pd.Index(table["label"])),
-        predictions=names.get_indexer(pd.Index(table["predicted"])),
-        confidences=table["confidence"].to_numpy(dtype=np.float64),
-        margins=table["margin"].to_numpy(dtype=np.float64),
-        logits=table.filter(regex=r"^logit_\d+$").to_numpy(dtype=np.float32),
-        embeddings=np.asarray(embeddings[rows]),
-        has_label_issue=table["image_id"].isin(set(label_issues["image_id"])).to_numpy(),
-        probed_rows=pd.Index(part["image_id"]).get_indexer(pd.Index(probe.image_ids)),
-        probe_weights=np.asarray(probe.weights, dtype=np.float64),
-        responses=np.asarray(probe.responses),
-        signatures=np.asarray(probe.signatures),
-        class_names=tuple(classes["names"]),
-        error_costs=metrics.get("costs"),
-    )

@@ -1,8 +1,10 @@
-"""Whether the files of a data set changed since a run last took them, cheaply for a million of them.
+"""Changes of a data set since a run last used it, at low cost for a million files.
 
-Names, sizes and times of change are compared first; the content is read of what is new by these alone, once. So a copy
-that is put in place of an equal one, or a file that is only touched, is no change. The books lie with the runs:
-`.NAME.seen.json` is what the last run took, `.NAME.next.json` what the last look saw, until a run takes it.
+Names, sizes and modification times are compared first. Only files that are new by these are read,
+once. So a file that is touched, or replaced by an equal copy, is not a change. Two indexes are kept
+beside the
+runs: `.NAME.seen.json` lists the files that the last run used, `.NAME.next.json` the files of the last
+    check, until a run uses them.
 """
 
 from __future__ import annotations
@@ -19,26 +21,35 @@ from pathlib import Path
 from pipeline import config
 from pipeline.config import GeneralSettings
 from pipeline.contracts import InputError
-from pipeline.data.reading.file_tree import walk_files
+from pipeline.data.reading.folder_walk import walk_files
 from pipeline.graph import STAGES
+from pipeline.settings_validation import join_path
 from pipeline.storage import artifact_store
 
 MAX_SETTLE_PERIODS = 30
-"""Times `settle_seconds` after which files that never come to rest are taken as they are."""
-READER_THREADS = 8  # threads; disks and shares answer several at once
+"""Multiple of `settle_seconds` after which files that keep changing are used as they are."""
+READER_THREADS = 8
+"""Threads that read files; disks and network shares serve several at once."""
 
 FileEntry = tuple[int, int, str]
-"""A file's size in bytes, time of change in ns, and hash of its content."""
+"""A file's size in bytes, modification time in ns, and hash of its content."""
 FileIndex = dict[str, FileEntry]
 FileStat = tuple[int, int, float]
-"""Size in bytes, time of change in ns, and the latest time in s at which content or inode changed: the first may be set
-back by whoever copies a file, the inode's may not."""
+"""A file's size in bytes, modification time in ns, and time of the last change in s.
+
+The last is the later one of modification and inode change: a copier may set back only the
+    former."""
 
 
 @dataclass(frozen=True)
 class DatasetChange:
-    """state: changed | settling (it changes still) | unchanged. mark: the content's fingerprint, empty while settling.
-    words: what came, changed and went."""
+    """The result of a check.
+
+    Attributes:
+        state: changed | settling (files still change) | unchanged.
+        mark: fingerprint of the content; empty while settling.
+        words: counts of files in words.
+    """
 
     state: str
     mark: str
@@ -47,33 +58,42 @@ class DatasetChange:
 
 @dataclass(frozen=True)
 class WatchedDataset:
-    """What is watched: a folder (links: also what its links lead out to) or a file, for the runs of one config."""
+    """A data set that is checked for the runs of one config.
+
+    Attributes:
+        general: the config's general part.
+        data_path: a folder or a file.
+        should_follow_links: whether links that lead out of the folder are followed.
+    """
 
     general: GeneralSettings
     data_path: Path
     should_follow_links: bool
 
     def get_index_path(self, index_name: str) -> Path:
-        """Where the book `seen` or `next` lies."""
+        """Return the path of the index `seen` or `next`."""
         return self.general.runs / f".{self.general.name}.{index_name}.json"
 
 
 def read_watched_dataset(config_path: Path) -> WatchedDataset:
-    """What the config at `path` has a run take. Imports no stage. Raises `InputError` where that cannot be watched."""
-    general, ingest = (
-        config.read_general_settings(config_path, [s.name for s in STAGES]),
-        config.read_section(config_path, "ingest"),
-    )
+    """Return the data set of a config, without importing a stage.
+
+    Raises:
+        InputError: the config names no data set, or one that is not on this machine.
+    """
+    stage_names = [stage.name for stage in STAGES]
+    general = config.read_general_settings(config_path, stage_names)
+    ingest = config.read_section(config_path, "ingest")
     data = ingest.get("data")
     if not isinstance(data, str) or not data:
+        raise InputError(f"{config_path}: ingest.data: name the folder or file to watch")
+    path = join_path(data, config_path.parent)
+    if ":" in data and not Path(path).exists():
         raise InputError(
-            f"{config_path}: ingest.data: name the folder or file that is to be watched"
+            f"{config_path}: ingest.data: {data}: "
+            "only a folder or a file of this machine can be watched"
         )
-    if "://" in data or (":" in data and not Path(data).exists()):
-        raise InputError(
-            f"{config_path}: ingest.data: {data}: only a folder or a file of this machine can be watched"
-        )
-    return WatchedDataset(general, Path(data), ingest.get("links") is True)
+    return WatchedDataset(general, Path(path), ingest.get("follow_links") is True)
 
 
 def _read_stat(path: Path | str) -> FileStat:
@@ -82,15 +102,16 @@ def _read_stat(path: Path | str) -> FileStat:
 
 
 def _iterate_stats(dataset: WatchedDataset) -> Iterator[tuple[str, FileStat]]:
+    """Yield the name within the data set and the stat of each file."""
     if dataset.data_path.is_file():
         yield dataset.data_path.name, _read_stat(dataset.data_path)
     if not dataset.data_path.is_dir():
         return
     top = os.path.abspath(dataset.data_path)
-    for found in walk_files(dataset.data_path, dataset.should_follow_links):
+    for file in walk_files(dataset.data_path, dataset.should_follow_links):
         try:
-            yield found.path[len(top) + 1 :], _read_stat(found.path)
-        except OSError:  # gone meanwhile, or a link to nowhere
+            yield file.path[len(top) + 1 :], _read_stat(file.path)
+        except OSError:  # removed meanwhile, or a dangling link
             continue
 
 
@@ -98,17 +119,16 @@ def _hash_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:  # it may not be read: that is its content, until it may
+    except OSError as error:  # an unreadable file counts as changed once it can be read
         return error.strerror or "unreadable"
 
 
 def _read_index(path: Path) -> FileIndex | None:
+    """Return an index, or None if it is missing or damaged: then every file counts as new."""
     try:
-        return {
-            name: (size, changed, digest)
-            for name, (size, changed, digest) in json.loads(path.read_text()).items()
-        }
-    except (OSError, ValueError):  # none yet, or cut short: everything counts as new
+        entries = json.loads(path.read_text())
+        return {name: (entry[0], entry[1], entry[2]) for name, entry in entries.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
@@ -118,7 +138,7 @@ def _write_index(path: Path, index: Mapping[str, FileEntry]) -> None:
 
 
 def _is_settled(change_times: list[float], settle_seconds: int, now: float) -> bool:
-    """Whether nobody writes the files any more that changed at these times."""
+    """Return whether the files that changed at these times are no longer being written."""
     return (
         not change_times
         or now - max(change_times) >= settle_seconds
@@ -126,38 +146,42 @@ def _is_settled(change_times: list[float], settle_seconds: int, now: float) -> b
     )
 
 
-def _update_index(
+def _build_index(
     dataset: WatchedDataset,
     known_index: FileIndex,
     stats: Mapping[str, FileStat],
     changed_names: list[str],
 ) -> FileIndex:
-    """The book of what is there now: `odd` files are read, all others are as they were."""
-    paths = [
-        dataset.data_path / name if dataset.data_path.is_dir() else dataset.data_path
-        for name in changed_names
-    ]
+    """Return the index of the present files.
+
+    Args:
+        dataset: the data set.
+        known_index: the index of the last run.
+        stats: stat of each present file, by name.
+        changed_names: files that are read; the hashes of all others come from `known_index`.
+    """
+    paths = []
+    for name in changed_names:
+        paths.append(dataset.data_path / name if dataset.data_path.is_dir() else dataset.data_path)
     with ThreadPoolExecutor(READER_THREADS) as pool:
         digests = dict(zip(changed_names, pool.map(_hash_file, paths), strict=True))
-    return {
-        name: (size, changed, digests[name] if name in digests else known_index[name][2])
-        for name, (size, changed, _) in sorted(stats.items())
-    }
+    index: FileIndex = {}
+    for name, (size, modified, _) in sorted(stats.items()):
+        digest = digests[name] if name in digests else known_index[name][2]
+        index[name] = (size, modified, digest)
+    return index
 
 
 def _describe_changes(known_index: FileIndex, new_index: FileIndex) -> str:
-    came, went = (
-        len(new_index.keys() - known_index.keys()),
-        len(known_index.keys() - new_index.keys()),
-    )
-    changed = sum(
-        new_index[name][2] != known_index[name][2] for name in new_index.keys() & known_index.keys()
-    )
-    return (
-        f"{came:,} came, {changed:,} changed, {went:,} went, of {len(new_index):,} files"
-        if came + went + changed
-        else ""
-    )
+    """Return the counts of added, changed and removed files in words; empty for no change."""
+    added = len(new_index.keys() - known_index.keys())
+    removed = len(known_index.keys() - new_index.keys())
+    common = new_index.keys() & known_index.keys()
+    changed = sum(new_index[name][2] != known_index[name][2] for name in common)
+    if not added + changed + removed:
+        return ""
+    counts = f"{added:,} added, {changed:,} changed, {removed:,} removed"
+    return f"{counts}, of {len(new_index):,} files"
 
 
 def _fingerprint_index(index: Mapping[str, FileEntry]) -> str:
@@ -166,45 +190,44 @@ def _fingerprint_index(index: Mapping[str, FileEntry]) -> str:
 
 
 def detect_changes(dataset: WatchedDataset, now: float | None = None) -> DatasetChange:
-    """Compare what is there with what the last run took. now: seconds since the epoch; none: the clock's.
+    """Compare the present files with those that the last run used.
 
-    A data set that is gone counts as changed, once: the run that starts says what is wrong.
+    A data set that is missing counts as changed, once: the run that starts reports the error.
+
+    Args:
+        dataset: the data set.
+        now: seconds since the epoch; None for the clock's time.
     """
-    known, stats = _read_index(dataset.get_index_path("seen")), dict(_iterate_stats(dataset))
-    seen = known or {}
-    odd = [name for name, stat in stats.items() if seen.get(name, ())[:2] != stat[:2]]
-    settle = dataset.general.schedule.settle_seconds
-    if not _is_settled(
-        [stats[name][2] for name in odd], settle, time.time() if now is None else now
-    ):
-        return DatasetChange(
-            "settling",
-            "",
-            f"{len(odd):,} of {len(stats):,} files are new or written; waiting for them to rest",
-        )
-    if known is not None and not odd and len(stats) == len(seen):
-        return DatasetChange(
-            "unchanged", _fingerprint_index(seen), f"{len(seen):,} files, all as they were"
-        )
-    book = _update_index(dataset, seen, stats, odd)
-    words = _describe_changes(seen, book)
-    if known is not None and not words:
-        _write_index(dataset.get_index_path("seen"), book)  # touched: not to be read again
-        return DatasetChange(
-            "unchanged",
-            _fingerprint_index(book),
-            f"{len(book):,} files with the content that they had",
-        )
-    _write_index(dataset.get_index_path("next"), book)
-    return DatasetChange(
-        "changed", _fingerprint_index(book), words or f"no file is there: {dataset.data_path}"
-    )
+    seen_index = _read_index(dataset.get_index_path("seen"))
+    known = seen_index or {}
+    stats = dict(_iterate_stats(dataset))
+    odd = [name for name, stat in stats.items() if known.get(name, ())[:2] != stat[:2]]
+    change_times = [stats[name][2] for name in odd]
+    now = time.time() if now is None else now
+    if not _is_settled(change_times, dataset.general.schedule.settle_seconds, now):
+        words = f"{len(odd):,} of {len(stats):,} files are new or being written"
+        return DatasetChange("settling", "", f"{words}; waiting until they stop changing")
+    if seen_index is not None and not odd and len(stats) == len(known):
+        return DatasetChange("unchanged", _fingerprint_index(known), f"{len(known):,} files")
+    index = _build_index(dataset, known, stats, odd)
+    words = _describe_changes(known, index)
+    if seen_index is not None and not words:
+        _write_index(dataset.get_index_path("seen"), index)  # touched files are not read again
+        words = f"{len(index):,} files, some touched, with the same content"
+        return DatasetChange("unchanged", _fingerprint_index(index), words)
+    _write_index(dataset.get_index_path("next"), index)
+    words = words or f"no files: {dataset.data_path}"
+    return DatasetChange("changed", _fingerprint_index(index), words)
 
 
 def accept_changes(dataset: WatchedDataset, fingerprint: str) -> bool:
-    """Let what the look with this mark saw count as taken by a run; False where a later look saw something else."""
-    book = _read_index(dataset.get_index_path("next"))
-    if book is None or _fingerprint_index(book) != fingerprint:
+    """Mark the files of the check with this fingerprint as used by a run.
+
+    Returns:
+        False if a later check found other files.
+    """
+    index = _read_index(dataset.get_index_path("next"))
+    if index is None or _fingerprint_index(index) != fingerprint:
         return False
     dataset.get_index_path("next").replace(dataset.get_index_path("seen"))
     return True

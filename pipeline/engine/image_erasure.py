@@ -1,7 +1,7 @@
-"""Forgetting images: out of the pixels, tables and pages of every run.
+"""Erasure of images from the pixels, tables and pages of every run.
 
-What a model has learnt from a image stays in its weights, its measures stay without a name among those that describe
-the model's data, and the image's own file is not ours to delete.
+The weights of a model keep what it learned from an image. Its attributes stay, without its id, in
+the profile of the model's data. The image's own file is not deleted.
 """
 
 from __future__ import annotations
@@ -23,19 +23,25 @@ from pipeline.contracts import (
     ObjectContract,
     TableContract,
 )
-from pipeline.engine import runner
+from pipeline.engine import run_publishing, runner
 from pipeline.graph import ARTIFACT_CONTRACTS, STAGES, get_stage
 from pipeline.storage import artifact_store, review_decisions
 from pipeline.storage.artifact_store import RunFolder
 
 RowMask = NDArray[np.bool_]
 _ID_COLUMNS = ("image_id", "other_id")
-_ROWS_PER_CHUNK = 4096  # rows of an array held in memory at once
+_ROWS_PER_CHUNK = 4096
+"""Rows of an array held in memory at once: 200 MB at 128 px."""
 
 
 @dataclass(frozen=True)
 class ErasedImages:
-    """The images to forget. ids: image ids; paths: their paths within the data set."""
+    """The images to erase.
+
+    Attributes:
+        ids: their image ids.
+        paths: their paths within the data set.
+    """
 
     ids: frozenset[str]
     paths: frozenset[str]
@@ -44,103 +50,116 @@ class ErasedImages:
 def erase_from_all_runs(
     runs_folder: Path, ids_or_paths: Sequence[str]
 ) -> Iterator[tuple[str, int]]:
-    """Forget images in all runs of a folder, and make their pages anew: (run, images removed), run by run.
+    """Erase images from all runs of a folder, render their pages again, and yield counts.
 
-    Raises `InputError`, before anything is changed, where no run knows a image of that id or path."""
+    Args:
+        runs_folder: folder of all runs.
+        ids_or_paths: image ids, or paths within the data set.
+
+    Yields:
+        For each run its id and the number of images that were erased from it.
+
+    Raises:
+        InputError: no run has an image of that id or path; then nothing is changed.
+    """
     runs = artifact_store.list_runs(runs_folder)
     images = find_images(runs, ids_or_paths)
     erase_review_labels(runs_folder, images)
     for run in runs:
         settings = runner.load_config(run.path / "config.yaml")
         with runner.hold_run_lock(run):
-            page = run.get_artifact_path("html").exists()
-            held = erase_from_run(run, images, settings.general.reports)
-            if held and page:
+            has_page = run.get_artifact_path("html").exists()
+            count = erase_from_run(run, images, settings.general.reports)
+            if count and has_page:
                 runner.run_stage(run, settings, "report")
-                runner.publish_report(run, settings.general.reports)
-        yield run.run_id, held
+                run_publishing.publish_report(run, settings.general.reports)
+        yield run.run_id, count
 
 
 def find_images(runs: Iterable[RunFolder], ids_or_paths: Sequence[str]) -> ErasedImages:
-    """Images given by image id or relative path, over all runs. Raises `InputError` for one that no run knows."""
-    tables = [
-        run.load_artifact("images")[["image_id", "path"]]
-        for run in runs
-        if run.get_artifact_path("images").is_file()
-    ]
-    every = pd.concat([pd.DataFrame(columns=["image_id", "path"]), *tables]).drop_duplicates()
-    found = [every[(every["image_id"] == name) | (every["path"] == name)] for name in ids_or_paths]
-    for name, rows in zip(ids_or_paths, found, strict=True):
-        if rows.empty:
+    """Return the images with these ids or relative paths, over all runs.
+
+    Raises:
+        InputError: no run has an image of that id or path.
+    """
+    tables = [pd.DataFrame(columns=["image_id", "path"])]
+    for run in runs:
+        if run.get_artifact_path("images").is_file():
+            tables.append(run.load_artifact("images")[["image_id", "path"]])
+    known = pd.concat(tables).drop_duplicates().astype(str)
+    for name in ids_or_paths:
+        if not known.isin([name]).any(axis=None):
             raise InputError(
-                f"{name}: no run knows a image of this id or path; a report's images.parquet lists them"
+                f"{name}: no run has an image of this id or path; "
+                "the file images.parquet of a report lists them"
             )
-    table = pd.concat(found)
-    return ErasedImages(
-        frozenset(table["image_id"].astype(str)), frozenset(table["path"].astype(str))
-    )
+    erased = known[known.isin(ids_or_paths).any(axis=1)]
+    return ErasedImages(frozenset(erased["image_id"]), frozenset(erased["path"]))
 
 
 def erase_from_run(run: RunFolder, erased_images: ErasedImages, reports_folder: Path) -> int:
-    """Remove the images from every artifact of `run`; drop its page, which the caller makes anew. How many it held.
+    """Erase the images from every artifact of a run, and delete its page.
 
-    The hashes in the stages' records follow, so that what stands is still up to date with what it was made from.
+    The hashes in the stages' records are updated, so that every stage is still up to date.
+
+    Args:
+        run: the run; the caller holds its lock and renders the page again.
+        erased_images: the images.
+        reports_folder: where the page was published.
+
+    Returns:
+        The number of the images that the run had.
     """
-    gone = _mark_erased_rows(run, erased_images.ids)
-    held = int(gone["images"].sum()) if "images" in gone else 0
-    if held:
-        blank = _mark_erased_saliency(run, erased_images.ids)
-        hashes: dict[str, str] = {}
-        for item in STAGES:
-            record = run.read_record(item.name)
-            if record and item.name != "report":
-                _rewrite_stage(run, record, erased_images, {**gone, "salient": blank}, hashes)
-        for folder in (run.path / "report", reports_folder / run.run_id):
-            shutil.rmtree(folder, ignore_errors=True)
-        (run.path / "summary.json").unlink(missing_ok=True)
-    return held
+    erased_rows = _mark_erased_rows(run, erased_images.ids)
+    count = int(erased_rows["images"].sum()) if "images" in erased_rows else 0
+    if not count:
+        return 0
+    erased_rows["salient"] = _mark_erased_saliency(run, erased_images.ids)
+    new_hashes: dict[str, str] = {}
+    for stage in STAGES:
+        record = run.read_record(stage.name)
+        if record and stage.name != "report":
+            _rewrite_stage(run, record, erased_images, erased_rows, new_hashes)
+    for folder in (run.path / "report", reports_folder / run.run_id):
+        shutil.rmtree(folder, ignore_errors=True)
+    (run.path / "summary.json").unlink(missing_ok=True)
+    return count
 
 
 def erase_review_labels(runs_folder: Path, erased_images: ErasedImages) -> None:
-    """Take the images out of the reviewers' decisions."""
-    with artifact_store.lock_file(runs_folder / review_decisions.REVIEW_FILE_NAME):
-        if (runs_folder / review_decisions.REVIEW_FILE_NAME).exists():
-            kept = review_decisions.read_decisions(runs_folder)
-            labels = {
-                key: label for key, label in kept.labels.items() if key not in erased_images.ids
-            }
-            artifact_store.write_text(
-                runs_folder / review_decisions.REVIEW_FILE_NAME,
-                kept.model_copy(update={"labels": labels}).model_dump_json(indent=1),
-            )
+    """Erase the images from the reviewers' decisions."""
+    path = runs_folder / review_decisions.REVIEW_FILE_NAME
+    with artifact_store.lock_file(path):
+        if not path.exists():
+            return
+        decisions = review_decisions.read_decisions(runs_folder)
+        labels = dict(decisions.labels)
+        for image_id in erased_images.ids:
+            labels.pop(image_id, None)
+        kept = decisions.model_copy(update={"labels": labels})
+        artifact_store.write_text(path, kept.model_dump_json(indent=1))
 
 
 def _mark_erased_rows(run: RunFolder, image_ids: frozenset[str]) -> dict[str, RowMask]:
-    """Which rows go, bool [rows], by the symbol that the graph page gives to a table's rows."""
-    gone = {}
-    for name, kind in ARTIFACT_CONTRACTS.items():
-        if (
-            isinstance(kind, TableContract)
-            and kind.row_dimension
-            and "image_id" in kind.columns
-            and run.get_artifact_path(name).is_file()
-        ):
-            gone[kind.row_dimension] = (
-                run.load_artifact(name)["image_id"].isin(image_ids).to_numpy()
-            )
-    return gone
+    """Return the rows to erase, bool [rows], by the symbol of a table's row dimension."""
+    masks: dict[str, RowMask] = {}
+    for name, contract in ARTIFACT_CONTRACTS.items():
+        if not isinstance(contract, TableContract) or not contract.row_dimension:
+            continue
+        if "image_id" in contract.columns and run.get_artifact_path(name).is_file():
+            ids = run.load_artifact(name)["image_id"]
+            masks[contract.row_dimension] = ids.isin(image_ids).to_numpy()
+    return masks
 
 
 def _mark_erased_saliency(run: RunFolder, image_ids: frozenset[str]) -> RowMask:
-    """Which heat maps are of those images: their numbers stand in `flips`."""
+    """Return which heat maps are of those images; `flips` holds their positions."""
     if not run.get_artifact_path("saliency").is_file():
         return np.zeros(0, np.bool_)
-    flips, mask = run.load_artifact("flips"), np.zeros(len(run.load_artifact("saliency")), np.bool_)
-    mask[
-        flips.loc[
-            flips["image_id"].isin(image_ids) & (flips["saliency"] >= 0), "saliency"
-        ].to_numpy(int)
-    ] = True
+    flips = run.load_artifact("flips")
+    mask = np.zeros(len(run.load_artifact("saliency")), np.bool_)
+    has_map = flips["image_id"].isin(image_ids) & (flips["saliency"] >= 0)
+    mask[flips.loc[has_map, "saliency"].to_numpy(int)] = True
     return mask
 
 
@@ -151,22 +170,31 @@ def _rewrite_stage(
     erased_rows: Mapping[str, RowMask],
     new_hashes: dict[str, str],
 ) -> None:
-    """Write a stage's artifacts and its record without the images; `hashes` gathers old content hash to new."""
-    name = str(record["stage"])
-    for made in get_stage(name).makes:
-        path, old = run.get_artifact_path(made), record["artifacts"][made]
-        aside = path.with_name(f".new-{path.name}")
-        if _write_artifact_without(
-            aside, made, run.load_artifact(made), erased_images, erased_rows
-        ):
+    """Write a stage's artifacts and record without the images.
+
+    Args:
+        run: the run.
+        record: the stage's record.
+        erased_images: the images.
+        erased_rows: rows to erase by row dimension.
+        new_hashes: new content hash by old one; the changed artifacts are added.
+    """
+    stage = str(record["stage"])
+    for artifact in get_stage(stage).makes:
+        path = run.get_artifact_path(artifact)
+        new_path = path.with_name(f".new-{path.name}")
+        value = run.load_artifact(artifact)
+        if _write_artifact_without(new_path, artifact, value, erased_images, erased_rows):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-            aside.rename(path)
-            new_hashes[old] = record["artifacts"][made] = artifact_store.hash_content(path)
-    went_in = record["went_in"]
-    went_in["inputs"] = {need: new_hashes.get(old, old) for need, old in went_in["inputs"].items()}
-    artifact_store.write_json(
-        run.path / name / "stage.json", {**record, "key": artifact_store.compute_key(name, went_in)}
-    )
+            new_path.rename(path)
+            new_hash = artifact_store.hash_content(path)
+            new_hashes[record["artifacts"][artifact]] = new_hash
+            record["artifacts"][artifact] = new_hash
+    inputs = record["went_in"]["inputs"]
+    for need, old_hash in inputs.items():
+        inputs[need] = new_hashes.get(old_hash, old_hash)
+    record["key"] = artifact_store.compute_key(stage, record["went_in"])
+    artifact_store.write_json(run.path / stage / "stage.json", record)
 
 
 def _write_artifact_without(
@@ -176,44 +204,57 @@ def _write_artifact_without(
     erased_images: ErasedImages,
     erased_rows: Mapping[str, RowMask],
 ) -> bool:
-    """Write the artifact without the images at `aside`; False, and nothing written, where it holds nothing of them."""
-    kind = ARTIFACT_CONTRACTS[name]
-    if isinstance(kind, ObjectContract):
-        kept = value.without_images(erased_images.ids)
-        if kept is not value:
-            kept.save(target_path)
-        return kept is not value
-    if isinstance(kind, ArrayContract):
-        rows = erased_rows.get(str(kind.shape[0]), np.zeros(0, np.bool_))
-        return bool(rows.any()) and _write_array_without(
-            target_path, value, rows, should_blank=kind.shape[0] == "salient"
-        )
-    if isinstance(kind, FolderContract):
+    """Write an artifact without the images.
+
+    Args:
+        target_path: the new file or folder.
+        name: the artifact.
+        value: its value.
+        erased_images: the images.
+        erased_rows: rows to erase by row dimension.
+
+    Returns:
+        False, and nothing is written, if the artifact has none of the images.
+    """
+    contract = ARTIFACT_CONTRACTS[name]
+    if isinstance(contract, FolderContract):
         return _write_lists_without(target_path, Path(value), erased_images)
-    less = (
-        _drop_table_rows(value, erased_images.ids)
-        if isinstance(kind, TableContract)
-        else _drop_json_ids(value, erased_images.ids)
-    )
-    if len(less) == len(value) if isinstance(kind, TableContract) else less == value:
-        return False
-    artifact_store.write_artifact(target_path, kind, less)
-    return True
+    if isinstance(contract, ObjectContract):
+        reduced = value.without_images(erased_images.ids)
+        if reduced is not value:
+            reduced.save(target_path)
+        return reduced is not value
+    if isinstance(contract, ArrayContract):
+        dimension = contract.shape[0]
+        mask = erased_rows.get(str(dimension), np.zeros(0, np.bool_))
+        if not mask.any():
+            return False
+        _write_array_without(target_path, value, mask, should_blank=dimension == "salient")
+        return True
+    if isinstance(contract, TableContract):
+        reduced = _drop_table_rows(value, erased_images.ids)
+        is_unchanged = len(reduced) == len(value)
+    else:
+        reduced = _drop_json_ids(value, erased_images.ids)
+        is_unchanged = reduced == value
+    if not is_unchanged:
+        artifact_store.write_artifact(target_path, contract, reduced)
+    return not is_unchanged
 
 
 def _write_array_without(
     target_path: Path, array: NDArray[Any], erased_rows: RowMask, should_blank: bool
-) -> bool:
-    """The array without `rows`, or with zeros there, a portion at a time."""
-    kept = np.arange(len(array)) if should_blank else np.flatnonzero(~erased_rows)
-    shape = (len(kept), *array.shape[1:])
-    out = np.lib.format.open_memmap(target_path, mode="w+", dtype=array.dtype, shape=shape)
-    for start in range(0, len(kept), _ROWS_PER_CHUNK):
-        part = kept[start : start + _ROWS_PER_CHUNK]
-        out[start : start + len(part)] = array[part]
-        out[start : start + len(part)][erased_rows[part]] = 0
-    out.flush()
-    return True
+) -> None:
+    """Write an array without the erased rows, or with zeros in them, chunk by chunk."""
+    kept_rows = np.arange(len(array)) if should_blank else np.flatnonzero(~erased_rows)
+    shape = (len(kept_rows), *array.shape[1:])
+    target = np.lib.format.open_memmap(target_path, mode="w+", dtype=array.dtype, shape=shape)
+    for start in range(0, len(kept_rows), _ROWS_PER_CHUNK):
+        rows = kept_rows[start : start + _ROWS_PER_CHUNK]
+        chunk = target[start : start + len(rows)]
+        chunk[:] = array[rows]
+        chunk[erased_rows[rows]] = 0
+    target.flush()
 
 
 def _drop_table_rows(table: pd.DataFrame, image_ids: frozenset[str]) -> pd.DataFrame:
@@ -222,34 +263,46 @@ def _drop_table_rows(table: pd.DataFrame, image_ids: frozenset[str]) -> pd.DataF
 
 
 def _drop_json_ids(value: Any, image_ids: frozenset[str]) -> Any:
-    """A JSON value without those ids in its lists."""
+    """Return a JSON value without those ids in its lists."""
     if isinstance(value, dict):
-        return {key: _drop_json_ids(part, image_ids) for key, part in value.items()}
-    if isinstance(value, list):
-        return [
-            _drop_json_ids(part, image_ids)
-            for part in value
-            if not (isinstance(part, str) and part in image_ids)
-        ]
-    return value
+        return {key: _drop_json_ids(item, image_ids) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    kept = []
+    for item in value:
+        if not isinstance(item, str):
+            kept.append(_drop_json_ids(item, image_ids))
+        elif item not in image_ids:
+            kept.append(item)
+    return kept
 
 
 def _write_lists_without(target_folder: Path, folder: Path, erased_images: ErasedImages) -> bool:
-    """A bundle whose lists (CSV) name images by path, without those rows and, in lists of examples, those paths."""
-    new = {}
+    """Write a folder whose CSV lists name images by path, without the erased images.
+
+    Their rows are dropped, and their paths in lists of examples.
+
+    Returns:
+        False, and nothing is written, if no list names them.
+    """
+    changed = {}
     for file in sorted(folder.glob("*.csv")):
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        less = table[~table["path"].isin(erased_images.paths)] if "path" in table else table
-        if "examples" in less:
-            kept = [
-                [p for p in text.split("; ") if p not in erased_images.paths]
-                for text in less["examples"]
-            ]
-            less = less.assign(examples=["; ".join(paths) for paths in kept])
-        if not less.equals(table):
-            new[file.name] = less
-    if new:
+        reduced = table
+        if "path" in reduced:
+            reduced = reduced[~reduced["path"].isin(erased_images.paths)]
+        if "examples" in reduced:
+            examples = [_drop_paths(text, erased_images.paths) for text in reduced["examples"]]
+            reduced = reduced.assign(examples=examples)
+        if not reduced.equals(table):
+            changed[file.name] = reduced
+    if changed:
         shutil.copytree(folder, target_folder)
-        for name, table in new.items():
+        for name, table in changed.items():
             table.to_csv(target_folder / name, index=False)
-    return bool(new)
+    return bool(changed)
+
+
+def _drop_paths(text: str, paths: frozenset[str]) -> str:
+    """Return a list of paths, joined by "; ", without those paths."""
+    return "; ".join(path for path in text.split("; ") if path not in paths)

@@ -1,4 +1,4 @@
-"""One command line as several processes of torchrun, started again where one of them dies."""
+"""One command line as several processes of torchrun, restarted if any process dies."""
 
 from __future__ import annotations
 
@@ -14,72 +14,75 @@ from pipeline.storage.artifact_store import RunFolder
 from pipeline.storage.signals import StopSignal
 
 MAX_RESTARTS = 3
-RUN_VARIABLE, EXIT_CODE_VARIABLE = "NIGHTSHIFT_RUN", "NIGHTSHIFT_EXIT_CODE"
-"""What the processes are told: the run's folder, so that a start anew goes on with it; where their exit code goes."""
+"""A machine whose processes die more often needs a look by a person."""
+RUN_VARIABLE = "NIGHTSHIFT_RUN"
+"""Environment variable with the run's folder, so that a restart resumes the run."""
+EXIT_CODE_VARIABLE = "NIGHTSHIFT_EXIT_CODE"
+"""Environment variable with the file that receives the processes' exit code."""
 
 
 def is_launched() -> bool:
-    """Whether this is one of several processes of torchrun."""
+    """Return whether torchrun started this process among others."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def open_shared_run(name: str) -> RunFolder | None:
-    """The run that several processes work in together; None for a process by itself. name: the config's.
+    """Return the run of the config `name` that several processes share, or None for one process.
 
-    Raises `InputError` where torchrun was called by hand and names none: each process would begin a run of its own.
+    Raises:
+        InputError: torchrun was called by hand without a run: each process would begin another run.
     """
     if not is_launched():
         return None
     if RUN_VARIABLE not in os.environ:
         raise InputError(
-            "under torchrun name the run: --resume RUN; or leave torchrun to run --processes N"
+            "under torchrun name the run: --resume RUN; or use --processes N instead of torchrun"
         )
     return champion_registry.begin_run(Path(os.environ[RUN_VARIABLE]), name)
 
 
 def launch_processes(process_count: int, run_path: Path) -> int:
-    """Call this process's own command line as so many processes on `run`; returns the exit code that it would have.
+    """Run this process's command line as several processes on one run, and return the exit code.
 
-    torchrun takes any code but 0 for a death, so the processes write theirs into a file. The store that they meet in
-    is not torchrun's own: with a shared one a start anew can hang.
+    torchrun treats every exit code but 0 as a death, so the processes write theirs into a file.
+    They
+    meet in a store of their own: with torchrun's shared store a restart can hang.
     """
-    with TemporaryDirectory() as aside:
-        code = Path(aside) / "code"
-        told = {
+    with TemporaryDirectory() as folder:
+        exit_code_file = Path(folder) / "code"
+        threads = max(1, (os.cpu_count() or 1) // process_count)
+        environment = {
+            "OMP_NUM_THREADS": str(threads),
+            **os.environ,
             RUN_VARIABLE: str(run_path),
-            EXIT_CODE_VARIABLE: str(code),
+            EXIT_CODE_VARIABLE: str(exit_code_file),
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         }
-        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // process_count))}
-        torchrun = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
+        command = [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
             f"--max-restarts={MAX_RESTARTS}",
-        ]
-        line = [
-            *torchrun,
             f"--nproc-per-node={process_count}",
-            "-m",
-            "pipeline.cli.app",
-            *sys.argv[1:],
+            *("-m", "nightshift", *sys.argv[1:]),
         ]
-        with subprocess.Popen(line, env=threads | dict(os.environ) | told) as child:
+        with subprocess.Popen(command, env=environment) as child:
             try:
                 child.wait()
             except StopSignal:
-                child.terminate()  # it ends its processes, each of which stops in its own good time
+                child.terminate()  # torchrun ends its processes, and each stops in order
                 child.wait()
                 raise
-        return int(code.read_text()) if code.is_file() else 70
+        return int(exit_code_file.read_text()) if exit_code_file.is_file() else 70
 
 
 def hand_over_exit_code(exit_code: int) -> int:
-    """What a process is to exit with whose own exit code is `code`: under `launch` 0, and the code is handed over."""
-    if EXIT_CODE_VARIABLE not in os.environ or (
-        exit_code > 2 and exit_code != RunBusyError.exit_code
-    ):
+    """Return the exit code of this process.
+
+    In a process that `launch_processes` started, the first rank writes `exit_code` into the file,
+    and
+    the process exits with 0: it is not restarted. Defects and signals are passed on unchanged.
+    """
+    is_deliberate = exit_code <= 2 or exit_code == RunBusyError.exit_code
+    if EXIT_CODE_VARIABLE not in os.environ or not is_deliberate:
         return exit_code
     if os.environ.get("RANK") == "0":
         Path(os.environ[EXIT_CODE_VARIABLE]).write_text(str(exit_code))

@@ -1,4 +1,4 @@
-"""How far the work is: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long loops: a bar on a terminal, plain lines at intervals elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LOG_INTERVAL_SECONDS = 10.0  # seconds between two plain lines
+LOG_INTERVAL_SECONDS = 10.0
+"""Seconds between two plain lines: a log of an hour stays under 400 lines."""
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -29,43 +30,49 @@ def _iterate_with_bar(stage: str, items: Iterable[Any], total: int, unit: str) -
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task(f"{stage}: {unit}", total=total, rate="")
         start = time.monotonic()
-        for done, item in enumerate(items, 1):
+        for count, item in enumerate(items, 1):
             yield item
-            rate = f"{done / max(time.monotonic() - start, 1e-9):,.0f} {unit}/s"
-            progress.update(task, completed=done, rate=rate)
+            rate = f"{count / max(time.monotonic() - start, 1e-9):,.0f} {unit}/s"
+            progress.update(task, completed=count, rate=rate)
 
 
 def _iterate_with_lines(stage: str, items: Iterable[Any], total: int, unit: str) -> Iterator[Any]:
-    start = shown = time.monotonic()
-    for done, item in enumerate(items, 1):
+    start = last_line = time.monotonic()
+    for count, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - shown >= LOG_INTERVAL_SECONDS and done < total:
-            shown, rate = now, done / (now - start)
-            log_line(
-                f"  {stage}: {done:,} of {total:,} {unit}, {rate:,.1f}/s, {(total - done) / rate:,.0f} s left"
-            )
+        if now - last_line >= LOG_INTERVAL_SECONDS and count < total:
+            last_line = now
+            rate = count / (now - start)
+            remaining = f"{(total - count) / rate:,.0f} s left"
+            log_line(f"  {stage}: {count:,} of {total:,} {unit}, {rate:,.1f}/s, {remaining}")
 
 
 def create_tracker(stage: str) -> Callable[..., Iterator[Any]]:
-    """The `Track` of one stage, for this console."""
+    """Return the `ProgressTracker` of a stage: a bar on a terminal, else lines."""
 
     def track(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        return (_iterate_with_bar if sys.stderr.isatty() else _iterate_with_lines)(
-            stage, items, total, unit
-        )
+        iterate = _iterate_with_bar if sys.stderr.isatty() else _iterate_with_lines
+        return iterate(stage, items, total, unit)
 
     return track
 
 
 def iterate_with_count(stage: str, items: Iterable[Any], unit: str) -> Iterator[Any]:
-    """The items, with a line now and then that says how many came and how fast; for work whose end is not known."""
-    start = shown = time.monotonic()
-    done = 0
+    """Yield the items, and log their count and rate at intervals and at the end.
+
+    Args:
+        stage: the first word of each line.
+        items: what the loop runs over; its length may be unknown.
+        unit: plural noun for the items.
+    """
+    start = last_line = time.monotonic()
+    count = 0
     for item in items:
         yield item
-        done += 1
-        if (now := time.monotonic()) - shown >= LOG_INTERVAL_SECONDS:
-            shown = now
-            log_line(f"  {stage}: {done:,} {unit}, {done / (now - start):,.1f}/s")
-    log_line(f"  {stage}: {done:,} {unit} in {time.monotonic() - start:,.1f} s")
+        count += 1
+        now = time.monotonic()
+        if now - last_line >= LOG_INTERVAL_SECONDS:
+            last_line = now
+            log_line(f"  {stage}: {count:,} {unit}, {count / (now - start):,.1f}/s")
+    log_line(f"  {stage}: {count:,} {unit} in {time.monotonic() - start:,.1f} s")

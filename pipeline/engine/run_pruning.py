@@ -1,4 +1,4 @@
-"""Which runs are old enough to go, and which may never go: champions', pinned ones, one at work."""
+"""Removal of old runs, except champions, pinned runs and runs at work."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from pipeline import config
 from pipeline.contracts import InputError
-from pipeline.engine.runner import publish_runs_index
+from pipeline.engine.run_publishing import publish_runs_index
 from pipeline.graph import STAGES
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
-from pipeline.storage.champion_registry import FOLDER, OLD_POINTER, recorded_champion
+from pipeline.storage.champion_registry import FOLDER, OLD_POINTER, read_recorded_champion
 
 PIN_FILE = ".pinned"
 _REMOVAL_PREFIX = ".pruned-"
 
 
 def set_pinned(run: RunFolder, is_pinned: bool) -> None:
-    """Keep the run whatever is pruned, or no longer."""
+    """Pin a run, so that it is never pruned, or remove the pin."""
     if is_pinned:
         artifact_store.write_text(run.path / PIN_FILE, "")
     else:
@@ -29,31 +29,30 @@ def set_pinned(run: RunFolder, is_pinned: bool) -> None:
 
 
 def explain_protected_runs(runs_folder: Path) -> dict[str, str]:
-    """Why a run is never pruned, by run id: champion, needed, pinned; runs that may go are not in it.
+    """Return why a run is never pruned, by run id: champion, needed or pinned.
 
-    Every run that a champion's pointer names in whatever way is kept. So is the run that was champion
-    when an unfinished run began, which needs it to go on. Raises `InputError` where a pointer cannot be
-    read.
+    Every run that a champion's pointer mentions is protected. So is the run that was champion when
+    an unfinished run began, since that run needs it to continue. Other runs are left out.
+
+    Raises:
+        InputError: a pointer cannot be read.
     """
-    every, paths = (
-        artifact_store.list_runs(runs_folder),
-        [*(runs_folder / FOLDER).glob("*.json"), *runs_folder.glob(OLD_POINTER)],
-    )
-    pointer = "\n".join(_serialize_pointer(artifact_store.read_json(path)) for path in paths)
-    unfinished = [
-        run for run in every if STAGES[-1].name not in artifact_store.list_finished_stages(run)
-    ]
-    needed = "\n".join(_serialize_pointer(recorded_champion(run.path)) for run in unfinished)
-    reasons = (("champion", pointer), ("needed", needed))
-    found = {
-        r.run_id: next((why for why, text in reasons if _is_run_mentioned(text, r.run_id)), "")
-        for r in every
-    }
-    return {
-        r.run_id: why
-        for r in every
-        if (why := found[r.run_id] or ("pinned" if (r.path / PIN_FILE).exists() else ""))
-    }
+    runs = artifact_store.list_runs(runs_folder)
+    pointer_text = needed_text = ""
+    for path in [*(runs_folder / FOLDER).glob("*.json"), *runs_folder.glob(OLD_POINTER)]:
+        pointer_text += _serialize_pointer(artifact_store.read_json(path)) + "\n"
+    for run in runs:
+        if STAGES[-1].name not in artifact_store.list_finished_stages(run):
+            needed_text += _serialize_pointer(read_recorded_champion(run.path)) + "\n"
+    reasons = {}
+    for run in runs:
+        if _is_run_mentioned(pointer_text, run.run_id):
+            reasons[run.run_id] = "champion"
+        elif _is_run_mentioned(needed_text, run.run_id):
+            reasons[run.run_id] = "needed"
+        elif (run.path / PIN_FILE).exists():
+            reasons[run.run_id] = "pinned"
+    return reasons
 
 
 def _serialize_pointer(pointer: Any) -> str:
@@ -65,37 +64,45 @@ def _is_run_mentioned(text: str, run_id: str) -> bool:
 
 
 def prune_runs(runs_folder: Path, keep_count: int, *, dry_run: bool = False) -> Iterator[str]:
-    """Remove all runs but the `keep` newest and those that are kept, with their reports; yields the names.
+    """Remove all but the newest and the protected runs, with their reports, and yield their ids.
 
-    What another run took over from one of them stays with it: a stage is linked by hard links or copied. A run at work
-    is passed over. dry: remove nothing. Raises `InputError`, before anything is removed, where a champion's pointer
-    cannot be read.
+    Other runs keep the stages that they linked from a removed run, since these are hard links or
+    copies. A run at work is skipped.
+
+    Args:
+        runs_folder: folder of all runs.
+        keep_count: number of newest runs to keep.
+        dry_run: yield the ids without removing anything.
+
+    Raises:
+        InputError: a champion's pointer cannot be read; then nothing is removed.
     """
-    for half in runs_folder.glob(f"{_REMOVAL_PREFIX}*"):  # of a prune that was killed
-        shutil.rmtree(half)
-    never = explain_protected_runs(runs_folder)
-    old = [
-        run for run in artifact_store.list_runs(runs_folder)[keep_count:] if run.run_id not in never
-    ]
-    pages: set[Path] = set()
-    for run in old:
-        if dry_run or _remove_run(run, pages):
+    for leftover in runs_folder.glob(f"{_REMOVAL_PREFIX}*"):  # of a prune that was killed
+        shutil.rmtree(leftover)
+    protected = explain_protected_runs(runs_folder)
+    report_folders: set[Path] = set()
+    for run in artifact_store.list_runs(runs_folder)[keep_count:]:
+        if run.run_id not in protected and (dry_run or _remove_run(run, report_folders)):
             yield run.run_id
-    for reports in pages:
-        publish_runs_index(runs_folder, reports)
+    for folder in report_folders:
+        publish_runs_index(runs_folder, folder)
 
 
 def _remove_run(run: RunFolder, report_folders: set[Path]) -> bool:
-    """Remove a run at once, and its page; `pages` gathers the folders of pages. False where it is at work."""
+    """Remove a run and its page, and add the page's folder to `report_folders`.
+
+    Returns:
+        False if the run is at work.
+    """
     reports = _find_reports_folder(run)
-    going = run.path.with_name(_REMOVAL_PREFIX + run.run_id)
+    removal_path = run.path.with_name(_REMOVAL_PREFIX + run.run_id)
     try:
         with run.hold_lock():
-            run.path.rename(going)
-            (going / "run.json").unlink()
+            run.path.rename(removal_path)
+            (removal_path / "run.json").unlink()
     except InputError:
         return False
-    shutil.rmtree(going)
+    shutil.rmtree(removal_path)
     if reports and (reports / run.run_id).is_dir():
         shutil.rmtree(reports / run.run_id)
         report_folders.add(reports)
@@ -103,8 +110,9 @@ def _remove_run(run: RunFolder, report_folders: set[Path]) -> bool:
 
 
 def _find_reports_folder(run: RunFolder) -> Path | None:
-    """Where the run's page was published, from its own config."""
+    """Return the folder of the run's published page, from its config."""
     try:
-        return Path(config.read_config(run.path / "config.yaml")["reports"])
-    except (InputError, TypeError, KeyError):
+        path = run.path / "config.yaml"
+        return config.read_general_settings(path, [stage.name for stage in STAGES]).reports
+    except InputError:
         return None

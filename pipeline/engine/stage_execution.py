@@ -1,4 +1,4 @@
-"""Make one stage from its inputs, alone or with the other processes of torchrun, and hold it to its promise."""
+"""Execution of one stage, in one process or several, with its contract checks."""
 
 from __future__ import annotations
 
@@ -12,67 +12,104 @@ from typing import Any
 
 from pipeline.config import ResolvedConfig, StageSettings
 from pipeline.contracts import DimensionSizes, StageContext, StageOutputs
-from pipeline.graph import ARTIFACT_CONTRACTS, Stage, get_stage
+from pipeline.graph import ARTIFACT_CONTRACTS, STAGES, Stage, get_stage
 from pipeline.storage.artifact_store import RunFolder
 
 
 def load_stage_module(name: str) -> Any:
-    """A stage's module."""
+    """Return the module of a stage."""
     return importlib.import_module(f"pipeline.stages.{name}")
+
+
+def load_settings_classes() -> dict[str, type[StageSettings]]:
+    """Return the `Config` class of each stage, by name, in the order of the graph."""
+    return {stage.name: load_stage_module(stage.name).Config for stage in STAGES}
 
 
 def produce_outputs(
     item: Stage, config: StageSettings, context: StageContext, inputs: Mapping[str, Any]
 ) -> StageOutputs:
-    """What the stage makes of its needs. Raises `ContractError` where a need, or what is made, is not as promised."""
-    dims: DimensionSizes = {}
+    """Run a stage and return its outputs by artifact name.
+
+    Args:
+        item: the stage.
+        config: its settings.
+        context: what it may use besides.
+        inputs: values of the artifacts that it needs, by name.
+
+    Raises:
+        ContractError: an input or output breaks its contract.
+    """
+    dimensions: DimensionSizes = {}
     for name, value in inputs.items():
-        ARTIFACT_CONTRACTS[name].check_value(name, value, dims)
-    made: StageOutputs = load_stage_module(item.name).run(config, context, **inputs)
-    if set(made) != set(item.makes):
-        raise AssertionError(f"{item.name} promised {sorted(item.makes)}, made {sorted(made)}")
-    for name, value in made.items():
-        ARTIFACT_CONTRACTS[name].check_value(name, value, dims)
-    return made
+        ARTIFACT_CONTRACTS[name].check_value(name, value, dimensions)
+    outputs: StageOutputs = load_stage_module(item.name).run(config, context, **inputs)
+    if set(outputs) != set(item.makes):
+        raise AssertionError(f"{item.name}: expected {sorted(item.makes)}, got {sorted(outputs)}")
+    for name, value in outputs.items():
+        ARTIFACT_CONTRACTS[name].check_value(name, value, dimensions)
+    return outputs
 
 
 def check_class_settings(config: ResolvedConfig, class_names: list[str]) -> None:
-    """Ask every stage that has a word on it whether its settings fit these classes; raises `InputError`."""
+    """Check settings that name classes against the classes of the data.
+
+    Raises:
+        InputError: a setting names an unknown class.
+    """
     for name, settings in config.stages.items():
-        if look := getattr(load_stage_module(name), "check_classes", None):
-            look(settings, class_names)
+        check = getattr(load_stage_module(name), "check_classes", None)
+        if check is not None:
+            check(settings, class_names)
 
 
-def join_ranks() -> Any:
-    """The other processes, where torchrun started several; else None, and torch is not loaded."""
+def join_ranks() -> bool:
+    """Join the other processes that torchrun started, and return whether there are any.
+
+    Without other processes torch is not imported.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return None
-    ranks = importlib.import_module("pipeline.learning.distributed")
-    ranks.join()
-    return ranks
+        return False
+    from pipeline.learning.distributed import join_process_group
+
+    join_process_group()
+    return True
+
+
+def dismiss_ranks(*, is_successful: bool) -> None:
+    """Send the end of the work to the other processes, if there are any."""
+    if join_ranks():
+        from pipeline.learning import distributed
+
+        distributed.dismiss_ranks(is_successful=is_successful)
 
 
 def share_stage(item: Stage) -> AbstractContextManager[None]:
-    """Where ranks share the stage: the others are told to begin, and inside all are together."""
-    ranks = join_ranks() if item.is_distributed else None
-    if ranks:
-        ranks.order(item.name)
-    return ranks.together() if ranks else nullcontext()
+    """Return a context for work that all processes share, if the stage is distributed."""
+    if not item.is_distributed or not join_ranks():
+        return nullcontext()
+    from pipeline.learning.distributed import send_order, share_work
+
+    send_order(item.name)
+    return share_work()
 
 
 def follow_first_rank(run: RunFolder, config: ResolvedConfig) -> bool:
-    """On every rank but the first: do this rank's share of what the first one does, keep nothing, and say so."""
-    ranks = join_ranks()
-    if not ranks or ranks.first():
+    """Do this process's part of the first rank's work, without saving anything.
+
+    Returns:
+        False at once in the first rank and in a process by itself.
+    """
+    if not join_ranks():
         return False
-    for name in ranks.orders():
+    from pipeline.learning.distributed import is_first_rank, receive_orders, share_work
+
+    if is_first_rank():
+        return False
+    for name in receive_orders():
         item = get_stage(name)
-        with TemporaryDirectory() as aside, ranks.together():
-            context = StageContext(run.run_id, config.general.seed, Path(aside), run.path.parent)
-            produce_outputs(
-                item,
-                config.stages[name],
-                context,
-                {need: run.load_artifact(need) for need in item.needs},
-            )
+        with TemporaryDirectory() as scratch, share_work():
+            context = StageContext(run.run_id, config.general.seed, Path(scratch), run.path.parent)
+            inputs = {need: run.load_artifact(need) for need in item.needs}
+            produce_outputs(item, config.stages[name], context, inputs)
     return True

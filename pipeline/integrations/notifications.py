@@ -1,9 +1,9 @@
 """Notifications through the log and Apprise.
 
-A place is one line of `schedule.notify`: `log`, an Apprise URL, or an http(s):// address, to which
-the message is posted as JSON. `$NAME` in it is replaced by that environment variable when a message
-is sent, so that no secret lies in a config, a run or a report. A place that cannot be reached is a
-warning, never an error.
+A destination is one line of `schedule.notify`: `log`, an Apprise URL, or an http(s):// address, to
+which the message is posted as JSON. `$NAME` in it is replaced by that environment variable when a
+message is sent, so that no secret is in a config, a run or a report. A destination that cannot be
+reached is a warning, never an error.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from io import StringIO
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 INSTALL_COMMAND = "pip install 'nightshift[notify]'"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_STATUS = re.compile(r"error=(\d{3})\b")
+LOG_DESTINATION = "log"
+_VARIABLE_PATTERN = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+# Status of an HTTP response, as Apprise logs it.
+_STATUS_PATTERN = re.compile(r"error=(\d{3})\b")
 _log = logging.getLogger("nightshift")
 
 
 class Event(StrEnum):
-    """What a message is about."""
+    """Subject of a message."""
 
     FAILURE = "failure"
     DEADLINE = "deadline"
@@ -34,7 +36,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """A message about a run: plain sentences, and further lines of detail."""
+    """A message about a run.
+
+    Attributes:
+        event: its subject.
+        config: name of the config.
+        run: the run's id.
+        text: its first line, in plain words.
+        details: further lines.
+    """
 
     event: Event
     config: str
@@ -44,71 +54,81 @@ class Message:
 
     @property
     def title(self) -> str:
-        """The subject of a mail."""
+        """Return the subject line of a mail."""
         return f"Nightshift, {self.config}: {self.event}"
 
     @property
     def body(self) -> str:
-        """The message as lines of plain text."""
+        """Return the message as lines of plain text."""
         return "\n".join([self.text, *self.details, f"Run: {self.run}"])
 
 
-def send_message(message: Message, places: Iterable[str]) -> dict[str, str]:
-    """Send a message to each place, and return why it failed, by place; each is also a warning."""
+class _NotSentError(Exception):
+    """Why a message was not sent, in words without a secret."""
+
+
+def send_message(message: Message, destinations: Iterable[str]) -> dict[str, str]:
+    """Send a message to each destination and return why it failed, by destination.
+
+    Each failure is also logged as a warning.
+    """
     failures = {}
-    for place in places:
+    for destination in destinations:
         try:
-            if place == "log":
+            if destination == LOG_DESTINATION:
                 _log.warning("%s: %s", message.title, " | ".join(message.body.splitlines()))
             else:
-                _send_by_apprise(message, _expand_variables(place))
-        except (
-            Exception
-        ) as error:  # whatever a service raises is no reason to fail; its words may hold a password
-            known = isinstance(error, (_NotSentError, ImportError))
-            failures[place] = str(error) if known else type(error).__name__
-            _log.warning("notify: %s could not be reached: %s", place, failures[place])
+                _send_by_apprise(message, _expand_variables(destination))
+        except Exception as error:  # no error of a service may stop the run
+            # The text of an unknown error may hold a password.
+            is_known = isinstance(error, _NotSentError | ImportError)
+            failures[destination] = str(error) if is_known else type(error).__name__
+            _log.warning(
+                "notify: %s could not be reached: %s", destination, failures[destination]
+            )
     return failures
 
 
-class _NotSentError(Exception):
-    """Why a message was not sent, in words that hold no secret."""
-
-
 def _replace_variables(text: str, encode: Callable[[str], str] = str) -> str:
+    """Return the text with the encoded values of its variables.
+
+    Raises:
+        _NotSentError: a variable is not set.
+    """
+
     def read_variable(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in os.environ:
             raise _NotSentError(f"the environment variable {name} is not set")
         return encode(os.environ[name])
 
-    return _VARIABLE.sub(read_variable, text)
+    return _VARIABLE_PATTERN.sub(read_variable, text)
 
 
-def _expand_variables(place: str) -> str:
-    """Return the place with the values of its variables; user and password are percent-encoded."""
-    scheme, separator, rest = place.partition("://")
+def _expand_variables(destination: str) -> str:
+    """Return a destination with the values of its variables; user and password are encoded."""
+    scheme, separator, rest = destination.partition("://")
     if not separator:
-        return _replace_variables(place)
+        return _replace_variables(destination)
     network = re.split(r"[/?#]", rest, maxsplit=1)[0]
     path = rest[len(network) :]
-    login, at, host = network.rpartition("@")
+    login, at_sign, host = network.rpartition("@")
     login = _replace_variables(login, lambda value: quote(value, safe=""))
-    return f"{scheme}://{login}{at}{_replace_variables(host + path)}"
+    return f"{scheme}://{login}{at_sign}{_replace_variables(host + path)}"
 
 
 def _convert_webhook(url: str) -> str:
-    """Return the Apprise URL that posts JSON to an http(s):// address; its query goes along."""
+    """Return the Apprise URL that posts JSON to an http(s):// address and keeps its query."""
     parts = urlsplit(url)
-    query = urlencode(
-        [(f"-{key}", value) for key, value in parse_qsl(parts.query, keep_blank_values=True)]
-    )
-    return parts._replace(scheme=parts.scheme.replace("http", "json"), query=query).geturl()
+    # Apprise passes on the parameters with a leading minus sign.
+    pairs = [(f"-{key}", value) for key, value in parse_qsl(parts.query, keep_blank_values=True)]
+    scheme = parts.scheme.replace("http", "json")
+    return parts._replace(scheme=scheme, query=urlencode(pairs)).geturl()
 
 
 @contextmanager
 def _capture_apprise_log() -> Iterator[StringIO]:
-    """Keep Apprise's own log lines, which may hold a password, from every other handler."""
+    """Yield Apprise's own log, which may hold a password, and keep it from other handlers."""
     logger, text = logging.getLogger("apprise"), StringIO()
     handler, propagates = logging.StreamHandler(text), logger.propagate
     logger.addHandler(handler)
@@ -121,6 +141,11 @@ def _capture_apprise_log() -> Iterator[StringIO]:
 
 
 def _send_by_apprise(message: Message, url: str) -> None:
+    """Send a message.
+
+    Raises:
+        _NotSentError: Apprise is not installed, does not know the URL, or could not send it.
+    """
     try:
         import apprise
     except ImportError as error:
@@ -139,7 +164,7 @@ def _send_by_apprise(message: Message, url: str) -> None:
             title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT
         )
     if not is_sent:
-        status = _STATUS.search(captured.getvalue())
+        status = _STATUS_PATTERN.search(captured.getvalue())
         raise _NotSentError(
-            f"it answered with status {status[1]}" if status else "it did not take the message"
+            f"it responded with status {status[1]}" if status else "it refused the message"
         )

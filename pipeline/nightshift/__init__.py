@@ -1,9 +1,9 @@
 """The public Python API: `import nightshift`.
 
-The distribution is called nightshift and its code lives in the package `pipeline`. This shim makes
-the API importable under the distribution's name. It loads `pipeline` from the place where
-nightshift is installed, so that a `pipeline.py` of the user's own, earlier on `sys.path`, is not
-imported by mistake.
+The distribution is called nightshift, and its code lives in the package `pipeline`. This package
+makes the API importable under the distribution's name, and starts the command line. It loads
+`pipeline` from the folder in which nightshift is installed, so that a user's `pipeline.py` earlier
+on `sys.path` is not imported by mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _locate_package() -> Path:
-    """Return the folder of the package `pipeline` that this shim was installed with."""
+    """Return the folder of the package `pipeline` that was installed with this package."""
     here = Path(__file__).resolve().parent
     return here.parent if here.parent.name == "pipeline" else here.parent / "pipeline"
 
@@ -55,11 +55,15 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public function, imported on first use, since it imports torch."""
+    """Return a function that is imported on first use: `load` imports torch."""
     if name == "load":
         from pipeline.serving.prediction.predictor import load_predictor
 
         return load_predictor
+    if name == "main":
+        from pipeline.cli.app import main
+
+        return main
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

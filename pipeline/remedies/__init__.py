@@ -1,17 +1,24 @@
-"""What can be done to a image: as an intervention ("what would the model have needed?") and as an augmentation.
+"""Remedies: transforms, used as an intervention at probe time and as an augmentation in training.
 
-A plugin `pipeline/remedies/<name>.py` holds the function `<name>(low, high) -> albumentations.BasicTransform`,
-applied always, its strength drawn between low and high (low == high: exactly that strength); the first line of its
-docstring is the report's wording. Beside it:
-DOSES: what is tried, in both directions where there are two; none where RENDERS (optional) names the remedy whose
-strengths, on the side of neutral that WORDS has words for, it renders as they come about in life: it takes that one's place
-in training, or where it leaves images as they are. NEUTRAL: the strength that changes nothing, None
-where no strength does. FORMAT: an intervention in plain words, with `{strength}` (optional). MULTIPLIES: what the strength is a
-factor of, for "twice the ..." (optional). WORDS: what a image is that was
-given a strength below and above NEUTRAL (the second where NEUTRAL is None; "" where none is: such strengths repair only).
-ORDERED: the effect grows with the distance from NEUTRAL. CAUSE: something that befalls images, as against a
-normalizer. CHANGES_LABEL: what the image shows may become another class. `inverse(strength)`: the strength that
-undoes it, None where nothing does.
+A plug-in `pipeline/remedies/<name>.py` defines `build_transform(low, high)`, which returns an
+albumentations transform that always applies, with a strength drawn between low and high; and
+`invert_strength(strength)`, the strength that undoes it, or None. The first line of the docstring
+of `build_transform` describes the remedy in the report. Constants:
+
+- STRENGTHS: strengths that the probe tries, in both directions if there are two.
+- NEUTRAL_STRENGTH: the strength that changes nothing; None if every strength changes the image.
+- CAUSE_WORDS: adjectives for an image after a strength below and above NEUTRAL_STRENGTH (the second
+  one if that is None). An empty word: such strengths repair only.
+- IS_ORDERED: whether the effect grows with the distance from NEUTRAL_STRENGTH.
+- IS_CAUSE: whether it occurs in real images, unlike a normalization.
+- MAY_CHANGE_LABEL: whether the image may change its class.
+
+Optional:
+
+- STRENGTH_FORMAT: the intervention in plain words, with `{strength}`.
+- MULTIPLIED_QUANTITY: what the strength multiplies, for "twice the exposure".
+- RENDERED_REMEDY: the remedy that this one renders more realistically. It takes that remedy's place
+  in training on the sides of neutral that have a word in CAUSE_WORDS.
 """
 
 from __future__ import annotations
@@ -19,10 +26,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from typing import Protocol, cast
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
-    "1"  # else the import asks the network for the newest version
-)
+# Otherwise the import asks the network for the newest version.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A
 import cv2
@@ -34,21 +41,74 @@ from pipeline import plugins
 Pixels = NDArray[np.uint8]
 FACTOR_WORDS = {0.25: "a quarter of", 0.5: "half", 2.0: "twice"}
 StrengthTransform = Callable[[Pixels, float, np.random.Generator], Pixels]
-"""Our own transform: (image uint8 [H, W, 3], strength, generator) to a new image of the same shape."""
+"""Our own transform: (uint8 [H, W, 3], strength, generator) -> a new image of the same shape."""
+
+
+class Remedy(Protocol):
+    """Members of a remedy's module.
+
+    Optional members are `STRENGTH_FORMAT`, `MULTIPLIED_QUANTITY` and `RENDERED_REMEDY`.
+
+    Attributes:
+        STRENGTHS: strengths tried as interventions; empty if it renders another remedy.
+        NEUTRAL_STRENGTH: the strength that changes nothing, or None.
+        CAUSE_WORDS: what images of a strength below and above neutral are, such as "too dark".
+        IS_ORDERED: whether the effect grows with the distance from neutral.
+        IS_CAUSE: whether it can happen to images by itself, unlike a normalization.
+        MAY_CHANGE_LABEL: whether the image may show another class afterwards.
+    """
+
+    STRENGTHS: tuple[float, ...]
+    NEUTRAL_STRENGTH: float | None
+    CAUSE_WORDS: tuple[str, str]
+    IS_ORDERED: bool
+    IS_CAUSE: bool
+    MAY_CHANGE_LABEL: bool
+
+    def build_transform(self, low: float, high: float) -> A.BasicTransform:
+        """Return the transform whose strength is drawn from [low, high]."""
+        ...
+
+    def invert_strength(self, strength: float) -> float | None:
+        """Return the strength that undoes `strength`, or None."""
+        ...
+
+
+def list_remedies() -> tuple[str, ...]:
+    """Return the names of all remedies."""
+    return plugins.list_plugins("remedies")
+
+
+def load_remedy(name: str) -> Remedy:
+    """Return the module of a remedy.
+
+    Raises:
+        KeyError: there is no such remedy.
+        InputError: it comes from another distribution and lacks a member.
+    """
+    return cast(Remedy, plugins.load_plugin("remedies", name))
 
 
 def wrap_transform(
     transform_pixels: StrengthTransform, low: float, high: float, *, is_log_uniform: bool = False
 ) -> A.BasicTransform:
-    """A transform that hands `change` a strength uniform in [low, high], or log-uniform.
+    """Return a transform that calls `transform_pixels` with a strength drawn from [low, high].
 
-    For what albumentations 2.0.8 has only inexactly: it cuts the fractions of gray levels off instead of
-    rounding them, which darkens the image and alters it at the neutral strength. Raises `ValueError` for a bad range.
+    It replaces transforms that albumentations 2.0.8 has only inexactly: those truncate gray levels
+    instead of rounding them, which darkens the image and changes it at the neutral strength.
+
+    Args:
+        transform_pixels: our own transform of one image.
+        low: lowest strength.
+        high: highest strength; equal to `low` for a fixed strength.
+        is_log_uniform: draw the logarithm uniformly instead of the strength.
+
+    Raises:
+        ValueError: the range is empty, or not positive although it is log-uniform.
     """
     if not low <= high or (is_log_uniform and low <= 0):
-        raise ValueError(
-            f"strengths must be {'positive and ' if is_log_uniform else ''}in order, got {low} to {high}"
-        )
+        positive = "positive and " if is_log_uniform else ""
+        raise ValueError(f"strengths must be {positive}in order, got {low} to {high}")
 
     def apply(image: Pixels, **_: object) -> Pixels:
         strength = low
@@ -64,21 +124,34 @@ def wrap_transform(
 
 
 def apply_lookup_table(image: Pixels, levels: NDArray[np.floating]) -> Pixels:
-    """Replace each value v by levels[v], rounded and clipped; levels: [256], or [256, 3] for a table a channel."""
+    """Return the image with each value v replaced by levels[v], rounded and clipped.
+
+    Args:
+        image: uint8 [H, W, 3].
+        levels: [256], or [256, 3] for one table a channel.
+    """
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8).reshape(256, 1, -1)
     return np.asarray(cv2.LUT(image, table), dtype=np.uint8)
 
 
 def apply_remedy(name: str, pixels: Pixels, low: float, high: float, seed: int) -> Pixels:
-    """Give each image the remedy at a strength of its own draw from [low, high].
+    """Return each image with the remedy applied, at a strength drawn for it from [low, high].
 
-    pixels: uint8 [N, S, S, 3], left as it is; returns the same shape. Decided by its arguments alone: the same
-    seed gives the same result whatever ran before. Raises `KeyError` for an unknown remedy, `ValueError` for a
-    strength that it does not know.
+    The result depends on the arguments alone: the same seed gives the same result, whatever ran
+    before.
+
+    Args:
+        name: name of the remedy.
+        pixels: uint8 [N, S, S, 3]; not modified.
+        low: lowest strength.
+        high: highest strength.
+        seed: seed of the draws.
+
+    Raises:
+        KeyError: the remedy is unknown.
+        ValueError: the remedy does not support the strength.
     """
-    pipeline = A.Compose(
-        [plugins.load_plugin("remedies", name).build_transform(low, high)], seed=seed, strict=True
-    )
+    pipeline = A.Compose([load_remedy(name).build_transform(low, high)], seed=seed, strict=True)
     treated = np.empty(pixels.shape, dtype=np.uint8)
     for row, image in enumerate(pixels):
         treated[row] = pipeline(image=np.ascontiguousarray(image))["image"]
@@ -86,19 +159,24 @@ def apply_remedy(name: str, pixels: Pixels, low: float, high: float, seed: int) 
 
 
 def list_interventions() -> list[tuple[str, float]]:
-    """Every registered remedy with each of its strengths, in the order of the list."""
-    strengths = {
-        name: plugins.load_plugin("remedies", name).STRENGTHS
-        for name in plugins.list_plugins("remedies")
-    }
+    """Return every registered remedy with each of its strengths."""
+    strengths = {name: load_remedy(name).STRENGTHS for name in list_remedies()}
     return [(name, float(strength)) for name in strengths for strength in strengths[name]]
 
 
 def find_training_remedy(name: str, low: float, high: float) -> str:
-    """The remedy that stands in for `name` in training at strengths between low and high: itself where none RENDERS it."""
-    for other in plugins.list_plugins("remedies"):
-        plugin = plugins.load_plugin("remedies", other)
-        if getattr(plugin, "RENDERS", None) == name:
+    """Return the remedy to use in training for `name` at strengths between low and high.
+
+    It is the remedy that renders `name` more realistically, if there is one, else `name` itself.
+
+    Args:
+        name: name of the remedy.
+        low: lowest strength.
+        high: highest strength.
+    """
+    for other in list_remedies():
+        plugin = load_remedy(other)
+        if getattr(plugin, "RENDERED_REMEDY", None) == name:
             sides = {
                 high <= plugin.NEUTRAL_STRENGTH: plugin.CAUSE_WORDS[0],
                 low >= plugin.NEUTRAL_STRENGTH: plugin.CAUSE_WORDS[1],
@@ -109,16 +187,22 @@ def find_training_remedy(name: str, low: float, high: float) -> str:
 
 
 def describe_intervention(name: str, strength: float) -> str:
-    """An intervention in plain words, such as "exposure x2", "rotated by 20 degrees" or "mirrored"."""
-    text: str = getattr(
-        plugins.load_plugin("remedies", name), "STRENGTH_FORMAT", f"{name} {{strength:.3g}}"
-    )
+    """Return an intervention in plain words.
+
+    >>> describe_intervention("exposure", 2.0), describe_intervention("rotation", 20.0)
+    ('exposure x2', 'rotated by 20 degrees')
+    """
+    text: str = getattr(load_remedy(name), "STRENGTH_FORMAT", f"{name} {{strength:.3g}}")
     return text.format(strength=strength)
 
 
 def phrase_intervention(name: str, strength: float) -> str:
-    """`describe` as one says it: "twice the exposure", "half the contrast", "1.5 times the exposure"."""
-    what = getattr(plugins.load_plugin("remedies", name), "MULTIPLIED_QUANTITY", None)
+    """Return an intervention as spoken.
+
+    >>> phrase_intervention("exposure", 2.0), phrase_intervention("exposure", 1.5)
+    ('twice the exposure', '1.5 times the exposure')
+    """
+    what = getattr(load_remedy(name), "MULTIPLIED_QUANTITY", None)
     if what is None:
         return describe_intervention(name, strength)
     return f"{FACTOR_WORDS.get(strength, f'{strength:.3g} times')} the {what}"

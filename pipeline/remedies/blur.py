@@ -1,4 +1,4 @@
-"""Out of focus."""
+"""Defocus blur."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ STRENGTHS = (0.7, 1.2, 2.0)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "blurred by {strength:.3g} px"
 CAUSE_WORDS = ("", "blurred")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _blur_image(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -32,5 +34,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: the lost detail does not come back."""
+    """Return None: the lost detail cannot be restored."""
     return None

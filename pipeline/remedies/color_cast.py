@@ -1,4 +1,4 @@
-"""Lamp light or skylight that the camera did not correct."""
+"""A color cast that the camera did not correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ STRENGTHS = (0.6, 1.6)
 NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "red against blue x{strength:.3g}"
 CAUSE_WORDS = ("too blue", "too red")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _scale_channels(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -24,11 +26,11 @@ def _scale_channels(image: Pixels, strength: float, _: np.random.Generator) -> P
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Warm or cool the colors: raise red and lower blue by the same factor, or the reverse.
 
-    The strength is the gain of red over that of blue, log-uniform: above 1 is warmer.
+    The strength is the gain of red over the gain of blue, log-uniform: above 1 is warmer.
     """
     return wrap_transform(_scale_channels, low, high, is_log_uniform=True)
 
 
 def invert_strength(strength: float) -> float | None:
-    """The reciprocal ratio; what was clipped stays lost."""
+    """Return the reciprocal ratio; clipped values stay lost."""
     return 1 / strength

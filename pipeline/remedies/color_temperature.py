@@ -1,4 +1,4 @@
-"""Light of another color than the camera was set to: a lamp, or the blue of the shade."""
+"""Light of another color temperature than the white balance: a lamp, or shade."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ STRENGTHS = (-120.0, 120.0)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "color temperature {strength:+.3g} mired"
 CAUSE_WORDS = ("lit too coldly", "lit too warmly")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 MAX_SHIFT_MIRED = 600.0
 
 _CHANNEL_WAVELENGTHS_M = np.array([610e-9, 550e-9, 465e-9])  # m: red, green and blue of sRGB
@@ -31,10 +33,15 @@ def _shift_temperature(image: Pixels, strength: float, _: np.random.Generator) -
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
-    """Light the scene by a warmer or a colder black body, as a lamp or the shade does; green is kept.
+    """Light the scene by a warmer or a colder black body; green is kept.
 
-    The strength is the shift in mired (10^6 by kelvin) from the light that the camera was set to: above 0 is warmer.
-    Source: Wien's law. Raises `ValueError` beyond `FURTHEST` either way.
+    A lamp is warmer, shade is colder. The strength is the shift in mired (10^6 / kelvin) from the
+    light that the camera was set to: above 0 is warmer.
+
+    Source: Wien's law.
+
+    Raises:
+        ValueError: the shift exceeds `MAX_SHIFT_MIRED`.
     """
     if max(abs(low), abs(high)) > MAX_SHIFT_MIRED:
         raise ValueError(f"a shift of at most {MAX_SHIFT_MIRED:g} mired, got {low:g} to {high:g}")
@@ -42,5 +49,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The opposite shift; what was clipped stays lost."""
+    """Return the opposite shift; clipped values stay lost."""
     return -strength

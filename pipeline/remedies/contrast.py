@@ -1,4 +1,4 @@
-"""Light and dark further apart or closer together."""
+"""Global contrast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ STRENGTH_FORMAT = "contrast x{strength:.3g}"
 MULTIPLIED_QUANTITY = "contrast"
 MAX_CONTRAST_FACTOR = 10.0  # beyond it every image is black and white
 CAUSE_WORDS = ("too low in contrast", "too harsh in contrast")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _scale_contrast(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -25,7 +27,10 @@ def _scale_contrast(image: Pixels, strength: float, _: np.random.Generator) -> P
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Raise or lower the contrast around the image's own mean brightness.
 
-    The strength multiplies the distance of every value from the mean luma, log-uniform. Raises `ValueError` beyond `MOST`.
+    The strength multiplies the distance of every value from the mean luma, log-uniform.
+
+    Raises:
+        ValueError: the strength exceeds `MAX_CONTRAST_FACTOR`.
     """
     if high > MAX_CONTRAST_FACTOR:
         raise ValueError(f"contrast up to x{MAX_CONTRAST_FACTOR:g}, got x{high:g}")
@@ -33,5 +38,9 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The reciprocal factor, up to `MOST`; what was clipped stays lost."""
+    """Return the reciprocal factor, up to `MAX_CONTRAST_FACTOR`; clipped values stay lost.
+
+    >>> invert_strength(0.5), invert_strength(0.01)
+    (2.0, 10.0)
+    """
     return min(1 / strength, MAX_CONTRAST_FACTOR)

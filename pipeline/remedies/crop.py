@@ -1,4 +1,4 @@
-"""A subject that is partly out of the picture."""
+"""A subject that is partly outside the frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ STRENGTHS = (0.3,)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "cropped by {strength:.0%} of each side"
 CAUSE_WORDS = ("", "cut off at the edges")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, True
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = True
 
 
 def _crop_image(image: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
@@ -29,7 +31,10 @@ def _crop_image(image: Pixels, strength: float, generator: np.random.Generator) 
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Cut the image down to a part at a random place, enlarged to its size again.
 
-    The strength, 0 to 1, is the share of the height and of the width that is cut off. Raises `ValueError` for others.
+    The strength is the share of the height and of the width that is cut off, 0 to 1.
+
+    Raises:
+        ValueError: the strength is outside 0 to 1.
     """
     if not 0 <= low <= high < 1:
         raise ValueError(f"a crop takes 0 to 1 of each side, got {low:g} to {high:g}")
@@ -37,5 +42,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: what was cut off is not seen."""
+    """Return None: cropped parts cannot be restored."""
     return None

@@ -1,4 +1,4 @@
-"""More or less light."""
+"""Exposure: more or less light."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "exposure x{strength:.3g}"
 MULTIPLIED_QUANTITY = "exposure"
 CAUSE_WORDS = ("too dark", "too bright")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _scale_brightness(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -28,5 +30,9 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The reciprocal gain; what was clipped stays lost."""
+    """Return the reciprocal gain; clipped values stay lost.
+
+    >>> invert_strength(0.25)
+    4.0
+    """
     return 1 / strength

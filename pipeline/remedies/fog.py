@@ -11,7 +11,9 @@ STRENGTHS = (-1.0, 0.5)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "fog of {strength:.3g}"
 CAUSE_WORDS = ("", "foggy")  # below 0 it lifts a fog, and befalls no image
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 AIRLIGHT_LEVEL = 215.0  # gray level of the fog itself
 
@@ -23,8 +25,13 @@ def _blend_airlight(image: Pixels, strength: float, _: np.random.Generator) -> P
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Draw a pale veil over the image, or lift one.
 
-    The strength, below 1, is the share of the light that comes from the fog; below 0 it takes that veil away again. Source:
-    Koschmieder's law at one distance (Narasimhan and Nayar 2002, eq. 6). Raises `ValueError` for 1 and more.
+    The strength is the share of the light that comes from the fog, below 1. A strength below 0
+    removes a veil.
+
+    Source: Koschmieder's law at one distance (Narasimhan and Nayar 2002, eq. 6).
+
+    Raises:
+        ValueError: the strength is 1 or more.
     """
     if high >= 1:
         raise ValueError(f"fog is a share below 1, got {high:g}")
@@ -32,5 +39,9 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The strength that lifts that fog; what was rounded away stays lost."""
+    """Return the strength that lifts the fog; rounding errors stay.
+
+    >>> invert_strength(0.5)
+    -1.0
+    """
     return -strength / (1 - strength)

@@ -1,4 +1,4 @@
-"""Lighter or darker mid-tones, black and white kept."""
+"""Brightness of the mid-tones; black and white stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ STRENGTHS = (0.5, 2.0)
 NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "gamma {strength:.3g}"
 CAUSE_WORDS = ("too light in the mid-tones", "too dark in the mid-tones")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _apply_exponent(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -27,5 +29,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The reciprocal exponent."""
+    """Return the reciprocal exponent."""
     return 1 / strength

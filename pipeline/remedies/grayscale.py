@@ -1,4 +1,4 @@
-"""No color."""
+"""Loss of color."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ STRENGTHS = (1.0,)
 NEUTRAL_STRENGTH: float | None = None
 STRENGTH_FORMAT = "turned gray"
 CAUSE_WORDS = ("", "without color")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, False, True
+IS_ORDERED = False
+IS_CAUSE = False
+MAY_CHANGE_LABEL = True
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
@@ -17,5 +19,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: the color is lost."""
+    """Return None: the color is lost."""
     return None

@@ -1,4 +1,4 @@
-"""What night does to a image: less light, and all that comes with it."""
+"""Low light with its side effects: color cast, noise, blur and low contrast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ RENDERED_REMEDY = "exposure"
 NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "low light x{strength:.3g}"
 CAUSE_WORDS = ("too dark", "")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, False, False
+IS_ORDERED = False
+IS_CAUSE = False
+MAY_CHANGE_LABEL = False
 
 CHANNEL_GAIN_STD = 0.08  # standard deviation of each channel's own gain, as a power of e
 MAX_CONTRAST_LOSS = 0.2  # largest loss of contrast
@@ -44,11 +46,14 @@ def _darken_image(image: Pixels, strength: float, generator: np.random.Generator
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
-    """Take the image at night: less light, a color cast, shot noise, softer and flatter, in whole gray levels.
+    """Take the image at night: less light, a color cast, shot noise, softer and flatter.
 
-    The strength is the gain on sRGB values, log-uniform, at most 1; what comes with it is drawn anew for each image, in
-    full from .7 of the light downwards. Shot noise is Poisson in the light that is left (Foi et al. 2008, eq. 3).
-    Raises `ValueError` for a gain above 1.
+    The strength is the gain on sRGB values, log-uniform, at most 1. The side effects are drawn for
+    each image, at full size from .7 of the light downwards, in whole gray levels. Shot noise is
+    Poisson in the remaining light (Foi et al. 2008, eq. 3).
+
+    Raises:
+        ValueError: the gain exceeds 1.
     """
     if high > 1:
         raise ValueError(f"low light is a gain of at most 1, got {high}")
@@ -56,5 +61,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: noise and lost levels do not come back."""
+    """Return None: noise and lost levels do not come back."""
     return None

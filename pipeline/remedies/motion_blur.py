@@ -1,4 +1,4 @@
-"""A hand or a subject that moved."""
+"""Motion blur of the camera or the subject."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ STRENGTHS = (7.0,)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "smeared by motion over {strength:.3g} px"
 CAUSE_WORDS = ("", "blurred by motion")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _round_to_odd(length: float) -> int:
@@ -18,8 +20,8 @@ def _round_to_odd(length: float) -> int:
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Smear the image along a straight line, in a random direction.
 
-    The strength is the length of the line, in pixels of the model's input, to the nearest odd number; below 2 px the image
-    stays as it is.
+    The strength is the length of the line in pixels of the model's input, to the nearest odd
+    number. Below 2 px the image stays unchanged.
     """
     if _round_to_odd(high) < 3:
         return A.NoOp(p=1.0, strict=True)
@@ -35,5 +37,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: the lost detail does not come back."""
+    """Return None: the lost detail cannot be restored."""
     return None

@@ -1,4 +1,4 @@
-"""Grain."""
+"""Sensor noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ STRENGTHS = (6.0, 12.0, 25.0)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "noise of {strength:.3g} gray levels"
 CAUSE_WORDS = ("", "noisy")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def _add_noise(image: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
@@ -28,5 +30,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: noise cannot be subtracted."""
+    """Return None: noise cannot be subtracted."""
     return None

@@ -1,4 +1,4 @@
-"""Something in front of the subject."""
+"""An object in front of the subject."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ STRENGTHS = (0.3, 0.5)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "a patch of {strength:.0%} of each side covered"
 CAUSE_WORDS = ("", "partly covered")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Cover a patch at a random place with a random plain color.
 
-    The strength, 0 to 1, is the patch's share of the image's height and of its width. Raises `ValueError` for 1 and more.
+    The strength is the patch's share of the image's height and of its width, 0 to 1.
+
+    Raises:
+        ValueError: the strength is 1 or more.
     """
     if not 0 <= low <= high < 1:
         raise ValueError(f"a patch covers 0 to 1 of each side, got {low:g} to {high:g}")
@@ -30,5 +35,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: what was covered is not seen."""
+    """Return None: covered parts cannot be restored."""
     return None

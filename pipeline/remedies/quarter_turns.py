@@ -1,4 +1,4 @@
-"""Held sideways: a badge or a camera turned on its side."""
+"""An image turned by a quarter, from a badge or a camera held sideways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ STRENGTHS = (-1.0, 1.0)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "turned by {strength:.0f} quarters"
 CAUSE_WORDS = ("held sideways, turned clockwise", "held sideways, turned anticlockwise")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, True, True
+IS_ORDERED = False
+IS_CAUSE = True
+MAY_CHANGE_LABEL = True
 
 
 def _turn_quarters(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
@@ -21,8 +23,10 @@ def _turn_quarters(image: Pixels, strength: float, _: np.random.Generator) -> Pi
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Turn the image by a quarter, anticlockwise for positive numbers; no pixel is lost.
 
-    The strength is the number of quarters, whole: of a range, each image has one of those in it. Raises `ValueError` for
-    another.
+    The strength is a whole number of quarters. Of a range, each image gets one whole number in it.
+
+    Raises:
+        ValueError: the strength is no whole number.
     """
     if low != round(low) or high != round(high):
         raise ValueError(f"whole quarters, got {low:g} to {high:g}")
@@ -30,5 +34,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """As many quarters back."""
+    """Return the opposite number of quarter turns."""
     return -strength

@@ -1,4 +1,4 @@
-"""A camera that hangs tilted."""
+"""A tilted camera."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ STRENGTHS = (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "rotated by {strength:.3g} degrees"
 CAUSE_WORDS = ("tilted clockwise", "tilted anticlockwise")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, True
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = True
 MAX_ROTATION_DEGREES = 60.0  # degrees: further round, a image is turned by a quarter and the rest
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Rotate the image, anticlockwise for positive degrees; the corners are filled by reflection.
 
-    The strength is the angle in degrees. Raises `ValueError` beyond `MOST`, which the quarter turns are for.
+    The strength is the angle in degrees.
+
+    Raises:
+        ValueError: the angle exceeds `MAX_ROTATION_DEGREES`; `quarter_turns` covers the rest.
     """
     if max(abs(low), abs(high)) > MAX_ROTATION_DEGREES:
         raise ValueError(
@@ -26,5 +31,9 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The opposite angle."""
+    """Return the opposite angle.
+
+    >>> invert_strength(20.0)
+    -20.0
+    """
     return -strength

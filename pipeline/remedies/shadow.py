@@ -1,4 +1,4 @@
-"""A shadow that falls across the subject."""
+"""A shadow across the subject."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ STRENGTHS = (0.6,)
 NEUTRAL_STRENGTH: float | None = 0.0
 STRENGTH_FORMAT = "a shadow that takes {strength:.0%} of the light"
 CAUSE_WORDS = ("", "partly in shadow")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
     """Lay a shadow with straight edges over a random part of the image.
 
-    The strength, 0 to 1, is the share of the light that it takes. Raises `ValueError` for others.
+    The strength is the share of the light that the shadow takes, 0 to 1.
+
+    Raises:
+        ValueError: the strength is outside 0 to 1.
     """
     return A.RandomShadow(
         shadow_roi=(0, 0, 1, 1),
@@ -27,5 +32,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """None: where the shadow lay is not known."""
+    """Return None: the position of the shadow is unknown."""
     return None

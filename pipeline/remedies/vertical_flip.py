@@ -8,7 +8,9 @@ STRENGTHS = (1.0,)
 NEUTRAL_STRENGTH: float | None = None
 STRENGTH_FORMAT = "mirrored top to bottom"
 CAUSE_WORDS = ("", "upside down")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = False, True, True
+IS_ORDERED = False
+IS_CAUSE = True
+MAY_CHANGE_LABEL = True
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
@@ -17,5 +19,5 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The same again."""
+    """Return the same strength: a second flip undoes the first."""
     return strength

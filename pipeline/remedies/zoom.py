@@ -1,4 +1,4 @@
-"""Nearer or further away."""
+"""Distance of the subject: larger or smaller in the frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ STRENGTHS = (0.7, 1.4)
 NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "zoomed x{strength:.3g}"
 CAUSE_WORDS = ("too small in the frame", "too large in the frame")
-IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
+IS_ORDERED = True
+IS_CAUSE = True
+MAY_CHANGE_LABEL = False
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:
@@ -23,5 +25,9 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
 
 
 def invert_strength(strength: float) -> float | None:
-    """The reciprocal scale; edges that were cut off stay lost."""
+    """Return the reciprocal scale; cut edges stay lost.
+
+    >>> invert_strength(0.5)
+    2.0
+    """
     return 1 / strength

@@ -1,4 +1,4 @@
-"""Line charts as SVG: direct labels, no script, no inline style (colors come from the page's CSS classes)."""
+"""Line charts as SVG with direct labels, without script and inline style (colors come from CSS)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,24 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-CHART_WIDTH, CHART_HEIGHT = 520, 250
-SPARKLINE_SIZE = (100, 26)  # width and height of a line in a table
-LEFT_MARGIN, RIGHT_MARGIN, TOP_MARGIN, BOTTOM_MARGIN = 52, 96, 34, 40
-_PERCENT_TICKS = (
+# Units of the SVG's view box. The right margin holds the names of the lines, the top margin holds
+# two rows of marks.
+CHART_WIDTH = 520
+CHART_HEIGHT = 250
+LEFT_MARGIN = 52
+RIGHT_MARGIN = 96
+TOP_MARGIN = 34
+BOTTOM_MARGIN = 40
+PLOT_RIGHT = CHART_WIDTH - RIGHT_MARGIN
+PLOT_BOTTOM = CHART_HEIGHT - BOTTOM_MARGIN
+LABEL_GAP = 15.0  # least distance of two lines of text
+MARK_ROW_HEIGHT = 15
+MAX_DOTS = 40  # a line of more points is drawn without dots, which would run together
+SPARKLINE_WIDTH = 100
+SPARKLINE_HEIGHT = 26
+SPARKLINE_PADDING = 4
+
+_PERCENT_TICKS = (  # first tick and step in %; 4 to 6 ticks, the last at 100
     (95, 1),
     (90, 2),
     (80, 5),
@@ -20,13 +34,18 @@ _PERCENT_TICKS = (
     (40, 20),
     (20, 20),
     (0, 25),
-)  # first tick and step, in %
+)
 
 
 @dataclass(frozen=True)
 class ChartLine:
-    """A line with its name at its end; points are (x, y) in data units; tone is one of a, b, c, d (each
-    with its own color and dashes)."""
+    """A line with its name at its end.
+
+    Attributes:
+        name: printed at the last point.
+        points: (x, y) in data units.
+        style: a, b, c or d, each with its own color and dashes.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -35,7 +54,14 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class ChartAxis:
-    """low, high in data units; ticks are (value, text); name stands at the axis."""
+    """The axis of a chart.
+
+    Attributes:
+        low: value at its start.
+        high: value at its end.
+        ticks: (value, text) of each tick.
+        title: printed beside the axis.
+    """
 
     low: float
     high: float
@@ -43,148 +69,195 @@ class ChartAxis:
     title: str
 
     def scale_value(self, value: float, start: float, end: float) -> float:
-        """Where `value` lies between the pixels `start` and `end`."""
+        """Return the position of `value` on the axis drawn from `start` to `end`.
+
+        Args:
+            value: in data units.
+            start: position of `low`, in units of the view box.
+            end: position of `high`.
+        """
         span = (self.high - self.low) or 1.0
         return round(start + (value - self.low) / span * (end - start), 1)
 
 
 @dataclass(frozen=True)
 class ChartMark:
-    """A dashed vertical line at x with a word."""
+    """A dashed vertical line at `x` with a label."""
 
     x: float
     label: str
 
 
+@dataclass(frozen=True)
+class ChartFrame:
+    """The two axes of a chart, which map data units to the view box."""
+
+    x: ChartAxis
+    y: ChartAxis
+
+    def scale_x(self, value: float) -> float:
+        """Return the horizontal position of a value."""
+        return self.x.scale_value(value, LEFT_MARGIN, PLOT_RIGHT)
+
+    def scale_y(self, value: float) -> float:
+        """Return the vertical position of a value."""
+        return self.y.scale_value(value, PLOT_BOTTOM, TOP_MARGIN)
+
+    def scale_points(self, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Return the positions of (x, y) points."""
+        return [(self.scale_x(x), self.scale_y(y)) for x, y in points]
+
+
 def build_share_axis(low: float = 0.0) -> ChartAxis:
-    """An axis of shares up to 100 %, from the highest of `_STARTS` that is not above `low`; whole percentages."""
-    start, step = next(pair for pair in _PERCENT_TICKS if pair[0] <= max(100 * low, 0.0))
-    return ChartAxis(start / 100, 1.0, [(s / 100, f"{s} %") for s in range(start, 101, step)], "")
+    """Return an axis of shares in whole percents, from a round share not above `low` to 100 %."""
+    percent = max(100 * low, 0.0)
+    start, step = next(ticks for ticks in _PERCENT_TICKS if ticks[0] <= percent)
+    return ChartAxis(start / 100, 1.0, [(k / 100, f"{k} %") for k in range(start, 101, step)], "")
 
 
 def build_number_axis(
     high: float, title: str, step_count: int = 4, is_tight: bool = False
 ) -> ChartAxis:
-    """An axis from 0 to a round number not below `high`; tight: to `high` itself, with round ticks up to there."""
-    raw = max(high, 1e-9) / step_count
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(float(m * size) for m in (1, 2, 2.5, 5, 10) if m * size >= raw * (1 - 1e-9))
-    form = ",.0f" if step.is_integer() else ".4g"
-    ticks = [
-        (step * k, format(step * k, form))
-        for k in range(step_count + 1)
-        if not is_tight or step * k <= high
-    ]
+    """Return an axis from 0 to a round number not below `high`.
+
+    Args:
+        high: highest value to show.
+        title: title of the axis.
+        step_count: number of steps between the ticks.
+        is_tight: end at `high` itself, with round ticks up to there.
+    """
+    raw_step = max(high, 1e-9) / step_count
+    magnitude = 10.0 ** math.floor(math.log10(raw_step))
+    step = magnitude
+    for multiple in (1, 2, 2.5, 5, 10):
+        step = float(multiple * magnitude)
+        if step >= raw_step * (1 - 1e-9):
+            break
+    number_format = ",.0f" if step.is_integer() else ".4g"
+    ticks = []
+    for k in range(step_count + 1):
+        if not is_tight or step * k <= high:
+            ticks.append((step * k, format(step * k, number_format)))
     return ChartAxis(0.0, high if is_tight else step * step_count, ticks, title)
 
 
-def _draw_axes(x: ChartAxis, y: ChartAxis) -> Markup:
-    right, base = CHART_WIDTH - RIGHT_MARGIN, CHART_HEIGHT - BOTTOM_MARGIN
+def build_percent_axis(max_share: float) -> ChartAxis:
+    """Return an axis of shares from 0 to a round percentage not below `max_share`."""
+    percent = build_number_axis(100 * max_share, "")
+    ticks = [(value / 100, f"{text} %") for value, text in percent.ticks]
+    return ChartAxis(0.0, percent.high / 100, ticks, "")
+
+
+def _draw_tick_label(text: str, x: float, y: float, anchor: str) -> Markup:
+    tick = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
+    return tick.format(x, y, anchor, text)
+
+
+def _draw_axes(frame: ChartFrame) -> Markup:
     parts = []
-    for value, text in y.ticks:
-        h = y.scale_value(value, base, TOP_MARGIN)
-        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(LEFT_MARGIN, h, right))
-        parts.append(
-            Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
-                LEFT_MARGIN - 8, h + 4, text
-            )
-        )
-    for value, text in x.ticks:
-        parts.append(
-            Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                x.scale_value(value, LEFT_MARGIN, right), base + 17, text
-            )
-        )
-    parts.append(
-        Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>').format(
-            right, CHART_HEIGHT - 5, x.title
-        )
-    )
+    for value, text in frame.y.ticks:
+        height = frame.scale_y(value)
+        grid = Markup('<path class="grid" d="M{} {}H{}"/>')
+        parts.append(grid.format(LEFT_MARGIN, height, PLOT_RIGHT))
+        parts.append(_draw_tick_label(text, LEFT_MARGIN - 8, height + 4, "end"))
+    for value, text in frame.x.ticks:
+        parts.append(_draw_tick_label(text, frame.scale_x(value), PLOT_BOTTOM + 17, "middle"))
+    title = Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>')
+    parts.append(title.format(PLOT_RIGHT, CHART_HEIGHT - 5, frame.x.title))
     return Markup("").join(parts)
 
 
-def _draw_line(line: ChartLine, x: ChartAxis, y: ChartAxis, label_y: float) -> Markup:
-    right, base = CHART_WIDTH - RIGHT_MARGIN, CHART_HEIGHT - BOTTOM_MARGIN
-    places = [
-        (x.scale_value(a, LEFT_MARGIN, right), y.scale_value(b, base, TOP_MARGIN))
-        for a, b in line.points
-    ]
-    path = "M" + "L".join(f"{a} {b}" for a, b in places)
-    dots = Markup("").join(
-        Markup('<circle cx="{}" cy="{}" r="3"/>').format(a, b) for a, b in places[:40]
-    )
-    body = Markup('<g class="line {}"><path d="{}"/>{}').format(
-        line.style, path, dots if len(places) <= 40 else ""
-    )
-    return body + Markup('<text x="{}" y="{}">{}</text></g>').format(
-        places[-1][0] + 9, label_y, line.name
-    )
+def _join_path(positions: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in positions)
+
+
+def _draw_line(line: ChartLine, frame: ChartFrame, label_y: float) -> Markup:
+    positions = frame.scale_points(line.points)
+    dots = Markup("")
+    if len(positions) <= MAX_DOTS:
+        for x, y in positions:
+            dots += Markup('<circle cx="{}" cy="{}" r="3"/>').format(x, y)
+    body = Markup('<g class="line {}"><path d="{}"/>{}<text x="{}" y="{}">{}</text></g>')
+    label_x = positions[-1][0] + 9
+    return body.format(line.style, _join_path(positions), dots, label_x, label_y, line.name)
 
 
 def draw_sparkline(shares: Sequence[float | None], alt_text: str) -> Markup:
-    """A small line of shares in [0, 1], from left to right, unlabeled; what is unknown (None) is a gap. `alt` says in
-    words what it shows. Empty Markup where nothing is known."""
-    step = SPARKLINE_SIZE[0] / max(len(shares) - 1, 1)
-    places = [
-        (round(k * step, 1), None if v is None else round(SPARKLINE_SIZE[1] * (1 - v), 1))
-        for k, v in enumerate(shares)
-    ]
-    known = [(x, y) for x, y in places if y is not None]
-    if not known:
+    """Return a small unlabeled line of shares in [0, 1], from left to right.
+
+    Args:
+        shares: an unknown one (None) is a gap.
+        alt_text: what it shows, in words.
+
+    Returns:
+        SVG; empty Markup if no share is known.
+    """
+    step = SPARKLINE_WIDTH / max(len(shares) - 1, 1)
+    path, pen, last = "", "M", None
+    for k, share in enumerate(shares):
+        if share is None:
+            pen = "M"
+            continue
+        last = (round(k * step, 1), round(SPARKLINE_HEIGHT * (1 - share), 1))
+        path += f"{pen}{last[0]} {last[1]}"
+        pen = "L"
+    if last is None:
         return Markup("")
-    path, pen = "", "M"
-    for x, y in places:
-        path, pen = (path, "M") if y is None else (f"{path}{pen}{x} {y}", "L")
-    head = Markup('<svg class="spark" viewBox="-4 -4 {} {}" role="img" aria-label="{}">').format(
-        SPARKLINE_SIZE[0] + 8, SPARKLINE_SIZE[1] + 8, alt_text
+    sparkline = Markup(
+        '<svg class="spark" viewBox="{0} {0} {1} {2}" role="img" aria-label="{3}">'
+        '<path class="grid" d="M0 {4}H{5}"/>'
+        '<g class="line a"><path d="{6}"/><circle cx="{7}" cy="{8}" r="3"/></g></svg>'
     )
-    base = Markup('<path class="grid" d="M0 {0}H{1}"/>').format(
-        SPARKLINE_SIZE[1], SPARKLINE_SIZE[0]
+    return sparkline.format(
+        -SPARKLINE_PADDING,
+        SPARKLINE_WIDTH + 2 * SPARKLINE_PADDING,
+        SPARKLINE_HEIGHT + 2 * SPARKLINE_PADDING,
+        alt_text,
+        SPARKLINE_HEIGHT,
+        SPARKLINE_WIDTH,
+        path,
+        *last,
     )
-    line = Markup('<g class="line a"><path d="{}"/><circle cx="{}" cy="{}" r="3"/></g>').format(
-        path, *known[-1]
-    )
-    return head + base + line + Markup("</svg>")
 
 
-def _spread_labels(heights: list[float], min_gap: float = 15.0) -> list[float]:
-    """Label heights moved apart so that none overlap, in their order."""
-    placed = dict.fromkeys(range(len(heights)), 0.0)
-    last = -1e9
+def _spread_labels(heights: list[float]) -> list[float]:
+    """Return label heights moved apart so that none overlap, in the order of the lines.
+
+    None is placed below the base line, where the axis has its own labels.
+    """
+    placed = list(heights)
     order = sorted(range(len(heights)), key=heights.__getitem__)
+    last = -math.inf
     for k in order:
-        last = placed[k] = max(heights[k], last + min_gap)
-    below = (
-        CHART_HEIGHT - BOTTOM_MARGIN + 4.0
-    )  # none lies under the base line, where the axis has its own words
+        last = placed[k] = max(heights[k], last + LABEL_GAP)
+    lowest = PLOT_BOTTOM + 4.0
     for k in reversed(order):
-        below = placed[k] = min(placed[k], below)
-        below -= min_gap
-    return [placed[k] for k in range(len(heights))]
+        lowest = placed[k] = min(placed[k], lowest)
+        lowest -= LABEL_GAP
+    return placed
 
 
-def _draw_mark(mark: ChartMark, row: int, x: ChartAxis) -> Markup:
-    at = x.scale_value(mark.x, LEFT_MARGIN, CHART_WIDTH - RIGHT_MARGIN)
-    body = (
+def _draw_mark(mark: ChartMark, row: int, frame: ChartFrame) -> Markup:
+    body = Markup(
         '<path class="mark" d="M{0} {1}V{2}"/><text x="{0}" y="{3}" text-anchor="middle">{4}</text>'
     )
-    return Markup(body).format(
-        at,
-        TOP_MARGIN - 5 - 15 * row,
-        CHART_HEIGHT - BOTTOM_MARGIN,
-        TOP_MARGIN - 9 - 15 * row,
-        mark.label,
-    )
+    top = TOP_MARGIN - MARK_ROW_HEIGHT * row
+    return body.format(frame.scale_x(mark.x), top - 5, PLOT_BOTTOM, top - 9, mark.label)
 
 
-def _shade_gap(lines: Sequence[ChartLine], x: ChartAxis, y: ChartAxis) -> Markup:
-    right, base = CHART_WIDTH - RIGHT_MARGIN, CHART_HEIGHT - BOTTOM_MARGIN
-    around = [*lines[0].points, *reversed(lines[1].points)]
-    path = "L".join(
-        f"{x.scale_value(a, LEFT_MARGIN, right)} {y.scale_value(b, base, TOP_MARGIN)}"
-        for a, b in around
-    )
-    return Markup('<path class="gap" d="M{}Z"/>').format(path)
+def _draw_marks(marks: Sequence[ChartMark], frame: ChartFrame) -> Markup:
+    """Return the marks; one close to an earlier mark is labeled a row higher."""
+    min_distance = (frame.x.high - frame.x.low) / 4
+    body = Markup("")
+    for k, mark in enumerate(marks):
+        is_close = any(abs(mark.x - other.x) < min_distance for other in marks[:k])
+        body += _draw_mark(mark, int(is_close), frame)
+    return body
+
+
+def _shade_gap(lines: Sequence[ChartLine], frame: ChartFrame) -> Markup:
+    outline = frame.scale_points([*lines[0].points, *reversed(lines[1].points)])
+    return Markup('<path class="gap" d="{}Z"/>').format(_join_path(outline))
 
 
 def draw_line_chart(
@@ -195,27 +268,29 @@ def draw_line_chart(
     marks: Sequence[ChartMark] = (),
     has_gap_shading: bool = False,
 ) -> Markup:
-    """An SVG of `lines`; `alt` says in words what it shows; `gap` shades what lies between the first two.
+    """Return lines as an SVG chart.
 
-    Empty Markup where there is nothing to draw.
+    Args:
+        lines: those without points are left out.
+        x: horizontal axis.
+        y: vertical axis.
+        alt_text: what the chart shows, in words.
+        marks: vertical lines.
+        has_gap_shading: shade the area between the first two lines.
+
+    Returns:
+        SVG; empty Markup without any point.
     """
     lines = [line for line in lines if line.points]
     if not lines:
         return Markup("")
-    base = CHART_HEIGHT - BOTTOM_MARGIN
-    ends = _spread_labels(
-        [y.scale_value(line.points[-1][1], base, TOP_MARGIN) + 4 for line in lines]
-    )
-    body = [
-        _draw_axes(x, y),
-        _shade_gap(lines, x, y) if has_gap_shading and len(lines) > 1 else Markup(""),
-    ]
-    near = [
-        any(abs(m.x - n.x) < (x.high - x.low) / 4 for n in marks[:k]) for k, m in enumerate(marks)
-    ]
-    body += [_draw_mark(mark, int(row), x) for mark, row in zip(marks, near, strict=True)]
-    body += [_draw_line(line, x, y, end) for line, end in zip(lines, ends, strict=True)]
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-        CHART_WIDTH, CHART_HEIGHT, alt_text
-    )
-    return head + Markup("").join(body) + Markup("</svg>")
+    frame = ChartFrame(x, y)
+    label_heights = _spread_labels([frame.scale_y(line.points[-1][1]) + 4 for line in lines])
+    body = _draw_axes(frame)
+    if has_gap_shading and len(lines) > 1:
+        body += _shade_gap(lines, frame)
+    body += _draw_marks(marks, frame)
+    for line, label_y in zip(lines, label_heights, strict=True):
+        body += _draw_line(line, frame, label_y)
+    svg = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(CHART_WIDTH, CHART_HEIGHT, alt_text, body)

@@ -1,4 +1,4 @@
-"""Which images are shown: varied contact sheets, and the order in which images get room on the page."""
+"""Choice of the images on the page: varied contact sheets, and the order in which they get room."""
 
 from __future__ import annotations
 
@@ -9,130 +9,147 @@ import pandas as pd
 
 from pipeline.report.report_page import ReportPage
 
-CORRECT_IMAGES_PER_CLASS = (
-    12  # images of each class that were and are right, the least sure of them ...
-)
-MAX_CORRECT_IMAGES = 600  # ... and of all classes together, about
-MAX_IMAGE_PAIRS = 30  # duplicate pairs and label issues shown side by side
+# Images that were and are correct fill the cells of the confusion matrices. Those with the lowest
+# probability of their label are the most telling; the total keeps the page small with many classes.
+CORRECT_IMAGES_PER_CLASS = 12
+MAX_CORRECT_IMAGES = 600
+MIN_CORRECT_IMAGES_PER_CLASS = 2
+MAX_IMAGE_PAIRS = 30  # duplicate pairs, or label issues, shown side by side
 
 
 def choose_contact_sheet(page: ReportPage, slice_name: str) -> list[str]:
-    """At most `page.contact` images of a slice: misread ones first, capped by group and by class pair; of one without a
-    cause the most typical, of others the surest errors."""
+    """Return the image ids of a slice's contact sheet, misclassified ones first.
+
+    Images are capped by group and by pair of classes. With a cause, the errors with the lowest
+    probability of the label come first; without one, the most typical images.
+    """
     table = page.flips.loc[page.slice_members.get(slice_name, [])]
-    table = table.assign(wrong=table["true"] != table["was"], rank=table["p_before"])
-    if any(row["slice"] == slice_name and row["cause"] is None for row in page.slices):
-        members = page["membership"]
-        score = (
-            members[members["slice"] == slice_name]
-            .drop_duplicates("image_id")
-            .set_index("image_id")["score"]
-        )
-        table["rank"] = -score.reindex(table["image_id"]).to_numpy()
-    return _choose_varied_rows(
-        table.sort_values(["wrong", "rank"], ascending=[False, True], kind="stable"),
-        page.contact_sheet_size,
-    )
+    order = table["p_before"]
+    for row in page.slices:
+        if row["slice"] == slice_name and row["cause"] is None:
+            order = -_get_membership_scores(page, slice_name).reindex(table["image_id"])
+    is_misclassified = table["label_index"] != table["before_index"]
+    table = table.assign(is_misclassified=is_misclassified, order=order.to_numpy())
+    table = table.sort_values(["is_misclassified", "order"], ascending=[False, True], kind="stable")
+    return _choose_varied_rows(table, page.contact_sheet_size)
+
+
+def _get_membership_scores(page: ReportPage, slice_name: str) -> pd.Series[float]:
+    members = page["membership"]
+    members = members[members["slice"] == slice_name].drop_duplicates("image_id")
+    scores: pd.Series[float] = members.set_index("image_id")["score"]
+    return scores
 
 
 def choose_varied_images(page: ReportPage, image_ids: list[str], max_images: int) -> list[str]:
-    """At most `size` of these images of val in their order, capped by group and by class pair."""
+    """Return at most `max_images` of these validation images, capped by group and class pair.
+
+    Args:
+        page: the page.
+        image_ids: ids in the order of preference.
+        max_images: number of images at most.
+    """
     return _choose_varied_rows(page.flips.loc[image_ids], max_images)
 
 
 def _choose_varied_rows(table: pd.DataFrame, max_images: int) -> list[str]:
-    rows = list(
-        zip(
-            table["image_id"],
-            table["group"],
-            zip(table["true"], table["was"], strict=True),
-            strict=True,
-        )
-    )
-    taken: list[str] = []
-    for by_group, by_pair in (
-        (1, max(2, max_images // 3)),
-        (2, max(2, max_images // 2)),
-        (max_images, max_images),
-    ):
-        groups = Counter(g for i, g, _ in rows if i in taken)
-        pairs = Counter(p for i, _, p in rows if i in taken)
-        for image_id, group, pair in rows:
-            if (
-                len(taken) < max_images
-                and image_id not in taken
-                and groups[group] < by_group
-                and pairs[pair] < by_pair
-            ):
-                taken.append(image_id)
-                groups[group] += 1
-                pairs[pair] += 1
-    rank = {image_id: k for k, (image_id, _, _) in enumerate(rows)}
-    return sorted(taken, key=rank.__getitem__)
+    """Return ids of at most `max_images` rows, in their order.
+
+    The caps on images of one group and of one (label, prediction) start strict and are lifted until
+    the sheet is full.
+    """
+    columns = table[["image_id", "group", "label_index", "before_index"]]
+    rows = list(columns.itertuples(index=False, name=None))
+    caps = ((1, max(2, max_images // 3)), (2, max(2, max_images // 2)), (max_images, max_images))
+    chosen: set[str] = set()
+    group_counts: Counter[str] = Counter()
+    pair_counts: Counter[tuple[int, int]] = Counter()
+    for group_cap, pair_cap in caps:
+        for image_id, group, label, predicted in rows:
+            pair = (label, predicted)
+            is_capped = group_counts[group] >= group_cap or pair_counts[pair] >= pair_cap
+            if len(chosen) >= max_images or image_id in chosen or is_capped:
+                continue
+            chosen.add(image_id)
+            group_counts[group] += 1
+            pair_counts[pair] += 1
+    return list(filter(chosen.__contains__, table["image_id"]))
 
 
 def select_label_issues(page: ReportPage) -> pd.DataFrame:
-    """The label issues to show, conflicts first, then the surest; column `twin`: the other image of a conflict,
-    or a image that the model is sure is of the suggested class (or null)."""
-    table: pd.DataFrame = (
-        page["label_issues"]
-        .sort_values(["kind", "confidence"], ascending=[True, False])
-        .head(MAX_IMAGE_PAIRS)
-    )
-    typical = _find_typical_images(page)
-    twins = _map_conflicting_twins(page)
-    twin = [
-        twins.get(i) or typical.get(s)
-        for i, s in zip(table["image_id"], table["suggested"], strict=True)
-    ]
-    return table.assign(twin=pd.Series(twin, index=table.index, dtype="object"))
+    """Return the label issues to show, conflicts first, then the most confident ones.
+
+    The column `twin` is the id of the other image of a conflict, or else of a typical image of the
+    suggested class; null without either.
+    """
+    order = page["label_issues"].sort_values(["kind", "confidence"], ascending=[True, False])
+    table: pd.DataFrame = order.head(MAX_IMAGE_PAIRS)
+    typical_images = _find_typical_images(page)
+    conflicting_images = _map_conflicting_images(page)
+    twins = []
+    for image_id, suggested in zip(table["image_id"], table["suggested"], strict=True):
+        twins.append(conflicting_images.get(image_id) or typical_images.get(suggested))
+    return table.assign(twin=pd.Series(twins, index=table.index, dtype="object"))
 
 
-def _map_conflicting_twins(page: ReportPage) -> dict[str, str]:
-    table = page["duplicates"]
-    table = table[(table["kind"] == "exact") & ~table["same_label"].astype(bool)]
-    pairs = list(zip(table["image_id"], table["other_id"], strict=True))
-    return dict([*pairs, *((b, a) for a, b in pairs)])
+def _map_conflicting_images(page: ReportPage) -> dict[str, str]:
+    """Return the image with the same bytes and another label, by image id."""
+    pairs = page["duplicates"]
+    pairs = pairs[(pairs["kind"] == "exact") & ~pairs["same_label"].astype(bool)]
+    forward = zip(pairs["image_id"], pairs["other_id"], strict=True)
+    backward = zip(pairs["other_id"], pairs["image_id"], strict=True)
+    return {**dict(forward), **dict(backward)}
 
 
 def _find_typical_images(page: ReportPage) -> dict[str, str]:
-    bad = set(page["label_issues"]["image_id"])
-    right = page.flips[
-        (page.flips["true"] == page.flips["was"]) & ~page.flips["image_id"].isin(bad)
-    ]
-    best = right.sort_values("p_before", ascending=False).drop_duplicates("label")
+    """Return the correct image with the highest probability of its label, by label."""
+    has_issue = page.flips["image_id"].isin(page["label_issues"]["image_id"])
+    correct = page.flips[~page.is_misclassified & ~has_issue]
+    best = correct.sort_values("p_before", ascending=False).drop_duplicates("label")
     return dict(zip(best["label"], best["image_id"], strict=True))
 
 
 def select_duplicates(page: ReportPage) -> pd.DataFrame:
-    """The duplicate pairs to show: two labels first, then across splits, then exact ones."""
+    """Return the duplicate pairs to show: two labels first, then across splits, then exact ones."""
     order = ["same_label", "across_splits", "distance"]
     pairs: pd.DataFrame = page["duplicates"].sort_values(order, ascending=[True, False, True])
     return pairs.head(MAX_IMAGE_PAIRS)
 
 
 def list_changed_images(page: ReportPage, change: str) -> list[str]:
-    """The image ids of one kind of change, the surest errors (lowest probability of the true class) first."""
+    """Return the image ids of one kind of change, lowest probability of the label first."""
     table = page.flips[page.flips["change"] == change]
     return list(table.sort_values("p_before" if change == "fixed" else "p_after")["image_id"])
 
 
+def _select_correct_images(page: ReportPage) -> pd.Series[str]:
+    """Return ids of images that stay correct, a few of each class."""
+    correct = page.flips[page.flips["change"] == "still right"].sort_values("p_after")
+    by_class = min(CORRECT_IMAGES_PER_CLASS, MAX_CORRECT_IMAGES // len(page.class_names))
+    by_class = max(MIN_CORRECT_IMAGES_PER_CLASS, by_class)
+    ids: pd.Series[str] = correct.groupby("label_index").head(by_class)["image_id"]
+    return ids
+
+
 def _iterate_ranked_groups(page: ReportPage) -> Iterator[Iterable[str]]:
-    yield from (choose_contact_sheet(page, row["slice"]) for row in page.slices)
-    yield [preview.original_id for preview in page.previews]
-    table = select_label_issues(page)
-    yield from (table["image_id"], table["twin"].dropna())
+    for row in page.slices:
+        yield choose_contact_sheet(page, row["slice"])
+    for preview in page.previews:
+        yield [preview.original_id]
+    issues = select_label_issues(page)
+    yield issues["image_id"]
+    yield issues["twin"].dropna()
     pairs = select_duplicates(page)
-    yield from (pairs["image_id"], pairs["other_id"])
-    yield from (list_changed_images(page, change) for change in ("broken", "fixed", "still wrong"))
-    right = page.flips[page.flips["change"] == "still right"].sort_values("p_after")
-    yield right.groupby("true").head(
-        max(2, min(CORRECT_IMAGES_PER_CLASS, MAX_CORRECT_IMAGES // len(page.class_names)))
-    )["image_id"]
+    yield pairs["image_id"]
+    yield pairs["other_id"]
+    for change in ("broken", "fixed", "still wrong"):
+        yield list_changed_images(page, change)
+    yield _select_correct_images(page)
 
 
 def rank_informative_images(page: ReportPage) -> list[str]:
-    """Every image that may be shown, most informative first."""
-    return list(
-        dict.fromkeys(image_id for rank in _iterate_ranked_groups(page) for image_id in rank)
-    )
+    """Return the ids of every image that may be shown, the most informative first."""
+    ranked: dict[str, None] = {}
+    for image_ids in _iterate_ranked_groups(page):
+        ranked.update(dict.fromkeys(image_ids))
+    return list(ranked)

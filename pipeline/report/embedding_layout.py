@@ -1,4 +1,4 @@
-"""Where images lie on the map: frozen features laid out on two axes, and by likeness where openTSNE is installed."""
+"""Positions of images on the embedding map: frozen features by PCA and, with openTSNE, by t-SNE."""
 
 from __future__ import annotations
 
@@ -8,32 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-MAX_MAP_POINTS = (
-    4000  # points on the map; of more images the misread ones stay, and every so many of the others
+MapPositions = dict[int, tuple[int, int]]
+"""Position (x, y) on the map, each in [0, MAP_SIZE], by row of the features."""
+
+# More points make the page slow to draw. All misclassified images stay, and every k-th of the rest.
+MAX_MAP_POINTS = 4000
+# t-SNE takes seconds at this size, where PCA takes milliseconds at any.
+MAX_TSNE_POINTS = 800
+MIN_TSNE_POINTS = 12  # fewer points have no neighborhoods to show
+MAP_SIZE = 1000  # width and height of the map in its own units
+CLIPPED_QUANTILE = (
+    0.005  # cut off at both ends of an axis, so that outliers do not squeeze the rest
 )
-MAX_TSNE_POINTS = 800  # points laid out by likeness, which takes seconds where the axes take none
-MIN_TSNE_POINTS = 12  # points of which likeness says nothing
-MAP_SIZE = 1000  # the map's width and height, in its own units
+
+# openTSNE's own optimizer settings for small data; the iterations suffice for 800 points.
+_TSNE_COMPONENTS = 30
+_TSNE_PERPLEXITY = 30
+_TSNE_INITIAL_STD = 1e-4
+_TSNE_EARLY_ITERATIONS = 100
+_TSNE_ITERATIONS = 150
 
 
 def compute_pca_positions(
     features: NDArray[np.float32], is_misclassified: NDArray[np.bool_], seed: int
-) -> dict[int, tuple[int, int]]:
-    """Places in [0, 1000] by row of features [n, D], misread rows (bool [n]) first; rows with NaN have none.
+) -> MapPositions:
+    """Return positions on two principal components; rows with NaN have none.
 
     Source: Hotelling 1933 (principal components), through scikit-learn.
+
+    Args:
+        features: [n, D].
+        is_misclassified: bool [n]; these rows are kept first if there are too many.
+        seed: seed of the randomized solver.
+
+    Returns:
+        Positions by row. Empty for fewer than three usable rows, or if all of them are equal.
     """
-    usable = np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
-    if usable.sum() < 3 or not np.ptp(features[usable], axis=0).any():
-        return {}  # too few, or all alike: there is nothing to lay out
-    rows = _choose_rows(is_misclassified, usable, MAX_MAP_POINTS)
-    both = (
-        PCA(2, random_state=seed, svd_solver="randomized")
-        .fit(features[usable])
-        .transform(features[rows])
-    )
-    spots = np.rint(MAP_SIZE * _scale_axes(both)).astype(int).tolist()
-    return {row: (x, y) for row, (x, y) in zip(rows.tolist(), spots, strict=True)}
+    is_usable = np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
+    if is_usable.sum() < 3 or not np.ptp(features[is_usable], axis=0).any():
+        return {}
+    rows = _choose_rows(is_misclassified, is_usable, MAX_MAP_POINTS)
+    pca = PCA(2, random_state=seed, svd_solver="randomized").fit(features[is_usable])
+    return _build_positions(rows, pca.transform(features[rows]))
 
 
 def compute_tsne_positions(
@@ -41,52 +57,64 @@ def compute_tsne_positions(
     is_misclassified: NDArray[np.bool_],
     map_rows: list[int],
     seed: int,
-) -> dict[int, tuple[int, int]]:
-    """Places in [0, 1000] such that alike images lie close together: at most `CLOSE` of the rows `among`, as `lay_out`
-    chooses them. Empty where openTSNE is not installed, or there are too few.
+) -> MapPositions:
+    """Return positions in which neighbors in the features are close together.
 
-    Source: van der Maaten and Hinton 2008 (t-SNE), on the first 30 principal components and from the first two,
-    through openTSNE.
+    Source: van der Maaten and Hinton 2008 (t-SNE), on the first 30 principal components,
+    initialized with the first two, through openTSNE.
+
+    Args:
+        features: [n, D].
+        is_misclassified: bool [n]; these rows are kept first if there are too many.
+        map_rows: rows that are on the map; at most `MAX_TSNE_POINTS` of them are placed.
+        seed: seed of PCA and t-SNE.
+
+    Returns:
+        Positions by row. Empty without openTSNE, or for fewer than `MIN_TSNE_POINTS` rows.
     """
     if not find_spec("openTSNE") or len(map_rows) < MIN_TSNE_POINTS:
         return {}
     from openTSNE import TSNE  # slow to import
 
-    rows = np.asarray(map_rows)[
-        _choose_rows(is_misclassified[map_rows], np.ones(len(map_rows), np.bool_), MAX_TSNE_POINTS)
-    ]
-    axes = PCA(
-        min(30, *features[rows].shape), random_state=seed, svd_solver="randomized"
-    ).fit_transform(features[rows])
-    start = axes[:, :2] / max(float(axes[:, 0].std()), 1e-9) * 1e-4
-    steps = {"early_exaggeration_iter": 100, "n_iter": 150}
-    ways = {
-        "neighbors": "exact",
-        "negative_gradient_method": "bh",
-        "n_jobs": 1,
-        "random_state": seed,
-    }
-    made = TSNE(perplexity=min(30, (len(rows) - 1) / 3), initialization=start, **steps, **ways).fit(
-        axes
+    chosen = _choose_rows(
+        is_misclassified[map_rows], np.ones(len(map_rows), np.bool_), MAX_TSNE_POINTS
     )
-    spots = np.rint(MAP_SIZE * _scale_axes(np.asarray(made))).astype(int).tolist()
-    return {row: (x, y) for row, (x, y) in zip(rows.tolist(), spots, strict=True)}
+    rows = np.asarray(map_rows)[chosen]
+    pca = PCA(
+        min(_TSNE_COMPONENTS, *features[rows].shape), random_state=seed, svd_solver="randomized"
+    )
+    components = pca.fit_transform(features[rows])
+    scale = max(float(components[:, 0].std()), 1e-9)
+    embedding = TSNE(
+        perplexity=min(_TSNE_PERPLEXITY, (len(rows) - 1) / 3),
+        initialization=components[:, :2] / scale * _TSNE_INITIAL_STD,
+        early_exaggeration_iter=_TSNE_EARLY_ITERATIONS,
+        n_iter=_TSNE_ITERATIONS,
+        neighbors="exact",
+        negative_gradient_method="bh",
+        n_jobs=1,
+        random_state=seed,
+    ).fit(components)
+    return _build_positions(rows, np.asarray(embedding))
 
 
 def _choose_rows(
     is_misclassified: NDArray[np.bool_], is_usable: NDArray[np.bool_], max_rows: int
 ) -> NDArray[np.intp]:
-    bad, good = (
-        np.flatnonzero(is_usable & is_misclassified)[:max_rows],
-        np.flatnonzero(is_usable & ~is_misclassified),
-    )
-    step = max(1, -(-len(good) // max(max_rows - len(bad), 1)))
-    return np.concatenate([bad, good[::step]])[:max_rows]
+    """Return the misclassified rows, then every k-th of the other usable ones."""
+    failures = np.flatnonzero(is_usable & is_misclassified)[:max_rows]
+    others = np.flatnonzero(is_usable & ~is_misclassified)
+    step = max(1, -(-len(others) // max(max_rows - len(failures), 1)))
+    return np.concatenate([failures, others[::step]])[:max_rows]
+
+
+def _build_positions(rows: NDArray[np.intp], coordinates: NDArray[np.float32]) -> MapPositions:
+    scaled = np.rint(MAP_SIZE * _scale_axes(coordinates)).astype(int).tolist()
+    return {row: (x, y) for row, (x, y) in zip(rows.tolist(), scaled, strict=True)}
 
 
 def _scale_axes(coordinates: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Each axis from 0 to 1, half a hundredth at each end cut off, so that an odd image squeezes no other."""
-    low, high = np.quantile(coordinates, [0.005, 0.995], axis=0)
-    return np.asarray(
-        np.clip((coordinates - low) / np.maximum(high - low, 1e-9), 0, 1), dtype=np.float64
-    )
+    """Return each axis scaled to [0, 1], clipped at its outer quantiles."""
+    low, high = np.quantile(coordinates, [CLIPPED_QUANTILE, 1 - CLIPPED_QUANTILE], axis=0)
+    scaled = np.clip((coordinates - low) / np.maximum(high - low, 1e-9), 0, 1)
+    return np.asarray(scaled, dtype=np.float64)

@@ -1,21 +1,20 @@
-"""The HTML of a check: one section, to be set in the report's frame."""
+"""The HTML of a data set check: one section, to be placed in the report's document."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-_TEMPLATE_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "assets"),
-    autoescape=True,
-    undefined=StrictUndefined,
-)
+from pipeline.report.health_lines import describe_condition
+from pipeline.report.page_templates import render_template
 
 
 def render_health_section(health: Mapping[str, Any]) -> Markup:
-    """The result of `pipeline.data.quality.dataset_health` as HTML; every text in it is escaped."""
-    return Markup(_TEMPLATE_ENVIRONMENT.get_template("health_page.html").render(found=health))
+    """Return the result of `pipeline.data.quality.dataset_health` as HTML; all text is escaped."""
+    conditions = [
+        {"text": describe_condition(condition), "passed": condition["passed"]}
+        for condition in health["conditions"]
+    ]
+    return render_template("health_page.html", health=health, conditions=conditions)

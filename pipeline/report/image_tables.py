@@ -1,4 +1,4 @@
-"""The tables beside the page: every validation image as the page tells it, and the failures as a spreadsheet."""
+"""The tables beside the page: every validation image, and the failures for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -7,73 +7,87 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.report_page import ReportPage
+from pipeline.report.report_page import RankedClasses, ReportPage
+
+_FLIP_COLUMNS = [
+    "image_id",
+    "label",
+    "before",
+    "control",
+    "after",
+    "change",
+    "p_before",
+    "p_after",
+    "group",
+]
+_FORMULA_CHARACTERS = "=+-@\t\r"  # a spreadsheet runs a text that begins with one of these
 
 
 def build_image_table(page: ReportPage) -> pd.DataFrame:
-    """One row for each validation image: what was said before and after, its slices, attributes, place on the map.
+    """Return one row for each validation image: predictions, slices, attributes, map position.
 
-    Columns image_id, path, label, before, control, after, change, p_before, p_after, group, captured_at, slices
-    (joined by ";"), top3_before and top3_after ("class 0.91; ..."), map_x, map_y (NaN off the map), the attributes.
+    Columns: image_id, path, label, before, control, after, change, p_before, p_after, group,
+    captured_at, slices (joined by ";"), top3_before and top3_after ("class 0.91; ..."), map_x and
+    map_y (NaN off the map), then the attributes.
     """
-    flips, images = page.flips, page.images
-    said = [
-        "image_id",
-        "label",
-        "before",
-        "control",
-        "after",
-        "change",
-        "p_before",
-        "p_after",
-        "group",
-    ]
-    table = flips[said].reset_index(drop=True)
+    table = page.flips[_FLIP_COLUMNS].reset_index(drop=True)
     ids = table["image_id"]
-    inside: dict[str, list[str]] = {}
+    slices = _join_slice_names(page)
+    slice_texts, top_before, top_after, positions = [], [], [], []
+    for image_id in ids:
+        before, after = page.top_predictions[image_id]
+        slice_texts.append(slices.get(image_id, ""))
+        top_before.append(_format_top_predictions(page, before))
+        top_after.append(_format_top_predictions(page, after))
+        positions.append(page.map_positions.get(image_id, (np.nan, np.nan)))
+    coordinates = np.array(positions, dtype=float).reshape(-1, 2)
+    table = table.assign(
+        path=page.images["path"].reindex(ids).to_numpy(),
+        captured_at=page.images["captured_at"].reindex(ids).to_numpy(),
+        slices=slice_texts,
+        top3_before=top_before,
+        top3_after=top_after,
+        map_x=coordinates[:, 0],
+        map_y=coordinates[:, 1],
+    )
+    attributes = page["attributes"].set_index("image_id").reindex(ids).reset_index(drop=True)
+    return table.join(attributes)
+
+
+def _join_slice_names(page: ReportPage) -> dict[str, str]:
+    """Return the names of an image's slices, joined by ";", by image id."""
+    names: dict[str, list[str]] = {}
     for name, members in page.slice_members.items():
         for image_id in members:
-            inside.setdefault(image_id, []).append(name)
-    spots = np.array(
-        [page.map_positions.get(i, (np.nan, np.nan)) for i in ids], dtype=float
-    ).reshape(-1, 2)
-    extra: dict[str, Any] = {
-        "path": images["path"].reindex(ids).to_numpy(),
-        "captured_at": images["captured_at"].reindex(ids).to_numpy(),
-        "slices": [";".join(sorted(inside.get(i, []))) for i in ids],
-        "top3_before": [_format_top_predictions(page, i, 0) for i in ids],
-        "top3_after": [_format_top_predictions(page, i, 1) for i in ids],
-        "map_x": spots[:, 0],
-        "map_y": spots[:, 1],
-    }
-    values = page["attributes"].set_index("image_id").reindex(ids).reset_index(drop=True)
-    return table.assign(**extra).join(values)
+            names.setdefault(image_id, []).append(name)
+    return {image_id: ";".join(sorted(members)) for image_id, members in names.items()}
 
 
-def _format_top_predictions(page: ReportPage, image_id: str, model_index: int) -> str:
-    return "; ".join(
-        f"{page.class_names[k]} {share:.3f}"
-        for k, share in page.top_predictions[image_id][model_index]
-    )
+def _format_top_predictions(page: ReportPage, ranked: RankedClasses) -> str:
+    return "; ".join(f"{page.class_names[index]} {share:.3f}" for index, share in ranked)
 
 
 def select_failures(image_table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a `image_table` that are misread before or after, worst first; text that a spreadsheet would run as a
-    formula gets an apostrophe before it.
+    """Return the rows that are misclassified before or after, worst first.
+
+    A text that a spreadsheet would run as a formula is prefixed with an apostrophe.
 
     Source: OWASP, CSV injection.
+
+    Args:
+        image_table: see `build_image_table`.
     """
-    wrong = image_table[image_table["change"] != "still right"].sort_values(
-        ["change", "p_after"], kind="stable"
-    )
-    text = [
-        c
-        for c in wrong.columns
-        if not pd.api.types.is_numeric_dtype(wrong[c]) and c != "captured_at"
-    ]
-    safe: dict[str, Any] = {c: [_escape_formula(v) for v in wrong[c]] for c in text}
-    return wrong.assign(**safe)
+    failures = image_table[image_table["change"] != "still right"]
+    failures = failures.sort_values(["change", "p_after"], kind="stable")
+    escaped: dict[str, Any] = {}
+    for name in failures.columns:
+        is_text = not pd.api.types.is_numeric_dtype(failures[name]) and name != "captured_at"
+        if is_text:
+            escaped[name] = list(map(_escape_formula, failures[name]))
+    return failures.assign(**escaped)
 
 
 def _escape_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    if isinstance(value, str) and value and value[0] in _FORMULA_CHARACTERS:
+        return f"'{value}"
+    return value

@@ -1,4 +1,4 @@
-"""Confusion matrices as the page draws them: counts, row shares, and a fold-up of many classes into "(other)"."""
+"""Cells of the confusion matrices: counts, row shares, and the merged class "(other)"."""
 
 from __future__ import annotations
 
@@ -11,97 +11,132 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.statistics.classification_metrics import count_confusion
 
 ConfusionCounts = NDArray[np.int64]
-MAX_WHOLE_CLASSES = 30  # more classes than this are folded up
-KEPT_CLASS_COUNT = 20  # to the most confused ones
+MAX_WHOLE_CLASSES = 30  # a larger matrix is unreadable at the width of the page
+KEPT_CLASS_COUNT = 20  # most confused classes that a larger matrix keeps
 OTHER_CLASS_NAME = "(other)"
+
+# Shares of a row at which the color of a cell becomes one step deeper. Correct predictions are the
+# bulk of a row, errors a few percent, changes less than either.
+CORRECT_SHARE_STEPS = (0.5, 0.75, 0.9)
+ERROR_SHARE_STEPS = (0.03, 0.1, 0.25)
+CHANGE_SHARE_STEPS = (0.02, 0.06, 0.15)
 
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """true, predicted: positions among the shown classes. share: of its row, in [0, 1]; None for an empty row."""
+    """One cell of a confusion matrix.
 
-    true: int
-    predicted: int
-    n: int
+    Attributes:
+        label_index: position of the label among the shown classes.
+        predicted_index: position of the prediction among the shown classes.
+        image_count: number of images, or their change.
+        share: share of the row, in [0, 1]; None for an empty row.
+        css_class: how good or bad the cell is, and how strongly.
+        total_images: images behind the cell: those in it, or those that entered or left it.
+    """
+
+    label_index: int
+    predicted_index: int
+    image_count: int
     share: float | None
-    tone: str  # a CSS class: how strongly, and whether well or badly
-    total: int  # images behind it: those in it, or those that entered or left it
+    css_class: str
+    total_images: int
 
 
 def select_confused_classes(matrices: Sequence[ConfusionCounts]) -> list[int]:
-    """The class indices to show: all, or the most confused ones over all the matrices, in class order."""
-    size = len(matrices[0])
-    if size <= MAX_WHOLE_CLASSES:
-        return list(range(size))
-    errors = sum((c - np.diag(np.diag(c)) for c in matrices), np.zeros((size, size), np.int64))
-    weight = errors.sum(axis=0) + errors.sum(axis=1)
-    return sorted(np.argsort(-weight, kind="stable")[:KEPT_CLASS_COUNT].tolist())
+    """Return the class indices to show: all, or the most confused over all matrices, in order."""
+    class_count = len(matrices[0])
+    if class_count <= MAX_WHOLE_CLASSES:
+        return list(range(class_count))
+    errors = np.zeros((class_count, class_count), np.int64)
+    for counts in matrices:
+        errors += counts - np.diag(np.diag(counts))
+    error_totals = errors.sum(axis=0) + errors.sum(axis=1)
+    return sorted(np.argsort(-error_totals, kind="stable")[:KEPT_CLASS_COUNT].tolist())
+
+
+def _map_to_kept(kept_classes: Sequence[int], class_count: int) -> NDArray[np.intp]:
+    """Return the position of each class among the kept ones; the last position is "(other)"."""
+    positions = np.full(class_count, len(kept_classes), dtype=np.intp)
+    positions[list(kept_classes)] = np.arange(len(kept_classes))
+    return positions
 
 
 def merge_other_classes(counts: ConfusionCounts, kept_classes: Sequence[int]) -> ConfusionCounts:
-    """`counts` over the shown classes, all others summed up in a last row and column where there are any."""
-    size = len(counts)
-    if len(kept_classes) == size:
+    """Return `counts` over the kept classes; a last row and column sums up the others, if any."""
+    class_count = len(counts)
+    if len(kept_classes) == class_count:
         return counts
-    place = np.full(size, len(kept_classes))
-    place[list(kept_classes)] = np.arange(len(kept_classes))
-    folded = np.zeros((len(kept_classes) + 1, len(kept_classes) + 1), np.int64)
-    np.add.at(folded, (place[:, None], place[None, :]), counts)
-    return folded
+    positions = _map_to_kept(kept_classes, class_count)
+    merged = np.zeros((len(kept_classes) + 1, len(kept_classes) + 1), np.int64)
+    np.add.at(merged, (positions[:, None], positions[None, :]), counts)
+    return merged
 
 
-def _choose_tone(
-    is_good: bool, n: int, strength: float, thresholds: Sequence[float], is_mixed: bool
-) -> str:
-    if not n or is_mixed:
-        return "mixed" if n else "zero"
-    return ("right" if is_good else "wrong") + str(1 + sum(strength >= step for step in thresholds))
+def _choose_css_class(is_good: bool, share: float, share_steps: Sequence[float]) -> str:
+    passed_steps = sum(share >= step for step in share_steps)
+    return ("right" if is_good else "wrong") + str(1 + passed_steps)
+
+
+def _is_mixed_cell(label: int, predicted: int, class_count: int, has_other: bool) -> bool:
+    """Return whether the cell is "(other)" predicted as itself, which may be correct or wrong."""
+    return has_other and label == predicted == class_count - 1
 
 
 def build_cells(counts: ConfusionCounts, has_other: bool) -> list[list[MatrixCell]]:
-    """One matrix's cells; what is right deepens with its share of the row, and so does what is wrong.
+    """Return the cells of one matrix, colored by their share of the row.
 
-    other: the last row and column sum up many classes, so that its diagonal is neither right nor wrong.
+    Args:
+        counts: rows are labels.
+        has_other: whether the last row and column sum up many classes.
     """
-    totals, last = counts.sum(axis=1), len(counts) - 1
-
-    def cell(i: int, j: int) -> MatrixCell:
-        n, share = int(counts[i, j]), counts[i, j] / totals[i] if totals[i] else None
-        steps = (0.5, 0.75, 0.9) if i == j else (0.03, 0.1, 0.25)
-        return MatrixCell(
-            i,
-            j,
-            n,
-            share,
-            _choose_tone(i == j, n, share or 0.0, steps, has_other and i == j == last),
-            n,
-        )
-
-    return [[cell(i, j) for j in range(len(counts))] for i in range(len(counts))]
+    row_totals = counts.sum(axis=1)
+    rows = []
+    for label, row_counts in enumerate(counts.tolist()):
+        row = []
+        for predicted, count in enumerate(row_counts):
+            share = count / row_totals[label] if row_totals[label] else None
+            is_correct = label == predicted
+            if not count:
+                css_class = "zero"
+            elif _is_mixed_cell(label, predicted, len(counts), has_other):
+                css_class = "mixed"
+            else:
+                steps = CORRECT_SHARE_STEPS if is_correct else ERROR_SHARE_STEPS
+                css_class = _choose_css_class(is_correct, share or 0.0, steps)
+            row.append(MatrixCell(label, predicted, count, share, css_class, count))
+        rows.append(row)
+    return rows
 
 
 def build_change_cells(
     before: ConfusionCounts, after: ConfusionCounts, move_counts: ConfusionCounts, has_other: bool
 ) -> list[list[MatrixCell]]:
-    """The difference after less before; a tone says whether the change is for the better.
+    """Return the cells of the difference, colored by whether the change is for the better.
 
-    moved: images that entered or left each cell.
+    Args:
+        before: counts before retraining; rows are labels.
+        after: counts after retraining.
+        move_counts: images that entered or left each cell.
+        has_other: whether the last row and column sum up many classes.
     """
-    totals, last = before.sum(axis=1), len(before) - 1
-
-    def cell(i: int, j: int) -> MatrixCell:
-        n = int(after[i, j] - before[i, j])
-        share = n / totals[i] if totals[i] else None
-        tone = _choose_tone(
-            (n > 0) == (i == j),
-            n,
-            abs(share or 0.0),
-            (0.02, 0.06, 0.15),
-            has_other and i == j == last,
-        )
-        return MatrixCell(i, j, n, share, tone, int(move_counts[i, j]))
-
-    return [[cell(i, j) for j in range(len(before))] for i in range(len(before))]
+    row_totals = before.sum(axis=1)
+    rows = []
+    for label, row_changes in enumerate((after - before).tolist()):
+        row = []
+        for predicted, change in enumerate(row_changes):
+            share = change / row_totals[label] if row_totals[label] else None
+            if not change:
+                css_class = "zero"
+            elif _is_mixed_cell(label, predicted, len(before), has_other):
+                css_class = "mixed"
+            else:
+                is_better = (change > 0) == (label == predicted)
+                css_class = _choose_css_class(is_better, abs(share or 0.0), CHANGE_SHARE_STEPS)
+            moved = int(move_counts[label, predicted])
+            row.append(MatrixCell(label, predicted, change, share, css_class, moved))
+        rows.append(row)
+    return rows
 
 
 def count_moves(
@@ -111,15 +146,27 @@ def count_moves(
     kept_classes: Sequence[int],
     class_count: int,
 ) -> ConfusionCounts:
-    """int64, the folded-up matrix of images that entered or left each cell."""
-    place = np.full(class_count, len(kept_classes))
-    place[list(kept_classes)] = np.arange(len(kept_classes))
-    t, a, b = (place[np.asarray(x, int)] for x in (labels, before, after))
+    """Return the number of images that entered or left each cell of the merged matrix.
+
+    Args:
+        labels: class indices, [n].
+        before: class indices predicted before, [n].
+        after: class indices predicted after, [n].
+        kept_classes: class indices that are shown.
+        class_count: number of all classes.
+    """
+    positions = _map_to_kept(kept_classes, class_count)
+    label_positions = positions[np.asarray(labels, int)]
+    before_positions = positions[np.asarray(before, int)]
+    after_positions = positions[np.asarray(after, int)]
+    has_moved = before_positions != after_positions
     size = len(kept_classes) + (len(kept_classes) < class_count)
-    return count_confusion(t[a != b], a[a != b], size) + count_confusion(t[a != b], b[a != b], size)
+    left = count_confusion(label_positions[has_moved], before_positions[has_moved], size)
+    entered = count_confusion(label_positions[has_moved], after_positions[has_moved], size)
+    return left + entered
 
 
 def find_most_confused(counts: ConfusionCounts) -> list[int | None]:
-    """For each class, the class that most of its errors go to; None where it has none."""
+    """Return, for each class, the class that most of its errors go to; None without errors."""
     errors = counts - np.diag(np.diag(counts))
     return [int(row.argmax()) if row.any() else None for row in errors]

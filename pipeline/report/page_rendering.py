@@ -1,27 +1,28 @@
-"""The whole page: one offline HTML file with its style, script and data inside, under a strict policy."""
+"""The whole page: one offline HTML file that holds its style, script and data."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline import plugins
 from pipeline.domain.rules import Rule
 from pipeline.report.matrix_cells import MAX_WHOLE_CLASSES, ConfusionCounts, select_confused_classes
 from pipeline.report.number_format import embed_json, format_plugin_name
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import read_asset, render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.sections import load_section
 from pipeline.report.sections.embedding_map import build_map_points
 from pipeline.report.thumbnails import encode_heat_map
+from pipeline.report.verdict_rows import choose_outcome_text
 
-_ASSET_FOLDER = Path(__file__).parent / "assets"
-_TIME_ATTRIBUTES = ["hour", "day"]  # a image's window says when it was taken
+_TIME_ATTRIBUTES = ["hour", "day"]  # the image's window shows the capture time itself
 IMAGE_COLUMNS = (
     "path",
     "label",
@@ -32,142 +33,180 @@ IMAGE_COLUMNS = (
     "p_after",
     "change",
     "group",
-    "taken",
+    "captured_at",
     "split",
-    "values",
-    "top",
-    "id",
+    "attribute_values",
+    "top_predictions",
+    "image_id",
 )
 
 
-def read_asset(name: str) -> Markup:
-    """The style sheet or script of that name, as it stands in the page (they hold no `</`)."""
-    return Markup((_ASSET_FOLDER / name).read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class RenderedSection:
+    """A section of a document.
+
+    Attributes:
+        name: anchor of the section.
+        title: its heading, also in the navigation.
+        body: its HTML.
+        has_own_heading: whether `body` holds the heading.
+    """
+
+    name: str
+    title: str
+    body: Markup
+    has_own_heading: bool = False
 
 
 def build_content_policy(style: str, script: str) -> str:
-    """A Content-Security-Policy that lets in this style, this script and inline pictures, and nothing else."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
+    """Return a Content-Security-Policy that allows this style and script and inline images only."""
+    hashes = []
+    for text in (style, script):
+        hashes.append(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; "
+        f"script-src 'sha256-{hashes[1]}'; base-uri 'none'; form-action 'none'"
     )
 
 
-def render_document(heading: str, run_id: str, **parts: Any) -> str:
-    """The document around its parts: sections (name, title, own_heading, body) or lead, data, home, version."""
+def render_document(
+    title: str,
+    run_id: str,
+    *,
+    sections: Sequence[RenderedSection] = (),
+    introduction: Markup | None = None,
+    data: str = "",
+    index_link: str = "",
+    version: str = "",
+) -> str:
+    """Return a whole HTML document.
+
+    Args:
+        title: title of the browser's window.
+        run_id: text beside the product's name.
+        sections: sections of the document, in order.
+        introduction: HTML above the sections.
+        data: JSON that the script reads; empty for a page without a script.
+        index_link: address of the list of all runs; empty without one.
+        version: version of Nightshift in the footer.
+    """
     style, script = read_asset("style.css"), read_asset("script.js")
-    values = {"sections": [], "lead": Markup(""), "data": "", "home": "", "version": ""} | parts
-    return str(
-        render_template(
-            "page.html",
-            title=heading,
-            run_id=run_id,
-            style=style,
-            script=script,
-            policy=build_content_policy(style, script),
-            **values,
-        )
+    document = render_template(
+        "page.html",
+        title=title,
+        run_id=run_id,
+        style=style,
+        script=script,
+        policy=build_content_policy(style, script),
+        sections=sections,
+        introduction=introduction or Markup(""),
+        data=data,
+        index_link=index_link,
+        version=version,
     )
+    return str(document)
 
 
-def render_page(page: ReportPage, section_names: Sequence[str]) -> str:
-    """The page with the sections of these names in this order."""
+def render_sections(page: ReportPage, section_names: Iterable[str]) -> list[RenderedSection]:
+    """Return the sections of these names in this order, without the empty ones."""
     sections = []
     for name in section_names:
-        module, body = (
-            plugins.load_plugin("sections", name),
-            plugins.load_plugin("sections", name).render(page),
-        )
+        section = load_section(name)
+        body = section.render(page)
         if body:
-            heading = getattr(module, "TITLE", format_plugin_name(name).capitalize())
-            own = bool(getattr(module, "HAS_OWN_HEADING", False))
-            sections.append({"name": name, "title": heading, "own_heading": own, "body": body})
-    word = "Promoted" if page["verdict"]["promoted"] else "Not promoted"
-    version = str(page.run_facts.get("versions", {}).get("nightshift", ""))
+            title = getattr(section, "TITLE", format_plugin_name(name).capitalize())
+            has_own_heading = bool(getattr(section, "HAS_OWN_HEADING", False))
+            sections.append(RenderedSection(name, title, body, has_own_heading))
+    return sections
+
+
+def render_page(page: ReportPage, section_names: Iterable[str]) -> str:
+    """Return the report with the sections of these names in this order."""
+    sections = render_sections(page, section_names)
+    outcome = choose_outcome_text(page["verdict"]["promoted"], page["comparison"].get("outcome"))
     return render_document(
-        f"{word}: {page.run_id}, Nightshift",
+        f"{outcome}: {page.run_id}, Nightshift",
         page.run_id,
         sections=sections,
         data=embed_json(build_payload(page)),
-        home="../index.html",
-        version=version,
+        index_link="../index.html",
+        version=str(page.run_facts.get("versions", {}).get("nightshift", "")),
     )
 
 
 def build_payload(page: ReportPage) -> dict[str, Any]:
-    """What the script draws from: classes, the images on the page as rows of `COLUMNS`, and their thumbnails."""
-    flips, images = page.flips, list(page.thumbnails.positions)
-    attributes = (
-        page["attributes"]
-        .set_index("image_id")
-        .select_dtypes("number")
-        .drop(columns=_TIME_ATTRIBUTES, errors="ignore")
-    )
+    """Return the data of the script: classes, image rows of `IMAGE_COLUMNS`, slices, thumbnails."""
+    image_ids = list(page.thumbnails.positions)
+    attributes = page["attributes"].set_index("image_id").select_dtypes("number")
+    attributes = attributes.drop(columns=_TIME_ATTRIBUTES, errors="ignore")
+    is_merged = len(page.class_names) > MAX_WHOLE_CLASSES
+    change_counts = page.flips["change"].value_counts()
     return {
         "classes": page.class_names,
-        "shown": select_confused_classes(page.confusion_matrices),
-        "changed": page.has_repaired_model,
+        "kept_classes": select_confused_classes(page.confusion_matrices),
+        "has_targeted_arm": page.has_targeted_arm,
         "columns": IMAGE_COLUMNS,
-        "images": _build_image_rows(page, images, attributes),
-        "thumbs": page.thumbnails.list_undrawn(),
-        "attributes": [format_plugin_name(str(name)) for name in attributes.columns],
+        "images": _build_image_rows(page, image_ids, attributes),
+        "thumbnails": page.thumbnails.list_undrawn(),
+        "attributes": list(map(format_plugin_name, map(str, attributes.columns))),
         "slices": _build_slice_rows(page),
-        "counts": _list_nonzero_cells(*page.confusion_matrices)
-        if len(page.class_names) > MAX_WHOLE_CLASSES
-        else [],
-        "heat": _encode_heat_maps(page),
-        "map": build_map_points(page),
-        "run": page.run_id,
+        "cells": _list_nonzero_cells(*page.confusion_matrices) if is_merged else [],
+        "heat_maps": _encode_heat_maps(page),
+        "map_points": build_map_points(page),
+        "run_id": page.run_id,
         "reviews": page.reviews,
-        "totals": {str(k): int(v) for k, v in flips["change"].value_counts().items()},
+        "change_counts": {str(change): int(count) for change, count in change_counts.items()},
     }
 
 
 def _list_nonzero_cells(before: ConfusionCounts, after: ConfusionCounts) -> list[list[int]]:
-    """[true, predicted, before, after] of every cell of the whole matrix that holds a image."""
-    cells = zip(*np.nonzero(before + after), strict=True)
-    return [[int(i), int(j), int(before[i, j]), int(after[i, j])] for i, j in cells]
+    """Return [label, prediction, before, after] of every cell that holds an image."""
+    labels, predictions = np.nonzero(before + after)
+    counts = (labels, predictions, before[labels, predictions], after[labels, predictions])
+    cells: list[list[int]] = np.stack(counts, axis=1).tolist()
+    return cells
 
 
 def _encode_heat_maps(page: ReportPage) -> dict[int, list[str]]:
-    """Heat maps before and after as base64, by the image's place on the page."""
+    """Return the heat maps before and after as base64, by the image's number on the page."""
     if page.thumbnails.mode == "none":
         return {}
-    table, maps = page.flips[page.flips["saliency"] >= 0], page["saliency"]
-    known = [
-        (i, k) for i, k in zip(table.index, table["saliency"], strict=True) if i in page.thumbnails
-    ]
-    return {
-        page.thumbnails.positions[i]: [encode_heat_map(np.asarray(heat)) for heat in maps[k]]
-        for i, k in known
-    }
+    rows = page.flips.loc[page.flips["saliency"] >= 0, "saliency"]
+    encoded = {}
+    for image_id, row in rows.items():
+        if image_id in page.thumbnails:
+            before, after = page["saliency"][row]
+            position = page.thumbnails.positions[str(image_id)]
+            encoded[position] = [
+                encode_heat_map(np.asarray(before)),
+                encode_heat_map(np.asarray(after)),
+            ]
+    return encoded
 
 
 def _list_top_predictions(page: ReportPage, image_id: str) -> list[list[int]]:
-    """The likeliest classes before and after: class index and probability in thousandths, by turns."""
-    return [
-        [x for k, p in ranked for x in (k, round(1000 * p))]
-        for ranked in page.top_predictions.get(image_id, [])
-    ]
+    """Return class index and probability in thousandths, by turns, before and after."""
+    models = []
+    for ranked in page.top_predictions.get(image_id, ()):
+        flat: list[int] = []
+        for class_index, share in ranked:
+            flat += (class_index, round(1000 * share))
+        models.append(flat)
+    return models
 
 
 def _build_slice_rows(page: ReportPage) -> list[dict[str, Any]]:
     rows = []
     for row in page.confirmed_slices:
-        ids = page.slice_members.get(row["slice"], [])
-        places = [page.thumbnails.positions[i] for i in page.thumbnails.select_stored(ids)]
-        key = Rule.parse_json(row["frozen"]).identity
+        members = page.slice_members.get(row["slice"], [])
+        stored = page.thumbnails.select_stored(members)
         rows.append(
             {
                 "slice": row["slice"],
                 "title": row["title"],
-                "key": key,
-                "n": len(ids),
-                "images": places,
+                "key": Rule.parse_json(row["frozen"]).identity,
+                "n": len(members),
+                "images": list(map(page.thumbnails.positions.__getitem__, stored)),
             }
         )
     return rows
@@ -176,30 +215,39 @@ def _build_slice_rows(page: ReportPage) -> list[dict[str, Any]]:
 def _build_image_rows(
     page: ReportPage, image_ids: Sequence[str], attributes: pd.DataFrame
 ) -> list[list[Any]]:
-    index = {name: k for k, name in enumerate(page.class_names)}
-    images, flips = page.images.loc[list(image_ids)], page.flips.reindex(list(image_ids))
-    values = [
-        [float(f"{v:.3g}") if v == v else None for v in row]
-        for row in attributes.reindex(list(image_ids)).to_numpy(float)
-    ]
-    taken = ["" if pd.isna(t) else f"{t:%Y-%m-%d %H:%M}" for t in images["captured_at"]]
-    known = [
-        [index.get(x, -1) for x in column]
-        for column in (images["label"], *(flips[c] for c in ("before", "control", "after")))
-    ]
-    shares = [
-        [round(float(p), 4) if p == p else None for p in flips[c]] for c in ("p_before", "p_after")
-    ]
-    change = ["" if pd.isna(c) else str(c) for c in flips["change"]]
-    columns = [
+    """Return the columns `IMAGE_COLUMNS` of these images, row by row."""
+    ids = list(image_ids)
+    images, flips = page.images.loc[ids], page.flips.reindex(ids)
+    classes = pd.Index(page.class_names)
+    captured_at = images["captured_at"].dt.strftime("%Y-%m-%d %H:%M").fillna("")
+    top_predictions = [_list_top_predictions(page, image_id) for image_id in ids]
+    columns = (
         images["path"],
-        *known,
-        *shares,
-        change,
+        classes.get_indexer(images["label"]).tolist(),
+        classes.get_indexer(flips["before"]).tolist(),
+        classes.get_indexer(flips["control"]).tolist(),
+        classes.get_indexer(flips["after"]).tolist(),
+        _round_decimals(flips["p_before"]),
+        _round_decimals(flips["p_after"]),
+        flips["change"].fillna(""),
         images["group"],
-        taken,
+        captured_at,
         images["split"],
-        values,
-    ]
-    columns += [[_list_top_predictions(page, i) for i in image_ids], image_ids]
-    return [list(row) for row in zip(*columns, strict=True)]
+        _round_digits(attributes.reindex(ids)),
+        top_predictions,
+        ids,
+    )
+    return list(map(list, zip(*columns, strict=True)))
+
+
+def _round_decimals(shares: pd.Series[float]) -> list[float | None]:
+    """Return shares with four decimals, None for unknown."""
+    return [None if np.isnan(share) else round(float(share), 4) for share in shares]
+
+
+def _round_digits(attributes: pd.DataFrame) -> list[list[float | None]]:
+    """Return the rows with three significant digits, None for unknown."""
+    rows = []
+    for values in attributes.to_numpy(float):
+        rows.append([None if np.isnan(value) else float(f"{value:.3g}") for value in values])
+    return rows

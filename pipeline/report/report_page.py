@@ -1,8 +1,10 @@
-"""The report's sections: `pipeline/sections/<name>.py` with `<name>(page: Page) -> Markup` and `TITLE` in it.
+"""The page that every section of the report draws from.
 
-A section draws from the artifacts on the page alone. What it returns lies between its heading and the next;
-empty Markup leaves the section out. Images come from `page.images.img()`, so that each is stored once.
-The page's Content-Security-Policy forbids inline styles and handlers: use classes, SVG attributes and `data-*`.
+A section is a module `pipeline/report/sections/<name>.py` with `render(page) -> Markup` and
+`TITLE`. It reads the artifacts on the page and nothing else. Its Markup is placed below its
+heading; empty Markup omits the section. Images come from `page.thumbnails.draw_thumbnail()`,
+which stores each of them once. The page's Content-Security-Policy forbids inline styles and
+handlers: use classes, SVG attributes and `data-*`.
 """
 
 from __future__ import annotations
@@ -10,54 +12,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.report.embedding_layout import compute_pca_positions, compute_tsne_positions
-from pipeline.report.number_format import TEMPLATE_FILTERS
+from pipeline.report.embedding_layout import (
+    MapPositions,
+    compute_pca_positions,
+    compute_tsne_positions,
+)
 from pipeline.report.slice_sentences import describe_slice
 from pipeline.report.thumbnails import ThumbnailStore
-from pipeline.statistics import classification_metrics
+from pipeline.statistics.classification_metrics import count_confusion
 
-_TEMPLATE_FOLDER = Path(__file__).parent / "assets"
-TOP_CLASS_COUNT = 3  # likeliest classes told of each image
-
-
-def _build_environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(TEMPLATE_FILTERS)
-    return environment
-
-
-_JINJA_ENVIRONMENT = _build_environment()
-
-
-def render_template(template: str, **values: Any) -> Markup:
-    """The template `pipeline/sections/<template>` filled in; everything that is not Markup is escaped."""
-    return Markup(_JINJA_ENVIRONMENT.get_template(template).render(**values))
+TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
+RankedClasses = list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
 class AugmentationPreview:
-    """What a slice's plan makes of a training image. original: its image id; copies: (strength in words, uint8 [S, S, 3]).
+    """One training image before and after the remedy that a slice's plan gives it.
 
-    profile: one row for each pixel attribute with the quartiles low, mid, high of slice, training and treated images
-    (columns such as `slice_mid`); n: how many images of each were measured. simulator: who drew the copies, in place of
-    the original; "" where they are the original, treated.
+    Attributes:
+        slice: name of the slice.
+        remedy: name of the remedy.
+        original_id: image id of the training image.
+        treated_copies: (strength in words, uint8 [side, side, 3]) of each copy.
+        attribute_quartiles: one row for each pixel attribute, with the quartiles low, mid and high
+            of slice, training and treated images (columns such as `slice_mid`).
+        measured_counts: number of images measured, by "slice", "training" and "treated".
+        simulator: the simulator that drew the copies; empty if they are the original, treated.
     """
 
     slice: str
@@ -73,9 +61,18 @@ class AugmentationPreview:
 class ReportPage:
     """What a section may draw from.
 
-    made: the report stage's needs by artifact name (`graph.STAGES`). facts: `config` (YAML text), `versions`
-    (name to version), `stages` (name, seconds, notes), any of them absent. contact: images on a contact sheet.
-    reviews: what reviewers decided before this run (`evidence.review.Reviews` as JSON), {} for nothing.
+    Attributes:
+        artifacts: the needs of the stage `report`, by name (see `pipeline.graph`).
+        run_id: name of the run.
+        seed: seed of the run.
+        thumbnails: the images on the page.
+        run_facts: `config` (YAML text), `versions` (version by name) and `stages` (name, seconds
+            and notes of each); any of them may be absent.
+        notes: notes of the stage `report`.
+        contact_sheet_size: number of images on a contact sheet.
+        previews: augmentation previews of the plan.
+        reviews: decisions of reviewers before this run, as JSON of
+            `pipeline.storage.review_decisions`; {} without any.
     """
 
     artifacts: Mapping[str, Any]
@@ -89,72 +86,76 @@ class ReportPage:
     reviews: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, artifact: str) -> Any:
-        """The artifact of that name."""
+        """Return the artifact of that name."""
         return self.artifacts[artifact]
 
     @property
     def validation_set(self) -> ValidationSet:
-        """Return what is known about the validation images."""
+        """Return the validation images with predictions and probe results."""
         val: ValidationSet = self.artifacts["validation_set"]
         return val
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Class names; a class index is a position in it."""
-        return [str(name) for name in self.artifacts["classes"]["names"]]
+        """Return the class names; a class index is a position in this list."""
+        return list(map(str, self.artifacts["classes"]["names"]))
 
     @cached_property
     def images(self) -> pd.DataFrame:
-        """`images` indexed by image_id, with the column `split`."""
+        """Return `images` indexed by image_id, with the column `split`."""
         splits = self.artifacts["splits"].set_index("image_id")["split"]
-        images = (
-            pd.DataFrame(self.artifacts["images"])
-            .set_index("image_id", drop=False)
-            .rename_axis(None)
-        )
+        images = _index_by_image(self.artifacts["images"])
         return images.assign(split=splits.reindex(images.index))
 
     @cached_property
     def flips(self) -> pd.DataFrame:
-        """`flips` indexed by image_id, with class indices `true`, `was`, `now` (int) and the column `group`."""
-        flips = (
-            pd.DataFrame(self.artifacts["flips"])
-            .set_index("image_id", drop=False)
-            .rename_axis(None)
-        )
-        index = {name: i for i, name in enumerate(self.class_names)}
-        pairs = (("true", "label"), ("was", "before"), ("now", "after"))
-        numbers = {to: flips[of].map(index).astype(int) for to, of in pairs}
-        return flips.assign(**numbers, group=self.images["group"].reindex(flips.index))
+        """Return `flips` indexed by image_id, with the group and the class indices of each image.
+
+        The added columns are `group` and, as int, `label_index`, `before_index` and `after_index`.
+        """
+        flips = _index_by_image(self.artifacts["flips"])
+        positions = {name: index for index, name in enumerate(self.class_names)}
+        for column in ("label", "before", "after"):
+            flips[f"{column}_index"] = flips[column].map(positions).astype(int)
+        return flips.assign(group=self.images["group"].reindex(flips.index))
+
+    @cached_property
+    def is_misclassified(self) -> pd.Series[bool]:
+        """Return whether the baseline misclassifies each validation image, indexed by image_id."""
+        return self.flips["label_index"] != self.flips["before_index"]
 
     @cached_property
     def confusion_matrices(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The confusion matrices of validation before and after, int64 [classes, classes]: rows are the truth."""
-        before, after = (
-            classification_metrics.count_confusion(
-                self.flips["true"], self.flips[c], len(self.class_names)
-            )
-            for c in ("was", "now")
-        )
+        """Return the confusion matrices of validation before and after retraining.
+
+        Each is int64 [classes, classes]; rows are labels.
+        """
+        flips, class_count = self.flips, len(self.class_names)
+        before = count_confusion(flips["label_index"], flips["before_index"], class_count)
+        after = count_confusion(flips["label_index"], flips["after_index"], class_count)
         return before, after
 
     @cached_property
     def flips_by_image(self) -> dict[str, dict[str, Any]]:
-        """The rows of `flips` as plain dicts, by image id."""
-        return {str(row["image_id"]): unwrap_row(row) for row in self.flips.to_dict("records")}
+        """Return the rows of `flips` as plain dicts, by image id."""
+        return {str(row["image_id"]): row for row in unwrap_rows(self.flips)}
 
     @cached_property
-    def top_predictions(self) -> dict[str, list[list[tuple[int, float]]]]:
-        """The three likeliest classes before and after, as (class index, probability), by image id."""
-        shares = np.asarray(self.artifacts["answers"])
-        order = np.argsort(-shares, axis=2, kind="stable")[:, :, :TOP_CLASS_COUNT]
-        best = np.take_along_axis(shares, order, axis=2)
-        both = zip(self.artifacts["flips"]["image_id"], order.tolist(), best.tolist(), strict=True)
-        pairs = (
-            (i, [list(zip(a, b, strict=True)) for a, b in zip(k, p, strict=True)])
-            for i, k, p in both
-        )
-        return {str(image_id): ranked for image_id, ranked in pairs}
+    def top_predictions(self) -> dict[str, tuple[RankedClasses, RankedClasses]]:
+        """Return the most probable classes before and after, by image id.
+
+        Each is a list of (class index, probability), the most probable class first.
+        """
+        probabilities = np.asarray(self.artifacts["answers"])
+        order = np.argsort(-probabilities, axis=2, kind="stable")[:, :, :TOP_CLASS_COUNT]
+        highest = np.take_along_axis(probabilities, order, axis=2)
+        ranked: dict[str, tuple[RankedClasses, RankedClasses]] = {}
+        for row, image_id in enumerate(self.artifacts["flips"]["image_id"]):
+            classes, shares = order[row].tolist(), highest[row].tolist()
+            before = list(zip(classes[0], shares[0], strict=True))
+            after = list(zip(classes[1], shares[1], strict=True))
+            ranked[str(image_id)] = (before, after)
+        return ranked
 
     @cached_property
     def _features(self) -> NDArray[np.float32]:
@@ -163,70 +164,91 @@ class ReportPage:
         return np.asarray(val.embeddings[rows], dtype=np.float32)
 
     @cached_property
-    def _is_misclassified(self) -> NDArray[np.bool_]:
-        return (self.flips["true"] != self.flips["was"]).to_numpy(bool)
-
-    @cached_property
     def map_positions(self) -> dict[str, tuple[int, int]]:
-        """Places of validation images on the map, in [0, 1000], by image id."""
-        spots = compute_pca_positions(self._features, self._is_misclassified, self.seed)
-        return {str(self.flips.index[row]): spot for row, spot in spots.items()}
+        """Return the positions of validation images on the embedding map, in [0, 1000], by id.
+
+        The axes are two principal components of the frozen features.
+        """
+        positions = compute_pca_positions(
+            self._features, self.is_misclassified.to_numpy(bool), self.seed
+        )
+        return self._key_by_image(positions)
 
     @cached_property
     def tsne_positions(self) -> dict[str, tuple[int, int]]:
-        """Their places where alike images lie close together; of some or none of them (`places.lay_close`)."""
-        among = self.flips.index.get_indexer(pd.Index(list(self.map_positions))).tolist()
-        spots = compute_tsne_positions(self._features, self._is_misclassified, among, self.seed)
-        return {str(self.flips.index[row]): spot for row, spot in spots.items()}
+        """Return the positions by t-SNE of some or none of the mapped images, in [0, 1000], by id.
+
+        See `compute_tsne_positions` for which images have one.
+        """
+        map_rows = self.flips.index.get_indexer(pd.Index(list(self.map_positions))).tolist()
+        positions = compute_tsne_positions(
+            self._features, self.is_misclassified.to_numpy(bool), map_rows, self.seed
+        )
+        return self._key_by_image(positions)
+
+    def _key_by_image(self, positions: MapPositions) -> dict[str, tuple[int, int]]:
+        return {str(self.flips.index[row]): position for row, position in positions.items()}
 
     @cached_property
     def slice_members(self) -> dict[str, list[str]]:
-        """The image ids of each slice, by slice; only images of val."""
+        """Return the ids of the validation images of each slice, by slice."""
         table = self.artifacts["membership"]
-        known = table[table["image_id"].isin(self.flips.index)]
-        return {str(name): list(rows["image_id"]) for name, rows in known.groupby("slice")}
+        table = table[table["image_id"].isin(self.flips.index)]
+        return {str(name): list(rows["image_id"]) for name, rows in table.groupby("slice")}
 
     @cached_property
     def slices(self) -> list[dict[str, Any]]:
-        """`explanations` as plain dicts (null for missing), confirmed ones first, then by rank.
+        """Return `explanations` as plain dicts, confirmed slices first, then by rank.
 
-        Each has its text too: `words` (the whole sentence), `title` and `counts`."""
-        order = list(SliceStatus)
-        rows = [unwrap_row(row) for row in self.artifacts["explanations"].to_dict("records")]
-        rows = [row | _text_of(row) for row in rows]
-        return sorted(rows, key=lambda row: (order.index(row["status"]), row["rank"]))
+        A missing value is None. Each has its text too: `words` (the whole sentence), `title` and
+        `count_text`.
+        """
+        rows = unwrap_rows(self.artifacts["explanations"])
+        for row in rows:
+            text = describe_slice(row)
+            row |= {"words": text.sentence, "title": text.title, "count_text": text.counts}
+        status_order = list(SliceStatus)
+        rows.sort(key=lambda row: (status_order.index(row["status"]), row["rank"]))
+        return rows
 
     @cached_property
     def confirmed_slices(self) -> list[dict[str, Any]]:
-        """The confirmed slices, by rank."""
+        """Return the confirmed slices, by rank."""
         return [row for row in self.slices if row["status"] == SliceStatus.CONFIRMED]
 
     @cached_property
-    def has_repaired_model(self) -> bool:
-        """Whether a repaired candidate was compared at all (otherwise before and after are one model)."""
-        return bool((self.artifacts["comparison"].get("val") or {}).get("arms", {}).get("targeted"))
+    def has_targeted_arm(self) -> bool:
+        """Return whether a targeted arm was compared.
+
+        Without one, before and after are the same model.
+        """
+        val = self.artifacts["comparison"].get("val") or {}
+        return bool(val.get("arms", {}).get("targeted"))
 
     @cached_property
     def all_notes(self) -> list[dict[str, str]]:
-        """What was odd, as {stage, text}: the earlier stages' notes, then this one's."""
-        earlier = [
-            (str(s["name"]), str(line))
-            for s in self.run_facts.get("stages", ())
-            for line in s.get("notes", ())
-        ]
-        return [
-            {"stage": stage, "text": text}
-            for stage, text in [*earlier, *(("report", n) for n in self.notes)]
-        ]
+        """Return the notes of the earlier stages, then those of this one, as {stage, text}."""
+        notes = []
+        for stage in self.run_facts.get("stages", ()):
+            for line in stage.get("notes", ()):
+                notes.append({"stage": str(stage["name"]), "text": str(line)})
+        for line in self.notes:
+            notes.append({"stage": "report", "text": line})
+        return notes
 
 
-def _text_of(row: Mapping[str, Any]) -> dict[str, str]:
-    text = describe_slice(row)
-    return {"words": text.sentence, "title": text.title, "counts": text.counts}
+def _index_by_image(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy indexed by image_id that keeps the column."""
+    return pd.DataFrame(table).set_index("image_id", drop=False).rename_axis(None)
+
+
+def unwrap_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts that JSON can hold (see `unwrap_row`)."""
+    return list(map(unwrap_row, table.to_dict("records")))
 
 
 def unwrap_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A table row as JSON can hold it: numpy scalars unwrapped, NaN and NaT as None."""
+    """Return a table row as JSON can hold it: numpy scalars unwrapped; NaN, NaT and inf as None."""
     return {str(key): _unwrap_value(value) for key, value in row.items()}
 
 

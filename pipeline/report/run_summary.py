@@ -1,6 +1,7 @@
-"""`summary`: the run's result for machines, under a schema with a version. It holds no wall-clock time.
+"""The artifact `summary`: the run's result for machines, under a schema with a version.
 
-`Summary.model_json_schema()` is the schema; shares are in [0, 1], differences of shares in [-1, 1], null is unknown.
+`RunSummary.model_json_schema()` is the schema. Shares are in [0, 1], differences of shares in
+[-1, 1]; null is unknown. It holds no wall-clock time, so that a resumed run gives the same summary.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report import slice_cards as view
-from pipeline.report import verdict_rows as r
-from pipeline.report.report_page import ReportPage, unwrap_row
+from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
+from pipeline.report.slice_cards import (
+    build_dose_response_table,
+    compute_slice_errors,
+    find_review_decision,
+    summarize_remedy,
+)
+from pipeline.report.slice_schema import ShareInterval, SliceSummary, StrengthResponse
 from pipeline.report.summary_schema import (
     SCHEMA_VERSION,
     CalibrationSummary,
@@ -26,100 +32,113 @@ from pipeline.report.summary_schema import (
     RemedySummary,
     RunSummary,
     SealedTestOpening,
-    ShareInterval,
-    SliceSummary,
     SplitMetrics,
-    StrengthResponse,
     VerdictSummary,
+)
+from pipeline.report.verdict_rows import (
+    build_comparison_rows,
+    choose_outcome_text,
+    list_compared_splits,
 )
 from pipeline.statistics.classification_metrics import score_classes
 
-_ARM_NAMES = (("before", "before"), ("control", "control"), ("after", "targeted"))
+_ARM_BY_KEY = {"before": "before", "control": "control", "after": "targeted"}
 
 
 def _build_share(estimate: Mapping[str, Any] | None) -> ShareInterval | None:
-    return (
-        ShareInterval(value=estimate["value"], low=estimate["low"], high=estimate["high"])
-        if estimate
-        else None
-    )
+    if not estimate:
+        return None
+    return ShareInterval(value=estimate["value"], low=estimate["low"], high=estimate["high"])
 
 
 def _build_gain(gain: Mapping[str, Any] | None) -> GainInterval | None:
     if not gain:
         return None
-    kept = {k: gain[k] for k in ("low", "high", "bound", "within_noise", "seeds")}
-    return GainInterval(value=gain["mean"], **kept)
+    return GainInterval(
+        value=gain["mean"],
+        low=gain["low"],
+        high=gain["high"],
+        bound=gain["bound"],
+        within_noise=gain["within_noise"],
+        seeds=gain["seeds"],
+    )
 
 
 def _build_subset(row: Mapping[str, Any]) -> ComparedSubset:
-    arms: dict[str, Any] = {name: _build_share(row[arm]) for name, arm in _ARM_NAMES}
-    kept = {k: row[k] for k in ("what", "slice", "n", "groups")}
-    arms |= {
-        "generic": _build_share(row["generic"]),
-        "over_generic": _build_gain(row["over_generic"]),
-    }
-    return ComparedSubset(**kept, **arms, gain=_build_gain(row["gain"]))
+    return ComparedSubset(
+        what=row["subset_kind"],
+        slice=row["slice"],
+        n=row["n"],
+        groups=row["groups"],
+        before=_build_share(row["before"]),
+        control=_build_share(row["control"]),
+        after=_build_share(row["targeted"]),
+        gain=_build_gain(row["gain"]),
+        generic=_build_share(row["generic"]),
+        over_generic=_build_gain(row["over_generic"]),
+    )
 
 
 def _build_split(page: ReportPage, split_name: str, record: Mapping[str, Any]) -> SplitMetrics:
-    first = {name: (record["arms"].get(arm) or [None])[0] for name, arm in _ARM_NAMES}
+    accuracy: dict[str, ShareInterval | None] = {}
+    macro_f1: dict[str, float | None] = {}
+    calibration_error: dict[str, float | None] = {}
+    for key, arm in _ARM_BY_KEY.items():
+        seeds = record["arms"].get(arm)
+        scores = seeds[0] if seeds else None
+        accuracy[key] = _build_share(scores["accuracy"]) if scores else None
+        macro_f1[key] = scores["macro_f1"] if scores else None
+        calibration_error[key] = scores["calibration"]["ece"] if scores else None
+    rows = [row for row in build_comparison_rows(page) if row["split"] == split_name]
     return SplitMetrics(
         n=record["n"],
         groups=record["groups"],
         alpha=record["alpha"],
-        accuracy={
-            name: _build_share(scores["accuracy"]) if scores else None
-            for name, scores in first.items()
-        },
-        macro_f1={name: scores["macro_f1"] if scores else None for name, scores in first.items()},
-        ece={
-            name: scores["calibration"]["ece"] if scores else None for name, scores in first.items()
-        },
-        parts=[
-            _build_subset(row)
-            for row in r.build_comparison_rows(page)
-            if row["split"] == split_name
-        ],
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        ece=calibration_error,
+        parts=list(map(_build_subset, rows)),
     )
 
 
-def _build_dose_response(page: ReportPage, row: Mapping[str, Any]) -> list[StrengthResponse]:
-    remedy = row["cause"] or row["remedy"]
+def _build_dose_response(
+    page: ReportPage, explanation: Mapping[str, Any]
+) -> list[StrengthResponse]:
+    remedy = explanation["cause"] or explanation["remedy"]
     if remedy is None:
         return []
-    table = view.build_dose_response_table(page, row["slice"], remedy)
-    return [
-        StrengthResponse(remedy=remedy, **unwrap_row(line)) for line in table.to_dict("records")
-    ]
+    table = build_dose_response_table(page, explanation["slice"], remedy)
+    return [StrengthResponse(remedy=remedy, **row) for row in unwrap_rows(table)]
 
 
-def _build_slice(page: ReportPage, row: Mapping[str, Any]) -> SliceSummary:
-    errors = view.compute_slice_errors(page, row["slice"])
+def _build_slice(page: ReportPage, explanation: Mapping[str, Any]) -> SliceSummary:
+    errors = compute_slice_errors(page, explanation["slice"])
+    values = {key: explanation[key] for key in SliceSummary.model_fields if key in explanation}
+    values["excess"] = ShareInterval(
+        value=explanation["excess"], low=explanation["low"], high=explanation["high"]
+    )
+    values["effect"] = ShareInterval(
+        value=explanation["effect"], low=explanation["effect_low"], high=explanation["effect_high"]
+    )
     return SliceSummary(
-        **{
-            k: row[k]
-            for k in SliceSummary.model_fields
-            if k in row and k not in ("excess", "effect")
-        },
-        excess=ShareInterval(value=row["excess"], low=row["low"], high=row["high"]),
-        effect=ShareInterval(value=row["effect"], low=row["effect_low"], high=row["effect_high"]),
+        **values,
         error_before=errors["before"],
-        error_control=errors["control"] if page.has_repaired_model else None,
-        error_after=errors["after"] if page.has_repaired_model else None,
-        dose_response=_build_dose_response(page, row),
-        image_ids=sorted(page.slice_members.get(row["slice"], [])),
-        review=view.find_review_decision(page, row)["decision"],
+        error_control=errors["control"] if page.has_targeted_arm else None,
+        error_after=errors["after"] if page.has_targeted_arm else None,
+        dose_response=_build_dose_response(page, explanation),
+        image_ids=sorted(page.slice_members.get(explanation["slice"], [])),
+        review=find_review_decision(page, explanation)["decision"],
     )
 
 
 def _build_remedy(page: ReportPage, prescription: Mapping[str, Any]) -> RemedySummary:
-    repair = view.summarize_remedy(page, prescription["slice"])
-    kept = {k: prescription[k] for k in ("slice", "kind", "action")}
+    remedy = summarize_remedy(page, prescription["slice"])
     return RemedySummary(
-        **kept,
-        training=[PlannedRemedy(**p) for p in repair["plan"]],
-        correction=repair["correction"],
+        slice=prescription["slice"],
+        kind=prescription["kind"],
+        action=prescription["action"],
+        training=[PlannedRemedy(**treatment) for treatment in remedy["plan"]],
+        correction=remedy["correction"],
     )
 
 
@@ -129,7 +148,7 @@ def _build_data_summary(page: ReportPage) -> DataSummary:
         fingerprint=compute_data_fingerprint(page),
         images=len(page.images),
         classes=page.class_names,
-        splits={str(k): int(v) for k, v in sorted(page.images["split"].value_counts().items())},
+        splits={str(split): int(n) for split, n in _count_sorted(page.images["split"])},
         rejected=len(page["rejected"]),
         duplicates=len(pairs),
         leaks=int(pairs["across_splits"].astype(bool).sum()),
@@ -137,75 +156,95 @@ def _build_data_summary(page: ReportPage) -> DataSummary:
     )
 
 
+def _count_sorted(values: Any) -> list[tuple[Any, Any]]:
+    return sorted(values.value_counts().items())
+
+
 def _build_confusion_cells(page: ReportPage) -> list[ConfusionCell]:
-    cells = zip(*np.nonzero(page.confusion_matrices[0] + page.confusion_matrices[1]), strict=True)
-    names, (before, after) = page.class_names, page.confusion_matrices
-    return [
-        ConfusionCell(
-            true=names[i], predicted=names[j], before=int(before[i, j]), after=int(after[i, j])
+    before, after = page.confusion_matrices
+    cells = []
+    for label, predicted in np.argwhere(before + after).tolist():
+        cells.append(
+            ConfusionCell(
+                true=page.class_names[label],
+                predicted=page.class_names[predicted],
+                before=int(before[label, predicted]),
+                after=int(after[label, predicted]),
+            )
         )
-        for i, j in cells
-    ]
+    return cells
 
 
 def _build_class_rows(page: ReportPage) -> list[dict[str, Any]]:
-    rows = zip(
-        *(score_classes(counts, page.class_names) for counts in page.confusion_matrices),
-        strict=True,
-    )
-    return [{"name": a["name"], "before": _drop_name(a), "after": _drop_name(b)} for a, b in rows]
-
-
-def _drop_name(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "name"}
+    before, after = page.confusion_matrices
+    rows = []
+    for scores_before, scores_after in zip(
+        score_classes(before, page.class_names), score_classes(after, page.class_names), strict=True
+    ):
+        name = scores_before.pop("name")
+        scores_after.pop("name")
+        rows.append({"name": name, "before": scores_before, "after": scores_after})
+    return rows
 
 
 def _build_calibration(page: ReportPage) -> CalibrationSummary:
-    record, rule = page["metrics"].get("calibration") or {}, page["policy"].get("decline") or {}
+    record = page["metrics"].get("calibration") or {}
     return CalibrationSummary(
         ece=record.get("ece"),
         temperature=record.get("temperature"),
         bins=record.get("bins") or [],
-        decline=rule,
+        decline=page["policy"].get("decline") or {},
     )
 
 
+def _build_verdict(page: ReportPage) -> VerdictSummary:
+    verdict, outcome = page["verdict"], page["comparison"].get("outcome")
+    return VerdictSummary(
+        promoted=verdict["promoted"],
+        word=choose_outcome_text(verdict["promoted"], outcome),
+        headline=verdict["headline"],
+        outcome=outcome,
+        conditions=verdict["conditions"],
+        limits=verdict.get("limits", []),
+    )
+
+
+def _build_opening(page: ReportPage) -> SealedTestOpening:
+    opening = page["comparison"]["opening"] or {}
+    is_opened = bool(opening.get("opened"))
+    return SealedTestOpening(
+        opened=is_opened,
+        number=opening.get("number") if is_opened else None,
+        alpha=opening.get("alpha"),
+        test_id=opening.get("test_id"),
+    )
+
+
+def _build_power_estimate(row: Mapping[str, Any]) -> PowerEstimate:
+    return PowerEstimate(**{key: row[key] for key in PowerEstimate.model_fields})
+
+
 def build_summary(page: ReportPage) -> dict[str, Any]:
-    """The summary as JSON."""
-    verdict, opening = page["verdict"], page["comparison"]["opening"] or {}
+    """Return the summary as JSON."""
+    metrics = {}
+    for split, _, record in list_compared_splits(page):
+        metrics[split] = _build_split(page, split, record)
     summary = RunSummary(
         schema=SCHEMA_VERSION,
         run_id=page.run_id,
         seed=page.seed,
-        verdict=VerdictSummary(
-            promoted=verdict["promoted"],
-            word=r.choose_outcome_word(page),
-            headline=verdict["headline"],
-            outcome=page["comparison"].get("outcome"),
-            conditions=verdict["conditions"],
-            limits=verdict.get("limits", []),
-        ),
-        metrics={
-            key: _build_split(page, key, record) for key, _, record in r.list_compared_splits(page)
-        },
+        verdict=_build_verdict(page),
+        metrics=metrics,
         slices=[_build_slice(page, row) for row in page.slices],
-        remedies=[_build_remedy(page, p) for p in page["policy"]["prescriptions"]],
+        remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
         refused=page["policy"]["refused"],
-        shortcuts=[unwrap_row(row) for row in page["shortcuts"].to_dict("records")],
-        changes={str(k): int(v) for k, v in sorted(page.flips["change"].value_counts().items())},
+        shortcuts=unwrap_rows(page["shortcuts"]),
+        changes={str(change): int(n) for change, n in _count_sorted(page.flips["change"])},
         confusion=_build_confusion_cells(page),
         classes=_build_class_rows(page),
         calibration=_build_calibration(page),
-        opening=SealedTestOpening(
-            opened=bool(opening.get("opened")),
-            number=opening.get("number") if opening.get("opened") else None,
-            alpha=opening.get("alpha"),
-            test_id=opening.get("test_id"),
-        ),
-        power=[
-            PowerEstimate(**{k: row[k] for k in PowerEstimate.model_fields})
-            for row in page["comparison"]["power"]
-        ],
+        opening=_build_opening(page),
+        power=list(map(_build_power_estimate, page["comparison"]["power"])),
         data=_build_data_summary(page),
         drift=page["drift"],
         followed=page["followed"]["slices"],

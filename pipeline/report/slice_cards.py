@@ -1,94 +1,102 @@
-"""One slice as the report tells it: rule in words, evidence, dose-response curve, remedy, error before and after."""
+"""One slice on the page: rule, evidence, dose-response curve, remedy, errors before and after."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pipeline import plugins
 from pipeline.domain.rules import Rule
-from pipeline.report import charts as c
+from pipeline.remedies import load_remedy
+from pipeline.report.charts import (
+    ChartAxis,
+    ChartLine,
+    ChartMark,
+    build_share_axis,
+    draw_line_chart,
+)
 from pipeline.report.number_format import (
-    format_number,
     format_percent,
     format_plugin_name,
+    format_rule,
     set_minus_signs,
 )
-from pipeline.report.report_page import ReportPage, unwrap_row
+from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.slice_sentences import describe_cause
+from pipeline.report.strength_format import (
+    describe_strength_axis,
+    format_remedy_strength,
+    format_strength,
+    format_strength_range,
+)
 
-
-def format_rule(rule: str) -> str:
-    """A rule in numbers, with the signs set as type."""
-    return set_minus_signs(rule.replace("<=", "≤").replace(">=", "≥"))
-
-
-def _load_remedy_plugin(remedy: str) -> ModuleType | None:
-    try:
-        return plugins.load_plugin("remedies", remedy)
-    except (KeyError, ImportError):
-        return None
-
-
-def format_remedy_strength(remedy: str, strength: float | None) -> str:
-    """A remedy with its strength, in the plugin's own form ("exposure x3") where it has one."""
-    form = getattr(_load_remedy_plugin(remedy), "STRENGTH_FORMAT", None)
-    if strength is None:
-        return format_plugin_name(remedy)
-    return (
-        set_minus_signs(str(form).format(strength=strength))
-        if form
-        else f"{format_plugin_name(remedy)} {format_number(strength)}"
-    )
+AXIS_MARGIN = 0.02  # room of an axis of shares below its lowest value
 
 
 def describe_remedy(remedy: str | None) -> str:
-    """The first paragraph of the remedy's own docstring; its name where it is not installed any more."""
+    """Return the first paragraph about the remedy's transform, or its name without its plug-in."""
     if not remedy:
         return ""
-    text = inspect.getdoc(getattr(_load_remedy_plugin(remedy), remedy, None)) or format_plugin_name(
-        remedy
-    )
-    return " ".join(text.split("\n\n")[0].split())
+    try:
+        text = inspect.getdoc(load_remedy(remedy).build_transform)
+    except (KeyError, ImportError):
+        text = None
+    paragraph = (text or format_plugin_name(remedy)).split("\n\n")[0]
+    return " ".join(paragraph.split())
 
 
 def _get_neutral_strength(remedy: str) -> float | None:
-    value = getattr(_load_remedy_plugin(remedy), "NEUTRAL_STRENGTH", None)
+    try:
+        value = load_remedy(remedy).NEUTRAL_STRENGTH
+    except (KeyError, ImportError):
+        return None
     return None if value is None else float(value)
 
 
-def build_dose_response_table(page: ReportPage, slice_name: str, remedy: str) -> pd.DataFrame:
-    """Accuracy inside and outside a slice at each strength of a remedy, over the probed images and their weights.
+def _is_probed_member(page: ReportPage, slice_name: str) -> NDArray[np.bool_]:
+    """Return bool [probed], whether each probed image is in the slice."""
+    val = page.validation_set
+    members = page.slice_members.get(slice_name, [])
+    return np.asarray(val.image_ids.isin(members).to_numpy()[val.probed_rows], dtype=np.bool_)
 
-    Columns strength, inside, outside (shares; NaN where there is nobody); the strength that changes nothing is added.
+
+def build_dose_response_table(page: ReportPage, slice_name: str, remedy: str) -> pd.DataFrame:
+    """Return the accuracy inside and outside a slice at each strength of a remedy.
+
+    Args:
+        page: the page.
+        slice_name: name of the slice.
+        remedy: name of the remedy.
+
+    Returns:
+        Columns strength, inside and outside: weighted shares of the probed images, NaN without an
+        image. The neutral strength is one of the rows.
     """
     val, table = page.validation_set, page["dose_response"].reset_index(drop=True)
-    labels, weight = val.labels[val.probed_rows], val.probe_weights
-    inside = val.image_ids.isin(page.slice_members.get(slice_name, [])).to_numpy()[val.probed_rows]
+    labels, is_inside = val.labels[val.probed_rows], _is_probed_member(page, slice_name)
     responses = np.asarray(val.responses, dtype=np.intp)
-    answers = {
-        float(table["strength"][k]): responses[:, k] for k in np.flatnonzero(table["remedy"] == remedy)
-    }
+    predictions = {}
+    for column in np.flatnonzero(table["remedy"] == remedy):
+        predictions[float(table["strength"][column])] = responses[:, column]
     neutral = _get_neutral_strength(remedy)
     if neutral is not None:
-        answers.setdefault(float(neutral), val.predictions[val.probed_rows])
-    rows = [
-        (
-            strength,
-            _compute_weighted_mean(a == labels, weight, inside),
-            _compute_weighted_mean(a == labels, weight, ~inside),
-        )
-        for strength, a in sorted(answers.items())
-    ]
+        predictions.setdefault(neutral, val.predictions[val.probed_rows])
+    rows = []
+    for strength in sorted(predictions):
+        is_correct = predictions[strength] == labels
+        inside = _compute_weighted_mean(is_correct, val.probe_weights, is_inside)
+        outside = _compute_weighted_mean(is_correct, val.probe_weights, ~is_inside)
+        rows.append((strength, inside, outside))
     return pd.DataFrame(rows, columns=["strength", "inside", "outside"])
 
 
-def _compute_weighted_mean(is_correct: Any, weights: Any, is_selected: Any) -> float:
+def _compute_weighted_mean(
+    is_correct: NDArray[np.bool_], weights: NDArray[np.float64], is_selected: NDArray[np.bool_]
+) -> float:
     total = float(weights[is_selected].sum())
     return float((is_correct * weights)[is_selected].sum() / total) if total else float("nan")
 
@@ -96,85 +104,108 @@ def _compute_weighted_mean(is_correct: Any, weights: Any, is_selected: Any) -> f
 def count_intervention_effects(
     page: ReportPage, slice_name: str, remedy: str | None, strength: float | None
 ) -> dict[str, int] | None:
-    """What one intervention does to a slice's probed images: misread, right, and of these repaired and broken (counts);
-    None where it was not probed."""
-    val, table = page.validation_set, page["dose_response"].reset_index(drop=True)
-    column = np.flatnonzero((table["remedy"] == remedy) & (table["strength"] == strength))
-    inside = val.image_ids.isin(page.slice_members.get(slice_name, [])).to_numpy()[val.probed_rows]
-    if not len(column) or not inside.any():
+    """Return what one intervention does to a slice's probed images.
+
+    Args:
+        page: the page.
+        slice_name: name of the slice.
+        remedy: name of the remedy.
+        strength: its strength.
+
+    Returns:
+        Counts of images: misclassified, correct; repaired (of the misclassified) and broken (of the
+        correct). None if it was not probed.
+    """
+    table = page["dose_response"].reset_index(drop=True)
+    columns = np.flatnonzero((table["remedy"] == remedy) & (table["strength"] == strength))
+    is_inside = _is_probed_member(page, slice_name)
+    if not len(columns) or not is_inside.any():
         return None
-    right, after = val.probe_results.correct[inside], val.probe_results.after[inside, column[0]]
-    counts = {
-        "misread": ~right,
-        "right": right,
-        "repaired": ~right & after,
-        "broken": right & ~after,
+    results = page.validation_set.probe_results
+    correct, after = results.correct[is_inside], results.after[is_inside, columns[0]]
+    return {
+        "misclassified": int(np.sum(~correct)),
+        "correct": int(np.sum(correct)),
+        "repaired": int(np.sum(~correct & after)),
+        "broken": int(np.sum(correct & ~after)),
     }
-    return {what: int(np.sum(where)) for what, where in counts.items()}
 
 
 def draw_dose_response(
     page: ReportPage, slice_name: str, remedy: str | None
 ) -> dict[str, Any] | None:
-    """The dose-response curve of a slice with its table; None where the remedy was not tried at two strengths."""
+    """Return the dose-response curve of a slice with its table.
+
+    Args:
+        page: the page.
+        slice_name: name of the slice.
+        remedy: name of the remedy.
+
+    Returns:
+        svg, rows of the table, caption and heading; None for fewer than two strengths.
+    """
     if remedy is None:
         return None
     table = build_dose_response_table(page, slice_name, remedy)
     if len(table) < 2 or table["inside"].isna().all():
         return None
-    neutral = _get_neutral_strength(remedy)
-    x = c.ChartAxis(
-        0,
-        len(table) - 1,
-        [(k, format_number(d)) for k, d in enumerate(table["strength"])],
-        f"strength of {format_plugin_name(remedy)}",
-    )
+    strengths = table["strength"].tolist()
+    ticks = [(float(k), format_strength(remedy, strength)) for k, strength in enumerate(strengths)]
+    x = ChartAxis(0, len(table) - 1, ticks, describe_strength_axis(remedy))
     lines = [
-        c.ChartLine(words, [(k, y) for k, y in enumerate(table[key]) if y == y], tone)
-        for words, key, tone in (("this slice", "inside", "a"), ("all others", "outside", "b"))
+        ChartLine("this slice", _list_known_points(table["inside"]), "a"),
+        ChartLine("all others", _list_known_points(table["outside"]), "b"),
     ]
-    marks = [c.ChartMark(k, "untouched") for k, d in enumerate(table["strength"]) if d == neutral]
-    strength, inside = (
-        table.sort_values("inside", ascending=False)[["strength", "inside"]].to_numpy()[0].tolist()
-    )
-    words = f"At strength {format_number(strength)} of {format_plugin_name(remedy)} the model gets {format_percent(inside)} of this slice right"
-    low = float(np.nanmin(table[["inside", "outside"]].to_numpy()))
-    svg = c.draw_line_chart(lines, x, c.build_share_axis(low - 0.02), f"{words}.", marks)
-    return {
-        "svg": svg,
-        "rows": [unwrap_row(row) for row in table.to_dict("records")],
-        "words": words,
-        "remedy": format_plugin_name(remedy),
-    }
+    neutral = _get_neutral_strength(remedy)
+    marks = [ChartMark(strengths.index(neutral), "unchanged")] if neutral in strengths else []
+    best = table.sort_values("inside", ascending=False).iloc[0]
+    intervention = format_remedy_strength(remedy, float(best["strength"]))
+    if best["strength"] == neutral:
+        intervention = "no change"
+    caption = f"Highest for the slice with {intervention}: {format_percent(best['inside'])} correct"
+    lowest = float(np.nanmin(table[["inside", "outside"]].to_numpy()))
+    svg = draw_line_chart(lines, x, build_share_axis(lowest - AXIS_MARGIN), f"{caption}.", marks)
+    rows = unwrap_rows(table)
+    for row in rows:
+        is_neutral = row["strength"] == neutral
+        row["strength_text"] = (
+            "unchanged" if is_neutral else format_remedy_strength(remedy, row["strength"])
+        )
+    heading = format_plugin_name(remedy)
+    return {"svg": svg, "rows": rows, "caption": caption, "heading": heading}
+
+
+def _list_known_points(shares: pd.Series[float]) -> list[tuple[float, float]]:
+    known = shares.reset_index(drop=True).dropna()
+    return list(zip(known.index.astype(float), known.astype(float), strict=True))
 
 
 def compute_slice_errors(page: ReportPage, slice_name: str) -> dict[str, Any]:
-    """Errors of a slice's validation images: n, and shares before, in the control arm, and after."""
+    """Return n and the error rates of a slice's validation images, before, control and after."""
     table = page.flips.loc[page.slice_members.get(slice_name, [])]
-    share = {
-        k: float((table[k] != table["label"]).mean()) if len(table) else None
-        for k in ("before", "control", "after")
-    }
-    return {"n": len(table), **share}
+    errors: dict[str, Any] = {"n": len(table)}
+    for arm in ("before", "control", "after"):
+        errors[arm] = float((table[arm] != table["label"]).mean()) if len(table) else None
+    return errors
 
 
 def summarize_remedy(page: ReportPage, slice_name: str) -> dict[str, Any]:
-    """What is done about a slice: the policy's action, its correction at prediction time, and the plan in sum."""
+    """Return what is done about a slice: action, correction at prediction time, training plan."""
     policy, plan = page["policy"], page["plan"]
-    action = next((p["action"] for p in policy["prescriptions"] if p["slice"] == slice_name), "")
-    correction = next((c for c in policy["corrections"] if c["slice"] == slice_name), None)
-    mine = plan[plan["slice"] == slice_name]
+    actions = {item["slice"]: item["action"] for item in policy["prescriptions"]}
+    corrections = {item["slice"]: item for item in policy["corrections"]}
+    slice_plan = plan[plan["slice"] == slice_name]
+    treatments = []
+    for (remedy, simulator), rows in slice_plan.groupby(["remedy", "simulator"], dropna=False):
+        treatments.append(_summarize_treatment(str(remedy), simulator, rows))
     return {
-        "action": set_minus_signs(action),
-        "correction": correction,
-        "plan": [
-            _summarize_plan(str(r), s, rows)
-            for (r, s), rows in mine.groupby(["remedy", "simulator"], dropna=False)
-        ],
+        "action": set_minus_signs(actions.get(slice_name, "")),
+        "correction": corrections.get(slice_name),
+        "plan": treatments,
     }
 
 
-def _summarize_plan(remedy: str, simulator: Any, plan_rows: pd.DataFrame) -> dict[str, Any]:
+def _summarize_treatment(remedy: str, simulator: Any, plan_rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "remedy": remedy,
         "simulator": None if pd.isna(simulator) else str(simulator),
@@ -185,70 +216,96 @@ def _summarize_plan(remedy: str, simulator: Any, plan_rows: pd.DataFrame) -> dic
     }
 
 
-def _format_strength_range(row: dict[str, Any]) -> str:
-    low, high = row["strength_low"], row["strength_high"]
-    return format_number(low) if low == high else f"{format_number(low)} to {format_number(high)}"
-
-
 def list_cause_candidates(page: ReportPage, slice_name: str) -> list[dict[str, Any]]:
-    """Every rival cause that was tried for a slice, best first as `explain` left them."""
+    """Return every cause that was tested for a slice, best first, with its text."""
     table = page["causes"]
-    rows = [unwrap_row(row) for row in table[table["slice"] == slice_name].to_dict("records")]
-    return [{**row, "words": describe_cause(row["remedy"], row["strength"])} for row in rows]
+    candidates = unwrap_rows(table[table["slice"] == slice_name])
+    for row in candidates:
+        row["words"] = describe_cause(row["remedy"], row["strength"])
+        row["strength_text"] = format_remedy_strength(row["remedy"], row["strength"])
+    return candidates
 
 
-def find_review_decision(page: ReportPage, row: Mapping[str, Any]) -> dict[str, str]:
-    """What a reviewer of an earlier run decided about a slice of the same rule: `decision` and `note`, "" for none."""
-    decided = page.reviews.get("slices", {}).get(Rule.parse_json(row["frozen"]).identity, {})
-    return {"decision": str(decided.get("decision", "")), "note": str(decided.get("note", ""))}
+def find_review_decision(page: ReportPage, explanation: Mapping[str, Any]) -> dict[str, str]:
+    """Return the decision and note of an earlier reviewer about the same rule; empty without one.
+
+    Args:
+        page: the page.
+        explanation: a row of `explanations`.
+    """
+    identity = Rule.parse_json(explanation["frozen"]).identity
+    review = page.reviews.get("slices", {}).get(identity, {})
+    return {"decision": str(review.get("decision", "")), "note": str(review.get("note", ""))}
 
 
 def _find_slice_history(page: ReportPage, slice_name: str) -> dict[str, Any] | None:
-    """How the slice is known from earlier runs; None where there was none, or nothing is followed."""
-    found = page.artifacts.get("followed") or {}
-    known = (track for track in found.get("slices", []) if track["slice"] == slice_name)
-    return next(known, None) if found.get("previous") else None
+    """Return the slice's record over the runs; None for a first run or an unknown slice."""
+    followed = page.artifacts.get("followed") or {}
+    if not followed.get("previous"):
+        return None
+    for record in followed.get("slices", []):
+        if record["slice"] == slice_name:
+            return dict(record)
+    return None
+
+
+def _draw_contact_sheet(page: ReportPage, image_ids: list[str]) -> list[dict[str, Any]]:
+    images = []
+    for image_id in image_ids:
+        flip = page.flips_by_image[image_id]
+        alt_text = f"{flip['label']}, predicted as {flip['before']}"
+        thumbnail = page.thumbnails.draw_thumbnail(image_id, alt_text)
+        images.append({**flip, "thumbnail": thumbnail, "alt_text": alt_text})
+    return images
+
+
+def _draw_slice_charts(page: ReportPage, explanation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the curves of the cause and of the remedy that was tested, once if they are equal."""
+    charts = []
+    for remedy in dict.fromkeys([explanation["cause"], explanation["remedy"]]):
+        chart = draw_dose_response(page, explanation["slice"], remedy)
+        if chart:
+            charts.append(chart)
+    return charts
+
+
+def _format_cause_range(explanation: Mapping[str, Any]) -> str:
+    cause = explanation["cause"]
+    if not cause or explanation["strength_low"] is None:
+        return ""
+    return format_strength_range(cause, explanation["strength_low"], explanation["strength_high"])
 
 
 def build_slice_card(
-    page: ReportPage, row: dict[str, Any], contact_sheet: list[str]
+    page: ReportPage, explanation: dict[str, Any], contact_sheet: list[str]
 ) -> dict[str, Any]:
-    """Everything that the template of a confirmed slice draws from."""
-    name = row["slice"]
-    said = [page.flips_by_image[image_id] for image_id in contact_sheet]
-    alts = [f"{a['label']}, taken for {a['before']}" for a in said]
-    images = [
-        {"img": page.thumbnails.draw_thumbnail(i, alt), "told": alt, **a}
-        for i, alt, a in zip(contact_sheet, alts, said, strict=True)
-    ]
-    drawn = dict.fromkeys([row["cause"], row["remedy"]])
-    charts = [chart for remedy in drawn if (chart := draw_dose_response(page, name, remedy))]
-    rivals = [
-        {**r, "dosed": format_remedy_strength(r["remedy"], r["strength"])}
-        for r in list_cause_candidates(page, name)
-    ]
+    """Return everything that the template of a confirmed slice draws from.
+
+    Args:
+        page: the page.
+        explanation: a row of `page.slices`.
+        contact_sheet: image ids of its contact sheet.
+    """
+    name, remedy = explanation["slice"], explanation["remedy"]
+    members = page.slice_members.get(name, [])
+    misclassified = page.is_misclassified.reindex(members)
     planned = page["plan"].loc[page["plan"]["slice"] == name, "remedy"]
     return {
-        **row,
-        "review": find_review_decision(page, row),
-        "track": _find_slice_history(page, name),
-        "how_many": row["counts"],
-        "dosed": format_remedy_strength(row["remedy"], row["strength"]) if row["remedy"] else "",
-        "turned": count_intervention_effects(page, name, row["remedy"], row["strength"]),
-        "rule_words": format_rule(row["rule"]),
-        "applied_words": format_rule(row["applied"]),
-        "images": images,
-        "strengths": _format_strength_range(row),
-        "known": len(page.thumbnails.select_stored(page.slice_members.get(name, []))),
-        "members": len(page.slice_members.get(name, [])),
-        "misread": sum(
-            page.flips_by_image[i]["change"] in ("fixed", "still wrong")
-            for i in page.slice_members.get(name, [])
-        ),
-        "charts": charts,
-        "rivals": rivals,
+        **explanation,
+        "review": find_review_decision(page, explanation),
+        "history": _find_slice_history(page, name),
+        "cause_range": _format_cause_range(explanation),
+        "intervention": format_remedy_strength(remedy, explanation["strength"]) if remedy else "",
+        "effects": count_intervention_effects(page, name, remedy, explanation["strength"]),
+        "rule_text": format_rule(explanation["rule"]),
+        "applied_rules": format_rule(explanation["applied"]),
+        "images": _draw_contact_sheet(page, contact_sheet),
+        "stored_count": len(page.thumbnails.select_stored(members)),
+        "member_count": len(members),
+        "misclassified_count": int(misclassified.sum()),
+        "charts": _draw_slice_charts(page, explanation),
+        "cause_candidates": list_cause_candidates(page, name),
         "errors": compute_slice_errors(page, name),
-        "repair": summarize_remedy(page, name),
-        "remedy_words": describe_remedy(next(iter(planned), row["remedy"] or row["cause"])),
-        "named": [r for r in rivals if r["named"]],
+        "remedy_summary": summarize_remedy(page, name),
+        "remedy_text": describe_remedy(next(iter(planned), remedy or explanation["cause"])),
     }

@@ -1,4 +1,4 @@
-"""The images on the page: WebP thumbnails out of `pixels`, each stored once."""
+"""The images on the page: WebP thumbnails of `pixels`, each stored once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 ThumbnailMode = Literal["full", "blurred", "none"]
-MAX_SIDE_PIXELS = 96  # pixels: larger images are stored at this side, smaller ones as they are
-WEBP_QUALITY = 62
-HEAT_MAP_SIDE = 24  # pixels: side of a heat map, which knows no finer detail
+MAX_SIDE_PIXELS = 96  # width of a tile on a contact sheet
+WEBP_QUALITY = 62  # about 2 kB for a photo of 96 px, so that thousands fit the page
+BLUR_DIVISOR = 14  # the blur's standard deviation is the side divided by this, 7 px at 96 px
+HEAT_MAP_SIDE = 24  # pixels; Grad-CAM resolves no finer detail
+HEAT_MAP_QUALITY = 30
+HEAT_MAP_ALPHA_QUALITY = 60
+HEAT_MAP_OPACITY = 0.78  # at the strongest place, so that the image stays visible below
 
 
 def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
-    """A image, uint8 [side, side, 3] RGB, as base64 of a WebP of at most `SIDE` pixels; blurred where asked."""
+    """Return an image as base64 of a WebP of at most `MAX_SIDE_PIXELS`, blurred if `mode` says so.
+
+    Args:
+        pixels: uint8 [side, side, 3], RGB.
+        mode: how images appear on the page.
+    """
     side = pixels.shape[0]
     if side > MAX_SIDE_PIXELS:
         pixels = np.asarray(
@@ -28,33 +37,47 @@ def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
             dtype=np.uint8,
         )
     if mode == "blurred":
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), pixels.shape[0] / 14), dtype=np.uint8)
+        deviation = pixels.shape[0] / BLUR_DIVISOR
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(
-        buffer, "WEBP", quality=WEBP_QUALITY, method=2
-    )
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def encode_heat_map(heat_map: NDArray[np.uint8]) -> str:
-    """A heat map, uint8 [side, side], as base64 of a small WebP to lay over its image: opaque where it is strongest."""
+    """Return a heat map as base64 of a small WebP to lay over its image.
+
+    It is yellow and transparent at its weakest, red and nearly opaque at its strongest.
+
+    Args:
+        heat_map: uint8 [side, side]; 255 is the strongest.
+    """
     small = np.asarray(
         cv2.resize(heat_map, (HEAT_MAP_SIDE, HEAT_MAP_SIDE), interpolation=cv2.INTER_AREA),
         dtype=np.float32,
     )
     red = np.full_like(small, 255)
-    layers = (red, 230 - 190 * small / 255, 30 - 30 * small / 255, 0.78 * small)
-    picture = Image.fromarray(np.stack(layers, axis=2).astype(np.uint8), "RGBA")
+    green, blue = 230 - 190 * small / 255, 30 - 30 * small / 255
+    channels = np.stack((red, green, blue, HEAT_MAP_OPACITY * small), axis=2)
+    image = Image.fromarray(channels.astype(np.uint8), "RGBA")
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=30, alpha_quality=60, method=4)
+    image.save(
+        buffer, "WEBP", quality=HEAT_MAP_QUALITY, alpha_quality=HEAT_MAP_ALPHA_QUALITY, method=4
+    )
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 class ThumbnailStore:
-    """The images that fit the page, chosen from the most informative on.
+    """The images that fit the page, the most informative first.
 
-    pixels: uint8 [images, side, side, 3]; rows: image_id to row of `pixels`. `img()` draws one; its first drawing
-    carries the bytes, later ones are filled in by the page's script.
+    `draw_thumbnail` draws one. The first drawing of an image carries its bytes; the page's script
+    fills in the later ones.
+
+    Attributes:
+        mode: how images appear on the page.
+        image_order: image ids in the order in which they get room.
+        positions: image ids on the page and their numbers, 0, 1, ...
     """
 
     def __init__(
@@ -63,22 +86,32 @@ class ThumbnailStore:
         row_numbers: Mapping[str, int],
         mode: ThumbnailMode = "full",
     ) -> None:
-        """Choose nothing yet: `choose()` and `fit()` do."""
+        """Create a store without images; `set_order` and `fit_budget` choose them.
+
+        Args:
+            pixels: uint8 [images, side, side, 3].
+            row_numbers: row of `pixels` by image id.
+            mode: how images appear on the page.
+        """
         self.mode = mode
         self.image_order: list[str] = []
         self.positions: dict[str, int] = {}
-        self._pixels, self._row_numbers = pixels, row_numbers
+        self._pixels = pixels
+        self._row_numbers = row_numbers
         self._encoded_images: dict[str, str] = {}
         self._drawn_ids: set[str] = set()
 
     def set_order(self, image_ids: Sequence[str]) -> None:
-        """Set the order in which images get room: most informative first."""
-        self.image_order = [
-            image_id for image_id in dict.fromkeys(image_ids) if image_id in self._row_numbers
-        ]
+        """Set the order in which images get room, the most informative first."""
+        self.image_order = list(filter(self._row_numbers.__contains__, dict.fromkeys(image_ids)))
 
     def fit_budget(self, byte_budget: int, text_bytes: int) -> None:
-        """Keep the first images of the order whose bytes, and `extra` bytes of text for each, stay in `budget`."""
+        """Keep the first images of the order that fit `byte_budget`.
+
+        Args:
+            byte_budget: bytes of all images and their text.
+            text_bytes: bytes of text that each image adds to the page.
+        """
         self._drawn_ids, self.positions = set(), {}
         for image_id in self.image_order:
             byte_budget -= len(self._get_thumbnail(image_id)) + text_bytes
@@ -90,60 +123,60 @@ class ThumbnailStore:
         if self.mode == "none":
             return ""
         if image_id not in self._encoded_images:
-            self._encoded_images[image_id] = encode_thumbnail(
-                self._pixels[self._row_numbers[image_id]], self.mode
-            )
+            pixels = self._pixels[self._row_numbers[image_id]]
+            self._encoded_images[image_id] = encode_thumbnail(pixels, self.mode)
         return self._encoded_images[image_id]
 
     def __contains__(self, image_id: object) -> bool:
-        """Whether that image is on the page."""
+        """Return whether the image is on the page."""
         return image_id in self.positions
 
     def select_stored(self, image_ids: Iterable[str]) -> list[str]:
-        """Those of `image_ids` that are on the page, in their order."""
-        return [image_id for image_id in image_ids if image_id in self.positions]
+        """Return the ids among `image_ids` that are on the page, in their order."""
+        return list(filter(self.positions.__contains__, image_ids))
 
     def draw_thumbnail(self, image_id: str, alt_text: str) -> Markup:
-        """The image as a button that opens it; a plain tile with `alt` in it where the image is not on the page."""
+        """Return the image as a button that opens it, or a tile with `alt_text` if it has none."""
         position = self.positions.get(image_id)
         if position is None:
             return Markup('<span class="tile">{}</span>').format(alt_text)
         if self.mode == "none":
-            return Markup('<button class="tile" type="button" data-open="{}">{}</button>').format(
-                position, alt_text
-            )
+            button = Markup('<button class="tile" type="button" data-open="{}">{}</button>')
+            return button.format(position, alt_text)
         source = Markup("")
         if image_id not in self._drawn_ids:
             self._drawn_ids.add(image_id)
             source = Markup(f' src="data:image/webp;base64,{self._get_thumbnail(image_id)}"')
-        picture = Markup('<img data-p="{}"{} alt="{}" width="96" height="96">').format(
-            position, source, escape(alt_text)
-        )
-        return Markup('<button class="pic" type="button" data-open="{}">{}</button>').format(
-            position, picture
-        )
+        image = Markup('<img data-p="{}"{} alt="{}" width="96" height="96">')
+        button = Markup('<button class="pic" type="button" data-open="{}">{}</button>')
+        return button.format(position, image.format(position, source, alt_text))
 
     def draw_static_image(self, pixels: NDArray[np.uint8], alt_text: str) -> Markup:
-        """A picture that is no image of the data set, such as a treated copy: uint8 [side, side, 3]; opens nothing."""
+        """Return an image that is not in the data set, such as a treated copy; it opens nothing.
+
+        Args:
+            pixels: uint8 [side, side, 3].
+            alt_text: text for readers who do not see it.
+        """
         if self.mode == "none":
             return Markup('<span class="tile">{}</span>').format(alt_text)
         source = Markup(f"data:image/webp;base64,{encode_thumbnail(pixels, self.mode)}")
-        return Markup(
-            '<span class="pic"><img src="{}" alt="{}" width="96" height="96"></span>'
-        ).format(source, alt_text)
+        image = Markup('<span class="pic"><img src="{}" alt="{}" width="96" height="96"></span>')
+        return image.format(source, alt_text)
 
     def is_drawn(self, image_id: str) -> bool:
-        """Whether the markup already carries that image."""
+        """Return whether the markup already carries the image."""
         return image_id in self._drawn_ids
 
     def list_undrawn(self) -> list[str | None]:
-        """Base64 of every image on the page in its order, None where the markup already carries it."""
-        return [
-            None if image_id in self._drawn_ids else self._get_thumbnail(image_id) or None
-            for image_id in self.positions
-        ]
+        """Return base64 of every image on the page, None if the markup already carries it."""
+        encoded: list[str | None] = []
+        for image_id in self.positions:
+            thumbnail = None if image_id in self._drawn_ids else self._get_thumbnail(image_id)
+            encoded.append(thumbnail or None)
+        return encoded
 
 
 def index_rows(image_ids: Iterable[Any]) -> dict[str, int]:
-    """Row numbers by image id."""
+    """Return row numbers by image id."""
     return {str(image_id): row for row, image_id in enumerate(image_ids)}

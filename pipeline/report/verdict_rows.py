@@ -1,4 +1,4 @@
-"""What `comparison` and `verdict` say, in the rows that the verdict, the headline and the summary draw from."""
+"""Rows of `comparison` and `verdict` that several sections and the summary share."""
 
 from __future__ import annotations
 
@@ -9,149 +9,126 @@ from pipeline.domain.statuses import ComparisonOutcome
 from pipeline.report.number_format import format_confidence_level, set_minus_signs
 from pipeline.report.report_page import ReportPage
 
-SPLIT_TITLES = (("test", "Test"), ("val", "Validation"))
-_OUTCOME_WORDS = {
+SPLIT_TITLES = (("test", "Test"), ("val", "Validation"))  # the strongest evidence first
+PROMOTED_TEXT = "Promoted"
+REFUSED_TEXT = "Refused"
+_OUTCOME_TEXTS: dict[str | None, str] = {
     ComparisonOutcome.NO_FAILURES: "Nothing to fix",
     ComparisonOutcome.NO_SLICE: "No common cause",
     ComparisonOutcome.NO_PLAN: "No remedy to train",
     ComparisonOutcome.NO_CANDIDATES: "Nothing to compare",
     ComparisonOutcome.NO_TEST: "Not judged",
 }
+_HEADLINE_PREFIXES = ("promoted: ", "not promoted: ", "nothing to promote: ")
+_RECORD_KEYS = (
+    "n",
+    "groups",
+    "before",
+    "control",
+    "targeted",
+    "generic",
+    "gain",
+    "over_generic",
+    "passed",
+)
 
 
-def choose_outcome_word(page: ReportPage) -> str:
-    """The verdict in a word or three."""
-    if page["verdict"]["promoted"]:
-        return "Promoted"
-    return _OUTCOME_WORDS.get(page["comparison"].get("outcome", ""), "Refused")
+def choose_outcome_text(is_promoted: bool, outcome: str | None) -> str:
+    """Return the verdict in one to three words.
+
+    Args:
+        is_promoted: whether the candidate was promoted.
+        outcome: how far the comparison came (`ComparisonOutcome`).
+    """
+    if is_promoted:
+        return PROMOTED_TEXT
+    return _OUTCOME_TEXTS.get(outcome, REFUSED_TEXT)
 
 
-def choose_banner_tone(page: ReportPage) -> str:
-    """promoted, refused or nothing: which banner the verdict gets."""
-    word = choose_outcome_word(page)
-    return word.lower() if word in ("Promoted", "Refused") else "nothing"
+def choose_banner_class(is_promoted: bool, outcome: str | None) -> str:
+    """Return the CSS class of the verdict's banner: promoted, refused or nothing."""
+    if is_promoted:
+        return "promoted"
+    return "nothing" if outcome in _OUTCOME_TEXTS else "refused"
 
 
 def list_compared_splits(page: ReportPage) -> list[tuple[str, str, dict[str, Any]]]:
-    """The splits that were compared, the strongest evidence first: (key, word, record)."""
+    """Return (key, title, record) of the compared splits, the strongest evidence first."""
     comparison = page["comparison"]
-    return [(key, word, comparison[key]) for key, word in SPLIT_TITLES if comparison.get(key)]
+    return [(key, title, comparison[key]) for key, title in SPLIT_TITLES if comparison.get(key)]
 
 
-def strip_outcome(headline_text: str) -> str:
-    """The verdict's headline without the outcome, which stands large above it; true minus signs."""
-    for outcome in ("promoted: ", "not promoted: ", "nothing to promote: "):
-        headline_text = headline_text.removeprefix(outcome)
-    return set_minus_signs(headline_text)
+def strip_outcome(headline: str) -> str:
+    """Return the verdict's headline without the outcome, which is printed in large above it."""
+    for prefix in _HEADLINE_PREFIXES:
+        headline = headline.removeprefix(prefix)
+    return set_minus_signs(headline)
 
 
-def describe_slices(page: ReportPage) -> dict[str, str]:
-    """What the images of each slice are, in words, by slice."""
+def map_slice_titles(page: ReportPage) -> dict[str, str]:
+    """Return the title of each slice, by slice."""
     return {row["slice"]: row["title"] for row in page.slices}
 
 
 def replace_slice_names(page: ReportPage, text: str) -> str:
-    """`text` with each slice's name replaced by its words, in quotation marks, and val by validation."""
+    """Return `text` with each slice's name replaced by its quoted title, and val by validation."""
     text = re.sub(r"\bon val\b", "on validation", text)
-    for name, words in describe_slices(page).items():
-        text = f"“{words}”".join(re.split(rf"\b{re.escape(name)}\b", text))
+    for name, title in map_slice_titles(page).items():
+        text = f"“{title}”".join(re.split(rf"\b{re.escape(name)}\b", text))
     return text
 
 
 def build_comparison_rows(page: ReportPage) -> list[dict[str, Any]]:
-    """One row for each comparison of the arms: everything, the planned slices together, each slice, by split.
+    """Return one row for each comparison of the arms: all images, planned slices, each slice.
 
-    Keys: split, word, what (all | planned | slice | others), name, n, groups, alpha; before, control,
-    targeted, generic: intervals, or None; gain, over_generic: records, or None.
+    Returns:
+        Rows by split with the keys split, split_title, subset_kind (all | planned | slice |
+        others), name, slice, n, groups, alpha, passed; before, control, targeted and generic
+        (intervals or None); gain and over_generic (records or None).
     """
     rows = []
-    for key, word, record in list_compared_splits(page):
-        rows.append(
-            _build_comparison_row(
-                record["overall"], key, word, "all", "All images", record["alpha"]
-            )
-        )
-        names = describe_slices(page)
-        planned = page["comparison"]["counts"]["planned"]
-        if planned:
+    titles = map_slice_titles(page)
+    has_plan = bool(page["comparison"]["counts"]["planned"])
+    for split, split_title, record in list_compared_splits(page):
+        shared = {"split": split, "split_title": split_title, "alpha": record["alpha"]}
+        rows.append(_build_row(shared, "all", "All images", record["overall"]))
+        if has_plan:
             rows.append(
-                _build_comparison_row(
-                    record["primary"],
-                    key,
-                    word,
-                    "planned",
-                    "Images the repair is meant for",
-                    record["alpha"],
-                )
+                _build_row(shared, "planned", "Images of slices with a remedy", record["primary"])
             )
-        for item in record["slices"]:
-            name = names.get(item["slice"], item["slice"])
-            rows.append(
-                _build_comparison_row(item, key, word, "slice", name, record["alpha"])
-                | {"slice": item["slice"]}
-            )
-        if planned:
-            rows.append(
-                _build_comparison_row(
-                    record["outside"], key, word, "others", "All other images", record["alpha"]
-                )
-            )
+        for subset in record["slices"]:
+            name = titles.get(subset["slice"], subset["slice"])
+            row = _build_row(shared, "slice", name, subset)
+            row["slice"] = subset["slice"]
+            rows.append(row)
+        if has_plan:
+            rows.append(_build_row(shared, "others", "All other images", record["outside"]))
     return rows
 
 
-def _build_comparison_row(
-    subset_record: dict[str, Any],
-    split: str,
-    split_title: str,
-    row_kind: str,
-    name: str,
-    alpha: float,
+def _build_row(
+    shared: dict[str, Any], subset_kind: str, name: str, record: dict[str, Any]
 ) -> dict[str, Any]:
-    wanted = (
-        "n",
-        "groups",
-        "before",
-        "control",
-        "targeted",
-        "generic",
-        "gain",
-        "over_generic",
-        "passed",
-    )
-    kept = {k: subset_record.get(k) for k in wanted}
-    return {
-        "split": split,
-        "word": split_title,
-        "what": row_kind,
-        "name": name,
-        "slice": None,
-        "alpha": alpha,
-        **kept,
-    }
-
-
-def find_main_row(page: ReportPage) -> dict[str, Any] | None:
-    """The row of all images on the split with the strongest evidence that was looked at."""
-    return next((row for row in build_comparison_rows(page) if row["what"] == "all"), None)
+    kept = {key: record.get(key) for key in _RECORD_KEYS}
+    return {**shared, "subset_kind": subset_kind, "name": name, "slice": None, **kept}
 
 
 def has_unnamed_cause(page: ReportPage) -> bool:
-    """Whether some confirmed slice is described by words that name no cause."""
+    """Return whether some confirmed slice has no named cause."""
     return any(not row["cause"] for row in page.confirmed_slices)
 
 
 def describe_levels(page: ReportPage) -> str:
-    """At which level each split's gain is bounded: "97.5 % on test and 95 % on validation"."""
-    told = [
-        (format_confidence_level(record["alpha"]), "validation" if key == "val" else key)
-        for key, _, record in list_compared_splits(page)
-    ]
-    return " and ".join(f"{text} on {split}" for text, split in told)
+    """Return the level of each split's bounds: "97.5 % on test and 95 % on validation"."""
+    levels = []
+    for _, split_title, record in list_compared_splits(page):
+        levels.append(f"{format_confidence_level(record['alpha'])} on {split_title.lower()}")
+    return " and ".join(levels)
 
 
 def build_power_rows(page: ReportPage) -> list[dict[str, Any]]:
-    """Groups at hand and groups needed for each test, slices named in words."""
-    return [
-        {**row, "words": replace_slice_names(page, str(row["test"]))}
-        for row in page["comparison"]["power"]
-    ]
+    """Return the groups there are and the groups needed for each test, with slices by title."""
+    rows = []
+    for row in page["comparison"]["power"]:
+        rows.append({**row, "words": replace_slice_names(page, str(row["test"]))})
+    return rows

@@ -6,4 +6,263 @@ chosen on data names the data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class CandidateConstants:
+    """Constants of `slices.candidates`."""
+
+    # Quantiles of an attribute that serve as thresholds, from either end: dense in the tails, where
+    # small slices are.
+    tail_quantiles: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+    # Lengths of the arcs tried for a periodic attribute, in hours of a circle of 24: dusk, a night,
+    # a long night.
+    arc_hours: tuple[float, ...] = (3.0, 6.0, 9.0)
+    # Distinct values up to which a numeric column is a code: equality instead of thresholds.
+    max_code_values: int = 8
+    # Share of the images above which a condition describes the data, not a slice.
+    max_condition_share: float = 0.6
+
+    # Best conditions that start a rule, by source. All errors get most: they have no other filter.
+    # A class, a cluster or a component is a target that few rules fit.
+    attribute_conditions: int = 24
+    class_conditions: int = 2
+    repair_conditions: int = 2
+    signature_conditions: int = 4
+    mixture_conditions: int = 4
+    # Partners tried for each first condition of a pair, as a multiple of the conditions above.
+    pair_partner_factor: int = 6
+    # Factor by which a second condition must raise the score: a longer rule overfits more.
+    pair_score_factor: float = 1.25
+
+    # Failures for one cluster, component, prototype or class: fewer define no target.
+    min_target_failures: int = 10
+    # Classes with most failures that get a search of their own: bounds the time.
+    max_searched_classes: int = 10
+    # Largest share of the images within the radius of a prototype.
+    max_similarity_share: float = 0.3
+    # Standard errors subtracted from what an intervention repairs: it is the best of many.
+    repair_error_factor: float = 2.0
+    # Weight of a rule that names a class: an image at prediction time has no label.
+    class_rule_weight: float = 0.85
+    # Weight of a rule "looks like image X" against one that a reader can check.
+    similarity_rule_weight: float = 0.7
+    # Changes of log-probability beyond this (in nats) count as this: one image cannot lead k-means.
+    max_signature_change: float = 5.0
+
+    # Share of the errors of either of two rules in both above which the weaker one is dropped.
+    max_error_overlap: float = 0.4
+    # Share of a rule's errors inside a better rule above which it is only a part of that one.
+    contained_share: float = 0.8
+    # The same for a rule of one class: more of its errors are its class's own.
+    class_contained_share: float = 0.6
+    # A contained rule stays if it recovers this many times more errors per image. Without the
+    # exception, .50 (.21 to .83) fewer slices a setting were confirmed in 24 planted settings.
+    density_factor: float = 1.25
+    # Overlap of two rules' images from which the plainer rule may replace the better one.
+    duplicate_overlap: float = 0.7
+    # Share of the better rule's score that the plainer one must keep. Without the replacement, .33
+    # (.13 to .58) fewer slices a setting were confirmed in 24 planted settings.
+    tied_score_share: float = 0.9
+
+    # Weight of label and prediction against one whitened direction: components are of one error.
+    mixture_output_weight: float = 3.0
+    # Components of a mixture: more than the slices that a run reports.
+    mixture_max_components: int = 10
+    # Images that a mixture is fitted on: bounds the time.
+    mixture_fit_images: int = 5000
+    # Share of the fitted images that may be added as failures: rare, but what is sought.
+    mixture_failure_share: float = 0.25
+    # Failures for a class to have a mixture of its own, and the part of all failures that it needs:
+    # a fifth. Rarer ones are in the mixture over all images.
+    mixture_class_failures: int = 20
+    mixture_share_divisor: int = 5
+    # Floor of the variances; the directions have variance 1.
+    mixture_min_variance: float = 1e-2
+    # Iterations and tolerance of the fit: components only propose, so it need not be exact.
+    mixture_iterations: int = 50
+    mixture_tolerance: float = 1e-2
+
+    # Restarts of k-means on signatures and on failing images: cheap on a few hundred rows.
+    signature_restarts: int = 3
+    prototype_restarts: int = 2
+
+    # Principal components of the frozen features.
+    max_feature_components: int = 24
+    # Images that the components are fitted on: more do not move them.
+    max_feature_images: int = 20_000
+    # Failing images, and correct ones, that a discriminant is fitted on, at least.
+    min_discriminant_images: int = 10
+    # Images in the core of a slice, at least, in each half.
+    min_core_images: int = 40
+
+
+@dataclass(frozen=True)
+class TestingConstants:
+    """Constants of `slices.testing`."""
+
+    # Floor of an effect's standard error, as a share of the images: without it, an intervention
+    # whose effect is small and equal in all groups would be chosen before a strong one.
+    min_effect_error: float = 0.01
+
+
+@dataclass(frozen=True)
+class CauseConstants:
+    """Constants of `slices.causes`."""
+
+    # Held-out AUC up to which two sets of images count as indistinguishable: the AUC of two samples
+    # of 40 images of one distribution has a standard error of .065.
+    max_indistinguishable_auc: float = 0.65
+    # Difference in attribute distance that does not decide between two candidates.
+    distance_tolerance: float = 0.03
+    # Difference in two-sample AUC that does not decide between two candidates.
+    auc_tolerance: float = 0.1
+    # Share of the distance from the slice that a cause suspected without a model must explain.
+    min_distance_reduction: float = 0.5
+
+    # Strengths beyond a plug-in's own on each side: failures need not stop at the strongest probe.
+    extra_strength_count: int = 4
+    # Factor by which each extra strength is further from neutral (its power if they multiply).
+    extension_exponent: float = 1.5
+    # Rounds that halve the steps beside the best strength; each adds two measurements.
+    refinement_rounds: int = 2
+    # Well-matched strengths that are tried per treatment. Half-covered images matched a cover of
+    # three quarters best, whose copies a classifier separates from the slice.
+    nearest_strength_count: int = 3
+
+    # Accuracy that good images must lose for a treatment to count as reproducing the failure.
+    min_accuracy_loss: float = 0.05
+    # Least agreement with the slice's confusions, if no repair confirms the cause.
+    min_confusion_agreement: float = 0.5
+    # Share of its own damage that an inverse must repair to count as one at that strength.
+    min_regained_share: float = 0.5
+    # Share of each other's damage that two inverses must repair for both causes to be one.
+    min_mutual_repair_share: float = 0.8
+    # Groups with a failing image for a repair or an attribution to be tested.
+    min_failing_groups: int = 5
+    # Nearest candidates on which the model is evaluated: each costs predictions.
+    max_tested_candidates: int = 10
+
+    # Share of the failures above which a cause accounts for most of them.
+    majority_share: float = 0.5
+    # Share of the failures below which a cause is not named, whatever its inverse repairs.
+    negligible_share: float = 0.1
+    # Good images per treatment and strength that the attribution learns from.
+    max_treated_images: int = 60
+    # Iteration limit of the expectation-maximization.
+    max_em_iterations: int = 200
+    # Change of every share below which it has converged.
+    em_tolerance: float = 1e-4
+    # Draws of whole groups; 20 of them lie beyond the quantile below.
+    bootstrap_draws: int = 400
+    # Quantile of the lead over draws: a one-sided 95 % bound.
+    lead_quantile: float = 0.05
+    # Weight of images of groups that a draw leaves out: positive, so that a mean always exists.
+    undrawn_group_weight: float = 1e-9
+
+    # Fewer failing images describe themselves only.
+    min_described_failures: int = 5
+    # Failing images that are compared with all others: bounds the distance matrix.
+    max_described_failures: int = 500
+    # Standard deviations within the class from which a measure is reported.
+    min_deviation: float = 0.5
+    # Excess of a value's or neighbor's share from which it is reported.
+    min_share_difference: float = 0.2
+    # Measures in one sentence.
+    max_reported_measures: int = 3
+
+
+@dataclass(frozen=True)
+class PrescriptionConstants:
+    """Constants of `slices.prescription`."""
+
+    # Images of the slice, and training images, on which a strength range is fitted.
+    max_fit_images: int = 100
+    # Strengths on either side of the best one that may end the range: with the midpoints between
+    # them that makes up to 91 ranges.
+    neighbor_strength_count: int = 3
+    # Difference in AUC that does not decide between two remedies.
+    fit_auc_tolerance: float = 0.02
+    # Seed of samples, folds and strengths; fixed, so that a fit depends on its images only.
+    fit_seed: int = 0
+    # Groups of a class that must support a label change: one odd object is no rule.
+    min_class_groups: int = 2
+    # Groups of a slice below which its images are not repeated: a model memorizes fewer.
+    min_member_groups: int = 10
+    # Least factor by which images of a slice are repeated or weighted.
+    min_repeats: float = 2.0
+    # Factor of the weaker variant of the whole plan that a search tries.
+    reduced_probability_factor: float = 0.5
+    # Most typical images that a collection request shows for a slice.
+    example_count: int = 5
+
+
+@dataclass(frozen=True)
+class ShortcutConstants:
+    """Constants of `slices.shortcuts`."""
+
+    # Groups on either side to propose and to test a mark: sign flips of fewer cannot reach .001.
+    min_groups: int = 10
+    # Images, each of another group, from which a mark is read.
+    max_mark_images: int = 40
+    # Gray levels within which most images of the class agree; compression alters a few.
+    same_gray_tolerance: int = 8
+    # Gray levels by which the median of the other classes must differ.
+    other_gray_distance: int = 25
+    # Smallest mark, as a share of the image: about eight pixels of 64 x 64.
+    min_mark_share: float = 0.002
+    # Pixels by which a mark is widened, so that blurred edges are covered too.
+    mark_rim_pixels: int = 2
+    # Share of its box above which a component is filled. A caption that was cut out along its
+    # strokes could still be read, and was not confirmed.
+    filled_box_share: float = 0.5
+    # The object is a quarter of the cells, as large as the central region.
+    object_share_divisor: int = 4
+    # Least difference of both interventions from their controls.
+    min_share_effect: float = 0.05
+    # False discovery rate over classes with a mark.
+    fdr_level: float = 0.05
+    # Sign flips of whole groups; the smallest p-value is 1/2000.
+    permutation_draws: int = 1999
+    # Share of a mark's pixels that an image must match to bear it.
+    min_matching_share: float = 0.5
+    # Images that are compared with marks at a time: bounds memory.
+    chunk_images: int = 4096
+
+
+@dataclass(frozen=True)
+class TrackingConstants:
+    """Constants of `slices.tracking`."""
+
+    # Images of the reference, kept by whole units: more change no share that would be acted on.
+    max_reference_images: int = 20_000
+    # Share of the units at either end that do not extend a known range: a covered lens is no
+    # darkness that the model knows.
+    stray_unit_share: float = 0.002
+    # Minutes of one stretch of time: if no group is known, its images are one observation.
+    stretch_minutes: int = 10
+    # Attributes that traffic is not compared in: what arrives is always later.
+    time_attributes: tuple[str, ...] = ("day",)
+
+    # Runs that the history of a slice goes back; the first one stays.
+    max_history_runs: int = 60
+    # Slices that are followed; beyond it, those confirmed longest ago are dropped.
+    max_tracked_slices: int = 100
+    # Hexadecimal digits of a hashed group (64 bits): no two of a million groups share one.
+    group_hash_digits: int = 16
+
+
+@dataclass(frozen=True)
+class FinderConstants:
+    """Constants of the slice finder, one section for each of its folders."""
+
+    candidates: CandidateConstants = field(default_factory=CandidateConstants)
+    testing: TestingConstants = field(default_factory=TestingConstants)
+    causes: CauseConstants = field(default_factory=CauseConstants)
+    prescription: PrescriptionConstants = field(default_factory=PrescriptionConstants)
+    shortcuts: ShortcutConstants = field(default_factory=ShortcutConstants)
+    tracking: TrackingConstants = field(default_factory=TrackingConstants)
+
+
+CONSTANTS = FinderConstants()

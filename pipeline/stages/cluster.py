@@ -8,11 +8,8 @@ from pydantic import Field
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.slices.candidates.cross_fitting import (
-    FinderSettings,
-    build_slice_tables,
-    cross_fit_slices,
-)
+from pipeline.slices.candidates.cross_fitting import build_slice_tables, cross_fit_slices
+from pipeline.slices.candidates.rule_application import FinderSettings
 
 
 class Config(StageSettings):
@@ -42,7 +39,7 @@ def run(
     dose_response: pd.DataFrame,
 ) -> StageOutputs:
     """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
-    return propose_slices(config, context, validation_set.without_label_issues(), dose_response)
+    return propose_slices(config, context, validation_set.exclude_label_issues(), dose_response)
 
 
 def propose_slices(

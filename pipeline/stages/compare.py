@@ -22,13 +22,13 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
-from pipeline.domain.rules import measure_cosine_distances
 from pipeline.domain.statuses import ComparisonOutcome
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import apply_remedy
 from pipeline.slices.candidates.rule_admission import (
     collect_reference_ids,
     compute_slice_masks,
+    measure_cosine_distances,
     parse_frozen_rules,
 )
 from pipeline.slices.prescription.comparison_inputs import ComparisonInputs, get_luminance

@@ -138,7 +138,7 @@ def run(
     except (InputError, KeyError, TypeError, ValueError) as error:
         earlier, last, why = [], None, f"the run before cannot be read: {error}"
         context.add_note(why)
-    val = validation_set.without_label_issues()
+    val = validation_set.exclude_label_issues()
     val = replace(
         val, frame=val.all_columns
     )  # an earlier run's rule may test a column that no rule of today may
@@ -155,8 +155,8 @@ def run(
     )
     for track in tracks:
         if last and track.state in ALARM_STATES:
-            context.add_note(f"{track.state} since run {last.run_id}: {track.words}")
-    seen = [(track.since, track.first, group) for track in tracks for group in sorted(track.seen)]
+            context.add_note(f"{track.state} since run {last.run_id}: {track.description}")
+    seen = [(track.first_run_id, track.first_name, group) for track in tracks for group in sorted(track.proposing_groups)]
     why = why or (None if last else "no earlier run of this name followed its slices")
     return {
         "followed": {

@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.report.traffic_sentences import describe_condition
 from pipeline.slices.tracking import traffic_comparison
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
     ReferenceProfile,
     build_reference_frame,
 )
-from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, TrafficLimits
+from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic
+from pipeline.slices.tracking.traffic_conditions import TrafficLimits, evaluate_conditions
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
 from pipeline.storage.champion_registry import read_starting_champion
 
@@ -87,8 +89,8 @@ def run(
         why = "no image arrived that its run did not have"
         return {"drift": {**EMPTY_DRIFT, "champion": reference.run_id, "why": why}}
     found = traffic_comparison.compare_traffic(reference, ArrivedTraffic(new, basis), config)
-    judged = traffic_comparison.evaluate_conditions(found, config)
+    judged = evaluate_conditions(found, config)
     for item in judged:
         if not item["passed"]:
-            context.add_note(f"against the data of champion {reference.run_id}: {item['words']}")
+            context.add_note(f"against the data of champion {reference.run_id}: {describe_condition(item)}")
     return {"drift": {**found, "champion": reference.run_id, "why": None, "conditions": judged}}

@@ -17,7 +17,8 @@ from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.reading.image_record import suggest_name
 from pipeline.data.reading.simulator_interface import find_simulators, simulate_plan_images
-from pipeline.domain.rules import build_condition_frame, iterate_rows
+from pipeline.domain.rule_columns import build_condition_frame
+from pipeline.domain.rules import iterate_rows
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits
@@ -48,11 +49,8 @@ from pipeline.slices.prescription.label_safety import (
     sample_each_class,
 )
 from pipeline.slices.prescription.plan_candidates import build_plan_candidates
-from pipeline.slices.prescription.strength_fitting import (
-    FIT_COLUMNS,
-    fit_remedy,
-    list_strength_ranges,
-)
+from pipeline.slices.prescription.strength_fitting import FIT_COLUMNS, fit_remedy
+from pipeline.slices.prescription.strength_ranges import list_strength_ranges
 from pipeline.slices.prescription.treatment_plan import (
     PLAN_COLUMNS,
     PrescriptionContext,
@@ -172,8 +170,8 @@ def _find_refused_remedies(
         for remedy in list_label_changing_remedies()
     }
     for item in iterate_rows(confirmed):
-        if item.given in strengths:
-            strengths[item.given] |= {float(item.given_low), float(item.given_high)}
+        if item.fitted_remedy in strengths:
+            strengths[item.fitted_remedy] |= {float(item.fitted_low), float(item.fitted_high)}
     asked = {remedy: sorted(tried) for remedy, tried in strengths.items()}
     return find_label_changes(shown, asked, config.label_change_threshold)
 
@@ -280,7 +278,7 @@ def run(
 ) -> StageOutputs:
     """Turn each confirmed slice into what to do about it."""
     frame = build_condition_frame(images, attributes, marks)
-    val, names = validation_set.without_label_issues(), list(validation_set.class_names)
+    val, names = validation_set.exclude_label_issues(), list(validation_set.class_names)
     confirmed = add_sentences(explanations[explanations["status"] == SliceStatus.CONFIRMED])
     doubted = images["image_id"].isin(label_issues["image_id"]).to_numpy()
     usable = (splits["split"] == "train").to_numpy() & ~doubted
@@ -336,7 +334,8 @@ def run(
         names,
         config.simulated_images,
         pixels.shape[1],
-        (context, frozenset(images["content_hash"])),
+        context,
+        frozenset(images["content_hash"]),
     )
     made = {"plan": plan, "simulated": kinds[0], "simulated_pixels": kinds[1]}
     return {**made, "policy": policy, "exports": exports}

@@ -19,6 +19,7 @@ from pipeline.slices.tracking import reference_profile
 from pipeline.statistics.model_comparison import has_shown_harm
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import read_json, write_json
+from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY
 
 OUTCOME_HEADLINES = {
     ComparisonOutcome.NO_FAILURES: "nothing to promote: the model makes no mistake on the validation images",
@@ -50,7 +51,7 @@ def _build_condition(
     threshold: float | None,
     is_passed: bool,
     reason: str,
-    evidence_link: str = "#headline",
+    evidence_link: str = "#accuracy_change",
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -111,7 +112,7 @@ def _judge_non_inferiority(
             threshold,
             non_inferiority["classes_passed"],
             classes,
-            "#classes",
+            "#per_class_metrics",
         ),
     ]
 
@@ -150,7 +151,7 @@ def _build_val_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     val = comparison["val"]
     planned = [s for s in val["slices"] if s["planned"]]
     best = max(planned, key=lambda s: (s["passed"], s["gain"]["bound"] or -1.0))
-    gained = _judge_gain(f"{best['slice']} gained on val", best, "#slices")
+    gained = _judge_gain(f"{best['slice']} gained on val", best, "#failure_slices")
     worse = _judge_non_inferiority("val", val["non_inferiority"], comparison["margins"])
     return [
         gained,
@@ -168,14 +169,14 @@ def _build_test_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
         None,
         bool(opening["opened"]),
         opening["reason"],
-        "#identity",
+        "#run_details",
     )
     if test is None:
         return [opened]
     opened["why"] = (
         f"opened for the {opening['ordinal']} time by any run; it may spend alpha = {opening['alpha']:.3g}"
     )
-    gained = _judge_gain("the slices with a remedy gained on test", test["primary"], "#headline")
+    gained = _judge_gain("the slices with a remedy gained on test", test["primary"], "#accuracy_change")
     worse = _judge_non_inferiority("test", test["non_inferiority"], comparison["margins"])
     return [
         opened,
@@ -193,7 +194,7 @@ def build_conditions(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     slices = f"{confirmed} of {counts['slices']} proposed groups were confirmed, {planned} with a remedy for training"
     found = [
         _build_condition(
-            "a slice with a remedy", float(planned), 1.0, planned > 0, slices, "#slices"
+            "a slice with a remedy", float(planned), 1.0, planned > 0, slices, "#failure_slices"
         )
     ]
     if planned and compared:
@@ -331,6 +332,7 @@ def _write_bundle(
         {
             **meta,
             **bundle_contents,
+            FORMAT_KEY: BUNDLE_FORMAT,
             "arm": arm,
             "seed": seed,
             "run_id": context.run_id,
@@ -347,7 +349,7 @@ def _move_champion_pointer(
 
     Returns what is in force now (candidate | baseline | kept | none) and the run of another champion found there."""
     name = (
-        champion_registry.config_name(context.runs_folder / context.run_id)
+        champion_registry.read_config_name(context.runs_folder / context.run_id)
         or champion_registry.DEFAULT_NAME
     )
     with champion_registry.lock_pointer(context.runs_folder, name) as known:

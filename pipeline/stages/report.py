@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline import plugins
 from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
@@ -27,6 +26,7 @@ from pipeline.report.page_rendering import render_page
 from pipeline.report.report_artifacts import ReportArtifacts
 from pipeline.report.report_page import AugmentationPreview, ReportPage
 from pipeline.report.run_summary import build_summary
+from pipeline.report.sections import list_sections
 from pipeline.report.thumbnails import ThumbnailStore, index_rows
 from pipeline.storage import review_decisions
 
@@ -168,7 +168,7 @@ def run(
     images.set_order(rank_informative_images(page))
     folder: Path = context.scratch_folder / "html"
     folder.mkdir(parents=True, exist_ok=True)
-    html = render_within_limit(page, plugins.list_plugins("sections"), config.max_bytes)
+    html = render_within_limit(page, list_sections(), config.max_bytes)
     size = len(html.encode())
     if size > config.max_bytes:
         context.add_note(

@@ -1,4 +1,4 @@
-"""How good are these logits? Accuracy, macro F1, classes, confusion and calibration of one model on one split."""
+"""Accuracy, macro F1, per-class metrics, confusion matrix and calibration of one model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ CALIBRATION_BIN_COUNT = 15
 def count_confusion(
     labels: ArrayLike, predictions: ArrayLike, class_count: int
 ) -> NDArray[np.int64]:
-    """Counts int64 [classes, classes] of class indices [n]: rows are the truth, columns the prediction."""
+    """Return the confusion matrix of class indices [n], int64 [classes, classes]; rows are labels.
+
+    >>> count_confusion([0, 0, 1], [0, 1, 1], 2).tolist()
+    [[1, 1], [0, 1]]
+    """
     cell = np.asarray(labels, dtype=np.int64) * class_count + np.asarray(
         predictions, dtype=np.int64
     )
@@ -31,7 +35,10 @@ def count_confusion(
 def score_classes(
     confusion_counts: NDArray[np.int64], class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """precision, recall, f1 (None where nothing was predicted or nothing is there) and support of each class."""
+    """Return name, precision, recall, F1 and support of each class.
+
+    A metric is None if the class was never predicted, or has no image.
+    """
     hits, support, predicted = (
         np.diag(confusion_counts),
         confusion_counts.sum(1),
@@ -52,9 +59,10 @@ def score_classes(
 def compute_calibration_error(
     probabilities: NDArray[np.floating[Any]], labels: ArrayLike
 ) -> float | None:
-    """Expected calibration error of probabilities [n, classes] over 15 equal bins of confidence; None without images.
+    """Return the expected calibration error over 15 equal bins of confidence; None without images.
 
-    Source: Guo et al. 2017, On calibration of modern neural networks."""
+    Source: Guo et al. 2017, On calibration of modern neural networks.
+    """
     if not len(probabilities):
         return None
     confidence = probabilities.max(1)
@@ -71,9 +79,18 @@ def score_logits(
     class_names: Sequence[str],
     temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """Finite JSON of one model's logits [n, classes] on images of class truth [n] in groups [n].
+    """Return the scores of one model as finite JSON.
 
-    accuracy is an interval by group; macro_f1 the mean over the classes present; confusion rows are the truth.
+    Args:
+        logits: [n, classes].
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+        class_names: names of the classes.
+        temperature: temperature of the calibrated probabilities.
+
+    Returns:
+        `accuracy` is an interval by group, `macro_f1` the mean over the classes present,
+        `confusion` has labels as rows.
     """
     predicted = logits.argmax(1) if len(logits) else np.zeros(0, dtype=np.intp)
     counts = count_confusion(labels, predicted, len(class_names))

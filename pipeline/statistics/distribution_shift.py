@@ -1,5 +1,7 @@
-"""Has a distribution moved? The population stability index with a test that permutes whole units, and a rank test for
-what lies beyond everything seen."""
+"""Shifts of distributions, tested by permutation of whole units.
+
+The population stability index measures a shift; a rank test finds values beyond everything known.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,27 @@ from scipy.stats import hypergeom
 from pipeline.statistics.group_intervals import encode_groups
 
 Floats = NDArray[np.float64]
-QUANTILE_BIN_COUNT, CIRCLE_BIN_COUNT = (
-    10,
-    12,
-)  # of a plain number by its quantiles, of a circle by equal widths
-BIN_PSEUDOCOUNT = (
-    0.5  # added to each bin's count, so that an empty one counts as little seen, not as impossible
-)
-MAX_PERMUTED_UNITS = (
-    2_000  # units of a side that are exchanged; more, drawn from all, would change no verdict
-)
-MAX_MATRIX_ELEMENTS = 4_000_000  # numbers held at once in a matrix of draws x units
+# Bins of a plain number, by its quantiles.
+QUANTILE_BIN_COUNT = 10
+# Bins of a circular value, of equal width.
+CIRCLE_BIN_COUNT = 12
+# Added to the count of each bin: an empty bin counts as rare, not as impossible.
+BIN_PSEUDOCOUNT = 0.5
+# Units of a side that are exchanged. A random sample of them: more would change no result.
+MAX_PERMUTED_UNITS = 2_000
+# Numbers held at once in a matrix of draws x units.
+MAX_MATRIX_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True)
 class ShiftEvidence:
-    """units: independent observations that arrived and must at least be there; draws: of the permutation test."""
+    """What a shift test needs.
+
+    Attributes:
+        min_units: fewest independent units on either side.
+        draw_count: number of permutations.
+        seed: seed of the permutations.
+    """
 
     min_units: int = 10
     draw_count: int = 1999
@@ -38,8 +45,14 @@ class ShiftEvidence:
 
 @dataclass(frozen=True)
 class ShiftTest:
-    """psi: the population stability index, None where nothing is known; p: None where `reason` says why it was not
-    tested; units: how many arrived with a known value."""
+    """The result of a shift test.
+
+    Attributes:
+        psi: population stability index; None if nothing is known.
+        p: p-value; None if not tested.
+        unit_count: number of arrived units with a known value.
+        reason: why it was not tested; None if it was.
+    """
 
     psi: float | None
     p: float | None
@@ -48,8 +61,10 @@ class ShiftTest:
 
 
 def compute_bin_edges(values: ArrayLike, period: float | None = None) -> Floats:
-    """Where the bins of a distribution are cut, ascending: at the tenths of `values` [n] (NaN left out) and just
-    beyond the least and the greatest; on a circle of that period, into equal sectors."""
+    """Return ascending bin edges: the tenths of `values` [n], and just beyond both ends.
+
+    NaN is left out. On a circle of the given period the bins are equal sectors.
+    """
     if period:
         return np.linspace(0, period, CIRCLE_BIN_COUNT + 1)[1:-1]
     known = np.asarray(values, dtype=np.float64)
@@ -61,18 +76,34 @@ def compute_bin_edges(values: ArrayLike, period: float | None = None) -> Floats:
 
 
 def assign_bins(values: ArrayLike, edges: Floats, period: float | None = None) -> NDArray[np.intp]:
-    """The bin 0..len(at) of each value [n], each cut belonging to the bin below it; -1 for NaN."""
+    """Return the bin 0..len(edges) of each value [n]; -1 for NaN.
+
+    Each edge belongs to the bin below it.
+
+    Args:
+        values: the values, [n].
+        edges: edges of `compute_bin_edges`.
+        period: period of a circular value; None for a plain number.
+
+    >>> assign_bins([1.0, 2.5, float("nan")], np.array([1.0, 2.0])).tolist()
+    [0, 2, -1]
+    """
     x = np.asarray(values, dtype=np.float64)
     x = x % period if period else x
     return np.where(np.isnan(x), -1, np.searchsorted(edges, x, side="right" if period else "left"))
 
 
 def compute_stability_index(expected: Floats, observed: Floats) -> Floats:
-    """The population stability index of counts [..., bins] against counts [..., bins]: the sum of (found - expected)
-    log(found / expected) over shares, 0 where they agree; above .1 is commonly called moderate, above .25 major.
+    """Return the population stability index of observed against expected counts [..., bins].
 
-    Half a image is added to each bin. Source: Siddiqi, Credit Risk Scorecards (2006); Yurdakul 2018 for its size by
-    chance, which is why it is tested and not only read.
+    It is the sum of (observed - expected) log(observed / expected) over shares: 0 if they agree.
+    Above .1 is commonly called moderate, above .25 major. Half an image is added to each bin.
+
+    Source: Siddiqi 2006, Credit Risk Scorecards. Yurdakul 2018 gives its size by chance, which is
+    why it is tested and not only read.
+
+    >>> float(compute_stability_index(np.array([5.0, 5.0]), np.array([5.0, 5.0])))
+    0.0
     """
     e, f = (
         (c + BIN_PSEUDOCOUNT) / (c + BIN_PSEUDOCOUNT).sum(-1, keepdims=True)
@@ -84,7 +115,7 @@ def compute_stability_index(expected: Floats, observed: Floats) -> Floats:
 def _draw_selections(
     unit_count: int, selected_count: int, draw_count: int, rng: np.random.Generator
 ) -> Floats:
-    """0/1 [draws, units]: as many units at random as are chosen."""
+    """Return random selections of `selected_count` units, 0 or 1 [draws, units]."""
     drawn = np.zeros((draw_count, unit_count))
     picks = np.argpartition(rng.random((draw_count, unit_count)), selected_count - 1, axis=1)[
         :, :selected_count
@@ -96,7 +127,13 @@ def _draw_selections(
 def _compute_permutation_p(
     reference_counts: Floats, traffic_counts: Floats, evidence: ShiftEvidence
 ) -> float:
-    """p by exchanging whole units (rows of counts, [units, bins]) between the two sides."""
+    """Return the p-value of exchanging whole units between the two sides.
+
+    Args:
+        reference_counts: counts [units, bins].
+        traffic_counts: counts [units, bins].
+        evidence: number of permutations and seed.
+    """
     rng, above = np.random.default_rng(evidence.seed), 0
     sides = [
         s
@@ -127,11 +164,17 @@ def measure_shift(
     bin_count: int,
     evidence: ShiftEvidence = ShiftEvidence(),
 ) -> ShiftTest:
-    """How far what arrived has moved from what was known, and whether chance moves it as far.
+    """Test how far a distribution has shifted.
 
-    bins, units: (known, arrived), each [n]: the bin 0..size-1 of each image (-1: unknown, left out) and its unit of
-    evidence (a visit, a track, a stretch of time). p: units are exchanged whole between the two sides, so it assumes
-    that each is an independent draw; whatever all that arrived have in common (one night's weather) it cannot know.
+    Units are exchanged whole between both sides, so the test assumes that each unit is an
+    independent draw. It cannot know of anything that all arrived units share, such as the weather
+    of one night.
+
+    Args:
+        bins: bins (0..bin_count - 1, -1 if unknown) of the reference and of the traffic, [n] each.
+        units: units of evidence (a visit, a track, a stretch of time) of both, [n] each.
+        bin_count: number of bins.
+        evidence: fewest units, number of permutations and seed.
     """
     sides = []
     for b, u in zip(bins, units, strict=True):
@@ -160,8 +203,20 @@ def measure_shift(
 def compute_outlier_p(
     reference_units: int, traffic_units: int, outlier_units: int, tolerated_units: int = 0
 ) -> float:
-    """p that at least `outside` of `arrived` units lie beyond all but `stray` of `known` units, on one side, though all
-    are drawn alike: the chance that at most `stray` of the `outside + stray` most extreme of all were known."""
+    """Return the p-value of arrived units beyond the reference on one side.
+
+    It is the chance that at most `tolerated_units` of the most extreme units are of the reference,
+    if all units have one distribution.
+
+    Args:
+        reference_units: number of reference units.
+        traffic_units: number of arrived units.
+        outlier_units: arrived units beyond all but `tolerated_units` of the reference.
+        tolerated_units: reference units that may be as extreme.
+
+    >>> round(compute_outlier_p(10, 10, 3), 4)
+    0.1053
+    """
     return float(
         hypergeom.cdf(
             tolerated_units,
@@ -175,7 +230,10 @@ def compute_outlier_p(
 def flag_distant_values(
     values: ArrayLike, reference_values: ArrayLike, period: float
 ) -> NDArray[np.bool_]:
-    """Which values [n] lie farther than a 24th of a circle from every known one [m]; NaN lies nowhere."""
+    """Return which values [n] are farther than a 24th of a circle from every reference value [m].
+
+    NaN is never distant.
+    """
     x, k = (np.asarray(v, dtype=np.float64) for v in (values, reference_values))
     k = np.sort(k[~np.isnan(k)] % period)
     if not len(k):

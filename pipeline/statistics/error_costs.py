@@ -1,4 +1,4 @@
-"""Errors that cost differently: a stranger let in against an employee turned away. The worst error costs 1."""
+"""Costs of errors, such as an admitted stranger against a rejected employee. The worst costs 1."""
 
 from __future__ import annotations
 
@@ -12,25 +12,38 @@ from pipeline.contracts import InputError
 
 Floats = NDArray[np.float64]
 ErrorCosts = Mapping[str, Mapping[str, float]]
-"""Cost of each error, by label and by answer; what is not named costs 1."""
+"""Cost of each error by label and prediction; a pair that is not named costs 1."""
 
 
 def build_cost_matrix(
     costs: ErrorCosts, class_names: Sequence[str], setting_key: str
 ) -> list[list[float]] | None:
-    """Cost of answering class j for class i, [i][j] as shares of the worst error; None where all errors cost alike.
+    """Return the cost of predicting class j for label i, [i][j], as a share of the worst error.
 
-    Raises `InputError`, which names `key`, for a class that is not there or a right answer with a cost.
+    Args:
+        costs: costs by label and prediction; a pair that is not named costs 1.
+        class_names: names of the classes, in the order of their indices.
+        setting_key: the setting that error messages name.
+
+    Returns:
+        None if all errors have equal cost.
+
+    Raises:
+        InputError: a class is unknown, or a correct prediction has a cost.
+
+    >>> build_cost_matrix({"badge": {"no_badge": 0.1}}, ["badge", "no_badge"], "evaluate.costs")
+    [[0.0, 0.1], [1.0, 0.0]]
+    >>> build_cost_matrix({}, ["badge", "no_badge"], "evaluate.costs") is None
+    True
     """
     for label, answers in costs.items():
         for name in (label, *answers):
             if name not in class_names:
-                raise InputError(
-                    f"{setting_key}: there is no class {name!r}; there are: {', '.join(class_names)}"
-                )
+                known = ", ".join(class_names)
+                raise InputError(f"{setting_key}: unknown class {name!r}; the classes: {known}")
         if label in answers:
             raise InputError(
-                f"{setting_key}.{label}.{label}: a right answer costs nothing; leave it out"
+                f"{setting_key}.{label}.{label}: a correct prediction costs nothing; leave it out"
             )
     if all(value == 1 for answers in costs.values() for value in answers.values()):
         return None
@@ -43,20 +56,32 @@ def build_cost_matrix(
 def compute_utilities(
     labels: ArrayLike, predictions: ArrayLike, matrix: ArrayLike | None
 ) -> Floats:
-    """1 less the cost of each answer [n] (class indices): 1 for a right one, 0 for the worst error.
+    """Return 1 less the cost of each prediction [n]: 1 if correct, 0 for the worst error.
 
-    matrix: as of `cost_matrix`, or as stored; None: every error is worth 0, which makes this correctness."""
-    right, said = np.asarray(labels, dtype=np.intp), np.asarray(predictions, dtype=np.intp)
+    Args:
+        labels: class indices, [n].
+        predictions: class indices, [n].
+        matrix: costs as of `build_cost_matrix`; None makes the utility plain correctness.
+
+    >>> compute_utilities([0, 0, 1], [0, 1, 0], [[0.0, 0.1], [1.0, 0.0]]).tolist()
+    [1.0, 0.9, 0.0]
+    """
+    label_indices = np.asarray(labels, dtype=np.intp)
+    predicted = np.asarray(predictions, dtype=np.intp)
     if matrix is None:
-        return np.asarray(right == said, dtype=np.float64)
-    kept: Floats = 1.0 - np.asarray(matrix, dtype=np.float64)
-    return np.asarray(kept[right, said], dtype=np.float64)
+        return np.asarray(label_indices == predicted, dtype=np.float64)
+    utilities: Floats = 1.0 - np.asarray(matrix, dtype=np.float64)
+    return np.asarray(utilities[label_indices, predicted], dtype=np.float64)
 
 
 def list_reduced_costs(
     matrix: Sequence[Sequence[float]] | None, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The errors that cost less than the worst: [{label, answer, cost}]."""
+    """Return the errors that cost less than the worst: [{label, answer, cost}].
+
+    >>> list_reduced_costs([[0.0, 0.1], [1.0, 0.0]], ["badge", "no_badge"])
+    [{'label': 'badge', 'answer': 'no_badge', 'cost': 0.1}]
+    """
     return [
         {"label": class_names[i], "answer": class_names[j], "cost": cost}
         for i, row in enumerate(matrix or ())

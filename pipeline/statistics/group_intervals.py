@@ -1,4 +1,4 @@
-"""Means with intervals whose unit of evidence is the group."""
+"""Means with confidence intervals whose unit of evidence is the group."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ MAX_REQUIRED_GROUPS = 1_000_000
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A mean with its two-sided interval; `groups` and `n` count the evidence, `variance` is the mean's own.
+    """A mean with its two-sided confidence interval.
 
-    Where nothing is known, value is NaN and the ends are the widest possible (infinite without bounds).
+    Attributes:
+        value: the mean; NaN if unknown.
+        low: lower end; the lowest possible value if unknown, infinite without bounds.
+        high: upper end, likewise.
+        groups: number of groups behind the mean.
+        n: number of values behind the mean.
+        variance: variance of the mean; NaN if unknown.
     """
 
     value: float
@@ -28,7 +34,7 @@ class ConfidenceInterval:
     variance: float = math.nan
 
     def build_record(self) -> dict[str, float | int | None]:
-        """The interval as finite JSON: what is not a finite number becomes None."""
+        """Return the interval as finite JSON, with None for every number that is not finite."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
         return {k: sanitize_float(v) for k, v in ends.items()} | {
             "groups": self.groups,
@@ -37,18 +43,33 @@ class ConfidenceInterval:
 
 
 def sanitize_float(value: float | None) -> float | None:
-    """The number as a plain float, or None where it is unknown, NaN or infinite."""
+    """Return `value` as a plain float, or None if it is unknown, NaN or infinite.
+
+    >>> sanitize_float(0.5)
+    0.5
+    >>> sanitize_float(float("inf")) is None
+    True
+    """
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def encode_groups(groups: ArrayLike) -> tuple[NDArray[np.intp], int]:
-    """Groups [n] of any sortable kind as numbers 0.. [n], and how many there are."""
+    """Return groups [n] of any sortable kind as codes 0.. [n], and the number of groups.
+
+    >>> codes, count = encode_groups(["b", "a", "b"])
+    >>> codes.tolist(), count
+    ([1, 0, 1], 2)
+    """
     names, inverse = np.unique(np.asarray(groups), return_inverse=True)
     return inverse.reshape(-1), len(names)
 
 
 def sum_by_group(values: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
-    """Sum of values [n] within each group: float64 [groups], in sorted order of the groups."""
+    """Return the sum of values [n] within each group, float64 [groups], in sorted order.
+
+    >>> sum_by_group([1.0, 2.0, 4.0], ["b", "a", "b"]).tolist()
+    [2.0, 5.0]
+    """
     inverse, count = encode_groups(groups)
     return np.bincount(inverse, np.asarray(values, dtype=np.float64), minlength=count).astype(
         np.float64
@@ -58,9 +79,19 @@ def sum_by_group(values: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
 def estimate_mean_variance(
     values: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Variance of the (weighted) mean of values [n], linearised as a ratio of group sums; NaN below two groups.
+    """Return the variance of the (weighted) mean of values [n]; NaN with fewer than two groups.
 
-    Source: Cochran, Sampling Techniques (1977), ratio estimator over clusters, with the factor G / (G - 1).
+    The mean is linearized as a ratio of group sums, with the factor G / (G - 1).
+
+    Source: Cochran 1977, Sampling Techniques, ratio estimator over clusters.
+
+    Args:
+        values: the values, [n].
+        groups: the group of each value, [n].
+        weights: the weight of each value, [n]; None for equal weights.
+
+    >>> round(estimate_mean_variance([0, 0, 1, 1], ["a", "a", "b", "b"]), 3)
+    0.25
     """
     x = np.asarray(values, dtype=np.float64)
     w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -74,7 +105,7 @@ def estimate_mean_variance(
 def _compute_wilson_interval(
     share: float, effective_size: float, quantile: float
 ) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share at an effective sample size and quantile t."""
+    """Return Wilson's interval (1927) of a share at an effective sample size and a t quantile."""
     center = (share + quantile * quantile / (2 * effective_size)) / (
         1 + quantile * quantile / effective_size
     )
@@ -102,7 +133,7 @@ def _compute_interval_ends(
     alpha: float,
     bounds: tuple[float, float] | None,
 ) -> tuple[float, float]:
-    """The two ends around a mean whose value and variance are known."""
+    """Return both ends of the interval around a mean of known value and variance."""
     value, variance, groups = interval.value, interval.variance, interval.groups
     if bounds == (0.0, 1.0):
         kish = float(weights.sum() ** 2 / (weights**2).sum())
@@ -124,11 +155,24 @@ def estimate_cluster_mean(
     weights: ArrayLike | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> ConfidenceInterval:
-    """Mean of values [n] with its two-sided 1 - alpha interval by group, t with groups - 1 degrees of freedom.
+    """Return the mean of values [n] with its two-sided interval by group.
 
-    bounds: the least and greatest possible mean; ends are clipped to it. Bounds of (0, 1), and boolean values,
-    mean a share: Wilson's interval at the effective sample size (Korn and Graubard 1998; the number of groups
-    where no group differs from another). No group, or one: the bounds themselves, or infinite ends without.
+    The interval uses Student's t with groups - 1 degrees of freedom. Shares get Wilson's interval
+    at the effective sample size (Korn and Graubard 1998), which is the number of groups if all
+    groups have the same mean. With fewer than two groups the ends are the bounds, or infinite.
+
+    Args:
+        values: numbers or booleans, [n]. Booleans imply the bounds (0, 1).
+        groups: the group of each value, [n].
+        alpha: the interval covers 1 - alpha.
+        weights: the weight of each value, [n]; None for equal weights.
+        bounds: lowest and highest possible mean; the ends are clipped to them.
+
+    >>> interval = estimate_cluster_mean([True, True, False, True], ["a", "b", "c", "d"])
+    >>> interval.value, interval.groups
+    (0.75, 4)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.131, 0.984)
     """
     x = np.asarray(values)
     if x.dtype == np.bool_:
@@ -149,10 +193,13 @@ def estimate_cluster_mean(
 def estimate_difference(
     current: ConfidenceInterval, previous: ConfidenceInterval
 ) -> ConfidenceInterval:
-    """The difference of two means of different images with its interval, from theirs at the same level; where images
-    are shared it is too wide, never too narrow. groups and n: of `now`.
+    """Return the difference of two means of different images, with its interval.
 
-    Source: Zou and Donner 2008 (MOVER), of which Newcombe's hybrid score interval (1998) is the case of two shares.
+    The interval follows from the two given intervals, which have the same level. If the means share
+    images it is too wide, never too narrow. Group count and n belong to `current`.
+
+    Source: Zou and Donner 2008 (MOVER); Newcombe's hybrid score interval (1998) is its special case
+    of two shares.
     """
     value = current.value - previous.value
     low = value - math.hypot(current.value - current.low, previous.high - previous.value)
@@ -168,10 +215,22 @@ def estimate_difference(
 def estimate_required_groups(
     value: float, target: float, group_variance: float, alpha: float = 0.05, power: float = 0.8
 ) -> int:
-    """How many groups would show, one-sided at alpha with this power, that a mean lies beyond target.
+    """Return how many groups would show that a mean exceeds a target, or stays below it.
 
-    variance_by_group: what one group contributes, `interval.variance * interval.groups`.
-    At least 2; `MOST_GROUPS` where value and target agree, or where anything is unknown.
+    Args:
+        value: the mean, as far as it is known.
+        target: the number that the mean is to exceed, or to stay below.
+        group_variance: variance that one group contributes: `interval.variance * interval.groups`.
+        alpha: one-sided level of the test.
+        power: probability with which the test is to succeed.
+
+    Returns:
+        At least 2; `MAX_REQUIRED_GROUPS` if value and target agree, or anything is unknown.
+
+    >>> estimate_required_groups(0.1, 0.0, 0.04)
+    28
+    >>> estimate_required_groups(0.0, 0.0, 0.04) == MAX_REQUIRED_GROUPS
+    True
     """
     distance = abs(value - target)
     if not math.isfinite(distance) or not math.isfinite(group_variance) or distance == 0:

@@ -1,4 +1,4 @@
-"""One split, several models: their scores, and the paired gain of the targeted arm over the others."""
+"""Several models compared on one split: scores, and the gain of the targeted arm."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ ARM_NAMES = ("before", "control", "targeted", "generic")
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """A model of one arm and seed (None for the model before) with its logits [n, classes]."""
+    """The output of one model.
+
+    Attributes:
+        arm: an entry of `ARM_NAMES`.
+        seed: seed of the training; None for the baseline.
+        logits: [n, classes].
+        temperature: temperature of the calibrated probabilities.
+    """
 
     arm: str
     seed: int | None
@@ -37,10 +44,17 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """Class indices and groups [n] of one split and what each model said; the first seed of an arm is primary.
+    """The outputs of several models on one split. The first seed of an arm is its primary model.
 
-    costs: of each error (see `evidence.costs`), None where all cost alike. Gains and margins weigh errors by them;
-    accuracies do not.
+    Gains and margins weigh errors by their cost; accuracies do not.
+
+    Attributes:
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+        class_names: names of the classes.
+        models: the outputs.
+        slice_masks: members of each slice, bool [n].
+        error_costs: cost matrix of `build_cost_matrix`; None if all errors have equal cost.
     """
 
     labels: NDArray[np.intp]
@@ -52,21 +66,21 @@ class ModelComparison:
 
     @property
     def full_mask(self) -> Mask:
-        """bool [n], all true."""
+        """Return a mask that selects every image, bool [n]."""
         return np.ones(len(self.labels), dtype=np.bool_)
 
     def select_arm(self, arm: str) -> list[ModelOutput]:
-        """The models of an arm, first seed first."""
+        """Return the models of an arm, first seed first."""
         return [m for m in self.models if m.arm == arm]
 
     def compute_correctness(self, arm: str) -> Mask:
-        """bool [seeds, n]: an arm's answers that are right."""
+        """Return whether each prediction of an arm is correct, bool [seeds, n]."""
         return np.array(
             [m.logits.argmax(1) == self.labels for m in self.select_arm(arm)], dtype=np.bool_
         ).reshape(-1, len(self.labels))
 
     def compute_arm_utilities(self, arm: str) -> Floats:
-        """float64 [seeds, n]: what an arm's answers are worth, 1 where right."""
+        """Return the utility of each prediction of an arm, float64 [seeds, n]; 1 if correct."""
         said = [
             compute_utilities(self.labels, m.logits.argmax(1), self.error_costs)
             for m in self.select_arm(arm)
@@ -75,7 +89,7 @@ class ModelComparison:
 
     @property
     def has_comparison_arms(self) -> bool:
-        """Whether there is a targeted and a control arm."""
+        """Return whether there are a targeted and a control arm."""
         return bool(self.select_arm("targeted") and self.select_arm("control"))
 
     def estimate_gain(
@@ -85,7 +99,14 @@ class ModelComparison:
         seed_count: int | None = None,
         reference_arm: str = "control",
     ) -> PairedGain:
-        """Targeted less another arm on the images inside, over all seeds or the first few."""
+        """Return the gain of the targeted arm over another one on a subset.
+
+        Args:
+            inside: the subset, bool [n].
+            alpha: level of the bound.
+            seed_count: number of seeds to use, the first ones; None for all.
+            reference_arm: the other arm.
+        """
         treated, other = (
             self.compute_arm_utilities("targeted")[:seed_count, inside],
             self.compute_arm_utilities(reference_arm)[:seed_count, inside],
@@ -93,7 +114,12 @@ class ModelComparison:
         return estimate_paired_gain(treated, other, self.groups[inside], alpha)
 
     def check_non_inferiority(self, alpha: float, margins: HarmMargins) -> NonInferiorityResult:
-        """Whether targeted is not worse than control, overall and by class."""
+        """Return whether the targeted arm is not worse than the control arm, overall and by class.
+
+        Args:
+            alpha: level of the bounds.
+            margins: margins and levels.
+        """
         labels = np.array(self.class_names)[self.labels]
         return assess_non_inferiority(
             self.compute_arm_utilities("targeted"),
@@ -105,7 +131,7 @@ class ModelComparison:
         )
 
     def score_arms(self) -> dict[str, list[dict[str, Any]]]:
-        """The scores of each model, by arm, first seed first."""
+        """Return the scores of each model by arm, first seed first."""
         return {
             arm: [
                 {
@@ -121,10 +147,13 @@ class ModelComparison:
         }
 
     def compare_subset(self, inside: Mask, alpha: float) -> dict[str, Any]:
-        """Accuracy of the first seeds on the images inside and, where arms are compared, the gain there.
+        """Return the accuracy of each arm on a subset, and the gain of the targeted arm there.
 
-        gain: over control and all seeds; first_seed: of the first alone; passed: both lower bounds lie above zero;
-        over_generic: the gain over the generic arm, None where there is none."""
+        Returns:
+            Accuracies of the first seeds. `gain`: over the control arm, all seeds. `first_seed`:
+            the same with the first seed alone. `passed`: both lower bounds exceed zero.
+            `over_generic`: the gain over the generic arm, None without one.
+        """
         record: dict[str, Any] = {
             "n": int(inside.sum()),
             "groups": len(np.unique(self.groups[inside])),
@@ -157,7 +186,7 @@ class ModelComparison:
         }
 
     def build_record(self, alpha: float, margins: HarmMargins) -> dict[str, Any]:
-        """The whole comparison on this split as finite JSON, slice by slice."""
+        """Return the whole comparison on this split as finite JSON, slice by slice."""
         worse = self.check_non_inferiority(alpha, margins) if self.has_comparison_arms else None
         return {
             "n": len(self.labels),
@@ -180,7 +209,8 @@ def has_shown_harm(record: Mapping[str, Any] | None) -> bool:
     """Return whether a split's record shows harm to a class, or outside the slices with a remedy.
 
     Args:
-        record: As `ModelComparison.build_record` makes it, with the subset `outside`; None where the
+        record: As `ModelComparison.build_record` makes it, with the subset `outside`; None where
+            the
             split was not opened.
     """
     classes = ((record or {}).get("non_inferiority") or {}).get("classes", [])

@@ -1,4 +1,4 @@
-"""Corrections for having tested many things at once."""
+"""Corrections of p-values for multiple testing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PValues = Sequence[float | None] | Floats
 
 
 def _adjust_known(p_values: PValues, adjust: Callable[[Floats], Floats]) -> Floats:
-    """Adjust what was tested; NaN or None was not tested, stays NaN and costs nothing."""
+    """Return adjusted p-values. NaN and None mean not tested: they stay NaN and cost nothing."""
     values = np.array([np.nan if v is None else v for v in p_values], dtype=np.float64)
     known = ~np.isnan(values)
     if known.any():
@@ -30,15 +30,25 @@ def _adjust_known_holm(p_values: Floats) -> Floats:
 
 
 def adjust_benjamini_hochberg(p_values: PValues) -> Floats:
-    """q-values [n] of p-values [n] (Benjamini and Hochberg 1995); NaN or None was not tested and stays NaN."""
+    """Return the q-values [n] of p-values [n] (Benjamini and Hochberg 1995).
+
+    NaN and None mean not tested and stay NaN.
+
+    >>> adjust_benjamini_hochberg([0.01, 0.04, None, 0.03]).round(3).tolist()
+    [0.03, 0.04, nan, 0.04]
+    """
     return _adjust_known(
         p_values, lambda values: np.asarray(false_discovery_control(values), dtype=np.float64)
     )
 
 
 def adjust_holm(p_values: PValues) -> Floats:
-    """Family-wise adjusted p-values [n] (Holm 1979); NaN or None was not tested and stays NaN.
+    """Return family-wise adjusted p-values [n] (Holm 1979).
 
-    Written out because the multipletests of statsmodels collects garbage at every call, a second where torch is loaded.
+    NaN and None mean not tested and stay NaN. statsmodels' `multipletests` is not used because it
+    collects garbage at every call, which takes a second once torch is loaded.
+
+    >>> adjust_holm([0.01, 0.04, None, 0.03]).round(3).tolist()
+    [0.03, 0.06, nan, 0.06]
     """
     return _adjust_known(p_values, _adjust_known_holm)

@@ -1,4 +1,4 @@
-"""Did the second model do better than the first on the same images? By group, over seeds."""
+"""Paired comparison of two models on the same images, by group and over seeds."""
 
 from __future__ import annotations
 
@@ -24,8 +24,20 @@ from pipeline.statistics.multiple_testing import adjust_holm
 
 @dataclass(frozen=True)
 class PairedGain:
-    """mean: treated less control, as a share; low, high: two-sided 1 - alpha; bound: the one-sided lower bound at
-    alpha; error: the standard error; seeds_judged: false where one seed cannot tell its own luck."""
+    """The gain of one model over another, as a share.
+
+    Attributes:
+        mean: treated less control.
+        low: lower end of the two-sided 1 - alpha interval.
+        high: upper end of that interval.
+        bound: one-sided lower bound at alpha.
+        seeds: number of seeds.
+        groups: number of groups.
+        seeds_judged: whether the variance over seeds is known; one seed does not show it.
+        n: number of images.
+        standard_error: standard error of the mean.
+        degrees_of_freedom: degrees of freedom of Student's t.
+    """
 
     mean: float
     low: float
@@ -40,9 +52,11 @@ class PairedGain:
 
     @property
     def p_harm(self) -> float | None:
-        """One-sided p of "the gain is not below zero"; None where it cannot be judged.
+        """Return the one-sided p-value of "the gain is not below zero"; None if it is unknown.
 
-        Never below that of sign flips by group, 2^-groups: two groups that happen to lose alike prove nothing."""
+        It is at least 2^-groups, the least that sign flips by group can give: two groups that
+        happen to lose together prove nothing.
+        """
         if not math.isfinite(self.standard_error):
             return None
         p = (
@@ -53,7 +67,7 @@ class PairedGain:
         return max(p, _compute_minimum_p(self.groups))
 
     def estimate_required_groups(self, target: float = 0.0, alpha: float = 0.05) -> int | None:
-        """Groups that would show this gain to lie above target; None where it lies below, or no number would."""
+        """Return how many groups would show a gain above `target`; None if no number would."""
         if not math.isfinite(self.standard_error) or self.mean <= target:
             return None
         number = estimate_required_groups(
@@ -62,7 +76,7 @@ class PairedGain:
         return number if number < MAX_REQUIRED_GROUPS else None
 
     def build_record(self) -> dict[str, Any]:
-        """The gain as finite JSON; None where unknown. `within_noise`: the two-sided interval holds zero."""
+        """Return the gain as finite JSON. `within_noise`: zero is in the interval."""
         ends = {k: sanitize_float(getattr(self, k)) for k in ("mean", "low", "high", "bound")}
         counts = {
             "seeds": self.seeds,
@@ -74,28 +88,47 @@ class PairedGain:
 
 
 def _estimate_difference_variance(differences: NDArray[np.float64], groups: ArrayLike) -> float:
-    """Variance by group of the mean of differences [n], one more changed group counted on either side.
+    """Return the variance by group of the mean of differences [n].
 
-    Without that, three changed groups of a hundred would already be "significant". Source: the adjustment of
-    Bonett and Price 2012 for paired proportions, carried over to groups."""
+    One more changed group is counted on either side. Otherwise three changed groups of a hundred
+    would already be significant.
+
+    Source: the adjustment of Bonett and Price 2012 for paired proportions, applied to groups.
+    """
     changed = int((abs(sum_by_group(np.abs(differences), groups)) > 1e-12).sum())
     plain = estimate_mean_variance(differences, groups)
     return plain * (changed + 2) / changed if changed else plain + 2 / len(differences) ** 2
 
 
 def _compute_minimum_p(group_count: int) -> float:
-    """The smallest one-sided p that flipping the signs of whole groups can give."""
+    """Return the smallest one-sided p-value that flipping the signs of whole groups can give.
+
+    >>> _compute_minimum_p(3)
+    0.125
+    """
     return 0.5**group_count
 
 
 def estimate_paired_gain(
     treated: ArrayLike, control: ArrayLike, groups: ArrayLike, alpha: float = 0.05
 ) -> PairedGain:
-    """The gain of treated over control (correct: 0/1 [seeds, n] each), by group [n] and over seeds.
+    """Return the gain of treated over control, by group and over seeds.
 
-    bound = mean - t(1 - alpha, S - 1) sqrt(s^2 / S + variance by group), s: standard deviation of the seeds' gains.
-    One seed: the variance by group alone with t(groups - 1), and seeds are not judged. The ends are -1 and 1 where so
-    few groups could not show anything at their level: fewer than two, or 2^-groups above it.
+    bound = mean - t(1 - alpha, S - 1) sqrt(s^2 / S + variance by group), with s the standard
+    deviation of the gains of the S seeds. With one seed the variance by group alone is used, with
+    t(groups - 1), and seeds are not judged. The ends are -1 and 1 if so few groups could not show
+    anything at their level: fewer than two, or 2^-groups above it.
+
+    Args:
+        treated: correctness or utility of each prediction, [seeds, n].
+        control: the same of the other model, [seeds, n].
+        groups: the group of each image, [n].
+        alpha: level of the bound; the interval covers 1 - alpha.
+
+    >>> groups = np.repeat(np.arange(20), 2)
+    >>> gain = estimate_paired_gain(np.ones(40), np.arange(40) % 4 > 0, groups)
+    >>> gain.mean, gain.groups, gain.bound > 0
+    (0.25, 20, True)
     """
     d = np.atleast_2d(np.asarray(treated, dtype=np.float64)) - np.atleast_2d(
         np.asarray(control, dtype=np.float64)
@@ -120,8 +153,14 @@ def estimate_paired_gain(
 
 @dataclass(frozen=True)
 class HarmMargins:
-    """How much worse is not yet inferior, as shares; many: groups from which a class stands for itself; harm: the
-    level at which harm to one class counts as shown, whatever the bounds may spend."""
+    """How much worse a model may be before it counts as inferior, as shares.
+
+    Attributes:
+        overall: margin over all images.
+        by_class: margin of a class.
+        many: fewest groups of a class that is judged by itself.
+        harm: level at which harm to one class counts as shown, whatever the bounds may spend.
+    """
 
     overall: float = 0.01
     by_class: float = 0.03
@@ -134,7 +173,14 @@ DEFAULT_HARM_MARGINS = HarmMargins()
 
 @dataclass(frozen=True)
 class ClassChange:
-    """status: not inferior | harmed | not assessable; p_harm: adjusted by Holm over all classes."""
+    """The change of one class.
+
+    Attributes:
+        class_name: name of the class.
+        gain: its gain.
+        p_harm: p-value of harm, adjusted by Holm over all classes.
+        status: not inferior | harmed | not assessable.
+    """
 
     class_name: str
     gain: PairedGain
@@ -142,7 +188,7 @@ class ClassChange:
     status: str
 
     def build_record(self) -> dict[str, Any]:
-        """The change as finite JSON."""
+        """Return the change as finite JSON."""
         return {
             "class": self.class_name,
             "status": self.status,
@@ -153,9 +199,18 @@ class ClassChange:
 
 @dataclass(frozen=True)
 class NonInferiorityResult:
-    """overall and pooled (all small classes together; None where there are none) with their verdicts, and each class.
+    """Whether a model is not inferior to another, overall and by class.
 
-    One class speaks against the candidate only where its harm is shown; what cannot be judged does not."""
+    A class counts against the model only if its harm is shown.
+
+    Attributes:
+        overall_gain: gain over all images.
+        is_overall_non_inferior: whether its bound exceeds the margin.
+        pooled_gain: gain over all small classes together; None without small classes.
+        is_pooled_non_inferior: the same for them; None if they cannot be judged.
+        class_changes: the change of each class.
+        is_every_class_unharmed: whether no class is shown to be harmed.
+    """
 
     overall_gain: PairedGain
     is_overall_non_inferior: bool
@@ -166,11 +221,11 @@ class NonInferiorityResult:
 
     @property
     def is_non_inferior(self) -> bool:
-        """Overall and by class."""
+        """Return whether the model is not inferior, overall and by class."""
         return self.is_overall_non_inferior and self.is_every_class_unharmed
 
     def build_record(self) -> dict[str, Any]:
-        """The judgement as finite JSON."""
+        """Return the result as finite JSON."""
         return {
             "passed": self.is_non_inferior,
             "overall": self.overall_gain.build_record(),
@@ -210,10 +265,19 @@ def assess_non_inferiority(
     alpha: float = 0.05,
     margins: HarmMargins = DEFAULT_HARM_MARGINS,
 ) -> NonInferiorityResult:
-    """Is treated not worse than control (correct: 0/1 [seeds, n]) overall and for each class (labels [n])?
+    """Test whether treated is not worse than control, overall and for each class.
 
-    Overall: the lower bound lies above -margins.overall. Classes with fewer groups than margins.many are pooled and,
-    where the pool has that many, its bound must lie above -margins.by_class. A single class fails it by shown harm.
+    Overall, the lower bound must exceed -margins.overall. Classes with fewer groups than
+    margins.many are pooled. If the pool has that many groups, its bound must exceed
+    -margins.by_class. A single class counts against treated if its harm is shown.
+
+    Args:
+        treated: correctness or utility of each prediction, [seeds, n].
+        control: the same of the other model, [seeds, n].
+        labels: the class of each image, [n].
+        groups: the group of each image, [n].
+        alpha: level of the bounds.
+        margins: margins and levels.
     """
     t, c = (np.atleast_2d(np.asarray(v, dtype=np.float64)) for v in (treated, control))
     label, group = np.asarray(labels), np.asarray(groups)

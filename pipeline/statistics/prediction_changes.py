@@ -1,4 +1,4 @@
-"""Image by image: what the models of one split said, and which images are worth a look."""
+"""Predictions before and after, image by image, and which images to look at."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ def _compute_label_probabilities(
 
 
 def build_prediction_changes(image_ids: pd.Series, comparison: ModelComparison) -> pd.DataFrame:
-    """One row for each image [n]: the classes named by the first seed of each arm (before, control, after), the
-    calibrated probability of the true class before and after, the change, and no heat map yet (-1).
+    """Return one row for each image [n] with its predictions before and after.
 
-    Where no arms are compared, control and after are the model before."""
+    The first seed of each arm counts (before, control, after). Without a comparison of arms,
+    control and after repeat the baseline. `p_before` and `p_after` are calibrated probabilities of
+    the label; `saliency` is -1: no heat map yet.
+    """
     before = comparison.select_arm("before")[0]
     control, after = (
         comparison.select_arm(arm)[0] if comparison.has_comparison_arms else before
@@ -51,9 +53,10 @@ def build_prediction_changes(image_ids: pd.Series, comparison: ModelComparison) 
 
 
 def stack_probabilities(comparison: ModelComparison) -> NDArray[np.float32]:
-    """Calibrated probabilities float32 [n, 2, classes]: what the model before, and the first targeted one, said.
+    """Return the calibrated probabilities before and after, float32 [n, 2, classes].
 
-    Where no arms are compared, the model before stands in both places."""
+    Without a comparison of arms the baseline fills both places.
+    """
     before = comparison.select_arm("before")[0]
     both = (
         before,
@@ -66,7 +69,10 @@ def stack_probabilities(comparison: ModelComparison) -> NDArray[np.float32]:
 
 
 def select_changed_images(prediction_changes: pd.DataFrame, max_images: int) -> NDArray[np.intp]:
-    """At most so many rows of `flips`: fixed, broken and still wrong in turn, the largest changes first."""
+    """Return up to `max_images` row positions of `prediction_changes` to look at.
+
+    Fixed, broken and still wrong images take turns, the largest change first.
+    """
     changed = prediction_changes[prediction_changes["change"] != CHANGE_KINDS[3]]
     moved = (changed["p_after"] - changed["p_before"]).abs().to_numpy()
     changed = changed.iloc[np.argsort(-moved, kind="stable")]

@@ -1,5 +1,4 @@
-"""Answering only where the model is sure enough and the image light enough: coverage against error (selective
-classification)."""
+"""Selective prediction: answer only if the model is confident and the image is bright enough."""
 
 from __future__ import annotations
 
@@ -11,8 +10,10 @@ from numpy.typing import NDArray
 
 from pipeline.statistics.group_intervals import estimate_cluster_mean, sanitize_float
 
-LUMINANCE_LEVEL_COUNT = 20  # levels of light that are tried
-MIN_COVERAGE_GAIN = 0.01  # coverage that asking for light as well must bring
+# Luminance thresholds tried: quantiles of the darker half.
+LUMINANCE_LEVEL_COUNT = 20
+# Coverage that a luminance threshold must add, so that noise does not add one.
+MIN_COVERAGE_GAIN = 0.01
 Floats = NDArray[np.float64]
 
 
@@ -22,13 +23,20 @@ def choose_decline_rule(
     target_error: float,
     luminance: Floats | None = None,
 ) -> dict[str, Any]:
-    """The lowest confidence above which the error among answered images stays within `target`, with its coverage; with
-    `light` [n] (mean luminance, NaN where unknown) also the light below which nobody is answered, where that lets at
-    least `WORTH` more of the images be answered.
+    """Return the decline rule of the highest coverage within a target error.
 
-    correct: bool [n], or the worth of each answer (0 to 1) where errors cost differently; error is 1 less its mean.
+    The rule requires a minimum confidence. It also requires a minimum luminance if that raises the
+    coverage by at least `MIN_COVERAGE_GAIN`.
 
-    Source: Geifman and El-Yaniv 2017 (selective classification), without their bound: the rule is chosen on val.
+    Source: Geifman and El-Yaniv 2017 (selective classification), without their bound: the rule is
+    chosen on validation.
+
+    Args:
+        utilities: correctness, or utility from 0 to 1, of each prediction, [n]; the error is 1 less
+            its mean.
+        confidence: [n].
+        target_error: highest error among answered images.
+        luminance: mean luminance of each image, [n], NaN if unknown; None if not measured.
     """
     rule = _choose_confidence_threshold(utilities, confidence, target_error)
     if luminance is None or not len(luminance) or np.isnan(luminance).all():
@@ -74,7 +82,10 @@ def _choose_confidence_threshold(
 def apply_decline_rule(
     rule: Mapping[str, Any], confidence: NDArray[np.floating[Any]], luminance: Floats | None
 ) -> NDArray[np.bool_]:
-    """bool [n]: whom a rule answers; threshold None: nobody; a image of unknown light is asked for confidence alone."""
+    """Return which images a rule answers, bool [n].
+
+    A threshold of None answers none. An image of unknown luminance needs the confidence alone.
+    """
     if rule["threshold"] is None:
         return np.zeros(len(confidence), dtype=np.bool_)
     kept = confidence >= rule["threshold"]
@@ -87,8 +98,13 @@ def apply_decline_rule(
 def evaluate_coverage(
     utilities: NDArray[Any], groups: NDArray[Any], is_answered: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """What a rule that was chosen elsewhere does here: share answered, and the error among those, with its interval
-    by group. correct, groups, kept (who is answered): [n]."""
+    """Return coverage and error of a rule that was chosen on other images.
+
+    Args:
+        utilities: correctness or utility of each prediction, [n].
+        groups: the group of each image, [n].
+        is_answered: the images that the rule answers, bool [n].
+    """
     error = (
         estimate_cluster_mean(1.0 - utilities[is_answered], groups[is_answered])
         if is_answered.any()

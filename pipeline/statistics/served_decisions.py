@@ -1,4 +1,4 @@
-"""What a model does at the gate: whom it answers, and what a correction of the photo brings it."""
+"""Decisions of a deployed model: what it answers, and what a correction of the image gains."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DEPLOYABLE_ARMS = ("before", "targeted")
 
 
 def select_deployable_models(comparison: ModelComparison) -> list[ModelOutput]:
-    """The model before, and the first targeted one where arms are compared."""
+    """Return the baseline, and the first targeted model if arms are compared."""
     return [comparison.select_arm(arm)[0] for arm in DEPLOYABLE_ARMS if comparison.select_arm(arm)]
 
 
 def _score_predictions(
     model: ModelOutput, comparison: ModelComparison
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Worth of each answer, and confidence."""
+    """Return the utility and the confidence of each prediction."""
     confidence = softmax(model.logits.astype(np.float64) / model.temperature, axis=1).max(1)
     return compute_utilities(
         comparison.labels, model.logits.argmax(1), comparison.error_costs
@@ -48,10 +48,18 @@ def choose_decline_rules(
     target_error: float,
     luminances: tuple[OptionalLuminance, OptionalLuminance] = (None, None),
 ) -> dict[str, dict[str, Any]]:
-    """The decline rule of each arm that may be in force, chosen on val for the target error; `test`: its coverage and
-    error there, with the interval by group, or None while sealed. val, test: as `corrected` leaves them, since the
-    model answers for corrected photos. light: mean luminance of the photos of val and of test, as they came, None where
-    it is not measured."""
+    """Return the decline rule of each deployable arm, chosen on validation.
+
+    Args:
+        val: the comparison on validation, with corrections applied (`evaluate_corrections`).
+        test: the same on the test set; None while it is sealed.
+        target_error: highest error among answered images.
+        luminances: mean luminance of the images of both splits as they arrived; None if not
+            measured.
+
+    Returns:
+        The rule by arm; `test` is its coverage and error on the test set.
+    """
     found: dict[str, dict[str, Any]] = {}
     for model in select_deployable_models(val):
         rule, seen = (
@@ -77,7 +85,7 @@ def mark_declined_images(
     decline_rules: Mapping[str, Mapping[str, Any]],
     luminance: OptionalLuminance = None,
 ) -> dict[str, Mask]:
-    """Whether each arm that may be in force declines, bool [n], by its rule (see `declined`)."""
+    """Return whether each deployable arm declines an image by its rule, bool [n]."""
     return {
         m.arm: ~apply_decline_rule(
             decline_rules[m.arm], _score_predictions(m, comparison)[1], luminance
@@ -93,11 +101,19 @@ def evaluate_corrections(
     predict_corrected: CorrectedPredictor,
     helpful_corrections: Collection[tuple[str, str]] | None = None,
 ) -> tuple[list[dict[str, Any]], ModelComparison]:
-    """What each correction brings each arm where its condition is met: {slice, arm, n, gain by group, helps}; and the
-    arms that may be in force as they answer with the corrections that help them, the first that applies to a photo.
+    """Return what each correction gains each deployable arm, and the arms with helpful corrections.
 
-    masks: bool [n] for each slice, by the image part of its rule alone. helped: (slice, arm) of the corrections that
-    are made, from the split that chose them; by default those that help here.
+    Args:
+        comparison: the models on one split.
+        slice_masks: images that the image part of each slice's rule admits, bool [n].
+        corrections: corrections of the policy.
+        predict_corrected: predicts the images inside after a correction.
+        helpful_corrections: (slice, arm) of the corrections to apply, chosen on another split; None
+            to apply those that help here.
+
+    Returns:
+        Records {slice, arm, n, gain by group, helps}, and the deployable arms as they predict with
+        the corrections applied; the first correction that applies to an image counts.
     """
     found: list[dict[str, Any]] = []
     shown = {model.arm: model.logits.copy() for model in select_deployable_models(comparison)}

@@ -1,4 +1,4 @@
-"""Which of several candidates to train in full: the simplest that is as good as the best."""
+"""Choice of the simplest candidate that is as good as the best."""
 
 from __future__ import annotations
 
@@ -15,12 +15,22 @@ MAX_OVERALL_LOSS = 0.01  # of worth overall, beyond which a candidate is out
 def choose_simplest_candidate(
     utilities: NDArray[np.floating[Any]], inside: NDArray[np.bool_], groups: ArrayLike
 ) -> tuple[int | None, list[dict[str, float]]]:
-    """The row of the candidate to train in full, and what each brings over nothing: {gain, overall}.
+    """Return the candidate to train in full, and what each candidate gains.
 
-    worth: float [1 + candidates, n], of each answer, first with nothing new, then simplest first; inside: bool [n], the
-    images that the candidates are meant for. A candidate is out that loses more than `LOSS` overall or gains nothing
-    inside; of the others the first whose gain lies within one standard error, paired and by group, of the best one's.
-    None where none is left. Source: the one-standard-error rule of Breiman et al. 1984.
+    A candidate is excluded if it loses more than `MAX_OVERALL_LOSS` overall or gains nothing
+    inside. Of the others, the first is chosen whose gain is within one standard error, paired and
+    by group, of the best one's.
+
+    Source: the one-standard-error rule of Breiman et al. 1984.
+
+    Args:
+        utilities: utility of each prediction, float [1 + candidates, n]; first without a candidate,
+            then the candidates, simplest first.
+        inside: the images that the candidates are meant for, bool [n].
+        groups: the group of each image, [n].
+
+    Returns:
+        The row of the choice (None if every candidate is excluded), and {gain, overall} of each.
     """
     group = np.asarray(groups)
     more = np.asarray(utilities[1:] - utilities[0], dtype=np.float64)

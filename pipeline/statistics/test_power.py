@@ -1,4 +1,4 @@
-"""What each test has to go by, and what would do."""
+"""Power of the tests: what each has, and what would be enough."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ ASSUMED_FAILURE_RATE = 0.2  # share of failures assumed before anything is known
 def build_power_row(
     test_name: str, split: str, subset_record: Mapping[str, Any], required_groups: int | None
 ) -> dict[str, Any]:
-    """One test in words with its images and groups at hand and the groups that would decide it.
+    """Return one test with its images and groups, and the groups that would decide it.
 
-    part: `n`, `groups` and `gain` (a record or None). enough: None where no number would do, because the gain found
-    does not lie on the side to be shown.
+    Args:
+        test_name: name of the test.
+        split: name of the split.
+        subset_record: `n`, `groups` and `gain` (a record or None) of the subset.
+        required_groups: groups that would decide; None if no number would.
     """
     groups = int(subset_record["groups"])
     return {
@@ -35,10 +38,23 @@ def build_power_row(
 def compute_detectable_excess(
     inside_groups: int, outside_groups: int, alpha: float = 0.05, power: float = 0.8
 ) -> float:
-    """Smallest excess error (a share) of `inside` groups over `outside` groups that a one-sided test at alpha finds
-    with this power, where a group fails as a whole or not at all (the worst case of frames that resemble each other).
+    """Return the smallest excess error that a one-sided test detects, as a share.
 
-    1.0 where either side is empty. Source: normal approximation of two proportions (Fleiss 1981, eq. 3.14).
+    A group is assumed to fail as a whole or not at all, the worst case of similar images.
+
+    Source: normal approximation of two proportions (Fleiss 1981, eq. 3.14).
+
+    Args:
+        inside_groups: number of groups inside.
+        outside_groups: number of groups outside.
+        alpha: one-sided level.
+        power: probability of detection.
+
+    Returns:
+        1.0 if either side is empty.
+
+    >>> round(compute_detectable_excess(20, 80), 3)
+    0.249
     """
     if inside_groups < 1 or outside_groups < 1:
         return 1.0

@@ -1,4 +1,4 @@
-"""Can two sets of rows be told apart? A classifier two-sample test."""
+"""Classifier two-sample test: can a classifier separate two sets of rows?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 MAX_FOLD_COUNT = 5
 UNKNOWN_AUC = 1.0
-"""The answer where too few groups are there to hold any out: nothing then shows that the two sets are alike."""
+"""The AUC if too few groups exist to hold any out: nothing shows that the sets resemble each other.
+"""
 
 
 def _assign_folds(
     groups: NDArray[np.str_], is_second_set: NDArray[np.bool_], fold_count: int, seed: int
 ) -> NDArray[np.intp]:
-    """A fold for each row [n]: whole groups, dealt out in turn, those of either side alone first."""
+    """Return a fold for each row [n]: whole groups in turn, groups of a single side first."""
     names, inverse = np.unique(groups, return_inverse=True)
     inverse = inverse.reshape(-1)
     share = np.bincount(inverse, is_second_set) / np.bincount(inverse)
@@ -35,12 +36,22 @@ def compute_two_sample_auc(
     second_groups: ArrayLike,
     seed: int = 0,
 ) -> float:
-    """Held-out area under the ROC curve of telling rows of b from rows of a; .5 where they are alike.
+    """Return the held-out ROC AUC of separating two sets of rows; .5 if they have one distribution.
 
-    a: float [n, k], b: float [m, k], NaN where unknown (the median is put in); groups [n], [m]: a group is held
-    out whole, also where both sides have it. Logistic regression on standardized quadratic terms, at most five
-    folds, the mean of their areas. `UNKNOWN` below two groups on a side or without any known column.
+    A logistic regression on standardized quadratic terms is scored by at most five folds of whole
+    groups. Unknown values are replaced by the median.
+
     Source: Lopez-Paz and Oquab 2017 (classifier two-sample tests).
+
+    Args:
+        first_rows: float [n, k], NaN if unknown.
+        second_rows: float [m, k].
+        first_groups: the group of each first row, [n].
+        second_groups: the group of each second row, [m]; a group of both sets is held out whole.
+        seed: seed of the folds.
+
+    Returns:
+        `UNKNOWN_AUC` with fewer than two groups on a side, or without any known column.
     """
     x = np.vstack(
         [np.asarray(first_rows, dtype=np.float64), np.asarray(second_rows, dtype=np.float64)]
@@ -66,7 +77,7 @@ def compute_two_sample_auc(
 def _score_fold(
     features: NDArray[np.float64], is_second_set: NDArray[np.bool_], is_held_out: NDArray[np.bool_]
 ) -> tuple[float, int] | None:
-    """The area on the rows held out and its weight (pairs); None where a side is missing on either part."""
+    """Return the AUC on the held-out rows and its weight in pairs; None if a side is missing."""
     if (
         len(np.unique(is_second_set[is_held_out])) < 2
         or len(np.unique(is_second_set[~is_held_out])) < 2

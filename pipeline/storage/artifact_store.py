@@ -1,7 +1,8 @@
-"""Artifact name <-> file. The only module that touches artifact files.
+"""Artifacts as files in run folders. No other module reads or writes artifact files.
 
-A stage's folder is written aside and renamed into place with `stage.json`: the key (hash of what went in),
-the content hash of every artifact, settings, code version, notes and seconds. Nothing is unpickled.
+A stage's outputs are written to a temporary folder, which is then renamed into place. Its
+`stage.json` holds the key (hash of all inputs), the content hash of every artifact, settings, code
+version, notes and seconds. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
@@ -36,26 +37,34 @@ from pipeline.contracts import (
 )
 from pipeline.graph import ARTIFACT_CONTRACTS, STAGES, find_producer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version of the run folder's layout; nightshift 0.1 wrote 1."""
+
+MAX_LOADED_ARRAY_BYTES = 1 << 20
+"""Larger array files are memory-mapped: a map costs more than a read of a small file."""
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text`, atomically: whoever reads `path` sees the old text or the whole new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
+    """Write `text` atomically: a reader of `path` gets the old text or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, atomically."""
+    """Write `value` as JSON atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`; raises `InputError` where the file is missing or cut short."""
+    """Return the JSON value in `path`.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -65,35 +74,45 @@ def read_json(path: Path) -> Any:
 
 
 def hash_content(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, or of a folder's file names and bytes."""
+    """Return the SHA-256 (hex) of a file's bytes, or of a folder's file names and bytes."""
     if path.is_dir():
-        parts = [
-            f"{p.relative_to(path).as_posix()}:{hash_content(p)}"
-            for p in sorted(path.rglob("*"))
-            if p.is_file()
-        ]
+        parts = []
+        for file_path in _list_files(path):
+            parts.append(f"{file_path.relative_to(path).as_posix()}:{hash_content(file_path)}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _list_files(path: Path) -> list[Path]:
+    """Return the files of a folder, sorted, or the file itself."""
+    paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file_path for file_path in paths if file_path.is_file()]
+
+
 def compute_stamp(path: Path) -> str:
-    """Names, sizes and times of change of a file or of a folder's files: while they stand, so do the hashes."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    stats = [(p.relative_to(path.parent).as_posix(), p.stat()) for p in files if p.is_file()]
-    return compute_key([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    """Return a hash of the names, sizes and modification times of a file or a folder's files.
+
+    While it stays the same, the content hashes need not be computed again.
+    """
+    entries = []
+    for file_path in _list_files(path):
+        stat = file_path.stat()
+        name = file_path.relative_to(path.parent).as_posix()
+        entries.append((name, stat.st_size, stat.st_mtime_ns))
+    return compute_key(entries)
 
 
 def compute_key(*parts: Any) -> str:
-    """SHA-256 (hex) of any JSON-able parts."""
+    """Return the SHA-256 (hex) of parts that JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[None]:
-    """Hold `path` for one process at a time, through a lock file beside it.
+    """Hold `path` for one process at a time, by a lock file beside it.
 
-    On a mounted folder this also holds between machines, where the file system's `flock` does (NFS 4).
+    On a mounted folder this holds between machines if the file system's `flock` does (NFS 4).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as file:
@@ -102,23 +121,27 @@ def lock_file(path: Path) -> Iterator[None]:
 
 
 def _save_array(path: Path, value: Any) -> None:
+    """Save an array; a memory-mapped `.npy` file is linked, so that it is not read into memory."""
+    source = str(getattr(value, "filename", ""))
+    is_mapped_file = isinstance(getattr(value, "base", None), mmap) and source.endswith(".npy")
     try:
-        if isinstance(getattr(value, "base", None), mmap) and str(
-            getattr(value, "filename", "")
-        ).endswith(".npy"):
-            _link_or_copy(
-                str(value.filename), str(path)
-            )  # the whole of such a file: nothing is read into memory
+        if is_mapped_file:
+            _link_or_copy(source, str(path))
         else:
             np.save(path, value, allow_pickle=False)
-    except OSError as error:  # on a full disk numpy says only how much it wrote
-        raise OSError(
-            error.errno or errno.ENOSPC, os.strerror(error.errno or errno.ENOSPC), str(path)
-        ) from error
+    except OSError as error:  # on a full disk numpy states only the count of bytes written
+        code = error.errno or errno.ENOSPC
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def write_artifact(path: Path, contract: Any, value: Any) -> None:
-    """Write a value of one of the five kinds of artifact at `path`."""
+    """Write an artifact's value.
+
+    Args:
+        path: the file or folder to make.
+        contract: the artifact's contract; its kind decides the format.
+        value: the value.
+    """
     if isinstance(contract, TableContract):
         value.reset_index(drop=True).to_parquet(path, index=False)
     elif isinstance(contract, ArrayContract):
@@ -139,18 +162,25 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _describe_lock_holder(lock_text: str) -> str:
-    """Who holds a lock, from what its holder wrote into it."""
-    number, _, host = lock_text.partition(" ")
-    here = host == platform.node() and number.isdigit()
-    if here and not Path(f"/proc/{number}").exists():
-        return f"process {number} is gone, but a process that it started still works in this run; wait for it or end it"
-    who = f" (process {number} on {host})" if number.isdigit() else ""
-    return f"another process is at work in this run{who}; wait for it"
+    """Return a sentence on the process that holds a lock, from the text that it wrote into it."""
+    process_id, _, host = lock_text.partition(" ")
+    is_local = host == platform.node() and process_id.isdigit()
+    if is_local and not Path(f"/proc/{process_id}").exists():
+        return (
+            f"process {process_id} is gone, but a process that it started still works in this run; "
+            "wait for it or end it"
+        )
+    holder = f" (process {process_id} on {host})" if process_id.isdigit() else ""
+    return f"another process is at work in this run{holder}; wait for it"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's folder, `runs/<run_id>/`."""
+    """The folder of one run, `runs/<run_id>/`.
+
+    Attributes:
+        path: the folder.
+    """
 
     path: Path
 
@@ -161,9 +191,19 @@ class RunFolder:
 
     @classmethod
     def create_run(cls, runs_folder: Path, name: str, facts: Mapping[str, Any] = {}) -> RunFolder:
-        """A new, empty run folder named by time and config; facts: as `begin` takes them."""
+        """Return a new, empty run folder named by time and config.
+
+        Args:
+            runs_folder: folder of all runs.
+            name: the config's name.
+            facts: as for `open_or_create`.
+
+        Raises:
+            InputError: a thousand runs began in the same second.
+        """
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        for suffix in ["", *(f"-{i}" for i in range(2, 1000))]:
+        for number in range(1, 1000):
+            suffix = f"-{number}" if number > 1 else ""
             path = runs_folder / f"{stamp}-{name}{suffix}"
             try:
                 path.mkdir(parents=True)
@@ -174,7 +214,15 @@ class RunFolder:
 
     @classmethod
     def open_or_create(cls, path: Path, facts: Mapping[str, Any] = {}) -> RunFolder:
-        """Make `path` a run folder, or open the one that stands there; facts: further fields of a new `run.json`."""
+        """Return the run folder at `path`, made if it is new.
+
+        Args:
+            path: the folder.
+            facts: further fields of a new `run.json`.
+
+        Raises:
+            InputError: it was written by another version.
+        """
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "run.json").exists():
             created = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -186,23 +234,31 @@ class RunFolder:
 
     @classmethod
     def open_existing(cls, path: Path) -> RunFolder:
-        """The run in `path`; raises `InputError` where there is none, or one of another version."""
+        """Return the run in `path`.
+
+        Raises:
+            InputError: there is none, or it was written by another version.
+        """
         if not (path / "run.json").is_file():
-            known = ", ".join(r.run_id for r in list_runs(path.parent)[:5]) or "none"
+            known = ", ".join(run.run_id for run in list_runs(path.parent)[:5]) or "none"
             raise InputError(f"{path}: no such run; the latest are: {known}")
         schema = read_json(path / "run.json").get("schema")
         if schema != SCHEMA_VERSION:
             raise InputError(
-                f"{path}: written by another version of nightshift (schema {schema}, this one reads {SCHEMA_VERSION}); "
-                "start a new run, or use that version"
+                f"{path}: written by another version of nightshift (schema {schema}, "
+                f"this one reads {SCHEMA_VERSION}); start a new run, or use that version"
             )
         return cls(path)
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Hold this run for one process (children inherit it); raises `Busy` where another holds it.
+        """Hold this run for one process and its children, which inherit the lock.
 
-        The kernel lets go of it when the last of them ends, however it ends: a lock file left behind locks nothing.
+        The kernel releases the lock when the last of them ends, for whatever reason. A lock file
+        alone locks nothing.
+
+        Raises:
+            RunBusyError: another process holds it.
         """
         with (self.path / ".lock").open("a+") as file:
             try:
@@ -217,49 +273,52 @@ class RunFolder:
             yield
 
     def discard_if_empty(self) -> None:
-        """Remove a run in which nothing was made: no finished stage, no checkpoint. Hold its lock."""
-        if not list_finished_stages(self) and not any(file for file in self.path.glob(".work-*/*")):
-            shutil.rmtree(self.path)
+        """Remove a run without a finished stage or checkpoint, and an empty folder of runs.
+
+        The caller holds the run's lock.
+        """
+        if list_finished_stages(self) or any(self.path.glob(".work-*/*")):
+            return
+        shutil.rmtree(self.path)
+        with suppress(OSError):  # other files are in it
+            self.path.parent.rmdir()
 
     def read_record(self, stage: str) -> dict[str, Any] | None:
-        """`stage.json` of a finished stage, or None."""
+        """Return `stage.json` of a finished stage, or None."""
         path = self.path / stage / "stage.json"
         return dict(read_json(path)) if path.is_file() else None
 
     def get_artifact_path(self, artifact: str) -> Path:
-        """Where an artifact of this run lies."""
-        return (
-            self.path
-            / find_producer(artifact).name
-            / f"{artifact}{ARTIFACT_CONTRACTS[artifact].suffix}"
-        )
+        """Return the path of an artifact of this run."""
+        stage = find_producer(artifact).name
+        return self.path / stage / f"{artifact}{ARTIFACT_CONTRACTS[artifact].suffix}"
 
     def load_artifact(self, artifact: str) -> Any:
-        """An artifact's value; arrays are memory-mapped. Raises `InputError` where it is missing or broken."""
-        path, kind = self.get_artifact_path(artifact), ARTIFACT_CONTRACTS[artifact]
+        """Return an artifact's value; large arrays are memory-mapped, a folder is its path.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        path, contract = self.get_artifact_path(artifact), ARTIFACT_CONTRACTS[artifact]
         if not path.exists():
-            raise InputError(
-                f"{path}: missing; run the stage {find_producer(artifact).name} of this run first"
-            )
+            stage = find_producer(artifact).name
+            raise InputError(f"{path}: missing; run the stage {stage} of this run first")
         try:
-            if isinstance(kind, TableContract):
+            if isinstance(contract, TableContract):
                 return pd.read_parquet(path)
-            if isinstance(kind, ArrayContract):
-                return np.load(
-                    path,
-                    mmap_mode="r" if path.stat().st_size > 1 << 20 else None,
-                    allow_pickle=False,
-                )
-            if isinstance(kind, ObjectContract):
-                return kind.import_class().load(path)
+            if isinstance(contract, ArrayContract):
+                is_large = path.stat().st_size > MAX_LOADED_ARRAY_BYTES
+                return np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False)
+            if isinstance(contract, ObjectContract):
+                return contract.import_class().load(path)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: cannot be read ({error}); delete its folder and run again"
             ) from error
-        return read_json(path) if isinstance(kind, RecordContract) else path
+        return read_json(path) if isinstance(contract, RecordContract) else path
 
     def prepare_scratch(self, stage: str, key: str) -> Path:
-        """A folder for checkpoints of this stage with these inputs; it survives a kill."""
+        """Return the folder for checkpoints of a stage with these inputs; it survives a kill."""
         for other in self.path.glob(f".work-{stage}-*"):
             if not other.name.endswith(key[:12]):
                 shutil.rmtree(other)
@@ -278,64 +337,71 @@ class RunFolder:
             shutil.rmtree(work)
 
     def save_stage(self, stage: str, outputs: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-        """Write every artifact of a stage, with their hashes, and rename them into place together."""
-        aside = self.path / f".tmp-{stage}"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        """Write every artifact of a stage with its hash, and rename them into place together.
+
+        Args:
+            stage: the stage's name.
+            outputs: values of its artifacts, by name.
+            record: further fields of `stage.json`.
+        """
+        staging_folder = self._make_staging_folder(stage)
         hashes, stamps = {}, {}
         for name, value in outputs.items():
-            path = aside / f"{name}{ARTIFACT_CONTRACTS[name].suffix}"
+            path = staging_folder / f"{name}{ARTIFACT_CONTRACTS[name].suffix}"
             write_artifact(path, ARTIFACT_CONTRACTS[name], value)
             hashes[name], stamps[name] = hash_content(path), compute_stamp(path)
-        write_json(
-            aside / "stage.json", {**record, "stage": stage, "artifacts": hashes, "stamps": stamps}
-        )
-        self._move_into_place(aside, stage)
+        fields = {**record, "stage": stage, "artifacts": hashes, "stamps": stamps}
+        write_json(staging_folder / "stage.json", fields)
+        self._move_into_place(staging_folder, stage)
+
+    def _make_staging_folder(self, stage: str) -> Path:
+        folder = self.path / f".tmp-{stage}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
 
     def link_stage(self, stage: str, source_run: RunFolder) -> None:
-        """Take over, by hard links, a stage that another run made from the same inputs."""
-        aside = self.path / f".tmp-{stage}"
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(source_run.path / stage, aside, copy_function=_link_or_copy)
-        record = {**read_json(aside / "stage.json"), "linked_from": source_run.run_id}
-        write_json(aside / "stage.json", record)
-        self._move_into_place(aside, stage)
+        """Link a stage that another run made from the same inputs, by hard links."""
+        folder = self._make_staging_folder(stage)
+        source = source_run.path / stage
+        shutil.copytree(source, folder, copy_function=_link_or_copy, dirs_exist_ok=True)
+        record = {**read_json(folder / "stage.json"), "linked_from": source_run.run_id}
+        write_json(folder / "stage.json", record)
+        self._move_into_place(folder, stage)
 
     def find_damage(self, stage: str) -> str:
-        """The first artifact of a finished stage that is missing or not what was saved, in words; else "".
+        """Return one line on the first damaged artifact of a finished stage, or an empty string.
 
-        A file whose size and time of change are those it was saved with is not read again.
+        A file with the size and modification time that it was saved with is not read again.
         """
         record = self.read_record(stage) or {"artifacts": {}}
-        for name, wanted in record["artifacts"].items():
+        stamps = record.get("stamps", {})
+        for name, saved_hash in record["artifacts"].items():
             path = self.get_artifact_path(name)
             if not path.exists():
                 return f"{path}: missing"
-            if (
-                record.get("stamps", {}).get(name) != compute_stamp(path)
-                and hash_content(path) != wanted
-            ):
+            if stamps.get(name) != compute_stamp(path) and hash_content(path) != saved_hash:
                 return f"{path}: cut short or altered since it was written (hash mismatch)"
         return ""
 
     def is_intact(self, stage: str) -> bool:
-        """Whether every artifact of a finished stage is still what was saved."""
+        """Return whether every artifact of a finished stage is as it was saved."""
         return not self.find_damage(stage)
 
 
 def list_runs(runs_folder: Path) -> list[RunFolder]:
-    """Every run folder of this version under `home`, newest first; others are passed over."""
-    found = []
+    """Return the run folders of this version, newest first, and skip others."""
+    dated_runs = []
     for path in runs_folder.glob("*/run.json"):
         try:
-            found.append((read_json(path).get("created", ""), RunFolder.open_existing(path.parent)))
+            run = RunFolder.open_existing(path.parent)
+            dated_runs.append((str(read_json(path).get("created", "")), run.run_id, run))
         except InputError:
             continue
-    return [
-        run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id), reverse=True)
-    ]
+    dated_runs.sort(key=lambda entry: entry[:2], reverse=True)
+    return [run for _, _, run in dated_runs]
 
 
 def list_finished_stages(run: RunFolder) -> list[str]:
-    """The names of the stages that stand in this run, in the order of the graph."""
-    return [s.name for s in STAGES if (run.path / s.name / "stage.json").is_file()]
+    """Return the names of the finished stages of a run, in the order of the graph."""
+    return [stage.name for stage in STAGES if (run.path / stage.name / "stage.json").is_file()]

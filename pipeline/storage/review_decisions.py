@@ -1,8 +1,9 @@
-"""What reviewers decided in the report: slices accepted or muted, labels found wrong or right.
+"""Decisions of reviewers: slices accepted or muted, labels marked wrong or right.
 
-The report's page saves a `ReviewFile`; `nightshift review apply` takes it into `runs/review.json` (`Reviews`), where
-the next run finds it: `evaluate` holds labels marked wrong to be wrong and no longer suspects those marked right, and
-`report` sets muted slices aside. A photo is known by its image id, a slice by its rule without the numbers.
+The report's page saves a `ReviewFile`. `nightshift review apply` merges it into `runs/review.json`
+(`ReviewDecisions`), and the next run reads that. `evaluate` treats labels marked wrong as wrong and
+no longer suspects those marked right. `report` lists muted slices separately. An image is
+identified by its image id, a slice by its rule without the numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from pipeline.contracts import InputError
 from pipeline.storage.artifact_store import lock_file, write_text
 
 REVIEW_FILE_NAME = "review.json"
-
-
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
 
@@ -27,7 +26,14 @@ class _StrictModel(BaseModel):
 
 
 class SliceReview(_StrictModel):
-    """One slice's decision. key: `Rule.identity`."""
+    """The decision on one slice.
+
+    Attributes:
+        key: `Rule.identity`.
+        words: the slice in words.
+        decision: empty for a note alone.
+        note: the reviewer's note.
+    """
 
     key: str = Field(min_length=1, max_length=2000)
     words: str = Field("", max_length=2000)
@@ -36,7 +42,16 @@ class SliceReview(_StrictModel):
 
 
 class LabelReview(_StrictModel):
-    """One photo's label: wrong (then `suggested` may name the right class) or right; or a mere note."""
+    """The decision on the label of one image.
+
+    Attributes:
+        image_id: the image.
+        path: its path within the data set.
+        label: the label that was judged.
+        decision: empty for a note alone.
+        suggested: the right class of a wrong label, if it is known.
+        note: the reviewer's note.
+    """
 
     image_id: str = Field(min_length=1, max_length=200)
     path: str = Field("", max_length=4000)
@@ -47,7 +62,7 @@ class LabelReview(_StrictModel):
 
 
 class ReviewFile(_StrictModel):
-    """What the report's page saves."""
+    """The file that the report's page saves."""
 
     review: Literal[1]
     run_id: str
@@ -69,37 +84,55 @@ def _parse_file(model: type[ModelType], path: Path) -> ModelType:
         raise InputError(f"{path}: cannot be read ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(
-            f"{path}: {where}: {first['msg']}; save it again from the report"
-        ) from error
+        key = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{path}: {key}: {first['msg']}; save it again from the report") from error
 
 
-def read_decisions(home: Path) -> ReviewDecisions:
-    """The decisions in force in a folder of runs; none where nobody has reviewed. Raises `InputError`."""
-    path = home / REVIEW_FILE_NAME
+def read_decisions(runs_folder: Path) -> ReviewDecisions:
+    """Return the decisions in force in a folder of runs; empty before the first review.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = runs_folder / REVIEW_FILE_NAME
     return _parse_file(ReviewDecisions, path) if path.exists() else ReviewDecisions()
 
 
-def hash_decisions(home: Path, section: Literal["slices", "labels"] | None = None) -> str:
-    """Hash of the decisions in force, or of one part of them: changes when one of them does."""
-    reviews = read_decisions(home)
-    chosen = getattr(reviews, section) if section else {**reviews.slices, **reviews.labels}
-    text = "\n".join(chosen[key].model_dump_json() for key in sorted(chosen))
-    return hashlib.sha256(text.encode()).hexdigest() if chosen else ""
+def hash_decisions(runs_folder: Path, section: Literal["slices", "labels"] | None = None) -> str:
+    """Return a hash of the decisions in force; empty if there are none.
+
+    Args:
+        runs_folder: folder of all runs.
+        section: the part to hash; None for both.
+    """
+    reviews = read_decisions(runs_folder)
+    selected = getattr(reviews, section) if section else {**reviews.slices, **reviews.labels}
+    text = "\n".join(selected[key].model_dump_json() for key in sorted(selected))
+    return hashlib.sha256(text.encode()).hexdigest() if selected else ""
 
 
-def apply_review_file(home: Path, file: Path) -> ReviewFile:
-    """Take the decisions of `file` into `home`, over earlier ones of the same slice or photo; an empty decision
-    without a note takes the earlier one back. Raises `InputError` for a file that no report has saved."""
-    new = _parse_file(ReviewFile, file)
-    with lock_file(home / REVIEW_FILE_NAME):
-        old = read_decisions(home)
-        slices = {**old.slices, **{s.key: s for s in new.slices}}
-        labels = {**old.labels, **{p.image_id: p for p in new.labels}}
-        kept = ReviewDecisions(
-            slices={k: s for k, s in slices.items() if s.decision or s.note},
-            labels={k: p for k, p in labels.items() if p.decision or p.note},
-        )
-        write_text(home / REVIEW_FILE_NAME, kept.model_dump_json(indent=1))
-    return new
+def apply_review_file(runs_folder: Path, file: Path) -> ReviewFile:
+    """Merge the decisions of `file` into `runs_folder`, and return the parsed file.
+
+    A decision replaces an earlier one on the same slice or image. An empty decision without a note
+    withdraws the earlier one.
+
+    Raises:
+        InputError: the file was not saved by a report.
+    """
+    review = _parse_file(ReviewFile, file)
+    with lock_file(runs_folder / REVIEW_FILE_NAME):
+        decisions = read_decisions(runs_folder)
+        slices = dict(decisions.slices)
+        labels = dict(decisions.labels)
+        for slice_review in review.slices:
+            slices.pop(slice_review.key, None)
+            if slice_review.decision or slice_review.note:
+                slices[slice_review.key] = slice_review
+        for label_review in review.labels:
+            labels.pop(label_review.image_id, None)
+            if label_review.decision or label_review.note:
+                labels[label_review.image_id] = label_review
+        merged = ReviewDecisions(slices=slices, labels=labels)
+        write_text(runs_folder / REVIEW_FILE_NAME, merged.model_dump_json(indent=1))
+    return review

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an orderly stop, put off where work must not be torn."""
+"""Orderly stop after Ctrl-C or SIGTERM, deferred while work must not be interrupted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignal(BaseException):
-    """Somebody asked for a stop. `code`: what the process is to exit with, 130 after Ctrl-C and 143 after SIGTERM."""
+    """A signal requests the end of the process.
+
+    Attributes:
+        exit_code: exit code of the process: 130 after Ctrl-C, 143 after SIGTERM.
+    """
 
     def __init__(self, signal_number: int) -> None:
-        """number: the signal's."""
+        """Store the exit code of the signal with this number."""
         super().__init__(signal.Signals(signal_number).name)
         self.exit_code = 128 + signal_number
 
@@ -25,32 +29,36 @@ def _raise_stop_signal(signal_number: int, frame: FrameType | None) -> None:
 
 
 def install_handlers() -> None:
-    """From now on both signals raise `Stopped` in the main thread."""
+    """Make both signals raise `StopSignal` in the main thread."""
     for number in STOP_SIGNALS:
         signal.signal(number, _raise_stop_signal)
 
 
 @contextmanager
 def defer_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, a first signal waits until the end, where it is raised again; what is yielded says whether one waits.
+    """Defer a first signal to the end of the block, and raise it again there.
 
-    A second one is not put off. Elsewhere than in the main thread, which alone is signalled, it does nothing.
+    A second signal stops the block at once. Outside the main thread, which alone receives signals,
+    the block changes nothing.
+
+    Yields:
+        A function that returns whether a signal is waiting.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    came: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if came:
+    def record_signal(number: int, frame: FrameType | None) -> None:
+        if received:
             raise StopSignal(number)
-        came.append(number)
+        received.append(number)
 
-    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    previous_handlers = {number: signal.signal(number, record_signal) for number in STOP_SIGNALS}
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])

@@ -1,6 +1,7 @@
-"""The ledger of test openings: what each look at a sealed test set costs, written before the look.
+"""The ledger of test openings: the alpha that each opening of a sealed test set spends.
 
-Opening k of one test set spends alpha / (k (k + 1)), so that all openings together spend at most alpha.
+Opening k of one test set spends alpha / (k (k + 1)), so that all openings together spend at most
+alpha. An opening is on disk before the test set is used.
 """
 
 from __future__ import annotations
@@ -19,13 +20,23 @@ from typing import IO, Any
 from pipeline.contracts import InputError
 
 MAX_OPENINGS = 5
-"""Openings after which a test set is to be replaced by newly arrived groups."""
+"""Openings of one test set. A sixth could spend alpha / 42, too little to decide anything."""
 ORDINAL_WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 @dataclass(frozen=True)
 class LedgerOpening:
-    """Opening `number` of a test set and the alpha it may spend; not `opened`: the set is used up."""
+    """An opening of a test set.
+
+    Attributes:
+        test_id: hash of the set's groups.
+        number: 1 for the first opening.
+        alpha: significance level that it may spend.
+        time: when it was opened, ISO 8601 in UTC.
+        opened: False if the set is used up.
+        reused: whether this run opened it before, for the same models.
+        reason: why it was opened or not.
+    """
 
     test_id: str
     number: int
@@ -36,33 +47,40 @@ class LedgerOpening:
     reason: str
 
     def build_record(self) -> dict[str, Any]:
-        """The opening as JSON, with its ordinal in words."""
-        word = (
-            ORDINAL_WORDS[self.number - 1]
-            if self.number <= len(ORDINAL_WORDS)
-            else f"{self.number}th"
-        )
-        return {**asdict(self), "ordinal": word}
+        """Return the opening as JSON, with its ordinal in words."""
+        ordinal = f"{self.number}th"
+        if self.number <= len(ORDINAL_WORDS):
+            ordinal = ORDINAL_WORDS[self.number - 1]
+        return {**asdict(self), "ordinal": ordinal}
 
 
 def build_sealed_record(reason: str) -> dict[str, Any]:
-    """The record of a test set that was not opened, and why."""
+    """Return the record of a test set that was not opened, with the reason."""
     unknown = dict.fromkeys(("test_id", "number", "ordinal", "alpha", "time"))
     return {**unknown, "opened": False, "reused": False, "reason": reason}
 
 
 def compute_opening_alpha(alpha: float, opening_number: int) -> float:
-    """What opening `number` (from 1) may spend of alpha."""
+    """Return the part of alpha that an opening may spend.
+
+    >>> compute_opening_alpha(0.05, 1)
+    0.025
+
+    Args:
+        alpha: level of all openings together.
+        opening_number: 1 for the first opening.
+    """
     return alpha / (opening_number * (opening_number + 1))
 
 
 def _hash_groups(groups: Iterable[str]) -> list[str]:
-    return sorted({hashlib.sha256(str(g).encode()).hexdigest()[:12] for g in groups})
+    return sorted({hashlib.sha256(str(group).encode()).hexdigest()[:12] for group in groups})
 
 
 def compute_test_id(groups: Iterable[str]) -> str:
-    """The name of a test set: a hash (16 hex digits) of its sorted group ids."""
-    return hashlib.sha256("\n".join(sorted({str(g) for g in groups})).encode()).hexdigest()[:16]
+    """Return the id of a test set: a hash (16 hex digits) of its sorted group ids."""
+    sorted_groups = sorted(set(map(str, groups)))
+    return hashlib.sha256("\n".join(sorted_groups).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -74,7 +92,7 @@ def _lock_ledger(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _read_entries(file: IO[bytes], path: Path) -> list[dict[str, Any]]:
-    """All entries; a last line that a kill cut short (nothing was read after it) is taken away."""
+    """Return all entries, and remove a last line that a kill cut short before it was used."""
     file.seek(0)
     text = file.read()
     whole = text[: text.rfind(b"\n") + 1]
@@ -100,8 +118,20 @@ def _append_entry(file: IO[bytes], path: Path, entry: dict[str, Any]) -> None:
 
 
 def _is_same_test_set(entry: dict[str, Any], groups: set[str]) -> bool:
-    """Whether an earlier opening saw this test set: it holds at least half of the groups."""
+    """Return whether an earlier opening used at least half of these groups."""
     return 2 * len(groups & set(entry["groups"])) >= len(groups)
+
+
+def _reuse_opening(entry: dict[str, Any]) -> LedgerOpening:
+    return LedgerOpening(
+        test_id=entry["test_id"],
+        number=entry["number"],
+        alpha=entry["alpha"],
+        time=entry["time"],
+        opened=True,
+        reused=True,
+        reason="opened by this run before",
+    )
 
 
 def open_test_set(
@@ -112,47 +142,54 @@ def open_test_set(
     alpha: float = 0.05,
     primary_endpoint: str = "",
 ) -> LedgerOpening:
-    """Log an opening of the test set with these group ids in the ledger at `path`, on disk before this returns.
+    """Log an opening of a test set, and return it. It is on disk before this returns.
 
-    candidates: a fingerprint of the models to be judged; the same run with the same models reuses its opening.
-    primary: what was declared as the primary endpoint. A set of which half the groups were seen before counts as the
-    same set. After `MOST` openings nothing is logged and the answer is not opened. Raises `InputError` where the
-    ledger is damaged.
+    A set that shares at least half of its groups with earlier openings counts as the same set.
+    After `MAX_OPENINGS` openings nothing is logged, and the result is not opened.
+
+    Args:
+        path: the ledger.
+        run_id: the run that opens it.
+        groups: ids of the test groups.
+        models_fingerprint: hash of the models to compare. The same run with the same models reuses
+            its opening.
+        alpha: level of all openings together.
+        primary_endpoint: the endpoint that was declared beforehand.
+
+    Raises:
+        InputError: the ledger is damaged.
     """
-    names = [str(g) for g in groups]
-    hashed, test_id = _hash_groups(names), compute_test_id(names)
+    group_ids = [str(group) for group in groups]
+    hashes, test_id = _hash_groups(group_ids), compute_test_id(group_ids)
+    identity = (run_id, models_fingerprint, test_id)
     with _lock_ledger(path) as file:
-        earlier = [e for e in _read_entries(file, path) if _is_same_test_set(e, set(hashed))]
-        for e in earlier:
-            if (e["run_id"], e["candidates"], e["test_id"]) == (
-                run_id,
-                models_fingerprint,
-                test_id,
-            ):
-                return LedgerOpening(
-                    test_id,
-                    e["number"],
-                    e["alpha"],
-                    e["time"],
-                    True,
-                    True,
-                    "opened by this run before",
-                )
-        number, now = len(earlier) + 1, datetime.now(UTC).isoformat(timespec="seconds")
+        entries = _read_entries(file, path)
+        earlier = [entry for entry in entries if _is_same_test_set(entry, set(hashes))]
+        for entry in earlier:
+            if (entry["run_id"], entry["candidates"], entry["test_id"]) == identity:
+                return _reuse_opening(entry)
+        number = len(earlier) + 1
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         if number > MAX_OPENINGS:
-            why = f"this test set has been opened {MAX_OPENINGS} times; replace it by newly arrived groups"
-            return LedgerOpening(test_id, number, 0.0, now, False, False, why)
+            reason = (
+                f"this test set has been opened {MAX_OPENINGS} times; "
+                "replace it by newly arrived groups"
+            )
+            return LedgerOpening(
+                test_id, number, 0.0, now, opened=False, reused=False, reason=reason
+            )
+        spent_alpha = compute_opening_alpha(alpha, number)
         entry = {
             "test_id": test_id,
             "run_id": run_id,
             "number": number,
-            "alpha": compute_opening_alpha(alpha, number),
+            "alpha": spent_alpha,
             "time": now,
             "candidates": models_fingerprint,
             "primary": primary_endpoint,
-            "groups": hashed,
+            "groups": hashes,
         }
         _append_entry(file, path, entry)
     return LedgerOpening(
-        test_id, number, compute_opening_alpha(alpha, number), now, True, False, "val passed"
+        test_id, number, spent_alpha, now, opened=True, reused=False, reason="val passed"
     )

@@ -32,7 +32,7 @@ def _images(root: Path) -> Path:
 
 def test_text_json_page_and_exit_code(tmp_path: Path) -> None:
     data, page = _images(tmp_path / "images"), tmp_path / "out" / "check.html"
-    good = RUNNER.invoke(app.app, ["datasets", "check", str(data), "--html", str(page)])
+    good = RUNNER.invoke(app, ["datasets", "check", str(data), "--html", str(page)])
     assert good.exit_code == 0, good.output
     assert good.stdout.splitlines()[-1] == str(page)
     assert "50 images of 50 entries" in good.stdout
@@ -41,13 +41,13 @@ def test_text_json_page_and_exit_code(tmp_path: Path) -> None:
     assert "<style>" in html
     assert not re.search(r'(src|href)="https?:', html)
     (data / "cat" / "broken.jpg").touch()
-    bad = RUNNER.invoke(app.app, ["datasets", "check", str(data), "--json"])
+    bad = RUNNER.invoke(app, ["datasets", "check", str(data), "--json"])
     assert bad.exit_code == 1
     found = json.loads(bad.stdout)
     assert [c["name"] for c in found["conditions"] if not c["passed"]] == ["max_rejected"]
     assert found["light"]["all"]["blurred"] == 0.04
     assert (
-        RUNNER.invoke(app.app, ["datasets", "check", str(data), "max_rejected=0.1"]).exit_code == 0
+        RUNNER.invoke(app, ["datasets", "check", str(data), "max_rejected=0.1"]).exit_code == 0
     )
 
 

@@ -29,7 +29,7 @@ def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
     )
     assert module.SOURCE in ATTRIBUTE_SOURCES
     assert module.UNIT
-    low, high = module.WORDS
+    low, high = module.LOW_HIGH_WORDS
     assert low
     assert high
     assert low != high
@@ -51,11 +51,11 @@ def test_names_follow_the_list_and_the_source() -> None:
     assert list_attributes(("metadata",)) == ("hour", "day", "size")
     assert set(list_attributes(("pixels",))) == {
         "luminance",
-        "contrast",
+        "contrast_level",
         "saturation",
         "warmth",
         "sharpness",
-        "noise",
+        "noise_level",
         "tilt",
     }
     assert list(load_measures(("native",))) == ["blockiness"]

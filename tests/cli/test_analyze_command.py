@@ -1,16 +1,16 @@
-"""Tables that are not there, or do not fit each other, end in one line; nothing is written."""
+"""Missing or inconsistent tables are refused in one line, and nothing is written."""
 
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli.app.app import app
+from pipeline.cli.app import app
 from pipeline.contracts import InputError
 
 
-def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
-    asked = [
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    arguments = [
         "analyze",
         "--images",
         str(tmp_path / "M.csv"),
@@ -18,14 +18,14 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
         str(tmp_path / "P.csv"),
     ]
     with pytest.raises(InputError, match=r"M\.csv"):
-        CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out")], catch_exceptions=False)
+        CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out")], catch_exceptions=False)
     assert not (tmp_path / "out" / "summary.json").exists()
 
 
 def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "M.csv").write_text("image_id,path,label\na,a.png,cat\nb,b.png,dog\n")
     (tmp_path / "P.csv").write_text("image_id,prob_cat,prob_dog\nx,0.5,0.5\ny,0.2,0.8\n")
-    asked = [
+    arguments = [
         "analyze",
         "--images",
         str(tmp_path / "M.csv"),
@@ -33,4 +33,4 @@ def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
         str(tmp_path / "P.csv"),
     ]
     with pytest.raises(InputError, match="lacks 2 of the 2 images"):
-        CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out")], catch_exceptions=False)
+        CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out")], catch_exceptions=False)

@@ -17,10 +17,9 @@ def test_a_run_is_found_by_name_and_by_path(tmp_path: Path) -> None:
     assert os.sep in str(tmp_path)
 
 
-def test_an_address_is_no_folder_of_runs_and_says_what_to_do(tmp_path: Path) -> None:
+def test_an_address_is_refused_with_the_command_to_use(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError,
-        match=r"^s3://gate/runs/one: bring it here first: nightshift runs pull s3://gate",
+        InputError, match=r"^s3://gate/runs/one: download it first: nightshift runs pull s3://gate"
     ):
         find_run("s3://gate/runs/one", tmp_path)
     with pytest.raises(
@@ -30,7 +29,7 @@ def test_an_address_is_no_folder_of_runs_and_says_what_to_do(tmp_path: Path) -> 
     assert resolve_runs_folder("runs") == Path("runs")
 
 
-def test_rows_are_shown_as_a_table_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_printed_as_a_table_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows({"any": "é"}, [], True)
     assert json.loads(capsys.readouterr().out) == {"any": "é"}
     print_rows([], [{"run": "[red]a", "state": 3}], False)

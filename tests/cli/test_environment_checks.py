@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.app import environment_checks
+from pipeline.cli import environment_checks
 
 
 def test_a_sound_machine_has_nothing_bad(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_sound_machine_has_nothing_bad(tmp_path: Path) -> None:
     assert [f.name for f in findings if f.status == "bad"] == []
     wanted = {"python", "torch", "opencv", "weights", "disk", "memory", "threads", "chromium"}
     assert wanted <= {f.name for f in findings}
-    assert all(f.words and (f.mend or f.status == "ok") for f in findings)
+    assert all(f.words and (f.fix or f.status == "ok") for f in findings)
     assert not (tmp_path / "runs").exists()
 
 
@@ -35,20 +35,21 @@ def test_an_old_python_is_bad() -> None:
         (["numpy"], "bad"),
     ],
 )
-def test_one_opencv_and_the_headless_one(installed: list[str], status: str) -> None:
+def test_exactly_the_headless_opencv_is_good(installed: list[str], status: str) -> None:
     finding = environment_checks.check_opencv(installed)
     assert finding.status == status
-    assert finding.mend == "" or finding.mend.endswith("opencv-python-headless")
+    assert finding.fix == "" or finding.fix.endswith("opencv-python-headless")
 
 
-def test_a_second_opencv_is_seen_in_the_environment(tmp_path: Path) -> None:
+def test_a_second_opencv_in_the_environment_is_bad(tmp_path: Path) -> None:
     folder = tmp_path / "opencv_python-4.11.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: opencv_python\nVersion: 4.11.0\n", encoding="utf-8"
     )
     code = (
-        "from pipeline.cli.environment_checks import opencv; f = opencv(); print(f.status, f.words)"
+        "from pipeline.cli.environment_checks import check_opencv; "
+        "result = check_opencv(); print(result.status, result.words)"
     )
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
@@ -66,7 +67,7 @@ def test_missing_weights_are_bad_and_name_the_package(
     for package in ("empty_weights", "no_such_weights"):
         finding = environment_checks.check_weights(package)
         assert finding.status == "bad"
-        assert package.replace("_", "-") in finding.mend
+        assert package.replace("_", "-") in finding.fix
 
 
 def test_too_little_disk_or_memory_is_a_warning(tmp_path: Path) -> None:
@@ -77,7 +78,10 @@ def test_too_little_disk_or_memory_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_threads_are_compared_with_the_cores() -> None:
-    code = "from pipeline.cli.environment_checks import threads; print(threads(2).status, threads(1).status)"
+    code = (
+        "from pipeline.cli.environment_checks import check_threads; "
+        "print(check_threads(2).status, check_threads(1).status)"
+    )
     for count, expected in (("1", "warn ok"), ("2", "ok warn")):
         env = os.environ | {
             "OMP_NUM_THREADS": count,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from pipeline.cli.app.app import app
+from pipeline.cli.app import app
 
 
 def test_help_names_the_formats() -> None:
@@ -13,7 +13,7 @@ def test_help_names_the_formats() -> None:
     assert "onnx, torch, safetensors or mlflow" in done.stdout
 
 
-def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_run_is_refused_in_one_line(tmp_path: Path) -> None:
     line = [
         sys.executable,
         "-m",

@@ -13,7 +13,7 @@ RUNNER = CliRunner()
 
 def _run(tmp_path: Path, *more: str) -> tuple[int, str]:
     result = RUNNER.invoke(
-        app.app, ["monitor", str(tmp_path / "b"), *more, "-o", str(tmp_path / "out")]
+        app, ["monitor", str(tmp_path / "b"), *more, "-o", str(tmp_path / "out")]
     )
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -36,7 +36,7 @@ def test_exit_code_text_json_and_limits(tmp_path: Path) -> None:
 
 def test_without_rows_it_is_one_line(tmp_path: Path) -> None:
     bundle(tmp_path / "b")
-    with pytest.raises(InputError, match="name rows that predict wrote"):
+    with pytest.raises(InputError, match="name files that predict wrote"):
         _run(tmp_path, "max_psi=1")
     with pytest.raises(InputError, match="neither champion, nor a run"):
-        RUNNER.invoke(app.app, ["monitor", "nowhere", "x.csv", "-o", "o"], catch_exceptions=False)
+        RUNNER.invoke(app, ["monitor", "nowhere", "x.csv", "-o", "o"], catch_exceptions=False)

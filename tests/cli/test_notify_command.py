@@ -24,14 +24,14 @@ def test_a_message_goes_to_the_places_of_the_config(
         "Its log: x",
         "--",
     ]
-    with webhook() as (hook, posted):
+    with webhook() as (hook, posts):
         monkeypatch.setenv("HOOK", hook)
         done = CliRunner().invoke(
-            app.app, [*line, "failure", "-- gate: train failed"], catch_exceptions=False
+            app, [*line, "failure", "-- gate: train failed"], catch_exceptions=False
         )
         assert done.exit_code == 0
         with pytest.raises(InputError, match="'party': an event is failure, deadline, slice"):
-            CliRunner().invoke(app.app, [*line, "party", "x"], catch_exceptions=False)
-    (post,) = posted
+            CliRunner().invoke(app, [*line, "party", "x"], catch_exceptions=False)
+    (post,) = posts
     assert post["title"] == "Nightshift, gate: failure"
     assert post["message"].splitlines() == ["-- gate: train failed", "Its log: x", "Run: gate-1"]

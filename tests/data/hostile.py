@@ -1,4 +1,4 @@
-"""A folder of more than a thousand files that are broken, odd or malicious, and what must become of each."""
+"""A folder of more than a thousand broken, odd or malicious files, with the outcome of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image, features
 
-USED, REJECTED, EITHER = "used", "rejected", "either"
+USED = "used"
+REJECTED = "rejected"
+EITHER = "either"
 FORMATS = (
     "JPEG",
     "PNG",
@@ -28,31 +30,33 @@ FORMATS = (
 )
 SUFFIXES = {"JPEG": "jpg", "TIFF": "tif"}
 GREEN = (30, 200, 60)
-File = tuple[bytes, bytes, str]
-"""Name below the class folder (bytes, as the system has it), content, what must become of it."""
+RED = (220, 30, 30)
+HostileFile = tuple[bytes, bytes, str]
+"""Path below the data set (bytes, as the system stores it), content, and required outcome."""
 
 
-def image(width: int = 48, height: int = 32) -> Image.Image:
-    """Green, with a red top left quarter: whoever turns it can be seen."""
+def draw_marked_image(width: int = 48, height: int = 32) -> Image.Image:
+    """Return a green image with a red top left quarter, which shows any rotation."""
     pixels = np.full((height, width, 3), GREEN, np.uint8)
-    pixels[: max(1, height // 2), : max(1, width // 2)] = (220, 30, 30)
+    pixels[: max(1, height // 2), : max(1, width // 2)] = RED
     return Image.fromarray(pixels)
 
 
-def encoded(kind: str, image: Image.Image | None = None, **options: Any) -> bytes:
+def encode_image(kind: str, image: Image.Image | None = None, **options: Any) -> bytes:
+    """Return an image, by default the marked one, in a format of Pillow."""
     file = io.BytesIO()
-    (image or photo()).save(file, kind, **options)
+    (image or draw_marked_image()).save(file, kind, **options)
     return file.getvalue()
 
 
-def _suffix(kind: str) -> str:
+def _get_suffix(kind: str) -> str:
     return SUFFIXES.get(kind, kind.lower())
 
 
-def _cut(rng: np.random.Generator) -> Iterator[File]:
+def _make_truncated(rng: np.random.Generator) -> Iterator[HostileFile]:
     noise = Image.fromarray(rng.integers(0, 255, (32, 48, 3), dtype=np.uint8))
     for kind in FORMATS:
-        data, end = encoded(kind, noise), _suffix(kind)
+        data, end = encode_image(kind, noise), _get_suffix(kind)
         for n, share in enumerate(np.linspace(0.01, 0.97, 15)):
             yield f"cut/{kind}_{n}.{end}".encode(), data[: int(len(data) * share)], EITHER
         for n in range(30):
@@ -65,25 +69,27 @@ def _cut(rng: np.random.Generator) -> Iterator[File]:
                 EITHER,
             )
         for n in range(25):
-            bad = bytearray(data)
-            for place in rng.integers(0, len(bad), 1 + n):
-                bad[place] = rng.integers(256)
-            yield f"cut/noise_{kind}_{n}.{end}".encode(), bytes(bad), EITHER
-    data = encoded("JPEG", noise)
+            damaged = bytearray(data)
+            for position in rng.integers(0, len(damaged), 1 + n):
+                damaged[position] = rng.integers(256)
+            yield f"cut/noise_{kind}_{n}.{end}".encode(), bytes(damaged), EITHER
+    data = encode_image("JPEG", noise)
     yield b"cut/truncated.jpg", data[: len(data) // 2], REJECTED
-    yield b"cut/truncated.png", encoded("PNG", noise)[:-200], REJECTED
+    yield b"cut/truncated.png", encode_image("PNG", noise)[:-200], REJECTED
 
 
-def _misnamed() -> Iterator[File]:
+def _make_misnamed() -> Iterator[HostileFile]:
     for kind in FORMATS:
         for end in ("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "JPG", "Png"):
-            yield f"suffix/{kind}.{end}".encode(), encoded(kind), USED
-        yield f"suffix/{kind}.txt".encode(), encoded(kind), REJECTED
+            yield f"suffix/{kind}.{end}".encode(), encode_image(kind), USED
+        yield f"suffix/{kind}.txt".encode(), encode_image(kind), REJECTED
     texts = {
         "html": b"<!doctype html><title>404</title>",
         "text": b"no image",
         "svg": b"<svg/>",
-        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/owned) (w) file\n",
+        "eps": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/owned) (w) file\n"
+        ),
         "zeros": bytes(4096),
         "pdf": b"%PDF-1.7\n",
         "zip": b"PK\x03\x04" + bytes(60),
@@ -99,77 +105,81 @@ def _misnamed() -> Iterator[File]:
     yield b"text/film.mp4", b"\0\0\0\x18ftypmp42", REJECTED
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def _build_png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _png(width: int, height: int, *chunks: bytes) -> bytes:
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + _chunk(b"IEND", b"")
+def _build_png(width: int, height: int, *chunks: bytes) -> bytes:
+    head = _build_png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + _build_png_chunk(b"IEND", b"")
 
 
-def _bombs() -> Iterator[File]:
+def _make_bombs() -> Iterator[HostileFile]:
     rows = zlib.compress(bytes(20_001 * 6_000), 9)
-    yield b"bomb/real.png", _png(20_000, 6_000, _chunk(b"IDAT", rows)), REJECTED
-    yield b"bomb/claim.png", _png(60_000, 60_000, _chunk(b"IDAT", zlib.compress(b"\0"))), REJECTED
-    yield b"bomb/most.png", _png(2**31 - 1, 2**31 - 1), REJECTED
-    yield b"bomb/none.png", _png(0, 0), REJECTED
+    yield b"bomb/real.png", _build_png(20_000, 6_000, _build_png_chunk(b"IDAT", rows)), REJECTED
+    yield (
+        b"bomb/claim.png",
+        _build_png(60_000, 60_000, _build_png_chunk(b"IDAT", zlib.compress(b"\0"))),
+        REJECTED,
+    )
+    yield b"bomb/most.png", _build_png(2**31 - 1, 2**31 - 1), REJECTED
+    yield b"bomb/none.png", _build_png(0, 0), REJECTED
     yield (
         b"bomb/text.png",
-        _png(4, 4, _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))),
+        _build_png(4, 4, _build_png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))),
         REJECTED,
     )
     yield b"bomb/claim.gif", b"GIF89a" + struct.pack("<HH", 65535, 65535) + bytes(20), REJECTED
     yield (
         b"bomb/claim.bmp",
-        encoded("BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encoded("BMP")[26:],
+        encode_image("BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encode_image("BMP")[26:],
         REJECTED,
     )
     yield b"bomb/claim.ppm", b"P6 99999 99999 255\n" + bytes(100), REJECTED
-    jpeg = bytearray(encoded("JPEG"))
-    place = jpeg.index(b"\xff\xc0") + 5
-    jpeg[place : place + 4] = struct.pack(">HH", 65500, 65500)
+    jpeg = bytearray(encode_image("JPEG"))
+    position = jpeg.index(b"\xff\xc0") + 5
+    jpeg[position : position + 4] = struct.pack(">HH", 65500, 65500)
     yield b"bomb/claim.jpg", bytes(jpeg), REJECTED
     yield (
         b"bomb/large.png",
-        _png(9_000, 9_000, _chunk(b"IDAT", zlib.compress(bytes(9_001 * 9_000), 9))),
+        _build_png(9_000, 9_000, _build_png_chunk(b"IDAT", zlib.compress(bytes(9_001 * 9_000), 9))),
         USED,
     )
 
 
-def _shapes() -> Iterator[File]:
+def _make_shapes() -> Iterator[HostileFile]:
     for kind in FORMATS:
         for width, height in ((1, 1), (1, 200), (200, 1), (3, 3), (300, 7)):
             yield (
-                f"shape/{width}x{height}.{_suffix(kind)}".encode(),
-                encoded(kind, image(width, height)),
+                f"shape/{width}x{height}.{_get_suffix(kind)}".encode(),
+                encode_image(kind, draw_marked_image(width, height)),
                 USED,
             )
     for kind in ("JPEG", "PNG"):
         for width, height in ((30_000, 3), (3, 30_000)):
             yield (
-                f"shape/{width}x{height}.{_suffix(kind)}".encode(),
-                encoded(kind, image(width, height)),
+                f"shape/{width}x{height}.{_get_suffix(kind)}".encode(),
+                encode_image(kind, draw_marked_image(width, height)),
                 USED,
             )
 
 
-def _modes() -> Iterator[File]:
-    green = image()
-    yield b"mode/cmyk.jpg", encoded("JPEG", green.convert("CMYK"), quality=95), USED
-    yield b"mode/cmyk.tif", encoded("TIFF", green.convert("CMYK")), USED
+def _make_modes() -> Iterator[HostileFile]:
+    green = draw_marked_image()
+    yield b"mode/cmyk.jpg", encode_image("JPEG", green.convert("CMYK"), quality=95), USED
+    yield b"mode/cmyk.tif", encode_image("TIFF", green.convert("CMYK")), USED
     for mode in ("1", "L", "P", "LA", "RGBA"):
-        yield f"mode/{mode}.png".encode(), encoded("PNG", green.convert(mode)), USED
+        yield f"mode/{mode}.png".encode(), encode_image("PNG", green.convert(mode)), USED
     yield (
         b"mode/clear.png",
-        encoded("PNG", green.convert("P"), transparency=b"\xff\x80\x00" * 20),
+        encode_image("PNG", green.convert("P"), transparency=b"\xff\x80\x00" * 20),
         USED,
     )
-    yield b"mode/one.png", encoded("PNG", green.convert("P"), transparency=0), USED
+    yield b"mode/one.png", encode_image("PNG", green.convert("P"), transparency=0), USED
     deep = (np.asarray(green).astype(np.uint16) * 257)[:, :, ::-1]
     for name, pixels in (
         ("rgb16", deep),
-        ("grey16", deep[:, :, 1]),
+        ("gray16", deep[:, :, 1]),
         ("rgba16", np.dstack([deep, deep[:, :, 0]])),
     ):
         for end in ("png", "tif"):
@@ -177,17 +187,21 @@ def _modes() -> Iterator[File]:
     for value in (np.nan, np.inf, -1.0, 0.5, 1e30):
         yield (
             f"mode/float_{value}.tif".encode(),
-            encoded("TIFF", Image.fromarray(np.full((9, 9), value, np.float32))),
+            encode_image("TIFF", Image.fromarray(np.full((9, 9), value, np.float32))),
             USED,
         )
-    yield b"mode/int.tif", encoded("TIFF", Image.fromarray(np.full((9, 9), 70_000, np.int32))), USED
+    yield (
+        b"mode/int.tif",
+        encode_image("TIFF", Image.fromarray(np.full((9, 9), 70_000, np.int32))),
+        USED,
+    )
     frames = [green.rotate(90 * n) for n in range(3)]
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
-        moving = encoded(kind, frames[0], save_all=True, append_images=frames[1:])
-        yield f"mode/moving.{_suffix(kind)}".encode(), moving, USED
+        moving = encode_image(kind, frames[0], save_all=True, append_images=frames[1:])
+        yield f"mode/moving.{_get_suffix(kind)}".encode(), moving, USED
 
 
-def _exif(rng: np.random.Generator) -> Iterator[File]:
+def _make_exif(rng: np.random.Generator) -> Iterator[HostileFile]:
     turns = [
         None,
         *(
@@ -202,30 +216,38 @@ def _exif(rng: np.random.Generator) -> Iterator[File]:
                 "ROTATE_270",
             )
         ),
-    ]  # what a camera stores, so that the orientation brings it back
+    ]  # as a camera stores it, so that the orientation restores it
     for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
         for orientation, turn in enumerate(turns, start=1):
-            stored = image() if turn is None else image().transpose(turn)
+            stored = draw_marked_image() if turn is None else draw_marked_image().transpose(turn)
             exif = Image.Exif()
             exif[0x0112] = orientation
             yield (
-                f"turned/{orientation}.{_suffix(kind)}".encode(),
-                encoded(kind, stored, exif=exif),
+                f"turned/{orientation}.{_get_suffix(kind)}".encode(),
+                encode_image(kind, stored, exif=exif),
                 USED,
             )
     for kind in ("JPEG", "PNG", "WEBP"):
-        for odd in (0, 9, 255, 60_000):
+        for orientation in (0, 9, 255, 60_000):
             exif = Image.Exif()
-            exif[0x0112] = odd
-            yield f"exif/odd_{odd}.{_suffix(kind)}".encode(), encoded(kind, exif=exif), USED
+            exif[0x0112] = orientation
+            yield (
+                f"exif/odd_{orientation}.{_get_suffix(kind)}".encode(),
+                encode_image(kind, exif=exif),
+                USED,
+            )
         for n in range(25):
             block = b"Exif\0\0II*\0" + rng.integers(0, 256, 40 + n, dtype=np.uint8).tobytes()
-            yield f"exif/broken_{n}.{_suffix(kind)}".encode(), encoded(kind, exif=block), USED
+            yield (
+                f"exif/broken_{n}.{_get_suffix(kind)}".encode(),
+                encode_image(kind, exif=block),
+                USED,
+            )
 
 
-def _names() -> Iterator[File]:
-    data = encoded("PNG")
-    odd = [
+def _make_names() -> Iterator[HostileFile]:
+    data = encode_image("PNG")
+    odd_names = [
         b"\xff\xfe.png",
         b"caf\xe9.png",
         b"\xf0\x28\x8c\x28.png",
@@ -264,35 +286,35 @@ def _names() -> Iterator[File]:
         b"{{7*7}}.png",
         b"zip:a!b.png",
     ]
-    for name in odd:
+    for name in odd_names:
         yield b"name/" + name, data, REJECTED if name.startswith(b".") else USED
     for byte in range(128, 256):
         yield b"name/byte_" + bytes([byte]) + b".png", data, USED
 
 
-def files(seed: int = 0) -> Iterator[File]:
-    """Every regular file of the corpus."""
+def iterate_files(seed: int = 0) -> Iterator[HostileFile]:
+    """Yield every regular file of the corpus."""
     rng = np.random.default_rng(seed)
-    yield from _cut(rng)
-    yield from _misnamed()
-    yield from _bombs()
-    yield from _shapes()
-    yield from _modes()
-    yield from _exif(rng)
-    yield from _names()
+    yield from _make_truncated(rng)
+    yield from _make_misnamed()
+    yield from _make_bombs()
+    yield from _make_shapes()
+    yield from _make_modes()
+    yield from _make_exif(rng)
+    yield from _make_names()
     for n in range(20):
-        yield f"good/{n}.jpg".encode(), encoded("JPEG", image(60 + n, 50)), USED
+        yield f"good/{n}.jpg".encode(), encode_image("JPEG", draw_marked_image(60 + n, 50)), USED
 
 
-def _special(folder: bytes, outside: Path) -> Iterator[tuple[bytes, str]]:
-    """What is no regular file; the socket stays behind when its maker is gone."""
+def _make_special(folder: bytes, outside: Path) -> Iterator[tuple[bytes, str]]:
+    """Make links, a FIFO, a socket and a folder named like images; yield their outcomes."""
     os.mkdir(folder)
     os.mkfifo(folder + b"/fifo.jpg")
-    with socket.socket(socket.AF_UNIX) as made:
-        here = os.getcwd()
+    with socket.socket(socket.AF_UNIX) as server:
+        working_folder = os.getcwd()
         os.chdir(folder)
-        made.bind("socket.jpg")
-        os.chdir(here)
+        server.bind("socket.jpg")
+        os.chdir(working_folder)
     os.mkdir(folder + b"/folder.jpg")
     links = {
         "self.jpg": "self.jpg",
@@ -317,20 +339,20 @@ def _special(folder: bytes, outside: Path) -> Iterator[tuple[bytes, str]]:
     yield b"special/socket.jpg", REJECTED
 
 
-def build(root: Path) -> dict[bytes, str]:
-    """Write the corpus into `root`/data, with a secret beside it; returns what must become of each file, by path."""
+def build_corpus(root: Path) -> dict[bytes, str]:
+    """Write the corpus to `root`/data and a file outside it; return the outcome by path."""
     outside, data = root / "outside", root / "data"
     outside.mkdir()
     data.mkdir()
-    (outside / "secret.png").write_bytes(encoded("PNG"))
-    fates: dict[bytes, str] = {}
-    for name, content, fate in files():
+    (outside / "secret.png").write_bytes(encode_image("PNG"))
+    outcomes: dict[bytes, str] = {}
+    for name, content, outcome in iterate_files():
         path = os.fsencode(data) + b"/" + name
         if not os.path.isdir(os.path.dirname(path)):
             os.mkdir(os.path.dirname(path))
         with open(path, "wb") as file:
             file.write(content)
         if not os.path.basename(name).startswith(b"."):  # hidden files are passed over
-            fates[name] = fate
-    fates |= dict(_special(os.fsencode(data / "special"), outside))
-    return fates
+            outcomes[name] = outcome
+    outcomes |= dict(_make_special(os.fsencode(data / "special"), outside))
+    return outcomes

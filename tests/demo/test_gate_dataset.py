@@ -65,7 +65,7 @@ def _visits(split: str, planted: str, seed: int) -> int:
         for file in plan_photos(2400, seed)
         if file.visit.split == split
     }
-    return sum(getattr(visit, planted) for visit in visits.values())
+    return sum(getattr(visit, f"is_{planted}") for visit in visits.values())
 
 
 def _files(root: Path) -> dict[str, bytes]:
@@ -222,7 +222,7 @@ def test_a_tilted_camera_leaves_no_empty_corner(root: Path, truth: Truth) -> Non
 def test_turning_a_tilted_photo_back_gives_the_straight_one() -> None:
     filed = next(f for f in plan_photos(200, 3) if f.visit.is_tilted and not f.visit.is_night)
     tilted = render_photo(filed, 3)
-    straight = render_photo(replace(filed, visit=replace(filed.visit, tilt=0.0)), 3).astype(float)
+    straight = render_photo(replace(filed, visit=replace(filed.visit, tilt_degrees=0.0)), 3).astype(float)
     high, wide = tilted.shape[:2]
 
     def apart(angle: float) -> float:
@@ -270,7 +270,7 @@ def test_only_the_card_decides_the_class() -> None:
     filed = next(
         f for f in plan_photos(200, 3) if f.visit.worn_card == "employee" and not f.visit.is_night
     )
-    other = replace(filed, visit=replace(filed.visit, wears="rising"))
+    other = replace(filed, visit=replace(filed.visit, worn_card="rising"))
     apart = np.abs(render_photo(filed, 3).astype(int) - render_photo(other, 3)).max(axis=2) > 25
     assert 50 < apart.sum() < 0.02 * apart.size
 

@@ -68,7 +68,7 @@ def test_nothing_of_a_forgotten_image_is_left_in_any_run(home: Path) -> None:
     (home / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": [decided]}))
     review_decisions.apply_review_file(home / "runs", home / "saved.json")
 
-    result = CliRunner().invoke(app.app, ["runs", "forget", path, "--runs", str(home / "runs")])
+    result = CliRunner().invoke(app, ["runs", "forget", path, "--runs", str(home / "runs")])
     assert result.exit_code == 0, result.output
     assert result.stdout.count(": 1 removed") == 2
     for run in runs:

@@ -45,11 +45,11 @@ def test_old_runs_go_with_their_reports_and_champion_and_pinned_stay(tmp_path: P
     _home(tmp_path)
     _point(home, {"run_id": "r0", "bundle": "runs/r0/promote/bundle"})
     call = ["--runs", str(home)]
-    assert RUNNER.invoke(app.app, ["runs", "pin", "r2", *call]).exit_code == 0
-    dry = RUNNER.invoke(app.app, ["runs", "prune", "--keep", "2", "--dry-run", *call])
+    assert RUNNER.invoke(app, ["runs", "pin", "r2", *call]).exit_code == 0
+    dry = RUNNER.invoke(app, ["runs", "prune", "--keep", "2", "--dry-run", *call])
     assert dry.stdout.splitlines() == ["r3: would be removed", "r1: would be removed"]
     assert len(_names(home)) == 6
-    done = RUNNER.invoke(app.app, ["runs", "prune", "--keep", "2", *call])
+    done = RUNNER.invoke(app, ["runs", "prune", "--keep", "2", *call])
     assert done.stdout.splitlines() == ["r3: removed", "r1: removed"]
     assert _names(home) == ["r0", "r2", "r4", "r5"]
     assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == [
@@ -60,9 +60,9 @@ def test_old_runs_go_with_their_reports_and_champion_and_pinned_stay(tmp_path: P
         "r5",
     ]
     assert explain_protected_runs(home) == {"r0": "champion", "r2": "pinned"}
-    assert RUNNER.invoke(app.app, ["runs", "unpin", "r2", *call]).exit_code == 0
+    assert RUNNER.invoke(app, ["runs", "unpin", "r2", *call]).exit_code == 0
     assert list(prune_runs(home, 0)) == ["r5", "r4", "r2"]
-    listed = json.loads(RUNNER.invoke(app.app, ["runs", "list", "--json", *call]).stdout)
+    listed = json.loads(RUNNER.invoke(app, ["runs", "list", "--json", *call]).stdout)
     assert [(row["run"], row["kept"]) for row in listed] == [("r0", "champion")]
 
 

@@ -273,7 +273,7 @@ def test_no_failures_end_well(tmp_path: Path) -> None:
     result = runner.execute_run(runner.create_run_folder(resolved), resolved)
     verdict = result.run.load_artifact("verdict")
     assert not verdict["promoted"]
-    assert runner.summarize_run(result.run)["state"] == "nothing to promote"
+    assert run_publishing.summarize_run(result.run)["state"] == "nothing to promote"
     assert result.report_path is not None
     assert (
         result.run.load_artifact("candidates").joinpath("candidates.json").read_text().strip()
@@ -339,7 +339,7 @@ def test_a_slice_is_closed_by_the_champion_that_repairs_it_and_back_with_a_model
         < 0.2
         < finished.load_artifact("followed")["slices"][0]["now"]["error"]["low"]
     )
-    assert runner.summarize_run(second)["followed"] == "1 closed"
+    assert run_publishing.summarize_run(second)["followed"] == "1 closed"
     page = (home / "reports" / second.run_id / "index.html").read_text()
     assert "No longer in excess" in page
     anew = runner.load_config(path, ["explain.matched_images=30"])

@@ -7,47 +7,51 @@ from pipeline.contracts import ContractError, InputError, StageContext
 from pipeline.engine import runner
 from pipeline.engine.stage_execution import (
     check_class_settings,
+    dismiss_ranks,
     follow_first_rank,
     join_ranks,
+    load_settings_classes,
     load_stage_module,
     produce_outputs,
+    share_stage,
 )
 from pipeline.graph import STAGES, get_stage
 from pipeline.storage.artifact_store import RunFolder
 
 
-def test_a_need_that_breaks_its_contract_is_named_before_anything_runs(tmp_path: Path) -> None:
+def test_an_input_that_breaks_its_contract_is_named_before_the_stage_runs(tmp_path: Path) -> None:
     context = StageContext("r", 0, tmp_path, tmp_path)
+    settings = load_stage_module("measure").Config()
     with pytest.raises(ContractError, match="images: missing columns"):
-        produce_outputs(
-            get_stage("measure"),
-            load_stage_module("measure").Config(),
-            context,
-            {"images": pd.DataFrame({"image_id": ["a"]})},
-        )
+        images = pd.DataFrame({"image_id": ["a"]})
+        produce_outputs(get_stage("measure"), settings, context, {"images": images})
 
 
-def test_a_process_by_itself_leads_and_has_no_other_ranks(
+def test_a_process_by_itself_has_no_other_ranks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert join_ranks() is None
+    assert not join_ranks()
     assert not follow_first_rank(RunFolder.open_or_create(tmp_path / "r"), runner.load_config(None))
+    with share_stage(get_stage("train")):
+        pass
+    dismiss_ranks(is_successful=True)
 
 
-def test_what_asks_or_trains_a_model_at_length_is_shared_and_nothing_with_an_effect_is() -> None:
-    shared = [s.name for s in STAGES if s.is_distributed]
-    assert shared == ["train", "evaluate", "probe", "retrain"]
-    assert not any(
-        s.has_side_effects or s.is_run_specific or s.can_reuse_rows
-        for s in STAGES
-        if s.is_distributed
-    )
+def test_training_and_prediction_are_distributed_and_stages_with_side_effects_are_not() -> None:
+    distributed = [stage for stage in STAGES if stage.is_distributed]
+    assert [stage.name for stage in distributed] == ["train", "evaluate", "probe", "retrain"]
+    for stage in distributed:
+        assert not stage.has_side_effects
+        assert not stage.is_run_specific
+        assert not stage.can_reuse_rows
 
 
-def test_settings_that_name_a_class_are_held_against_the_classes_as_soon_as_these_are_known() -> (
-    None
-):
+def test_every_stage_has_settings() -> None:
+    assert list(load_settings_classes()) == [stage.name for stage in STAGES]
+
+
+def test_settings_that_name_classes_are_checked_against_the_data() -> None:
     config = runner.load_config(None, ["evaluate.costs={badge: {no_badge: 0.1}}"])
     check_class_settings(config, ["badge", "no_badge"])
     with pytest.raises(

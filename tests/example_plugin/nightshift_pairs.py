@@ -1,15 +1,15 @@
-"""Images beside a text file of the same name that holds the label."""
+"""Images beside text files of the same name that hold the labels."""
 
-from pipeline.data.reading.image_record import ImageRecord
+from pipeline.data import ImageRecord
 
 
-def recognizes(root):
+def can_read(root):
+    """Return one line on the format, or None."""
     return "images beside text files" if (root / "a.txt").is_file() else None
 
 
-def pairs(root):
-    """A image `a.png` is labeled by the text in `a.txt`."""
+def read_images(root):
+    """An image `a.png` has the label in `a.txt`."""
     for text in sorted(root.glob("*.txt")):
-        yield ImageRecord(
-            str(text.with_suffix(".png").absolute()), text.stem, label=text.read_text().strip()
-        )
+        image = text.with_suffix(".png").absolute()
+        yield ImageRecord(str(image), text.stem, label=text.read_text().strip())

@@ -13,7 +13,7 @@ EXPOSURE = json.dumps([{"remedy": "exposure", "strength": 0.25}])
 
 
 def make_text_columns(named_causes: str = "[]", **columns: Any) -> dict[str, Any]:
-    """Return the columns of a slice whose failures share nothing but their rule; `columns` replace them.
+    """Return the columns of a slice whose failures share only their rule; `columns` replace them.
 
     Args:
         named_causes: JSON, such as `EXPOSURE`.

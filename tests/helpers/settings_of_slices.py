@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def draw_setting(hour: float, camera: str, n: int = 40) -> pd.DataFrame:
-    """Return `n` images around an hour, taken by one camera."""
+    """Return `n` images of one camera within two hours of `hour`."""
     return pd.DataFrame(
         {
             "image_id": range(n),

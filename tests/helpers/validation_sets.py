@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.domain.rules import metadata_frame, split_columns
-from pipeline.domain.validation_set import ProbeMeasurements, ValidationSet, build_validation_set
+from pipeline.domain.probe_results import ProbeMeasurements
+from pipeline.domain.rule_columns import build_metadata_frame, split_columns
+from pipeline.domain.validation_set import ValidationSet
+from pipeline.domain.validation_set_builder import build_validation_set
 from pipeline.graph import get_stage
 
 
@@ -24,8 +26,8 @@ def encode_responses(
         labels: class index of each probed image.
         class_count: number of classes.
     """
-    right = labels[:, None]
-    return np.where(is_correct_after, right, (right + 1) % class_count).astype(np.int16)
+    correct = labels[:, None]
+    return np.where(is_correct_after, correct, (correct + 1) % class_count).astype(np.int16)
 
 
 def make_validation_set(
@@ -38,18 +40,19 @@ def make_validation_set(
     probed_rows: NDArray[Any] | None = None,
     **fields: Any,
 ) -> ValidationSet:
-    """Return a validation set; what is not given is neutral.
+    """Return a validation set with neutral values for the fields that are not passed.
 
     Args:
         frame: `image_id`, `label`, `group`, then the columns that a rule may test.
         labels: class index of each label.
         predictions: class index of each prediction.
-        class_names: of the classes.
+        class_names: names of the classes.
         is_correct_after: bool [probed, interventions]; without it no intervention was tried.
         probed_rows: rows of the probed images, every one by default.
         fields: further fields of `ValidationSet`, as they are.
     """
-    rows, true = np.arange(len(frame)), np.asarray(labels, dtype=np.intp)
+    rows = np.arange(len(frame))
+    label_codes = np.asarray(labels, dtype=np.intp)
     probed = rows if probed_rows is None else probed_rows
     after = np.zeros((len(probed), 0), bool) if is_correct_after is None else is_correct_after
     neutral: dict[str, Any] = {
@@ -63,45 +66,47 @@ def make_validation_set(
         "has_label_issue": np.zeros(len(rows), bool),
         "probed_rows": probed,
         "probe_weights": np.ones(len(probed)),
-        "responses": encode_responses(after, true[probed], len(class_names)),
+        "responses": encode_responses(after, label_codes[probed], len(class_names)),
         "signatures": np.zeros(after.shape, np.float32),
     }
-    given = {
-        "labels": true,
+    required = {
+        "labels": label_codes,
         "predictions": np.asarray(predictions, dtype=np.intp),
         "class_names": tuple(class_names),
     }
-    return ValidationSet(frame=frame, **(neutral | given | fields))
+    return ValidationSet(frame=frame, **(neutral | required | fields))
 
 
 def build_from_artifacts(artifacts: dict[str, Any]) -> ValidationSet:
     """Return the validation set that the stage `probe` makes of these artifacts.
 
     Args:
-        artifacts: by name; for the measurements `probed` (image_id, weight), `signatures` and `responses`. Without
-            these nothing was probed; without embeddings and label issues there are none.
+        artifacts: by name; for the measurements `probed` (image_id, weight), `signatures` and
+            `responses`. Without these nothing was probed. Embeddings and label issues may be
+            missing.
     """
-    probe = ProbeMeasurements.empty()
+    probe = ProbeMeasurements.build_empty()
     if "probed" in artifacts:
         probed, responses = artifacts["probed"], artifacts["responses"]
-        signatures = artifacts.get("signatures", np.zeros(responses.shape, np.float32))
         probe = ProbeMeasurements(
-            list(probed["image_id"]), probed["weight"].to_numpy(float), signatures, responses
+            image_ids=list(probed["image_id"]),
+            weights=probed["weight"].to_numpy(float),
+            signatures=artifacts.get("signatures", np.zeros(responses.shape, np.float32)),
+            responses=responses,
         )
     images = artifacts["images"]
-    nothing = {
+    optional = {
         "embeddings": np.zeros((len(images), 0), np.float32),
         "label_issues": pd.DataFrame({"image_id": pd.Series([], dtype="str")}),
     }
+    metadata = build_metadata_frame(images, artifacts["attributes"], artifacts.get("marks"))
     names = ("splits", "classes", "predictions", "embeddings", "metrics", "label_issues")
-    columns = split_columns(metadata_frame(images, artifacts["attributes"], artifacts.get("marks")))
-    return build_validation_set(
-        columns, probe, **{name: {**nothing, **artifacts}[name] for name in names}
-    )
+    needed = {name: (optional | artifacts)[name] for name in names}
+    return build_validation_set(split_columns(metadata), probe, **needed)
 
 
 def collect_needs(stage_name: str, artifacts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a stage needs, by name, with the validation set built of the artifacts that it is made from.
+    """Return what a stage needs, by name, with the validation set built from the artifacts.
 
     Args:
         stage_name: the stage.

@@ -272,13 +272,13 @@ def test_the_commands_push_a_champion_and_pull_it(bucket: Any, tmp_path: Path) -
     build_run(tmp_path / "runs")
     here, there = ["--runs", str(tmp_path / "runs")], ["--runs", str(tmp_path / "elsewhere")]
     pushed = CliRunner().invoke(
-        app.app, ["runs", "push", "one", "s3://gate/runs", "--champion", *here]
+        app, ["runs", "push", "one", "s3://gate/runs", "--champion", *here]
     )
     assert pushed.stdout.splitlines() == [
         "s3://gate/runs/one",
         "s3://gate/runs/champions/gate.json",
     ]
-    pulled = CliRunner().invoke(app.app, ["runs", "pull", "s3://gate/runs/one", *there])
+    pulled = CliRunner().invoke(app, ["runs", "pull", "s3://gate/runs/one", *there])
     assert pulled.stdout.splitlines() == [str(tmp_path / "elsewhere" / "one")]
-    shown = CliRunner().invoke(app.app, ["runs", "show", "s3://gate/runs/one"])
+    shown = CliRunner().invoke(app, ["runs", "show", "s3://gate/runs/one"])
     assert "nightshift runs pull s3://gate/runs/one" in str(shown.exception)

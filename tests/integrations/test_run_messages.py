@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import GeneralSettings
 from pipeline.contracts import InputError
-from pipeline.engine.runner import RunOutcome
+from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations import run_messages
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder

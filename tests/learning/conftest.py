@@ -1,12 +1,12 @@
-"""What the tests of learning share."""
+"""Fixtures of the learning tests."""
 
 import pytest
 
 from pipeline.learning.training.batch_sampling import TrainingImages
-from tests.learning.drawn import draw
+from tests.learning.drawn import draw_images
 
 
 @pytest.fixture
 def images() -> TrainingImages:
     """96 images of two classes."""
-    return draw(96)
+    return draw_images(96)

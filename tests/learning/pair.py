@@ -1,4 +1,4 @@
-"""Two real processes over gloo."""
+"""A pair of ranks: two processes that are connected over gloo."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from torch import multiprocessing
 
 from pipeline.learning import distributed
 
+LOCALHOST = "127.0.0.1"
 
-def _join(rank: int, port: int, work: Callable[..., None], told: tuple[Any, ...]) -> None:
+
+def _join_and_run(
+    rank: int, port: int, function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     torch.set_num_threads(1)
-    where = {
-        "MASTER_ADDR": "127.0.0.1",
+    os.environ |= {
+        "MASTER_ADDR": LOCALHOST,
         "MASTER_PORT": str(port),
         "WORLD_SIZE": "2",
         "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
     }
-    os.environ |= where | {"LOCAL_RANK": str(rank)}
     distributed.join_process_group()
-    work(rank, *told)
+    function(rank, *arguments)
 
 
-def both(work: Callable[..., None], *told: Any) -> None:
-    """`work(rank, *told)` in two processes that have joined; a function of a module, since it is sent by name."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-    multiprocessing.spawn(_join, (port, work, told), nprocs=2)
+def run_two_ranks(function: Callable[..., None], *arguments: Any) -> None:
+    """Run `function(rank, *arguments)` in two connected processes.
+
+    The function must be defined at module level, since it is sent by its name.
+    """
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        port = int(probe.getsockname()[1])
+    multiprocessing.spawn(_join_and_run, (port, function, arguments), nprocs=2)

@@ -21,7 +21,7 @@ def test_fog_is_pale_and_low_in_contrast(images: np.ndarray) -> None:
         measure_images(apply_remedy("fog", images, 0.7, 0.7, seed=1)),
     )
     assert (after["luminance"] > before["luminance"] + 40).all()
-    assert (after["contrast"] < 0.5 * before["contrast"]).all()
+    assert (after["contrast_level"] < 0.5 * before["contrast_level"]).all()
 
 
 def test_fog_never_hides_everything(images: np.ndarray) -> None:

@@ -20,15 +20,15 @@ RENDERINGS = {
 }  # never asked for by probe: training alone
 
 
-def _doses(name: str) -> tuple[float, ...]:
+def _list_strengths(name: str) -> tuple[float, ...]:
     return tuple(plugins.load_plugin("remedies", name).STRENGTHS) or RENDERINGS[name]
 
 
-def _range(name: str) -> tuple[float, float]:
-    return min(_doses(name)), max(_doses(name))
+def _get_strength_range(name: str) -> tuple[float, float]:
+    return min(_list_strengths(name)), max(_list_strengths(name))
 
 
-def _strength(name: str, images: np.ndarray, strength: float) -> float:
+def _measure_effect(name: str, images: np.ndarray, strength: float) -> float:
     treated = apply_remedy(name, images, strength, strength, seed=1).astype(int)
     return float(np.abs(treated - images).mean())
 
@@ -39,29 +39,29 @@ def test_every_plugin_keeps_the_contract(name: str, images: np.ndarray) -> None:
     assert module.STRENGTHS or name in RENDERINGS
     assert len(set(module.STRENGTHS)) == len(module.STRENGTHS)
     assert module.NEUTRAL_STRENGTH not in module.STRENGTHS
-    assert (
-        plugins.load_plugin_function("remedies", name).__doc__.splitlines()[0].endswith((".", ","))
-    )
+    assert module.build_transform.__doc__.splitlines()[0].endswith((".", ","))
     assert all(
         isinstance(flag, bool)
         for flag in (module.IS_ORDERED, module.IS_CAUSE, module.MAY_CHANGE_LABEL)
     )
-    for strength in _doses(name):
+    for strength in _list_strengths(name):
         below = module.NEUTRAL_STRENGTH is not None and strength < module.NEUTRAL_STRENGTH
-        repairs_only = any(module.WORDS) and module.invert_strength(strength) in module.STRENGTHS
-        assert module.WORDS[0 if below else 1] or repairs_only or not module.STRENGTHS, (
+        repairs_only = (
+            any(module.CAUSE_WORDS) and module.invert_strength(strength) in module.STRENGTHS
+        )
+        assert module.CAUSE_WORDS[0 if below else 1] or repairs_only or not module.STRENGTHS, (
             f"{name} at {strength} has no words"
         )
-    transform = plugins.load_plugin("remedies", name).build_transform(*_range(name))
+    transform = plugins.load_plugin("remedies", name).build_transform(*_get_strength_range(name))
     assert isinstance(transform, A.BasicTransform)
     assert transform.p == 1
 
 
 @pytest.mark.parametrize("name", plugins.REMEDY_NAMES)
-def test_neutral_dose_returns_the_identical_pixels(name: str, images: np.ndarray) -> None:
+def test_neutral_strength_returns_the_identical_pixels(name: str, images: np.ndarray) -> None:
     neutral = plugins.load_plugin("remedies", name).NEUTRAL_STRENGTH
     if neutral is None:
-        assert _strength(name, images, _doses(name)[0]) > 0
+        assert _measure_effect(name, images, _list_strengths(name)[0]) > 0
     else:
         np.testing.assert_array_equal(apply_remedy(name, images, neutral, neutral, seed=1), images)
 
@@ -79,7 +79,7 @@ def test_effect_grows_with_the_distance_from_neutral(name: str, images: np.ndarr
         [d for d in module.STRENGTHS if d >= neutral],
     ):
         strengths = [
-            _strength(name, images, d) for d in sorted(side, key=lambda d: abs(d - neutral))
+            _measure_effect(name, images, d) for d in sorted(side, key=lambda d: abs(d - neutral))
         ]
         assert strengths == sorted(strengths)
         assert len(set(strengths)) == len(side)
@@ -92,7 +92,11 @@ def test_inverse_undoes_where_there_is_one(name: str, images: np.ndarray) -> Non
         assert module.invert_strength(module.invert_strength(strength)) == pytest.approx(strength)
         changed = apply_remedy(name, images, strength, strength, seed=1)
         back = apply_remedy(
-            name, changed, module.invert_strength(strength), module.invert_strength(strength), seed=1
+            name,
+            changed,
+            module.invert_strength(strength),
+            module.invert_strength(strength),
+            seed=1,
         )
         middle = (
             slice(None),
@@ -132,7 +136,7 @@ def test_which_remedies_have_an_inverse() -> None:
 
 @pytest.mark.parametrize("name", plugins.REMEDY_NAMES)
 def test_same_seed_same_result_whatever_ran_before(name: str, images: np.ndarray) -> None:
-    low, high = _range(name)
+    low, high = _get_strength_range(name)
     first = apply_remedy(name, images, low, high, seed=7)
     np.random.default_rng().normal(size=3)
     apply_remedy("noise", images, 1, 9, seed=8)
@@ -143,7 +147,7 @@ def test_same_seed_same_result_whatever_ran_before(name: str, images: np.ndarray
 
 @pytest.mark.parametrize("name", plugins.REMEDY_NAMES)
 def test_shape_and_dtype_are_kept_and_no_image_is_fine(name: str, images: np.ndarray) -> None:
-    low, high = _range(name)
+    low, high = _get_strength_range(name)
     treated = apply_remedy(name, images, low, high, seed=1)
     assert treated.shape == images.shape
     assert treated.dtype == np.uint8
@@ -151,13 +155,13 @@ def test_shape_and_dtype_are_kept_and_no_image_is_fine(name: str, images: np.nda
     assert apply_remedy(name, images[:0], low, high, seed=1).shape == (0, 64, 64, 3)
 
 
-def test_each_image_has_a_dose_of_its_own(images: np.ndarray) -> None:
+def test_each_image_has_a_strength_of_its_own(images: np.ndarray) -> None:
     same = np.repeat(images[:1], 5, axis=0)
     means = apply_remedy("exposure", same, 0.25, 1.0, seed=3).reshape(5, -1).mean(axis=1)
     assert len(set(means)) == 5
 
 
-def test_interventions_are_every_remedy_at_every_dose_in_order() -> None:
+def test_interventions_are_every_remedy_at_every_strength_in_order() -> None:
     listed = list_interventions()
     assert [n for n, _ in dict.fromkeys((n, None) for n, _ in listed)] == [
         n for n in plugins.REMEDY_NAMES if n not in RENDERINGS
@@ -200,7 +204,7 @@ def test_a_misspelt_argument_raises(images: np.ndarray, monkeypatch: pytest.Monk
     def typo(low: float, high: float) -> A.BasicTransform:
         return A.Sharpen(aplha=(low, high), p=1.0, strict=True)
 
-    monkeypatch.setattr(plugins.load_plugin("remedies", "sharpen"), "sharpen", typo)
+    monkeypatch.setattr(plugins.load_plugin("remedies", "sharpen"), "build_transform", typo)
     with pytest.raises(ValueError, match="aplha"):
         apply_remedy("sharpen", images, 0.1, 0.2, seed=1)
 

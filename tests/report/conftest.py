@@ -1,4 +1,4 @@
-"""Pages of planted artifacts, and a browser that may ask nothing of any network."""
+"""Report pages of drawn artifacts, and a browser that must make no network request."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ FACTS = {
     "config": "name: demo\ntrain:\n  steps: 800\n",
     "versions": {"nightshift": "0.1.0", "python": "3.11.9"},
     "stages": [
-        {"name": "ingest", "seconds": 8.21, "notes": ["two files were set aside"]},
+        {"name": "ingest", "seconds": 8.21, "notes": ["two files were rejected"]},
         {"name": "train", "seconds": 133.0, "notes": []},
     ],
 }
 
 
-_KNOWN: dict[int, list[AugmentationPreview]] = {}
+_PREVIEWS: dict[int, list[AugmentationPreview]] = {}
 
 
-def _previews(key: int, made: dict[str, Any]) -> list[AugmentationPreview]:
-    """Previews of planted images, which `planted` makes once, and so do we."""
-    if key not in _KNOWN:
-        _KNOWN[key] = list(build_previews(made, 7))
-    return _KNOWN[key]
+def _build_previews_once(pixels_id: int, made: dict[str, Any]) -> list[AugmentationPreview]:
+    """Return the previews of drawn images; `planted` draws these once, so they are cached too."""
+    if pixels_id not in _PREVIEWS:
+        _PREVIEWS[pixels_id] = list(build_previews(made, 7))
+    return _PREVIEWS[pixels_id]
 
 
 def build_page(
@@ -41,49 +41,53 @@ def build_page(
     contact: int = 24,
     reviews: dict[str, Any] | None = None,
 ) -> ReportPage:
-    images = ThumbnailStore(made["pixels"], index_rows(made["images"]["image_id"]), mode)
-    shown = _previews(id(made["pixels"]), made) if made["plan"].size else ()
+    """Return the page of artifacts, with thumbnails within the byte budget."""
+    thumbnails = ThumbnailStore(made["pixels"], index_rows(made["images"]["image_id"]), mode)
+    previews = _build_previews_once(id(made["pixels"]), made) if made["plan"].size else ()
     page = ReportPage(
-        made, "demo-1", 7, images, FACTS, ["a late note"], contact, shown, reviews or {}
+        made, "demo-1", 7, thumbnails, FACTS, ["a late note"], contact, previews, reviews or {}
     )
-    images.set_order(rank_informative_images(page))
-    images.fit_budget(budget, 300)
+    thumbnails.set_order(rank_informative_images(page))
+    thumbnails.fit_budget(budget, 300)
     return page
 
 
-def complaints_of_axe(tab: Any) -> list[str]:
-    """What axe-core finds against the page as it stands, and where."""
+def list_axe_violations(tab: Any) -> list[str]:
+    """Return the violations that axe-core finds in the page, with the HTML of each."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe is absent: pip install -e .[dev]"
     )
-    found = axe.Axe().run(tab).response["violations"]
-    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
+    violations = axe.Axe().run(tab).response["violations"]
+    return [f"{v['id']}: {node['html'][:120]}" for v in violations for node in v["nodes"]]
 
 
-def settle(tab: Any) -> None:
-    """Wait until every section of a report is laid out: one out of sight has no text that a browser would tell."""
+def wait_for_layout(tab: Any) -> None:
+    """Wait until every section is laid out; before that, a section out of view has no text."""
     if tab.locator("#viewer").count():
-        tab.locator(".part:not(.seen)").first.wait_for(state="detached")
+        tab.locator(".part:not(.revealed)").first.wait_for(state="detached")
 
 
 @pytest.fixture(scope="session")
 def made() -> dict[str, Any]:
+    """Return the artifacts of a promoted run."""
     return planted()
 
 
 @pytest.fixture
 def page(made: dict[str, Any]) -> ReportPage:
+    """Return the page of a promoted run."""
     return build_page(made)
 
 
 @pytest.fixture(scope="session")
 def quiet() -> dict[str, Any]:
-    """A run in which nothing was found and nothing repaired."""
+    """Return the artifacts of a run without slices and without retraining."""
     return planted(changed=False, slices=False)
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Any]:
+    """Start Chromium."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is absent: pip install -e .[dev]"
     )
@@ -96,9 +100,12 @@ def browser(chromium: str) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """`visit(html, width=..., scheme=..., anchor=...)` opens the text; nothing may be asked for or complained of."""
-    asked: list[str] = []
-    complaints: list[str] = []
+    """Yield `visit(html, width=..., scheme=..., anchor=...)`, which opens a page.
+
+    The test fails if a page makes a request or logs an error or warning.
+    """
+    requests: list[str] = []
+    errors: list[str] = []
     contexts = []
 
     def open_page(
@@ -112,22 +119,25 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         )
         contexts.append(context)
         tab = context.new_page()
-        tab.on(
-            "request",
-            lambda r: None if r.url.startswith(("data:", file.as_uri())) else asked.append(r.url),
-        )
-        tab.on(
-            "console",
-            lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None,
-        )
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
+
+        def record_request(request: Any) -> None:
+            if not request.url.startswith(("data:", file.as_uri())):
+                requests.append(request.url)
+
+        def record_message(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                errors.append(message.text)
+
+        tab.on("request", record_request)
+        tab.on("console", record_message)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.goto(file.as_uri() + anchor)
         if scripts:
-            settle(tab)
+            wait_for_layout(tab)
         return tab
 
     yield open_page
     for context in contexts:
         context.close()
-    assert not asked
-    assert not complaints
+    assert not requests
+    assert not errors

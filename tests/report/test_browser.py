@@ -14,7 +14,7 @@ from pipeline import plugins
 from pipeline.analysis.dataset_inspection import write_health_page
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.config_proposal import build_read_plan
+from pipeline.data.reading.read_plan import build_read_plan
 from pipeline.report.page_rendering import render_page
 from pipeline.storage import review_decisions as reviews
 from tests.conftest import Require

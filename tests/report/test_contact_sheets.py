@@ -2,67 +2,61 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report import contact_sheets
+from pipeline.report.contact_sheets import (
+    choose_contact_sheet,
+    rank_informative_images,
+    select_label_issues,
+)
 from pipeline.report.report_page import ReportPage
 from tests.report.conftest import build_page
 
 
 def test_a_contact_sheet_is_varied_and_begins_with_the_failures(page: ReportPage) -> None:
-    sheet = contact_sheets.choose_contact_sheet(page, "s1")
+    sheet = choose_contact_sheet(page, "s1")
     assert len(sheet) == page.contact_sheet_size
     assert set(sheet) <= set(page.slice_members["s1"])
-    wrong = [page.flips_by_image[i]["label"] != page.flips_by_image[i]["before"] for i in sheet]
-    assert wrong == sorted(wrong, reverse=True)
-    few = contact_sheets.choose_contact_sheet(build_page(dict(page.artifacts), contact=12), "s1")
-    groups = [page.flips_by_image[i]["group"] for i in few]
-    assert len(set(groups)) >= 10
+    is_misclassified = page.is_misclassified[sheet].tolist()
+    assert is_misclassified == sorted(is_misclassified, reverse=True)
+    small_sheet = choose_contact_sheet(build_page(dict(page.artifacts), contact=12), "s1")
+    assert page.flips.loc[small_sheet, "group"].nunique() >= 10
 
 
-def test_of_a_slice_without_a_cause_the_most_typical_failures_come_first(
-    made: dict[str, Any],
-) -> None:
+def test_without_a_cause_the_most_typical_images_come_first(made: dict[str, Any]) -> None:
     members = made["membership"].copy()
-    mine = members["slice"] == "s2"
-    members.loc[mine, "score"] = np.random.default_rng(0).permutation(int(mine.sum())).astype(float)
+    is_member = members["slice"] == "s2"
+    scores = np.random.default_rng(0).permutation(int(is_member.sum())).astype(float)
+    members.loc[is_member, "score"] = scores
     page = build_page({**made, "membership": members}, contact=12)
-    score = members[mine].set_index("image_id")["score"]
-    sheet = contact_sheets.choose_contact_sheet(page, "s2")
-    wrong = np.array(
-        [page.flips_by_image[i]["label"] != page.flips_by_image[i]["before"] for i in sheet]
-    )
-    assert wrong[0]
-    typical = score[np.array(sheet)[~wrong]].tolist()
-    assert len(typical) > 5
-    assert typical == sorted(typical, reverse=True)
+    sheet = np.array(choose_contact_sheet(page, "s2"))
+    is_misclassified = page.is_misclassified[sheet].to_numpy()
+    assert is_misclassified[0]
+    score_by_image = members[is_member].set_index("image_id")["score"]
+    correct_scores = score_by_image[sheet[~is_misclassified]].tolist()
+    assert len(correct_scores) > 5
+    assert correct_scores == sorted(correct_scores, reverse=True)
 
 
-def test_an_unknown_slice_has_no_sheet(page: ReportPage) -> None:
-    assert contact_sheets.choose_contact_sheet(page, "nowhere") == []
+def test_an_unknown_slice_has_an_empty_sheet(page: ReportPage) -> None:
+    assert choose_contact_sheet(page, "nowhere") == []
 
 
-def test_what_changed_comes_before_what_stayed_right(page: ReportPage) -> None:
-    order = contact_sheets.rank_informative_images(page)
+def test_changed_images_come_before_those_that_stay_correct(page: ReportPage) -> None:
+    order = rank_informative_images(page)
     assert len(order) == len(set(order))
-    place = {image_id: k for k, image_id in enumerate(order)}
-    changed = page.flips[page.flips["change"].isin(["fixed", "broken", "still wrong"])]["image_id"]
+    changed = page.flips.index[page.flips["change"] != "still right"]
     assert set(changed) <= set(order)
-    shown = {
-        i for row in page.slices for i in contact_sheets.choose_contact_sheet(page, row["slice"])
-    }
-    later = [
-        i
-        for i in order
-        if i in page.flips_by_image
-        and page.flips_by_image[i]["change"] == "still right"
-        and i not in shown
-    ]
-    assert place[later[-1]] > max(place[i] for i in changed)
+    on_sheets = set()
+    for row in page.slices:
+        on_sheets |= set(choose_contact_sheet(page, row["slice"]))
+    unchanged = set(page.flips.index) - set(changed) - on_sheets
+    last_unchanged = [image_id for image_id in order if image_id in unchanged][-1]
+    assert order.index(last_unchanged) > max(map(order.index, changed))
 
 
-def test_a_conflict_is_shown_beside_its_twin(made: dict[str, Any]) -> None:
+def test_a_label_issue_is_paired_with_an_image_of_the_other_label(made: dict[str, Any]) -> None:
     ids = made["images"]["image_id"]
-    issues = contact_sheets.select_label_issues(build_page(made)).set_index("kind")
+    issues = select_label_issues(build_page(made)).set_index("kind")
     assert issues.at["conflict", "image_id"] == ids[1]
-    assert issues.at["conflict", "twin"] == ids[6]
-    twin = issues.at["suspected", "twin"]
-    assert build_page(made).flips_by_image[twin]["label"] == issues.at["suspected", "suggested"]
+    assert issues.at["conflict", "twin"] == ids[6], "the image with the same bytes"
+    twin = build_page(made).flips_by_image[issues.at["suspected", "twin"]]
+    assert twin["label"] == twin["before"] == issues.at["suspected", "suggested"]

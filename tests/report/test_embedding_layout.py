@@ -14,33 +14,33 @@ from pipeline.report.embedding_layout import (
 from tests.conftest import Require
 
 
-def test_two_clusters_lie_apart_and_nan_has_no_place() -> None:
+def test_two_clusters_are_separated_and_nan_has_no_position() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (200, 12)).astype(np.float32)
     features[100:] += 10
     features[5] = np.nan
-    spots = compute_pca_positions(features, np.zeros(200, bool), 0)
-    assert set(spots) == set(range(200)) - {5}
-    assert all(0 <= v <= MAP_SIZE for spot in spots.values() for v in spot)
-    x = np.array([spots[k][0] for k in range(6, 200)])
+    positions = compute_pca_positions(features, np.zeros(200, bool), 0)
+    assert set(positions) == set(range(200)) - {5}
+    assert all(0 <= v <= MAP_SIZE for spot in positions.values() for v in spot)
+    x = np.array([positions[k][0] for k in range(6, 200)])
     assert min(abs(x[:94].max() - x[94:].min()), abs(x[94:].max() - x[:94].min())) > MAP_SIZE / 3
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_too_few_have_no_map(n: int) -> None:
+def test_too_few_images_have_no_map(n: int) -> None:
     assert compute_pca_positions(np.ones((n, 4), np.float32), np.zeros(n, bool), 0) == {}
 
 
-def test_images_that_are_all_alike_have_no_map() -> None:
+def test_equal_images_have_no_map() -> None:
     assert compute_pca_positions(np.ones((9, 4), np.float32), np.zeros(9, bool), 0) == {}
 
 
-def test_of_many_images_every_misread_one_stays() -> None:
+def test_of_many_images_every_misclassified_one_stays() -> None:
     features = np.random.default_rng(1).normal(0, 1, (3 * MAX_MAP_POINTS, 4)).astype(np.float32)
     wrong = np.arange(3 * MAX_MAP_POINTS) % 97 == 0
-    spots = compute_pca_positions(features, wrong, 0)
-    assert len(spots) <= MAX_MAP_POINTS
-    assert set(np.flatnonzero(wrong)) <= set(spots)
+    positions = compute_pca_positions(features, wrong, 0)
+    assert len(positions) <= MAX_MAP_POINTS
+    assert set(np.flatnonzero(wrong)) <= set(positions)
 
 
 @pytest.fixture
@@ -48,45 +48,45 @@ def installed(require: Require) -> None:
     require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
 
 
-def _clusters(n: int, kinds: int) -> np.ndarray:
-    """`n` features of `kinds` clusters, by turns, whose centers two principal components cannot tell apart."""
+def makemake_clusters(n: int, kinds: int) -> np.ndarray:
+    """Return features of clusters, by turns, that two principal components cannot separate."""
     rng = np.random.default_rng(2)
     centers = 12 * np.eye(kinds, 40)
     return (centers[np.arange(n) % kinds] + rng.normal(0, 1, (n, 40))).astype(np.float32)
 
 
-def test_alike_images_lie_close_together_where_the_axes_cannot_show_it(installed: None) -> None:
-    features, kinds = _clusters(240, 8), 8
+def test_tsne_separates_clusters_that_principal_components_cannot(installed: None) -> None:
+    features, kinds = make_clusters(240, 8), 8
     wrong = np.zeros(240, bool)
 
-    def mixed(spots: dict[int, tuple[int, int]]) -> float:
-        """Share of images whose nearest neighbor on the map is of another cluster."""
-        at = np.array([spots[k] for k in range(240)], float)
-        far = ((at[:, None] - at[None]) ** 2).sum(2) + 1e9 * np.eye(240)
-        return float((far.argmin(1) % kinds != np.arange(240) % kinds).mean())
+    def measure_mixing(positions: dict[int, tuple[int, int]]) -> float:
+        """Return the share of images whose nearest neighbor is of another cluster."""
+        places = np.array([positions[k] for k in range(240)], float)
+        distances = ((places[:, None] - places[None]) ** 2).sum(2) + 1e9 * np.eye(240)
+        return float((distances.argmin(1) % kinds != np.arange(240) % kinds).mean())
 
     axes = compute_pca_positions(features, wrong, 0)
     close = compute_tsne_positions(features, wrong, list(axes), 0)
     assert set(close) == set(axes)
     assert all(0 <= v <= MAP_SIZE for spot in close.values() for v in spot)
-    assert mixed(close) < 0.02 < 0.1 < mixed(axes)
+    assert measure_mixing(close) < 0.02 < 0.1 < measure_mixing(axes)
     assert compute_tsne_positions(features, wrong, list(axes), 0) == close
 
 
-def test_of_many_images_the_misread_ones_are_laid_out_by_likeness_first(
+def test_tsne_places_misclassified_images_first(
     installed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_layout, "MAX_TSNE_POINTS", 60)
     wrong = np.arange(200) % 7 == 0
-    close = compute_tsne_positions(_clusters(200, 4), wrong, list(range(20, 200)), 0)
+    close = compute_tsne_positions(make_clusters(200, 4), wrong, list(range(20, 200)), 0)
     assert len(close) <= 60 < MAX_TSNE_POINTS
     assert set(np.flatnonzero(wrong[20:]) + 20) <= set(close) <= set(range(20, 200))
 
 
-def test_a_few_images_have_no_likeness_to_show(installed: None) -> None:
-    assert compute_tsne_positions(_clusters(8, 2), np.zeros(8, bool), list(range(8)), 0) == {}
+def test_a_few_images_have_no_tsne(installed: None) -> None:
+    assert compute_tsne_positions(make_clusters(8, 2), np.zeros(8, bool), list(range(8)), 0) == {}
 
 
-def test_without_opentsne_there_are_the_axes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opentsne_there_is_no_tsne(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding_layout, "find_spec", lambda name: None)
-    assert compute_tsne_positions(_clusters(60, 2), np.zeros(60, bool), list(range(60)), 0) == {}
+    assert compute_tsne_positions(make_clusters(60, 2), np.zeros(60, bool), list(range(60)), 0) == {}

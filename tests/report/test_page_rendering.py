@@ -2,30 +2,38 @@ import base64
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from markupsafe import Markup
 
-import pipeline.report.report_page
 from pipeline import plugins
-from pipeline.report.page_rendering import IMAGE_COLUMNS, build_payload, read_asset, render_page
+from pipeline.report.page_rendering import (
+    IMAGE_COLUMNS,
+    RenderedSection,
+    build_payload,
+    render_document,
+    render_page,
+    render_sections,
+)
+from pipeline.report.page_templates import ASSET_FOLDER, read_asset
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sections import list_sections
 from tests.factory import planted
 from tests.report.conftest import build_page
 
-
-def test_every_section_stands_in_its_order(page: ReportPage) -> None:
-    html = render_page(page, plugins.list_plugins("sections"))
-    there = tuple(
-        name for name in plugins.list_plugins("sections") if name != "shortcuts"
-    )  # these images bear no mark
-    assert tuple(re.findall(r'<section class="part" id="([^"]+)"', html)) == there
+MAX_ASSET_BYTES = 60_000  # of style and script together, so that a page is mostly images
 
 
-def test_the_policy_lets_in_this_style_and_script_alone(page: ReportPage) -> None:
-    html = render_page(page, ("verdict",))
+def test_the_sections_are_in_their_order(page: ReportPage) -> None:
+    html = render_page(page, list_sections())
+    expected = [name for name in list_sections() if name != "shortcut_marks"]  # there are no marks
+    assert re.findall(r'<section class="part" id="([^"]+)"', html) == expected
+    assert re.findall(r'<li><a href="#([^"]+)"', html)[: len(expected)] == expected
+
+
+def test_the_policy_allows_this_style_and_script_alone(page: ReportPage) -> None:
+    html = render_page(page, ("gate_verdict",))
     policy = html[html.index("default-src") :].split('"')[0].replace("&#39;", "'")
     for tag, name in (("style", "style.css"), ("script", "script.js")):
         text = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.S)[0]
@@ -36,77 +44,88 @@ def test_the_policy_lets_in_this_style_and_script_alone(page: ReportPage) -> Non
     assert "unsafe" not in policy
 
 
-def test_nothing_is_inline_that_the_policy_forbids_and_nothing_leads_outside(
-    page: ReportPage,
-) -> None:
-    html = render_page(page, plugins.list_plugins("sections"))
+def test_the_page_has_no_inline_code_and_no_external_link(page: ReportPage) -> None:
+    html = render_page(page, list_sections())
     markup = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.S)
     assert not re.search(r"\sstyle=|\son\w+=", markup)
-    assert set(re.findall(r'(?:href|src)="([^"#]*?)["#]', markup)) <= {
-        *("", "data:,", "../index.html"),
-        *(
-            "failures.csv",
-            "images.parquet",
-            "predictions.parquet",
-            "summary.json",
-        ),  # beside the page
-    } | {s for s in re.findall(r'src="([^"]*)"', markup) if s.startswith("data:image/webp")}
+    links = set(re.findall(r'(?:href|src)="([^"#]*?)["#]', markup))
+    downloads = {"failures.csv", "images.parquet", "predictions.parquet", "summary.json"}
+    external = {link for link in links if not link.startswith("data:")}
+    assert external == {"", "../index.html", *downloads}
     assert "http:" not in html
     assert "https:" not in html
     assert "/secret/" not in html
 
 
 def test_style_and_script_stay_small() -> None:
-    folder = Path(pipeline.sections.__file__).parent
-    assert sum(p.stat().st_size for p in folder.iterdir() if p.suffix in (".css", ".js")) < 60_000
+    sizes = [(ASSET_FOLDER / name).stat().st_size for name in ("style.css", "script.js")]
+    assert min(sizes) > 1000
+    assert sum(sizes) < MAX_ASSET_BYTES
 
 
-def test_the_data_hold_each_image_once_and_rows_that_match_the_columns(page: ReportPage) -> None:
-    html = render_page(page, plugins.list_plugins("sections"))
-    data = json.loads(
-        re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)[0]
-    )
+def test_the_data_hold_each_image_once_in_rows_of_the_columns(page: ReportPage) -> None:
+    html = render_page(page, list_sections())
+    script = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
+    data = json.loads(script[0])
     assert data["columns"] == list(IMAGE_COLUMNS)
     assert {len(row) for row in data["images"]} == {len(IMAGE_COLUMNS)}
-    inline = {int(p) for p in re.findall(r'<img data-p="(\d+)" src=', html)}
-    assert inline == {k for k, code in enumerate(data["thumbs"]) if code is None}
+    inline = {int(k) for k in re.findall(r'<img data-p="(\d+)" src=', html)}
+    assert inline == {k for k, code in enumerate(data["thumbnails"]) if code is None}
     first = next(iter(page.thumbnails.positions))
     row = dict(zip(IMAGE_COLUMNS, data["images"][0], strict=True))
-    assert data["classes"][row["before"]] == page.flips_by_image[first]["before"]
+    flip = page.flips_by_image[first]
+    assert data["classes"][row["before"]] == flip["before"]
+    assert row["p_before"] == pytest.approx(flip["p_before"], abs=1e-4)
+    assert row["captured_at"] == f"{page.images.loc[first, 'captured_at']:%Y-%m-%d %H:%M}"
 
 
-def test_a_image_outside_val_has_no_answer(page: ReportPage) -> None:
+def test_an_image_outside_validation_has_no_prediction(page: ReportPage) -> None:
     train = page["label_issues"]["image_id"].iloc[1]
     row = build_payload(page)["images"][page.thumbnails.positions[train]]
     assert row[IMAGE_COLUMNS.index("before")] == -1
     assert row[IMAGE_COLUMNS.index("p_before")] is None
+    assert row[IMAGE_COLUMNS.index("change")] == ""
+
+
+def test_the_cells_of_many_classes_sum_up_to_the_images() -> None:
+    page = build_page(planted(43, 900))
+    cells = build_payload(page)["cells"]
+    assert sum(before for _, _, before, _ in cells) == len(page.flips)
+    assert sum(after for _, _, _, after in cells) == len(page.flips)
 
 
 def test_hostile_names_are_text() -> None:
-    html = render_page(build_page(planted(hostile=True)), plugins.list_plugins("sections"))
+    html = render_page(build_page(planted(hostile=True)), list_sections())
     assert len(re.findall(r"<script", html)) == 2
     assert "<img src=x" not in html
     assert "{{" in html
     assert "49 $" not in html
 
 
-def test_an_outsiders_section_needs_no_title(
+def test_an_external_section_needs_no_title(
     page: ReportPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Outside:
+    class HoursOfDay:
         @staticmethod
-        def hours_of_day(page: ReportPage) -> Markup:
+        def render(page: ReportPage) -> Markup:
             return Markup("<p>{}</p>").format("<here>")
 
-    monkeypatch.setattr(plugins, "load_plugin_module", lambda kind, name: Outside)
-    html = render_page(page, ("hours_of_day",))
-    assert "Hours of day</h2>" in html
-    assert "<p>&lt;here&gt;</p>" in html
+    monkeypatch.setattr(plugins, "load_plugin", lambda kind, name: HoursOfDay)
+    sections = render_sections(page, ("hours_of_day",))
+    assert sections == [
+        RenderedSection("hours_of_day", "Hours of day", Markup("<p>&lt;here&gt;</p>"))
+    ]
+
+
+def test_the_heading_is_printed_once() -> None:
+    own = RenderedSection("a", "First", Markup("<h1>First</h1>"), has_own_heading=True)
+    html = render_document("Title", "run", sections=[own, RenderedSection("b", "Second", Markup("text"))])
+    assert "<h2" in html
+    assert 'id="h-a"' not in html
+    assert '<h2 id="h-b">Second</h2>' in html
 
 
 def test_an_empty_section_is_left_out(made: dict[str, Any]) -> None:
-    html = render_page(
-        build_page(made | {"flips": made["flips"].iloc[:0], "answers": made["answers"][:0]}),
-        ("confusion", "identity"),
-    )
-    assert 'id="confusion"' not in html
+    empty = made | {"flips": made["flips"].iloc[:0], "answers": made["answers"][:0]}
+    sections = render_sections(build_page(empty), ("confusion_matrix", "run_details"))
+    assert [section.name for section in sections] == ["run_details"]

@@ -3,30 +3,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
-from jinja2 import UndefinedError
 
-from pipeline.report.report_page import ReportPage, render_template, unwrap_row
+from pipeline.report.report_page import ReportPage, unwrap_row, unwrap_rows
 from tests.report.conftest import build_page
 
 
-def test_templates_escape_and_rows_become_plain(page: ReportPage) -> None:
-    bare = dict.fromkeys(("href", "tone", "run_id", "text", "followed", "slices"), "")
-    assert "&lt;b&gt;" in render_template(
-        "index.html", rows=[bare | {"word": "<b>", "split": None}], trends=[], runs=[]
-    )
-    row = unwrap_row(page["explanations"].iloc[2].to_dict())
-    assert row["p_excess"] is None
-    assert row["groups_needed"] == 18
-    json.dumps(row, allow_nan=False)
-
-
-def test_a_value_that_a_template_lacks_is_an_error_not_a_blank() -> None:
-    with pytest.raises(UndefinedError):
-        render_template("training.html")
-
-
-def test_rows_become_plain() -> None:
+def test_rows_become_plain_values() -> None:
     row = {
         "a": np.float32(0.5),
         "b": np.nan,
@@ -45,26 +27,47 @@ def test_rows_become_plain() -> None:
     }
 
 
+def test_rows_of_an_artifact_can_be_dumped_as_json(page: ReportPage) -> None:
+    row = unwrap_rows(page["explanations"])[2]
+    assert row["p_excess"] is None
+    assert row["groups_needed"] == 18
+    json.dumps(row, allow_nan=False)
+
+
 def test_confirmed_slices_come_first_by_rank(made: dict[str, Any]) -> None:
     table = made["explanations"].assign(
         status=["not testable", "confirmed", "confirmed"], rank=[1, 3, 2]
     )
-    assert [row["slice"] for row in build_page(made | {"explanations": table}).slices] == [
-        "s3",
-        "s2",
-        "s1",
-    ]
+    page = build_page(made | {"explanations": table})
+    assert [row["slice"] for row in page.slices] == ["s3", "s2", "s1"]
+    assert [row["slice"] for row in page.confirmed_slices] == ["s3", "s2"]
 
 
 def test_members_of_other_splits_are_left_out(made: dict[str, Any]) -> None:
     train = made["splits"].loc[made["splits"]["split"] == "train", "image_id"].iloc[0]
-    stranger = pd.DataFrame([{"image_id": train, "slice": "s1", "fold": 0, "score": 1.0}])
-    page = build_page(made | {"membership": pd.concat([made["membership"], stranger])})
+    row = pd.DataFrame([{"image_id": train, "slice": "s1", "fold": 0, "score": 1.0}])
+    page = build_page(made | {"membership": pd.concat([made["membership"], row])})
     assert train not in page.slice_members["s1"]
+
+
+def test_class_indices_give_the_confusion_matrices(page: ReportPage) -> None:
+    before, after = page.confusion_matrices
+    assert before.sum() == after.sum() == len(page.flips)
+    assert before.sum() - before.trace() == page.is_misclassified.sum()
+    is_wrong_after = page.flips["label"] != page.flips["after"]
+    assert after.sum() - after.trace() == is_wrong_after.sum()
+
+
+def test_the_top_predictions_begin_with_the_prediction(page: ReportPage) -> None:
+    for image_id, flip in page.flips_by_image.items():
+        before, after = page.top_predictions[image_id]
+        assert page.class_names[before[0][0]] == flip["before"]
+        assert page.class_names[after[0][0]] == flip["after"]
+        assert [share for _, share in before] == sorted((s for _, s in before), reverse=True)
 
 
 def test_notes_of_all_stages_in_order(page: ReportPage) -> None:
     assert page.all_notes == [
-        {"stage": "ingest", "text": "two files were set aside"},
+        {"stage": "ingest", "text": "two files were rejected"},
         {"stage": "report", "text": "a late note"},
     ]

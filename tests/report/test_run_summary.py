@@ -12,7 +12,7 @@ from pipeline.report.summary_schema import RunSummary
 from tests.report.conftest import build_page
 
 
-def test_the_summary_tells_the_whole_run(page: ReportPage) -> None:
+def test_the_summary_holds_the_whole_run(page: ReportPage) -> None:
     summary = build_summary(page)
     ARTIFACT_CONTRACTS["summary"].check_value("summary", summary, {})
     assert summary["schema"] == 1
@@ -29,7 +29,7 @@ def test_the_summary_tells_the_whole_run(page: ReportPage) -> None:
         == page["comparison"]["val"]["overall"]["gain"]["mean"]
     )
     assert summary["metrics"]["test"]["ece"]["after"] is not None
-    assert summary["metrics"]["test"]["parts"][0]["over_generic"] is None, "it was not trained"
+    assert summary["metrics"]["test"]["parts"][0]["over_generic"] is None, "no generic arm"
     first = summary["slices"][0]
     assert (first["words"], first["cause"], first["strength_low"], first["strength_high"]) == (
         describe_slice(page["explanations"].iloc[0]).sentence,
@@ -51,17 +51,17 @@ def test_the_summary_tells_the_whole_run(page: ReportPage) -> None:
     ]
     assert summary["data"]["rejected"] == 2
     assert summary["data"]["label_issues"] == 2
-    assert {"stage": "ingest", "text": "two files were set aside"} in summary["notes"]
+    assert {"stage": "ingest", "text": "two files were rejected"} in summary["notes"]
 
 
-def test_it_is_json_and_obeys_its_own_schema(page: ReportPage) -> None:
+def test_the_summary_is_json_of_its_own_schema(page: ReportPage) -> None:
     text = json.dumps(build_summary(page), allow_nan=False)
     assert RunSummary.model_validate_json(text).run_id == "demo-1"
     with pytest.raises(ValidationError):
         RunSummary.model_validate(json.loads(text) | {"slices": [{"slice": "s1"}]})
 
 
-def test_no_wall_clock_time_and_no_absolute_path_is_in_it(page: ReportPage) -> None:
+def test_the_summary_holds_no_wall_clock_time_and_no_absolute_path(page: ReportPage) -> None:
     text = json.dumps(build_summary(page))
     assert page["comparison"]["opening"]["time"] not in text
     assert "seconds" not in text
@@ -69,7 +69,7 @@ def test_no_wall_clock_time_and_no_absolute_path_is_in_it(page: ReportPage) -> N
     assert "/secret/" not in text
 
 
-def test_a_resumed_run_that_reuses_its_opening_says_the_same(made: dict[str, Any]) -> None:
+def test_a_resumed_run_that_reuses_its_opening_has_the_same_summary(made: dict[str, Any]) -> None:
     again = made["comparison"]["opening"] | {
         "time": "2031-01-01",
         "reused": True,
@@ -79,7 +79,7 @@ def test_a_resumed_run_that_reuses_its_opening_says_the_same(made: dict[str, Any
     assert build_summary(resumed) == build_summary(build_page(made))
 
 
-def test_a_run_that_found_nothing(quiet: dict[str, Any]) -> None:
+def test_a_run_without_slices(quiet: dict[str, Any]) -> None:
     summary = build_summary(build_page(quiet))
     assert summary["slices"] == []
     assert summary["metrics"]["val"]["accuracy"]["after"] is None

@@ -8,10 +8,10 @@ from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
 from pipeline.report.runs_index import render_runs_index
 from tests.factory import HOSTILE
-from tests.report.conftest import build_page, complaints_of_axe
+from tests.report.conftest import build_page, list_axe_violations
 
 
-def test_every_run_is_listed_in_the_order_given_and_linked_relatively(
+def test_every_run_is_listed_in_order_with_a_relative_link(
     page: ReportPage, quiet: dict[str, Any]
 ) -> None:
     newest = build_summary(page)
@@ -25,11 +25,11 @@ def test_every_run_is_listed_in_the_order_given_and_linked_relatively(
     assert f"{100 * accuracy['after']['value']:.1f}" in html
     assert "Too dark, taken from 21:00 to 05:00" in html
     assert "No slice was confirmed" in html
-    assert "Slices over the runs: 1 back, 1 not assessable" in html
+    assert "Slice trends: 1 back, 1 not assessable" in html
 
 
-def test_no_run_yet() -> None:
-    assert "No run has come to its report yet" in render_runs_index([])
+def test_without_runs_the_page_says_so() -> None:
+    assert "No run has a report yet" in render_runs_index([])
 
 
 @pytest.mark.parametrize(
@@ -50,21 +50,21 @@ def test_a_broken_summary_hides_no_other(broken: Any, page: ReportPage) -> None:
     assert 'href="demo-1/index.html"' in html
 
 
-def test_half_a_summary_shows_what_it_has() -> None:
-    half = {
+def test_an_incomplete_summary_shows_what_it_has() -> None:
+    incomplete = {
         "run_id": "r",
         "verdict": {"promoted": False},
         "metrics": {"val": {"accuracy": {"before": {"value": "?"}}}},
     }
     html = render_runs_index(
-        [half | {"slices": [{"words": None, "status": "confirmed"}, 5], "followed": [5, {}]}]
+        [incomplete | {"slices": [{"words": None, "status": "confirmed"}, 5], "followed": [5, {}]}]
     )
     assert "Refused" in html
     assert "Accuracy" not in html
 
 
 @pytest.mark.browser
-def test_hostile_run_names_stay_words(visit: Callable[..., Any]) -> None:
+def test_hostile_run_names_are_text(visit: Callable[..., Any]) -> None:
     summaries = [
         {"run_id": name, "verdict": {"promoted": True, "headline": name}} for name in HOSTILE
     ]
@@ -102,32 +102,32 @@ def test_the_latest_run_is_compared_with_the_one_of_its_name_before_it(page: Rep
 
 
 @pytest.mark.browser
-def test_any_two_runs_are_laid_side_by_side(
+def test_any_two_runs_are_compared(
     page: ReportPage, quiet: dict[str, Any], visit: Callable[..., Any]
 ) -> None:
     newest, older = build_summary(page), build_summary(build_page(quiet)) | {"run_id": "older"}
     tab = visit(render_runs_index([newest, older, older | {"run_id": HOSTILE[0]}]), width=400)
     assert tab.locator("#compared table").count() == 0
-    tab.get_by_text("Any two runs side by side").click()
+    tab.get_by_text("Compare two runs").click()
     tab.locator("#compared table").wait_for()
     text = tab.locator("#compared").inner_text()
     before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
     assert f"{100 * before:.1f}\u202f%" in text
-    assert "Misread, Too dark, taken from 21:00 to 05:00: before" in text
+    assert "Error rate, Too dark, taken from 21:00 to 05:00: before" in text
     tab.get_by_label("Second").select_option(label=HOSTILE[0])
     assert HOSTILE[0] in tab.locator("#compared").inner_text()
     assert tab.evaluate("window.hacked") is None
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     assert tab.locator("#compared").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_list_is_read_by_anybody(
+def test_the_list_is_accessible(
     page: ReportPage, quiet: dict[str, Any], visit: Callable[..., Any], scheme: str
 ) -> None:
-    runs = [build_summary(page), build_summary(build_page(quiet)), {"run_id": "spoilt"}]
+    runs = [build_summary(page), build_summary(build_page(quiet)), {"run_id": "damaged"}]
     tab = visit(render_runs_index(runs), width=400, scheme=scheme)
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400

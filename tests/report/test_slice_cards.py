@@ -3,53 +3,75 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.report import slice_cards as view
+from pipeline.report.contact_sheets import choose_contact_sheet
 from pipeline.report.report_page import ReportPage
+from pipeline.report.slice_cards import (
+    build_dose_response_table,
+    build_slice_card,
+    count_intervention_effects,
+    describe_remedy,
+    draw_dose_response,
+)
 from tests.report.conftest import build_page
 
 
-def test_the_dose_table_is_the_accuracy_inside_and_outside(page: ReportPage) -> None:
-    table = view.build_dose_response_table(page, "s1", "exposure").set_index("strength")
+def test_the_dose_response_is_the_accuracy_inside_and_outside(page: ReportPage) -> None:
+    table = build_dose_response_table(page, "s1", "exposure").set_index("strength")
     assert list(table.index) == [0.25, 0.5, 1.0, 2.0, 3.0]
-    flips, inside = page.flips, page.flips["image_id"].isin(page.slice_members["s1"])
-    untouched = (flips["true"] == flips["was"])[inside].mean()
-    assert table.at[1.0, "inside"] == pytest.approx(untouched)
-    column = int(
-        np.flatnonzero(
-            (page["dose_response"]["remedy"] == "exposure") & (page["dose_response"]["strength"] == 2.0)
-        )[0]
-    )
-    right = page.validation_set.responses[:, column] == flips["true"].to_numpy()
-    assert table.at[2.0, "outside"] == pytest.approx(right[~inside.to_numpy()].mean())
+    is_inside = page.flips["image_id"].isin(page.slice_members["s1"]).to_numpy()
+    is_correct = ~page.is_misclassified.to_numpy()
+    assert table.at[1.0, "inside"] == pytest.approx(is_correct[is_inside].mean())
+    responses = page["dose_response"]
+    is_column = (responses["remedy"] == "exposure") & (responses["strength"] == 2.0)
+    predictions = page.validation_set.responses[:, int(np.flatnonzero(is_column)[0])]
+    is_correct = predictions == page.flips["label_index"].to_numpy()
+    assert table.at[2.0, "outside"] == pytest.approx(is_correct[~is_inside].mean())
 
 
-def test_weights_of_the_sample_count(page: ReportPage) -> None:
-    weights = np.where(page.flips["true"] == page.flips["was"], 3.0, 1.0)
-    heavy = build_page(
-        dict(page.artifacts)
-        | {"validation_set": replace(page.validation_set, probe_weights=weights)}
-    )
-    light = view.build_dose_response_table(page, "s1", "exposure").set_index("strength")
-    assert (
-        view.build_dose_response_table(heavy, "s1", "exposure").set_index("strength").at[1.0, "inside"]
-        > light.at[1.0, "inside"]
-    )
+def test_the_weights_of_the_probed_images_count(page: ReportPage) -> None:
+    weights = np.where(page.is_misclassified, 1.0, 3.0)
+    val = replace(page.validation_set, probe_weights=weights)
+    weighted_page = build_page(dict(page.artifacts) | {"validation_set": val})
+    unweighted = build_dose_response_table(page, "s1", "exposure").set_index("strength")
+    weighted = build_dose_response_table(weighted_page, "s1", "exposure").set_index("strength")
+    assert weighted.at[1.0, "inside"] > unweighted.at[1.0, "inside"]
 
 
-def test_a_remedy_that_is_not_installed_any_more_is_named_by_its_name() -> None:
-    assert view.describe_remedy("gone_away") == "gone away"
-    assert view.format_remedy_strength("gone_away", 2.0) == "gone away 2"
+def test_the_curve_is_described_with_its_best_strength(page: ReportPage) -> None:
+    table = build_dose_response_table(page, "s1", "exposure")
+    chart = draw_dose_response(page, "s1", "exposure")
+    assert chart is not None
+    best = table.loc[table["inside"].idxmax(), "strength"]
+    assert f"exposure x{best:g}" in chart["caption"]
+    assert [row["strength_text"] for row in chart["rows"]][2] == "unchanged"
+    assert draw_dose_response(page, "s1", "rotation") is None, "it was not probed"
 
 
-def test_what_an_intervention_turns_is_counted_and_adds_up_to_the_curve(page: ReportPage) -> None:
-    counts = view.count_intervention_effects(page, "s1", "exposure", 2.0)
+def test_a_remedy_without_its_plugin_is_described_by_its_name() -> None:
+    assert describe_remedy("gone_away") == "gone away"
+    assert describe_remedy(None) == ""
+    assert describe_remedy("rotation").startswith("Rotate the image")
+
+
+def test_the_effects_of_an_intervention_add_up_to_the_curve(page: ReportPage) -> None:
+    counts = count_intervention_effects(page, "s1", "exposure", 2.0)
     assert counts is not None
-    assert counts["misread"] + counts["right"] == len(page.slice_members["s1"])
-    assert 0 < counts["repaired"] <= counts["misread"]
-    after = counts["right"] - counts["broken"] + counts["repaired"]
-    curve = (
-        view.build_dose_response_table(page, "s1", "exposure").set_index("strength").at[2.0, "inside"]
-    )
-    assert after / len(page.slice_members["s1"]) == pytest.approx(curve)
-    assert view.count_intervention_effects(page, "s1", "exposure", 17.0) is None
-    assert view.count_intervention_effects(page, "s1", None, None) is None
+    members = page.slice_members["s1"]
+    assert counts["misclassified"] == page.is_misclassified[members].sum()
+    assert counts["misclassified"] + counts["correct"] == len(members)
+    assert 0 < counts["repaired"] <= counts["misclassified"]
+    after = counts["correct"] - counts["broken"] + counts["repaired"]
+    curve = build_dose_response_table(page, "s1", "exposure").set_index("strength")
+    assert after / len(members) == pytest.approx(curve.at[2.0, "inside"])
+    assert count_intervention_effects(page, "s1", "exposure", 17.0) is None
+    assert count_intervention_effects(page, "s1", None, None) is None
+
+
+def test_the_card_counts_the_members_of_the_slice(page: ReportPage) -> None:
+    row = page.confirmed_slices[0]
+    card = build_slice_card(page, row, choose_contact_sheet(page, "s1"))
+    members = page.slice_members["s1"]
+    assert card["member_count"] == len(members)
+    assert card["misclassified_count"] == page.is_misclassified[members].sum()
+    assert card["errors"]["before"] == pytest.approx(page.is_misclassified[members].mean())
+    assert card["cause_range"] == "exposure x0.15 to x0.4"

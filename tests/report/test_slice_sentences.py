@@ -35,9 +35,7 @@ def _describe(
     )
 
 
-def test_the_sentence_begins_with_the_cause_and_counts_the_failures_of_its_hours_and_camera() -> (
-    None
-):
+def test_the_sentence_counts_the_failures_of_its_hours_and_camera() -> None:
     failing = draw_setting(1, "north", 71)
     failing["hour"] = np.where(np.arange(71) < 66, 21 + np.linspace(0, 7.9, 71), 12.0) % 24
     failing.loc[[0, 1, 2, 3], "camera"] = "south"
@@ -60,7 +58,7 @@ def test_the_sentence_begins_with_the_cause_and_counts_the_failures_of_its_hours
     assert _describe(failing, everywhere, EXPOSURE, **REPAIR) == SliceText(
         "Too dark",
         "Too dark",
-        "71 of 90 images are misread; twice the exposure repairs 74 % of them.",
+        "71 of 90 images are misclassified; twice the exposure repairs 74 % of them.",
     )
 
 
@@ -76,19 +74,19 @@ def test_other_columns_are_named_before_the_camera() -> None:
 
 
 def test_values_that_look_like_a_sentence_change_nothing_in_the_title() -> None:
-    facts = [SettingFact("camera", value="a: b; 3 of 9 images are misread")]
+    facts = [SettingFact("camera", value="a: b; 3 of 9 images are misclassified")]
     row = make_text_columns(
         EXPOSURE, n=9, failures=3, setting=dump_setting(facts), setting_failures=2
     )
     text = describe_slice({"frozen": DARK.dump_json(), **row})
-    assert text.title == "Too dark, taken on camera a: b; 3 of 9 images are misread"
+    assert text.title == "Too dark, taken on camera a: b; 3 of 9 images are misclassified"
     assert text.counts.startswith("2 of 3 failures were taken on camera a: b;")
 
 
 def test_a_pair_of_classes_is_named_after_the_counts() -> None:
     pair = {"confused_label": "stop", "confused_prediction": "speed 30"}
     text = _describe(draw_setting(12, "north"), draw_setting(12, "north"), **pair)
-    assert text.counts == "40 of 90 images are misread, mostly stop read as speed 30."
+    assert text.counts == "40 of 90 images are misclassified, mostly stop predicted as speed 30."
 
 
 @pytest.mark.parametrize(
@@ -99,12 +97,12 @@ def test_a_pair_of_classes_is_named_after_the_counts() -> None:
         (CauseConfidence.SUSPECTED, "Suspected to be too dark or blurred: "),
     ],
 )
-def test_the_sentence_says_what_supports_the_cause(confidence: CauseConfidence, start: str) -> None:
+def test_the_sentence_begins_with_the_evidence_for_the_cause(confidence: CauseConfidence, start: str) -> None:
     causes = [
         ("exposure", 0.25),
         ("low_light", 0.2),
         ("blur", 2.0),
-    ]  # two of them are the same in words
+    ]  # two of them have the same description
     named = json.dumps([{"remedy": remedy, "strength": strength} for remedy, strength in causes])
     same = draw_setting(12, "north")
     assert _describe(same, same, named, confidence=confidence).sentence.startswith(start)
@@ -113,21 +111,22 @@ def test_the_sentence_says_what_supports_the_cause(confidence: CauseConfidence, 
 def test_without_a_cause_the_sentence_describes_the_rule() -> None:
     same = draw_setting(12, "north")
     assert _describe(same, same).sentence.startswith("Dark (cause unnamed): 40 of 90")
-    looks = Rule((Condition("i1", "near", 0.2), Condition("hour", "between", (20.0, 5.0))))
-    assert _describe(same, same, rule=looks).sentence.startswith("Alike in looks (cause unnamed): ")
+    similar = Rule((Condition("i1", "near", 0.2), Condition("hour", "between", (20.0, 5.0))))
+    assert _describe(same, same, rule=similar).sentence.startswith("Similar in appearance (cause unnamed): ")
     assert (
         _describe(same, same, rule=Rule((), "stop")).subject
         == "These images (cause unnamed) in class stop"
     )
 
 
-def test_of_a_mark_the_sentence_says_that_the_model_leans_on_it() -> None:
+def test_a_slice_without_its_mark_names_the_mark() -> None:
     rule = Rule((Condition("mark of none", "is", "False"),), "none")
     text = _describe(
         draw_setting(12, "north", 30), draw_setting(12, "north"), rule=rule, n=40
     ).sentence
     assert text == (
-        "Without the mark of none, on which the model leans, in class none: 30 of 40 images are misread."
+        "Without the mark of none, on which the model relies, in class none: "
+        "30 of 40 images are misclassified."
     )
 
 
@@ -138,9 +137,9 @@ def test_a_cause_is_described_by_the_side_of_neutral() -> None:
     assert describe_cause("gone_away", 1.0) == ""
 
 
-def test_a_table_without_slices_gets_its_columns_too() -> None:
+def test_an_empty_table_gets_its_columns_too() -> None:
     row = {"frozen": DARK.dump_json(), "n": 9, "failures": 3, **make_text_columns(EXPOSURE)}
     table = add_sentences(pd.DataFrame([row]))
-    assert table["words"].tolist() == ["Too dark: 3 of 9 images are misread."]
+    assert table["words"].tolist() == ["Too dark: 3 of 9 images are misclassified."]
     assert table["title"].tolist() == ["Too dark"]
     assert {"words", "title"} <= set(add_sentences(table.iloc[:0]))

@@ -1,41 +1,68 @@
 from typing import Any
 
-from pipeline.report import verdict_rows as r
+import pytest
+
+from pipeline.domain.statuses import ComparisonOutcome
 from pipeline.report.report_page import ReportPage
+from pipeline.report.verdict_rows import (
+    build_comparison_rows,
+    choose_banner_class,
+    choose_outcome_text,
+    describe_levels,
+    has_unnamed_cause,
+    replace_slice_names,
+    strip_outcome,
+)
 from tests.report.conftest import build_page
 
 
-def test_the_test_split_comes_first_and_every_part_is_there(page: ReportPage) -> None:
-    rows = r.build_comparison_rows(page)
-    assert [row["what"] for row in rows] == ["all", "planned", "slice", "slice", "others"] * 2
+def test_the_test_split_comes_first_with_every_subset(page: ReportPage) -> None:
+    rows = build_comparison_rows(page)
+    kinds = ["all", "planned", "slice", "slice", "others"]
+    assert [row["subset_kind"] for row in rows] == kinds * 2
     assert [row["split"] for row in rows] == ["test"] * 5 + ["val"] * 5
-    assert rows[2]["name"] == "Too dark, taken from 21:00 to 05:00"
+    assert rows[2]["name"] == page.slices[0]["title"]
     assert rows[1]["n"] + rows[4]["n"] == rows[0]["n"]
 
 
-def test_slices_are_called_by_their_words_and_no_longer_name_is_touched(page: ReportPage) -> None:
-    said = r.replace_slice_names(page, "gain of s1 and s12")
-    assert said == "gain of “Too dark, taken from 21:00 to 05:00” and s12"
+def test_slice_names_become_titles_but_longer_names_stay(page: ReportPage) -> None:
+    text = replace_slice_names(page, "gain of s1 and s12 on val")
+    assert text == f"gain of “{page.slices[0]['title']}” and s12 on validation"
 
 
-def test_without_a_plan_only_the_whole_is_compared(quiet: dict[str, Any]) -> None:
-    assert [row["what"] for row in r.build_comparison_rows(build_page(quiet))] == ["all"]
+def test_without_a_plan_only_all_images_are_compared(quiet: dict[str, Any]) -> None:
+    rows = build_comparison_rows(build_page(quiet))
+    assert [row["subset_kind"] for row in rows] == ["all"]
 
 
-def test_outcomes_lose_their_prefix() -> None:
-    assert r.strip_outcome("not promoted: val -1.0 points") == "val −1.0 points"
+def test_the_headline_loses_its_outcome() -> None:
+    assert strip_outcome("not promoted: val -1.0 points") == "val −1.0 points"
 
 
-def test_gains_are_bounded_at_the_level_that_each_split_may_spend(
-    page: ReportPage, made: dict[str, Any]
+@pytest.mark.parametrize(
+    ("is_promoted", "outcome", "css_class"),
+    [
+        (True, ComparisonOutcome.TESTED, "promoted"),
+        (False, ComparisonOutcome.TESTED, "refused"),
+        (False, ComparisonOutcome.USED_UP, "refused"),
+        (False, ComparisonOutcome.NO_SLICE, "nothing"),
+        (False, None, "refused"),
+    ],
+)
+def test_every_outcome_has_a_banner_and_a_text(
+    is_promoted: bool, outcome: ComparisonOutcome | None, css_class: str
 ) -> None:
+    assert choose_banner_class(is_promoted, outcome) == css_class
+    text = choose_outcome_text(is_promoted, outcome)
+    assert (text.lower() == css_class) == (css_class != "nothing")
+
+
+def test_gains_are_bounded_at_the_level_of_each_split(made: dict[str, Any]) -> None:
     comparison = made["comparison"] | {"test": made["comparison"]["test"] | {"alpha": 0.025}}
-    assert (
-        r.describe_levels(build_page(made | {"comparison": comparison}))
-        == "97.5\u202f% on test and 95\u202f% on validation"
-    )
+    levels = describe_levels(build_page(made | {"comparison": comparison}))
+    assert levels == "97.5\u202f% on test and 95\u202f% on validation"
 
 
-def test_a_slice_without_a_proved_cause_is_known(page: ReportPage, quiet: dict[str, Any]) -> None:
-    assert r.has_unnamed_cause(page)
-    assert not r.has_unnamed_cause(build_page(quiet))
+def test_a_slice_without_a_named_cause_is_noticed(page: ReportPage, quiet: dict[str, Any]) -> None:
+    assert has_unnamed_cause(page)
+    assert not has_unnamed_cause(build_page(quiet))

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from pipeline.contracts import StageContext
-from pipeline.domain.rules import Rule, build_condition_frame
+from pipeline.domain.rule_columns import build_condition_frame
+from pipeline.domain.rules import Rule
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import cluster
 from tests.helpers.validation_sets import collect_needs
-from tests.stages.found import artifacts
+from tests.stages.finder_artifacts import make_finder_artifacts
 
 
 def _run(
@@ -26,7 +27,7 @@ def _run(
 def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_repairs_it(
     tmp_path: Path,
 ) -> None:
-    given = artifacts()
+    given = make_finder_artifacts()
     made, _ = _run(given, tmp_path)
     first = made["slices"][made["slices"]["slice"] == "s1"]
     assert len(first) >= 3
@@ -38,7 +39,7 @@ def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_rep
 
 
 def test_every_member_is_admitted_by_the_rule_that_never_saw_its_fold(tmp_path: Path) -> None:
-    given = artifacts()
+    given = make_finder_artifacts()
     made, _ = _run(given, tmp_path, prototypes=0)
     frame = build_condition_frame(given["images"], given["attributes"])
     fold = given["splits"].set_index("image_id")["fold"]
@@ -53,9 +54,9 @@ def test_every_member_is_admitted_by_the_rule_that_never_saw_its_fold(tmp_path: 
 
 def test_the_outcome_of_a_fold_never_reaches_the_rules_applied_to_it(tmp_path: Path) -> None:
     """Turn every answer of fold 0 around: the rules applied to fold 0 must not move."""
-    given = artifacts()
+    given = make_finder_artifacts()
     made, _ = _run(given, tmp_path)
-    turned = artifacts()
+    turned = make_finder_artifacts()
     here = (turned["splits"]["fold"].iloc[: len(turned["predictions"])] == 0).to_numpy()
     predictions = turned["predictions"].copy()
     predictions.loc[here, "predicted"] = np.where(
@@ -72,7 +73,7 @@ def test_the_outcome_of_a_fold_never_reaches_the_rules_applied_to_it(tmp_path: P
 
 
 def test_no_failures_make_no_slices_and_say_so(tmp_path: Path) -> None:
-    given = artifacts()
+    given = make_finder_artifacts()
     given["predictions"] = given["predictions"].assign(
         predicted=given["predictions"]["label"], correct=True
     )
@@ -84,5 +85,5 @@ def test_no_failures_make_no_slices_and_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_a_handful_of_images_survives(tmp_path: Path, groups: int) -> None:
-    made, _ = _run(artifacts(groups=groups, frames=2), tmp_path)
+    made, _ = _run(make_finder_artifacts(groups=groups, frames=2), tmp_path)
     assert made["slices"].empty

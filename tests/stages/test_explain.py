@@ -13,12 +13,12 @@ from pipeline.report.slice_sentences import add_sentences, describe_slice
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.stages import cluster, explain
 from tests.helpers.validation_sets import collect_needs, make_validation_set
-from tests.stages.found import NAMES, artifacts
+from tests.stages.finder_artifacts import CLASS_NAMES, make_finder_artifacts
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network, meta = build_network("test_efficientnet", "none", NAMES, 16, 0.0)
+    network, meta = build_network("test_efficientnet", "none", CLASS_NAMES, 16, 0.0)
     return save_model(tmp_path_factory.mktemp("model"), network, meta)
 
 
@@ -37,7 +37,7 @@ def _run(given: dict[str, Any], model: Path, folder: Path) -> tuple[dict[str, An
 @pytest.fixture(scope="module")
 def planted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What explain makes of the drawn artifacts, which takes seconds: looked at, and left as it is."""
-    return _run(artifacts(), model, tmp_path_factory.mktemp("planted"))[0]
+    return _run(make_finder_artifacts(), model, tmp_path_factory.mktemp("planted"))[0]
 
 
 def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]
 def test_the_page_says_which_rule_admitted_how_many_images_and_one_tested_rule_is_frozen(
     planted: dict[str, Any], tmp_path: Path
 ) -> None:
-    given, made = artifacts(), planted
+    given, made = make_finder_artifacts(), planted
     context = StageContext("r", 0, tmp_path, tmp_path)
     found = cluster.run(cluster.Config(), context, **collect_needs("cluster", given))
     splits = given["splits"].set_index("image_id")["fold"]
@@ -83,7 +83,7 @@ def test_the_page_says_which_rule_admitted_how_many_images_and_one_tested_rule_i
 def test_a_model_that_no_treatment_confuses_has_no_named_cause(planted: dict[str, Any]) -> None:
     """The images here are noise: whatever darkens them reproduces nothing in particular."""
     made = planted
-    named = made["causes"][made["causes"]["named"]]
+    named = made["causes"][made["causes"]["is_named"]]
     unnamed = made["explanations"][made["explanations"]["cause"].isna()]
     assert set(named["slice"]) == set(made["explanations"]["slice"]) - set(unnamed["slice"])
     assert add_sentences(unnamed)["words"].str.contains("cause unnamed").all()
@@ -95,12 +95,12 @@ def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_images_share(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
-    found = _run(artifacts(), model, tmp_path)[0]["explanations"]
+    found = _run(make_finder_artifacts(), model, tmp_path)[0]["explanations"]
     confirmed = found["status"] == "confirmed"
     assert confirmed.any()
     assert (
         found.loc[confirmed, "common"]
-        .str.contains(r"\d+ of \d+ failures are \w+ read as \w+")
+        .str.contains(r"\d+ of \d+ failures are \w+ predicted as \w+")
         .all()
     )
     assert found.loc[~confirmed, "common"].isna().all()
@@ -114,7 +114,7 @@ def test_images_without_the_mark_that_the_model_leans_on_are_a_slice(
         "find_causes",
         lambda *_: ([CauseCandidate("blur", "blurred", 2.0, 0.1, False)], (1.0, 2.0)),
     )
-    given = artifacts(planted=False)
+    given = make_finder_artifacts(planted=False)
     label, predictions = given["images"]["label"], given["predictions"]
     lacks = (label == "a").to_numpy() & (np.arange(len(label)) % 4 == 0)
     given["marks"]["mark of a"] = (label == "a").to_numpy() & ~lacks
@@ -137,7 +137,7 @@ def test_images_without_the_mark_that_the_model_leans_on_are_a_slice(
 def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path: Path) -> None:
     confirmed = []
     for seed in range(8):
-        made, _ = _run(artifacts(seed, planted=False), model, tmp_path)
+        made, _ = _run(make_finder_artifacts(seed, planted=False), model, tmp_path)
         confirmed.append((made["explanations"]["status"] == "confirmed").any())
     assert np.sum(confirmed) <= 2
 
@@ -145,7 +145,7 @@ def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path
 def test_few_groups_are_not_testable_and_told_how_many_would_do(
     model: Path, tmp_path: Path
 ) -> None:
-    made, _ = _run(artifacts(groups=24, frames=20), model, tmp_path)
+    made, _ = _run(make_finder_artifacts(groups=24, frames=20), model, tmp_path)
     untestable = made["explanations"].query("status == 'not testable'")
     assert (untestable["groups_needed"] >= 10).all()
     assert (made["explanations"]["status"] != "confirmed").all() or made["explanations"][
@@ -197,10 +197,10 @@ def test_only_a_cause_with_an_inverse_is_undone(
 def test_errors_that_cost_less_make_a_smaller_excess(
     planted: dict[str, Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, plain = artifacts(), planted
+    given, plain = make_finder_artifacts(), planted
     monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
     for cheap, factor in ((0.25, 0.25), (1.0, 1.0)):
-        costs = [[0.0 if a == b else cheap for b in NAMES] for a in NAMES]
+        costs = [[0.0 if a == b else cheap for b in CLASS_NAMES] for a in CLASS_NAMES]
         made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, model, tmp_path)
         first = made["explanations"].iloc[0]
         assert first["excess"] == pytest.approx(factor * plain["explanations"]["excess"].iloc[0])

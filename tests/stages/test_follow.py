@@ -1,4 +1,4 @@
-"""The planted dark slice (see `tests.stages.found`) over several runs, with the artifacts of the finder itself."""
+"""The planted dark slice (see `tests.stages.finder_artifacts`) over several runs, with the artifacts of the finder itself."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from pipeline.stages.explain import EXPLANATION_COLUMNS
 from pipeline.storage.artifact_store import RunFolder, write_json
 from tests.helpers.explanations import EXPOSURE, make_text_columns
 from tests.helpers.validation_sets import collect_needs
-from tests.stages.found import artifacts
+from tests.stages.finder_artifacts import make_finder_artifacts
 
 CONFIG = follow.Config()
 
@@ -27,7 +27,7 @@ CONFIG = follow.Config()
 @pytest.fixture(scope="module")
 def given() -> dict[str, Any]:
     """What `follow` needs: the rules that the finder proposed, the dark one confirmed without asking a model."""
-    made = artifacts(groups=500, frames=2)
+    made = make_finder_artifacts(groups=500, frames=2)
     context = StageContext("r", 0, Path("nowhere"), Path("nowhere"))
     made |= cluster.run(cluster.Config(), context, **collect_needs("cluster", made))
     first = made["slices"].iloc[0]
@@ -195,7 +195,7 @@ def test_changed_attributes_and_classes_are_not_assessable_and_say_why(
     gone = given["attributes"].drop(columns=list(asked & set(given["attributes"])))
     found, _ = _follow(_begin(tmp_path, 2), given, attributes=gone, explanations=_nothing(given))
     assert _states(found) == ["not assessable"]
-    assert "any more, which its rule asks for" in found["slices"][0]["why"]
+    assert "the data no longer has the column" in found["slices"][0]["why"]
     back, _ = _follow(_begin(tmp_path, 3), given)
     assert _states(back) == ["open"], "it was never shown to be gone"
     wider = {"names": ["a", "b", "c", "new"]}

@@ -12,7 +12,7 @@ from pipeline.slices.prescription.strength_fitting import fit_remedy
 from pipeline.stages import cluster, explain, prescribe
 from tests.helpers.explanations import EXPOSURE, make_text_columns
 from tests.helpers.validation_sets import collect_needs
-from tests.stages.found import NAMES, artifacts
+from tests.stages.finder_artifacts import CLASS_NAMES, make_finder_artifacts
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def strengths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _signed(given: dict[str, Any]) -> dict[str, Any]:
     """The images with their class in the corner."""
-    label = given["images"]["label"].map({n: i for i, n in enumerate(NAMES)}).to_numpy()
+    label = given["images"]["label"].map({n: i for i, n in enumerate(CLASS_NAMES)}).to_numpy()
     given["pixels"][:, 0] = 230
     given["pixels"][:, 0, 0] = 50 * label[:, None] + 25
     return given
@@ -91,7 +91,7 @@ def _run(
 def test_training_images_that_are_not_in_the_slice_get_its_cause_at_its_doses(
     tmp_path: Path,
 ) -> None:
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     made, _ = _run(given, tmp_path)
     plan = made["plan"]
     assert len(plan) == 960
@@ -110,7 +110,7 @@ def test_training_images_that_are_not_in_the_slice_get_its_cause_at_its_doses(
 def test_doses_are_those_that_make_training_images_like_the_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     val = (given["splits"]["split"] == "val").to_numpy()
     given["pixels"] = given["pixels"] // 2 + 60
     given["pixels"][val] //= 8
@@ -122,7 +122,7 @@ def test_doses_are_those_that_make_training_images_like_the_slice(
 
 
 def test_without_a_cause_it_asks_for_more_images_and_says_which(tmp_path: Path) -> None:
-    given = _explained(artifacts(), tmp_path, None)
+    given = _explained(make_finder_artifacts(), tmp_path, None)
     made, _ = _run(given, tmp_path)
     assert made["plan"].empty
     assert made["policy"]["prescriptions"][0]["kind"] == "collect"
@@ -138,7 +138,7 @@ def test_without_a_cause_it_asks_for_more_images_and_says_which(tmp_path: Path) 
 def test_a_slice_without_a_cause_is_shown_more_often_where_training_has_some(
     tmp_path: Path, groups: int, most: int, times: float | None
 ) -> None:
-    given = _explained(artifacts(), tmp_path, None)
+    given = _explained(make_finder_artifacts(), tmp_path, None)
     train = (given["splits"]["split"] == "train").to_numpy()
     some = given["images"]["group"][train].unique()[:groups]
     rare = train & given["images"]["group"].isin(some).to_numpy()
@@ -163,7 +163,7 @@ def test_a_slice_without_a_cause_is_shown_more_often_where_training_has_some(
 
 
 def test_a_flip_that_turns_one_class_into_another_is_refused_for_that_class(tmp_path: Path) -> None:
-    given = _signed(_explained(artifacts(), tmp_path, "horizontal_flip"))
+    given = _signed(_explained(make_finder_artifacts(), tmp_path, "horizontal_flip"))
     given["explanations"]["strength_low"] = given["explanations"]["strength_high"] = 1.0
     val = (given["splits"]["split"] == "val").to_numpy()
     given["pixels"][val] = 0  # asked on training images
@@ -198,7 +198,7 @@ def test_a_dose_that_the_probe_never_tried_is_asked_about_too(
         ]
 
     monkeypatch.setattr(prescribe, "label_changes", noted)
-    given = _explained(artifacts(), tmp_path, "rotation")
+    given = _explained(make_finder_artifacts(), tmp_path, "rotation")
     given["explanations"][["strength_low", "strength_high"]] = (38.0, 47.0)
     made, _ = _run(given, tmp_path)
     assert {38.0, 47.0, 30.0} <= set(asked[0]["rotation"])
@@ -208,7 +208,7 @@ def test_a_dose_that_the_probe_never_tried_is_asked_about_too(
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_no_confirmed_slice_is_a_normal_ending(tmp_path: Path, empty: bool) -> None:
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     given["explanations"] = (
         given["explanations"].iloc[:0]
         if empty
@@ -220,7 +220,7 @@ def test_no_confirmed_slice_is_a_normal_ending(tmp_path: Path, empty: bool) -> N
 
 
 def test_two_slices_share_the_views_in_proportion_to_their_images(tmp_path: Path) -> None:
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     second = given["explanations"].assign(slice="s2", rank=2, n=3, strength_low=0.1, strength_high=0.1)
     given["explanations"] = pd.concat([given["explanations"], second], ignore_index=True)
     made, _ = _run(given, tmp_path)
@@ -230,7 +230,7 @@ def test_two_slices_share_the_views_in_proportion_to_their_images(tmp_path: Path
 
 def test_cheap_errors_move_the_doses_the_shares_and_whom_to_decline(tmp_path: Path) -> None:
     """To read class a as another costs nearly nothing, so a slice of class a hardly counts beside one of class b."""
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     val = given["predictions"]
     val["confidence"] = np.where(val["correct"], 0.9, np.where(val["label"] == "a", 0.8, 0.5))
     wrong = val[~val["correct"]]
@@ -242,7 +242,7 @@ def test_cheap_errors_move_the_doses_the_shares_and_whom_to_decline(tmp_path: Pa
     second = given["explanations"].assign(slice="s2", rank=2)
     given["explanations"] = pd.concat([given["explanations"], second], ignore_index=True)
     plain, _ = _run(given, tmp_path)
-    costs = [[0.0 if a == b else 0.1 if a == "a" else 1.0 for b in NAMES] for a in NAMES]
+    costs = [[0.0 if a == b else 0.1 if a == "a" else 1.0 for b in CLASS_NAMES] for a in CLASS_NAMES]
     made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, tmp_path)
     chance = [m["plan"].groupby("slice")["probability"].first().to_dict() for m in (plain, made)]
     assert chance[0] == pytest.approx({"s1": 0.25, "s2": 0.25})
@@ -259,7 +259,7 @@ def test_cheap_errors_move_the_doses_the_shares_and_whom_to_decline(tmp_path: Pa
 def test_a_search_keeps_the_plan_that_helped_on_val_and_says_what_it_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helps: bool
 ) -> None:
-    given = _explained(artifacts(), tmp_path, "exposure")
+    given = _explained(make_finder_artifacts(), tmp_path, "exposure")
     second = given["explanations"].assign(
         slice="s2", rank=2, effect=0.01, cause="blur", strength_low=2.0, strength_high=2.0
     )
@@ -271,7 +271,7 @@ def test_a_search_keeps_the_plan_that_helped_on_val_and_says_what_it_tried(
     def pretended(course: Any, plans: list[pd.DataFrame], context: StageContext) -> np.ndarray:
         """Every plan with the first slice reads all of val rightly, or none does."""
         truth = given["images"].set_index("image_id")["label"][given["predictions"]["image_id"]]
-        right = truth.map({n: i for i, n in enumerate(NAMES)}).to_numpy()
+        right = truth.map({n: i for i, n in enumerate(CLASS_NAMES)}).to_numpy()
         seen.append((course.passes, len(course.images), [set(p["slice"]) for p in plans]))
         return np.stack(
             [right if helps and "s1" in set(p["slice"]) else (right + 1) % 3 for p in plans]
@@ -311,7 +311,7 @@ def _at_the_gate(
     folder: Path, monkeypatch: pytest.MonkeyPatch, cause: str = "exposure"
 ) -> dict[str, Any]:
     """The same with the two classes that the gate's simulator can draw."""
-    given = _explained(artifacts(), folder, cause)
+    given = _explained(make_finder_artifacts(), folder, cause)
     names = {"a": "badge", "b": "no_badge", "c": "no_badge"}
     for table in ("images", "predictions"):
         given[table] = given[table].assign(label=given[table]["label"].map(names))
@@ -361,7 +361,7 @@ def test_simulated_images_are_in_no_table_of_the_data_set(
         "only views of train are given up for them"
     )
     given["images"].loc[0, "content_hash"] = made["simulated"]["content_hash"].iloc[4]
-    with pytest.raises(InputError, match="a image of the data set"):
+    with pytest.raises(InputError, match="an image of the data set"):
         _run(given, tmp_path, **GATE, simulated=1)
 
 
@@ -385,4 +385,4 @@ def test_a_share_without_a_simulator_is_refused_before_anything_runs(name: str |
 
 def test_classes_that_the_simulator_does_not_know_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="draws no 'a'"):
-        _run(_explained(artifacts(), tmp_path, "exposure"), tmp_path, **GATE, simulated=1)
+        _run(_explained(make_finder_artifacts(), tmp_path, "exposure"), tmp_path, **GATE, simulated=1)

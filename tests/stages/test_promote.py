@@ -319,7 +319,7 @@ def test_each_config_of_a_folder_has_a_champion_of_its_own(house: House) -> None
         assert house.gate(_comparison("no slice"), run_id)[0]["champion"] == "baseline"
     found = {
         name: (champion_registry.read_pointer(house.home, name) or {})["run_id"]
-        for name in champion_registry.champion_names(house.home)
+        for name in champion_registry.list_champion_names(house.home)
     }
     assert found == {"line_a": "a1", "line_b": "b1"}
     champion_registry.begin_run(house.home / "b2", "line_b")

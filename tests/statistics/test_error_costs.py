@@ -31,12 +31,12 @@ def test_all_alike_is_correctness(costs: dict[str, dict[str, float]]) -> None:
     [
         (
             {"emploee": {"stranger": 0.1}},
-            "evaluate.costs: there is no class 'emploee'; there are: employee, stranger",
+            "evaluate.costs: unknown class 'emploee'; the classes: employee, stranger",
         ),
-        ({"employee": {"guest": 0.1}}, "evaluate.costs: there is no class 'guest'"),
+        ({"employee": {"guest": 0.1}}, "evaluate.costs: unknown class 'guest'"),
         (
             {"employee": {"employee": 0.1}},
-            "evaluate.costs.employee.employee: a right answer costs nothing",
+            "evaluate.costs.employee.employee: a correct prediction costs nothing",
         ),
     ],
 )

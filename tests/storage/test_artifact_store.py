@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ IMAGES = pd.DataFrame(
         "given_split": pd.Series([None], dtype="str"),
     }
 )
-MADE = {
+OUTPUTS = {
     "images": IMAGES,
     "rejected": pd.DataFrame({"path": ["b.jpg"], "reason": ["empty"]}),
     "pixels": np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3),
@@ -39,23 +40,23 @@ MADE = {
 
 def _run(home: Path) -> RunFolder:
     run = RunFolder.create_run(home, "gate")
-    run.save_stage("ingest", MADE, {"key": "k", "went_in": {}, "notes": [], "seconds": 1.0})
+    run.save_stage("ingest", OUTPUTS, {"key": "k", "went_in": {}, "notes": [], "seconds": 1.0})
     return run
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_artifacts_are_loaded_again(tmp_path: Path) -> None:
     run = _run(tmp_path)
     pd.testing.assert_frame_equal(run.load_artifact("images"), IMAGES)
-    assert (run.load_artifact("pixels") == MADE["pixels"]).all()
+    assert (run.load_artifact("pixels") == OUTPUTS["pixels"]).all()
     assert run.load_artifact("classes") == {"names": ["x"]}
     assert artifact_store.list_finished_stages(run) == ["ingest"]
     assert run.is_intact("ingest")
 
 
-def test_the_whole_of_a_mapped_file_is_linked_and_a_part_of_it_written(tmp_path: Path) -> None:
+def test_a_mapped_file_is_linked_as_a_whole_and_a_part_of_it_is_written(tmp_path: Path) -> None:
     np.save(tmp_path / "values.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
     mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
-    for name, value in {"whole": mapped, "rows": mapped[1:], "turned": mapped.T}.items():
+    for name, value in {"whole": mapped, "rows": mapped[1:], "transposed": mapped.T}.items():
         artifact_store.write_artifact(
             tmp_path / f"{name}.npy", ArrayContract("float32", ("a", "b")), value
         )
@@ -63,21 +64,21 @@ def test_the_whole_of_a_mapped_file_is_linked_and_a_part_of_it_written(tmp_path:
     inode = (tmp_path / "values.npy").stat().st_ino
     same = {
         name: (tmp_path / f"{name}.npy").stat().st_ino == inode
-        for name in ("whole", "rows", "turned")
+        for name in ("whole", "rows", "transposed")
     }
-    assert same == {"whole": True, "rows": False, "turned": False}
+    assert same == {"whole": True, "rows": False, "transposed": False}
 
 
-def test_an_altered_artifact_is_noticed(tmp_path: Path) -> None:
+def test_an_altered_artifact_is_not_intact(tmp_path: Path) -> None:
     run = _run(tmp_path)
     run.get_artifact_path("classes").write_text('{"names": ["y"]}')
     assert not run.is_intact("ingest")
 
 
-def test_a_save_that_dies_leaves_the_old_stage_and_no_new_one(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_old_stage(tmp_path: Path) -> None:
     run = _run(tmp_path)
     with pytest.raises(TypeError):
-        run.save_stage("ingest", {**MADE, "classes": {"names": object()}}, {"key": "other"})
+        run.save_stage("ingest", {**OUTPUTS, "classes": {"names": object()}}, {"key": "other"})
     record = run.read_record("ingest")
     assert record is not None
     assert record["key"] == "k"
@@ -91,9 +92,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         run.load_artifact("pixels")
 
 
-def test_a_linked_stage_is_the_same_and_lives_on_when_the_other_run_goes(tmp_path: Path) -> None:
-    import shutil
-
+def test_a_linked_stage_survives_the_removal_of_its_source_run(tmp_path: Path) -> None:
     first, second = _run(tmp_path), RunFolder.create_run(tmp_path, "gate")
     second.link_stage("ingest", first)
     shutil.rmtree(first.path)
@@ -108,17 +107,21 @@ def test_a_missing_artifact_names_its_stage(tmp_path: Path) -> None:
         _run(tmp_path).load_artifact("model")
 
 
-def test_runs_of_another_version_are_refused_by_name_and_passed_over_in_lists(
-    tmp_path: Path,
+@pytest.mark.parametrize("schema", [1, 99])  # 1: nightshift 0.1
+def test_runs_of_another_version_are_refused_in_one_line_and_skipped_in_lists(
+    schema: int, tmp_path: Path
 ) -> None:
     run, other = _run(tmp_path), RunFolder.create_run(tmp_path, "old")
-    (other.path / "run.json").write_text(json.dumps({"schema": 99, "created": "2020"}))
-    with pytest.raises(InputError, match="another version of nightshift"):
+    (other.path / "run.json").write_text(json.dumps({"schema": schema, "created": "2020"}))
+    with pytest.raises(
+        InputError, match=rf"another version of nightshift \(schema {schema}, "
+    ) as caught:
         RunFolder.open_existing(other.path)
+    assert "\n" not in str(caught.value)
     assert artifact_store.list_runs(tmp_path) == [run]
 
 
-def test_no_such_run_lists_those_there_are(tmp_path: Path) -> None:
+def test_the_message_for_an_unknown_run_lists_known_runs(tmp_path: Path) -> None:
     run = _run(tmp_path)
     with pytest.raises(InputError, match=f"no such run; the latest are: {run.run_id}"):
         RunFolder.open_existing(tmp_path / "nothing")
@@ -156,8 +159,8 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 ORPHAN = """
 import subprocess, sys
 from pathlib import Path
-from pipeline.storage.artifact_store import Run
-lock = Run.open(Path(sys.argv[1])).lock()
+from pipeline.storage.artifact_store import RunFolder
+lock = RunFolder.open_existing(Path(sys.argv[1])).hold_lock()
 lock.__enter__()
 child = subprocess.Popen(["sleep", "60"], close_fds=False)
 print(child.pid, flush=True)
@@ -165,7 +168,7 @@ input()
 """
 
 
-def test_a_dead_process_holds_no_lock_but_a_child_of_its_own_does(tmp_path: Path) -> None:
+def test_a_dead_process_holds_no_lock_but_its_child_does(tmp_path: Path) -> None:
     run = _run(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", ORPHAN, run.path], stdin=-1, stdout=-1, text=True
@@ -187,34 +190,36 @@ def test_a_dead_process_holds_no_lock_but_a_child_of_its_own_does(tmp_path: Path
                 return
         except InputError:
             time.sleep(0.05)
-    pytest.fail("the lock of the dead was not let go")
+    pytest.fail("the lock of the dead process was not released")
 
 
-@pytest.mark.parametrize("how", ["cut", "altered", "same size", "missing"])
-def test_damage_names_the_file(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "altered", "same size", "missing"])
+def test_damage_names_the_file(damage: str, tmp_path: Path) -> None:
     run = _run(tmp_path)
     assert run.find_damage("ingest") == ""
     path = run.get_artifact_path("pixels")
     whole = path.read_bytes()
     os.utime(path, (0, 0))
-    assert run.find_damage("ingest") == "", "its hash still stands, whenever it was touched"
+    assert run.find_damage("ingest") == "", "its content is the same"
     after = {"cut": whole[:-7], "altered": whole + b"x", "same size": whole[:-1] + b"x"}
-    path.write_bytes(after[how]) if how in after else path.unlink()
+    path.write_bytes(after[damage]) if damage in after else path.unlink()
     assert run.find_damage("ingest") == f"{path}: " + (
         "missing"
-        if how == "missing"
+        if damage == "missing"
         else "cut short or altered since it was written (hash mismatch)"
     )
 
 
-def test_a_clock_that_jumps_back_makes_no_run_fall_into_another(
+def test_two_runs_of_the_same_second_get_different_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = time.strftime
+    format_time = time.strftime
     made = []
     for now in (1_800_000_000, 1_000_000_000, 1_800_000_000):
         monkeypatch.setattr(
-            artifact_store.time, "strftime", lambda form, now=now: tell(form, time.gmtime(now))
+            artifact_store.time,
+            "strftime",
+            lambda form, now=now: format_time(form, time.gmtime(now)),
         )
         made.append(RunFolder.create_run(tmp_path, "gate").run_id)
     assert made == ["20270115-080000-gate", "20010909-014640-gate", "20270115-080000-gate-2"]
@@ -229,15 +234,19 @@ def test_scratch_survives_until_the_stage_is_saved_and_belongs_to_its_inputs(
     (folder / "checkpoint").write_text("1")
     assert (run.prepare_scratch("ingest", "a" * 64) / "checkpoint").exists()
     assert not (run.prepare_scratch("ingest", "b" * 64) / "checkpoint").exists()
-    run.save_stage("ingest", MADE, {"key": "b"})
+    run.save_stage("ingest", OUTPUTS, {"key": "b"})
     assert not list(run.path.glob(".work-*"))
 
 
-def test_only_a_run_in_which_nothing_was_made_is_discarded(tmp_path: Path) -> None:
+def test_only_an_empty_run_is_discarded_and_an_empty_folder_of_runs_with_it(tmp_path: Path) -> None:
     started = RunFolder.open_or_create(tmp_path / "started")
     (started.prepare_scratch("ingest", "a" * 12) / "part.npy").touch()
     started.discard_if_empty()
-    assert started.path.is_dir(), "its work can be gone on with"
+    assert started.path.is_dir(), "its work can be resumed"
     empty = RunFolder.open_or_create(tmp_path / "empty")
     empty.discard_if_empty()
     assert not empty.path.exists()
+    assert started.path.is_dir()
+    alone = RunFolder.open_or_create(tmp_path / "runs" / "alone")
+    alone.discard_if_empty()
+    assert not alone.path.parent.exists()

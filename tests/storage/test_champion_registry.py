@@ -11,16 +11,17 @@ from pipeline.cli.app import app
 from pipeline.contracts import InputError
 from pipeline.serving.prediction.model_bundles import find_bundle
 from pipeline.storage import champion_registry
-from pipeline.storage.artifact_store import RunFolder
+from pipeline.storage.artifact_store import SCHEMA_VERSION, RunFolder, write_json
+from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY
 
 
 def _run(home: Path, name: str, promoted: bool = True, config: str = "gate") -> RunFolder:
-    """A run that came to promote, with a model of its own."""
+    """Return a run with a finished stage promote."""
     run = champion_registry.begin_run(home / name, config)
     folder = home.parent / f"of-{name}"
     folder.mkdir()
     (folder / champion_registry.WEIGHTS_FILE).write_text(name)
-    (folder / "bundle.json").write_text("{}")
+    write_json(folder / "bundle.json", {FORMAT_KEY: BUNDLE_FORMAT})
     run.save_stage("promote", {"verdict": {"promoted": promoted}, "bundle": folder}, {})
     return run
 
@@ -31,7 +32,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_each_promotion_can_be_rolled_back_in_turn_and_every_move_is_on_record(home: Path) -> None:
+def test_each_promotion_can_be_rolled_back_in_turn_and_every_move_is_logged(home: Path) -> None:
     for name in ("a", "b", "c"):
         champion_registry.promote_run(home, _run(home, name, promoted=name != "a"))
     assert (champion_registry.read_pointer(home, "gate") or {})["champion"] == "candidate"
@@ -51,7 +52,7 @@ def test_each_promotion_can_be_rolled_back_in_turn_and_every_move_is_on_record(h
         champion_registry.restore_earlier_champion(home, "gate")
 
 
-def test_promoting_what_is_in_force_changes_nothing(home: Path) -> None:
+def test_promoting_the_champion_again_changes_nothing(home: Path) -> None:
     run = _run(home, "a")
     champion_registry.promote_run(home, run)
     before = (home / "champions" / "gate.json").read_bytes()
@@ -60,26 +61,28 @@ def test_promoting_what_is_in_force_changes_nothing(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage_model",
     [
-        lambda run: (run.file("bundle") / champion_registry.WEIGHTS_FILE).write_text("x"),
-        lambda run: run.file("bundle").rename("gone"),
+        lambda run: (run.get_artifact_path("bundle") / champion_registry.WEIGHTS_FILE).write_text(
+            "x"
+        ),
+        lambda run: run.get_artifact_path("bundle").rename("gone"),
     ],
 )
 def test_a_damaged_model_is_not_put_in_force(
-    home: Path, spoil: Callable[[RunFolder], object], monkeypatch: pytest.MonkeyPatch
+    home: Path, damage_model: Callable[[RunFolder], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home.parent)
     champion_registry.promote_run(home, _run(home, "a"))
     before = (home / "champions" / "gate.json").read_bytes()
     run = _run(home, "b")
-    spoil(run)
-    with pytest.raises(InputError, match="no whole model"):
+    damage_model(run)
+    with pytest.raises(InputError, match="no intact model"):
         champion_registry.promote_run(home, run)
     assert (home / "champions" / "gate.json").read_bytes() == before
 
 
-def test_a_rollback_to_what_is_gone_leaves_the_pointer(home: Path) -> None:
+def test_a_rollback_to_a_missing_model_leaves_the_pointer(home: Path) -> None:
     champion_registry.promote_run(home, _run(home, "a"))
     champion_registry.promote_run(home, _run(home, "b"))
     (home / "a" / "promote" / "bundle" / champion_registry.WEIGHTS_FILE).unlink()
@@ -100,20 +103,20 @@ def test_a_run_keeps_the_champion_that_was_in_force_when_it_began(home: Path) ->
             champion_registry.begin_run(second.path, "gate").path
         )
         or {}
-    )["run_id"] == "a", "a resume is no start"
+    )["run_id"] == "a", "a resumed run keeps it"
     older = home / "older"
     older.mkdir()
-    (older / "run.json").write_text(json.dumps({"schema": 1}))
+    (older / "run.json").write_text(json.dumps({"schema": SCHEMA_VERSION}))
     (older / "config.yaml").write_text("name: gate\n")
     assert (champion_registry.read_starting_champion(older) or {})["run_id"] == "b", (
-        "a run of before knows no better"
+        "it records no champion"
     )
 
 
-def test_each_config_of_a_folder_has_a_champion_of_its_own(home: Path) -> None:
+def test_each_config_of_a_folder_has_its_champion(home: Path) -> None:
     for name, config in (("a1", "line_a"), ("b1", "line_b"), ("a2", "line_a")):
         champion_registry.promote_run(home, _run(home, name, config=config))
-    assert champion_registry.champion_names(home) == ["line_a", "line_b"]
+    assert champion_registry.list_champion_names(home) == ["line_a", "line_b"]
     assert (
         find_bundle("champion:line_a", home).joinpath(champion_registry.WEIGHTS_FILE).read_text()
         == "a2"
@@ -123,11 +126,12 @@ def test_each_config_of_a_folder_has_a_champion_of_its_own(home: Path) -> None:
         == "b1"
     )
     with pytest.raises(
-        InputError, match=r"several configs have a champion \(line_a, line_b\); say champion:NAME"
+        InputError, match=r"several configs have a champion \(line_a, line_b\); write champion:NAME"
     ):
         find_bundle("champion", home)
     with pytest.raises(
-        InputError, match=r"no run of 'line_c' has promoted a champion yet; there is one of: line_a"
+        InputError,
+        match=r"no run of 'line_c' has promoted a champion yet; configs with a champion: line_a",
     ):
         find_bundle("champion:line_c", home)
     assert (
@@ -139,14 +143,14 @@ def test_each_config_of_a_folder_has_a_champion_of_its_own(home: Path) -> None:
         is None
     ), "a new config begins without one"
     call = ["runs", "rollback", "--runs", str(home)]
-    assert "several configs" in str(CliRunner().invoke(app.app, call).exception)
-    done = CliRunner().invoke(app.app, [*call, "line_a"])
+    assert "several configs" in str(CliRunner().invoke(app, call).exception)
+    done = CliRunner().invoke(app, [*call, "line_a"])
     assert done.stdout.splitlines() == ["a1 is in force again; a2 is not any more"]
     assert (champion_registry.read_pointer(home, "line_b") or {})["run_id"] == "b1"
 
 
-def test_a_pointer_to_another_configs_run_is_refused_wherever_it_is_read(home: Path) -> None:
-    """As where two configs shared one champion: that of b names a run of a."""
+def test_a_pointer_to_a_run_of_another_config_is_refused(home: Path) -> None:
+    """The pointer of line_b names a run of line_a, as when two configs shared one champion."""
     champion_registry.promote_run(home, _run(home, "a1", config="line_a"))
     (home / "champions" / "line_b.json").write_bytes(
         (home / "champions" / "line_a.json").read_bytes()
@@ -157,14 +161,16 @@ def test_a_pointer_to_another_configs_run_is_refused_wherever_it_is_read(home: P
         champion_registry.create_run(home, "line_b")
     old = home / "old"
     old.mkdir()
-    taken = {"run_id": "a1", "bundle": "runs/a1/promote/bundle"}
-    (old / "run.json").write_text(json.dumps({"schema": 1, "champion": taken}))
+    pointer = {"run_id": "a1", "bundle": "runs/a1/promote/bundle"}
+    (old / "run.json").write_text(json.dumps({"schema": SCHEMA_VERSION, "champion": pointer}))
     (old / "config.yaml").write_text("name: line_b\n")
     with pytest.raises(InputError, match="not of 'line_b'"):
         champion_registry.read_starting_champion(old)
 
 
-def test_the_one_champion_of_version_0_1_is_moved_as_its_line_says(home: Path) -> None:
+def test_the_single_champion_of_version_0_1_is_moved_with_the_command_of_the_message(
+    home: Path,
+) -> None:
     champion_registry.promote_run(home, _run(home, "a1", config="line_a"))
     (home / "champions" / "line_a.json").rename(home / "champion.json")
     for read in (
@@ -172,10 +178,10 @@ def test_the_one_champion_of_version_0_1_is_moved_as_its_line_says(home: Path) -
         lambda: find_bundle("champion", home),
     ):
         with pytest.raises(
-            InputError, match="version 0.1 kept one champion for all configs"
-        ) as refused:
+            InputError, match=r"version 0\.1 kept one champion for all configs"
+        ) as caught:
             read()
-    assert str(refused.value).endswith(
+    assert str(caught.value).endswith(
         f"mkdir -p {home}/champions && mv {home}/champion.json {home}/champions/line_a.json"
     )
     (home / "champion.json").rename(home / "champions" / "line_a.json")
@@ -185,8 +191,8 @@ def test_the_one_champion_of_version_0_1_is_moved_as_its_line_says(home: Path) -
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "", "a\nb"])
-def test_a_name_that_is_no_file_name_has_no_champion(name: str, home: Path) -> None:
-    with pytest.raises(InputError, match="a config's name has letters"):
+def test_a_name_that_is_not_a_file_name_is_refused(name: str, home: Path) -> None:
+    with pytest.raises(InputError, match="a config's name consists of letters"):
         champion_registry.read_pointer(home, name)
 
 
@@ -195,7 +201,7 @@ def _promote_often(home: Path, run_id: str) -> None:
         champion_registry.promote_run(home, RunFolder.open_existing(home / run_id))
 
 
-def test_processes_that_move_a_champion_at_once_lose_no_move(home: Path) -> None:
+def test_concurrent_moves_of_a_champion_are_all_logged(home: Path) -> None:
     context = multiprocessing.get_context("spawn")
     for name in ("a", "b"):
         _run(home, name)

@@ -12,7 +12,7 @@ from pipeline.storage.signals import StopSignal, defer_signals
 
 
 @pytest.fixture(autouse=True)
-def installed() -> Iterator[None]:
+def handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
     signals.install_handlers()
     yield
@@ -27,41 +27,41 @@ def test_a_signal_stops_with_its_code(number: int, code: int) -> None:
     assert (caught.value.exit_code, str(caught.value)) == (code, signal.Signals(number).name)
 
 
-def _signalled(times: int, seen: list[bool]) -> None:
-    with defer_signals() as asked:
+def _send_signals(times: int, waiting: list[bool]) -> None:
+    with defer_signals() as is_waiting:
         for _ in range(times):
-            seen.append(asked())
+            waiting.append(is_waiting())
             os.kill(os.getpid(), signal.SIGTERM)
-        seen.append(asked())
+        waiting.append(is_waiting())
 
 
-def test_a_first_signal_is_put_off_and_a_second_is_not() -> None:
+def test_a_first_signal_is_deferred_and_a_second_is_not() -> None:
     once, twice = list[bool](), list[bool]()
     with pytest.raises(StopSignal):
-        _signalled(1, once)
+        _send_signals(1, once)
     with pytest.raises(StopSignal):
-        _signalled(2, twice)
+        _send_signals(2, twice)
     assert (once, twice) == ([False, True], [False, True])
-    _signalled(0, once)
+    _send_signals(0, once)
     assert once == [False, True, False]
 
 
-def test_another_thread_is_left_alone() -> None:
-    seen = []
+def test_another_thread_defers_nothing() -> None:
+    waiting = []
 
     def work() -> None:
-        with defer_signals() as asked:
-            seen.append(asked())
+        with defer_signals() as is_waiting:
+            waiting.append(is_waiting())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [False]
+    assert waiting == [False]
 
 
 ASLEEP = """
 import sys, time
-from pipeline import cli
+from pipeline.cli import app as cli
 
 @cli.app.command()
 def sleep() -> None:
@@ -81,8 +81,8 @@ def test_the_command_line_stops_with_one_line(number: int, code: int) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "asleep\n"
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (
+        _, error_text = process.communicate(timeout=30)
+    assert (process.returncode, error_text) == (
         code,
         f"nightshift: stopped by {signal.Signals(number).name}\n",
     )

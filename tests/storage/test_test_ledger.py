@@ -27,18 +27,18 @@ def test_an_opening_is_on_disk_and_reused_by_the_same_run(tmp_path: Path) -> Non
     assert first.build_record()["ordinal"] == "first"
 
 
-def test_every_other_look_costs_more(tmp_path: Path) -> None:
+def test_every_further_opening_spends_less_alpha(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    looks = [open_test_set(path, f"run{k}", GROUPS, "models") for k in range(MAX_OPENINGS + 1)]
-    assert [look.number for look in looks] == [1, 2, 3, 4, 5, 6]
-    assert [look.alpha for look in looks[:3]] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
+    openings = [open_test_set(path, f"run{k}", GROUPS, "models") for k in range(MAX_OPENINGS + 1)]
+    assert [opening.number for opening in openings] == [1, 2, 3, 4, 5, 6]
+    assert [look.alpha for look in openings[:3]] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
     assert sum(compute_opening_alpha(0.05, k) for k in range(1, 1000)) < 0.05
-    assert not looks[-1].opened
-    assert "newly arrived" in looks[-1].reason
+    assert not openings[-1].opened
+    assert "newly arrived" in openings[-1].reason
     assert len(path.read_text().splitlines()) == MAX_OPENINGS
 
 
-def test_other_models_of_the_same_run_are_another_look(tmp_path: Path) -> None:
+def test_other_models_of_the_same_run_are_another_opening(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     open_test_set(path, "run1", GROUPS, "models")
     assert open_test_set(path, "run1", GROUPS, "other models").number == 2
@@ -51,7 +51,7 @@ def test_a_few_new_groups_do_not_make_a_new_test_set(tmp_path: Path) -> None:
     assert open_test_set(path, "run3", [f"new{i}" for i in range(40)], "models").number == 1
 
 
-def test_a_line_cut_short_by_a_kill_is_no_opening(tmp_path: Path) -> None:
+def test_a_line_that_a_kill_cut_short_is_not_an_opening(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     open_test_set(path, "run1", GROUPS, "models")
     whole = path.read_bytes()
@@ -60,14 +60,14 @@ def test_a_line_cut_short_by_a_kill_is_no_opening(tmp_path: Path) -> None:
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
 
 
-def test_a_damaged_ledger_is_said_so(tmp_path: Path) -> None:
+def test_a_damaged_ledger_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text("not json\n")
     with pytest.raises(InputError, match=r"ledger\.jsonl: the ledger of test openings is damaged"):
         open_test_set(path, "run1", GROUPS, "models")
 
 
-def test_sealed_has_the_same_keys(tmp_path: Path) -> None:
+def test_a_sealed_record_has_the_keys_of_an_opening(tmp_path: Path) -> None:
     opened = open_test_set(tmp_path / "ledger.jsonl", "run1", GROUPS, "models").build_record()
     assert set(build_sealed_record("why")) == set(opened)
     assert build_sealed_record("why")["opened"] is False

@@ -1,4 +1,7 @@
-"""COCO's annotations: a JSON file with `images`, `annotations` and `categories` (https://cocodataset.org/#format-data)."""
+"""COCO: a JSON file with `images`, `annotations` and `categories`.
+
+Format: https://cocodataset.org/#format-data
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,15 @@ from pipeline.data.reading.image_record import (
 from pipeline.data.reading.image_sources import build_crop_source
 from pipeline.data.reading.table_files import convert_to_text
 
-SUPPORTED_OPTIONS = ("boxes",)
+SUPPORTED_OPTIONS = ("crop_boxes",)
 _REQUIRED_KEYS = ("images", "annotations", "categories")
 
 
 def _read_annotation_files(tree: FileTree) -> dict[str, dict[str, Any]]:
-    """The COCO files of a data set, parsed: at most 20 JSON files in the root or in one folder below it are opened."""
+    """Return the parsed COCO files of a data set.
+
+    At most 20 JSON files in the root or in one folder below it are opened.
+    """
     names = [n for n in tree.file_names if n.lower().endswith(".json") and n.count("/") <= 1]
     found = {}
     for name in names[:20]:
@@ -45,7 +51,7 @@ def _read_annotation_files(tree: FileTree) -> dict[str, dict[str, Any]]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """A JSON file with images, annotations and categories."""
+    """Return how many COCO files there are, or None."""
     found = _read_annotation_files(tree)
     return f"COCO annotations, {' and '.join(found)}" if found else None
 
@@ -53,7 +59,10 @@ def can_read(tree: FileTree) -> str | None:
 def _find_image_file(
     tree: FileTree, listed_name: str, annotation_name: str, file_index: Mapping[str, str]
 ) -> str | None:
-    """The file that an entry means: below the root, beside the annotations, in an images folder; else by its name."""
+    """Return the file of an entry.
+
+    Below the root, beside the annotations, in an images folder, or by name.
+    """
     beside = posixpath.dirname(annotation_name)
     folders = (
         "",
@@ -70,7 +79,7 @@ def _find_image_file(
 
 
 def _index_files(tree: FileTree) -> dict[str, str]:
-    """Names of files, and under `/basename` those that have it alone."""
+    """Return the file names, and `/basename` for every name that is unique."""
     known: dict[str, str] = {name: name for name in tree.file_names}
     bases = defaultdict(list)
     for name in tree.file_names:
@@ -79,13 +88,14 @@ def _index_files(tree: FileTree) -> dict[str, str]:
 
 
 def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
-    """The label of a image by the boxes in it: the class that all share."""
+    """Return the class that all boxes of an image share, and the reason if they share none."""
     kinds = sorted(set(labels))
     if len(kinds) == 1:
         return kinds[0], ""
     return (
         None,
-        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box a image",
+        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box a "
+        "image",
     )
 
 
@@ -122,7 +132,7 @@ def _read_annotated_images(
         )
         yield from (
             _crop_boxes(base, named)
-            if options.boxes
+            if options.should_crop_boxes
             else [label_image(base, [c for _, c in named if c], options)]
         )
 
@@ -130,7 +140,13 @@ def _read_annotated_images(
 def label_image(
     record: ImageRecord, labels: list[str], options: ReadOptions
 ) -> ImageRecord | RejectedFile:
-    """A image with the label that all its boxes share; set aside where there is none."""
+    """Return the image with the label that all its boxes share, rejected if there is none.
+
+    Args:
+        record: the image.
+        labels: classes of its boxes.
+        options: read options.
+    """
     label, why = _find_shared_label(labels) if labels else (None, "no annotation")
     if label is None and options.is_label_required:
         return RejectedFile(record.path, why)
@@ -150,7 +166,14 @@ def _crop_boxes(
 def crop_box(
     record: ImageRecord, path: str, bbox: Any, label: str | None
 ) -> ImageRecord | RejectedFile:
-    """One box (x, y, width, height in px) as a image of its own, in the group of the image that it is cut from."""
+    """Return one box as a separate image, in the group of its image.
+
+    Args:
+        record: the image.
+        path: path of the crop within the data set.
+        bbox: x, y, width and height, in pixels.
+        label: class of the box.
+    """
     try:
         x, y, width, height = (float(value) for value in bbox)
         left, top = max(0, int(x)), max(0, int(y))
@@ -174,10 +197,11 @@ def crop_box(
 def read_images(
     tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """COCO annotations: a image whose boxes are of one class has that label; or each box is a image of its own.
+    """Yield COCO images, labeled by the one class of their boxes; or each box as an image.
 
-    The split is that in the name of the JSON file (`instances_val2017.json`). Set aside with a reason: images of
-    several classes or of none, boxes that are empty, entries without their file, files that are not listed.
+    The split is that in the name of the JSON file (`instances_val2017.json`). Rejected with a
+    reason: images of several classes or of none, empty boxes, entries without their file, unlisted
+    files.
     """
     found = _read_annotation_files(tree)
     if not found:

@@ -1,5 +1,7 @@
-"""One folder a class, with or without train / val / test folders above them (the layout of ImageFolder and of
-YOLO's classifiers)."""
+"""Class folders, with or without train / val / test folders above them.
+
+It is the layout of ImageFolder and of YOLO's classifiers.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ from pipeline.data.reading.image_record import (
 
 
 def find_split_folders(tree: FileTree) -> dict[str, str]:
-    """The top folders that are splits: {folder name: train | val | test}; empty without splits.
+    """Return the top folders that are splits, {folder: train | val | test}; {} without splits.
 
-    They are splits where a train folder stands beside another split, or alone, and holds folders itself.
+    A train folder that contains folders makes them splits, beside another split folder or alone.
     """
     names = [name for name in tree.folders if "/" not in name]
     splits = {
@@ -30,7 +32,7 @@ def find_split_folders(tree: FileTree) -> dict[str, str]:
 
 
 def _list_class_folders(tree: FileTree, splits: dict[str, str]) -> list[str]:
-    """Relative paths of the class folders, with the split's folder in front where there is one."""
+    """Return the relative paths of the class folders, below their split's folder if any."""
     if not splits:
         return sorted(name for name in tree.folders if "/" not in name)
     return sorted(
@@ -39,9 +41,10 @@ def _list_class_folders(tree: FileTree, splits: dict[str, str]) -> list[str]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """Class folders with at least one image in them: how many, and in which splits.
+    """Return how many class folders with images there are, and their splits; None without any.
 
-    Splits without class folders are none: nobody sorts images into the classes train and test.
+    Split folders without class folders do not count: nobody sorts images into classes train and
+    test.
     """
     splits = find_split_folders(tree)
     classes = sorted({path.split("/")[-1] for path in _list_class_folders(tree, splits)})
@@ -58,10 +61,11 @@ def can_read(tree: FileTree) -> str | None:
 
 
 def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
-    """One folder a class: the label is the folder's name, the split that of the folder above it.
+    """Yield images of class folders, labeled by the folder's name.
 
-    Images in folders below a class folder belong to the class. Set aside with a reason: files that are no images,
-    images outside the class folders, class folders without a image.
+    The folder above is the split. Images in folders below a class folder belong to the
+    class. Rejected with a reason: files that are no images, images outside class folders, class
+    folders without an image.
     """
     splits = find_split_folders(tree)
     depth = 2 if splits else 1

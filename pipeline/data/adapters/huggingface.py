@@ -1,4 +1,7 @@
-"""Hugging Face `datasets`: what `save_to_disk` wrote, or `huggingface:NAME` (needs the extra `huggingface`)."""
+"""Hugging Face `datasets`: a folder of `save_to_disk`, or `huggingface:NAME`.
+
+It needs the extra `huggingface`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.contracts import InputError
-from pipeline.data.reading import container_members
+from pipeline.data.reading.array_members import load_arrow_table
+from pipeline.data.reading.file_cache import get_cache_folder
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_decoding import ImageError
 from pipeline.data.reading.image_record import (
@@ -32,7 +36,7 @@ _LABEL_COLUMN_NAMES = ("label", "labels", "fine_label", "class", "category", "ta
 
 
 def _find_split_folders(tree: FileTree) -> dict[str, str]:
-    """The saved data sets of a tree by split name ("" for one without splits): their folders, with `/` behind them."""
+    """Return the folders of saved data sets, ending in `/`, by split name ("" for none)."""
     there = frozenset(tree.file_names)
     whole = ("state.json", "dataset_info.json")
     if there.issuperset(whole):
@@ -46,7 +50,7 @@ def _find_split_folders(tree: FileTree) -> dict[str, str]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """The files that `save_to_disk` leaves, or a name after `huggingface:`."""
+    """Return what `save_to_disk` or the prefix `huggingface:` shows, or None."""
     if str(tree.root).startswith("huggingface:"):
         return f"the data set {str(tree.root).partition(':')[2]} of Hugging Face"
     found = _find_split_folders(tree)
@@ -62,19 +66,16 @@ def _read_json(tree: FileTree, file_name: str) -> Any:
 
 
 def _fetch_dataset(dataset_name: str) -> FileTree:
-    """The data set of that name, saved once in the cache folder: written aside and renamed, so that it is whole."""
-    kept = (
-        container_members.cache_folder()
-        / "huggingface"
-        / re.sub(r"[^A-Za-z0-9._-]+", "--", dataset_name)
-    )
+    """Return the data set of a name, saved once in the cache folder and renamed into place."""
+    kept = get_cache_folder() / "huggingface" / re.sub(r"[^A-Za-z0-9._-]+", "--", dataset_name)
     if _find_split_folders(FileTree(kept)):
         return FileTree(kept)
     try:
         from datasets import load_dataset
     except ImportError as error:
         raise InputError(
-            "ingest.data: huggingface:NAME needs the package datasets: pip install 'nightshift[huggingface]'"
+            "ingest.data: huggingface:NAME needs the package datasets: pip install "
+            "'nightshift[huggingface]'"
         ) from error
     aside = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
@@ -93,7 +94,7 @@ def _fetch_dataset(dataset_name: str) -> FileTree:
 def _find_columns(
     tree: FileTree, folder: str, options: ReadOptions
 ) -> tuple[str, str | None, dict[str, list[str]]]:
-    """The columns of image and label, and the names of the classes of each column that has such."""
+    """Return the image column, the label column, and the class names of each class column."""
     where, features = (
         tree.root / folder,
         _read_json(tree, f"{folder}dataset_info.json").get("features") or {},
@@ -112,12 +113,13 @@ def _find_columns(
         for c, k in features.items()
         if isinstance(k, dict) and k.get("_type") == "ClassLabel"
     }
-    label = options.label or next(
+    label = options.label_column or next(
         (c for c in (*names, *_LABEL_COLUMN_NAMES) if c in features), None
     )
-    if label not in features and (options.label or options.is_label_required):
+    if label not in features and (options.label_column or options.is_label_required):
         raise InputError(
-            f"{where}: no column {label or 'label'!r}; name it in ingest.label: {', '.join(features)}"
+            f"{where}: no column {label or 'label'!r}; name it in ingest.label: "
+            f"{', '.join(features)}"
         )
     return images[0], label, names
 
@@ -135,7 +137,7 @@ def _read_rows(
     for shown in _list_shards(tree, folder):
         path = tree.get_container(shown)
         try:
-            table = container_members.load_arrow_table(unpack_container(path))
+            table = load_arrow_table(unpack_container(path))
         except (OSError, ImageError, pa.ArrowException) as error:
             yield RejectedFile(shown, f"cannot be read: {' '.join(str(error).split())[:120]}")
             continue
@@ -186,10 +188,13 @@ def _reject_other_files(tree: FileTree, split_folders: dict[str, str]) -> Iterat
 def read_images(
     tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """A data set that Hugging Face's `datasets` saved to disk, read in place; or one by name, `huggingface:NAME`.
+    """Yield images of a data set saved by Hugging Face's `datasets`, or named `huggingface:NAME`.
 
-    The image is the first column of images, the label the first of classes (or `ingest.label`); all other columns are
-    kept. Raises `InputError` where there is no such column, or the data set cannot be had.
+    The image is the first column of images, the label the first of classes (or `ingest.label`). All
+    other columns are kept.
+
+    Raises:
+        InputError: a column is missing, or the data set cannot be fetched.
     """
     name = str(tree.root).partition("huggingface:")[2]
     tree = _fetch_dataset(name) if name else tree

@@ -1,4 +1,4 @@
-"""MNIST's files: `train-images-idx3-ubyte` beside `train-labels-idx1-ubyte`, gzipped or not."""
+"""MNIST files: `train-images-idx3-ubyte` beside `train-labels-idx1-ubyte`, gzipped or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.contracts import InputError
-from pipeline.data.reading import container_members
+from pipeline.data.reading import array_members
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import SPLIT_ALIASES, ImageRecord, RejectedFile
 from pipeline.data.reading.image_sources import build_member_source, unpack_container
@@ -16,7 +16,7 @@ _IMAGE_FILE_PATTERN = re.compile(r"(.*?)[-_.]?images?([-_.].*)?idx[34]([-_.].*)?
 
 
 def _pair_files(tree: FileTree) -> dict[str, str]:
-    """{file of images: file of labels}, by what stands before `images` and `labels` in their names."""
+    """Return {image file: label file}, paired by the names before `images` and `labels`."""
     pairs = {}
     for name in tree.file_names:
         found = _IMAGE_FILE_PATTERN.match(name.rpartition("/")[2])
@@ -32,15 +32,18 @@ def _pair_files(tree: FileTree) -> dict[str, str]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """Files of images in the idx format, each with its labels."""
+    """Return how many idx files with images and labels there are, or None."""
     found = [name for name, labels in _pair_files(tree).items() if labels]
     return f"MNIST's idx files, {' and '.join(found)}" if found else None
 
 
 def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
-    """MNIST's idx files: images by number, with the label of the same number; `t10k` is the test split.
+    """Yield images of MNIST's idx files with the label of the same number.
 
-    Raises `InputError` where the files of a pair cannot be read, or differ in length.
+    `t10k` is the test split.
+
+    Raises:
+        InputError: a file cannot be read, or the files of a pair differ in length.
     """
     pairs = _pair_files(tree)
     if not pairs:
@@ -58,9 +61,9 @@ def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
             continue
         path = tree.get_container(name)
         try:
-            count = len(container_members.load_idx_array(unpack_container(path)))
+            count = len(array_members.load_idx_array(unpack_container(path)))
             values = (
-                container_members.load_idx_array(unpack_container(tree.get_container(labels)))
+                array_members.load_idx_array(unpack_container(tree.get_container(labels)))
                 .ravel()
                 .tolist()
             )

@@ -1,4 +1,7 @@
-"""A table that lists images: `metadata.csv`, `.jsonl` or `.parquet` as in Hugging Face's imagefolder, or any table."""
+"""A table that lists images: `metadata.csv`, `.jsonl` or `.parquet`, or any other table.
+
+`metadata.*` is the layout of Hugging Face's imagefolder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import pandera.pandas as pandera
 
 from pipeline.contracts import InputError
 from pipeline.data.reading.column_inference import InferredColumns, infer_columns
-from pipeline.data.reading.file_tree import OUTSIDE_REASON, FileTree, open_tree
+from pipeline.data.reading.file_tree import FileTree, open_tree
+from pipeline.data.reading.folder_walk import OUTSIDE_REASON
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     SPLIT_ALIASES,
@@ -49,9 +53,9 @@ _PATH_OUTSIDE_REASON = "its path leads out of the data set's folder"
 
 
 def find_manifests(tree: FileTree) -> dict[str, str | None]:
-    """The manifests of a data set by name, and the split that each one's folder stands for (None in the root).
+    """Return the manifests by name, with the split of their folder (None in the root).
 
-    Where no `metadata.*` is there, any one table in the root counts that has a column of file names.
+    Without any `metadata.*`, the one table in the root that has a column of file names counts.
     """
     if tree.root_kind == "file":
         return {"": None} if tree.root.suffix.lower() in TABLE_SUFFIXES else {}
@@ -70,7 +74,7 @@ def find_manifests(tree: FileTree) -> dict[str, str | None]:
 
 
 def _find_listing_tables(tree: FileTree) -> dict[str, str | None]:
-    """The one table in the root that lists images, or those of several splits (`train.csv`, `labels_test.csv`)."""
+    """Return the one table in the root that lists images, or one for each split (`train.csv`)."""
     tables = [
         n
         for n in tree.file_names
@@ -91,7 +95,7 @@ def _find_listing_tables(tree: FileTree) -> dict[str, str | None]:
 
 
 def _infer_table_columns(tree: FileTree, name: str) -> InferredColumns:
-    """What the columns of a table may mean; nothing where it cannot be read."""
+    """Return what the columns of a table may mean; nothing if it cannot be read."""
     try:
         return infer_columns(read_columns(tree, name), list_image_stems(tree))
     except InputError:
@@ -99,12 +103,18 @@ def _infer_table_columns(tree: FileTree, name: str) -> InferredColumns:
 
 
 def list_image_stems(tree: FileTree) -> frozenset[str]:
-    """The last parts of the images' names, without suffix: what a column may hold that names no suffix."""
+    """Return the stems of the images' names, for columns that hold no suffix."""
     return frozenset(name.rpartition("/")[2] for name in index_image_stems(tree.file_names))
 
 
 def find_manifest_shift(tree: FileTree, name: str, file_column: str) -> PrefixShift | None:
-    """How the file names of a manifest are shifted to where the images are (see `places`)."""
+    """Return how the file names of a manifest differ from the paths of the images.
+
+    Args:
+        tree: the data set.
+        name: the manifest.
+        file_column: its column of file names.
+    """
     return PathResolver(
         tree,
         name.rpartition("/")[0],
@@ -113,13 +123,20 @@ def find_manifest_shift(tree: FileTree, name: str, file_column: str) -> PrefixSh
 
 
 def read_columns(tree: FileTree, name: str) -> TableColumns:
-    """The columns of one manifest; raises `InputError` where it cannot be read."""
+    """Return the columns of one manifest.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     where = tree.root if tree.root_kind == "file" else tree.root / name
     return read_table(tree.read_file(name), where)
 
 
 def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str | None:
-    """A manifest in the root, or one in each split's folder, or a table that was named itself."""
+    """Return which manifest there is: in the root, in each split's folder, or named itself.
+
+    Or None.
+    """
     found = [name or tree.root.name for name in find_manifests(tree)]
     return f"a manifest, {' and '.join(found)}" if found else None
 
@@ -127,9 +144,13 @@ def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str
 def _require_columns(
     manifest_path: Path, columns: TableColumns, options: ReadOptions
 ) -> tuple[str, str]:
-    """The names of the columns with file and label; raises `InputError` where they, or all rows, are missing."""
+    """Return the columns of file and label.
+
+    Raises:
+        InputError: a column is missing, or there are no rows.
+    """
     found = list(columns)
-    file, label = options.file or "file_name", options.label or "label"
+    file, label = options.file_column or "file_name", options.label_column or "label"
     if not found or not len(columns[found[0]]):
         raise InputError(f"{manifest_path}: lists no images")
     wanted = [
@@ -139,8 +160,10 @@ def _require_columns(
     for name, use, key in wanted if options.is_label_required else wanted[:1]:
         if name not in found:
             raise InputError(
-                f"{manifest_path}: no column {name!r} ({use}); columns found: {', '.join(found)}; {suggest_name(name, found)} "
-                f"(name it in ingest.{key}, or let nightshift init guess; ingest.adapter=folder labels by folder)"
+                f"{manifest_path}: no column {name!r} ({use}); columns found: {', '.join(found)}; "
+                f"{suggest_name(name, found)} "
+                f"(name it in ingest.{key}, or let nightshift init guess; ingest.adapter=folder "
+                "labels by folder)"
             )
     return file, label
 
@@ -148,7 +171,7 @@ def _require_columns(
 def _build_row_schema(
     path_resolver: PathResolver, manifest_name: str, is_label_required: bool
 ) -> pandera.DataFrameSchema:
-    """What every row must be; the `error` of a check is the reason for which a row is set aside."""
+    """Return the checks of a row; the `error` of a check is the reason for its rejection."""
     checks = [
         (lambda path: path == "", "no file name"),
         (path_resolver.is_outside, _PATH_OUTSIDE_REASON),
@@ -180,7 +203,7 @@ def _build_row_schema(
 
 
 def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dict[int, str]:
-    """Row number -> why the row is set aside (its first failure, in the order of the schema)."""
+    """Return the first failure of each invalid row by its number, in the order of the schema."""
     try:
         schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as errors:
@@ -195,7 +218,7 @@ def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dic
 def _build_rows(
     path_resolver: PathResolver, columns: TableColumns, label_column: str, default_split: str | None
 ) -> pd.DataFrame:
-    """The columns that are checked, as text: path, label, split."""
+    """Return the checked columns as text: path, label, split."""
     nothing = [None] * len(path_resolver.paths)
     given = [convert_to_text(value) or default_split for value in columns.get("split", nothing)]
     splits = [SPLIT_ALIASES.get(value.lower(), value) if value else None for value in given]
@@ -247,7 +270,7 @@ def _read_manifest(
 
 
 def _keep_unparsed_time(value: object) -> dict[str, MetadataValue]:
-    """A time that cannot be read is kept as text in its column."""
+    """Return a time that cannot be parsed as text in its column."""
     return (
         {"captured_at": words}
         if (words := convert_to_text(value)) and parse_datetime(value) is None
@@ -268,13 +291,16 @@ def _reject_unlisted_files(
 def read_images(
     tree: FileTree | Path, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """A table with a row for each image: `file_name` and a label; `split`, `group` and `captured_at` where known.
+    """Yield the images of a table with `file_name` and a label, in each row one.
 
-    File names are relative to the manifest's folder, absolute, or addresses (https, s3, ...); where none leads
-    anywhere, they are shifted to where the images are (see `places`). Labels and groups are text, whatever they look
-    like; folders give no label; all other columns are kept. Set aside with a reason: rows without their file, without
-    a label, listed twice or leading out of the folder; files that no manifest lists.
-    Raises `InputError` where a manifest cannot be read.
+    `split`, `group` and `captured_at` are used if present. File names are relative to the
+    manifest's folder, absolute, or addresses (https, s3, ...). If none of them exists, a common
+    shift of their paths is looked for (`path_resolution`). Labels and groups are text. Folders give
+    no label. All other columns are kept. Rejected with a reason: rows without their file or label,
+    listed twice, or outside the folder; unlisted files.
+
+    Raises:
+        InputError: a manifest cannot be read.
     """
     tree = open_tree(tree, options.should_follow_links)
     found = find_manifests(tree)

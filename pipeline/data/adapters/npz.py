@@ -1,4 +1,7 @@
-"""MedMNIST's files: one npz with `train_images`, `train_labels`, `val_images`, ... (https://medmnist.com)."""
+"""MedMNIST: one npz with `train_images`, `train_labels`, `val_images`, ...
+
+Format: https://medmnist.com
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 
 from pipeline.contracts import InputError
-from pipeline.data.reading import container_members
+from pipeline.data.reading import array_members
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_decoding import ImageError
 from pipeline.data.reading.image_record import (
@@ -22,7 +25,7 @@ from pipeline.data.reading.table_files import convert_to_text
 
 
 def _find_npz_file(tree: FileTree) -> str | None:
-    """The name of the one npz: of the root itself (empty), or the only one in the root's folder or archive."""
+    """Return the name of the only npz in the root; "" if the root is the npz itself."""
     if tree.root_kind == "file":
         return "" if tree.root.suffix.lower() == ".npz" else None
     found = [n for n in tree.file_names if n.lower().endswith(".npz") and "/" not in n]
@@ -30,7 +33,7 @@ def _find_npz_file(tree: FileTree) -> str | None:
 
 
 def _list_array_prefixes(tree: FileTree, name: str) -> list[str]:
-    """The names before `images` in the file: `train_`, `val_`, `test_`, or an empty one."""
+    """Return the prefixes of `images` in the file: `train_`, `val_`, `test_`, or ""."""
     try:
         with zipfile.ZipFile(unpack_container(tree.get_container(name))) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -40,7 +43,7 @@ def _list_array_prefixes(tree: FileTree, name: str) -> list[str]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """An npz file with an array of images."""
+    """Return that an npz with an array of images was found, or None."""
     name = _find_npz_file(tree)
     parts = [] if name is None else _list_array_prefixes(tree, name)
     return f"an npz file, {', '.join(part + 'images' for part in parts)}" if parts else None
@@ -49,10 +52,12 @@ def can_read(tree: FileTree) -> str | None:
 def read_images(
     tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """MedMNIST's npz: arrays `<split>_images` and `<split>_labels`, one label each.
+    """Yield images of MedMNIST's npz: arrays `<split>_images` and `<split>_labels`, one label each.
 
-    Nothing is unpickled. Set aside with a reason: images with several labels or none. Raises `InputError` where an
-    array is missing or cannot be read.
+    Nothing is unpickled. Rejected with a reason: images with several labels or none.
+
+    Raises:
+        InputError: an array is missing or cannot be read.
     """
     name = _find_npz_file(tree)
     if name is None:
@@ -62,8 +67,8 @@ def read_images(
     path, where = tree.get_container(name), tree.root / name
     for part in _list_array_prefixes(tree, name):
         try:
-            count = len(container_members.load_npz_array(unpack_container(path), f"{part}images"))
-            labels = container_members.load_npz_array(unpack_container(path), f"{part}labels")
+            count = len(array_members.load_npz_array(unpack_container(path), f"{part}images"))
+            labels = array_members.load_npz_array(unpack_container(path), f"{part}labels")
         except KeyError as error:
             raise InputError(f"{where}: {part}images has no {part}labels beside it") from error
         except (ImageError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

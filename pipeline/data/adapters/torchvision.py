@@ -1,4 +1,7 @@
-"""`torchvision:NAME`: a data set that torchvision can fetch (https://docs.pytorch.org/vision/stable/datasets.html)."""
+"""`torchvision:NAME`: a data set that torchvision downloads.
+
+Names: https://docs.pytorch.org/vision/stable/datasets.html
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 from pipeline.contracts import InputError
 from pipeline.data.adapters import folder as folder_adapter
-from pipeline.data.reading.container_members import cache_folder
+from pipeline.data.reading.file_cache import get_cache_folder
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile, suggest_name
 
@@ -20,7 +23,7 @@ NAME_PREFIX = "torchvision:"
 
 
 def can_read(root: Path) -> str | None:
-    """A name after `torchvision:`."""
+    """Return the name after `torchvision:`, or None."""
     return f"torchvision's {_parse_name(root)}" if str(root).startswith(NAME_PREFIX) else None
 
 
@@ -29,7 +32,7 @@ def _parse_name(root: Path) -> str:
 
 
 def _list_split_arguments(dataset_class: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The splits of a data set class, and the arguments that ask for each: (train | val | test | all, arguments)."""
+    """Return the splits of a data set class, train | val | test | all, with their arguments."""
     asked = inspect.signature(dataset_class).parameters
     if "train" in asked:
         return [("train", {"train": True}), ("test", {"train": False})]
@@ -43,7 +46,7 @@ def _list_split_arguments(dataset_class: Any) -> list[tuple[str, dict[str, Any]]
 
 
 def _open_splits(dataset_class: Any, name: str, cache_root: Path) -> Iterator[tuple[str, Any]]:
-    """Each split that the class offers, fetched where it must be."""
+    """Yield each split that the class offers, downloaded if necessary."""
     found = 0
     for split, arguments in _list_split_arguments(dataset_class):
         asked = inspect.signature(dataset_class).parameters
@@ -76,7 +79,7 @@ def _get_class_name(dataset: Any, target: Any) -> str:
 
 
 def _write_class_folders(name: str, cache_root: Path) -> Path:
-    """The data set as class folders of PNG files, made once in the cache folder and renamed into place."""
+    """Return the data set as class folders of PNG files, written once to the cache folder."""
     from torchvision import datasets
 
     kept = cache_root / "images" / name
@@ -85,7 +88,8 @@ def _write_class_folders(name: str, cache_root: Path) -> Path:
     kind = getattr(datasets, name, None)
     if not inspect.isclass(kind):
         raise InputError(
-            f"ingest.data: torchvision has no data set {name!r}; {suggest_name(name, datasets.__all__)}"
+            f"ingest.data: torchvision has no data set {name!r}; "
+            f"{suggest_name(name, datasets.__all__)}"
         )
     aside = kept.with_name(f".{name}.{os.getpid()}")
     for split, opened in _open_splits(kind, name, cache_root):
@@ -105,10 +109,14 @@ def _write_class_folders(name: str, cache_root: Path) -> Path:
 
 
 def read_images(root: Path) -> Iterator[ImageRecord | RejectedFile]:
-    """A data set of torchvision by its name, such as `torchvision:CIFAR10`; fetched once into the cache folder.
+    """Yield images of a torchvision data set by its name, such as `torchvision:CIFAR10`.
 
-    Raises `InputError` where torchvision has no such data set, it cannot be fetched, or its targets are no classes.
+    It is downloaded once to the cache folder.
+
+    Raises:
+        InputError: torchvision has no such data set, it cannot be downloaded, or its targets are no
+            classes.
     """
     return folder_adapter.read_images(
-        FileTree(_write_class_folders(_parse_name(root), cache_folder() / "torchvision"))
+        FileTree(_write_class_folders(_parse_name(root), get_cache_folder() / "torchvision"))
     )

@@ -1,4 +1,7 @@
-"""PASCAL VOC: `Annotations/*.xml` beside `JPEGImages/` (http://host.robots.ox.ac.uk/pascal/VOC/)."""
+"""PASCAL VOC: `Annotations/*.xml` beside `JPEGImages/`.
+
+Format: http://host.robots.ox.ac.uk/pascal/VOC/
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from pipeline.data.reading.image_record import (
     is_image,
 )
 
-SUPPORTED_OPTIONS = ("boxes",)
+SUPPORTED_OPTIONS = ("crop_boxes",)
 
 
 def _list_annotations(tree: FileTree) -> list[str]:
@@ -28,13 +31,13 @@ def _list_annotations(tree: FileTree) -> list[str]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """A folder `Annotations` with XML files."""
+    """Return how many XML files the folder `Annotations` has, or None."""
     found = _list_annotations(tree)
     return f"VOC annotations, {len(found)} XML files" if found else None
 
 
 def _read_splits(tree: FileTree) -> dict[str, str]:
-    """Split by name without suffix, from `ImageSets/Main/train.txt` and its like."""
+    """Return the split by stem, from `ImageSets/Main/train.txt` and similar files."""
     found: dict[str, str] = {}
     for name in tree.file_names:
         word = posixpath.splitext(posixpath.basename(name))[0].lower()
@@ -45,7 +48,7 @@ def _read_splits(tree: FileTree) -> dict[str, str]:
 
 
 def _parse_annotation(data: bytes) -> ElementTree.Element | None:
-    """The root of an annotation; None where it is no XML, or declares entities (which may grow without bound)."""
+    """Return the root of an annotation; None if it is no XML or declares entities."""
     try:
         return None if b"<!DOCTYPE" in data or b"<!ENTITY" in data else ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError):
@@ -53,7 +56,7 @@ def _parse_annotation(data: bytes) -> ElementTree.Element | None:
 
 
 def _read_bounding_box(element: ElementTree.Element) -> list[float] | None:
-    """x, y, width, height of `bndbox`, whose corners count from 1 and are part of the box."""
+    """Return x, y, width and height of `bndbox`, whose corners count from 1 and are inclusive."""
     try:
         low_x, low_y, high_x, high_y = (
             float(element.findtext(f"bndbox/{key}") or "")
@@ -69,7 +72,7 @@ def _read_objects(
 ) -> Iterator[ImageRecord | RejectedFile]:
     marks = root.findall("object")
     labels = [(mark.findtext("name") or "").strip() for mark in marks]
-    if not options.boxes:
+    if not options.should_crop_boxes:
         yield label_image(record, [label for label in labels if label], options)
         return
     if not marks:
@@ -92,10 +95,10 @@ def _find_image(tree: FileTree, annotation_name: str, file_names: frozenset[str]
 def read_images(
     tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """PASCAL VOC: a image whose objects are of one class has that label; or each object's box is a image of its own.
+    """Yield PASCAL VOC images, labeled by the one class of their objects; or each object's box.
 
-    Splits are those of `ImageSets/Main`. Set aside with a reason: images of several classes or of none, annotations
-    that cannot be read or have no image, images without an annotation.
+    Splits come from `ImageSets/Main`. Rejected with a reason: images of several classes or of
+    none, annotations that cannot be read or have no image, images without an annotation.
     """
     annotations = _list_annotations(tree)
     if not annotations:

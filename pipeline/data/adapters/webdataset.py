@@ -1,5 +1,7 @@
-"""WebDataset: tar shards in which files with one name before the first dot are one sample
-(https://github.com/webdataset/webdataset)."""
+"""WebDataset: tar shards whose files with one name before the first dot are one sample.
+
+Format: https://github.com/webdataset/webdataset
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ _CLASS_FILE_NAMES = ("classes.txt", "classnames.txt", "labels.txt")
 
 
 def _list_shards(tree: FileTree) -> dict[str, str]:
-    """The shards by name: the tars of a folder or archive, else the tar itself; the value is the container."""
+    """Return the shards by name: the tars of a folder or archive, else the tar itself."""
     inside = {
         n: tree.get_container(n)
         for n in tree.file_names
@@ -47,7 +49,7 @@ def _list_shards(tree: FileTree) -> dict[str, str]:
 
 
 def _group_samples(path: str) -> dict[str, dict[str, str]]:
-    """The samples of a shard: {key: {ending: member}}."""
+    """Return the samples of a shard: {key: {suffix: member}}."""
     samples: dict[str, dict[str, str]] = {}
     for name in container_members.list_tar_names(unpack_container(path)):
         folder, base = posixpath.split(name)
@@ -58,7 +60,10 @@ def _group_samples(path: str) -> dict[str, dict[str, str]]:
 
 
 def can_read(tree: FileTree) -> str | None:
-    """A tar, or a folder with tars, in whose first one images stand beside a label or a JSON file of the same name."""
+    """Return how many shards there are, or None.
+
+    The first tar must hold images beside a label or a JSON file of the same name.
+    """
     shards = _list_shards(tree)
     try:
         first = _group_samples(next(iter(shards.values()))) if shards else {}
@@ -88,7 +93,7 @@ def _read_text(path: str, name: str) -> str:
 def _read_metadata(
     path: str, sample: dict[str, str]
 ) -> tuple[str | None, dict[str, MetadataValue]]:
-    """The label and the other columns of a sample."""
+    """Return the label and the other columns of a sample."""
     told: dict[str, Any] = {}
     if "json" in sample:
         value = json.loads(_read_text(path, sample["json"]))
@@ -153,10 +158,11 @@ def _read_shard(
 def read_images(
     tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Iterator[ImageRecord | RejectedFile]:
-    """WebDataset shards: the label is in `.cls` or `.txt`, or the `label` of the `.json`, beside each image.
+    """Yield images of WebDataset shards with the label of `.cls`, `.txt` or `.json`.
 
-    The split is that in the shard's name (`train-0001.tar`); `classes.txt` beside the shards names numbered classes;
-    other keys of the JSON are kept. Set aside with a reason: samples without a image, shards that cannot be read.
+    The split is that in the shard's name (`train-0001.tar`). `classes.txt` beside the shards names
+    numbered classes. Other keys of the JSON are kept. Rejected with a reason: samples without an
+    image, shards that cannot be read.
     """
     shards = _list_shards(tree)
     if not shards:

@@ -1,4 +1,4 @@
-"""What a healthy data set must fulfil, and the limits that `nightshift datasets check` judges by."""
+"""Conditions of a healthy data set, and their limits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from pipeline.data.reading.image_record import NOT_IMAGE_REASON
 
 
 class HealthLimits(StageSettings):
-    """Limits of the check; a condition is a `max_` or `min_`, the others say what counts as what."""
+    """Limits of the health check.
+
+    A field that begins with `max_` or `min_` is the limit of the condition of that name, except
+    `max_aspect_ratio`. The other fields define what counts as dark, blurred and so on.
+    """
 
     max_rejected: float = Field(
-        0.01, ge=0, le=1, description="share of entries set aside; no image does not count"
+        0.01, ge=0, le=1, description="share of entries rejected; files that are no images are free"
     )
     max_cross_split_pairs: int = Field(
-        0, ge=0, description="duplicate pairs, exact or near, that lie in two splits"
+        0, ge=0, description="duplicate pairs, exact or near, with images in two splits"
     )
     max_label_conflicts: int = Field(
         0, ge=0, description="pairs of the same bytes under two labels"
     )
-    max_split_groups: int = Field(0, ge=0, description="groups that lie in two splits")
+    max_split_groups: int = Field(0, ge=0, description="groups with images in several splits")
     max_duplicate_ratio: float = Field(
         0.05, ge=0, description="exact duplicate pairs for each image"
     )
@@ -32,75 +36,77 @@ class HealthLimits(StageSettings):
     )
     min_class_images: int = Field(20, ge=0, description="images of every class")
     max_unlabeled: float = Field(
-        0.0, ge=0, le=1, description="share of images without a label, where any has one"
+        0.0, ge=0, le=1, description="share of images without a label, if any image has one"
     )
     max_suspected: float = Field(
         0.05, ge=0, le=1, description="share of images whose label a run suspects"
     )
     near_duplicates: int = Field(
-        4, ge=-1, le=16, description="bits (of 64) in which near-duplicates differ; -1: off"
+        4, ge=-1, le=16, description="different bits (of 64) of near-duplicates at most; -1: off"
     )
     dark_below: float = Field(
-        50.0, description="luminance (0 to 255) under which a image counts as dark"
+        50.0, description="luminance (0 to 255) below which an image counts as dark"
     )
-    bright_above: float = Field(205.0, description="luminance over which a image counts as bright")
+    bright_above: float = Field(
+        205.0, description="luminance above which an image counts as bright"
+    )
     blurred_below: float = Field(
-        1.0, description="sharpness (log10) at 128 px under which a image counts as blurred"
+        1.0, description="sharpness (log10) at 128 px below which an image counts as blurred"
     )
     max_aspect_ratio: float = Field(
-        4.0, gt=1, description="longer by shorter side over which a size counts as odd"
+        4.0, gt=1, description="longer by shorter side above which a size counts as unusual"
     )
     small_side_below: int = Field(
-        24, ge=0, description="px of a side under which a size counts as odd"
+        24, ge=0, description="px of the shorter side below which a size counts as unusual"
     )
 
 
 def parse_health_limits(assignments: Iterable[str]) -> HealthLimits:
-    """The limits with `KEY=VALUE` laid over the defaults; raises `InputError` for a key or value that is none."""
-    settings = resolve_config(
-        None, [f"check.{text}" for text in assignments], {"check": HealthLimits}
-    ).stages["check"]
+    """Return the default limits with `KEY=VALUE` assignments applied.
+
+    Raises:
+        InputError: a key is unknown, or a value is invalid.
+    """
+    overrides = [f"check.{assignment}" for assignment in assignments]
+    settings = resolve_config(None, overrides, {"check": HealthLimits}).stages["check"]
     assert isinstance(settings, HealthLimits)
     return settings
 
 
 def evaluate_limits(health: Mapping[str, Any], limits: HealthLimits) -> list[dict[str, Any]]:
-    """Each condition that applies: name, value, limit, passed, words. Without labels those of labels do not apply."""
-    images, twins, classes = max(health["images"], 1), health["duplicates"], health["classes"]
-    bad = health["rejected"] - health["reasons"].get(NOT_IMAGE_REASON, 0)
-    rows: list[tuple[str, float, str]] = [
-        ("max_rejected", bad / max(health["seen"], 1), "images that are set aside"),
-        ("max_copies", twins["exact"] / images, "exact duplicates"),
-    ]
-    if health["splits"]:
-        rows += [("max_across", twins["across"], "duplicates across splits")]
-        rows += [("max_torn", health["leaks"]["torn"], "groups torn between splits")]
-    if classes:
-        least, most = min(classes.values()), max(classes.values())
-        rows += [
-            ("max_conflicts", twins["conflicts"], "same image under two labels"),
-            ("min_class", least, "images of the smallest class"),
-            ("max_imbalance", most / least, "largest class by smallest"),
-            ("max_unlabeled", health["unlabeled"] / images, "images without a label"),
-        ]
-    if health["labels"]:
-        rows.append(
-            ("max_suspected", health["labels"]["suspected"] / images, "suspected wrong labels")
-        )
-    judged = []
-    for name, value, words in rows:
+    """Return the result of each condition that applies: name, value, limit, passed.
+
+    Conditions on labels apply only to a data set with labels, those on splits only to one with
+    splits.
+    """
+    conditions = []
+    for name, value in _measure_conditions(health).items():
         limit = float(getattr(limits, name))
         passed = value >= limit if name.startswith("min_") else value <= limit
-        share = type(getattr(limits, name)) is float and limit <= 1 and name != "max_imbalance"
-        shown = [f"{number:.2%}" if share else f"{number:,.6g}" for number in (value, limit)]
-        text = f"{words}: {shown[0]}, {'at least' if name.startswith('min_') else 'at most'} {shown[1]} ({name})"
-        judged.append(
-            {
-                "name": name,
-                "value": round(float(value), 6),
-                "limit": limit,
-                "passed": passed,
-                "words": text,
-            }
+        conditions.append(
+            {"name": name, "value": round(float(value), 6), "limit": limit, "passed": passed}
         )
-    return judged
+    return conditions
+
+
+def _measure_conditions(health: Mapping[str, Any]) -> dict[str, float]:
+    """Return the value of each condition that applies, by the name of its limit."""
+    image_count = max(health["images"], 1)
+    duplicates = health["duplicates"]
+    class_sizes = health["classes"].values()
+    rejected_images = health["rejected"] - health["reasons"].get(NOT_IMAGE_REASON, 0)
+    values = {
+        "max_rejected": rejected_images / max(health["entries"], 1),
+        "max_duplicate_ratio": duplicates["exact"] / image_count,
+    }
+    if health["splits"]:
+        values["max_cross_split_pairs"] = duplicates["cross_split"]
+        values["max_split_groups"] = health["leaks"]["split_groups"]
+    if class_sizes:
+        values["max_label_conflicts"] = duplicates["label_conflicts"]
+        values["min_class_images"] = min(class_sizes)
+        values["max_class_ratio"] = max(class_sizes) / min(class_sizes)
+        values["max_unlabeled"] = health["unlabeled"] / image_count
+    if health["labels"]:
+        values["max_suspected"] = health["labels"]["suspected"] / image_count
+    return values

@@ -1,4 +1,4 @@
-"""Which column of a table is the file, the label, the group, the time, the split: by its name, then by its values."""
+"""Inference of the columns with file, label, time and split, from their names and values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 from pipeline.data.reading.image_record import SPLIT_ALIASES, is_image, parse_datetime
 from pipeline.data.reading.table_files import convert_to_text
 
-VALUE_SAMPLE_SIZE = 400  # values of a column that are looked at
+VALUE_SAMPLE_SIZE = 400
+"""Values of a column that are examined: enough to tell a majority, quick for a million rows."""
+IMAGES_PER_CLASS = 3
+"""A column of text may be the label if its values occur so often on average."""
 GROUP_WORDS = (
     "track",
     "burst",
@@ -30,6 +33,7 @@ GROUP_WORDS = (
     "device",
     "camera",
 )
+"""Words in the name of a column that groups images, the most specific first."""
 _FILE_COLUMN_NAMES = (
     "file_name",
     "filename",
@@ -39,7 +43,7 @@ _FILE_COLUMN_NAMES = (
     "image",
     "img",
     "image_id",
-    "image",
+    "photo",
     "url",
     "id",
 )
@@ -62,49 +66,75 @@ _LABEL_COLUMN_NAMES = (
     "classid",
     "ground_truth",
 )
-_TIME_PATTERN = r"time|date|captured|taken"
-_WORD_PATTERN = r"(^|[_ -]){}s?([_ -]|$)"
+_SPLIT_COLUMN_NAMES = ("split", "subset", "set", "partition", "fold", "phase")
+_TIME_PATTERN = re.compile(r"time|date|captured|taken")
 
 InferredColumns = dict[str, str | None]
+"""Names of the columns with `file`, `label`, `split` and `time`; None for a missing one."""
+TableValues = Mapping[str, Sequence[Any]]
+"""Values by column name."""
 
 
-def infer_columns(
-    columns: Mapping[str, Sequence[Any]], image_stems: Collection[str] = ()
-) -> InferredColumns:
-    """The likeliest column for `file`, `label`, `split` and `time`, or None where none looks like it.
+def infer_columns(columns: TableValues, image_stems: Collection[str] = ()) -> InferredColumns:
+    """Return the likeliest columns for `file`, `label`, `split` and `time`.
 
-    endings: names without suffix of images that are there; a column called as one of files may hold these.
+    Args:
+        columns: values by column name.
+        image_stems: names of existing images without their suffix; a column with the name of a
+            file column may hold these.
     """
-    file = (
-        _find_named_column(columns, _FILE_COLUMN_NAMES, _has_image_names)
-        or next((c for c in columns if _has_image_names(columns[c])), None)
-        or _find_named_column(
-            columns,
-            _FILE_COLUMN_NAMES,
-            lambda values: _has_majority(values, lambda v: v.rpartition("/")[2] in image_stems),
-        )
-    )
-    rest = {c: v for c, v in columns.items() if c != file}
-    split = _find_named_column(
-        rest, ("split", "subset", "set", "partition", "fold", "phase"), _has_split_names
-    )
-    rest = {c: v for c, v in rest.items() if c != split}
-    label = _find_named_column(
-        rest, _LABEL_COLUMN_NAMES, lambda values: True
-    ) or _find_class_column(rest)
-    time = next(
-        (c for c in rest if re.search(_TIME_PATTERN, c.lower()) and _has_times(rest[c])), None
-    )
-    return {"file": file, "label": label, "split": split, "time": time}
+    file = _find_file_column(columns, image_stems)
+    remaining = {name: values for name, values in columns.items() if name != file}
+    split = _find_named_column(remaining, _SPLIT_COLUMN_NAMES, _has_split_names)
+    remaining = {name: values for name, values in remaining.items() if name != split}
+    label = _find_named_column(remaining, _LABEL_COLUMN_NAMES, lambda values: True)
+    return {
+        "file": file,
+        "label": label or _find_class_column(remaining),
+        "split": split,
+        "time": _find_time_column(remaining),
+    }
+
+
+def contains_word(column: str, word: str) -> bool:
+    """Return whether the name of a column contains a word, or its plural.
+
+    >>> contains_word("Track IDs", "track"), contains_word("tracking", "track")
+    (True, False)
+    """
+    return bool(re.search(rf"(^|[_ -]){word}s?([_ -]|$)", column.lower()))
+
+
+def _find_file_column(columns: TableValues, image_stems: Collection[str]) -> str | None:
+    named = _find_named_column(columns, _FILE_COLUMN_NAMES, _has_image_names)
+    if named:
+        return named
+    for column, values in columns.items():
+        if _has_image_names(values):
+            return column
+
+    def has_image_stems(values: Sequence[Any]) -> bool:
+        return _has_majority(values, lambda value: value.rpartition("/")[2] in image_stems)
+
+    return _find_named_column(columns, _FILE_COLUMN_NAMES, has_image_stems)
+
+
+def _find_time_column(columns: TableValues) -> str | None:
+    for column, values in columns.items():
+        if _TIME_PATTERN.search(column.lower()) and _has_times(values):
+            return column
+    return None
 
 
 def _find_named_column(
-    columns: Mapping[str, Sequence[Any]], names: Sequence[str], predicate: Any
+    columns: TableValues, names: Sequence[str], predicate: Callable[[Sequence[Any]], bool]
 ) -> str | None:
-    plain = {re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_"): column for column in columns}
-    return next(
-        (plain[name] for name in names if name in plain and predicate(columns[plain[name]])), None
-    )
+    """Return the column with the first of `names` whose values satisfy `predicate`."""
+    by_name = {re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_"): column for column in columns}
+    for name in names:
+        if name in by_name and predicate(columns[by_name[name]]):
+            return by_name[name]
+    return None
 
 
 def _sample_values(values: Sequence[Any]) -> list[Any]:
@@ -117,31 +147,34 @@ def _has_image_names(values: Sequence[Any]) -> bool:
 
 
 def _has_majority(values: Sequence[Any], predicate: Callable[[str], bool]) -> bool:
-    """Whether most of a column, as text, fits."""
-    seen = [convert_to_text(value) or "" for value in _sample_values(values)]
-    return sum(map(predicate, seen)) * 2 > len(seen)
+    """Return whether most values of a column, as text, satisfy `predicate`."""
+    texts = [convert_to_text(value) or "" for value in _sample_values(values)]
+    return sum(map(predicate, texts)) * 2 > len(texts)
 
 
 def _has_split_names(values: Sequence[Any]) -> bool:
-    seen = {str(value).lower() for value in _sample_values(values)}
-    return bool(seen) and seen <= set(SPLIT_ALIASES)
+    names = {str(value).lower() for value in _sample_values(values)}
+    return bool(names) and names <= set(SPLIT_ALIASES)
 
 
 def _has_times(values: Sequence[Any]) -> bool:
-    seen = _sample_values(values)
-    return bool(seen) and all(parse_datetime(value) for value in seen)
+    sample = _sample_values(values)
+    return bool(sample) and all(map(parse_datetime, sample))
 
 
-def _find_class_column(columns: Mapping[str, Sequence[Any]]) -> str | None:
-    """The one column of text with few values, each of them often, that is not called as a group is."""
-    found = []
+def _find_class_column(columns: TableValues) -> str | None:
+    """Return the only column of text with few and frequent values that does not name a group."""
+    candidates = []
     for column, values in columns.items():
-        if any(re.search(_WORD_PATTERN.format(word), column.lower()) for word in GROUP_WORDS):
-            continue
-        seen = _sample_values(values)
-        kinds = {str(value) for value in seen}
-        if all(isinstance(v, str) and parse_datetime(v) is None for v in seen) and 2 <= len(
-            kinds
-        ) <= max(2, len(seen) // 3):
-            found.append(column)
-    return found[0] if len(found) == 1 else None
+        if not any(contains_word(column, word) for word in GROUP_WORDS) and _has_classes(values):
+            candidates.append(column)
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _has_classes(values: Sequence[Any]) -> bool:
+    sample = _sample_values(values)
+    for value in sample:
+        if not isinstance(value, str) or parse_datetime(value) is not None:
+            return False
+    class_count = len(set(sample))
+    return 2 <= class_count <= max(2, len(sample) // IMAGES_PER_CLASS)

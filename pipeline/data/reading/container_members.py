@@ -1,20 +1,18 @@
-"""Bytes inside a container, read in place: zip, tar, idx, npz and Arrow. Each container is opened once and kept.
+"""Members of zip and tar archives, read in place, and the readers of all kinds of container.
 
-What is itself a container in a zip or tar cannot be mapped or sought in there: it is copied out once (`unpacked`).
+Each archive is opened once and kept. A member that is itself a container cannot be mapped or
+searched inside the archive, so `unpack_member` copies it out once.
 
-The readers take (absolute path, member, limit in bytes), may be called from many threads, and raise what the
-libraries raise, or `ImageError` with a reason.
+The readers take (absolute path, member, limit in bytes), may be called from many threads, and raise
+what the libraries raise, or `ImageError` with a reason.
 """
 
 from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import lzma
-import math
 import os
-import struct
 import tarfile
 import threading
 import zipfile
@@ -23,69 +21,55 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from pipeline.data.reading.array_members import read_arrow, read_idx, read_npz
+from pipeline.data.reading.file_cache import FileStamp, cache_file, get_file_stamp
 from pipeline.data.reading.image_decoding import ImageError
 
-_MAX_ARRAY_BYTES = 8_000_000_000  # bytes of one unpacked array
-_MAX_UNPACK_RATIO = 200  # images hardly shrink: what grows more than this is a bomb
-_UNPACK_ALLOWANCE_BYTES = 100_000_000  # bytes: what may be unpacked of anything, however small
-_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
+_MAX_UNPACK_RATIO = 200
+"""Largest growth when a file is unpacked; images hardly shrink, so what grows more is a bomb."""
+_UNPACK_ALLOWANCE_BYTES = 100_000_000
+"""Bytes that any file may unpack to, however small it is."""
+_COPY_BLOCK_BYTES = 1 << 20
+"""Bytes copied at a time, which bounds the memory of a copy."""
+_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {  # by the first two bytes of a file
     b"\x1f\x8b": gzip.open,
     b"BZ": bz2.open,
     b"\xfd7": lzma.open,
 }
-_IDX_DTYPES: dict[int, np.dtype[Any]] = {
-    kind: np.dtype(word)
-    for kind, word in ((8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8"))
-}
-_container_lock = threading.RLock()
-
-
-def cache_folder() -> Path:
-    """Return the folder of fetched and unpacked files.
-
-    It is `NIGHTSHIFT_CACHE`, else `nightshift` in the user's cache folder.
-    """
-    own = os.environ.get("NIGHTSHIFT_CACHE")
-    return (
-        Path(own)
-        if own
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
-    )
-
-
-def _get_file_stamp(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns
+_open_lock = threading.RLock()
 
 
 @lru_cache(maxsize=8)
-def _open_zip(path: str, stamp: tuple[int, int]) -> zipfile.ZipFile:
+def _open_zip(path: str, stamp: FileStamp) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
 def list_zip_names(path: str) -> list[str]:
-    """The names of the files in a zip, as they stand in it."""
-    return [
-        item.filename
-        for item in _open_zip(path, _get_file_stamp(path)).infolist()
-        if not item.is_dir()
-    ]
+    """Return the names of the files in a zip, as the zip spells them."""
+    members = _open_zip(path, get_file_stamp(path)).infolist()
+    return [member.filename for member in members if not member.is_dir()]
 
 
 def read_zip(path: str, name: str, max_bytes: int) -> bytes:
-    """One file of a zip; what unpacks to more than `limit` bytes, or to more than its header says, is refused."""
-    with _container_lock:
-        archive = _open_zip(path, _get_file_stamp(path))
-    item = archive.getinfo(name)
-    if item.flag_bits & 1:
+    """Return the bytes of one file in a zip.
+
+    Args:
+        path: the zip.
+        name: name of the file in it.
+        max_bytes: largest file.
+
+    Raises:
+        ImageError: the file is encrypted, or unpacks to more than `max_bytes`.
+        zipfile.BadZipFile: the file unpacks to more bytes than its header claims.
+    """
+    with _open_lock:
+        archive = _open_zip(path, get_file_stamp(path))
+    member = archive.getinfo(name)
+    if member.flag_bits & 1:
         raise ImageError("it is encrypted; unpack the archive first")
-    if item.file_size > max_bytes:
-        raise ImageError(f"the file is too large ({item.file_size:,} bytes)")
-    with archive.open(item) as file:
+    if member.file_size > max_bytes:
+        raise ImageError(f"the file is too large ({member.file_size:,} bytes)")
+    with archive.open(member) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ImageError(f"the file is too large (over {max_bytes:,} bytes)")
@@ -93,56 +77,42 @@ def read_zip(path: str, name: str, max_bytes: int) -> bytes:
 
 
 def _index_tar(path: str) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The plain tar and, by name, offset and size of each regular file in it."""
-    plain = _decompress_tar(path, _get_file_stamp(path))
-    return plain, _read_tar_index(plain, _get_file_stamp(plain))
+    """Return the path of the uncompressed tar, and offset and size of its regular files by name."""
+    plain_path = _decompress_tar(path, get_file_stamp(path))
+    return plain_path, _read_tar_index(plain_path, get_file_stamp(plain_path))
 
 
 @lru_cache(maxsize=64)
-def _read_tar_index(tar_path: str, stamp: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    places: dict[str, tuple[int, int]] = {}
+def _read_tar_index(tar_path: str, stamp: FileStamp) -> dict[str, tuple[int, int]]:
+    index: dict[str, tuple[int, int]] = {}
     with tarfile.open(tar_path, mode="r:") as archive:
-        while (item := archive.next()) is not None:
-            if item.isreg() and item.sparse is None:
-                places[item.name] = (item.offset_data, item.size)
+        while (member := archive.next()) is not None:
+            if member.isreg() and member.sparse is None:
+                index[member.name] = (member.offset_data, member.size)
             vars(archive)["members"] = []  # else each of a million members stays in memory
-    return places
+    return index
 
 
-def _decompress_tar(path: str, stamp: tuple[int, int]) -> str:
-    """The tar itself, or its unpacked copy in the cache folder: packed bytes have no middle to start at."""
+def _decompress_tar(path: str, stamp: FileStamp) -> str:
+    """Return the path of the tar, or of its unpacked copy in the cache folder if it is compressed.
+
+    Compressed bytes cannot be read from the middle.
+    """
     with open(path, "rb") as file:
-        opener = _DECOMPRESSORS.get(file.read(2))
-    if opener is None:
+        open_compressed = _DECOMPRESSORS.get(file.read(2))
+    if open_compressed is None:
         return path
-    room = _MAX_UNPACK_RATIO * os.path.getsize(path) + _UNPACK_ALLOWANCE_BYTES
-    return _cache_file(
-        f"{path}\0{stamp}", lambda aside: _copy_stream(opener(path, "rb"), aside, room)
+    max_bytes = _MAX_UNPACK_RATIO * os.path.getsize(path) + _UNPACK_ALLOWANCE_BYTES
+    return cache_file(
+        f"{path}\0{stamp}",
+        lambda target_path: _copy_stream(open_compressed(path, "rb"), target_path, max_bytes),
     )
-
-
-def _cache_file(cache_key: str, write_file: Callable[[Path], None]) -> str:
-    """The file of the cache folder that is known by `key`; written aside and renamed where it is not there yet."""
-    kept = (
-        cache_folder()
-        / "unpacked"
-        / hashlib.sha256(cache_key.encode("utf-8", "surrogateescape")).hexdigest()
-    )
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        aside = kept.with_suffix(f".{os.getpid()}")
-        try:
-            write_file(aside)
-            aside.rename(kept)
-        finally:
-            aside.unlink(missing_ok=True)
-    return str(kept)
 
 
 def _copy_stream(source: IO[bytes], target_path: Path, max_bytes: int) -> None:
-    """What is left of `source` into a new file; an `ImageError` where that is more than `room` bytes."""
+    """Copy the rest of `source` to a new file, or raise `ImageError` beyond `max_bytes`."""
     with source, target_path.open("wb") as target:
-        while block := source.read(1 << 20):
+        while block := source.read(_COPY_BLOCK_BYTES):
             max_bytes -= len(block)
             if max_bytes < 0:
                 raise ImageError("it unpacks to too many bytes")
@@ -150,10 +120,10 @@ def _copy_stream(source: IO[bytes], target_path: Path, max_bytes: int) -> None:
 
 
 def _copy_range(path: str, offset: int, size: int, target_path: Path) -> None:
-    """A stretch of a file into a new one."""
+    """Copy `size` bytes of a file from `offset` on to a new file."""
     with open(path, "rb") as source, target_path.open("wb") as target:
         source.seek(offset)
-        while size and (block := source.read(min(size, 1 << 20))):
+        while size and (block := source.read(min(size, _COPY_BLOCK_BYTES))):
             target.write(block)
             size -= len(block)
     if size:
@@ -161,128 +131,54 @@ def _copy_range(path: str, offset: int, size: int, target_path: Path) -> None:
 
 
 def unpack_member(kind: str, path: str, name: str) -> str:
-    """A file of a zip or tar as a file of the cache folder, copied there once: for what is mapped, or sought in."""
-    with _container_lock:
-        key = f"{path}\0{_get_file_stamp(path)}\0{name}"
+    """Return the path of a copy of an archive's member in the cache folder, copied there once.
+
+    Args:
+        kind: zip or tar.
+        path: the archive.
+        name: name of the member.
+    """
+    with _open_lock:
+        cache_key = f"{path}\0{get_file_stamp(path)}\0{name}"
         if kind == "tar":
-            plain, places = _index_tar(path)
-            return _cache_file(key, lambda aside: _copy_range(plain, *places[name], aside))
-        archive = _open_zip(path, _get_file_stamp(path))
-        room = _MAX_UNPACK_RATIO * archive.getinfo(name).compress_size + _UNPACK_ALLOWANCE_BYTES
-        return _cache_file(key, lambda aside: _copy_stream(archive.open(name), aside, room))
+            plain_path, index = _index_tar(path)
+            return cache_file(
+                cache_key, lambda target_path: _copy_range(plain_path, *index[name], target_path)
+            )
+        archive = _open_zip(path, get_file_stamp(path))
+        packed_bytes = archive.getinfo(name).compress_size
+        max_bytes = _MAX_UNPACK_RATIO * packed_bytes + _UNPACK_ALLOWANCE_BYTES
+        return cache_file(
+            cache_key, lambda target_path: _copy_stream(archive.open(name), target_path, max_bytes)
+        )
 
 
 def list_tar_names(path: str) -> list[str]:
-    """The names of the regular files in a tar, as they stand in it. Links and devices are not followed."""
-    with _container_lock:
+    """Return the names of the regular files in a tar; links and devices are left out."""
+    with _open_lock:
         return list(_index_tar(path)[1])
 
 
 def read_tar(path: str, name: str, max_bytes: int) -> bytes:
-    """One regular file of a tar."""
-    with _container_lock:
-        plain, places = _index_tar(path)
-    offset, size = places[name]
+    """Return the bytes of one regular file in a tar.
+
+    Args:
+        path: the tar.
+        name: name of the file in it.
+        max_bytes: largest file.
+
+    Raises:
+        ImageError: the file is larger than `max_bytes`, or the archive is cut off.
+    """
+    with _open_lock:
+        plain_path, index = _index_tar(path)
+    offset, size = index[name]
     if size > max_bytes:
         raise ImageError(f"the file is too large ({size:,} bytes)")
-    with open(plain, "rb", buffering=0) as file:
+    with open(plain_path, "rb", buffering=0) as file:
         data = os.pread(file.fileno(), size, offset)
     if len(data) < size:
         raise ImageError("the archive is cut off")
-    return data
-
-
-def encode_netpbm(pixels: NDArray[Any]) -> bytes:
-    """An array as the bytes of a PGM or PPM file: uint8 [H, W], [H, W, 1] or [H, W, 3]."""
-    pixels = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    if (
-        pixels.dtype != np.uint8
-        or pixels.ndim not in (2, 3)
-        or (pixels.ndim == 3 and pixels.shape[2] != 3)
-    ):
-        raise ImageError(f"an array of {pixels.dtype} {list(pixels.shape)} is no image")
-    kind = b"P5" if pixels.ndim == 2 else b"P6"
-    return b"%s %d %d 255\n" % (kind, pixels.shape[1], pixels.shape[0]) + pixels.tobytes()
-
-
-def load_idx_array(path: str) -> NDArray[Any]:
-    """The array in a file of MNIST's idx format, gzipped or not; a `ValueError` where it is none.
-
-    Format: two zero bytes, the type, the number of dimensions, each size as a big-endian int32, then the values.
-    """
-    with _container_lock:
-        return _load_idx(path, _get_file_stamp(path))
-
-
-@lru_cache(maxsize=4)
-def _load_idx(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    with open(path, "rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else open(path, "rb") as file:
-        zero, kind, dims = struct.unpack(">HBB", file.read(4))
-        if zero or kind not in _IDX_DTYPES or not 1 <= dims <= 4:
-            raise ValueError("not in the idx format")
-        shape = struct.unpack(f">{dims}I", file.read(4 * dims))
-        size = math.prod(shape) * _IDX_DTYPES[kind].itemsize
-        if size > _MAX_ARRAY_BYTES:
-            raise ValueError(f"it claims {size:,} bytes")
-        if not packed:
-            return np.memmap(path, _IDX_DTYPES[kind], "r", file.tell(), shape)
-        return np.frombuffer(file.read(size), _IDX_DTYPES[kind]).reshape(shape)
-
-
-def read_idx(path: str, name: str, max_bytes: int) -> bytes:
-    """Image number `name` of an idx file."""
-    return encode_netpbm(np.asarray(load_idx_array(path)[int(name)]))
-
-
-@lru_cache(maxsize=4)
-def _load_npz(path: str, key: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(f"{key}.npy").file_size > _MAX_ARRAY_BYTES:
-            raise ImageError("the array is too large")
-    with np.load(path, allow_pickle=False) as arrays:
-        return np.asarray(arrays[key])
-
-
-def load_npz_array(path: str, key: str) -> NDArray[Any]:
-    """One array of an npz file (nothing is unpickled)."""
-    with _container_lock:
-        return _load_npz(path, key, _get_file_stamp(path))
-
-
-def read_npz(path: str, name: str, max_bytes: int) -> bytes:
-    """Image `key/number` of an npz file."""
-    key, _, number = name.rpartition("/")
-    return encode_netpbm(load_npz_array(path, key)[int(number)])
-
-
-@lru_cache(maxsize=64)
-def _load_arrow(path: str, stamp: tuple[int, int]) -> pa.Table:
-    source = pa.memory_map(path)
-    try:
-        table = pa.ipc.open_stream(source).read_all()
-    except pa.ArrowInvalid:
-        table = pa.ipc.open_file(source).read_all()
-    table.validate(full=True)  # else an offset that is wrong ends the process
-    return table
-
-
-def load_arrow_table(path: str) -> pa.Table:
-    """The table in an Arrow IPC file, memory-mapped."""
-    with _container_lock:
-        return _load_arrow(path, _get_file_stamp(path))
-
-
-def read_arrow(path: str, name: str, max_bytes: int) -> bytes:
-    """The image in row `number` of column `column` (member `column/number`): bytes, or a struct with `bytes`."""
-    column, _, number = name.rpartition("/")
-    value = load_arrow_table(path).column(column)[int(number)].as_py()
-    data = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(data, bytes) or len(data) > max_bytes:
-        raise ImageError(
-            "its row holds no image" if not isinstance(data, bytes) else "the file is too large"
-        )
     return data
 
 
@@ -293,3 +189,4 @@ MEMBER_READERS: dict[str, Callable[[str, str, int], bytes]] = {
     "npz": read_npz,
     "arrow": read_arrow,
 }
+"""Reader of each kind of container."""

@@ -1,6 +1,6 @@
-"""One image's bytes: its header, its pixels upright and in RGB, and the square copy of them.
+"""Header and pixels of one encoded image: upright, in RGB, and letterboxed to a square.
 
-Whatever the bytes are, the worst that happens is an `ImageError` with a short reason.
+Any bytes either decode or raise `ImageError` with a short reason.
 """
 
 from __future__ import annotations
@@ -20,44 +20,49 @@ from PIL import ExifTags, Image, ImageOps
 from pipeline.data.reading.image_record import HEIC_HINT, parse_datetime
 
 PIXEL_LIMIT = 100_000_000
-"""A image that claims more pixels is set aside: a file of a few kilobytes may unpack to gigabytes."""
+"""Images of more pixels are rejected: a file of a few kilobytes may unpack to gigabytes."""
 SERIAL_DECODE_PIXELS = 12_000_000
-"""Images of more pixels are decoded one at a time, so that memory stays bounded with any number of threads."""
+"""Images of more pixels are decoded one at a time, so memory is bounded for any thread count."""
 Image.init()
 READABLE_FORMATS = tuple(
     kind
     for kind in ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF")
     if kind in Image.OPEN
 )
-"""What is read, whatever the file is called. Formats that start other programs (EPS) are not among them."""
+"""Formats that are read, whatever the suffix. Formats that start other programs (EPS) are not."""
 
-_TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
+_TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
-_HEIC_BRANDS = (
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"mif1",
-    b"msf1",
-)  # brands; phones call such files .jpg too
+# Brands of HEIC containers; phones may give such files the suffix .jpg.
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
+_REDUCED_READ_FLAGS = {  # by factor: OpenCV shrinks a JPEG while it decodes
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
 _serial_decode_lock = threading.Lock()
-warnings.filterwarnings(
-    "ignore", module=r"PIL\."
-)  # of broken EXIF and the like: the image is used or set aside
+# Pillow warns about broken EXIF and the like; the image is either used or rejected anyway.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class ImageError(Exception):
-    """The bytes are no image that can be used; the message is a short reason for the list of rejected files."""
+    """The bytes are not a usable image; the message is the reason for the rejected files."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a image says of itself before it is decoded: size in pixels (upright), EXIF time and camera model.
+    """Properties of an image that are known before it is decoded.
 
-    orientation: EXIF's, 1 to 8 (1: upright as stored). mode: Pillow's, with RGBA for a palette with transparency.
+    Attributes:
+        width: width in pixels after the EXIF rotation.
+        height: height in pixels after the EXIF rotation.
+        format: name of the format in Pillow.
+        mode: color mode in Pillow; RGBA for a palette with transparency.
+        captured_at: capture time in EXIF.
+        camera_model: camera model in EXIF.
+        orientation: EXIF orientation, 1 to 8; 1 is stored upright.
+        is_animated: whether the file holds several frames.
     """
 
     width: int
@@ -80,124 +85,157 @@ def _load_exif(image: Image.Image) -> Image.Exif:
 
 
 def _read_exif_fields(image: Image.Image) -> tuple[datetime | None, str | None, int]:
-    """Time, camera and orientation by EXIF; a broken block costs these, not the image."""
+    """Return capture time, camera model and orientation; a broken EXIF block gives defaults."""
     try:
         exif = _load_exif(image)
         details = exif.get_ifd(ExifTags.IFD.Exif)
-        taken = parse_datetime(
-            details.get(ExifTags.Base.DateTimeOriginal, exif.get(ExifTags.Base.DateTime, ""))
-        )
-        camera = str(exif.get(ExifTags.Base.Model, "")).strip("\0 ") or None
-        turned = exif.get(ExifTags.Base.Orientation)
-        return taken, camera, turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
-    except Exception:  # on malformed bytes Pillow raises almost anything
+        file_time = exif.get(ExifTags.Base.DateTime, "")
+        captured_at = parse_datetime(details.get(ExifTags.Base.DateTimeOriginal, file_time))
+        camera_model = str(exif.get(ExifTags.Base.Model, "")).strip("\0 ") or None
+        orientation = exif.get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises almost any error on malformed bytes
         return None, None, 1
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
+        orientation = 1
+    return captured_at, camera_model, orientation
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read the header of an encoded image; raises `ImageError` (empty, no image, too many pixels)."""
+    """Return the header of an encoded image.
+
+    Raises:
+        ImageError: the bytes are empty, are not an image, or have too many pixels.
+    """
     if not data:
         raise ImageError("empty file")
     try:
         with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
             width, height = image.size
-            taken, camera, turned = _read_exif_fields(image)
-            kind, mode = image.format or "", "RGBA" if "transparency" in image.info else image.mode
-            animated = kind in _ANIMATED_FORMATS and bool(getattr(image, "is_animated", False))
+            captured_at, camera_model, orientation = _read_exif_fields(image)
+            image_format = image.format or ""
+            mode = "RGBA" if "transparency" in image.info else image.mode
+            # Only these formats: Pillow reads all of a TIFF to count its frames.
+            is_animated = image_format in _ANIMATED_FORMATS and bool(
+                getattr(image, "is_animated", False)
+            )
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("too many pixels to be decoded safely") from error
-    except Exception as error:  # on malformed bytes Pillow raises almost anything
-        heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
-        raise ImageError(HEIC_HINT if heic else "not an image, or damaged") from error
+    except Exception as error:  # Pillow raises almost any error on malformed bytes
+        is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+        raise ImageError(HEIC_HINT if is_heic else "not an image, or damaged") from error
     if width * height > PIXEL_LIMIT:
         raise ImageError(f"too many pixels to be decoded safely ({width} x {height})")
-    if kind != "TIFF" and turned in _TRANSPOSED_ORIENTATIONS:  # Pillow turns a TIFF by itself
+    # Pillow applies the orientation of a TIFF itself.
+    if image_format != "TIFF" and orientation in _TRANSPOSED_ORIENTATIONS:
         width, height = height, width
     return ImageHeader(
-        width, height, "JPEG" if kind == "MPO" else kind, mode, taken, camera, turned, animated
+        width,
+        height,
+        "JPEG" if image_format == "MPO" else image_format,
+        mode,
+        captured_at,
+        camera_model,
+        orientation,
+        is_animated,
     )
 
 
 def _convert_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        top = (
-            1.0
-            if values.max() <= 1 and image.mode == "F"
-            else 255.0
-            if values.max() <= 255
-            else 65535.0
-        )
-        gray = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
+        return _convert_deep_gray(image)
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
+def _convert_deep_gray(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a gray image of 16 or 32 bits as uint8 [H, W, 3]; its white follows from its values."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    if values.max() <= 1 and image.mode == "F":
+        white = 1.0
+    elif values.max() <= 255:
+        white = 255.0
+    else:
+        white = 65535.0
+    gray = np.clip(values * (255.0 / white), 0, 255).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
 def _decode_with_pillow(data: bytes, max_side: int | None) -> NDArray[np.uint8]:
-    """Pillow's decoder: strict on truncated files, and at home in every format and color mode."""
+    """Decode with Pillow, which reads every format and color mode and rejects truncated files."""
     try:
         with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
             if max_side is not None and image.format == "JPEG":
                 scale = max(1, max(image.size) // max_side)
                 image.draft(None, (image.size[0] // scale, image.size[1] // scale))
             return _convert_to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # on malformed bytes Pillow raises almost anything
+    except Exception as error:  # Pillow raises almost any error on malformed bytes
+        is_truncated = "truncated" in str(error)
         raise ImageError(
-            "truncated" if "truncated" in str(error) else "damaged: it cannot be decoded"
+            "truncated" if is_truncated else "damaged: it cannot be decoded"
         ) from error
 
 
 def _select_read_flag(image_header: ImageHeader, max_side: int | None) -> int:
+    """Return OpenCV's flag for the smallest scale whose longer side is at least `max_side`."""
     if image_header.format != "JPEG" or max_side is None:
         return int(cv2.IMREAD_COLOR)
-    spare = max(image_header.width, image_header.height) // max(max_side, 1)
-    flags = {
-        8: cv2.IMREAD_REDUCED_COLOR_8,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-    }
-    return int(next((flag for factor, flag in flags.items() if spare >= factor), cv2.IMREAD_COLOR))
+    max_factor = max(image_header.width, image_header.height) // max(max_side, 1)
+    for factor, read_flag in _REDUCED_READ_FLAGS.items():
+        if factor <= max_factor:
+            return int(read_flag)
+    return int(cv2.IMREAD_COLOR)
+
+
+def _can_opencv_decode(data: bytes, image_header: ImageHeader) -> bool:
+    """Return whether the image is complete and in a mode that OpenCV decodes as Pillow does."""
+    is_plain = image_header.mode in ("L", "RGB") or (
+        image_header.format == "PNG" and image_header.mode.startswith("I")
+    )
+    if not is_plain or image_header.format not in _END_MARKERS:
+        return False
+    return data[-64:].rstrip(b"\0\r\n ").endswith(_END_MARKERS[image_header.format])
 
 
 def decode_image(
     data: bytes, max_side: int | None = None, image_header: ImageHeader | None = None
 ) -> NDArray[np.uint8]:
-    """Decode a image: uint8 [H, W, 3] RGB, upright (EXIF), 16 bit brought to 8, transparency laid on white.
+    """Return the pixels of an encoded image, upright (EXIF): uint8 [H, W, 3] RGB.
 
-    max_side: a JPEG may come at a half, a quarter or an eighth of its size, its longer side never below this.
-    Raises `ImageError` with a reason (empty, no image, truncated, damaged, too many pixels).
+    16 bits are reduced to 8, and transparency is composited on white.
+
+    Args:
+        data: the encoded image.
+        max_side: a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as
+            its longer side is at least this many pixels; None decodes the full size.
+        image_header: header of the image, if it was read before.
+
+    Raises:
+        ImageError: the image is empty, not an image, truncated, damaged, or has too many pixels.
     """
     image_header = image_header or read_header(data)
-    plain = image_header.mode in ("L", "RGB") or (
-        image_header.format == "PNG" and image_header.mode.startswith("I")
-    )
-    whole = image_header.format in _END_MARKERS and data[-64:].rstrip(b"\0\r\n ").endswith(
-        _END_MARKERS[image_header.format]
-    )
-    with (
-        _serial_decode_lock
-        if image_header.width * image_header.height > SERIAL_DECODE_PIXELS
-        else nullcontext()
-    ):
-        return (
-            _decode_with_opencv(data, _select_read_flag(image_header, max_side), max_side)
-            if plain and whole
-            else _decode_with_pillow(data, max_side)
-        )
+    is_large = image_header.width * image_header.height > SERIAL_DECODE_PIXELS
+    with _serial_decode_lock if is_large else nullcontext():
+        if _can_opencv_decode(data, image_header):
+            return _decode_with_opencv(data, _select_read_flag(image_header, max_side), max_side)
+        return _decode_with_pillow(data, max_side)
 
 
 def is_same_decoding(image_header: ImageHeader, first_side: int, second_side: int) -> bool:
-    """Whether `decode` gives the same pixels for both of these values of `max_side`."""
-    return _select_read_flag(image_header, first_side) == _select_read_flag(
-        image_header, second_side
-    )
+    """Return whether `decode_image` gives the same pixels for both values of `max_side`.
+
+    Args:
+        image_header: header of the image.
+        first_side: one value of `max_side`.
+        second_side: the other value.
+    """
+    first_flag = _select_read_flag(image_header, first_side)
+    return first_flag == _select_read_flag(image_header, second_side)
 
 
 def _decode_with_opencv(data: bytes, read_flag: int, max_side: int | None) -> NDArray[np.uint8]:
-    """OpenCV's decoder, which takes whole files of the usual modes only; what it refuses is left to Pillow."""
+    """Decode with OpenCV, which is faster; images that it rejects are decoded with Pillow."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), read_flag)
     except cv2.error:
@@ -208,15 +246,16 @@ def _decode_with_opencv(data: bytes, read_flag: int, max_side: int | None) -> ND
 
 
 def letterbox_image(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Fit uint8 [H, W, 3] into [side, side, 3], proportions kept; the bars repeat the edge, so brightness is kept too.
+    """Return uint8 [H, W, 3] fitted into uint8 [side, side, 3] with its proportions kept.
 
-    Shrinks by area averages (cv2.INTER_AREA), enlarges linearly.
+    The bars repeat the edge, so that they change the brightness little. Area averages
+    (cv2.INTER_AREA) shrink an image, linear interpolation enlarges it.
     """
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    fitted = pixels if (width, height) == size else cv2.resize(pixels, size, interpolation=how)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fitted = pixels if (width, height) == size else cv2.resize(pixels, size, interpolation=method)
     x, y = side - size[0], side - size[1]
     boxed = cv2.copyMakeBorder(fitted, y // 2, y - y // 2, x // 2, x - x // 2, cv2.BORDER_REPLICATE)
     return np.asarray(boxed, dtype=np.uint8)

@@ -1,16 +1,13 @@
-"""Reads images in parallel and in order: bytes, hash, header, and the small square copy. Memory stays bounded."""
+"""Reading of one image (bytes, hash, header, small square copy) and the store of small copies."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +21,23 @@ from pipeline.data.reading.image_sources import (
     read_source_header,
 )
 
-QUEUED_IMAGES_PER_THREAD = 8
-"""Images in flight for each thread."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 PixelArray = NDArray[np.uint8]
 CopyLookup = Callable[[str], PixelArray | None]
-"""The copy of an image_id that was made before, or None."""
+"""Function that returns the copy that an earlier run made of an `image_id`, or None."""
+_FLUSH_INTERVAL = 256
+"""Rows between two flushes: the largest number of copies that a killed run loses."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """A image that can be used: what its adapter, its bytes and its header say."""
+    """A usable image.
+
+    Attributes:
+        record: the image as its adapter lists it.
+        image_id: hash of bytes, relative path and crop; 16 hexadecimal digits.
+        content_hash: hash of bytes and crop; 32 hexadecimal digits.
+        header: header of the image, or of its crop.
+    """
 
     record: ImageRecord
     image_id: str
@@ -45,75 +46,65 @@ class LoadedImage:
 
 
 def hash_image(record: ImageRecord, data: bytes) -> tuple[str, str]:
-    """The image's image_id (hash of bytes, relative path and crop) and content_hash (of bytes and crop)."""
+    """Return the `image_id` and the `content_hash` of an image (see `LoadedImage`)."""
     box = parse_crop_box(record.source)
     crop = "" if box is None else ",".join(map(str, box))
-    content = hashlib.sha256(data)
+    digest = hashlib.sha256(data)
     if crop:
-        content.update(f"#{crop}".encode())
-    known = content.hexdigest()[:32]
-    return hashlib.sha256(
-        "\0".join((known, record.path, crop)).encode("utf-8", "replace")
-    ).hexdigest()[:16], known
+        digest.update(f"#{crop}".encode())
+    content_hash = digest.hexdigest()[:32]
+    identity = "\0".join((content_hash, record.path, crop)).encode("utf-8", "replace")
+    return hashlib.sha256(identity).hexdigest()[:16], content_hash
 
 
 def load_image(
     record: ImageRecord, side: int, find_copy: CopyLookup
 ) -> tuple[LoadedImage, PixelArray] | RejectedFile:
-    """Read, hash and decode one image to uint8 [side, side, 3]; taken from `earlier` where it was decoded before."""
+    """Read and hash one image and return it with its copy, uint8 [side, side, 3].
+
+    Args:
+        record: the image as its adapter lists it.
+        side: side of the copy in pixels.
+        find_copy: gives the copy of an earlier run, which saves decoding the image again.
+
+    Returns:
+        The image and its copy, or the rejected file with the reason.
+    """
     try:
         data = fetch_bytes(record.source)
-        image_id, content = hash_image(record, data)
-        head = read_source_header(record.source, data)
+        image_id, content_hash = hash_image(record, data)
+        header = read_source_header(record.source, data)
         pixels = find_copy(image_id)
         if pixels is None:
-            pixels = letterbox_image(decode_source(record.source, data, side, head), side)
-        return LoadedImage(record, image_id, content, head), pixels
+            pixels = letterbox_image(decode_source(record.source, data, side, header), side)
+        return LoadedImage(record, image_id, content_hash, header), pixels
     except ImageError as error:
         return RejectedFile(record.path, str(error))
     except MemoryError:
         return RejectedFile(record.path, "too large to be decoded in this machine's memory")
 
 
-def map_in_order(
-    items: Iterable[T], function: Callable[[T], R], workers: int | None = None
-) -> Iterator[R]:
-    """`work` of each item, in their order, in threads (None: one a core, 8 at most), a bounded number in flight.
-    Leaving the loop stops the rest."""
-    workers = workers or min(8, len(os.sched_getaffinity(0)))
-    queue: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for item in items:
-            queue.append(pool.submit(function, item))
-            if len(queue) > QUEUED_IMAGES_PER_THREAD * workers:
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _parse_file_number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 class PixelStore:
-    """The small copies on disk, row after row, with the image_id of each: a killed run finds them again.
+    """Append-only store of the small copies on disk, with the `image_id` of each row.
 
-    Rows are written, not mapped, so that they do not count as this process's memory.
+    A run that is killed finds its copies again when it resumes. Rows are written, not mapped, so
+    that they do not count as memory of this process.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
-        """Shelf in `folder` for copies of `side` px; what stands there already stays."""
-        self.folder, self.side, self._row_bytes = folder, side, side * side * 3
-        self._earlier_id_files = sorted(
-            folder.glob(f"copies-{side}-*.ids"), key=lambda p: int(p.stem.rpartition("-")[2])
-        )
-        number = (
-            int(self._earlier_id_files[-1].stem.rpartition("-")[2]) + 1
-            if self._earlier_id_files
-            else 0
-        )
+        """Open a store in `folder` for copies of `side` pixels; earlier files are kept."""
+        self.folder = folder
+        self.side = side
+        self.row_count = 0
+        self._row_bytes = side * side * 3
+        self._earlier_id_files = sorted(folder.glob(f"copies-{side}-*.ids"), key=_parse_file_number)
+        number = _parse_file_number(self._earlier_id_files[-1]) + 1 if self._earlier_id_files else 0
         self._ids_path = folder / f"copies-{side}-{number:03d}.ids"
         self._files: tuple[BinaryIO, BinaryIO] | None = None
-        self.row_count = 0
 
     def __enter__(self) -> PixelStore:
         """Open the files of this run."""
@@ -126,39 +117,43 @@ class PixelStore:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Close them; they stay."""
+        """Close the files; they stay on disk."""
         for file in self._files or ():
             file.close()
 
     def add_copy(self, image_id: str, pixels: PixelArray) -> None:
         """Append one copy, uint8 [side, side, 3]."""
         assert self._files is not None
-        self._files[0].write(pixels.tobytes())
-        self._files[1].write(f"{image_id}\n".encode())
+        pixel_file, id_file = self._files
+        pixel_file.write(pixels.tobytes())
+        id_file.write(f"{image_id}\n".encode())
         self.row_count += 1
-        if self.row_count % 256 == 0:
+        if self.row_count % _FLUSH_INTERVAL == 0:
             self.flush_files()
 
     def flush_files(self) -> None:
-        """Bring to disk what was added; pixels first: an id on disk has its pixels on disk."""
+        """Flush to disk, pixels first: the pixels of every id on disk are on disk too."""
         for file in self._files or ():
             file.flush()
 
     def map_pixels(self) -> PixelArray:
-        """All copies of this run, uint8 [rows, side, side, 3], as a read-only memory map."""
+        """Return all copies of this run as a read-only memory map, uint8 [rows, side, side, 3]."""
         shape = (self.row_count, self.side, self.side, 3)
         if not self.row_count:
             return np.empty(shape, np.uint8)
         return np.memmap(self._ids_path.with_suffix(".raw"), np.uint8, "r", shape=shape)
 
     def find_earlier_copies(self) -> dict[str, tuple[Any, int]]:
-        """Where the copies of killed runs are: image_id -> (memory map, row)."""
-        places: dict[str, tuple[Any, int]] = {}
+        """Return memory map and row of every copy of earlier runs, by `image_id`."""
+        copies: dict[str, tuple[Any, int]] = {}
         for path in self._earlier_id_files:
-            raw = path.with_suffix(".raw")
-            rows = raw.stat().st_size // self._row_bytes if raw.is_file() else 0
-            ids = path.read_bytes().split(b"\n")[:-1][:rows]
-            if ids:
-                mapped = np.memmap(raw, np.uint8, "r", shape=(rows, self.side, self.side, 3))
-                places |= {name.decode(): (mapped, row) for row, name in enumerate(ids)}
-        return places
+            pixel_path = path.with_suffix(".raw")
+            row_count = pixel_path.stat().st_size // self._row_bytes if pixel_path.is_file() else 0
+            image_ids = path.read_bytes().split(b"\n")[:-1][:row_count]
+            if not image_ids:
+                continue
+            shape = (row_count, self.side, self.side, 3)
+            mapped = np.memmap(pixel_path, np.uint8, "r", shape=shape)
+            for row, image_id in enumerate(image_ids):
+                copies[image_id.decode()] = (mapped, row)
+        return copies

@@ -1,4 +1,4 @@
-"""What an adapter yields, what it may be told, and the words that all adapters share."""
+"""Records that an adapter yields, the options it takes, and the names that all adapters share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 VIDEO_HINT = "a video; cut it into images first, as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
 HEIC_HINT = (
-    "a HEIC image, which is not read; convert it first, as with: heif-convert PHOTO.heic PHOTO.jpg"
+    "a HEIC image, which is not read; convert it first, as with: heif-convert IMAGE.heic IMAGE.jpg"
 )
 NOT_IMAGE_REASON = "not an image file"
 UNSUPPORTED_SUFFIX_HINTS = {
@@ -49,7 +49,10 @@ UNSUPPORTED_SUFFIX_HINTS = {
         "an image of a kind that is not read; convert it to JPEG or PNG first",
     ),
 }
-"""By suffix, why a file that shows something is not read, and what makes it readable."""
+"""By suffix, why a file with visual content is not read, and how to make it readable."""
+
+_NUMBER_PATTERN = re.compile(r"\d{1,7}|\d{9,}(\.\d+)?")
+"""Text that may be a plain number or seconds since 1970, so it is not read as a time."""
 
 SPLIT_ALIASES = {
     "train": "train",
@@ -61,15 +64,22 @@ SPLIT_ALIASES = {
     "test": "test",
     "testing": "test",
 }
-"""What folders and manifests call the splits, and what they are called here."""
+"""Split names of folders and manifests in lower case, and the split that each one means."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One image as an adapter lists it. source: where its bytes are (see `pipeline.data.reading.image_sources`: an absolute
-    path, a member of an archive, an address, a box in one of these); path: relative to the root, with `/`, unique.
+    """One image as an adapter lists it.
 
-    split: train | val | test, or None where the data set gives none. columns: whatever else is known of it.
+    Attributes:
+        source: location of its bytes, in the syntax of `pipeline.data.reading.image_sources`: an
+            absolute path, a member of an archive, an address, or a box in any of them.
+        path: unique name relative to the root of the data set, with `/` as separator.
+        label: class of the image, or None if it is unlabeled.
+        group: images of one group depend on each other, such as the frames of one track.
+        captured_at: capture time as naive local time.
+        split: train, val or test; None if the data set defines no split.
+        columns: all other metadata, by column name.
     """
 
     source: str
@@ -83,7 +93,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class RejectedFile:
-    """A file or manifest row that is set aside, and the reason."""
+    """A file or manifest row that cannot be used, and the reason."""
 
     path: str
     reason: str
@@ -91,12 +101,19 @@ class RejectedFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a user may tell an adapter. file, label: columns of a manifest; boxes: each annotated box is a image of its
-    own; links: links that lead out of the data set's folder are followed too; labeled: a image must have a label."""
+    """Options of an adapter.
 
-    file: str | None = None
-    label: str | None = None
-    boxes: bool = False
+    Attributes:
+        file_column: column of a manifest that names the image files.
+        label_column: column of a manifest that holds the labels.
+        should_crop_boxes: whether each annotated box becomes one image.
+        should_follow_links: whether links out of the data set's folder are followed.
+        is_label_required: whether images without a label are rejected.
+    """
+
+    file_column: str | None = None
+    label_column: str | None = None
+    should_crop_boxes: bool = False
     should_follow_links: bool = False
     is_label_required: bool = True
 
@@ -105,57 +122,55 @@ DEFAULT_READ_OPTIONS = ReadOptions()
 
 
 def is_image(path: str) -> bool:
-    """Whether the file's name ends as an image's does."""
+    """Return whether a file name has the suffix of an image."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def explain_non_image(path: str) -> str:
-    """Why a file whose name does not end as an image's is set aside."""
+    """Return why a file without an image suffix is rejected."""
     return UNSUPPORTED_SUFFIX_HINTS.get(os.path.splitext(path)[1].lower(), NOT_IMAGE_REASON)
 
 
 def parse_split_name(name: str) -> str | None:
-    """The split that a file's name speaks of (`instances_val2017.json`), where it is one."""
-    words = re.split(r"[-_./ ]", os.path.splitext(name.lower())[0])
-    found = {
-        SPLIT_ALIASES[word.rstrip("0123456789")]
-        for word in words
-        if word.rstrip("0123456789") in SPLIT_ALIASES
-    }
-    return found.pop() if len(found) == 1 else None
+    """Return the only split that a file name contains (`instances_val2017.json`), or None."""
+    splits = set()
+    for word in re.split(r"[-_./ ]", os.path.splitext(name.lower())[0]):
+        split = SPLIT_ALIASES.get(word.rstrip("0123456789"))
+        if split is not None:
+            splits.add(split)
+    return splits.pop() if len(splits) == 1 else None
 
 
 def suggest_name(name: str, known_names: Collection[str]) -> str:
-    """The hint of an error line: the name most like `name`, or all that are known."""
-    near = difflib.get_close_matches(name, known_names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known_names) or 'none'}"
+    """Return the hint of an error message: the known name closest to `name`, or all known names."""
+    matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0.5)
+    if matches:
+        return f"did you mean {matches[0]}?"
+    return f"known: {', '.join(known_names) or 'none'}"
 
 
 def escape_invalid_bytes(text: str) -> str:
-    """Text that any file can hold: bytes of a file name that are no UTF-8 are written as `\\xff`."""
-    return (
-        text
-        if text.isascii()
-        else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    )
+    r"""Return a file name as valid UTF-8; bytes that are not UTF-8 are written as `\xff`."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def escape_control_characters(text: str) -> str:
-    """A name as a terminal may show it: control characters are written out (`\\n`, `\\x1b`)."""
+    r"""Return a name that is safe to print on a terminal, with control characters as `\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def parse_datetime(value: object) -> datetime | None:
-    """A date and time as naive local time (a zone is dropped, the wall clock kept), or None where it cannot be read.
+    """Return a date and time as naive local time, or None if `value` cannot be parsed.
 
-    Reads ISO 8601 and EXIF's `2024:05:31 22:40:01`.
+    Accepts ISO 8601 and the format of EXIF, `2024:05:31 22:40:01`. A time zone is dropped and the
+    wall-clock time kept.
     """
     if isinstance(value, datetime):
         return value.replace(tzinfo=None)
     text = str(value).strip().strip("\0")
-    if re.fullmatch(
-        r"\d{1,7}|\d{9,}(\.\d+)?", text
-    ):  # a number or seconds since 1970: nobody said which
+    if _NUMBER_PATTERN.fullmatch(text):
         return None
     if text[4:5] == ":" and text[7:8] == ":":
         text = text[:10].replace(":", "-") + text[10:]

@@ -1,4 +1,4 @@
-"""Conditions on the rows of a table, as users write them in a config: `luminance >= 70 and camera in ["a", "b"]`."""
+"""Filters on the rows of a table, as a config states them: `luminance >= 70 and camera == "a"`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.contracts import InputError
 from pipeline.data.reading.image_record import suggest_name
 
+# Neither calls nor attributes nor subscripts: an expression can read columns and nothing else.
 _ALLOWED_NODES = (
     ast.Expression,
     ast.BoolOp,
@@ -38,7 +39,7 @@ _ALLOWED_NODES = (
 
 
 def _validate_expression(expression: str, column_names: Collection[str], config_key: str) -> None:
-    """Only comparisons, and / or / not / in, constants and names of columns: nothing that could call or reach out."""
+    """Raise `InputError` for anything but comparisons, `and`, `or`, `not`, values and columns."""
     try:
         tree = ast.parse(expression, mode="eval")
     except (SyntaxError, ValueError) as error:
@@ -48,8 +49,8 @@ def _validate_expression(expression: str, column_names: Collection[str], config_
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED_NODES):
             raise InputError(
-                f"{config_key}: {expression!r}: only comparisons of columns with values, joined by and, or, not, "
-                f"are understood (found {type(node).__name__})"
+                f"{config_key}: {expression!r}: only comparisons of columns with values, joined by "
+                f"and, or, not, are allowed (found {type(node).__name__})"
             )
         if isinstance(node, ast.Name) and node.id not in column_names:
             raise InputError(
@@ -58,17 +59,26 @@ def _validate_expression(expression: str, column_names: Collection[str], config_
 
 
 def evaluate_row_filter(expression: str, table: pd.DataFrame, config_key: str) -> NDArray[np.bool_]:
-    """Where `expression` holds on the rows of `table`: bool [rows]. A null satisfies `!=` and `not in` only.
+    """Return which rows of a table satisfy an expression: bool [rows].
 
-    Raises `InputError`, which names the config key `key`, for anything but comparisons of known columns with values.
+    A null satisfies only `!=` and `not in`.
+
+    Args:
+        expression: comparisons of columns with values, joined by `and`, `or` and `not`.
+        table: the table.
+        config_key: key that holds the expression, for the error message.
+
+    Raises:
+        InputError: the expression is anything else, names an unknown column, or compares a column
+            with a value of another type.
     """
     _validate_expression(expression, list(table.columns), config_key)
     try:
-        kept = table.eval(expression, engine="python")
-    except Exception as error:  # pandas raises many kinds, for operands that do not compare
+        mask = table.eval(expression, engine="python")
+    except Exception as error:  # pandas raises many errors for operands that do not compare
         raise InputError(f"{config_key}: {expression!r}: {' '.join(str(error).split())}") from error
-    if not isinstance(kept, pd.Series) or kept.dtype != bool:
+    if not isinstance(mask, pd.Series) or mask.dtype != bool:
         raise InputError(
             f"{config_key}: {expression!r} is not true or false; compare a column with a value"
         )
-    return kept.to_numpy(dtype=bool)
+    return mask.to_numpy(dtype=bool)

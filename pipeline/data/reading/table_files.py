@@ -1,4 +1,4 @@
-"""Tables that list images, column by column: CSV, TSV, JSON lines, Parquet and Excel."""
+"""Tables read column by column: CSV, TSV, JSON lines, Parquet and Excel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ TableColumns = dict[str, list[Any]]
 """Values by column name, all columns equally long; None where a row has none."""
 
 _NUMBER_PATTERN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
+"""Numbers that are read as such: up to 18 digits fit into int64, and codes like `007` stay text."""
+_BOOLEAN_TEXTS = ("true", "false")
+_MAX_REASON_CHARACTERS = 300
+"""Longest reason in an error message; some parsers quote the whole file."""
 
 
 def _decode_text(data: bytes) -> str:
@@ -34,19 +39,15 @@ def _decode_text(data: bytes) -> str:
 
 def _parse_csv(data: bytes) -> TableColumns:
     text = _decode_text(data)
-    told = re.match(r"sep=(.)\r?\n", text)  # a line for Excel
-    text = text[told.end() :] if told else text
-    first = re.sub(r'"[^"\n]*"', "", text.partition("\n")[0])
-    sign = told[1] if told else max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    names = [name.strip() for name in next(reader, [])]
-    if not any(names):
-        raise ValueError("the file is empty")
-    names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"two columns have one name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}"
-        )
+    separator_line = re.match(r"sep=(.)\r?\n", text)  # written for Excel
+    if separator_line:
+        text = text[separator_line.end() :]
+        delimiter = separator_line[1]
+    else:
+        header = re.sub(r'"[^"\n]*"', "", text.partition("\n")[0])
+        delimiter = max(",;\t|", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names = _name_columns(next(reader, []))
     columns: list[list[str | None]] = [[] for _ in names]
     for row in reader:
         if not row:
@@ -60,9 +61,21 @@ def _parse_csv(data: bytes) -> TableColumns:
     return dict(zip(names, columns, strict=True))
 
 
+def _name_columns(header: list[str]) -> list[str]:
+    """Return unique column names; an empty one becomes `column 3`."""
+    names = [name.strip() for name in header]
+    if not any(names):
+        raise ValueError("the file is empty")
+    names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"two columns have one name: {', '.join(repeated)}")
+    return names
+
+
 def _parse_jsonl(data: bytes) -> TableColumns:
     columns: TableColumns = {}
-    count = 0
+    row_count = 0
     for number, line in enumerate(_decode_text(data).split("\n"), start=1):
         if not line.strip():
             continue
@@ -70,10 +83,10 @@ def _parse_jsonl(data: bytes) -> TableColumns:
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is not a JSON object")
         for name, value in row.items():
-            columns.setdefault(name, [None] * count).append(value)
-        count += 1
+            columns.setdefault(name, [None] * row_count).append(value)
+        row_count += 1
         for column in columns.values():
-            if len(column) < count:
+            if len(column) < row_count:
                 column.append(None)
     return columns
 
@@ -104,9 +117,12 @@ _TABLE_PARSERS: dict[str, Callable[[bytes], TableColumns]] = {
 
 
 def read_table(data: bytes, path: Path) -> TableColumns:
-    """The columns of a table by its file's suffix. Text stays text; an empty cell of a CSV is None.
+    """Return the columns of a table in the format of its suffix.
 
-    Raises `InputError` that names the file where it cannot be read.
+    Text stays text. An empty cell of a CSV is None.
+
+    Raises:
+        InputError: the table cannot be read; the message names the file.
     """
     try:
         return _TABLE_PARSERS[path.suffix.lower()](data)
@@ -120,24 +136,34 @@ def read_table(data: bytes, path: Path) -> TableColumns:
         ArrowException,
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a table: {reason[:300]}") from error
-    except Exception as error:  # openpyxl and zipfile raise almost anything on a damaged workbook
+        raise InputError(
+            f"{path}: cannot be read as a table: {reason[:_MAX_REASON_CHARACTERS]}"
+        ) from error
+    except Exception as error:  # openpyxl and zipfile raise almost any error on a damaged workbook
         raise InputError(f"{path}: cannot be read as a table: {type(error).__name__}") from error
 
 
 def infer_column_type(values: list[Any]) -> list[Any]:
-    """A column of text that is numbers (or true / false) throughout as such; codes like `007` stay text."""
-    filled = [value for value in values if isinstance(value, str)]
-    if any(not _NUMBER_PATTERN.fullmatch(v) and v.lower() not in ("true", "false") for v in filled):
+    """Return the values of a column with text converted to numbers or booleans if all of it is.
+
+    Codes like `007` stay text.
+    """
+    texts = [value for value in values if isinstance(value, str)]
+    booleans = [text.lower() in _BOOLEAN_TEXTS for text in texts]
+    has_mixed_types = any(booleans) and not all(booleans)
+    if not texts or has_mixed_types:
         return values
-    logical = [value.lower() in ("true", "false") for value in filled]
-    if any(logical) == all(logical):
-        return [json.loads(value.lower()) if isinstance(value, str) else value for value in values]
-    return values
+    if not all(booleans) and not all(map(_NUMBER_PATTERN.fullmatch, texts)):
+        return values
+    return [json.loads(value.lower()) if isinstance(value, str) else value for value in values]
 
 
 def convert_to_text(value: Any) -> str | None:
-    """A label, group or file name as text: `00` stays `00`, 1 and 1.0 become `1`; None for nothing."""
+    """Return a label, group or file name as text, or None if it is empty.
+
+    >>> convert_to_text("00"), convert_to_text(1.0), convert_to_text(" ")
+    ('00', '1', None)
+    """
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, bool):
@@ -148,7 +174,7 @@ def convert_to_text(value: Any) -> str | None:
 
 
 def convert_to_scalar(value: Any) -> MetadataValue:
-    """A value that a table of images can hold; lists and mappings become JSON, anything else text."""
+    """Return a value that a table of images can hold; lists and dicts become JSON."""
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:

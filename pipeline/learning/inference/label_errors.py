@@ -1,5 +1,7 @@
-"""Which labels look wrong? Out-of-fold heads on frozen features, what images of one group say of each other, and
-confident learning to judge both."""
+"""Suspected wrong labels, by out-of-fold heads on frozen features and confident learning.
+
+Images of one group judge each other's labels, too.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.contracts import ProgressTracker, iterate_silently
 from pipeline.learning.inference.temperature_scaling import fit_temperature
 from pipeline.learning.training.batch_sampling import ArraySubset
-from pipeline.learning.training.holdout_split import assign_folds
 from pipeline.statistics.group_intervals import encode_groups
+from pipeline.statistics.group_sampling import assign_group_folds, number_within_groups
 
 FOLD_COUNT, MINIMUM_GROUPS = 5, 20  # fewer groups than this say nothing about each other's labels
-MINIMUM_LABEL_IMAGES = 10  # images of a label that a head sees, where so many are of groups of their own that few can be
+# Images of a label that a head sees, where so many are of groups of their own that few can be.
+MINIMUM_LABEL_IMAGES = 10
 PREDICTION_CHUNK_SIZE = 4096  # images that a head is asked about at once
 COMPONENT_COUNT = 256  # principal components that a head sees
 MINIMUM_LABEL_AGREEMENT = (
@@ -39,17 +42,26 @@ ProbabilityArray = NDArray[np.float64]
 def sample_balanced_images(
     labels: LabelArray, groups: ArrayLike, max_images: int, seed: int
 ) -> NDArray[np.intp]:
-    """Positions, in order, of about `most` images [n]: an equal number of each group and label, random within; of more
-    than `most` of these, one each of some drawn at random, `EACH` of every label first."""
-    key = pd.Series(encode_groups(groups)[0]) * (int(labels.max(initial=0)) + 1) + labels
+    """Return positions of about `max_images` images, equally many of each group and label.
+
+    If there are more pairs of group and label than that, some pairs contribute one image each,
+    `MINIMUM_LABEL_IMAGES` of every label first.
+
+    Args:
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+        max_images: number of images.
+        seed: seed of the draws.
+    """
+    key = encode_groups(groups)[0] * (int(labels.max(initial=0)) + 1) + labels
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.empty(len(labels), np.int64)
-    turn[order] = key.iloc[order].groupby(key.iloc[order]).cumcount().to_numpy()
+    turn[order] = number_within_groups(key[order])
     cap = int(np.searchsorted(np.cumsum(np.bincount(turn)), max_images, side="right"))
     if cap:
         return np.flatnonzero(turn < cap)
     one = order[turn[order] == 0]
-    early = pd.Series(labels[one]).groupby(labels[one]).cumcount().to_numpy() < MINIMUM_LABEL_IMAGES
+    early = number_within_groups(labels[one]) < MINIMUM_LABEL_IMAGES
     return np.sort(np.concatenate([one[early], one[~early]])[:max_images])
 
 
@@ -62,14 +74,21 @@ def predict_out_of_fold(
     seed: int,
     track: ProgressTracker = iterate_silently,
 ) -> ProbabilityArray:
-    """Probabilities float64 [n, classes] by logistic heads that saw no image of the own group.
+    """Return probabilities float64 [n, classes] of heads that saw no image of the same group.
 
-    layout: float [n, D] of frozen weights. labels: int [n], each of 0 .. classes - 1 present. A head learns from
-    about `most` images, evenly by group; it sees standardized principal components. One temperature calibrates
-    all, by the images but the 2 % that fit worst: those may be the wrong labels.
+    A head sees standardized principal components. One temperature calibrates all heads, without the
+    2 % of images that fit worst, which may be the wrong labels.
+
+    Args:
+        layout: features of frozen weights, float [n, D].
+        labels: class indices, [n]; every class is present.
+        groups: the group of each image, [n].
+        max_images: images that a head learns from, evenly by group.
+        seed: seed of folds and samples.
+        track: progress tracker.
     """
     fold, out = (
-        assign_folds(labels, groups, FOLD_COUNT, seed),
+        assign_group_folds(labels, groups, FOLD_COUNT, seed),
         np.full((len(labels), int(labels.max()) + 1), 1e-9),
     )
     learn = np.zeros(len(labels), bool)
@@ -107,7 +126,7 @@ def _calibrate_probabilities(
 
 
 def measure_label_agreement(labels: LabelArray, groups: ArrayLike) -> float | None:
-    """Share of the pairs of images of one group that have one label; None where no group has two images."""
+    """Return the share of pairs of one group that have the same label; None without any pair."""
     group, _ = encode_groups(groups)
     sizes = np.bincount(group)
     same = pd.Series(labels).groupby([group, labels]).size().to_numpy()
@@ -118,11 +137,19 @@ def measure_label_agreement(labels: LabelArray, groups: ArrayLike) -> float | No
 def compute_label_consensus(
     probabilities: ProbabilityArray, labels: LabelArray, groups: ArrayLike
 ) -> tuple[ProbabilityArray, ProbabilityArray]:
-    """Probabilities [n, classes] of what a image shows, from the heads and labels of its whole group: (without its own
-    label, with it).
+    """Return the probability of each class by the heads and labels of the image's whole group.
 
-    Naive Bayes: a label is wrong as often as pairs within groups disagree, and a group of n images counts as sqrt(n)
-    heads, since its frames are alike. Where groups mix classes every image stands for itself.
+    Naive Bayes: the error rate of labels is estimated from disagreeing pairs within groups. A group
+    of n images counts as sqrt(n) heads, since its frames resemble each other. If groups mix
+    classes, every image is judged alone.
+
+    Args:
+        probabilities: out-of-fold probabilities, [n, classes].
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+
+    Returns:
+        Probabilities [n, classes] without the image's own label, and with it.
     """
     same = measure_label_agreement(labels, groups)
     together = same is not None and same >= MINIMUM_LABEL_AGREEMENT
@@ -145,11 +172,18 @@ def compute_label_consensus(
 def find_label_errors(
     probabilities: ProbabilityArray, labels: LabelArray, groups: ArrayLike, min_confidence: float
 ) -> pd.DataFrame:
-    """Positions of images whose label is probably wrong, with `suggested` (class) and its `confidence`, surest first.
+    """Return positions of images with a probably wrong label, surest first.
 
-    probabilities: out of fold [n, classes]. least: probability of the suggested class given everything, the image's
-    own label included. Source: Northcutt et al. 2021, Confident learning, by cleanlab; both its count matrix and its
-    pruning by noise rate must agree.
+    `suggested` is the class that replaces the label, `confidence` its probability.
+
+    Source: Northcutt et al. 2021, Confident learning, by cleanlab. Its count matrix and its pruning
+    by noise rate must agree.
+
+    Args:
+        probabilities: out-of-fold probabilities, [n, classes].
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+        min_confidence: probability of the suggested class, given also the image's own label.
     """
     from cleanlab.filter import find_label_issues
 
@@ -165,5 +199,5 @@ def find_label_errors(
 
 
 def can_find_label_errors(labels: LabelArray, groups: ArrayLike) -> bool:
-    """Whether there are enough groups, and two classes, to let images judge each other's labels."""
+    """Return whether there are two classes, and enough groups to judge each other's labels."""
     return encode_groups(groups)[1] >= MINIMUM_GROUPS and len(np.unique(labels)) >= 2

@@ -1,4 +1,4 @@
-"""Ask a model: logits, and the frozen features that no training touches."""
+"""Outputs of a network: logits, and the features of the frozen packaged network."""
 
 from __future__ import annotations
 
@@ -34,9 +34,18 @@ def compute_outputs(
     batch_size: int = 64,
     track: ProgressTracker = iterate_silently,
 ) -> FloatArray:
-    """float32 [N, width]: the model's output in evaluation mode; the mode of each part is given back afterwards.
+    """Return the model's outputs in evaluation mode, float32 [N, output_count].
 
-    pixels: as of `logits`, or whatever gives them where it is sliced. Ranks that are together share the batches.
+    The training mode of each module is restored afterwards. Processes of one group share the
+    batches.
+
+    Args:
+        model: the network.
+        pixels: uint8 [N, S, S, 3], or any object whose slices are.
+        meta: `mean` and `std` of the model.
+        output_count: number of outputs.
+        batch_size: images of a batch.
+        track: progress tracker.
     """
     where, training = select_device(), [part for part in model.modules() if part.training]
     move_to_device(model).eval()
@@ -65,9 +74,14 @@ def compute_logits(
     batch_size: int = 64,
     track: ProgressTracker = iterate_silently,
 ) -> FloatArray:
-    """float32 [N, classes], before softmax and temperature, for pixels uint8 [N, S, S, 3] (may be memory-mapped).
+    """Return the logits float32 [N, classes], before softmax and temperature.
 
-    meta: `classes`, `mean` and `std` of the model.
+    Args:
+        model: the network.
+        pixels: uint8 [N, S, S, 3]; may be memory-mapped.
+        meta: `classes`, `mean` and `std` of the model.
+        batch_size: images of a batch.
+        track: progress tracker.
     """
     return compute_outputs(model, pixels, meta, len(meta["classes"]), batch_size, track)
 
@@ -75,17 +89,30 @@ def compute_logits(
 def extract_features(
     pixels: PixelArray, batch_size: int = 64, track: ProgressTracker = iterate_silently
 ) -> FloatArray:
-    """float32 [N, 1280]: pooled features of the frozen packaged EfficientNet-Lite0 for pixels uint8 [N, S, S, 3]."""
+    """Return pooled features of the frozen packaged EfficientNet-Lite0, float32 [N, 1280].
+
+    Args:
+        pixels: uint8 [N, S, S, 3].
+        batch_size: images of a batch.
+        track: progress tracker.
+    """
     return extract_features_and_layout(pixels, batch_size, track)[0]
 
 
 def extract_features_and_layout(
     pixels: PixelArray, batch_size: int = 64, track: ProgressTracker = iterate_silently
 ) -> tuple[FloatArray, NDArray[np.float16]]:
-    """`features`, and float16 [N, 1792]: 112 middle features of the same network on a grid of 4 x 4.
+    """Return the features of `extract_features`, and a layout, float16 [N, 1792].
 
-    The layout keeps where something is, which pooling forgets: on the demo's images a logistic head on it answers
-    80 % right, on the pooled features 68 %.
+    The layout holds 112 features of a middle stage on a grid of 4 x 4. Unlike pooled features it
+    keeps
+    positions: on the demo's images a logistic head on it is right for 80 %, on pooled features for
+    68 %.
+
+    Args:
+        pixels: uint8 [N, S, S, 3].
+        batch_size: images of a batch.
+        track: progress tracker.
     """
     model, meta = load_frozen_backbone()
     where = select_device()

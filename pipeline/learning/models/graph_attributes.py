@@ -1,4 +1,4 @@
-"""Attributes as torch computes them inside an exported graph: of the model's small copy, the only pixels it has."""
+"""Attributes computed in torch inside an exported graph, from the pixels of the model's input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCHARR_KERNEL = ((-3.0, 0.0, 3.0), (-10.0, 0.0, 10.0), (-3.0, 0.0, 3.0))
 
 
 def compute_luma(pixels: Tensor) -> Tensor:
-    """Rec. 601 luma in whole gray levels: float32 [N, S, S]."""
+    """Return the Rec. 601 luma in whole gray levels, float32 [N, S, S]."""
     red, green, blue = pixels.unbind(-1)
     return torch.floor(
         (red * _LUMA_WEIGHTS[0] + green * _LUMA_WEIGHTS[1] + blue * _LUMA_WEIGHTS[2] + 2.0**14)
@@ -29,42 +29,42 @@ def compute_luma(pixels: Tensor) -> Tensor:
 
 
 def _average_channels(pixels: Tensor) -> tuple[Tensor, ...]:
-    """The mean of each channel, float64 [N]."""
+    """Return the mean of each channel, float64 [N]."""
     return pixels.double().mean((1, 2)).unbind(-1)
 
 
 def _divide_safely(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """0 where there is nothing to divide by."""
+    """Return the quotient, or 0 if the denominator is 0."""
     return torch.where(
         denominator > 0, numerator / torch.where(denominator > 0, denominator, 1.0), 0.0
     )
 
 
 def measure_luminance(pixels: Tensor) -> Tensor:
-    """As `pipeline.attributes.luminance`."""
+    """Return the values of `pipeline.attributes.luminance`, float64 [N]."""
     return compute_luma(pixels).double().mean((1, 2))
 
 
 def measure_contrast(pixels: Tensor) -> Tensor:
-    """As `pipeline.attributes.contrast_level`."""
+    """Return the values of `pipeline.attributes.contrast_level`, float64 [N]."""
     gray = compute_luma(pixels).double()
     return torch.sqrt(((gray - gray.mean((1, 2), keepdim=True)) ** 2).mean((1, 2)))
 
 
 def measure_saturation(pixels: Tensor) -> Tensor:
-    """As `pipeline.attributes.saturation`."""
+    """Return the values of `pipeline.attributes.saturation`, float64 [N]."""
     top, low = (part.double().mean((1, 2)) for part in (pixels.amax(-1), pixels.amin(-1)))
     return _divide_safely(top - low, top)
 
 
 def measure_warmth(pixels: Tensor) -> Tensor:
-    """As `pipeline.attributes.warmth`."""
+    """Return the values of `pipeline.attributes.warmth`, float64 [N]."""
     red, _, blue = _average_channels(pixels)
     return _divide_safely(red - blue, red + blue)
 
 
 def measure_tilt(pixels: Tensor) -> Tensor:
-    """As `pipeline.attributes.tilt`; NaN where there is no edge."""
+    """Return the values of `pipeline.attributes.tilt`, float64 [N]; NaN without any edge."""
     kernel = torch.tensor(_SCHARR_KERNEL)
     edges = F.conv2d(
         compute_luma(pixels)[:, None], torch.stack([kernel, kernel.T])[:, None]
@@ -83,7 +83,7 @@ def measure_tilt(pixels: Tensor) -> Tensor:
 
 ATTRIBUTE_FUNCTIONS: dict[str, AttributeFunction] = {
     "luminance": measure_luminance,
-    "contrast": measure_contrast,
+    "contrast_level": measure_contrast,
     "saturation": measure_saturation,
     "warmth": measure_warmth,
     "tilt": measure_tilt,

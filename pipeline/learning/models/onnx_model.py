@@ -1,4 +1,4 @@
-"""A user's own model as an ONNX file, asked by onnxruntime; torch is not needed."""
+"""A user's own model as an ONNX file, run by onnxruntime without torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,23 @@ PIXEL_SCALINGS = {
     "ImageNet's mean and deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "0 to 255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
 }
-"""How pixels may be scaled before a model sees them: mean and deviation of each channel, of values from 0 to 1."""
+"""How pixels may be scaled before a model sees them.
+
+Mean and deviation of each channel, of values from 0 to 1.
+"""
 
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX image classifier. side: of its input, px; first: channels come first; scaling: a key of `SCALINGS`."""
+    """An ONNX image classifier.
+
+    Attributes:
+        session: session of onnxruntime.
+        side: side of its input, in pixels.
+        is_channels_first: whether its input is [N, 3, S, S].
+        batch_size: images of a batch.
+        scaling: key of `PIXEL_SCALINGS`.
+    """
 
     session: Any
     side: int
@@ -58,7 +69,7 @@ class OnnxModel:
             )
 
     def predict_scores(self, pixels: PixelArray) -> FloatArray:
-        """Scores float32 [N, C] for pixels uint8 [N, S, S, 3]."""
+        """Return scores float32 [N, classes] for pixels uint8 [N, S, S, 3]."""
         parts = [
             np.asarray(part, np.float32).reshape(len(part), -1)
             for part in self._predict_batches(pixels)
@@ -67,7 +78,11 @@ class OnnxModel:
 
 
 def open_session(path: Path) -> Any:
-    """The session of onnxruntime for an ONNX file. Raises `InputError` where either is absent, or is none."""
+    """Return the onnxruntime session of an ONNX file.
+
+    Raises:
+        InputError: onnxruntime or the file is missing, or the file is no ONNX model.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -89,9 +104,16 @@ def open_session(path: Path) -> Any:
 
 
 def load_onnx_model(path: Path, default_side: int) -> OnnxModel:
-    """The model in an ONNX file: one input of images, float [N, 3, S, S] or [N, S, S, 3]; scores come out first.
+    """Return the model of an ONNX file.
 
-    default_side: the side where the file leaves it open. Raises `InputError` for anything else.
+    It has one float input of images, [N, 3, S, S] or [N, S, S, 3]; its first output are the scores.
+
+    Args:
+        path: the file.
+        default_side: side of the images in pixels, if the file leaves it open.
+
+    Raises:
+        InputError: the file has another form.
     """
     session = open_session(path)
     shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
@@ -122,10 +144,18 @@ def load_onnx_model(path: Path, default_side: int) -> OnnxModel:
 def select_scaling(
     model: OnnxModel, pixels: PixelArray, predictions: NDArray[np.intp], path: Path
 ) -> tuple[OnnxModel, float]:
-    """The model with the scaling under which it answers most like `answers` (class index [N]), and that share.
+    """Return the model with the scaling that agrees best with the predictions, and that share.
 
-    Raises `InputError` where it agrees in less than `AGREE` of the images: then it is another model, its classes stand
-    in another order, or it needs other preprocessing.
+    Args:
+        model: the model.
+        pixels: uint8 [N, S, S, 3].
+        predictions: class indices [N] that the model is known to give.
+        path: the file, for the error message.
+
+    Raises:
+        InputError: the best share is below `MINIMUM_AGREEMENT`: it is another model, its classes
+            have
+            another order, or it needs other preprocessing.
     """
     best, share = model, -1.0
     for scaling in PIXEL_SCALINGS:
@@ -136,7 +166,9 @@ def select_scaling(
         best, share = (tried, same) if same > share else (best, share)
     if share < MINIMUM_AGREEMENT:
         raise InputError(
-            f"{path}: answers as the predictions do for {share:.0%} of the images, {MINIMUM_AGREEMENT:.0%} is needed; its classes "
-            "must stand in the order of the sorted prob_ or logit_ columns, and images are letterboxed to its side"
+            f"{path}: answers as the predictions do for {share:.0%} of the images, "
+            f"{MINIMUM_AGREEMENT:.0%} is needed; its classes "
+            "must stand in the order of the sorted prob_ or logit_ columns, and images are "
+            "letterboxed to its side"
         )
     return best, share

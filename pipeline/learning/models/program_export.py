@@ -1,4 +1,7 @@
-"""A `Served` module as a file: an ONNX graph, or a program of `torch.export`. Batch size is free in both."""
+"""A `DecisionModule` as a file: an ONNX graph, or a program of `torch.export`.
+
+The batch size is free in both.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _create_dynamic_shapes() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _silence_exporter() -> Iterator[None]:
-    """The exporter prints its progress and deprecations of its own."""
+    """Suppress the progress and the deprecation warnings of the exporter."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -43,9 +46,18 @@ def _silence_exporter() -> Iterator[None]:
 def write_onnx_file(
     decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
 ) -> None:
-    """Write one ONNX file, weights inside: input `pixels` uint8 [batch, side, side, 3], outputs `OUTPUTS`.
+    """Write one ONNX file with its weights inside.
 
-    about: stored in the file's metadata. Raises `InputError` where the exporter's packages are absent.
+    Its input is `pixels`, uint8 [batch, side, side, 3]; its outputs are `OUTPUT_NAMES`.
+
+    Args:
+        decision_module: the module to export.
+        side: side of the images, in pixels.
+        path: the file to write.
+        file_metadata: stored in the file's metadata.
+
+    Raises:
+        InputError: a package of the exporter is missing.
     """
     try:
         import onnx
@@ -77,7 +89,14 @@ def write_onnx_file(
 def write_torch_program(
     decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
 ) -> None:
-    """Write what `torch.export.load` reads: called as the ONNX graph is. about: its extra file `nightshift`."""
+    """Write a program for `torch.export.load`, called like the ONNX graph.
+
+    Args:
+        decision_module: the module to export.
+        side: side of the images, in pixels.
+        path: the file to write.
+        file_metadata: stored as the extra file `nightshift`.
+    """
     with _silence_exporter():
         program = torch.export.export(
             decision_module, (_create_example_input(side),), dynamic_shapes=_create_dynamic_shapes()

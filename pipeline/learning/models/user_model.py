@@ -1,4 +1,4 @@
-"""A user's own model, taken as it is: a checkpoint of a timm network, or a program of `torch.export`."""
+"""A user's own model: a checkpoint of a timm network, or a program of `torch.export`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from pipeline.learning.training_settings import PROGRAM_BACKBONE, UserModelSetti
 
 MODEL_SETTING = "train.model"
 CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names", "label_names")
-"""Under which of these a checkpoint, or timm's `config.json` beside it, names its classes in order."""
+"""Under which of these a checkpoint, or timm's `config.json` beside it, names its classes in order.
+"""
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:
-    """timm's `config.json` in the file's folder, its `pretrained_cfg` laid flat; empty where there is none."""
+    """Return timm's `config.json` beside the file, flattened; {} if missing."""
     file = path.with_name("config.json")
     if not file.is_file():
         return {}
@@ -36,7 +37,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
 
 
 def _extract_class_names(file_metadata: dict[str, Any]) -> list[str] | None:
-    """The classes that a file names, in the order of its answers, or None."""
+    """Return the classes that a file names, in the order of its outputs; None if it names none."""
     for value in (file_metadata[name] for name in CLASS_NAME_KEYS if name in file_metadata):
         if isinstance(value, dict):
             return [str(name) for name, _ in sorted(value.items(), key=lambda item: int(item[1]))]
@@ -51,7 +52,11 @@ def _compute_class_order(
     configured_order: list[str] | None,
     file_order: list[str] | None,
 ) -> list[int]:
-    """Which answer of the model stands for each class of the data. Raises `InputError` where the classes differ."""
+    """Return the output of the model for each class of the data.
+
+    Raises:
+        InputError: the classes differ.
+    """
     order, source = (
         (configured_order, "train.class_order")
         if configured_order
@@ -87,18 +92,20 @@ def _list_head_tensors(model: nn.Module) -> list[str]:
 def _require_matching_weights(
     path: Path, backbone: str, model: nn.Module, state: dict[str, Tensor], class_count: int
 ) -> None:
-    """Raise `InputError` unless every tensor of the network is there, in its shape, and no other."""
+    """Raise `InputError` unless the file has exactly the tensors of the network, in its shapes."""
     own, heads = model.state_dict(), _list_head_tensors(model)
     bad = [k for k in own if k not in state or state[k].shape != own[k].shape]
     bad += [k for k in state if k not in own]
     if bad and all(k in heads and k in state for k in bad):
         n = len(state[bad[0]])
         raise InputError(
-            f"{MODEL_SETTING}: {path}: its head answers with {n} classes, the data has {class_count}; see ingest.data"
+            f"{MODEL_SETTING}: {path}: its head answers with {n} classes, the data has "
+            f"{class_count}; see ingest.data"
         )
     if bad:
         raise InputError(
-            f"{MODEL_SETTING}: {path}: no checkpoint of train.backbone={backbone} ({len(bad)} tensors differ, first {bad[0]}); "
+            f"{MODEL_SETTING}: {path}: no checkpoint of train.backbone={backbone} ({len(bad)} "
+            f"tensors differ, first {bad[0]}); "
             "name its own there, and the image size that it was made for in ingest.side"
         )
 
@@ -140,7 +147,8 @@ def _load_program(
     )
     if model.side not in (None, side):
         raise InputError(
-            f"{MODEL_SETTING}: {path}: takes images of {model.side} px; set ingest.side={model.side}"
+            f"{MODEL_SETTING}: {path}: takes images of {model.side} px; set "
+            f"ingest.side={model.side}"
         )
     try:
         with torch.inference_mode():
@@ -149,16 +157,19 @@ def _load_program(
             ).shape[1]
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"{MODEL_SETTING}: {path}: {str(error).splitlines()[0]} (asked about images of {side} px)"
+            f"{MODEL_SETTING}: {path}: {str(error).splitlines()[0]} (asked about images of {side} "
+            "px)"
         ) from error
     if classes != len(class_names):
         raise InputError(
-            f"{MODEL_SETTING}: {path}: answers with {classes} classes, the data has {len(class_names)}"
+            f"{MODEL_SETTING}: {path}: answers with {classes} classes, the data has "
+            f"{len(class_names)}"
         )
     shares = {key: _resolve_normalization(settings, {}, key) for key in ("mean", "std")}
     if None in shares.values():
         raise InputError(
-            f"{MODEL_SETTING}: {path}: set train.mean and train.std, what its input is normalized with; for plain shares of full "
+            f"{MODEL_SETTING}: {path}: set train.mean and train.std, what its input is normalized "
+            "with; for plain shares of full "
             "brightness [0, 0, 0] and [1, 1, 1]"
         )
     trains = any(p.requires_grad for p in model.parameters())
@@ -169,11 +180,20 @@ def _load_program(
 def load_user_model(
     path: Path, class_names: Sequence[str], side: int, settings: UserModelSettings
 ) -> tuple[nn.Module, ModelMetadata, bool]:
-    """The network in `path`, its answers put into the order of `names`; its `Meta`; whether it was told its order.
+    """Return the user's network, its metadata, and whether the class order was configured.
 
-    path: `.pt2` is a program of `torch.export.save`, which takes float32 [N, 3, S, S] and answers scores [N, classes];
-    any other a checkpoint of the timm network `settings.backbone`, loaded strictly, head and all. side: of the images,
-    in pixels. Raises `InputError`, one line, for any other file, architecture, image size or classes.
+    The outputs are reordered to `class_names`.
+
+    Args:
+        path: `.pt2` is a program of `torch.export.save` that maps float32 [N, 3, S, S] to scores
+            [N, classes]. Any other file is a checkpoint of the timm network `settings.backbone`,
+            loaded strictly, head included.
+        class_names: names of the classes of the data.
+        side: side of the images, in pixels.
+        settings: settings of the user's model.
+
+    Raises:
+        InputError: the file, architecture, image size or classes do not match.
     """
     if not path.is_file():
         raise InputError(

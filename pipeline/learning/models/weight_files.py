@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, or what `torch.save` wrote, of which tensors and plain data alone are unpickled."""
+"""Weight files: safetensors, and the tensors and plain data in files of `torch.save`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,16 @@ def _load_weight_file(path: Path, setting_key: str) -> Any:
 
 
 def read_weights(path: Path, setting_key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file by name, without the prefixes of DDP and torch.compile; and what else it says of itself.
+    """Return the tensors of a file by name, and its other data.
 
-    key: the setting that names the file. Raises `InputError` where it cannot be read, or holds objects.
+    Prefixes of DDP and torch.compile are removed.
+
+    Args:
+        path: the file.
+        setting_key: the setting that names the file, for error messages.
+
+    Raises:
+        InputError: the file cannot be read, or holds objects.
     """
     found = _load_weight_file(path, setting_key)
     told = (

@@ -1,4 +1,4 @@
-"""Batches of memory-mapped pixels: order and augmentation follow from the seed and the step, from nothing else."""
+"""Training images and their batches; order and augmentation follow from the seed and the step."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ from torch import Tensor
 PixelArray = NDArray[np.uint8]
 RowIndices = NDArray[np.intp]
 BatchTreatment = Callable[[RowIndices, PixelArray, int], PixelArray]
-"""(rows of a batch [B], its pixels uint8 [B, S, S, 3], seed) -> pixels of the same shape, decided by these alone."""
+"""(rows of a batch [B], its pixels uint8 [B, S, S, 3], seed) -> pixels of the same shape.
 
-MINIMUM_BATCH_SIZE, MINIMUM_EPOCH_BATCHES = (
-    8,
-    8,
-)  # the smallest batch of a set that has as many images; batches that an epoch has at least
+The result depends on these arguments alone.
+"""
+
+MINIMUM_BATCH_SIZE = 8
+"""Batch norm needs several images; only sets with fewer images than this have smaller batches."""
+MINIMUM_EPOCH_BATCHES = 8
+"""An epoch has at least this many batches, so that small sets get enough optimizer steps."""
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images with their classes: `rows` [n] of `pixels` uint8 [images, S, S, 3], and class indices `labels` [n].
+    """Images with their classes, as rows of one pixel array.
 
-    ids: of all `images`, to name a image by.
+    Attributes:
+        pixels: pixels of all images, uint8 [images, S, S, 3], possibly memory-mapped.
+        image_rows: the rows of these images in `pixels`, [n].
+        labels: class index of each of these images, [n].
+        image_ids: id of every row of `pixels`, for messages; None without ids.
     """
 
     pixels: PixelArray
@@ -37,63 +44,68 @@ class TrainingImages:
     image_ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of images."""
         return len(self.image_rows)
 
     def select_images(self, positions: RowIndices | slice) -> TrainingImages:
-        """The images at these positions of `rows`."""
+        """Return the images at these positions of `image_rows`."""
         return TrainingImages(
             self.pixels, self.image_rows[positions], self.labels[positions], self.image_ids
         )
 
     def format_image_ids(self) -> str:
-        """Their ids, or where they have none their rows."""
-        return ", ".join(
-            str(self.image_ids[row]) if self.image_ids is not None else f"row {row}"
-            for row in self.image_rows.tolist()
-        )
+        """Return the ids of the images, separated by commas, or their rows if they have no ids."""
+        rows = self.image_rows.tolist()
+        if self.image_ids is None:
+            return ", ".join(f"row {row}" for row in rows)
+        return ", ".join(str(self.image_ids[row]) for row in rows)
 
     def load_pixels(self) -> PixelArray:
-        """uint8 [n, S, S, 3], read from the memory map."""
+        """Return the pixels, uint8 [n, S, S, 3], read from the memory map."""
         return np.asarray(self.pixels[self.image_rows])
 
 
 @dataclass(frozen=True)
 class ArraySubset:
-    """Rows of an array that may be memory-mapped; what is asked for is read, and no more."""
+    """Rows of an array that may be memory-mapped; only the indexed rows are read.
+
+    Attributes:
+        array: the whole array, [rows, ...].
+        row_indices: the rows of the subset, [n].
+    """
 
     array: NDArray[Any]
     row_indices: RowIndices
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return len(self.row_indices)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's."""
+        """The shape of the subset, as an array has it."""
         return (len(self.row_indices), *self.array.shape[1:])
 
     def __getitem__(self, selection: slice | NDArray[Any]) -> NDArray[Any]:
-        """Some of them, in memory."""
+        """Return the selected rows of the subset, in memory."""
         return np.asarray(self.array[self.row_indices[selection]])
 
 
 def derive_step_seed(seed: int, step: int) -> int:
-    """A 63-bit seed of its own for each step."""
+    """Return a 63-bit seed that differs from step to step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def choose_batch_size(image_count: int, requested_size: int) -> int:
-    """`wanted`, or as few as leave an epoch eight steps, but at least eight where there are so many."""
-    return max(
-        2,
-        min(
-            requested_size,
-            image_count,
-            max(MINIMUM_BATCH_SIZE, image_count // MINIMUM_EPOCH_BATCHES),
-        ),
-    )
+    """Return the requested batch size, or less so that an epoch has eight batches.
+
+    It is not reduced below eight images, and is at least two and at most the number of images.
+
+    >>> choose_batch_size(10_000, 64), choose_batch_size(100, 64), choose_batch_size(30, 64)
+    (64, 12, 8)
+    """
+    largest_size = max(MINIMUM_BATCH_SIZE, image_count // MINIMUM_EPOCH_BATCHES)
+    return max(2, min(requested_size, image_count, largest_size))
 
 
 @lru_cache(maxsize=4)
@@ -102,20 +114,44 @@ def _permute_epoch(image_count: int, seed: int, epoch: int) -> RowIndices:
 
 
 def select_batch_positions(image_count: int, batch_size: int, step: int, seed: int) -> RowIndices:
-    """Which of `images` images make up batch `step` (from 0): always `batch` of them, one permutation an epoch."""
-    start, stop = step * batch_size, (step + 1) * batch_size
-    epochs = range(start // image_count, (stop - 1) // image_count + 1)
-    stream = np.concatenate([_permute_epoch(image_count, seed, epoch) for epoch in epochs])
-    return stream[start - epochs[0] * image_count :][:batch_size]
+    """Return the positions of the images of one batch, [batch_size].
+
+    The epochs' permutations form one stream. Each step takes the next `batch_size` positions of it,
+    so a batch may span two epochs.
+
+    Args:
+        image_count: number of training images.
+        batch_size: images a step.
+        step: number of the step, from 0.
+        seed: seed of the permutations.
+    """
+    start = step * batch_size
+    last_epoch = (start + batch_size - 1) // image_count
+    first_epoch = start // image_count
+    permutations = [
+        _permute_epoch(image_count, seed, epoch) for epoch in range(first_epoch, last_epoch + 1)
+    ]
+    stream = np.concatenate(permutations)
+    return stream[start - first_epoch * image_count :][:batch_size]
 
 
 def draw_shifts(
     image_count: int, max_shift: float, max_crop: float, seed: int
 ) -> NDArray[np.float64]:
-    """float64 [images, 3]: the share of the side by which each is cropped, and moved to the right and down."""
-    return np.random.default_rng(seed).uniform(
-        (0, -max_shift, -max_shift), (max_crop, max_shift, max_shift), (image_count, 3)
-    )
+    """Return the random crop and shift of each image, float64 [images, 3].
+
+    The columns are the share of the side that is cropped, and the shifts to the right and down as
+    shares of the side.
+
+    Args:
+        image_count: number of images.
+        max_shift: largest shift in either direction, as a share of the side.
+        max_crop: largest crop, as a share of the side.
+        seed: seed of the draw.
+    """
+    low = (0, -max_shift, -max_shift)
+    high = (max_crop, max_shift, max_shift)
+    return np.random.default_rng(seed).uniform(low, high, (image_count, 3))
 
 
 def shift_and_crop(
@@ -125,38 +161,51 @@ def shift_and_crop(
     seed: int,
     batch_portion: tuple[slice, int] | None = None,
 ) -> PixelArray:
-    """Each image of uint8 [B, S, S, 3] cropped by at most `crop` of its side, enlarged to its size again, and moved by
-    at most `shift` of its side either way; edges are repeated. Each image has its own draw.
+    """Return each image cropped, enlarged to its size again and shifted, by its own random draw.
 
-    share: which part of a batch of how many the images are, so that they get the draws they would get in the whole.
+    Pixels that come from outside the image repeat its edge.
+
+    Args:
+        pixels: uint8 [B, S, S, 3]; not changed.
+        max_shift: largest shift in either direction, as a share of the side.
+        max_crop: largest crop, as a share of the side.
+        seed: seed of the draw.
+        batch_portion: the positions of these images in a batch, and the size of that batch; the
+            images get the draws that they would get in the whole batch. None: they are the batch.
+
+    Returns:
+        uint8 [B, S, S, 3].
     """
     height, width = pixels.shape[1:3]
-    part, whole = batch_portion or (slice(None), len(pixels))
-    draws = draw_shifts(whole, max_shift, max_crop, seed)[part]
-    out = np.empty_like(pixels)
-    for image, (part, right, down), moved in zip(pixels, draws, out, strict=True):
-        scale = 1 / (1 - part)
-        center = (
-            (1 - scale) * (width - 1) / 2 + right * width,
-            (1 - scale) * (height - 1) / 2 + down * height,
-        )
-        matrix = np.array([[scale, 0, center[0]], [0, scale, center[1]]])
-        cv2.warpAffine(image, matrix, (width, height), dst=moved, borderMode=cv2.BORDER_REPLICATE)
-    return out
+    positions, batch_size = batch_portion or (slice(None), len(pixels))
+    draws = draw_shifts(batch_size, max_shift, max_crop, seed)[positions]
+    shifted_pixels = np.empty_like(pixels)
+    for image, (crop, right, down), shifted in zip(pixels, draws, shifted_pixels, strict=True):
+        scale = 1 / (1 - crop)
+        offset_x = (1 - scale) * (width - 1) / 2 + right * width
+        offset_y = (1 - scale) * (height - 1) / 2 + down * height
+        matrix = np.array([[scale, 0, offset_x], [0, scale, offset_y]])
+        cv2.warpAffine(image, matrix, (width, height), dst=shifted, borderMode=cv2.BORDER_REPLICATE)
+    return shifted_pixels
 
 
 @lru_cache(maxsize=8)
 def _create_channel_constants(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    mid, wide = (
-        torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (mean, std)
-    )
-    return mid, wide
+    """Return mean and standard deviation in gray levels, float32 [1, 3, 1, 1] each."""
+    gray_mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
+    gray_std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+    return gray_mean, gray_std
 
 
 def normalize_pixels(gray_levels: Tensor, meta: Mapping[str, Any]) -> Tensor:
-    """Gray levels float32 [B, 3, S, S], written over, by `meta`'s mean and std; channels last in memory."""
+    """Return gray levels normalized by the mean and std of `meta`, channels last in memory.
+
+    Args:
+        gray_levels: float32 [B, 3, S, S]; overwritten.
+        meta: the model's metadata with `mean` and `std`, three shares of 255 each.
+    """
     mean, std = _create_channel_constants(
         tuple(meta["mean"]), tuple(meta["std"]), gray_levels.device
     )
@@ -166,8 +215,21 @@ def normalize_pixels(gray_levels: Tensor, meta: Mapping[str, Any]) -> Tensor:
 def build_input_tensor(
     pixels: PixelArray | Tensor, meta: Mapping[str, Any], device: torch.device
 ) -> Tensor:
-    """float32 [B, 3, S, S] on the device, `normalized`, of pixels uint8 [B, S, S, 3]; embeddings [B, D] as they are."""
-    here = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
-    if here.ndim == 2:
-        return here.to(device)
-    return normalize_pixels(here.to(device).permute(0, 3, 1, 2).float(), meta)
+    """Return the network's input on the device: normalized pixels, or embeddings as they are.
+
+    Args:
+        pixels: uint8 [B, S, S, 3], or embeddings float32 [B, D].
+        meta: the model's metadata with `mean` and `std`.
+        device: where the tensor is to be.
+
+    Returns:
+        float32 [B, 3, S, S] or [B, D].
+    """
+    if isinstance(pixels, Tensor):
+        host_tensor = pixels
+    else:
+        host_tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    device_tensor = host_tensor.to(device)
+    if device_tensor.ndim == 2:
+        return device_tensor
+    return normalize_pixels(device_tensor.permute(0, 3, 1, 2).float(), meta)

@@ -1,4 +1,4 @@
-"""Where the pixels of a batch come from: the memory map, or the device itself, where all of them lie."""
+"""Sources of a batch's pixels: the memory map on the host, or all images in the device's memory."""
 
 from __future__ import annotations
 
@@ -24,43 +24,70 @@ from pipeline.learning.training.batch_sampling import (
 )
 from pipeline.learning.training.batched_transforms import BATCH_REMEDIES, warp_images
 from pipeline.learning.training.device_policy import PrecisionPolicy
-from pipeline.learning.training.targeted_treatment import TargetedTreatment
+from pipeline.learning.training.targeted_treatment import RemedyStrength, TargetedTreatment
 from pipeline.learning.training_settings import FitSettings
 
-TRANSFER_CHUNK_SIZE = 4096  # images that are sent at once
+TRANSFER_CHUNK_SIZE = 4096
+"""Images in one transfer to the device, so that the host never holds a second copy of all."""
 PixelBuilder = Callable[..., Tensor]
-"""What makes pixels, float32 [n, 3, S, S], normalized, of the tensors that were sent."""
+"""The tensors that were sent to the device -> normalized pixels, float32 [n, 3, S, S]."""
 TreatmentStep = tuple[str, int]
-"""(remedy, seed) of the positions and strengths that are sent; remedy "": of positions, and images treated elsewhere."""
+"""(remedy, seed) of one pair of tensors that is sent: positions, and the strengths there.
+
+With the remedy "" the second tensor holds images that the host has treated.
+"""
 
 
 def shift_and_crop_tensor(images: Tensor, draws: Tensor) -> Tensor:
-    """`batches.shift_and_crop` of float32 [n, 3, S, S] by draws float32 [n, 3]; whole gray levels."""
-    side_y, side_x = images.shape[2:]
-    part, right, down = draws.unbind(1)
-    keep, none = 1 - part, torch.zeros_like(part)
-    x = part * (side_x - 1) / 2 - keep * right * side_x
-    y = part * (side_y - 1) / 2 - keep * down * side_y
-    maps = torch.stack([torch.stack([keep, none, x], -1), torch.stack([none, keep, y], -1)], 1)
-    return warp_images(images, maps, should_reflect=False).round()
+    """Return the images shifted and cropped as `batch_sampling.shift_and_crop` does.
+
+    Args:
+        images: gray levels, float32 [n, 3, S, S].
+        draws: crop and shifts of each image, float32 [n, 3], as `draw_shifts` returns them.
+
+    Returns:
+        Whole gray levels, float32 [n, 3, S, S].
+    """
+    height, width = images.shape[2:]
+    crop, right, down = draws.unbind(1)
+    kept = 1 - crop
+    zero = torch.zeros_like(crop)
+    offset_x = crop * (width - 1) / 2 - kept * right * width
+    offset_y = crop * (height - 1) / 2 - kept * down * height
+    first_rows = torch.stack([kept, zero, offset_x], -1)
+    second_rows = torch.stack([zero, kept, offset_y], -1)
+    matrices = torch.stack([first_rows, second_rows], 1)
+    return warp_images(images, matrices, should_reflect=False).round()
 
 
 class BatchSource(Protocol):
-    """Where a batch's pixels come from."""
+    """A source of a batch's pixels."""
 
     def prepare_batch(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
     ) -> tuple[list[Tensor], PixelBuilder]:
-        """For the images `own`, the part `share` of a batch: what is sent, and what makes their pixels of it there.
+        """Return the tensors to send to the device, and the function that builds pixels from them.
 
-        seeds: of the treatment, and of shift and crop. Any thread may call it; what is made follows from the arguments.
+        Any thread may call it. The pixels depend on the arguments alone.
+
+        Args:
+            rank_images: this rank's images of a batch.
+            rank_positions: their positions in the batch; its stop is the size of the batch.
+            seeds: seed of the treatment, and seed of shift and crop.
         """
         ...
 
 
 @dataclass(frozen=True)
 class HostSource:
-    """Pixels from the memory map, treated, shifted and cropped here."""
+    """Pixels from the memory map; the host treats, shifts and crops them.
+
+    Attributes:
+        meta: the model's metadata with `mean` and `std`.
+        settings: settings of the training.
+        treatment: what changes a batch before shift and crop, if anything.
+        device: the device of the training.
+    """
 
     meta: Mapping[str, Any]
     settings: FitSettings
@@ -70,24 +97,37 @@ class HostSource:
     def prepare_pixels(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
     ) -> PixelArray:
-        """uint8 [n, S, S, 3] as they are learnt from; embeddings [n, D] as they are."""
+        """Return the pixels to train on, uint8 [n, S, S, 3]; embeddings [n, D] stay as they are.
+
+        Args:
+            rank_images: this rank's images of a batch.
+            rank_positions: their positions in the batch; its stop is the size of the batch.
+            seeds: seed of the treatment, and seed of shift and crop.
+        """
         pixels = rank_images.load_pixels()
         if pixels.ndim == 2:
             return pixels
+        treatment_seed, shift_seed = seeds
         if self.treatment:
-            pixels = self.treatment(rank_images.image_rows, pixels, seeds[0])
+            pixels = self.treatment(rank_images.image_rows, pixels, treatment_seed)
         return shift_and_crop(
             pixels,
             self.settings.max_shift,
             self.settings.max_crop,
-            seeds[1],
+            shift_seed,
             (rank_positions, rank_positions.stop),
         )
 
     def prepare_batch(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
     ) -> tuple[list[Tensor], PixelBuilder]:
-        """As `Source`."""
+        """Return the pixels as one tensor, and the function that normalizes them.
+
+        Args:
+            rank_images: this rank's images of a batch.
+            rank_positions: their positions in the batch; its stop is the size of the batch.
+            seeds: seed of the treatment, and seed of shift and crop.
+        """
         pixels = self.prepare_pixels(rank_images, rank_positions, seeds)
         if self.device.type == "cpu":
             return [build_input_tensor(pixels, self.meta, self.device)], lambda x: x
@@ -96,9 +136,16 @@ class HostSource:
 
 @dataclass(frozen=True)
 class ResidentSource:
-    """Pixels that lie on the device: uint8 [rows, S, S, 3] of the rows `rows`, sorted.
+    """Pixels in the device's memory; the device treats, shifts and crops them.
 
-    A remedy without a twin is done here, and its images are sent.
+    Remedies that `BATCH_REMEDIES` lacks are applied on the host, and their images are sent.
+
+    Attributes:
+        meta: the model's metadata with `mean` and `std`.
+        settings: settings of the training.
+        treatment: what changes a batch before shift and crop, if anything.
+        image_rows: the rows of the images on the device, sorted, [rows].
+        pixels: their pixels on the device, uint8 [rows, S, S, 3].
     """
 
     meta: Mapping[str, Any]
@@ -110,58 +157,63 @@ class ResidentSource:
     def prepare_batch(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
     ) -> tuple[list[Tensor], PixelBuilder]:
-        """As `Source`."""
-        draws = draw_shifts(
-            rank_positions.stop, self.settings.max_shift, self.settings.max_crop, seeds[1]
-        )[rank_positions].astype(np.float32)
-        sent, steps = (
-            [
-                torch.from_numpy(np.searchsorted(self.image_rows, rank_images.image_rows)),
-                torch.from_numpy(draws),
-            ],
-            list[TreatmentStep](),
+        """Return positions, shifts and treatment tensors, and the function that applies them.
+
+        Args:
+            rank_images: this rank's images of a batch.
+            rank_positions: their positions in the batch; its stop is the size of the batch.
+            seeds: seed of the treatment, and seed of shift and crop.
+        """
+        treatment_seed, shift_seed = seeds
+        batch_draws = draw_shifts(
+            rank_positions.stop, self.settings.max_shift, self.settings.max_crop, shift_seed
         )
-        for at, strength, seed in (
-            self.treatment.group_drawn_strengths(rank_images.image_rows, seeds[0])
-            if self.treatment
-            else []
-        ):
-            there = not strength.simulated_slice and strength.remedy in BATCH_REMEDIES
-            if there:
-                what = torch.from_numpy(
-                    BATCH_REMEDIES[strength.remedy].draw_strengths(len(at), strength.low, strength.high, seed)
-                )
-            else:
-                planned = cast(TargetedTreatment, self.treatment)
-                what = torch.from_numpy(
-                    planned.apply_strength(
-                        strength,
-                        rank_images.image_rows[at],
-                        rank_images.select_images(at).load_pixels(),
-                        seed,
-                    )
-                )
-            steps.append((strength.remedy if there else "", seed % 2**63))
-            sent += [torch.from_numpy(at), what]
-        return sent, partial(self._build_pixels, steps)
+        device_rows = np.searchsorted(self.image_rows, rank_images.image_rows)
+        tensors = [
+            torch.from_numpy(device_rows),
+            torch.from_numpy(batch_draws[rank_positions].astype(np.float32)),
+        ]
+        steps: list[TreatmentStep] = []
+        if self.treatment:
+            groups = self.treatment.group_drawn_strengths(rank_images.image_rows, treatment_seed)
+            for positions, strength, seed in groups:
+                remedy, values = self._prepare_remedy(strength, positions, rank_images, seed)
+                steps.append((remedy, seed % 2**63))
+                tensors += [torch.from_numpy(positions), values]
+        return tensors, partial(self._build_pixels, steps)
+
+    def _prepare_remedy(
+        self, strength: RemedyStrength, positions: RowIndices, images: TrainingImages, seed: int
+    ) -> tuple[str, Tensor]:
+        """Return (remedy, strengths) for the device, or ("", treated images) from the host."""
+        if not strength.simulated_slice and strength.remedy in BATCH_REMEDIES:
+            remedy = BATCH_REMEDIES[strength.remedy]
+            strengths = remedy.draw_strengths(len(positions), strength.low, strength.high, seed)
+            return strength.remedy, torch.from_numpy(strengths)
+        treated_pixels = cast(TargetedTreatment, self.treatment).apply_strength(
+            strength,
+            images.image_rows[positions],
+            images.select_images(positions).load_pixels(),
+            seed,
+        )
+        return "", torch.from_numpy(treated_pixels)
 
     def _build_pixels(
         self,
         treatment_steps: Sequence[TreatmentStep],
-        positions: Tensor,
+        device_rows: Tensor,
         draws: Tensor,
         *step_tensors: Tensor,
     ) -> Tensor:
-        x = self.pixels[positions].permute(0, 3, 1, 2).float()
-        for (remedy, seed), at, what in zip(
+        images = self.pixels[device_rows].permute(0, 3, 1, 2).float()
+        for (remedy, seed), positions, values in zip(
             treatment_steps, step_tensors[::2], step_tensors[1::2], strict=True
         ):
-            x[at] = (
-                BATCH_REMEDIES[remedy](x[at], what, seed)
-                if remedy
-                else what.permute(0, 3, 1, 2).float()
-            )
-        return normalize_pixels(shift_and_crop_tensor(x, draws), self.meta)
+            if remedy:
+                images[positions] = BATCH_REMEDIES[remedy](images[positions], values, seed)
+            else:
+                images[positions] = values.permute(0, 3, 1, 2).float()
+        return normalize_pixels(shift_and_crop_tensor(images, draws), self.meta)
 
 
 def create_resident_source(
@@ -171,16 +223,23 @@ def create_resident_source(
     treatment: TargetedTreatment | None,
     device: torch.device,
 ) -> ResidentSource:
-    """Send each image to the device once."""
+    """Return a source whose images are all copied to the device, each once.
+
+    Args:
+        training_images: the images; one that is repeated is copied once.
+        meta: the model's metadata with `mean` and `std`.
+        settings: settings of the training.
+        treatment: what changes a batch before shift and crop, if anything.
+        device: the device of the training.
+    """
     rows = np.unique(training_images.image_rows)
-    held = torch.empty(
-        (len(rows), *training_images.pixels.shape[1:]), dtype=torch.uint8, device=device
-    )
+    shape = (len(rows), *training_images.pixels.shape[1:])
+    device_pixels = torch.empty(shape, dtype=torch.uint8, device=device)
     for start in range(0, len(rows), TRANSFER_CHUNK_SIZE):
-        held[start : start + TRANSFER_CHUNK_SIZE] = torch.from_numpy(
-            np.asarray(training_images.pixels[rows[start : start + TRANSFER_CHUNK_SIZE]])
-        )
-    return ResidentSource(meta, settings, treatment, rows, held)
+        stop = start + TRANSFER_CHUNK_SIZE
+        chunk = np.asarray(training_images.pixels[rows[start:stop]])
+        device_pixels[start:stop] = torch.from_numpy(chunk)
+    return ResidentSource(meta, settings, treatment, rows, device_pixels)
 
 
 def create_batch_source(
@@ -190,11 +249,19 @@ def create_batch_source(
     treatment: BatchTreatment | None,
     precision: PrecisionPolicy,
 ) -> BatchSource:
-    """The device's memory, where `means` has it and the treatment is a plan's or none; else the memory map."""
-    if (
-        precision.is_data_resident
-        and training_images.pixels.ndim == 4
-        and (treatment is None or isinstance(treatment, TargetedTreatment))
-    ):
-        return create_resident_source(training_images, meta, settings, treatment, select_device())
-    return HostSource(meta, settings, treatment, select_device())
+    """Return a resident source if the policy allows one and the device can apply the treatment.
+
+    The device applies the treatment of a plan, or none; every other treatment needs the host.
+
+    Args:
+        training_images: the images.
+        meta: the model's metadata with `mean` and `std`.
+        settings: settings of the training.
+        treatment: what changes a batch before shift and crop, if anything.
+        precision: with `is_data_resident` if the images fit in the device's memory.
+    """
+    device = select_device()
+    can_reside = precision.is_data_resident and training_images.pixels.ndim == 4
+    if can_reside and (treatment is None or isinstance(treatment, TargetedTreatment)):
+        return create_resident_source(training_images, meta, settings, treatment, device)
+    return HostSource(meta, settings, treatment, device)

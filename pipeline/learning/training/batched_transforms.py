@@ -1,4 +1,7 @@
-"""Remedies as a GPU does them to a whole batch, each image at its own strength: twins of those of `remedies`."""
+"""Remedies for a whole batch on a GPU, each image at its own strength.
+
+They are counterparts of the transforms in `pipeline.remedies`, which treat one image on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -15,53 +18,82 @@ from torchvision.transforms.v2 import functional as v2
 from pipeline import plugins
 
 BatchTransform = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""(images float32 [n, 3, S, S] of gray levels, strengths float32 [n, 1, 1, 1], generator) -> gray levels, unrounded."""
+"""(images, strengths float32 [n, 1, 1, 1], generator) -> treated images.
+
+Images are float32 [n, 3, S, S] in gray levels; those of the result are not rounded yet.
+"""
+BLUR_RADIUS_SIGMAS = 3
+"""OpenCV cuts the Gaussian kernel of 8-bit images off at this many standard deviations, too."""
 
 
 def warp_images(images: Tensor, matrices: Tensor, *, should_reflect: bool) -> Tensor:
-    """Images [n, 3, S, S] under maps float32 [n, 2, 3] from pixels of the result to pixels of the image, bilinear.
+    """Return the images under affine maps, interpolated bilinearly.
 
-    Pixels are counted from the upper left image's center, as OpenCV does, which rounds positions to 1/32 px. Edges
-    are reflected about the outermost pixel, or repeated.
+    A map leads from pixels of the result to pixels of the image. Positions count from the center of
+    the top left pixel, as in OpenCV, which also rounds them to 1/32 px.
+
+    Args:
+        images: float32 [n, 3, S, S].
+        matrices: the affine maps, float32 [n, 2, 3].
+        should_reflect: whether pixels outside the image mirror it about the outermost pixel;
+            otherwise they repeat its edge.
+
+    Returns:
+        float32 [n, 3, S, S].
     """
-    high, wide = images.shape[2:]
-    down = torch.arange(high, device=images.device).view(1, high, 1)
-    right = torch.arange(wide, device=images.device).view(1, 1, wide)
-    rows = matrices.reshape(-1, 2, 3, 1, 1).unbind(
-        1
-    )  # no matrix product: TF32 would move the images
-    x, y = (row[:, 0] * right + row[:, 1] * down + row[:, 2] for row in rows)
-    there = torch.stack([2 * x / max(wide - 1, 1) - 1, 2 * y / max(high - 1, 1) - 1], -1)
+    height, width = images.shape[2:]
+    down = torch.arange(height, device=images.device).view(1, height, 1)
+    right = torch.arange(width, device=images.device).view(1, 1, width)
+    # There is no matrix product here: in TF32 it would move the images.
+    first_rows, second_rows = matrices.reshape(-1, 2, 3, 1, 1).unbind(1)
+    x = first_rows[:, 0] * right + first_rows[:, 1] * down + first_rows[:, 2]
+    y = second_rows[:, 0] * right + second_rows[:, 1] * down + second_rows[:, 2]
+    grid_x = 2 * x / max(width - 1, 1) - 1
+    grid_y = 2 * y / max(height - 1, 1) - 1
     padding = "reflection" if should_reflect else "border"
-    return F.grid_sample(images, there, padding_mode=padding, align_corners=True)
+    return F.grid_sample(
+        images, torch.stack([grid_x, grid_y], -1), padding_mode=padding, align_corners=True
+    )
 
 
 def _build_center_maps(images: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Maps [[a, b], [-b, a]] about the images' center: float32 [n, 2, 3]."""
-    a, b = a.flatten(), b.flatten()
-    y, x = ((side - 1) / 2 for side in images.shape[2:])
-    across = torch.stack([a, b, x - a * x - b * y], -1)
-    return torch.stack([across, torch.stack([-b, a, y + b * x - a * y], -1)], 1)
+    """Return the maps [[a, b], [-b, a]] about the center of the images, float32 [n, 2, 3]."""
+    a = a.flatten()
+    b = b.flatten()
+    height, width = images.shape[2:]
+    center_x = (width - 1) / 2
+    center_y = (height - 1) / 2
+    first_rows = torch.stack([a, b, center_x - a * center_x - b * center_y], -1)
+    second_rows = torch.stack([-b, a, center_y + b * center_x - a * center_y], -1)
+    return torch.stack([first_rows, second_rows], 1)
 
 
 def _rotate_images(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
     angle = torch.deg2rad(strength)
-    return warp_images(
-        images, _build_center_maps(images, angle.cos(), -angle.sin()), should_reflect=True
-    )
+    matrices = _build_center_maps(images, angle.cos(), -angle.sin())
+    return warp_images(images, matrices, should_reflect=True)
 
 
 def _zoom_images(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
-    return warp_images(
-        images,
-        _build_center_maps(images, 1 / strength, torch.zeros_like(strength)),
-        should_reflect=True,
-    )
+    matrices = _build_center_maps(images, 1 / strength, torch.zeros_like(strength))
+    return warp_images(images, matrices, should_reflect=True)
+
+
+def _scale_exposure(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
+    return images * strength
+
+
+def _apply_gamma(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
+    return 255 * (images / 255) ** strength
 
 
 def _compute_luma(images: Tensor) -> Tensor:
     gray: Tensor = v2.rgb_to_grayscale(images)
     return gray.round()
+
+
+def _convert_to_grayscale(images: Tensor, _: Tensor, __: torch.Generator) -> Tensor:
+    return _compute_luma(images).expand_as(images)
 
 
 def _scale_contrast(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
@@ -74,41 +106,59 @@ def _apply_color_cast(images: Tensor, strength: Tensor, _: torch.Generator) -> T
 
 
 def _add_fog(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
-    airlight: float = plugins.load_plugin("remedies", "fog").AIRLIGHT
+    airlight: float = plugins.load_plugin("remedies", "fog").AIRLIGHT_LEVEL
     return images * (1 - strength) + airlight * strength
 
 
+def _flip_horizontally(images: Tensor, _: Tensor, __: torch.Generator) -> Tensor:
+    flipped: Tensor = v2.horizontal_flip(images)
+    return flipped
+
+
+def _flip_vertically(images: Tensor, _: Tensor, __: torch.Generator) -> Tensor:
+    flipped: Tensor = v2.vertical_flip(images)
+    return flipped
+
+
 def _apply_quarter_turns(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
-    turns, out = strength.flatten().round() % 4, images
+    turns = strength.flatten().round() % 4
+    turned = images
     for quarters in (1, 2, 3):
-        out = torch.where(
-            (turns == quarters)[:, None, None, None], images.rot90(quarters, (2, 3)), out
-        )
-    return out
+        is_turned = (turns == quarters)[:, None, None, None]
+        turned = torch.where(is_turned, images.rot90(quarters, (2, 3)), turned)
+    return turned
 
 
 def _blur_by_sigma(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur, each image by its own `sigma` (px), up to 3 sigma, edges reflected; 0 leaves a image as it is.
+    """Return the images blurred by a Gaussian, each by its own `sigma` (px), edges reflected.
 
-    The kernel reaches no farther than a quarter of the side.
+    The kernel reaches up to 3 sigma, and no farther than a quarter of the side. A sigma of 0 leaves
+    an image as it is.
     """
-    rows, columns = (_build_blur_matrix(sigma.reshape(-1, 1), side) for side in images.shape[2:])
-    return rows[:, None] @ images @ columns[:, None].transpose(2, 3)
+    height, width = images.shape[2:]
+    blur_rows = _build_blur_matrix(sigma.reshape(-1, 1), height)
+    blur_columns = _build_blur_matrix(sigma.reshape(-1, 1), width)
+    return blur_rows[:, None] @ images @ blur_columns[:, None].transpose(2, 3)
 
 
 def _build_blur_matrix(sigma: Tensor, side: int) -> Tensor:
-    """What blurs a line of pixels: float32 [n, side, side], for sigma [n, 1]. A product, since the number of images
-    differs from step to step, and a convolution's way would be sought for each anew."""
-    radius, where = side // 4, sigma.device
-    at = torch.arange(-radius, radius + 1, device=where)
-    kernel = torch.exp(-(at**2) / (2 * sigma.clamp(min=1e-3) ** 2)) * (
-        at.abs() <= (3 * sigma).round()
-    )
+    """Return the matrix that blurs a line of pixels, float32 [n, side, side], for sigma [n, 1].
+
+    A matrix product is used instead of a convolution: the number of images differs from step to
+    step, and cuDNN would search for the fastest convolution each time.
+    """
+    radius = side // 4
+    device = sigma.device
+    offsets = torch.arange(-radius, radius + 1, device=device)
+    weights = torch.exp(-(offsets**2) / (2 * sigma.clamp(min=1e-3) ** 2))
+    kernel = weights * (offsets.abs() <= (BLUR_RADIUS_SIGMAS * sigma).round())
     kernel = kernel / kernel.sum(1, keepdim=True)
-    to = torch.arange(side, device=where)[:, None] + at  # [side, kernel]: where each pixel looks
-    to = (side - 1) - ((side - 1) - to.abs()).abs()  # reflected about the outermost pixels
-    line = torch.zeros(len(sigma), side, side, device=where)
-    return line.scatter_add_(2, to.expand(len(sigma), -1, -1), kernel[:, None].expand(-1, side, -1))
+    source = torch.arange(side, device=device)[:, None] + offsets  # [side, kernel]
+    source = (side - 1) - ((side - 1) - source.abs()).abs()  # reflected about the outermost pixels
+    matrix = torch.zeros(len(sigma), side, side, device=device)
+    return matrix.scatter_add_(
+        2, source.expand(len(sigma), -1, -1), kernel[:, None].expand(-1, side, -1)
+    )
 
 
 def _blur_images(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
@@ -120,51 +170,75 @@ def _add_noise(images: Tensor, strength: Tensor, generator: torch.Generator) -> 
 
 
 def _simulate_low_light(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    plugin, count, where = plugins.load_plugin("remedies", "low_light"), len(images), images.device
-    full = (-2 * strength.log2()).clamp(max=1)
-    drawn = torch.rand((count, 3, 1, 1, 1), generator=generator, device=where)
-    flat, soft, shot = (full * part for part in drawn.unbind(1))
-    flat = plugin.FLAT * (1.5 * flat - 0.5 * full)
-    soft, shot = plugin.SOFT * images.shape[3] * soft, plugin.SHOT * shot
-    scene = _blur_by_sigma(images + flat * (images.mean((1, 2, 3), keepdim=True) - images), soft)
-    cast = torch.randn((count, 3, 1, 1), generator=generator, device=where) * plugin.COLOR
-    light = (scene * strength * (full * cast).exp()).clamp(0, 255)
-    grains = torch.poisson(light / shot.clamp(min=1e-6), generator=generator)
-    return torch.where(shot > 0, grains * shot, light)
+    low_light = plugins.load_plugin("remedies", "low_light")
+    image_count, _, _, width = images.shape
+    device = images.device
+    # Half a stop less light has all side effects in full.
+    severity = (-2 * strength.log2()).clamp(max=1)
+    draws = torch.rand((image_count, 3, 1, 1, 1), generator=generator, device=device)
+    flat_draw, soft_draw, shot_draw = draws.unbind(1)
+    contrast_loss = low_light.MAX_CONTRAST_LOSS * (1.5 * (severity * flat_draw) - 0.5 * severity)
+    sigma = low_light.MAX_BLUR_SHARE * width * (severity * soft_draw)
+    shot_noise = low_light.MAX_SHOT_NOISE_SHARE * (severity * shot_draw)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    scene = _blur_by_sigma(images + contrast_loss * (mean - images), sigma)
+    gain_draw = torch.randn((image_count, 3, 1, 1), generator=generator, device=device)
+    channel_gain = gain_draw * low_light.CHANNEL_GAIN_STD
+    light = (scene * strength * (severity * channel_gain).exp()).clamp(0, 255)
+    grains = torch.poisson(light / shot_noise.clamp(min=1e-6), generator=generator)
+    return torch.where(shot_noise > 0, grains * shot_noise, light)
 
 
 @dataclass(frozen=True)
 class BatchRemedy:
-    """A remedy on a batch. log: whether strengths are drawn log-uniform, as its twin of `remedies` draws them."""
+    """A remedy for a whole batch.
+
+    Attributes:
+        transform: what changes the images.
+        is_log_uniform: whether strengths are drawn log-uniform, as the CPU remedy draws them.
+    """
 
     transform: BatchTransform
     is_log_uniform: bool = False
 
     def draw_strengths(self, count: int, low: float, high: float, seed: int) -> NDArray[np.float32]:
-        """float32 [count] in [low, high], decided by the seed."""
-        drawn = np.random.default_rng([seed, 3]).random(count)
-        spread = (
-            np.exp(np.log(low) + drawn * np.log(high / low))
-            if self.is_log_uniform
-            else low + drawn * (high - low)
-        )
-        return np.asarray(spread, dtype=np.float32)
+        """Return random strengths, float32 [count].
+
+        Args:
+            count: number of strengths.
+            low: lowest strength.
+            high: highest strength.
+            seed: seed of the draw.
+        """
+        uniform = np.random.default_rng([seed, 3]).random(count)
+        if self.is_log_uniform:
+            strengths = np.exp(np.log(low) + uniform * np.log(high / low))
+        else:
+            strengths = low + uniform * (high - low)
+        return np.asarray(strengths, dtype=np.float32)
 
     def __call__(self, images: Tensor, strengths: Tensor, seed: int) -> Tensor:
-        """float32 [n, 3, S, S] of whole gray levels, for images of those and strengths float32 [n]."""
-        random = torch.Generator(images.device).manual_seed(seed)
-        return self.transform(images, strengths.reshape(-1, 1, 1, 1), random).round().clamp(0, 255)
+        """Return the treated images in whole gray levels, float32 [n, 3, S, S].
+
+        Args:
+            images: gray levels, float32 [n, 3, S, S].
+            strengths: strength of each image, float32 [n].
+            seed: seed of everything else that is random.
+        """
+        generator = torch.Generator(images.device).manual_seed(seed)
+        treated = self.transform(images, strengths.reshape(-1, 1, 1, 1), generator)
+        return treated.round().clamp(0, 255)
 
 
 BATCH_REMEDIES: dict[str, BatchRemedy] = {
-    "exposure": BatchRemedy(lambda images, strength, _: images * strength, is_log_uniform=True),
-    "gamma": BatchRemedy(lambda images, strength, _: 255 * (images / 255) ** strength, is_log_uniform=True),
+    "exposure": BatchRemedy(_scale_exposure, is_log_uniform=True),
+    "gamma": BatchRemedy(_apply_gamma, is_log_uniform=True),
     "contrast": BatchRemedy(_scale_contrast, is_log_uniform=True),
     "color_cast": BatchRemedy(_apply_color_cast, is_log_uniform=True),
     "fog": BatchRemedy(_add_fog),
-    "grayscale": BatchRemedy(lambda images, _, __: _compute_luma(images).expand_as(images)),
-    "horizontal_flip": BatchRemedy(lambda images, _, __: v2.horizontal_flip(images)),
-    "vertical_flip": BatchRemedy(lambda images, _, __: v2.vertical_flip(images)),
+    "grayscale": BatchRemedy(_convert_to_grayscale),
+    "horizontal_flip": BatchRemedy(_flip_horizontally),
+    "vertical_flip": BatchRemedy(_flip_vertically),
     "quarter_turns": BatchRemedy(_apply_quarter_turns),
     "rotation": BatchRemedy(_rotate_images),
     "zoom": BatchRemedy(_zoom_images),
@@ -172,4 +246,4 @@ BATCH_REMEDIES: dict[str, BatchRemedy] = {
     "noise": BatchRemedy(_add_noise),
     "low_light": BatchRemedy(_simulate_low_light, is_log_uniform=True),
 }
-"""By the remedy's name. The others are done on the CPU."""
+"""Batched remedies by the remedy's name. All other remedies run on the CPU."""

@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: the last state and the best weights, each written aside and renamed."""
+"""The state of a training on disk: the last state and the best weights."""
 
 from __future__ import annotations
 
@@ -24,83 +24,108 @@ from pipeline.config import StageSettings
 from pipeline.contracts import InputError
 from pipeline.learning import distributed
 
+NO_EXTRA_STATES: Mapping[str, Any] = MappingProxyType({})
+CHECKPOINT_TIME_SHARE = 0.02
+"""Share of a training's time that its checkpoints may take."""
+
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """All that a resumed training needs beside weights and optimizer.
+    """Everything that a resumed training needs beside the weights and the optimizer.
 
-    running: loss and accuracy of each step since the last look. stale: looks since the best one.
+    Attributes:
+        step: number of finished steps.
+        best_step: the step with the lowest holdout loss; 0 before the first evaluation.
+        best_loss: the lowest holdout loss.
+        stale_evaluations: evaluations since the best one.
+        training_loss: mean training loss of the steps before the last evaluation.
+        history: rows of the training curves.
+        step_metrics: loss and accuracy of each step since the last evaluation.
     """
 
     step: int = 0
     best_step: int = 0
     best_loss: float = math.inf
-    stale: int = 0
-    loss: float = math.nan
+    stale_evaluations: int = 0
+    training_loss: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
-    running: list[list[float]] = field(default_factory=list)
-
-
-NO_EXTRA_STATES: Mapping[str, Any] = MappingProxyType({})
-CHECKPOINT_TIME_SHARE = 0.02  # of a training's time that its checkpoints may take
+    step_metrics: list[list[float]] = field(default_factory=list)
 
 
 @dataclass
 class CheckpointTimer:
-    """When a checkpoint is due: at first, and then so seldom that writing takes `SHARE` of the time.
+    """Decides when a checkpoint is due, so that writing takes `CHECKPOINT_TIME_SHARE` of the time.
 
-    What is learnt does not depend on it. Seconds, of a clock that never goes back.
+    The first checkpoint is due at once. The trained weights do not depend on the timer.
+
+    Attributes:
+        write_seconds: how long the last checkpoint took to write.
+        last_write_time: when it was finished, in seconds of a monotonic clock.
     """
 
     write_seconds: float = 0.0
     last_write_time: float = 0.0
 
     def is_due(self) -> bool:
-        """Whether enough time has gone by since the last one."""
-        return time.monotonic() - self.last_write_time >= self.write_seconds / CHECKPOINT_TIME_SHARE
+        """Return whether enough time has passed since the last checkpoint."""
+        elapsed = time.monotonic() - self.last_write_time
+        return elapsed >= self.write_seconds / CHECKPOINT_TIME_SHARE
 
     @contextmanager
     def measure_writing(self) -> Iterator[None]:
-        """Around the writing of one, to learn what it takes."""
-        self.last_write_time = time.monotonic()
+        """Measure how long the checkpoint takes that is written inside this context."""
+        start = time.monotonic()
         yield
-        self.write_seconds, self.last_write_time = (
-            time.monotonic() - self.last_write_time,
-            time.monotonic(),
-        )
+        self.last_write_time = time.monotonic()
+        self.write_seconds = self.last_write_time - start
 
 
 def compute_training_key(settings: StageSettings, *key_parts: Any) -> str:
-    """SHA-256 (hex) of what a training depends on: a checkpoint of another one is not taken up."""
-    sha = hashlib.sha256(settings.model_dump_json().encode())
+    """Return the SHA-256 (hex) of everything that a training depends on.
+
+    A checkpoint with another key belongs to another training and is not resumed.
+    """
+    digest = hashlib.sha256(settings.model_dump_json().encode())
     for part in key_parts:
-        sha.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
-    return sha.hexdigest()
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return digest.hexdigest()
 
 
 def write_atomically(path: Path, write_content: Callable[[IO[bytes]], Any]) -> None:
-    """Whole or not at all; by Python's own file, so that a full disk is an `OSError` that says so."""
+    """Write a file completely or not at all.
+
+    Args:
+        path: the file.
+        write_content: writes the content into an open binary file. It is Python's own file object,
+            so that a full disk raises an `OSError` with its number.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
+    temporary_path = path.with_name(f".{path.name}")
     try:
-        with aside.open("wb") as file:
+        with temporary_path.open("wb") as file:
             write_content(file)
             file.flush()
             os.fsync(file.fileno())
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # torch says something of its own while the file's word is handled
-        said = error if isinstance(error, OSError) else error.__context__
-        if isinstance(said, OSError) and said.errno:
-            raise OSError(said.errno, os.strerror(said.errno), str(path)) from error
+    except (OSError, RuntimeError) as error:
+        # torch raises a RuntimeError of its own while it handles the file's OSError.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(cause, OSError) and cause.errno:
+            raise OSError(cause.errno, os.strerror(cause.errno), str(path)) from error
         raise
-    aside.replace(path)
+    temporary_path.replace(path)
 
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """The two files of one training in `folder`. Only tensors and plain values are read back."""
+    """The two files of one training; only tensors and plain values are read from them.
+
+    Attributes:
+        folder: the folder of the files.
+        training_key: key of the training, from `compute_training_key`.
+    """
 
     folder: Path
     training_key: str
@@ -122,19 +147,20 @@ class TrainingCheckpoint:
         progress: TrainingProgress,
         extra_states: Mapping[str, Any] = NO_EXTRA_STATES,
     ) -> None:
-        """Write the last state; of several ranks the first does. more: what else has a `state_dict`, by name."""
+        """Write the last state; of several ranks only the first writes.
+
+        Args:
+            model: the model in training.
+            optimizer: its optimizer.
+            progress: how far the training is.
+            extra_states: further objects with a `state_dict`, by name.
+        """
         if not distributed.is_first_rank():
             return
-        state = {
-            name: part.state_dict()
-            for name, part in {"model": model, "optimizer": optimizer, **extra_states}.items()
-        }
-        write_atomically(
-            self.last_state_path,
-            lambda file: torch.save(
-                {**state, "progress": asdict(progress), "key": self.training_key}, file
-            ),
-        )
+        state: dict[str, Any] = {"progress": asdict(progress), "key": self.training_key}
+        for name, part in {"model": model, "optimizer": optimizer, **extra_states}.items():
+            state[name] = part.state_dict()
+        write_atomically(self.last_state_path, lambda file: torch.save(state, file))
 
     def restore_state(
         self,
@@ -142,13 +168,21 @@ class TrainingCheckpoint:
         optimizer: torch.optim.Optimizer,
         extra_states: Mapping[str, Any] = NO_EXTRA_STATES,
     ) -> TrainingProgress:
-        """Put model, optimizer and `more` where the last state of this very training stands, if there is one.
+        """Load the last state into the objects, and return the progress at that state.
 
-        Raises `InputError`, and unpickles nothing, where the file is cut short or holds more than tensors and values.
+        Without a last state of this very training, nothing is loaded and the progress is 0.
+
+        Args:
+            model: receives its weights.
+            optimizer: receives its state.
+            extra_states: further objects with a `state_dict`, by name; they receive theirs.
+
+        Raises:
+            InputError: the file is truncated, or holds more than tensors and plain values. Nothing
+                is unpickled.
         """
-        state: dict[str, Any] | None = distributed.broadcast_from_first(
-            self._read_state() if distributed.is_first_rank() else None
-        )
+        own_state = self._read_state() if distributed.is_first_rank() else None
+        state: dict[str, Any] | None = distributed.broadcast_from_first(own_state)
         if state is None:
             return TrainingProgress()
         for name, part in {"model": model, "optimizer": optimizer, **extra_states}.items():
@@ -158,40 +192,46 @@ class TrainingCheckpoint:
     def _read_state(self) -> dict[str, Any] | None:
         if not self.last_state_path.is_file():
             return None
-        try:
-            state: dict[str, Any] = torch.load(
-                self.last_state_path, map_location="cpu", weights_only=True
-            )
-            return state if state["key"] == self.training_key else None
-        except (
+        damage_errors = (
             pickle.UnpicklingError,
             RuntimeError,
             OSError,
             EOFError,
             KeyError,
             TypeError,
-        ) as error:
-            why = (str(error).splitlines() or ["cut short"])[0]
+        )
+        try:
+            state: dict[str, Any] = torch.load(
+                self.last_state_path, map_location="cpu", weights_only=True
+            )
+            return state if state["key"] == self.training_key else None
+        except damage_errors as error:
+            reason = (str(error).splitlines() or ["truncated"])[0]
             raise InputError(
-                f"{self.last_state_path}: a damaged checkpoint ({why}); delete it to train from the start"
+                f"{self.last_state_path}: a damaged checkpoint ({reason}); "
+                "delete it to train from the start"
             ) from error
 
     def save_best_weights(self, model: nn.Module) -> None:
-        """Write the weights as the best so far; of several ranks the first does."""
+        """Write the weights as the best so far; of several ranks only the first writes."""
         if not distributed.is_first_rank():
             return
-        tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        tensors = {}
+        for name, tensor in model.state_dict().items():
+            tensors[name] = tensor.detach().cpu().contiguous()
         write_atomically(self.best_weights_path, lambda file: file.write(save(tensors)))
 
     def load_best_weights(self, model: nn.Module) -> None:
-        """Give `model` the best weights; raises `InputError` where they cannot be read."""
+        """Load the best weights into `model`.
+
+        Raises:
+            InputError: they cannot be read.
+        """
         try:
-            model.load_state_dict(
-                distributed.broadcast_from_first(
-                    load_file(self.best_weights_path) if distributed.is_first_rank() else {}
-                )
-            )
+            own_weights = load_file(self.best_weights_path) if distributed.is_first_rank() else {}
+            model.load_state_dict(distributed.broadcast_from_first(own_weights))
         except (SafetensorError, OSError, RuntimeError) as error:
             raise InputError(
-                f"{self.best_weights_path}: damaged ({error}); delete {self.folder} to train from the start"
+                f"{self.best_weights_path}: damaged ({error}); "
+                f"delete {self.folder} to train from the start"
             ) from error

@@ -1,4 +1,4 @@
-"""Generic augmentation, which knows nothing of the failures: what a targeted remedy has to be measured against."""
+"""Generic augmentation that ignores the failures; targeted remedies are measured against it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,46 @@ from torchvision.transforms import v2
 from pipeline.learning.training.batch_sampling import BatchTreatment, PixelArray, RowIndices
 
 SEED_COUNT = 2**63
+"""Seeds are reduced below this number, which every torch generator accepts."""
 _RANDOM_FUNCTIONS = (torch.rand, torch.randint, torch.randn, torch.randperm)
 
 
 class _SeededRandomMode(TorchFunctionMode):
-    """Inside, this thread's random numbers come from a generator of its own; torch's is everybody's."""
+    """A context that gives this thread its own random generator instead of torch's global one."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        more = {"generator": self.generator} if func in _RANDOM_FUNCTIONS else {}
-        return func(*args, **(kwargs or {}), **more)
+        generator = {"generator": self.generator} if func in _RANDOM_FUNCTIONS else {}
+        return func(*args, **(kwargs or {}), **generator)
 
 
 def wrap_transform(transform: Callable[[Tensor], Tensor]) -> BatchTreatment:
-    """A torchvision transform of uint8 [3, S, S] as what each image of a batch is given, by its own draw.
+    """Return a batch treatment that applies `transform` to each image with its own random draw.
 
-    Decided by the seed alone, in any thread: what it draws by torch's `_DRAWS` leaves torch's own generator alone.
+    The result depends on the seed alone, in any thread. The transform's calls of torch's
+    `_RANDOM_FUNCTIONS` leave torch's global generator unchanged.
+
+    Args:
+        transform: a torchvision transform of uint8 [3, S, S].
     """
 
-    def treatment(rows: RowIndices, pixels: PixelArray, seed: int) -> PixelArray:
+    def transform_batch(rows: RowIndices, pixels: PixelArray, seed: int) -> PixelArray:
         if not len(pixels):
             return pixels
+        images = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2)
         with _SeededRandomMode(seed % SEED_COUNT):
-            changed = [
-                transform(image) for image in torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2)
-            ]
-        return np.ascontiguousarray(torch.stack(changed).permute(0, 2, 3, 1).numpy())
+            transformed = torch.stack([transform(image) for image in images])
+        return np.ascontiguousarray(transformed.permute(0, 2, 3, 1).numpy())
 
-    return treatment
+    return transform_batch
 
 
 def create_trivial_augment() -> BatchTreatment:
-    """One random operation of random strength for every view: TrivialAugment (Mueller and Hutter 2021), wide."""
+    """Return TrivialAugment in its wide space (Mueller and Hutter 2021) as a batch treatment.
+
+    Each view of an image gets one random operation at a random strength.
+    """
     return wrap_transform(cast(Any, v2.TrivialAugmentWide)())

@@ -1,76 +1,74 @@
-"""The part of train, whole groups, that no gradient sees: for the early stop and the temperature."""
+"""The holdout: whole groups of the training split that only early stopping and temperature use."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.statistics.group_intervals import encode_groups
+from pipeline.statistics.group_sampling import assign_group_folds
 
-MINIMUM_GROUPS = 10  # groups
-
-
-def assign_folds(
-    labels: NDArray[np.int64], groups: ArrayLike, fold_count: int, seed: int
-) -> NDArray[np.int64]:
-    """Fold 0 .. folds - 1 of each image [n]: whole groups, classes spread as evenly as they allow.
-
-    At least two groups; fewer folds where there are fewer groups.
-    """
-    group, count = encode_groups(groups)
-    fold_count = min(fold_count, count)
-    if np.bincount(labels).max() < fold_count:
-        splitter = GroupKFold(fold_count, shuffle=True, random_state=seed)
-    elif count == len(labels):  # every image is a group of its own: the same, and faster
-        splitter = StratifiedKFold(fold_count, shuffle=True, random_state=seed)
-    else:
-        splitter = StratifiedGroupKFold(fold_count, shuffle=True, random_state=seed)
-    fold = np.zeros(len(labels), np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The (least populated class|groups parameter is ignored)", UserWarning
-        )
-        for number, (_, held) in enumerate(splitter.split(fold, labels, group)):
-            fold[held] = number
-    return fold
+MINIMUM_GROUPS = 10
+"""With fewer groups a holdout would take too many of them from the training."""
+DEFAULT_HOLDOUT_SHARE = 0.1
+"""The share of the runs whose record of the training does not name one."""
 
 
 def find_class_indices(images: pd.DataFrame, class_names: list[str]) -> NDArray[np.int64]:
-    """Class index of each image, -1 where it has no label or one that is not in `names`: int64 [images]."""
+    """Return the class index of each image, int64 [images]; -1 without a label of `class_names`."""
     return pd.Index(class_names).get_indexer(pd.Index(images["label"])).astype(np.int64)
 
 
 def select_training_images(
     images: pd.DataFrame, splits: pd.DataFrame, pixels: NDArray[np.uint8], class_names: list[str]
 ) -> TrainingImages:
-    """The images of the split `train` whose label is one of `names`."""
-    index = find_class_indices(images, class_names)
-    rows = np.flatnonzero((splits["split"] == "train").to_numpy() & (index >= 0))
-    return TrainingImages(pixels, rows, index[rows], images["image_id"].tolist())
+    """Return the images of the split `train` with a label among `class_names`.
+
+    Args:
+        images: the artifact of this name.
+        splits: the artifact of this name, with the same rows.
+        pixels: uint8 [images, S, S, 3].
+        class_names: the classes in the order of their index.
+    """
+    labels = find_class_indices(images, class_names)
+    rows = np.flatnonzero((splits["split"] == "train").to_numpy() & (labels >= 0))
+    return TrainingImages(pixels, rows, labels[rows], images["image_id"].tolist())
 
 
 def split_holdout(
     training_images: TrainingImages, groups: ArrayLike, holdout_share: float, seed: int
 ) -> tuple[TrainingImages, TrainingImages]:
-    """(the images to fit on, the holdout): about `share` of the images, whole groups, stratified as far as can be.
+    """Return the images to train on and the holdout, stratified by class as far as groups allow.
 
-    groups: of each image [n]. No class loses all its images to the holdout. Fewer than ten groups: no holdout.
-    The same arguments give the same parts.
+    The same arguments give the same split.
+
+    Args:
+        training_images: all images of the training split, [n].
+        groups: the group of each image, [n]; a group is never divided.
+        holdout_share: approximate share of the images in the holdout.
+        seed: seed of the split.
+
+    Returns:
+        (images to train on, holdout). No class loses all its images to the holdout. With fewer than
+        ten groups the holdout is empty.
     """
     if encode_groups(groups)[1] < MINIMUM_GROUPS:
         return training_images, training_images.select_images(slice(0, 0))
-    held = assign_folds(training_images.labels, groups, max(2, round(1 / holdout_share)), seed) == 0
-    for label in np.setdiff1d(training_images.labels, training_images.labels[~held]):
-        held &= ~np.isin(np.asarray(groups), np.asarray(groups)[training_images.labels == label])
-    return training_images.select_images(np.flatnonzero(~held)), training_images.select_images(
-        np.flatnonzero(held)
+    labels = training_images.labels
+    fold_count = max(2, round(1 / holdout_share))
+    is_held_out = assign_group_folds(labels, groups, fold_count, seed) == 0
+    group_names = np.asarray(groups)
+    # A class without training images gets all its groups back.
+    for label in np.setdiff1d(labels, labels[~is_held_out]):
+        is_held_out &= ~np.isin(group_names, group_names[labels == label])
+    return (
+        training_images.select_images(np.flatnonzero(~is_held_out)),
+        training_images.select_images(np.flatnonzero(is_held_out)),
     )
 
 
@@ -80,11 +78,18 @@ def recreate_holdout_split(
     training_record: Mapping[str, Any],
     seed: int,
 ) -> tuple[TrainingImages, TrainingImages]:
-    """The images that `train` learnt from, and its holdout, which stays unseen. training: the artifact."""
-    known = training_record.get("holdout") or {"share": 0.1, "seed": seed}
-    return split_holdout(
-        training_images,
-        images["group"].to_numpy(dtype=str)[training_images.image_rows],
-        known["share"],
-        known["seed"],
-    )
+    """Return the same two sets as the stage `train` used, so that its holdout stays unseen.
+
+    Args:
+        training_images: all images of the training split.
+        images: the artifact of this name.
+        training_record: the artifact `training`.
+        seed: seed of the split if the record does not name one.
+
+    Returns:
+        (images to train on, holdout).
+    """
+    default: dict[str, Any] = {"share": DEFAULT_HOLDOUT_SHARE, "seed": seed}
+    holdout_record = training_record.get("holdout") or default
+    groups = images["group"].to_numpy(dtype=str)[training_images.image_rows]
+    return split_holdout(training_images, groups, holdout_record["share"], holdout_record["seed"])

@@ -1,4 +1,4 @@
-"""A head alone: what the rest of the network makes of images is asked once, kept, and learnt from."""
+"""Training of the head alone, on embeddings that the rest of the network computes once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker
@@ -26,30 +27,31 @@ from pipeline.learning.training.batch_sources import HostSource
 from pipeline.learning.training.checkpoint import compute_training_key, write_atomically
 from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
 
-MAXIMUM_VIEWS = 4  # of each image, drawn anew, that are kept at most
+MAXIMUM_VIEWS = 4
+"""Augmented views of each image whose embeddings are stored; more epochs reuse them."""
 ViewFunction = Callable[[TrainingImages, int], PixelArray]
-"""(some images, seed) -> their pixels as they are learnt from, uint8 [n, S, S, 3]."""
+"""(some images, seed) -> their augmented pixels, uint8 [n, S, S, 3]."""
 
 
 class HeadlessNetwork(nn.Module):
-    """A timm network without its head: images to what the head sees, [n, D]."""
+    """A timm network without its head: images to the features that the head receives."""
 
     def __init__(self, model: nn.Module) -> None:
-        """model: whose parts it shares."""
+        """Initialize from a model, whose modules are shared."""
         super().__init__()
         self.model = model
         self.feature_count = int(cast(Any, model).head_hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """float [n, D] of images float [n, 3, S, S]."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features, float [n, D], of images float [n, 3, S, S]."""
         model = cast(Any, self.model)
-        seen: Tensor = model.forward_head(model.forward_features(x), pre_logits=True)
-        return seen
+        features: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)
+        return features
 
 
 @dataclass(frozen=True)
 class _ViewSequence:
-    """Images as they are seen at one time, made where they are read."""
+    """One augmented view of all images, computed for the images that are indexed."""
 
     images: TrainingImages
     draw_view: ViewFunction
@@ -65,16 +67,11 @@ class _ViewSequence:
 
 
 def _count_views(settings: FitSettings, image_count: int) -> int:
-    """How many views of each of so many images are kept: one an epoch, up to `VIEWS`."""
-    return max(
-        1,
-        min(
-            MAXIMUM_VIEWS,
-            math.ceil(
-                settings.image_passes / image_count if settings.image_passes else settings.epochs
-            ),
-        ),
-    )
+    """Return how many views of each image are stored: one an epoch, up to `MAXIMUM_VIEWS`."""
+    epochs = settings.epochs
+    if settings.image_passes:
+        epochs = settings.image_passes / image_count
+    return max(1, min(MAXIMUM_VIEWS, math.ceil(epochs)))
 
 
 def embed_views(
@@ -85,32 +82,63 @@ def embed_views(
     embedding_file: Path,
     track: ProgressTracker,
 ) -> TrainingImages:
-    """The images, once a view, with what the head sees of them, float32 [views * n, D], as their pixels.
+    """Return the images once a view, with embeddings instead of pixels.
 
-    views: of each, pixels uint8 [n, S, S, 3] where it is sliced. kept: the file that holds the embeddings, or will.
+    Args:
+        network: computes the embeddings.
+        meta: the model's metadata.
+        images: the images.
+        views: the views; each yields pixels uint8 [n, S, S, 3] when it is sliced.
+        embedding_file: stores the embeddings; if it exists, they are read from it.
+        track: shows the progress.
+
+    Returns:
+        views * n items whose `pixels` are embeddings float32 [views * n, D].
     """
-    known = distributed.broadcast_from_first(embedding_file.is_file())
-    rows = np.zeros((0, network.feature_count), np.float32)
-    if not known:
-        rows = np.concatenate(
-            [
-                compute_outputs(network, pixels, meta, network.feature_count, track=track)
-                for pixels in views
-            ]
-        )
+    is_stored = distributed.broadcast_from_first(embedding_file.is_file())
+    embeddings = np.zeros((0, network.feature_count), np.float32)
+    if not is_stored:
+        embeddings = _compute_embeddings(network, meta, views, track)
         if distributed.is_first_rank():
-            write_atomically(embedding_file, lambda file: np.save(file, rows))
+            write_atomically(embedding_file, lambda file: np.save(file, embeddings))
     if distributed.is_first_rank():
-        rows = np.load(embedding_file, mmap_mode="r")
-    if known:
-        rows = distributed.broadcast_from_first(rows)
+        embeddings = np.load(embedding_file, mmap_mode="r")
+    if is_stored:  # otherwise each rank has computed them
+        embeddings = distributed.broadcast_from_first(embeddings)
     labels = np.tile(images.labels, len(views))
-    ids = (
-        [images.image_ids[row] for row in images.image_rows] * len(views)
-        if images.image_ids is not None
-        else None
+    image_ids = None
+    if images.image_ids is not None:
+        image_ids = [images.image_ids[row] for row in images.image_rows] * len(views)
+    return TrainingImages(cast(Any, embeddings), np.arange(len(labels)), labels, image_ids)
+
+
+def _compute_embeddings(
+    network: HeadlessNetwork, meta: ModelMetadata, views: Sequence[Any], track: ProgressTracker
+) -> NDArray[np.float32]:
+    """Return the embeddings of one view after the other, float32 [views * n, D]."""
+    view_embeddings = []
+    for pixels in views:
+        view_embeddings.append(
+            compute_outputs(network, pixels, meta, network.feature_count, track=track)
+        )
+    return np.concatenate(view_embeddings)
+
+
+def _hash_inputs(
+    model: nn.Module, training_images: TrainingImages, batch_source: HostSource, seed: int
+) -> str:
+    """Return a hash of everything that the embeddings depend on, 16 hex digits."""
+    training_key = compute_training_key(
+        batch_source.settings,
+        seed,
+        training_images.image_rows,
+        training_images.labels,
+        batch_source.treatment is not None,
     )
-    return TrainingImages(cast(Any, rows), np.arange(len(labels)), labels, ids)
+    digest = hashlib.sha256(training_key.encode())
+    for weight in model.state_dict().values():
+        digest.update(weight.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def prepare_head_training(
@@ -123,50 +151,61 @@ def prepare_head_training(
     cache_folder: Path,
     track: ProgressTracker,
 ) -> tuple[nn.Module, TrainingImages, TrainingImages | None, FitSettings]:
-    """(the head; the images and the holdout as it sees them; the settings of its training, of as many passes).
+    """Return the head of a model, and what to train it on.
 
-    Raises `InputError` where the model is a user's program. source: how images are learnt from. folder: where
-    embeddings are kept, under what they follow from.
+    Args:
+        model: the whole model.
+        training_images: the images to train on.
+        holdout: the images to evaluate on, if any.
+        batch_source: treats and augments the training images; holds metadata and settings.
+        seed: seed of the views.
+        cache_folder: folder of the embeddings, under a hash of everything they depend on.
+        track: shows the progress.
+
+    Returns:
+        The head, the embedded training images, the embedded holdout, and the settings of the head's
+        training, with the same number of image passes.
+
+    Raises:
+        InputError: the model is a user's program, which has no separate head.
     """
     meta = dict(batch_source.meta)
+    settings = batch_source.settings
     if meta["backbone"] == PROGRAM_BACKBONE:
         raise InputError(
-            f"retrain.head_only: a program of {PROGRAM_BACKBONE} has no head of its own; leave it false"
+            f"retrain.head_only: a program of {PROGRAM_BACKBONE} has no separate head; "
+            "leave it false"
         )
-    settings, body = batch_source.settings, HeadlessNetwork(model)
-    key = hashlib.sha256(
-        compute_training_key(
-            settings,
-            seed,
-            training_images.image_rows,
-            training_images.labels,
-            batch_source.treatment is not None,
-        ).encode()
-    )
-    for weight in model.state_dict().values():
-        key.update(weight.detach().cpu().numpy().tobytes())
-    name = key.hexdigest()[:16]
+    network = HeadlessNetwork(model)
+    input_hash = _hash_inputs(model, training_images, batch_source, seed)
 
-    def view(some: TrainingImages, own: int) -> PixelArray:
-        return batch_source.prepare_pixels(some, slice(0, len(some), 1), (own, own))
+    def draw_view(images: TrainingImages, view_seed: int) -> PixelArray:
+        positions = slice(0, len(images), 1)
+        return batch_source.prepare_pixels(images, positions, (view_seed, view_seed))
 
-    views = [
-        _ViewSequence(training_images, view, derive_step_seed(seed, number))
-        for number in range(_count_views(settings, len(training_images)))
-    ]
-    seen = embed_views(
-        body, meta, training_images, views, cache_folder / f"embeddings-{name}.npy", track
+    views = []
+    for number in range(_count_views(settings, len(training_images))):
+        views.append(_ViewSequence(training_images, draw_view, derive_step_seed(seed, number)))
+    embedded_images = embed_views(
+        network, meta, training_images, views, cache_folder / f"embeddings-{input_hash}.npy", track
     )
-    held = holdout
+    embedded_holdout = holdout
     if holdout:
-        plain = ArraySubset(holdout.pixels, holdout.image_rows)
-        held = embed_views(body, meta, holdout, [plain], cache_folder / f"held-{name}.npy", track)
-    passes = settings.image_passes or max(1, round(settings.epochs * len(training_images)))
-    rest = {
+        plain_view = ArraySubset(holdout.pixels, holdout.image_rows)
+        embedded_holdout = embed_views(
+            network, meta, holdout, [plain_view], cache_folder / f"held-{input_hash}.npy", track
+        )
+    head_settings = {
         "head_only": False,
-        "image_passes": passes,
+        "image_passes": settings.image_passes
+        or max(1, round(settings.epochs * len(training_images))),
         "initial_side_share": 1.0,
         "frozen_share": 0.0,
         "compile": False,
     }
-    return cast(Any, model).get_classifier(), seen, held, settings.model_copy(update=rest)
+    return (
+        cast(Any, model).get_classifier(),
+        embedded_images,
+        embedded_holdout,
+        settings.model_copy(update=head_settings),
+    )

@@ -1,17 +1,17 @@
-"""Does it overfit? The gap between training images and the holdout, in one sentence."""
+"""Overfitting: the gap between training images and the holdout in the training curves."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-RELATIVE_LOSS_RISE, MINIMUM_LOSS_RISE = (
-    0.05,
-    0.01,
-)  # a loss has risen where it is higher by this share, and by this many nats
-MAXIMUM_GAP_POINTS = (
-    10.0  # points of accuracy that are too many between training images and the holdout
-)
-PERSISTENT_EVALUATIONS = 2  # looks in a row that make a rise persistent
+RELATIVE_LOSS_RISE = 0.05
+"""A holdout loss has risen if it is higher than the lowest one by this share..."""
+MINIMUM_LOSS_RISE = 0.01
+"""...and by this many nats; a smaller rise of a tiny loss is noise."""
+MAXIMUM_GAP_POINTS = 10.0
+"""A larger gap in accuracy, in points, between training images and the holdout is reported."""
+PERSISTENT_EVALUATIONS = 2
+"""A rise is persistent if it lasts for this many evaluations; a single one is noise."""
 
 
 def _select_split(history: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -19,33 +19,48 @@ def _select_split(history: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def find_overfitting_step(history: pd.DataFrame) -> int | None:
-    """The first step after which the holdout's loss stays above its lowest while that of training falls, or None.
+    """Return the first step of a lasting rise of the holdout loss while the training loss falls.
 
-    history: the artifact's columns step, split (train | holdout) and loss. Two looks in a row make it persistent.
+    Args:
+        history: the training curves, with the columns step, split (train | holdout) and loss.
+
+    Returns:
+        The step, or None if the holdout loss does not rise persistently or both losses rise.
     """
-    train, held = _select_split(history, "train"), _select_split(history, "holdout")
-    if len(held) <= PERSISTENT_EVALUATIONS or len(train) != len(held):
+    train = _select_split(history, "train")
+    holdout = _select_split(history, "holdout")
+    if len(holdout) <= PERSISTENT_EVALUATIONS or len(train) != len(holdout):
         return None
-    best = int(held["loss"].to_numpy().argmin())
-    bar = float(held["loss"][best]) + max(
-        MINIMUM_LOSS_RISE, RELATIVE_LOSS_RISE * float(held["loss"][best])
-    )
-    after = held[best + 1 :]
-    risen = after[after["loss"][::-1].gt(bar).cummin()[::-1]]
-    fallen = float(train["loss"].iloc[-1]) < float(train["loss"][best])
-    return int(risen["step"].iloc[0]) if len(risen) >= PERSISTENT_EVALUATIONS and fallen else None
+    best_row = int(holdout["loss"].to_numpy().argmin())
+    best_loss = float(holdout["loss"][best_row])
+    risen_loss = best_loss + max(MINIMUM_LOSS_RISE, RELATIVE_LOSS_RISE * best_loss)
+    later = holdout[best_row + 1 :]
+    stays_risen = later["loss"][::-1].gt(risen_loss).cummin()[::-1]
+    risen = later[stays_risen]
+    has_training_loss_fallen = float(train["loss"].iloc[-1]) < float(train["loss"][best_row])
+    if len(risen) < PERSISTENT_EVALUATIONS or not has_training_loss_fallen:
+        return None
+    return int(risen["step"].iloc[0])
 
 
 def describe_overfitting(history: pd.DataFrame, best_step: int) -> str:
-    """One sentence on the gap in accuracy (points) between training images and the holdout, at the end."""
-    train, held = _select_split(history, "train"), _select_split(history, "holdout")
-    if held.empty or train.empty:
+    """Return one sentence about the final gap in accuracy between training images and holdout.
+
+    Args:
+        history: the training curves, with the columns step, split, loss and accuracy.
+        best_step: the step whose weights were kept.
+    """
+    train = _select_split(history, "train")
+    holdout = _select_split(history, "holdout")
+    if holdout.empty or train.empty:
         return "overfitting was not judged: there is no holdout"
-    gap = 100 * (float(train["accuracy"].iloc[-1]) - float(held["accuracy"].iloc[-1]))
-    told = f"train/holdout gap {gap:.1f} points at the end"
-    since = find_overfitting_step(history)
-    if since is not None:
-        return f"overfitting from step {since}: {told}; the weights of step {best_step} were kept"
+    gap = 100 * (float(train["accuracy"].iloc[-1]) - float(holdout["accuracy"].iloc[-1]))
+    gap_words = f"train/holdout gap {gap:.1f} points at the end"
+    step = find_overfitting_step(history)
+    if step is not None:
+        return (
+            f"overfitting from step {step}: {gap_words}; the weights of step {best_step} were kept"
+        )
     if gap > MAXIMUM_GAP_POINTS:
-        return f"it generalises poorly, though the holdout's loss did not rise: {told}"
-    return f"no overfitting seen: {told}"
+        return f"it generalizes poorly, though the holdout's loss did not rise: {gap_words}"
+    return f"no overfitting seen: {gap_words}"

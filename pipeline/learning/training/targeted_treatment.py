@@ -1,4 +1,4 @@
-"""What a plan makes of training images: which are shown more often, and what a batch is given."""
+"""The effect of a plan on training: which images are repeated, and how batches are treated."""
 
 from __future__ import annotations
 
@@ -9,48 +9,63 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.learning.training.batch_sampling import PixelArray, TrainingImages
+from pipeline.learning.training.batch_sampling import PixelArray, RowIndices, TrainingImages
 
-REWEIGHTING_REMEDY = (
-    "reweighting"  # the plan's rows for images that weigh more; the strength says how much
-)
-REPEATING_REMEDIES = (
-    "oversampling",
-    REWEIGHTING_REMEDY,
-)  # the plan's rows for images that are shown more often; the strength says how often
+REWEIGHTING_REMEDY = "reweighting"
+"""The remedy of plan rows whose images weigh more; the strength is the weight."""
+REPEATING_REMEDIES = ("oversampling", REWEIGHTING_REMEDY)
+"""Remedies of plan rows whose images are repeated; the strength is the number of repetitions."""
 RemedyFunction = Callable[[str, PixelArray, float, float, int], PixelArray]
 """(remedy, pixels, low, high, seed) -> pixels of the same shape."""
 
 
 @dataclass(frozen=True)
 class SimulatedImages:
-    """Simulated images: rows of `pixels` uint8 [n, S, S, 3] by (slice, label)."""
+    """Simulated images by slice and label.
+
+    Attributes:
+        pixels: uint8 [n, S, S, 3].
+        rows_by_slice_label: rows of `pixels` by (slice, label).
+    """
 
     pixels: PixelArray
-    rows_by_slice_label: Mapping[tuple[str, str], NDArray[np.intp]]
+    rows_by_slice_label: Mapping[tuple[str, str], RowIndices]
 
     @classmethod
     def create_from_table(cls, simulated: pd.DataFrame, pixels: PixelArray) -> SimulatedImages:
-        """Of the artifacts of these names."""
-        kinds = zip(simulated["slice"], simulated["label"], strict=True)
+        """Return the simulated images of a table with the columns slice and label."""
         rows: dict[tuple[str, str], list[int]] = {}
-        for row, kind in enumerate(kinds):
-            rows.setdefault(kind, []).append(row)
-        return cls(pixels, {kind: np.array(found, dtype=np.intp) for kind, found in rows.items()})
+        for row, key in enumerate(zip(simulated["slice"], simulated["label"], strict=True)):
+            rows.setdefault(key, []).append(row)
+        return cls(
+            pixels, {key: np.array(key_rows, dtype=np.intp) for key, key_rows in rows.items()}
+        )
 
     def draw_images(self, slice_name: str, labels: Sequence[str], seed: int) -> PixelArray:
-        """A image of the slice's condition for each label, uint8 [labels, S, S, 3]."""
+        """Return a random image of the slice's condition for each label, uint8 [labels, S, S, 3].
+
+        Args:
+            slice_name: the slice.
+            labels: the label of each image.
+            seed: seed of the draw.
+        """
         rng = np.random.default_rng([seed, 2])
-        return np.asarray(
-            self.pixels[
-                [int(rng.choice(self.rows_by_slice_label[slice_name, label])) for label in labels]
-            ]
-        )
+        rows = []
+        for label in labels:
+            rows.append(int(rng.choice(self.rows_by_slice_label[slice_name, label])))
+        return np.asarray(self.pixels[rows])
 
 
 @dataclass(frozen=True)
 class RemedyStrength:
-    """What a image is given. shows: the slice whose simulated images stand in its place; empty: it stays."""
+    """A remedy and the range of its strength.
+
+    Attributes:
+        remedy: name of the remedy.
+        low: lowest strength.
+        high: highest strength.
+        simulated_slice: slice whose simulated images replace the image; empty to keep the image.
+    """
 
     remedy: str
     low: float
@@ -60,50 +75,83 @@ class RemedyStrength:
 
 @dataclass(frozen=True)
 class TargetedTreatment:
-    """A plan as a `Treatment`. ladder: of a row of `images`, its strengths, and up to where in [0, 1] each is drawn."""
+    """A plan as a `BatchTreatment`.
+
+    Attributes:
+        strength_choices: for each planned row of `images`, the cumulative probabilities of its
+            strengths, and these strengths.
+        labels: label of each row of `images`.
+        apply_remedy: applies a remedy to pixels.
+        simulated_images: simulated images, if the plan uses any.
+    """
 
     strength_choices: Mapping[int, tuple[NDArray[np.float64], Sequence[RemedyStrength]]]
     labels: Sequence[str]
     apply_remedy: RemedyFunction
     simulated_images: SimulatedImages | None
 
-    def _draw_strengths(self, rows: NDArray[np.intp], seed: int) -> list[RemedyStrength | None]:
-        drawn = np.random.default_rng([seed, 1]).random(len(rows))
-        chosen: list[RemedyStrength | None] = []
-        for row, at in zip(rows.tolist(), drawn, strict=True):
-            upto, strengths = self.strength_choices.get(row, (np.zeros(0), ()))
-            step = int(np.searchsorted(upto, at, side="right"))
-            chosen.append(strengths[step] if step < len(strengths) else None)
-        return chosen
+    def _draw_strengths(self, rows: RowIndices, seed: int) -> list[RemedyStrength | None]:
+        """Return a random strength for each row, or None where the image stays as it is."""
+        draws = np.random.default_rng([seed, 1]).random(len(rows))
+        drawn_strengths: list[RemedyStrength | None] = []
+        for row, draw in zip(rows.tolist(), draws, strict=True):
+            cumulative_probabilities, strengths = self.strength_choices.get(row, (np.zeros(0), ()))
+            choice = int(np.searchsorted(cumulative_probabilities, draw, side="right"))
+            drawn_strengths.append(strengths[choice] if choice < len(strengths) else None)
+        return drawn_strengths
 
     def group_drawn_strengths(
-        self, rows: NDArray[np.intp], seed: int
-    ) -> list[tuple[NDArray[np.intp], RemedyStrength, int]]:
-        """(positions in `rows`, what those images are given, seed): a image is in one of these at most."""
-        chosen = self._draw_strengths(rows, seed)
-        kinds = sorted({c for c in chosen if c}, key=astuple)
-        where = [np.array([n for n, c in enumerate(chosen) if c == kind]) for kind in kinds]
-        return [
-            (at, kind, seed + number)
-            for number, (at, kind) in enumerate(zip(where, kinds, strict=True))
-        ]
+        self, rows: RowIndices, seed: int
+    ) -> list[tuple[RowIndices, RemedyStrength, int]]:
+        """Return the drawn strengths, each with its images.
+
+        Args:
+            rows: rows of `images` in a batch, [B].
+            seed: seed of the draw.
+
+        Returns:
+            (positions in `rows`, strength, seed of its remedy) of each drawn strength. No position
+            occurs twice.
+        """
+        drawn_strengths = self._draw_strengths(rows, seed)
+        # Sorted, since the order of a set, and so the seeds, would differ between processes.
+        distinct_strengths = sorted({drawn for drawn in drawn_strengths if drawn}, key=astuple)
+        groups = []
+        for number, strength in enumerate(distinct_strengths):
+            positions = [n for n, drawn in enumerate(drawn_strengths) if drawn == strength]
+            groups.append((np.array(positions), strength, seed + number))
+        return groups
 
     def apply_strength(
-        self, strength: RemedyStrength, rows: NDArray[np.intp], pixels: PixelArray, seed: int
+        self, strength: RemedyStrength, rows: RowIndices, pixels: PixelArray, seed: int
     ) -> PixelArray:
-        """Images of these rows after a strength: uint8 [n, S, S, 3], as `pixels`."""
+        """Return the images after the remedy at this strength, uint8 [n, S, S, 3].
+
+        Args:
+            strength: the remedy and the range of its strength.
+            rows: rows of `images`, [n].
+            pixels: their pixels, uint8 [n, S, S, 3].
+            seed: seed of the remedy.
+        """
         if strength.simulated_slice and self.simulated_images:
-            return self.simulated_images.draw_images(
-                strength.simulated_slice, [self.labels[row] for row in rows.tolist()], seed
-            )
+            labels = [self.labels[row] for row in rows.tolist()]
+            return self.simulated_images.draw_images(strength.simulated_slice, labels, seed)
         return self.apply_remedy(strength.remedy, pixels, strength.low, strength.high, seed % 2**32)
 
-    def __call__(self, rows: NDArray[np.intp], pixels: PixelArray, seed: int) -> PixelArray:
-        """As `Treatment`."""
-        out = pixels.copy()
-        for at, strength, own in self.group_drawn_strengths(rows, seed):
-            out[at] = self.apply_strength(strength, rows[at], pixels[at], own)
-        return out
+    def __call__(self, rows: RowIndices, pixels: PixelArray, seed: int) -> PixelArray:
+        """Return the treated pixels of a batch, as `BatchTreatment` does.
+
+        Args:
+            rows: rows of `images` in the batch, [B].
+            pixels: their pixels, uint8 [B, S, S, 3]; not changed.
+            seed: seed of the treatment.
+        """
+        treated = pixels.copy()
+        for positions, strength, remedy_seed in self.group_drawn_strengths(rows, seed):
+            treated[positions] = self.apply_strength(
+                strength, rows[positions], pixels[positions], remedy_seed
+            )
+        return treated
 
 
 def build_targeted_treatment(
@@ -112,44 +160,54 @@ def build_targeted_treatment(
     apply_remedy: RemedyFunction,
     simulated_images: SimulatedImages | None = None,
 ) -> TargetedTreatment:
-    """What a batch is given: of the plan's rows for a image at most one, drawn by their probabilities, anew each time.
+    """Return the treatment that applies at most one row of the plan to an image, at random.
 
-    plan: the artifact; the probabilities of a image's rows sum to 1 or less, but for those that only repeat it.
-    pool: what rows with a simulator show in the image's place; always of its label, so that labels and their order are
-    those of the control arm.
+    The row is drawn by the rows' probabilities, each time that the image is in a batch.
+
+    Args:
+        plan: the artifact of this name. The probabilities of an image's rows sum to 1 or less,
+            apart from the rows that only repeat it.
+        images: the artifact of this name.
+        apply_remedy: applies a remedy to pixels.
+        simulated_images: replacements of the images in rows with a simulator. They have the image's
+            label, so that labels and their order are the same as in the control arm.
     """
     plan = plan[~plan["remedy"].isin(REPEATING_REMEDIES)]
-    plan = plan.assign(shows=plan["slice"].where(plan["simulator"].notna(), "").astype("str"))
-    number = {image_id: row for row, image_id in enumerate(images["image_id"])}
-    recipe = ["remedy", "strength_low", "strength_high", "shows"]
-    ladder = {}
-    for image_id, part in plan.groupby("image_id"):
-        strengths = [RemedyStrength(*row) for row in part[recipe].itertuples(index=False)]
-        ladder[number[str(image_id)]] = (part["probability"].cumsum().to_numpy(), strengths)
-    return TargetedTreatment(ladder, images["label"].tolist(), apply_remedy, simulated_images)
+    simulated_slice = plan["slice"].where(plan["simulator"].notna(), "").astype("str")
+    plan = plan.assign(simulated_slice=simulated_slice)
+    row_by_id = {image_id: row for row, image_id in enumerate(images["image_id"])}
+    columns = ["remedy", "strength_low", "strength_high", "simulated_slice"]
+    strength_choices = {}
+    for image_id, image_plan in plan.groupby("image_id"):
+        cumulative_probabilities = image_plan["probability"].cumsum().to_numpy()
+        strengths = [RemedyStrength(*row) for row in image_plan[columns].itertuples(index=False)]
+        strength_choices[row_by_id[str(image_id)]] = (cumulative_probabilities, strengths)
+    return TargetedTreatment(
+        strength_choices, images["label"].tolist(), apply_remedy, simulated_images
+    )
 
 
 def repeat_planned_images(
     plan: pd.DataFrame, images: pd.DataFrame, training_images: TrainingImages
 ) -> TrainingImages:
-    """The images with those that the plan shows more often repeated: the largest strength of a image counts."""
-    strength = plan[plan["remedy"].isin(REPEATING_REMEDIES)].groupby("image_id")["strength_low"].max()
-    times = (
-        images["image_id"]
-        .map(strength)
-        .fillna(1.0)
-        .to_numpy()[training_images.image_rows]
-        .round()
-        .astype(int)
-    )
-    more = np.repeat(np.arange(len(training_images)), times - 1)
-    return (
-        training_images.select_images(np.concatenate([np.arange(len(training_images)), more]))
-        if len(more)
-        else training_images
-    )
+    """Return the training images, those that the plan repeats occurring several times.
+
+    Args:
+        plan: the artifact of this name; of several rows for an image, the largest strength counts.
+        images: the artifact of this name.
+        training_images: the images before the repetition.
+    """
+    repeating_rows = plan[plan["remedy"].isin(REPEATING_REMEDIES)]
+    largest_strength = repeating_rows.groupby("image_id")["strength_low"].max()
+    repetitions = images["image_id"].map(largest_strength).fillna(1.0).to_numpy()
+    counts = repetitions[training_images.image_rows].round().astype(int)
+    positions = np.arange(len(training_images))
+    extra_positions = np.repeat(positions, counts - 1)
+    if not len(extra_positions):
+        return training_images
+    return training_images.select_images(np.concatenate([positions, extra_positions]))
 
 
 def is_last_layer_only(plan: pd.DataFrame) -> bool:
-    """Whether all that a plan asks for is asked of the last layer, which is then the only one to learn."""
+    """Return whether the plan reweights images only, so that the last layer alone is trained."""
     return len(plan) > 0 and bool((plan["remedy"] == REWEIGHTING_REMEDY).all())

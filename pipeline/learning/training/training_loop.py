@@ -1,9 +1,10 @@
-"""The one training loop, for `train` and `retrain` alike. Killed at any step it resumes to the same weights."""
+"""The training loop of `train` and `retrain`; killed at any step, it resumes bit by bit."""
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,10 @@ import pandas as pd
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
+from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.learning import distributed
-from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.inference.temperature_scaling import compute_negative_log_likelihood
 from pipeline.learning.models.backbone import ModelMetadata, move_to_device, select_device
-from pipeline.learning.training.batch_prefetch import count_local_workers, prefetch_results
+from pipeline.learning.training.batch_prefetch import count_local_workers
 from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.training.batch_sources import HostSource, create_batch_source
 from pipeline.learning.training.checkpoint import (
@@ -33,30 +33,34 @@ from pipeline.learning.training.device_policy import (
     describe_device,
 )
 from pipeline.learning.training.linear_head import prepare_head_training
+from pipeline.learning.training.progress_evaluation import evaluate_progress
 from pipeline.learning.training.training_phases import WeightAverage, require_flexible_input
-from pipeline.learning.training.training_step import (
-    TrainingRun,
+from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
     create_optimizer,
 )
+from pipeline.learning.training.training_step import TrainingRun
 from pipeline.learning.training_settings import HISTORY_DTYPES, FitSettings
 from pipeline.storage.signals import defer_signals
 
-CHECKPOINT_INTERVAL = 50  # steps between checkpoints, at least
-MAXIMUM_HOLDOUT_IMAGES = 10_000  # images of the holdout that a look asks, at most
-TRAINING_SAMPLE_LIMITS = (
-    64,
-    512,
-)  # fewest and most training images looked at, as the holdout is: no augmentation, no smoothing
+CHECKPOINT_INTERVAL = 50
+"""Steps between two checkpoints, at least; the ranks synchronize their statistics as often."""
+MINIMUM_RANK_IMAGES = 2
+"""Images of a batch for each rank, at least: batch norm needs more than one."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A model after its training.
+    """A trained model.
 
-    history: rows of the graph page's `history`. best_step: the step whose weights the model has. loss: mean training
-    loss since the last look.
+    Attributes:
+        model: the model in evaluation mode.
+        history: the training curves, the artifact `history`.
+        step_count: number of steps that were made.
+        best_step: the step whose weights the model has.
+        image_passes: number of images that were trained on, with repetition.
+        training_loss: mean training loss of the steps before the last evaluation.
     """
 
     model: nn.Module
@@ -67,78 +71,6 @@ class FitResult:
     training_loss: float
 
 
-def _evaluate_images(
-    model: nn.Module, meta: ModelMetadata, images: TrainingImages
-) -> tuple[float, float]:
-    """Loss (nats) and accuracy on images as they are."""
-    scores = compute_logits(model, images.load_pixels(), meta)
-    return compute_negative_log_likelihood(scores, images.labels), float(
-        (scores.argmax(1) == images.labels).mean()
-    )
-
-
-def _create_history_row(
-    progress: TrainingProgress, schedule: TrainingSchedule, split: str, loss: float, accuracy: float
-) -> dict[str, object]:
-    step = progress.step
-    return {
-        "step": step,
-        "passes": step * schedule.batch_size,
-        "split": split,
-        "loss": loss,
-        "accuracy": accuracy,
-        "rate": schedule.compute_learning_rate(step - 1),
-    }
-
-
-def _evaluate_progress(
-    training_run: TrainingRun,
-    progress: TrainingProgress,
-    holdout: TrainingImages | None,
-    checkpoint: TrainingCheckpoint,
-) -> TrainingProgress:
-    """Enter what the images learnt from and the holdout say now; keep the weights with the lowest holdout loss."""
-    running = np.mean(progress.running, axis=0)
-    if not holdout:
-        rows = [_create_history_row(progress, training_run.schedule, "train", *running.tolist())]
-        return replace(
-            progress, history=[*progress.history, *rows], running=[], loss=float(running[0])
-        )
-    rng = np.random.default_rng(training_run.seed)
-    order = rng.permutation(len(training_run.training_images))
-    if len(holdout) > MAXIMUM_HOLDOUT_IMAGES:
-        holdout = holdout.select_images(
-            np.sort(rng.permutation(len(holdout))[:MAXIMUM_HOLDOUT_IMAGES])
-        )
-    size = min(
-        int(np.clip(len(holdout) // 4, *TRAINING_SAMPLE_LIMITS)), len(holdout)
-    )  # a look at the holdout costs enough
-    sample = training_run.training_images.select_images(np.sort(order[:size]))
-    held = _evaluate_images(training_run.evaluated_model, training_run.meta, holdout)
-    rows = [
-        _create_history_row(
-            progress,
-            training_run.schedule,
-            "train",
-            *_evaluate_images(training_run.evaluated_model, training_run.meta, sample),
-        ),
-        _create_history_row(progress, training_run.schedule, "holdout", *held),
-    ]
-    progress = replace(
-        progress, history=[*progress.history, *rows], running=[], loss=float(running[0])
-    )
-    if progress.best_step and held[0] >= progress.best_loss:
-        return replace(progress, stale=progress.stale + 1)
-    checkpoint.save_best_weights(training_run.evaluated_model)
-    return replace(progress, best_step=progress.step, best_loss=held[0], stale=0)
-
-
-def _iterate_steps(
-    progress: TrainingProgress, schedule: TrainingSchedule, is_stopped: bool
-) -> Iterator[int]:
-    yield from range(progress.step, progress.step if is_stopped else schedule.step_count)
-
-
 def _train_steps(
     training_run: TrainingRun,
     progress: TrainingProgress,
@@ -146,61 +78,140 @@ def _train_steps(
     checkpoint: TrainingCheckpoint,
     track: ProgressTracker,
 ) -> TrainingProgress:
-    """Go on to the end, or to where the holdout has not improved for `patience` looks; asked to stop, save and stop.
+    """Make the remaining steps, and return the progress after them.
 
-    Batches are made ready ahead. Losses stay on the device, and are read at looks and checkpoints only.
+    The training ends early when the holdout loss has not improved for `patience` evaluations, or
+    with a saved state after a signal to stop. Batches are prepared ahead. Losses
+    stay on the device; they are read at evaluations and checkpoints only.
     """
-    schedule, patience = training_run.schedule, training_run.schedule.settings.patience
-    left, single, rhythm = (
-        schedule.step_count - progress.step,
-        distributed.count_ranks() == 1,
-        CheckpointTimer(),
-    )
-    tallies, since, first = list[Tensor](), time.monotonic(), progress.step
-    steps = _iterate_steps(progress, schedule, progress.stale >= patience)
-    batches = prefetch_results(
-        map(training_run.prepare_shard, range(progress.step, schedule.step_count)),
-        count_local_workers(training_run.device_transfer.device),
-    )
-    with defer_signals() as asked, closing(batches):
-        for step in track(steps, total=left, unit="steps"):
-            if step in (first, schedule.frozen_step_count):
+    schedule = training_run.schedule
+    patience = schedule.settings.patience
+    can_stop_alone = distributed.count_ranks() == 1
+    timer = CheckpointTimer()
+    start_time = time.monotonic()
+    first_step = progress.step
+    remaining_steps = range(first_step, schedule.step_count)
+    is_stale = progress.stale_evaluations >= patience
+    thread_count = count_local_workers(training_run.device_transfer.device)
+    shard_builders = map(training_run.prepare_shard, remaining_steps)
+    shards = map_in_order(shard_builders, operator.call, thread_count, queue_size=thread_count)
+    step_metrics: list[Tensor] = []
+    with defer_signals() as is_stop_requested, closing(shards):
+        for step in track(
+            range(0) if is_stale else remaining_steps, total=len(remaining_steps), unit="steps"
+        ):
+            # After a resume the mode of the first step must be set again.
+            if step in (first_step, schedule.frozen_step_count):
                 training_run.begin_phase(step)
-            tallies.append(training_run.run_step(step, next(batches)))
+            step_metrics.append(training_run.run_step(step, next(shards)))
             progress = replace(progress, step=step + 1)
-            end = progress.step == schedule.step_count
-            looks, stop = (
-                end or progress.step % schedule.evaluation_interval == 0,
-                asked() and single,
+            is_last = progress.step == schedule.step_count
+            is_evaluation_due = is_last or progress.step % schedule.evaluation_interval == 0
+            is_stopping = is_stop_requested() and can_stop_alone
+            is_interval_end = progress.step % CHECKPOINT_INTERVAL == 0
+            is_checkpoint_due = (
+                is_last
+                or is_stopping
+                or (is_interval_end and distributed.broadcast_from_first(timer.is_due()))
             )
-            marks = progress.step % CHECKPOINT_INTERVAL == 0
-            due = end or stop or (marks and distributed.broadcast_from_first(rhythm.is_due()))
-            if looks or due:
-                progress = replace(
-                    progress,
-                    running=progress.running + training_run.check_losses(tallies, progress.step),
-                )
-                tallies.clear()
+            if is_evaluation_due or is_checkpoint_due:
+                checked_metrics = training_run.check_losses(step_metrics, progress.step)
+                step_metrics.clear()
+                progress = replace(progress, step_metrics=progress.step_metrics + checked_metrics)
                 if not training_run.is_compilation_decided:
-                    took = (time.monotonic() - since) / (progress.step - first)
-                    training_run.decide_compilation(took, schedule.step_count - progress.step)
-            if (
-                looks or marks
-            ):  # whether or not a checkpoint is due: what is learnt depends on no clock
+                    step_seconds = (time.monotonic() - start_time) / (progress.step - first_step)
+                    training_run.decide_compilation(
+                        step_seconds, schedule.step_count - progress.step
+                    )
+            # Also if no checkpoint is due: the weights must not depend on the clock.
+            if is_evaluation_due or is_interval_end:
                 training_run.synchronize_statistics()
-            if looks:
-                progress = _evaluate_progress(training_run, progress, holdout, checkpoint)
-            if due or progress.stale >= patience:
-                with rhythm.measure_writing():
+            if is_evaluation_due:
+                progress = evaluate_progress(training_run, progress, holdout, checkpoint)
+            is_stale = progress.stale_evaluations >= patience
+            if is_checkpoint_due or is_stale:
+                with timer.measure_writing():
                     checkpoint.save_state(
                         training_run.model,
                         training_run.optimizer,
                         progress,
                         training_run.extra_states,
                     )
-            if stop or progress.stale >= patience:
+            if is_stopping or is_stale:
                 break
     return progress
+
+
+def _create_training_run(
+    model: nn.Module,
+    meta: ModelMetadata,
+    training_images: TrainingImages,
+    schedule: TrainingSchedule,
+    treatment: BatchTreatment | None,
+    *,
+    seed: int,
+    report_note: Callable[[str], None],
+) -> TrainingRun:
+    """Move the model and, where they fit, the images to the device, and set its precision."""
+    settings = schedule.settings
+    optimizer = create_optimizer(move_to_device(model), settings)
+    pixel_bytes = len(training_images) * int(np.prod(training_images.pixels.shape[1:]))
+    precision = choose_precision(describe_device(select_device()), pixel_bytes)
+    apply_precision(precision)
+    return TrainingRun(
+        model=model,
+        wrapped_model=model,
+        optimizer=optimizer,
+        meta=meta,
+        training_images=training_images,
+        schedule=schedule,
+        class_weights=compute_class_weights(training_images, len(meta["classes"]), settings),
+        batch_source=create_batch_source(training_images, meta, settings, treatment, precision),
+        seed=seed,
+        report_note=report_note,
+        precision=precision,
+        loss_scaler=create_loss_scaler(precision),
+        averaged_model=WeightAverage(model, settings.ema_decay) if settings.ema_decay else None,
+        is_compiled=settings.compile is True,
+    )
+
+
+def _fit_head(
+    model: nn.Module,
+    meta: ModelMetadata,
+    training_images: TrainingImages,
+    settings: FitSettings,
+    *,
+    holdout: TrainingImages | None,
+    treatment: BatchTreatment | None,
+    seed: int,
+    scratch_folder: Path,
+    track: ProgressTracker,
+    report_note: Callable[[str], None],
+) -> FitResult:
+    """Fine-tune the head of `model` in place, on embeddings of the images."""
+    batch_source = HostSource(meta, settings, treatment, select_device())
+    head, embedded_images, embedded_holdout, head_settings = prepare_head_training(
+        model,
+        training_images,
+        holdout,
+        batch_source,
+        seed=seed,
+        cache_folder=scratch_folder,
+        track=track,
+    )
+    head_result = fit_network(
+        head,
+        meta,
+        embedded_images,
+        head_settings,
+        holdout=embedded_holdout,
+        seed=seed,
+        scratch_folder=scratch_folder,
+        track=track,
+        report_note=report_note,
+    )
+    return replace(head_result, model=model.eval())
 
 
 def fit_network(
@@ -216,70 +227,53 @@ def fit_network(
     track: ProgressTracker = iterate_silently,
     report_note: Callable[[str], None] = lambda line: None,
 ) -> FitResult:
-    """Fine-tune `model` in place by cross-entropy on `images`, and go on where the checkpoint in `scratch` stands.
+    """Fine-tune `model` in place by cross-entropy, from the checkpoint if there is one.
 
-    holdout: images that no gradient sees; with them training may stop early, and the weights with their lowest loss
-    are given back; without, it goes on to the end and the last are. treatment: what a batch is given before shift and
-    crop. note: told what is out of the ordinary. Ranks that are together share each batch. On one CPU the result
-    follows from the arguments to the bit, also across a kill and a resume.
-    Raises `InputError`, which names the images of the batch, where the loss is no number.
+    Ranks that share the work share each batch. On one CPU the result follows from the arguments bit
+    by bit, even if the training is killed and resumed.
+
+    Args:
+        model: the network.
+        meta: its metadata.
+        training_images: the images to train on.
+        settings: settings of the training.
+        holdout: images without influence on the gradients. With them the training may stop early,
+            and the model gets the weights with their lowest loss. Without them the training goes to
+            the end, and the model keeps the last weights.
+        treatment: what changes a batch before shift and crop.
+        seed: seed of everything that is random.
+        scratch_folder: folder of the checkpoint.
+        track: shows the progress.
+        report_note: receives a line about everything out of the ordinary.
+
+    Raises:
+        InputError: a loss is not finite (the error names the images of the batch), a batch has too
+            few images for the ranks, or a setting does not fit the network.
     """
     if settings.head_only:
-        plain = HostSource(meta, settings, treatment, select_device())
-        head, seen, held, rest = prepare_head_training(
+        return _fit_head(
             model,
-            training_images,
-            holdout,
-            plain,
-            seed=seed,
-            cache_folder=scratch_folder,
-            track=track,
-        )
-        learnt = fit_network(
-            head,
             meta,
-            seen,
-            rest,
-            holdout=held,
+            training_images,
+            settings,
+            holdout=holdout,
+            treatment=treatment,
             seed=seed,
             scratch_folder=scratch_folder,
             track=track,
             report_note=report_note,
         )
-        return replace(learnt, model=model.eval())
     require_flexible_input(meta["backbone"], settings)
     schedule = TrainingSchedule(settings, len(training_images))
-    if schedule.batch_size < 2 * distributed.count_ranks():
+    if schedule.batch_size < MINIMUM_RANK_IMAGES * distributed.count_ranks():
         raise InputError(
-            f"train.batch_size: {schedule.batch_size} images a step are too few for {distributed.count_ranks()} processes"
+            f"train.batch_size: {schedule.batch_size} images a step are too few "
+            f"for {distributed.count_ranks()} processes"
         )
-    optimizer = create_optimizer(move_to_device(model), settings)
-    use = choose_precision(
-        describe_device(select_device()),
-        len(training_images) * int(np.prod(training_images.pixels.shape[1:])),
+    training_run = _create_training_run(
+        model, meta, training_images, schedule, treatment, seed=seed, report_note=report_note
     )
-    apply_precision(use)
-    weights = compute_class_weights(training_images, len(meta["classes"]), settings)
-    source = create_batch_source(training_images, meta, settings, treatment, use)
-    course = TrainingRun(
-        model,
-        model,
-        optimizer,
-        meta,
-        training_images,
-        schedule,
-        weights,
-        source,
-        seed,
-        report_note,
-        use,
-        create_loss_scaler(use),
-    )
-    course.averaged_model, course.is_compiled = (
-        WeightAverage(model, settings.ema_decay) if settings.ema_decay else None,
-        settings.compile is True,
-    )
-    key = compute_training_key(
+    training_key = compute_training_key(
         settings,
         seed,
         training_images.image_rows,
@@ -287,20 +281,19 @@ def fit_network(
         meta["backbone"],
         treatment is not None,
     )
-    store = TrainingCheckpoint(scratch_folder, key)
-    progress = store.restore_state(model, optimizer, course.extra_states)
-    progress = _train_steps(course, progress, holdout, store, track)
+    checkpoint = TrainingCheckpoint(scratch_folder, training_key)
+    progress = checkpoint.restore_state(model, training_run.optimizer, training_run.extra_states)
+    progress = _train_steps(training_run, progress, holdout, checkpoint, track)
     if holdout:
-        store.load_best_weights(model)
+        checkpoint.load_best_weights(model)
     else:
-        model.load_state_dict(course.evaluated_model.state_dict())
+        model.load_state_dict(training_run.evaluated_model.state_dict())
     history = pd.DataFrame(progress.history, columns=list(HISTORY_DTYPES)).astype(HISTORY_DTYPES)
-    passes = progress.step * schedule.batch_size
     return FitResult(
         model.eval(),
         history,
         progress.step,
         progress.best_step or progress.step,
-        passes,
-        progress.loss,
+        progress.step * schedule.batch_size,
+        progress.training_loss,
     )

@@ -1,4 +1,4 @@
-"""One step of a training: which images, how fast, and what the optimizer makes of them."""
+"""One step of a training: its images, its learning rate, and the update of the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import timm.optim
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -18,14 +17,13 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError
 from pipeline.learning import distributed
 from pipeline.learning.models.backbone import ModelMetadata, select_device
-from pipeline.learning.training.batch_prefetch import DeviceBatch, DeviceTransfer
+from pipeline.learning.training.batch_prefetch import BatchShard, DeviceTransfer
 from pipeline.learning.training.batch_sampling import (
     TrainingImages,
-    choose_batch_size,
     derive_step_seed,
     select_batch_positions,
 )
-from pipeline.learning.training.batch_sources import BatchSource, PixelBuilder
+from pipeline.learning.training.batch_sources import BatchSource
 from pipeline.learning.training.device_policy import (
     PrecisionPolicy,
     create_autocast,
@@ -39,107 +37,33 @@ from pipeline.learning.training.training_phases import (
     resize_images,
     set_training_mode,
 )
-from pipeline.learning.training_settings import FitSettings
-
-DEFAULT_HOLDOUT_EVALUATIONS = 8  # at the holdout, where `every` does not say
-
-
-@dataclass(frozen=True)
-class TrainingSchedule:
-    """Sizes that follow from the settings and the number of images."""
-
-    settings: FitSettings
-    image_count: int
-
-    @property
-    def batch_size(self) -> int:
-        """Images a step."""
-        return choose_batch_size(self.image_count, self.settings.batch_size)
-
-    @property
-    def step_count(self) -> int:
-        """Steps in all."""
-        return max(
-            1,
-            round(
-                (self.settings.image_passes or self.settings.epochs * self.image_count)
-                / self.batch_size
-            ),
-        )
-
-    @property
-    def evaluation_interval(self) -> int:
-        """Steps between two looks at the holdout."""
-        return self.settings.evaluation_interval or max(
-            1, math.ceil(self.step_count / DEFAULT_HOLDOUT_EVALUATIONS)
-        )
-
-    @property
-    def frozen_step_count(self) -> int:
-        """The first step in which more than the head learns."""
-        return round(self.settings.frozen_share * self.step_count)
-
-    def compute_learning_rate(self, step: int) -> float:
-        """Learning rate of step `step` (from 0): linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)."""
-        warm = round(self.settings.warmup_share * self.step_count)
-        if step < warm:
-            return self.settings.learning_rate * (step + 1) / (warm + 1)
-        return (
-            self.settings.learning_rate
-            * 0.5
-            * (1 + math.cos(math.pi * (step - warm) / max(1, self.step_count - warm)))
-        )
-
-
-def compute_class_weights(
-    training_images: TrainingImages, class_count: int, settings: FitSettings
-) -> Tensor | None:
-    """float32 [classes]: inverse frequency, 1 on average over the images; 0 for a class without any."""
-    if not settings.class_weights:
-        return None
-    count = np.bincount(training_images.labels, minlength=class_count)
-    weight = np.where(
-        count > 0,
-        len(training_images) / (np.maximum(count, 1) * max(1, int((count > 0).sum()))),
-        0.0,
-    )
-    return torch.tensor(weight, dtype=torch.float32, device=select_device())
-
-
-def create_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    """AdamW or SGD, fused: one pass over all weights; biases and norms are exempt from decay."""
-    made: torch.optim.Optimizer = cast(Any, timm.optim).create_optimizer_v2(
-        model,
-        opt=settings.optimizer,
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        momentum=0.9,
-        fused=True,
-    )
-    return made
-
-
-@dataclass(frozen=True)
-class BatchShard:
-    """This rank's share of a batch, ready: its labels int64 [n], and that of which its pixels are made.
-
-    images: in the whole batch. weight: the sum of its class weights.
-    """
-
-    device_batch: DeviceBatch
-    build_pixels: PixelBuilder
-    batch_image_count: int
-    batch_weight: float
+from pipeline.learning.training.training_setup import TrainingSchedule
 
 
 @dataclass
 class TrainingRun:
-    """All that one step needs.
+    """Everything that one step needs.
 
-    learner: the model, or the model wrapped so that ranks average its gradients. means: what of the device is used;
-    scaler: of the loss, by them. parts: into how many portions a batch is divided, whose gradients are added up; more
-    of them where memory ran out. mean: of the weights, where it is kept. frozen, compiled: how the learner is now.
-    considered: whether it was asked if compiling pays.
+    Attributes:
+        model: the model in training.
+        wrapped_model: the model, or the model wrapped so that ranks average its gradients.
+        optimizer: the optimizer of the model.
+        meta: the model's metadata.
+        training_images: the images to train on.
+        schedule: the sizes of the training.
+        class_weights: weight of each class in the loss, float32 [classes]; None for equal weights.
+        batch_source: source of the pixels.
+        seed: seed of everything that is random.
+        report_note: receives a line about everything out of the ordinary.
+        precision: how the device is used.
+        loss_scaler: scales the loss if `precision.is_loss_scaled`.
+        portion_count: number of portions of a batch whose gradients are summed; it grows when
+            memory runs out.
+        averaged_model: average of the weights; None without `ema_decay`.
+        is_backbone_frozen: whether the head alone is trained at the moment.
+        is_compiled: whether the network is compiled.
+        is_compilation_decided: whether it was already decided if compiling is worthwhile.
+        device_transfer: the way of batches to the device.
     """
 
     model: nn.Module
@@ -165,209 +89,206 @@ class TrainingRun:
 
     @cached_property
     def host_class_weights(self) -> NDArray[np.float32]:
-        """float32 [classes]: `weights`, for the host."""
-        return (
-            np.ones(0, np.float32)
-            if self.class_weights is None
-            else self.class_weights.cpu().numpy()
-        )
+        """The class weights on the host, float32 [classes]; empty for equal weights."""
+        if self.class_weights is None:
+            return np.ones(0, np.float32)
+        return self.class_weights.cpu().numpy()
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """What is asked at looks, and kept: the mean of the weights, or they."""
+        """The model that is evaluated and kept: the average of the weights, or the model itself."""
         return self.averaged_model.module if self.averaged_model else self.model
 
     @property
     def extra_states(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the model and the optimizer."""
-        return {"scaler": self.loss_scaler} | (
-            {"mean": self.averaged_model} if self.averaged_model else {}
-        )
+        """What a checkpoint stores beside the model and the optimizer, by name."""
+        states = {"scaler": self.loss_scaler}
+        if self.averaged_model:
+            states["mean"] = self.averaged_model
+        return states
 
     def synchronize_statistics(self) -> None:
-        """Give all ranks the same running statistics."""
+        """Replace the running statistics by their mean over the ranks."""
         distributed.synchronize_statistics(self.model)
         if self.averaged_model:
             distributed.synchronize_statistics(self.averaged_model.module)
 
     def begin_phase(self, step: int) -> None:
-        """Set everything to the mode of `step`: the first one, or that in which the whole network begins to learn.
+        """Set the training mode of `step`: the first one, or the first of the whole network.
 
-        Ranks average the gradients of what learns now: the model is spread anew where that changes.
+        Ranks average the gradients of the layers in training, so the model is wrapped again when
+        these change.
         """
-        frozen = step < self.schedule.frozen_step_count
-        set_training_mode(self.model, is_frozen=frozen)
-        if self.wrapped_model is self.model or frozen != self.is_backbone_frozen:
-            self.wrapped_model, self.is_backbone_frozen = (
-                distributed.distribute_model(self.model),
-                frozen,
-            )
+        is_frozen = step < self.schedule.frozen_step_count
+        set_training_mode(self.model, is_frozen=is_frozen)
+        if self.wrapped_model is self.model or is_frozen != self.is_backbone_frozen:
+            self.wrapped_model = distributed.distribute_model(self.model)
+            self.is_backbone_frozen = is_frozen
             if self.is_compiled:
                 self.compile_network()
 
     def compile_network(self) -> None:
-        """From now on the network is compiled; its next step takes a minute or two."""
-        self.wrapped_model, self.is_compilation_decided, self.is_compiled = (
-            cast(nn.Module, torch.compile(self.wrapped_model)),
-            True,
-            True,
-        )
+        """Compile the network from the next step on, which then takes a minute or two."""
+        self.wrapped_model = cast(nn.Module, torch.compile(self.wrapped_model))
+        self.is_compilation_decided = True
+        self.is_compiled = True
 
     def decide_compilation(self, step_seconds: float, remaining_steps: int) -> None:
-        """Once: compile, where the setting leaves it open and `left` steps of so many seconds pay for it."""
+        """Compile the network if the settings leave it open and the remaining steps are worth it.
+
+        This is decided once.
+        """
         self.is_compilation_decided = True
-        pays = self.schedule.settings.compile == "auto" and is_compiling_worthwhile(
+        should_compile = self.schedule.settings.compile == "auto" and is_compiling_worthwhile(
             describe_device(self.device_transfer.device), remaining_steps, step_seconds
         )
-        if distributed.broadcast_from_first(pays):
+        if distributed.broadcast_from_first(should_compile):
             self.compile_network()
             self.report_note(
-                f"the network is compiled: {remaining_steps:,} steps of {step_seconds:.3g} s are left"
+                f"the network is compiled: {remaining_steps:,} steps of {step_seconds:.3g} s remain"
             )
 
     def select_batch(self, step: int) -> TrainingImages:
-        """The images of a step, all ranks' together."""
-        return self.training_images.select_images(
-            select_batch_positions(
-                len(self.training_images), self.schedule.batch_size, step, self.seed
-            )
+        """Return the images of a step, for all ranks together."""
+        positions = select_batch_positions(
+            len(self.training_images), self.schedule.batch_size, step, self.seed
         )
+        return self.training_images.select_images(positions)
 
     def prepare_shard(self, step: int) -> Callable[[], BatchShard]:
-        """How this rank's share of a step is made ready, in any thread: treated, shifted and cropped.
+        """Return a function that prepares this rank's part of a step, in any thread.
 
-        Who shares the work is asked here and now.
+        The ranks that share the work are counted now, not in that thread.
         """
-        batch, seed = self.select_batch(step), derive_step_seed(self.seed, step)
-        share, several, rank = (
-            distributed.select_rank_items(len(batch)),
-            distributed.count_ranks() > 1,
-            distributed.get_rank(),
-        )
-        own, seeds = (
-            batch.select_images(share),
-            (derive_step_seed(seed, rank) if several else seed, seed),
-        )
-        weight = (
-            len(batch)
-            if self.class_weights is None
-            else float(self.host_class_weights[batch.labels].sum())
-        )
+        batch = self.select_batch(step)
+        seed = derive_step_seed(self.seed, step)
+        positions = distributed.select_rank_items(len(batch))
+        rank_images = batch.select_images(positions)
+        treatment_seed = seed
+        # Shift and crop are drawn for the whole batch, treatments for each rank's part of it.
+        if distributed.count_ranks() > 1:
+            treatment_seed = derive_step_seed(seed, distributed.get_rank())
+        batch_weight = float(len(batch))
+        if self.class_weights is not None:
+            batch_weight = float(self.host_class_weights[batch.labels].sum())
 
-        def make() -> BatchShard:
-            sent, finish = self.batch_source.prepare_batch(own, share, seeds)
-            return BatchShard(
-                self.device_transfer.send_tensors(torch.from_numpy(own.labels), *sent),
-                finish,
-                len(batch),
-                weight,
+        def build_shard() -> BatchShard:
+            tensors, build_pixels = self.batch_source.prepare_batch(
+                rank_images, positions, (treatment_seed, seed)
             )
+            device_batch = self.device_transfer.send_tensors(
+                torch.from_numpy(rank_images.labels), *tensors
+            )
+            return BatchShard(device_batch, build_pixels, len(batch), batch_weight)
 
-        return make
+        return build_shard
 
     def run_step(self, step: int, shard: BatchShard) -> Tensor:
-        """One optimizer step: this rank's share of the batch's loss and accuracy before it, float32 [2].
+        """Make one optimizer step, and return the loss and the accuracy before it, float32 [2].
 
-        Where memory runs out the batch is halved, and again, and the gradients are added up.
+        Both are this rank's part of the values of the whole batch. When memory runs out, the batch
+        is halved into ever smaller portions, and their gradients are summed.
+
+        Args:
+            step: number of the step, from 0.
+            shard: this rank's part of the batch.
         """
-        truth, *sent = shard.device_batch.receive_tensors()
-        x = shard.build_pixels(*sent)
-        if x.ndim == 4:
-            x = resize_images(
-                x,
-                compute_image_side(
-                    step, self.schedule.step_count, x.shape[-1], self.schedule.settings
-                ),
+        labels, *tensors = shard.device_batch.receive_tensors()
+        inputs = shard.build_pixels(*tensors)
+        if inputs.ndim == 4:  # images, not embeddings
+            side = compute_image_side(
+                step, self.schedule.step_count, inputs.shape[-1], self.schedule.settings
             )
+            inputs = resize_images(inputs, side)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.compute_learning_rate(step)
         while True:
             try:
-                tally = self._accumulate_gradients(x, truth, shard, step)
+                metrics = self._accumulate_gradients(inputs, labels, shard, step)
                 break
             except torch.OutOfMemoryError as error:
-                self._halve_portions(len(truth), error)
+                self._double_portions(len(labels), error)
         self.loss_scaler.step(self.optimizer)
         self.loss_scaler.update()
         if self.averaged_model:
             self.averaged_model.update_average(self.model, step)
-        return tally
+        return metrics
 
     def _accumulate_gradients(
         self, inputs: Tensor, labels: Tensor, shard: BatchShard, step: int
     ) -> Tensor:
-        """Leave the batch's gradients with the weights."""
+        """Add the gradients of all portions to the weights, and return loss and accuracy."""
         self.optimizer.zero_grad(set_to_none=True)
-        portions = list(
-            zip(
-                inputs.tensor_split(self.portion_count),
-                labels.tensor_split(self.portion_count),
-                strict=True,
-            )
-        )
-        tally = torch.zeros(2, device=inputs.device)
+        input_portions = inputs.tensor_split(self.portion_count)
+        label_portions = labels.tensor_split(self.portion_count)
+        portions = list(zip(input_portions, label_portions, strict=True))
+        metrics = torch.zeros(2, device=inputs.device)
         with torch.random.fork_rng(devices=[inputs.device] if inputs.device.type == "cuda" else []):
             torch.manual_seed(derive_step_seed(self.seed, step))  # dropout
             for portion in portions[:-1]:
                 with distributed.defer_gradient_averaging(self.wrapped_model):
-                    tally += self._backpropagate_portion(*portion, shard)
-            return tally + self._backpropagate_portion(*portions[-1], shard)
+                    metrics += self._backpropagate_portion(*portion, shard)
+            return metrics + self._backpropagate_portion(*portions[-1], shard)
 
     def _backpropagate_portion(self, inputs: Tensor, labels: Tensor, shard: BatchShard) -> Tensor:
+        """Add the gradients of a portion, and return its part of the loss and the accuracy."""
         with create_autocast(inputs.device, self.precision):
             scores = self.wrapped_model(inputs).float()
             loss = self._compute_loss(scores, labels, shard)
-        whole = (
-            loss * distributed.count_ranks() if distributed.count_ranks() > 1 else loss
-        )  # gradients are averaged
-        torch.autograd.backward(self.loss_scaler.scale(whole))
-        return torch.stack(
-            [
-                loss.detach(),
-                (scores.detach().argmax(1) == labels).float().sum() / shard.batch_image_count,
-            ]
-        )
+        summed_loss = loss
+        if distributed.count_ranks() > 1:  # gradients are averaged over the ranks
+            summed_loss = loss * distributed.count_ranks()
+        torch.autograd.backward(self.loss_scaler.scale(summed_loss))
+        correct_count = (scores.detach().argmax(1) == labels).float().sum()
+        return torch.stack([loss.detach(), correct_count / shard.batch_image_count])
 
     def _compute_loss(self, scores: Tensor, labels: Tensor, shard: BatchShard) -> Tensor:
-        """Cross-entropy; of a portion its part in the mean over the whole batch."""
-        smoothing, whole = (
-            self.schedule.settings.label_smoothing,
-            len(labels) == shard.batch_image_count,
-        )
+        """Return the cross-entropy; for a portion, its part of the mean over the whole batch."""
+        is_whole_batch = len(labels) == shard.batch_image_count
         loss = F.cross_entropy(
             scores,
             labels,
             weight=self.class_weights,
-            label_smoothing=smoothing,
-            reduction="mean" if whole else "sum",
+            label_smoothing=self.schedule.settings.label_smoothing,
+            reduction="mean" if is_whole_batch else "sum",
         )
-        return loss if whole else loss / shard.batch_weight
+        return loss if is_whole_batch else loss / shard.batch_weight
 
-    def _halve_portions(self, shard_size: int, error: torch.OutOfMemoryError) -> None:
+    def _double_portions(self, shard_size: int, error: torch.OutOfMemoryError) -> None:
+        """Halve the portions of all further batches, or raise `InputError` at single images."""
         if self.portion_count >= shard_size:
             raise InputError(
-                "train.batch_size: one image is too much for the memory; choose a smaller backbone"
+                "train.batch_size: a single image does not fit in the memory; "
+                "choose a smaller backbone"
             ) from error
         self.portion_count = min(2 * self.portion_count, shard_size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.report_note(
-            f"out of memory: each batch is learnt in {self.portion_count} parts whose gradients are added up; "
-            "the same gradients but for batch norm, which sees one part at a time"
+            f"out of memory: each batch is now trained in {self.portion_count} portions whose "
+            "gradients are summed; the gradients are the same, except that batch norm sees one "
+            "portion at a time"
         )
 
     def check_losses(self, step_metrics: list[Tensor], step: int) -> list[list[float]]:
-        """Loss and accuracy of the last steps, `step` the first after them, as numbers, over all ranks.
+        """Return loss and accuracy of the last steps as numbers, summed over all ranks.
 
-        Raises `InputError`, which names the batch's images, at the first loss that is no number.
+        Args:
+            step_metrics: loss and accuracy of each step, float32 [2] each.
+            step: the step after the last of them.
+
+        Raises:
+            InputError: a loss is not finite; the error names the images of the first such batch.
         """
         if not step_metrics:
             return []
         values: list[list[float]] = distributed.sum_over_ranks(torch.stack(step_metrics)).tolist()
-        for at, (loss, _) in enumerate(values, step - len(values)):
+        # The ranks' parts of the loss are summed, so all of them see the same failure.
+        for failed_step, (loss, _) in enumerate(values, step - len(values)):
             if not math.isfinite(loss):
-                names = self.select_batch(at).format_image_ids()
+                image_ids = self.select_batch(failed_step).format_image_ids()
                 raise InputError(
-                    f"the loss is {loss} at step {at} on image {names}; lower rate, or see the images"
+                    f"the loss is {loss} at step {failed_step} on image {image_ids}; "
+                    "lower learning_rate, or check these images"
                 )
         return values

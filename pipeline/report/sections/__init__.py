@@ -1,1 +1,41 @@
-"""One section of the report in each module."""
+"""One section of the report in each module, and the typed loader of these plug-ins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from markupsafe import Markup
+
+from pipeline import plugins
+
+if TYPE_CHECKING:
+    from pipeline.report.report_page import ReportPage
+
+
+class ReportSection(Protocol):
+    """Members of a section's module; `HAS_OWN_HEADING` (bool) is optional.
+
+    Attributes:
+        TITLE: the section's heading.
+    """
+
+    TITLE: str
+
+    def render(self, page: ReportPage) -> Markup:
+        """Return the section's HTML; empty Markup omits the section."""
+        ...
+
+
+def list_sections() -> tuple[str, ...]:
+    """Return the names of all sections, in the order of the report."""
+    return plugins.list_plugins("sections")
+
+
+def load_section(name: str) -> ReportSection:
+    """Return the module of a section.
+
+    Raises:
+        KeyError: there is no such section.
+        InputError: it comes from another distribution and lacks a member.
+    """
+    return cast(ReportSection, plugins.load_plugin("sections", name))

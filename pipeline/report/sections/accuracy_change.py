@@ -1,4 +1,4 @@
-"""Before and after: accuracy of each arm with its interval, and the paired gain over the control arm."""
+"""Accuracy of each arm, and the paired gain of the targeted over the control arm."""
 
 from __future__ import annotations
 
@@ -6,83 +6,90 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report import verdict_rows as r
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.verdict_rows import (
+    build_comparison_rows,
+    build_power_rows,
+    describe_levels,
+    list_compared_splits,
+)
 
-TITLE = "Before and after"
-_WHISKER_WIDTH = 180  # of the whisker, in SVG units
+TITLE = "Accuracy change"
+WHISKER_WIDTH = 180  # units of the SVG's view box
+WHISKER_FILL = 0.94  # share of the width that the widest interval takes
+MAX_WHISKER_GAIN = 0.5  # wider intervals are cut off, so that narrow ones stay visible
+DEFAULT_WHISKER_GAIN = 0.1  # end of the axis if no interval is known
 
 
 def render(page: ReportPage) -> Markup:
-    """Every comparison with its interval, "within noise" said plainly, and what was too small to judge."""
-    rows = _drop_repeated_rows(
-        r.build_comparison_rows(page), page["comparison"]["primary"]["slices"]
-    )
+    """Return every comparison with its interval, and the tests that had too few groups."""
+    rows = _drop_repeated_rows(build_comparison_rows(page), page["comparison"]["primary"]["slices"])
     if not rows:
         return Markup("")
-    reach = max(
-        [
-            abs(g[k])
-            for row in rows
-            if (g := row["gain"])
-            for k in ("low", "high")
-            if g[k] is not None
-        ]
-        or [0.1]
-    )
-    rows = [{**row, "whisker": _place_whisker(row["gain"], min(reach, 0.5))} for row in rows]
-    main = rows[0]
-    splits = {key: record for key, _, record in r.list_compared_splits(page)}
-    power = r.build_power_rows(page)
+    max_gain = _find_max_gain(rows)
+    for row in rows:
+        row["whisker"] = _place_whisker(row["gain"], max_gain)
+    comparison, main_row = page["comparison"], rows[0]
+    records = {split: record for split, _, record in list_compared_splits(page)}
+    power_rows = build_power_rows(page)
     return render_template(
         "accuracy_change.html",
         rows=rows,
-        main=main,
-        changed=page.has_repaired_model,
-        levels=r.describe_levels(page),
-        f1=_build_f1_rows(splits),
-        power=power,
-        worse=splits[main["split"]].get("non_inferiority"),
-        margins=page["comparison"].get("margins"),
-        sealed=None if "test" in splits else page["comparison"]["opening"],
-        short=[p for p in power if p["enough"] is False],
-        seeds=main["gain"]["seeds"] if main["gain"] else 0,
-        generic=[row for row in rows if row["over_generic"]],
-        costs=page["comparison"].get("costs"),
-        budget=[b for b in page["comparison"].get("budget", ()) if b["passes"]],
+        main_row=main_row,
+        has_targeted_arm=page.has_targeted_arm,
+        levels=describe_levels(page),
+        f1_rows=_build_f1_rows(records),
+        power_rows=power_rows,
+        underpowered_tests=[row for row in power_rows if row["enough"] is False],
+        non_inferiority=records[main_row["split"]].get("non_inferiority"),
+        margins=comparison.get("margins"),
+        sealed_opening=None if "test" in records else comparison["opening"],
+        seeds=main_row["gain"]["seeds"] if main_row["gain"] else 0,
+        generic_rows=[row for row in rows if row["over_generic"]],
+        costs=comparison.get("costs"),
+        budget=[arm for arm in comparison.get("budget", ()) if arm["passes"]],
     )
 
 
 def _drop_repeated_rows(
     rows: list[dict[str, Any]], planned_slices: list[str]
 ) -> list[dict[str, Any]]:
-    """The rows without those that say the same twice: one planned slice is all that the repair is meant for."""
-    return [row for row in rows if row["what"] != "planned" or len(planned_slices) != 1]
+    """Return the rows without the planned slices together if there is only one of them."""
+    if len(planned_slices) != 1:
+        return rows
+    return [row for row in rows if row["subset_kind"] != "planned"]
 
 
-def _build_f1_rows(split_records: dict[str, Any]) -> list[dict[str, Any]]:
+def _build_f1_rows(records: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
-    for key, record in split_records.items():
-        arms = record["arms"]
-        rows.append(
-            {
-                "split": key,
-                **{
-                    arm: arms[arm][0]["macro_f1"] if arms.get(arm) else None
-                    for arm in ("before", "control", "targeted")
-                },
-            }
-        )
+    for split, record in records.items():
+        row: dict[str, Any] = {"split": split}
+        for arm in ("before", "control", "targeted"):
+            seeds = record["arms"].get(arm)
+            row[arm] = seeds[0]["macro_f1"] if seeds else None
+        rows.append(row)
     return rows
 
 
+def _find_max_gain(rows: list[dict[str, Any]]) -> float:
+    """Return the gain at the end of the whiskers' axis."""
+    ends = []
+    for row in rows:
+        gain = row["gain"] or {}
+        for end in (gain.get("low"), gain.get("high")):
+            if end is not None:
+                ends.append(abs(end))
+    return min(max(ends, default=DEFAULT_WHISKER_GAIN), MAX_WHISKER_GAIN) or 1.0
+
+
 def _place_whisker(gain: dict[str, Any] | None, max_gain: float) -> dict[str, float] | None:
-    """Places of an interval on a line from -reach to +reach, in SVG units."""
-    if not gain or gain["mean"] is None or gain["low"] is None or gain["high"] is None:
+    """Return the positions of an interval on an axis from -max_gain to +max_gain."""
+    if not gain or None in (gain["mean"], gain["low"], gain["high"]):
         return None
-    half = _WHISKER_WIDTH / 2
-    place = {
-        k: round(half + half * max(-1.0, min(1.0, gain[k] / (max_gain or 1.0))) * 0.94, 1)
-        for k in ("low", "mean", "high")
-    }
-    return {**place, "zero": half, "width": _WHISKER_WIDTH}
+    middle = WHISKER_WIDTH / 2
+    whisker: dict[str, float] = {"zero": middle, "width": WHISKER_WIDTH}
+    for key in ("low", "mean", "high"):
+        clipped = max(-1.0, min(1.0, gain[key] / max_gain))
+        whisker[key] = round(middle + middle * clipped * WHISKER_FILL, 1)
+    return whisker

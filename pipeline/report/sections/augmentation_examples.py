@@ -1,40 +1,45 @@
-"""What the plan makes of training images: an original beside treated copies, and how these compare with the slice."""
+"""Training images beside their treated copies, and how these compare with the slice."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from pipeline.report import charts as c
+from pipeline.report.charts import ChartAxis
 from pipeline.report.number_format import format_number, format_plugin_name, set_minus_signs
-from pipeline.report.report_page import AugmentationPreview, ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import AugmentationPreview, ReportPage
 
-TITLE = "What it was trained on"
-_COMPARED_SOURCES = (
-    ("slice", "the slice"),
-    ("training", "training images"),
-    ("treated", "treated copies"),
+TITLE = "Augmentation examples"
+MAX_NAMED_ATTRIBUTES = 3  # attributes that a sentence can hold
+# An attribute is named if training images were more than half of the slice's spread (interquartile
+# range) away from it, and treated copies are less than half as far.
+MIN_SPREADS_BEFORE = 0.5
+MAX_REMAINING_SHARE = 0.5
+_BAR_START, _BAR_END = 2, 198  # in a view box that is 200 wide
+_COMPARED_SOURCES = (  # key, name, CSS class of the bar's color
+    ("slice", "the slice", "s0"),
+    ("training", "training images", "s2"),
+    ("treated", "treated copies", "s1"),
 )
 
 
 def render(page: ReportPage) -> Markup:
-    """One row of pictures and one table of measures for each slice and remedy of the plan."""
+    """Return a row of images and a table of attributes for each slice and remedy of the plan."""
     if not page.previews:
         return Markup("")
-    words = {row["slice"]: row["title"] for row in page.slices}
-    shown = [
-        _describe_preview(page, preview, words.get(preview.slice, preview.slice))
-        for preview in page.previews
-    ]
-    simulated = any(preview.simulator for preview in page.previews)
-    images = int(page["plan"]["image_id"].nunique())
+    titles = {row["slice"]: row["title"] for row in page.slices}
+    previews = []
+    for preview in page.previews:
+        previews.append(_describe_preview(page, preview, titles.get(preview.slice, preview.slice)))
     return render_template(
         "augmentation_examples.html",
-        previews=shown,
-        images=images,
-        who=_COMPARED_SOURCES,
-        simulated=simulated,
+        previews=previews,
+        image_count=int(page["plan"]["image_id"].nunique()),
+        sources=_COMPARED_SOURCES,
+        has_simulated=any(preview.simulator for preview in page.previews),
     )
 
 
@@ -43,52 +48,54 @@ def _describe_preview(
 ) -> dict[str, Any]:
     path = str(page.images.loc[preview.original_id, "path"])
     remedy = format_plugin_name(preview.remedy)
-    strengths = [(set_minus_signs(strength), pixels) for strength, pixels in preview.treated_copies]
-    copies = [
-        (strength, page.thumbnails.draw_static_image(pixels, f"{remedy}, {strength}"))
-        for strength, pixels in strengths
-    ]
+    copies = []
+    for strength, pixels in preview.treated_copies:
+        caption = set_minus_signs(strength)
+        image = page.thumbnails.draw_static_image(pixels, f"{remedy}, {caption}")
+        copies.append((caption, image))
+    quartiles = preview.attribute_quartiles.to_dict("records")
     return {
         "slice": preview.slice,
         "title": slice_title,
         "remedy": f"{remedy}, simulated" if preview.simulator else remedy,
         "simulator": preview.simulator,
-        "original": page.thumbnails.draw_thumbnail(preview.original_id, path),
-        "copies": copies,
-        "rows": [
-            _build_attribute_row(row) for row in preview.attribute_quartiles.to_dict("records")
-        ],
-        "n": preview.measured_counts,
-        "nearer": _list_nearer_attributes(preview),
+        "original_image": page.thumbnails.draw_thumbnail(preview.original_id, path),
+        "treated_copies": copies,
+        "rows": list(map(_build_attribute_row, quartiles)),
+        "measured_counts": preview.measured_counts,
+        "nearer_attributes": _list_nearer_attributes(preview.attribute_quartiles),
     }
 
 
-def _build_attribute_row(row: dict[Any, Any]) -> dict[str, Any]:
-    """An attribute's quartiles in words, and the three middle halves as bars on one line."""
-    ends = [float(row[f"{who}_{k}"]) for who, _ in _COMPARED_SOURCES for k in ("low", "high")]
-    axis = c.ChartAxis(min(ends), max(ends), [], "")
-    bars = []
-    for who, _ in _COMPARED_SOURCES:
-        low, mid, high = (
-            axis.scale_value(float(row[f"{who}_{k}"]), 2, 198) for k in ("low", "mid", "high")
-        )
-        bars.append({"x": low, "width": max(round(high - low, 1), 1.0), "mid": mid})
-    said = {
-        who: f"{format_number(row[f'{who}_mid'])} ({format_number(row[f'{who}_low'])} to {format_number(row[f'{who}_high'])})"
-        for who, _ in _COMPARED_SOURCES
-    }
-    return {"name": format_plugin_name(str(row["attribute"])), "bars": bars, **said}
+def _build_attribute_row(quartiles: dict[Any, Any]) -> dict[str, Any]:
+    """Return an attribute's quartiles as text, and its interquartile ranges as bars on one axis."""
+    ends = []
+    for source, _, _ in _COMPARED_SOURCES:
+        ends += [float(quartiles[f"{source}_low"]), float(quartiles[f"{source}_high"])]
+    axis = ChartAxis(min(ends), max(ends), [], "")
+    row: dict[str, Any] = {"name": format_plugin_name(str(quartiles["attribute"])), "bars": []}
+    for source, _, css_class in _COMPARED_SOURCES:
+        low, high = float(quartiles[f"{source}_low"]), float(quartiles[f"{source}_high"])
+        mid = float(quartiles[f"{source}_mid"])
+        row[source] = f"{format_number(mid)} ({format_number(low)} to {format_number(high)})"
+        start = axis.scale_value(low, _BAR_START, _BAR_END)
+        end = axis.scale_value(high, _BAR_START, _BAR_END)
+        median = axis.scale_value(mid, _BAR_START, _BAR_END)
+        width = max(round(end - start, 1), 1.0)
+        bar = {"x": start, "width": width, "median": median, "css_class": css_class}
+        row["bars"].append(bar)
+    return row
 
 
-def _list_nearer_attributes(preview: AugmentationPreview) -> list[str]:
-    """The attributes, at most three, in which treatment brought training images clearly nearer to the slice, by how
-    much: from more than half of the slice's own spread away to less than half as far as before."""
-    table = preview.attribute_quartiles
-    spread = (table["slice_high"] - table["slice_low"]).clip(lower=1e-9)
-    before = (table["training_mid"] - table["slice_mid"]).abs() / spread
-    after = (table["treated_mid"] - table["slice_mid"]).abs() / spread
-    won = table.assign(won=before - after)[(before > 0.5) & (after < before / 2)]
-    return [
-        format_plugin_name(str(name))
-        for name in won.sort_values("won", ascending=False)["attribute"].head(3)
-    ]
+def _list_nearer_attributes(quartiles: pd.DataFrame) -> list[str]:
+    """Return the attributes in which treatment moved training images clearly closer to the slice.
+
+    The largest movements come first, in units of the slice's interquartile range.
+    """
+    spread = (quartiles["slice_high"] - quartiles["slice_low"]).clip(lower=1e-9)
+    before = (quartiles["training_mid"] - quartiles["slice_mid"]).abs() / spread
+    after = (quartiles["treated_mid"] - quartiles["slice_mid"]).abs() / spread
+    is_nearer = (before > MIN_SPREADS_BEFORE) & (after < before * MAX_REMAINING_SHARE)
+    table = quartiles.assign(movement=before - after)[is_nearer]
+    names = table.sort_values("movement", ascending=False)["attribute"]
+    return list(map(format_plugin_name, names.head(MAX_NAMED_ATTRIBUTES).astype(str)))

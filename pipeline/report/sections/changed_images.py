@@ -1,4 +1,4 @@
-"""Fixed, broken, still wrong: the images whose answer the repair changed, and those it did not reach."""
+"""Images that retraining fixed or broke, and those that are still misclassified."""
 
 from __future__ import annotations
 
@@ -7,58 +7,57 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.report.contact_sheets import choose_varied_images, list_changed_images
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 
-TITLE = "Fixed and broken"
-PREVIEW_IMAGE_COUNT = 12  # images shown before anything is opened
+TITLE = "Changed images"
+PREVIEW_IMAGE_COUNT = 12  # two rows of images before anything is opened
 
 _CHANGE_KINDS = (
-    ("broken", "Broken", "right before, misread now"),
-    ("fixed", "Fixed", "misread before, right now"),
-    ("still wrong", "Still wrong", "misread before and now"),
+    ("broken", "Broken", "correct before, misclassified after"),
+    ("fixed", "Fixed", "misclassified before, correct after"),
+    ("still wrong", "Still wrong", "misclassified before and after"),
 )
+_MISCLASSIFIED_KIND = ("still wrong", "Misclassified", "the images that the model misclassifies")
 
 
 def render(page: ReportPage) -> Markup:
-    """The changed images: a few at once, all that the page carries when opened."""
+    """Return a few images of each kind of change; the script shows the others on demand."""
     if page.flips.empty:
         return Markup("")
-    kinds = [
-        _describe_change_kind(page, *kind)
-        for kind in _CHANGE_KINDS
-        if page.has_repaired_model or kind[0] == "still wrong"
-    ]
+    kinds = []
+    for change_kind in _CHANGE_KINDS if page.has_targeted_arm else (_MISCLASSIFIED_KIND,):
+        kinds.append(_describe_change_kind(page, *change_kind))
     return render_template(
         "changed_images.html",
         kinds=kinds,
-        changed=page.has_repaired_model,
+        counts={kind["change"]: kind["n"] for kind in kinds},
+        has_targeted_arm=page.has_targeted_arm,
         mode=page.thumbnails.mode,
-        count={k["key"]: k["n"] for k in kinds},
-        shown=len(page.thumbnails.select_stored(page.flips.index)),
-        total=len(page.flips),
+        stored_count=len(page.thumbnails.select_stored(page.flips.index)),
+        image_count=len(page.flips),
     )
 
 
 def _describe_change_kind(
-    page: ReportPage, change: str, heading: str, meaning: str
+    page: ReportPage, change: str, heading: str, description: str
 ) -> dict[str, Any]:
-    every = list_changed_images(page, change)
-    known = page.thumbnails.select_stored(every)
-    few = 0 if change == "still wrong" and page.has_repaired_model else PREVIEW_IMAGE_COUNT
-    first = choose_varied_images(page, sorted(known, key=page.thumbnails.is_drawn), few)
-    said = [page.flips_by_image[image_id] for image_id in first]
-    alts = [f"{a['label']}: {a['before']} before, {a['after']} after" for a in said]
-    shown = [
-        {"img": page.thumbnails.draw_thumbnail(i, alt), "told": alt, **a}
-        for i, alt, a in zip(first, alts, said, strict=True)
-    ]
-    if not page.has_repaired_model:
-        heading, meaning = "Misread", "the images that the model gets wrong"
+    changed = list_changed_images(page, change)
+    stored = page.thumbnails.select_stored(changed)
+    has_preview = change != "still wrong" or not page.has_targeted_arm
+    undrawn_first = sorted(stored, key=page.thumbnails.is_drawn)
+    preview_count = PREVIEW_IMAGE_COUNT if has_preview else 0
+    images = []
+    for image_id in choose_varied_images(page, undrawn_first, preview_count):
+        flip = page.flips_by_image[image_id]
+        alt_text = f"{flip['label']}: {flip['before']} before, {flip['after']} after"
+        thumbnail = page.thumbnails.draw_thumbnail(image_id, alt_text)
+        images.append({**flip, "thumbnail": thumbnail, "alt_text": alt_text})
     return {
-        "key": change,
-        "word": heading,
-        "meaning": meaning,
-        "n": len(every),
-        "images": shown,
-        "known": len(known),
+        "change": change,
+        "heading": heading,
+        "description": description,
+        "n": len(changed),
+        "images": images,
+        "stored_count": len(stored),
     }

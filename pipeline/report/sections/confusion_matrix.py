@@ -1,81 +1,101 @@
-"""What is taken for what: three confusion matrices of the validation images."""
+"""Confusion matrices of the validation images: before, after and their difference."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from pipeline.report import matrix_cells as m
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.matrix_cells import (
+    OTHER_CLASS_NAME,
+    ConfusionCounts,
+    build_cells,
+    build_change_cells,
+    count_moves,
+    merge_other_classes,
+    select_confused_classes,
+)
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 
-TITLE = "What is taken for what"
-_LETTER_WIDTH_REM, _CELL_WIDTH_REM, _MAX_WIDTH_REM = (
-    0.5,
-    5.0,
-    23.0,
-)  # a matrix stands beside others up to so wide: a letter, a cell, the whole (rem)
+TITLE = "Confusion matrix"
+MAX_WIDE_CLASSES = 8  # more classes get narrow cells and vertical headings
+# Matrices are placed side by side up to this width, estimated from letters and cells (rem).
+MAX_MATRIX_WIDTH = 23.0
+LETTER_WIDTH = 0.5
+CELL_WIDTH = 5.0
 
 
 def render(page: ReportPage) -> Markup:
-    """Before, after and difference; each cell opens its images."""
+    """Return the matrices; each cell opens its images."""
     if page.flips.empty:
         return Markup("")
-    size = len(page.class_names)
+    class_count = len(page.class_names)
     before, after = page.confusion_matrices
-    shown = m.select_confused_classes([before, after])
-    names = [page.class_names[i] for i in shown] + (
-        [m.OTHER_CLASS_NAME] if len(shown) < size else []
-    )
-    other = len(shown) < size
-    moved = m.count_moves(page.flips["true"], page.flips["was"], page.flips["now"], shown, size)
-    folded = m.merge_other_classes(before, shown), m.merge_other_classes(after, shown)
-    views = [
-        {
-            "key": "before",
-            "title": "Before" if page.has_repaired_model else "As it is",
-            "rows": m.build_cells(folded[0], other),
-        }
-    ]
-    if page.has_repaired_model:
-        views.append({"key": "after", "title": "After", "rows": m.build_cells(folded[1], other)})
-        views.append(
-            {
-                "key": "change",
-                "title": "Difference",
-                "rows": m.build_change_cells(*folded, moved, other),
-            }
-        )
+    kept_classes = select_confused_classes([before, after])
+    names = [page.class_names[index] for index in kept_classes]
+    keys: list[int | str] = [*kept_classes]
+    has_other = len(kept_classes) < class_count
+    if has_other:
+        names.append(OTHER_CLASS_NAME)
+        keys.append("other")
+    width = LETTER_WIDTH * max(map(len, names)) + CELL_WIDTH * len(names)
     return render_template(
         "confusion_matrix.html",
-        views=views,
+        views=_build_views(page, kept_classes, has_other),
         names=names,
-        keys=[*shown, *(["other"] if other else [])],
-        shown=shown,
-        size=size,
-        other=other,
-        pair=_find_worst_confusion(page, before),
-        images=len(page.flips),
-        groups=page.flips["group"].nunique(),
-        changed=page.has_repaired_model,
-        compact=len(names) > 8,
-        stacked=_LETTER_WIDTH_REM * max(map(len, names)) + _CELL_WIDTH_REM * len(names)
-        > _MAX_WIDTH_REM,
-        errors=[int(c.sum() - c.trace()) for c in (before, after)],
+        keys=keys,
+        kept_classes=kept_classes,
+        class_count=class_count,
+        has_other=has_other,
+        worst_confusion=_find_worst_confusion(page, before),
+        image_count=len(page.flips),
+        group_count=page.flips["group"].nunique(),
+        has_targeted_arm=page.has_targeted_arm,
+        is_compact=len(names) > MAX_WIDE_CLASSES,
+        is_stacked=width > MAX_MATRIX_WIDTH,
     )
 
 
-def _find_worst_confusion(page: ReportPage, counts: m.ConfusionCounts) -> dict[str, Any] | None:
-    errors = counts.copy()
-    errors[range(len(errors)), range(len(errors))] = 0
+def _build_views(
+    page: ReportPage, kept_classes: list[int], has_other: bool
+) -> list[dict[str, Any]]:
+    before, after = page.confusion_matrices
+    merged_before = merge_other_classes(before, kept_classes)
+    cells_before = build_cells(merged_before, has_other)
+    errors_before = int(before.sum() - before.trace())
+    if not page.has_targeted_arm:
+        title = "Baseline"
+        return [{"key": "before", "title": title, "rows": cells_before, "errors": errors_before}]
+    merged_after = merge_other_classes(after, kept_classes)
+    flips = page.flips
+    moves = count_moves(
+        flips["label_index"],
+        flips["before_index"],
+        flips["after_index"],
+        kept_classes,
+        len(page.class_names),
+    )
+    changes = build_change_cells(merged_before, merged_after, moves, has_other)
+    cells_after = build_cells(merged_after, has_other)
+    errors_after = int(after.sum() - after.trace())
+    return [
+        {"key": "before", "title": "Before", "rows": cells_before, "errors": errors_before},
+        {"key": "after", "title": "After", "rows": cells_after, "errors": errors_after},
+        {"key": "change", "title": "Difference", "rows": changes, "errors": None},
+    ]
+
+
+def _find_worst_confusion(page: ReportPage, counts: ConfusionCounts) -> dict[str, Any] | None:
+    """Return the most frequent confusion before, with its counts; None without an error."""
+    errors = counts - np.diag(np.diag(counts))
     if not errors.any():
         return None
-    true, predicted = divmod(int(errors.argmax()), len(errors))
-    n = int(errors[true, predicted])
-    after = int(((page.flips["true"] == true) & (page.flips["now"] == predicted)).sum())
+    label, predicted = divmod(int(errors.argmax()), len(errors))
     return {
-        "true": page.class_names[true],
+        "label": page.class_names[label],
         "predicted": page.class_names[predicted],
-        "n": n,
-        "after": after,
+        "before": int(errors[label, predicted]),
+        "after": int(page.confusion_matrices[1][label, predicted]),
     }

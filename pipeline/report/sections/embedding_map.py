@@ -1,4 +1,4 @@
-"""A map of the validation images: alike ones lie near each other; each slice has its own mark."""
+"""A map of the validation images by frozen features; each slice has its own mark."""
 
 from __future__ import annotations
 
@@ -6,42 +6,51 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 
-TITLE = "A map of the images"
-MAX_MARKED_SLICES = 6  # slices with a mark of their own
+TITLE = "Embedding map"
+MAX_MARKED_SLICES = 6  # marks that can be told apart by shape and color
 
 
 def render(page: ReportPage) -> Markup:
-    """The frozen features of the images on two axes, by principal components or by likeness; drawn when in view."""
+    """Return the frame of the map; the script draws it when it comes into view."""
     if not page.map_positions:
         return Markup("")
-    shown = page.confirmed_slices[:MAX_MARKED_SLICES]
-    slices = [
-        {"n": k + 1, "slice": row["slice"], "title": row["title"]} for k, row in enumerate(shown)
-    ]
+    slices = []
+    for number, row in enumerate(page.confirmed_slices[:MAX_MARKED_SLICES], 1):
+        slices.append({"number": number, "slice": row["slice"], "title": row["title"]})
     return render_template(
         "embedding_map.html",
         slices=slices,
-        n=len(page.map_positions),
-        close=len(page.tsne_positions),
-        total=len(page.flips),
+        point_count=len(page.map_positions),
+        tsne_count=len(page.tsne_positions),
+        image_count=len(page.flips),
     )
 
 
 def build_map_points(page: ReportPage) -> list[list[Any]]:
-    """What the script draws: x, y, the slice's number (0 for none), 1 where misread, the image's place on the page
-    (-1 where it is not carried), and x, y by likeness where there are such."""
-    names = {row["slice"]: k + 1 for k, row in enumerate(page.confirmed_slices[:MAX_MARKED_SLICES])}
-    of = {
-        image_id: names[s]
-        for s in reversed(list(names))
-        for image_id in page.slice_members.get(s, [])
-    }
-    wrong = dict(zip(page.flips.index, page.flips["true"] != page.flips["was"], strict=True))
-    spots = page.map_positions.items()
-    at = page.thumbnails.positions
-    return [
-        [x, y, of.get(i, 0), int(wrong[i]), at.get(i, -1), *page.tsne_positions.get(i, ())]
-        for i, (x, y) in spots
-    ]
+    """Return the points that the script draws.
+
+    Returns:
+        [x, y, number of the slice (0 for none), 1 if misclassified, number of the image on the page
+        (-1 if it is not stored)], then x and y by t-SNE for the images that have them.
+    """
+    slice_numbers = _map_slice_numbers(page)
+    points = []
+    for image_id, (x, y) in page.map_positions.items():
+        number = slice_numbers.get(image_id, 0)
+        is_misclassified = int(page.is_misclassified[image_id])
+        position = page.thumbnails.positions.get(image_id, -1)
+        tsne_position = page.tsne_positions.get(image_id, ())
+        points.append([x, y, number, is_misclassified, position, *tsne_position])
+    return points
+
+
+def _map_slice_numbers(page: ReportPage) -> dict[str, int]:
+    """Return the number of each image's first marked slice, by image id."""
+    numbers: dict[str, int] = {}
+    for number, row in enumerate(page.confirmed_slices[:MAX_MARKED_SLICES], 1):
+        for image_id in page.slice_members.get(row["slice"], []):
+            numbers.setdefault(image_id, number)
+    return numbers

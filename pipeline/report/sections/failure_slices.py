@@ -1,4 +1,4 @@
-"""Where it fails: every slice with its images, words, evidence, cause, dose-response curve and remedy."""
+"""Every slice with its images, rule, evidence, cause, dose-response curve and remedy."""
 
 from __future__ import annotations
 
@@ -6,47 +6,48 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.domain.statuses import SliceStatus
 from pipeline.report.contact_sheets import choose_contact_sheet
-from pipeline.report.report_page import ReportPage, render_template
-from pipeline.report.slice_cards import (
-    build_slice_card,
-    find_review_decision,
-    format_remedy_strength,
-    format_rule,
-)
+from pipeline.report.number_format import format_rule
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.slice_cards import build_slice_card, find_review_decision
+from pipeline.report.strength_format import format_remedy_strength
 
-TITLE = "Where it fails, and why"
+TITLE = "Failure slices"
+# More groups than this cannot be collected; the table then says "out of reach".
+MAX_GROUPS_NEEDED = 100_000
 
 
 def render(page: ReportPage) -> Markup:
-    """Confirmed slices in full, muted ones set aside, the others in a table with what would decide them."""
-    muted = [
-        row
-        for row in page.confirmed_slices
-        if find_review_decision(page, row)["decision"] == "muted"
-    ]
-    names = {row["slice"] for row in muted}
-    confirmed = [row for row in page.confirmed_slices if row["slice"] not in names]
-    misread = int((page.flips["true"] != page.flips["was"]).sum())
+    """Return confirmed slices in full, muted ones and unconfirmed ones in tables."""
+    confirmed, muted, unconfirmed = [], [], []
+    for row in page.slices:
+        review = find_review_decision(page, row)
+        short_row = {**row, "rule_text": format_rule(row["rule"]), "review": review}
+        if row["status"] != SliceStatus.CONFIRMED:
+            unconfirmed.append(short_row)
+        elif review["decision"] == "muted":
+            muted.append(short_row)
+        else:
+            contact_sheet = choose_contact_sheet(page, row["slice"])
+            confirmed.append(build_slice_card(page, row, contact_sheet))
     return render_template(
         "failure_slices.html",
-        confirmed=[
-            build_slice_card(page, row, choose_contact_sheet(page, row["slice"]))
-            for row in confirmed
-        ],
-        muted=[
-            {**_build_short_row(row), "review": find_review_decision(page, row)} for row in muted
-        ],
-        others=[_build_short_row(row) for row in page.slices if row["status"] != "confirmed"],
-        changed=page.has_repaired_model,
-        bright=page.thumbnails.mode != "none",
-        misread=misread,
-        refused=[
-            {**r, "dosed": format_remedy_strength(r["remedy"], r["strength"])}
-            for r in page["policy"]["refused"]
-        ],
+        confirmed=confirmed,
+        muted=muted,
+        unconfirmed=unconfirmed,
+        has_targeted_arm=page.has_targeted_arm,
+        can_brighten=page.thumbnails.mode != "none",
+        misclassified_count=int(page.is_misclassified.sum()),
+        refused_remedies=_list_refused_remedies(page),
+        max_groups_needed=MAX_GROUPS_NEEDED,
     )
 
 
-def _build_short_row(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "rule_words": format_rule(row["rule"])}
+def _list_refused_remedies(page: ReportPage) -> list[dict[str, Any]]:
+    rows = []
+    for row in page["policy"]["refused"]:
+        text = format_remedy_strength(row["remedy"], row["strength"])
+        rows.append({**row, "strength_text": text})
+    return rows

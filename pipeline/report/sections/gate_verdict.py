@@ -1,4 +1,4 @@
-"""The verdict: promoted, refused, or nothing to fix, and each condition with its value."""
+"""The verdict of the gate, with each condition, its value and its threshold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report import verdict_rows as r
 from pipeline.report.number_format import (
     format_count,
     format_number,
@@ -14,82 +13,99 @@ from pipeline.report.number_format import (
     format_points,
     set_minus_signs,
 )
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.verdict_rows import (
+    build_comparison_rows,
+    choose_banner_class,
+    choose_outcome_text,
+    describe_levels,
+    has_unnamed_cause,
+    replace_slice_names,
+    strip_outcome,
+)
 
 TITLE = "Verdict"
 HAS_OWN_HEADING = True
+MAX_KEY_SLICES = 2  # slices beside the accuracy, if one comparison covers all images
+_STATUSES = {True: ("held", "held"), False: ("failed", "failed"), None: ("unknown", "not judged")}
 
 
 def render(page: ReportPage) -> Markup:
-    """A banner with the outcome in words, accuracy before and after, and a table of conditions."""
-    record = page["verdict"]
-    conditions = [_describe_condition(page, c) for c in record["conditions"]]
+    """Return a banner with the outcome, the key figures, and a table of conditions."""
+    verdict, outcome = page["verdict"], page["comparison"].get("outcome")
+    conditions = [_describe_condition(page, condition) for condition in verdict["conditions"]]
+    headline = replace_slice_names(page, strip_outcome(str(verdict["headline"])))
     return render_template(
         "gate_verdict.html",
-        word=r.choose_outcome_word(page),
-        tone=r.choose_banner_tone(page),
-        text=r.replace_slice_names(page, r.strip_outcome(str(record["headline"]))),
+        outcome_text=choose_outcome_text(verdict["promoted"], outcome),
+        banner_class=choose_banner_class(verdict["promoted"], outcome),
+        headline=headline,
         conditions=conditions,
-        hero=_build_key_figures(page),
-        change=_describe_change(page) if page.has_repaired_model else "",
-        missed=[c for c in conditions if c["state"] == "failed"],
-        levels=r.describe_levels(page) if page.has_repaired_model else "",
-        unnamed=r.has_unnamed_cause(page),
-        limits=[r.replace_slice_names(page, str(line)) for line in record.get("limits", ())],
+        failed_conditions=[item for item in conditions if item["status_class"] == "failed"],
+        key_figures=_build_key_figures(page),
+        change=_describe_change(page) if page.has_targeted_arm else "",
+        levels=describe_levels(page) if page.has_targeted_arm else "",
+        has_unnamed_cause=has_unnamed_cause(page),
+        limits=[replace_slice_names(page, str(line)) for line in verdict.get("limits", ())],
     )
 
 
 def _describe_condition(page: ReportPage, condition: dict[str, Any]) -> dict[str, Any]:
-    state, word = {True: ("held", "held"), False: ("failed", "failed")}.get(
-        condition["passed"], ("unknown", "not judged")
-    )
+    status_class, status_text = _STATUSES[condition["passed"]]
     value, threshold = condition["value"], condition["threshold"]
-    shares = any(x is not None and not float(x).is_integer() for x in (value, threshold))
-    form = format_points if shares else format_number
+    is_share = any(x is not None and not float(x).is_integer() for x in (value, threshold))
+    format_value = format_points if is_share else format_number
     return {
-        "state": state,
-        "word": word,
-        "name": r.replace_slice_names(page, str(condition["name"])),
-        "value": form(value),
-        "threshold": form(threshold),
-        "why": set_minus_signs(str(condition.get("why") or "")),
-        "link": str(condition.get("evidence") or "#headline").removeprefix("#"),
+        "status_class": status_class,
+        "status_text": status_text,
+        "name": replace_slice_names(page, str(condition["name"])),
+        "value": format_value(value),
+        "threshold": format_value(threshold),
+        "reason": set_minus_signs(str(condition.get("why") or "")),
+        "evidence_link": str(condition.get("evidence") or "#accuracy_change"),
     }
 
 
+def _describe_treatments(page: ReportPage) -> str:
+    """Return the remedies of the plan, "exposure or exposure drawn by the simulator gate"."""
+    pairs = page["plan"][["remedy", "simulator"]].drop_duplicates().fillna("").astype("str")
+    names = []
+    for row in pairs.sort_values("simulator", kind="stable").itertuples():
+        drawn = f" drawn by the simulator {row.simulator}" if row.simulator else ""
+        names.append(format_plugin_name(row.remedy) + drawn)
+    return " or ".join(names)
+
+
 def _describe_change(page: ReportPage) -> str:
-    """What was done, and what became of it on validation, in one sentence."""
-    plan, flips = page["plan"], page.flips["change"]
-    pairs = plan[["remedy", "simulator"]].drop_duplicates()
-    shown = pairs.fillna("").astype("str").sort_values("simulator", kind="stable")
-    named = zip(shown["remedy"], shown["simulator"], strict=True)
-    names = [
-        format_plugin_name(remedy) + (f" drawn by the simulator of {who}" if who else "")
-        for remedy, who in named
-    ]
-    treated = f"{format_count(plan['image_id'].nunique(), 'training image was', 'training images were')} also shown with "
-    fixed, broken = (int((flips == kind).sum()) for kind in ("fixed", "broken"))
-    became = f"of {format_count(len(flips), 'validation image')}, {fixed:,} were fixed and {broken:,} broken"
-    judged = (
-        "; no simulated image is in validation or test" if plan["simulator"].notna().any() else ""
+    """Return what was trained, and how many validation images it fixed and broke."""
+    plan, changes = page["plan"], page.flips["change"]
+    image_count = int(plan["image_id"].nunique())
+    treated = format_count(
+        image_count, "training image was also seen", "training images were also seen"
     )
-    return f"{treated}{' or '.join(names)}; {became}{judged}"
+    fixed, broken = int((changes == "fixed").sum()), int((changes == "broken").sum())
+    text = (
+        f"{treated} with {_describe_treatments(page)}; "
+        f"of {format_count(len(changes), 'validation image')}, "
+        f"{fixed:,} were fixed and {broken:,} broken"
+    )
+    if plan["simulator"].notna().any():
+        text += "; no simulated image is in validation or test"
+    return text
 
 
 def _build_key_figures(page: ReportPage) -> list[dict[str, Any]]:
-    """The two or three figures that stand large: accuracy, the images that the repair is meant for, slices."""
-    rows = [row for row in r.build_comparison_rows(page) if row["what"] in ("all", "planned")]
-    main = [row for row in rows if row["split"] == rows[0]["split"]] if rows else []
-    if len(main) == 1 and page.has_repaired_model:
-        main += [
-            row
-            for row in r.build_comparison_rows(page)
-            if row["what"] == "slice" and row["split"] == main[0]["split"]
-        ][:2]
-    return [
-        {
-            **row,
-            "name": f"{'Accuracy' if row['what'] == 'all' else row['name']}, {row['word'].lower()}",
-        }
-        for row in main
-    ]
+    """Return the two or three figures of the banner: accuracy, then the slices with a remedy."""
+    rows = build_comparison_rows(page)
+    if not rows:
+        return []
+    rows = [row for row in rows if row["split"] == rows[0]["split"]]
+    figures = [row for row in rows if row["subset_kind"] in ("all", "planned")]
+    if len(figures) == 1 and page.has_targeted_arm:
+        slice_rows = [row for row in rows if row["subset_kind"] == "slice"]
+        figures += slice_rows[:MAX_KEY_SLICES]
+    for row in figures:
+        name = "Accuracy" if row["subset_kind"] == "all" else row["name"]
+        row["name"] = f"{name}, {row['split_title'].lower()}"
+    return figures

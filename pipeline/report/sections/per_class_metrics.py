@@ -1,4 +1,4 @@
-"""Class by class: precision, recall, F1 and support before and after, sortable."""
+"""Precision, recall, F1 and support of each class before and after, and the most confused pairs."""
 
 from __future__ import annotations
 
@@ -8,84 +8,86 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.report.matrix_cells import ConfusionCounts, find_most_confused
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 from pipeline.statistics.classification_metrics import score_classes
 
-TITLE = "Class by class"
-MAX_CONFUSED_PAIRS = 30  # shown of the confused pairs
+TITLE = "Per-class metrics"
+MAX_CONFUSED_PAIRS = 30  # rows of the table of pairs; the confusion matrix holds all
 
 
 def render(page: ReportPage) -> Markup:
-    """One row for each class, the weakest first."""
+    """Return one row for each class, the weakest first."""
     if page.flips.empty:
         return Markup("")
-    before, after = page.confusion_matrices
-    groups = page.flips.groupby("true")["group"].nunique().to_dict()
-    scores = zip(
-        score_classes(before, page.class_names),
-        score_classes(after, page.class_names),
-        find_most_confused(after),
-        strict=True,
-    )
-    rows = [
-        _build_class_row(page, k, *score, int(groups.get(k, 0))) for k, score in enumerate(scores)
-    ]
-    rows.sort(key=lambda row: (row["after"]["f1"] is None, row["after"]["f1"] or 0.0))
+    rows = _build_class_rows(page)
     return render_template(
         "per_class_metrics.html",
         rows=rows,
-        changed=page.has_repaired_model,
-        weakest=_find_weakest_class(rows),
-        **_collect_confused_pairs(page, before, after),
+        has_targeted_arm=page.has_targeted_arm,
+        weakest_class=_find_weakest_class(rows),
+        pairs=_list_confused_pairs(page),
+        pair_count=int((_count_confusions(page) > 0).sum()),
     )
 
 
-def _build_class_row(
-    page: ReportPage,
-    class_index: int,
-    before: dict[str, Any],
-    after: dict[str, Any],
-    confused_class: int | None,
-    group_count: int,
-) -> dict[str, Any]:
-    change = None if before["f1"] is None or after["f1"] is None else after["f1"] - before["f1"]
-    name = page.class_names[confused_class] if confused_class is not None else ""
-    return {
-        "name": page.class_names[class_index],
-        "before": before,
-        "after": after,
-        "groups": group_count,
-        "change": change,
-        "confused": name,
-    }
+def _build_class_rows(page: ReportPage) -> list[dict[str, Any]]:
+    before, after = page.confusion_matrices
+    scores_before = score_classes(before, page.class_names)
+    scores_after = score_classes(after, page.class_names)
+    most_confused = find_most_confused(after)
+    groups = page.flips.groupby("label_index")["group"].nunique()
+    rows = []
+    for index, name in enumerate(page.class_names):
+        f1_before, f1_after = scores_before[index]["f1"], scores_after[index]["f1"]
+        has_change = f1_before is not None and f1_after is not None
+        confused = most_confused[index]
+        rows.append(
+            {
+                "name": name,
+                "before": scores_before[index],
+                "after": scores_after[index],
+                "groups": int(groups.get(index, 0)),
+                "change": f1_after - f1_before if has_change else None,
+                "confused_class": page.class_names[confused] if confused is not None else "",
+            }
+        )
+    rows.sort(key=lambda row: (row["after"]["f1"] is None, row["after"]["f1"] or 0.0))
+    return rows
 
 
-def _collect_confused_pairs(
-    page: ReportPage, before: ConfusionCounts, after: ConfusionCounts
-) -> dict[str, Any]:
-    """The pairs of classes that are most often confused, before or after, and how many there are in all."""
-    most = np.maximum(before, after) * (1 - np.eye(len(before), dtype=np.int64))
-    order = [
-        divmod(int(k), len(most))
-        for k in np.argsort(-most, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS]
-    ]
-    support = before.sum(axis=1)
-    rows = [
-        {
-            "i": i,
-            "j": j,
-            "true": page.class_names[i],
-            "predicted": page.class_names[j],
-            "before": int(before[i, j]),
-            "after": int(after[i, j]),
-            "share": float((after if page.has_repaired_model else before)[i, j] / support[i]),
-        }
-        for i, j in order
-        if most[i, j]
-    ]
-    return {"pairs": rows, "n_pairs": int((most > 0).sum())}
+def _count_confusions(page: ReportPage) -> ConfusionCounts:
+    """Return the errors of each pair of classes, before or after, whichever are more."""
+    largest = np.maximum(*page.confusion_matrices)
+    return largest - np.diag(np.diag(largest))
+
+
+def _list_confused_pairs(page: ReportPage) -> list[dict[str, Any]]:
+    """Return the most frequent confusions, before or after."""
+    before, after = page.confusion_matrices
+    latest = after if page.has_targeted_arm else before
+    confusions, support = _count_confusions(page), before.sum(axis=1)
+    order = np.argsort(-confusions, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS]
+    rows = []
+    for label, predicted in zip(*np.unravel_index(order, confusions.shape), strict=True):
+        if not confusions[label, predicted]:
+            break
+        rows.append(
+            {
+                "label_index": int(label),
+                "predicted_index": int(predicted),
+                "label": page.class_names[label],
+                "predicted": page.class_names[predicted],
+                "before": int(before[label, predicted]),
+                "after": int(after[label, predicted]),
+                "share": float(latest[label, predicted] / support[label]),
+            }
+        )
+    return rows
 
 
 def _find_weakest_class(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    judged = [row for row in rows if row["after"]["f1"] is not None]
-    return judged[0] if judged and judged[0]["after"]["f1"] < 1 else None
+    """Return the row of the lowest F1; None if every class is perfect or absent."""
+    weakest = rows[0]
+    f1 = weakest["after"]["f1"]
+    return weakest if f1 is not None and f1 < 1 else None

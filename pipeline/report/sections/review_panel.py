@@ -1,15 +1,19 @@
-"""What a reviewer decides: slices accepted or muted, labels found wrong, notes; and what was decided before."""
+"""Decisions of reviewers: slices accepted or muted, labels marked wrong or right, and notes."""
 
 from __future__ import annotations
 
 from markupsafe import Markup
 
-from pipeline.report.report_page import ReportPage, render_template
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 
-TITLE = "Your decisions"
+TITLE = "Review decisions"
 
 
 def render(page: ReportPage) -> Markup:
-    """The decisions of this browser (listed by the page's script), how to hand them on, and those in force."""
-    slices, labels = (list(page.reviews.get(kind, {}).values()) for kind in ("slices", "labels"))
-    return render_template("review_panel.html", slices=slices, labels=labels)
+    """Return the decisions of this browser (the script lists them) and those of earlier runs."""
+    return render_template(
+        "review_panel.html",
+        slices=list(page.reviews.get("slices", {}).values()),
+        labels=list(page.reviews.get("labels", {}).values()),
+    )

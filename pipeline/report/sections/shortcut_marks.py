@@ -1,4 +1,4 @@
-"""Marks on which the model leans: captions, logos and borders, with the grid of covered patches."""
+"""Marks on which the model relies: captions, logos, borders, with a grid of covered patches."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.report_page import ReportPage, render_template, unwrap_row
+from pipeline.domain.statuses import SliceStatus
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage, unwrap_rows
 
-TITLE = "Shortcuts"
+TITLE = "Shortcut marks"
+PATCH_SIDE = 30  # units of the SVG's view box
 
 
 def render(page: ReportPage) -> Markup:
-    """What images of one class share beside the object, and whether the model leans on it; empty where nothing does."""
-    rows = [_build_shortcut_row(unwrap_row(row)) for row in page["shortcuts"].to_dict("records")]
-    order = ("confirmed", "not confirmed", "not testable")
-    return (
-        render_template(
-            "shortcut_marks.html", rows=sorted(rows, key=lambda row: order.index(row["status"]))
-        )
-        if rows
-        else Markup()
-    )
+    """Return the marks that images of one class share, and whether the model relies on them."""
+    status_order = list(SliceStatus)
+    rows = unwrap_rows(page["shortcuts"])
+    rows.sort(key=lambda row: status_order.index(row["status"]))
+    if not rows:
+        return Markup("")
+    for row in rows:
+        _add_grid(row)
+    return render_template("shortcut_marks.html", rows=rows, patch_side=PATCH_SIDE)
 
 
-def _build_shortcut_row(row: dict[str, Any]) -> dict[str, Any]:
-    shares, mark = json.loads(row["grid"]), json.loads(row["mark"])
+def _add_grid(row: dict[str, Any]) -> None:
+    """Add the grid's size and patches (x, y, share, whether the mark reaches into the patch)."""
+    shares, mark_shares = json.loads(row["grid"]), json.loads(row["mark"])
     side = math.isqrt(len(shares))
-    places = [(30 * (k % side), 30 * (k // side)) for k in range(len(shares))]
-    cells = [
-        (*spot, share, taken > 0) for spot, share, taken in zip(places, shares, mark, strict=True)
-    ]
-    return row | {"cells": cells, "size": 30 * side}
+    patches = []
+    for k, (share, mark_share) in enumerate(zip(shares, mark_shares, strict=True)):
+        x, y = PATCH_SIDE * (k % side), PATCH_SIDE * (k // side)
+        patches.append((x, y, share, mark_share > 0))
+    row["patches"] = patches
+    row["size"] = PATCH_SIDE * side

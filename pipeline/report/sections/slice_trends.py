@@ -1,4 +1,4 @@
-"""Slices over the runs: since when each is known, whether it grows, shrinks, is closed or is back, and its trend."""
+"""Slices over the runs of one name: state, first run, figures of this run, and trend."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from markupsafe import Markup
 
 from pipeline.domain.statuses import TrackState
 from pipeline.report.charts import draw_sparkline
-from pipeline.report.number_format import count_slice_states
-from pipeline.report.report_page import ReportPage, render_template
-from pipeline.report.slice_cards import format_rule
+from pipeline.report.number_format import count_slice_states, format_percent, format_rule
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
 
-TITLE = "Slices over the runs"
-_STATE_TONES = {TrackState.CLOSED: "held", TrackState.SHRINKING: "held"}
-_STATE_TONES |= dict.fromkeys((TrackState.NEW, TrackState.BACK, TrackState.GROWING), "failed")
+TITLE = "Slice trends"
+_CLASSES_OF_STATE = {
+    TrackState.CLOSED: "held",
+    TrackState.SHRINKING: "held",
+    TrackState.NEW: "failed",
+    TrackState.BACK: "failed",
+    TrackState.GROWING: "failed",
+}
 
 
 def render(page: ReportPage) -> Markup:
-    """Every slice that this run or an earlier one of its name confirmed; left out where there was none before it."""
-    found = page["followed"]
-    if not found["previous"]:
+    """Return every slice that a run of this name confirmed; empty for the first run of a name."""
+    followed = page["followed"]
+    if not followed["previous"]:
         return Markup("")
-    rows = [_build_trend_row(track) for track in found["slices"]]
     return render_template(
         "slice_trends.html",
-        rows=rows,
-        previous=found["previous"],
-        counts=count_slice_states(found["slices"]),
+        trends=list(map(_build_trend_row, followed["slices"])),
+        previous=followed["previous"],
+        counts=count_slice_states(followed["slices"]),
     )
 
 
-def _build_trend_row(track: Mapping[str, Any]) -> dict[str, Any]:
-    title, points = (
-        track.get("title") or track["words"],
-        [p["error"]["value"] for p in track["history"]],
-    )
-    known = [p for p in points if p is not None]
-    alt = f"{title}: share misread over {len(points)} runs, from {_format_share(known, 0)} to {_format_share(known, -1)}"
+def _build_trend_row(trend: Mapping[str, Any]) -> dict[str, Any]:
+    title = trend.get("title") or trend["words"]
+    errors = [observation["error"]["value"] for observation in trend["history"]]
+    alt_text = f"{title}: error rate over {len(errors)} runs, {_describe_range(errors)}"
     return {
-        **track,
+        **trend,
         "title": title,
-        "tone": _STATE_TONES.get(track["state"], "unknown"),
-        "rule_words": format_rule(track["rule"]),
-        "spark": draw_sparkline(points, alt),
+        "css_class": _CLASSES_OF_STATE.get(trend["state"], "unknown"),
+        "rule_text": format_rule(trend["rule"]),
+        "sparkline": draw_sparkline(errors, alt_text),
     }
 
 
-def _format_share(shares: list[float], position: int) -> str:
-    return f"{shares[position]:.0%}" if shares else "unknown"
+def _describe_range(errors: list[float | None]) -> str:
+    known = [error for error in errors if error is not None]
+    if not known:
+        return "unknown"
+    return f"from {format_percent(known[0], 0)} to {format_percent(known[-1], 0)}"

@@ -1,59 +1,69 @@
-"""What arrived against the data of the champion: slices that grew, attributes that moved, and what is new."""
+"""Newly arrived images against the champion's data: slices, attributes and new values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from pipeline.report import charts as c
-from pipeline.report.report_page import ReportPage, render_template
-from pipeline.report.slice_cards import format_rule
+from pipeline.report.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
+from pipeline.report.number_format import format_plugin_name, format_rule
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.traffic_sentences import describe_condition
 
-TITLE = "What arrived"
-MAX_ATTRIBUTE_CHARTS = 4  # attributes that are drawn, the most drifted first
+TITLE = "Traffic drift"
+MAX_ATTRIBUTE_CHARTS = 4  # charts that fit a screen, of the attributes that drifted most
+_LINE_STYLES = "bca"  # of training, validation and arrived
+_TICK_STEP = 3  # label every third bin edge, so that the labels do not overlap
 
 
 def render(page: ReportPage) -> Markup:
-    """Newly arrived images against the data of the champion that was in force; left out where there was none."""
-    found = page["drift"]
-    return render_drift(found) if found["champion"] else Markup("")
+    """Return the arrived images against the champion's data; empty without a champion."""
+    drift = page["drift"]
+    return render_drift(drift) if drift["champion"] else Markup("")
 
 
-def render_drift(drift_record: Mapping[str, Any]) -> Markup:
-    """The artifact `drift` (see `pipeline.slices.tracking.traffic_comparison.compare`) as HTML: conditions, slices, attributes, new."""
-    failed = sum(not item["passed"] for item in drift_record["conditions"])
-    plots = [
-        {"row": row, "svg": _draw_attribute_spread(row)}
-        for row in drift_record["attributes"]
-        if row["psi"]
-    ]
-    titles = {
-        row["slice"]: (row.get("title") or row["words"], format_rule(row["rule"]))
-        for row in drift_record["slices"]
-    }
+def render_drift(drift: Mapping[str, Any]) -> Markup:
+    """Return the artifact `drift` as HTML: conditions, new values, slices and attributes.
+
+    Args:
+        drift: see `pipeline.slices.tracking.traffic_comparison`.
+    """
+    conditions = []
+    for condition in drift["conditions"]:
+        text = describe_condition(condition)
+        conditions.append({"text": text, "is_passed": condition["passed"]})
+    slices = []
+    for row in drift["slices"]:
+        title, rule_text = row.get("title") or row["words"], format_rule(row["rule"])
+        slices.append({**row, "title": title, "rule_text": rule_text})
+    drifted = [row for row in drift["attributes"] if row["psi"]]
     return render_template(
         "traffic_drift.html",
-        found=drift_record,
-        failed=failed,
-        plots=plots[:MAX_ATTRIBUTE_CHARTS],
-        titles=titles,
+        drift=drift,
+        conditions=conditions,
+        failed_count=sum(not condition["is_passed"] for condition in conditions),
+        slices=slices,
+        charts=list(map(_draw_attribute_chart, drifted[:MAX_ATTRIBUTE_CHARTS])),
     )
 
 
-def _draw_attribute_spread(attribute_row: Mapping[str, Any]) -> Markup:
-    """How an attribute is spread in training, validation and what arrived: shares by the tenths of what is known."""
-    lines = [
-        c.ChartLine(side, [(float(k), n / max(sum(counts), 1)) for k, n in enumerate(counts)], tone)
-        for (side, counts), tone in zip(attribute_row["counts"].items(), "bca", strict=True)
-    ]
-    most = max(share for line in lines for _, share in line.points)
-    y = c.build_number_axis(100 * most, "")
-    shares = c.ChartAxis(0.0, y.high / 100, [(v / 100, f"{text} %") for v, text in y.ticks], "")
-    last = max(len(attribute_row["edges"]), 1)
-    ticks = [(k + 0.5, text) for k, text in enumerate(attribute_row["edges"]) if k % 3 == 0]
-    alt = f"{attribute_row['attribute']}: share of the images of training, validation and of those that arrived, bin by bin"
-    return c.draw_line_chart(
-        lines, c.ChartAxis(0.0, float(last), ticks, attribute_row["attribute"]), shares, alt
-    )
+def _draw_attribute_chart(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the distribution of an attribute over ten bins of the known values."""
+    name = format_plugin_name(row["attribute"])
+    lines = []
+    for (source, counts), style in zip(row["counts"].items(), _LINE_STYLES, strict=True):
+        if sum(counts):
+            shares = (np.array(counts) / sum(counts)).tolist()
+            points = [(float(k), share) for k, share in enumerate(shares)]
+            lines.append(ChartLine(source, points, style))
+    highest = max(share for line in lines for _, share in line.points)
+    edges = list(enumerate(row["edges"]))[::_TICK_STEP]
+    ticks = [(k + 0.5, text) for k, text in edges]
+    x = ChartAxis(0.0, float(max(len(row["edges"]), 1)), ticks, name)
+    alt_text = f"{name}: share of training, validation and arrived images in each bin"
+    svg = draw_line_chart(lines, x, build_percent_axis(highest), alt_text)
+    return {"name": name, "svg": svg}

@@ -1,1 +1,1 @@
-"""The champion as files for other programs."""
+"""Models as files for other programs."""

@@ -1,4 +1,4 @@
-"""An MLflow pyfunc of a bundle. Its code is stored as a file, and nothing is pickled."""
+"""A bundle as an MLflow pyfunc; its code is stored as files, and nothing is pickled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.contracts import InputError
 MODEL_CODE_PATH = Path(__file__).with_name("mlflow_pyfunc.py")
 PACKAGE_PATH = Path(__file__).resolve().parents[2]
 INPUT_COLUMN_NAME = "image"
-"""The input's column: each row a image file's bytes (over REST: base64)."""
+"""Column of the input; each row holds the bytes of an image file (over REST in base64)."""
 _QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -21,38 +21,37 @@ _QUIET_ENVIRONMENT = {
 
 
 def list_requirements() -> list[str]:
-    """What the package needs to run, at the versions installed here."""
-    needed = [line for line in requires("nightshift") or [] if "extra ==" not in line]
-    found = []
-    for line in needed:
+    """Return the packages that this one needs to run, at the versions installed here."""
+    pinned = []
+    for line in requires("nightshift") or []:
+        if "extra ==" in line:
+            continue
         name = re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0]
         try:
-            found.append(f"{name}=={version(name)}")
+            pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
-            found.append(line)
-    return found
+            pinned.append(line)
+    return pinned
 
 
 def write_pyfunc_model(bundle: Path, folder: Path) -> None:
-    """Write an MLflow model into `folder`, which is made: the bundle, this package's code and its requirements.
+    """Write an MLflow model into a new folder: the bundle, this package's code and its requirements.
 
-    Raises `InputError` where MLflow is absent.
+    Raises:
+        InputError: MLflow is not installed.
     """
-    os.environ.update(
-        {key: os.environ.get(key, value) for key, value in _QUIET_ENVIRONMENT.items()}
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    for key, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
             import mlflow
             from mlflow.models import ModelSignature
             from mlflow.types import ColSpec, Schema
-    except ImportError as error:
-        raise InputError(
-            "--format mlflow needs MLflow: pip install 'nightshift[mlflow]'"
-        ) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        except ImportError as error:
+            raise InputError(
+                "--format mlflow needs MLflow: pip install 'nightshift[mlflow]'"
+            ) from error
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(MODEL_CODE_PATH),

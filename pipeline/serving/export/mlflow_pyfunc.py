@@ -1,4 +1,4 @@
-"""The code inside an MLflow model of `nightshift export`: MLflow runs this file when it loads the model."""
+"""The code inside an exported MLflow model, which MLflow runs when it loads the model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from pipeline.serving.prediction.predictor import load_predictor
 
 
 class PyfuncModel(PythonModel):
-    """The model in force, with its corrections and its decline rule."""
+    """A model with its corrections and its decline rule."""
 
     def load_context(self, context: Any) -> None:
-        """Load the bundle that lies in the model."""
+        """Load the bundle among the model's artifacts."""
         self.predictor = load_predictor(context.artifacts["bundle"])
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One row a image, columns as those of `nightshift predict`. model_input: a column of image files' bytes."""
+        """Return one row for each image, with the columns of `nightshift predict`.
+
+        Args:
+            context: MLflow's context, not used.
+            model_input: one column, the bytes of image files.
+            params: MLflow's parameters, not used.
+        """
         return self.predictor.predict(bytes(image) for image in model_input.iloc[:, 0])
 
 

@@ -1,4 +1,4 @@
-"""`nightshift export`: a run's model in one of four formats, with its card; the folder appears when it is whole."""
+"""Export of a run's model in one of four formats, with a model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline import config
 from pipeline.contracts import InputError
-from pipeline.domain.rules import Rule, build_condition_frame
+from pipeline.domain.rule_columns import build_condition_frame
+from pipeline.domain.rules import Rule
 from pipeline.learning.models.backbone import load_model
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
 from pipeline.learning.models.program_export import write_onnx_file, write_torch_program
@@ -27,103 +28,101 @@ from pipeline.serving.export.portable_corrections import (
     select_portable_corrections,
 )
 from pipeline.serving.prediction.model_bundles import find_bundle
-from pipeline.storage.artifact_store import RunFolder, read_json
+from pipeline.storage.artifact_store import RunFolder
+from pipeline.storage.bundle_record import read_bundle_record
 
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What is exported: a run that came to its report, and the bundle that it promoted."""
+    """What is exported.
+
+    Attributes:
+        run: a run with a report.
+        bundle: folder of the bundle that it promoted.
+    """
 
     run: RunFolder
     bundle: Path
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """The bundle's description."""
-        return dict(read_json(self.bundle / "bundle.json"))
+        """Return the record of the bundle."""
+        return read_bundle_record(self.bundle)
 
     @cached_property
     def portable_corrections(self) -> PortableCorrections:
-        """The corrections that a graph can make, judged on the run's images of val."""
-        inside = (self.run.load_artifact("splits")["split"] == "val").to_numpy()
+        """Return the corrections that a graph can apply, checked on the validation images."""
+        is_val = (self.run.load_artifact("splits")["split"] == "val").to_numpy()
         frame = build_condition_frame(
             self.run.load_artifact("images"), self.run.load_artifact("attributes")
         )
-        val = ValidationImages(
-            np.asarray(self.run.load_artifact("pixels")[inside]),
-            frame[inside].reset_index(drop=True),
+        validation_images = ValidationImages(
+            np.asarray(self.run.load_artifact("pixels")[is_val]),
+            frame[is_val].reset_index(drop=True),
         )
         rules = {item["slice"]: Rule.parse_json(item["rule"]) for item in self.meta["slices"]}
-        return select_portable_corrections(self.meta["policy"]["corrections"], rules, val)
+        corrections = self.meta["policy"]["corrections"]
+        return select_portable_corrections(corrections, rules, validation_images)
 
     @cached_property
     def graph_metadata(self) -> dict[str, Any]:
-        """What a graph's file says of itself: the bundle, and what of it the graph does."""
-        return {
-            **self.meta,
-            "graph": {
-                "outputs": OUTPUT_NAMES,
-                "corrections": self.portable_corrections.descriptions,
-            },
-        }
+        """Return the metadata of a graph's file: the bundle's record, outputs and corrections."""
+        descriptions = self.portable_corrections.descriptions
+        return {**self.meta, "graph": {"outputs": OUTPUT_NAMES, "corrections": descriptions}}
 
     @property
     def decision_module(self) -> DecisionModule:
-        """The whole decision as one module."""
+        """Return the whole decision as one module."""
         network, _ = load_model(self.bundle)
-        rule = self.meta["policy"]["decline"]
+        decline = self.meta["policy"]["decline"]
+        corrections = self.portable_corrections.corrections
         return DecisionModule(
-            network,
-            self.meta,
-            self.portable_corrections.corrections,
-            rule["threshold"],
-            rule.get("light"),
+            network, self.meta, corrections, decline["threshold"], decline.get("light")
         )
 
     def _load_correction_gains(self, slice_name: str) -> dict[str, Any]:
-        """What correcting a slice brings the model, by split: value, low, high, n."""
-        judged = self.run.load_artifact("comparison")["corrections"]
-        found = [(split, row) for split, rows in judged.items() for row in rows or []]
-        return {
-            s: r["gain"]
-            for s, r in found
-            if (r["slice"], r["arm"]) == (slice_name, self.meta["arm"])
-        }
+        """Return the gain of correcting a slice by split: value, low, high and n."""
+        gains = {}
+        for split, rows in self.run.load_artifact("comparison")["corrections"].items():
+            for row in rows or []:
+                if row["slice"] == slice_name and row["arm"] == self.meta["arm"]:
+                    gains[split] = row["gain"]
+        return gains
 
     def build_card(self, is_graph: bool) -> str:
-        """The model card. graph: of a format that carries only some corrections."""
-        whole = [
-            {**item, "carried": True, "elsewhere": None}
-            for item in self.meta["policy"]["corrections"]
-        ]
+        """Return the model card.
+
+        Args:
+            is_graph: whether the export is a graph, which may omit corrections.
+        """
+        descriptions = self.portable_corrections.descriptions if is_graph else []
+        if not is_graph:
+            complete = {"is_carried": True, "mismatch_count": None}
+            descriptions = [
+                {**correction, **complete} for correction in self.meta["policy"]["corrections"]
+            ]
+        corrections = []
+        for description in descriptions:
+            gains = self._load_correction_gains(description["slice"])
+            corrections.append({**description, "gains": gains})
         settings = config.read_config(self.run.path / "config.yaml")
-        told = [
-            {**item, "gains": self._load_correction_gains(item["slice"])}
-            for item in (self.portable_corrections.descriptions if is_graph else whole)
-        ]
-        return render_card(
-            self.run.load_artifact("summary"), self.meta, told, str(settings["ingest"]["data"])
-        )
+        data_source = str(settings["ingest"]["data"])
+        summary = self.run.load_artifact("summary")
+        return render_card(summary, self.meta, corrections, data_source)
 
 
 def _export_onnx(inputs: ExportInputs, folder: Path) -> str:
-    write_onnx_file(
-        inputs.decision_module,
-        int(inputs.meta["side"]),
-        folder / "model.onnx",
-        inputs.graph_metadata,
-    )
-    return "model.onnx"
+    side = int(inputs.meta["side"])
+    path = folder / "model.onnx"
+    write_onnx_file(inputs.decision_module, side, path, inputs.graph_metadata)
+    return path.name
 
 
 def _export_torch(inputs: ExportInputs, folder: Path) -> str:
-    write_torch_program(
-        inputs.decision_module,
-        int(inputs.meta["side"]),
-        folder / "model.pt2",
-        inputs.graph_metadata,
-    )
-    return "model.pt2"
+    side = int(inputs.meta["side"])
+    path = folder / "model.pt2"
+    write_torch_program(inputs.decision_module, side, path, inputs.graph_metadata)
+    return path.name
 
 
 def _export_safetensors(inputs: ExportInputs, folder: Path) -> str:
@@ -132,7 +131,7 @@ def _export_safetensors(inputs: ExportInputs, folder: Path) -> str:
 
 
 def _export_mlflow(inputs: ExportInputs, folder: Path) -> str:
-    folder.rmdir()  # MLflow makes it
+    folder.rmdir()  # MLflow creates it
     write_pyfunc_model(inputs.bundle, folder)
     return ""
 
@@ -143,16 +142,22 @@ FORMAT_WRITERS: dict[str, Callable[[ExportInputs, Path], str]] = {
     "safetensors": _export_safetensors,
     "mlflow": _export_mlflow,
 }
-"""What each format writes into a new folder; returns the file to name, or nothing where it is the folder."""
+"""Writers by format. Each writes into a new folder and returns the name of the file to use, "" for
+the folder itself."""
 
 
-def open_export_inputs(model_name: str, home: Path) -> ExportInputs:
-    """The run of that name, or the one that made the champion. Raises `InputError` where it has no model or report."""
-    bundle = find_bundle(model_name, home)
+def open_export_inputs(model_name: str, runs_folder: Path) -> ExportInputs:
+    """Return the run of that name, or the run that made the champion.
+
+    Raises:
+        InputError: the run has no model or no report.
+    """
+    bundle = find_bundle(model_name, runs_folder)
     run = RunFolder.open_existing(bundle.parents[1])
     if not run.get_artifact_path("summary").is_file():
         raise InputError(
-            f"{model_name}: has no report to write a card from; nightshift run --resume {run.run_id}"
+            f"{model_name}: has no report to write a card from; "
+            f"nightshift run --resume {run.run_id}"
         )
     return ExportInputs(run, bundle)
 
@@ -160,39 +165,55 @@ def open_export_inputs(model_name: str, home: Path) -> ExportInputs:
 def _describe_corrections(portable_corrections: PortableCorrections) -> list[str]:
     lines = []
     for item in portable_corrections.descriptions:
-        what = f"{item['words']} where {item['when']}"
-        if item["carried"]:
-            other = f"{item['elsewhere']} of {item['of']} images of val fall on its other side, as the graph measures"
-            lines.append(f"correction inside: {what}; {other} the model's own pixels")
+        correction = f"{item['words']} if {item['when']}"
+        if item["is_carried"]:
+            lines.append(
+                f"correction inside: {correction}; measured on the model's pixels, the condition "
+                f"has another result for {item['mismatch_count']} of {item['image_count']} "
+                "validation images"
+            )
         else:
-            lines.append(f"correction left out: {what}: {item['why']}")
+            lines.append(f"correction omitted: {correction}: {item['omission_reason']}")
     return lines
 
 
 def export_model(
-    model_name: str, home: Path, format_name: str, out: Path | None, force: bool = False
+    model_name: str,
+    runs_folder: Path,
+    format_name: str,
+    out: Path | None,
+    should_replace: bool = False,
 ) -> tuple[Path, list[str]]:
-    """Write the model of a run, or the champion, with its card; returns the path to use and what is to be said.
+    """Write the model of a run with its card; the folder appears when it is complete.
 
-    out: a new folder, by default `exports/<run>/<format>`; force: replace it. Raises `InputError`.
+    Args:
+        model_name: `champion`, `champion:NAME` or a run.
+        runs_folder: the folder of all runs.
+        format_name: a key of `FORMAT_WRITERS`.
+        out: a new folder; None for `exports/<run>/<format>`.
+        should_replace: whether an existing folder is replaced.
+
+    Returns:
+        The file or folder to use, and lines on the corrections of a graph.
+
+    Raises:
+        InputError: the model, the format or the folder cannot be used.
     """
     if format_name not in FORMAT_WRITERS:
         raise InputError(f"--format {format_name}: there are {', '.join(FORMAT_WRITERS)}")
-    case = open_export_inputs(model_name, home)
-    folder = out or Path("exports") / case.run.run_id / format_name
-    if folder.exists() and not force:
+    inputs = open_export_inputs(model_name, runs_folder)
+    folder = out or Path("exports") / inputs.run.run_id / format_name
+    if folder.exists() and not should_replace:
         raise InputError(f"{folder}: exists already; choose another with -o, or --force")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    is_graph = format_name in GRAPH_WRITERS
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
-        aside = Path(scratch) / "whole"
-        aside.mkdir()
-        file = FORMAT_WRITERS[format_name](case, aside)
-        (aside / "README.md").write_text(
-            case.build_card(format_name in GRAPH_WRITERS), encoding="utf-8"
-        )
+        unfinished = Path(scratch) / "model"
+        unfinished.mkdir()
+        file_name = FORMAT_WRITERS[format_name](inputs, unfinished)
+        (unfinished / "README.md").write_text(inputs.build_card(is_graph), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(aside, folder)
-    return folder / file, _describe_corrections(
-        case.portable_corrections
-    ) if format_name in GRAPH_WRITERS else []
+        os.replace(unfinished, folder)
+    lines = _describe_corrections(inputs.portable_corrections) if is_graph else []
+    return folder / file_name, lines

@@ -1,6 +1,7 @@
-"""Which corrections a graph can carry, found by trying: each is kept only if it does what predict does.
+"""The corrections that an exported graph can apply, each checked against `predict`.
 
-Inside a graph there is the model's small copy of the image, and nothing else: no hour, no camera, no stored size.
+A graph sees the model's copy of the image and nothing else: no hour, no camera, no stored size. A
+correction is carried only if the graph applies it as `predict` does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import plugins
 from pipeline.domain.rules import Rule
 from pipeline.learning.models.decision_module import (
+    AttributeCondition,
     ContrastScaling,
     ImageCorrection,
     ImageResampling,
@@ -26,19 +27,26 @@ from pipeline.learning.models.decision_module import (
     check_image_conditions,
 )
 from pipeline.learning.models.graph_attributes import ATTRIBUTE_FUNCTIONS
-from pipeline.remedies import apply_remedy
+from pipeline.remedies import apply_remedy, load_remedy
 
 Pixels = NDArray[np.uint8]
-TRIAL_IMAGE_COUNT = (
-    32  # images on which a remedy inside the graph is compared with the remedy itself
-)
-MAX_DIFFERING_PIXEL_SHARE = 1e-3  # share of pixels that may differ there, by one gray level: OpenCV interpolates in fewer bits
-MAX_CONDITION_MISMATCH_SHARE = 0.05  # share of val that the condition may take for the other side, measured on the small copies
+# Images on which a remedy inside the graph is compared with the remedy itself.
+TRIAL_IMAGE_COUNT = 32
+# Share of their pixels that may differ, by one gray level: OpenCV interpolates with fewer bits.
+MAX_DIFFERING_PIXEL_SHARE = 1e-3
+# Share of the validation images for which the condition may have another result when it is measured
+# on the model's pixels.
+MAX_CONDITION_MISMATCH_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class ValidationImages:
-    """The images of val: pixels uint8 [N, S, S, 3] as the model sees them, frame: what rules ask, as stored."""
+    """The validation images of a run.
+
+    Attributes:
+        pixels: the model's input, uint8 [N, S, S, 3].
+        frame: attributes and metadata of the stored images, N rows.
+    """
 
     pixels: Pixels
     frame: pd.DataFrame
@@ -46,104 +54,133 @@ class ValidationImages:
 
 @dataclass(frozen=True)
 class PortableCorrections:
-    """corrections: those inside the graph, in order. told: all of them in words, for the file and its reader:
-    {slice, when, words, carried, elsewhere (images of val on the condition's other side), of, why (left out)}."""
+    """The corrections of a policy, as far as a graph can apply them.
+
+    Attributes:
+        corrections: those inside the graph, in order.
+        descriptions: all of them for the file and its reader, each with slice, when, words,
+            is_carried, mismatch_count (validation images for which the condition has another
+            result on the model's pixels; None if it cannot be measured there), image_count and
+            omission_reason ("" if it is carried).
+    """
 
     corrections: tuple[ImageCorrection, ...]
     descriptions: tuple[dict[str, Any], ...]
 
-    @property
-    def omitted_corrections(self) -> list[dict[str, Any]]:
-        """Those that the graph cannot make."""
-        return [item for item in self.descriptions if not item["carried"]]
-
 
 def _build_value_table(remedy: str, strength: float) -> PixelTransform:
-    """Each value by the remedy itself: a picture that holds every one."""
-    every = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 16, 16, 3)
-    return LookupTable(apply_remedy(remedy, every, strength, strength, seed=0).reshape(256, 3))
+    """Return a table with the remedy's result for each value of each channel."""
+    levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 16, 16, 3)
+    return LookupTable(apply_remedy(remedy, levels, strength, strength, seed=0).reshape(256, 3))
 
 
 def _build_resampling(transform: A.BasicTransform, side: int) -> PixelTransform:
-    """Where each pixel is taken from: the transform of two pictures, of places and (finer) of odd against even ones."""
-    moves = A.Compose([transform], seed=0, strict=True)
+    """Return the source position of each pixel, found by transforming two images of positions.
+
+    The first image holds each pixel's position. The second holds whether it is odd, which resolves
+    fractions of a pixel more finely.
+
+    Args:
+        transform: a transform that moves pixels.
+        side: side of the image, in pixels.
+    """
+    pipeline = A.Compose([transform], seed=0, strict=True)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    pictures = (np.stack([x, y, x], -1) / (side - 1), np.stack([x, y, x], -1) % 2)
-    coarse, odd = (
-        moves(image=picture)["image"][..., :2].astype(np.float64) for picture in pictures
-    )
-    whole = np.clip(np.floor(coarse * (side - 1)), 0, side - 2)
-    return ImageResampling(whole + np.where(whole % 2, 1 - odd, odd))
+    position_image = np.stack([x, y, x], -1) / (side - 1)
+    parity_image = np.stack([x, y, x], -1) % 2
+    positions = pipeline(image=position_image)["image"][..., :2].astype(np.float64)
+    parities = pipeline(image=parity_image)["image"][..., :2].astype(np.float64)
+    whole = np.clip(np.floor(positions * (side - 1)), 0, side - 2)
+    return ImageResampling(whole + np.where(whole % 2, 1 - parities, parities))
 
 
-def _propose_changes(remedy: str, strength: float, side: int) -> Iterator[PixelTransform]:
-    """What the remedy might be."""
+def _propose_transforms(remedy: str, strength: float, side: int) -> Iterator[PixelTransform]:
+    """Yield the modules that may do what the remedy does."""
     yield _build_value_table(remedy, strength)
     yield ContrastScaling(strength)
-    transform = plugins.load_plugin("remedies", remedy).build_transform(strength, strength)
-    if isinstance(transform, A.DualTransform):  # one that moves pixels, and takes fractions too
+    transform = load_remedy(remedy).build_transform(strength, strength)
+    if isinstance(transform, A.DualTransform):  # one that moves pixels, and accepts fractions
         yield _build_resampling(transform, side)
 
 
-def find_equivalent_change(remedy: str, strength: float, images: Pixels) -> PixelTransform | None:
-    """The remedy at this strength as a module that does to `images` uint8 [N, S, S, 3] what the remedy does, or None."""
-    want = apply_remedy(remedy, images, strength, strength, seed=0).astype(np.float32)
-    for form in _propose_changes(remedy, strength, images.shape[1]):
-        off = np.abs(apply_pixel_transform(form, images) - want)
-        if off.max() <= 1 and (off > 0).mean() <= MAX_DIFFERING_PIXEL_SHARE:
-            return form
+def find_equivalent_transform(
+    remedy: str, strength: float, images: Pixels
+) -> PixelTransform | None:
+    """Return a module that does what the remedy does, or None.
+
+    Args:
+        remedy: name of the remedy.
+        strength: its strength.
+        images: images on which both are compared, uint8 [N, S, S, 3].
+    """
+    expected = apply_remedy(remedy, images, strength, strength, seed=0).astype(np.float32)
+    for transform in _propose_transforms(remedy, strength, images.shape[1]):
+        difference = np.abs(apply_pixel_transform(transform, images) - expected)
+        if difference.max() <= 1 and (difference > 0).mean() <= MAX_DIFFERING_PIXEL_SHARE:
+            return transform
     return None
 
 
+def _list_conditions(rule: Rule) -> tuple[AttributeCondition, ...]:
+    return tuple((c.column, c.op, c.value) for c in rule.conditions)
+
+
 def _explain_unmeasurable(rule: Rule) -> str:
-    """Why the rule's condition cannot be asked of the small copy, or nothing."""
-    lacking = [
-        c.format_text()
-        for c in rule.conditions
-        if c.op in ("near", "is") or c.column not in ATTRIBUTE_FUNCTIONS
-    ]
-    return f"{' and '.join(lacking)} cannot be told from the model's pixels" if lacking else ""
+    """Return why the rule cannot be tested on the model's pixels, "" if it can."""
+    unmeasurable = []
+    for condition in rule.conditions:
+        if condition.op in ("near", "is") or condition.column not in ATTRIBUTE_FUNCTIONS:
+            unmeasurable.append(condition.format_text())
+    if not unmeasurable:
+        return ""
+    return f"{' and '.join(unmeasurable)} cannot be measured on the model's pixels"
 
 
 def _count_mismatches(rule: Rule, validation_images: ValidationImages) -> int:
-    """Images of val for which the condition answers otherwise on the small copy than on the image as stored."""
-    asked = [(c.column, c.op, c.value) for c in rule.conditions]
-    return int(
-        (
-            check_image_conditions(asked, validation_images.pixels)
-            != rule.compute_image_mask(validation_images.frame)
-        ).sum()
-    )
+    """Return for how many images the rule has another result on the model's pixels."""
+    graph_mask = check_image_conditions(_list_conditions(rule), validation_images.pixels)
+    return int((graph_mask != rule.compute_image_mask(validation_images.frame)).sum())
 
 
 def _assess_correction(
     policy_correction: Mapping[str, Any], rule: Rule, validation_images: ValidationImages
 ) -> tuple[ImageCorrection | None, dict[str, Any]]:
-    told = {
+    """Return a correction for the graph, None if it is omitted, and its description.
+
+    Args:
+        policy_correction: slice, remedy, strength and words.
+        rule: rule of the slice.
+        validation_images: the images on which the graph is compared with `predict`.
+    """
+    remedy, strength = policy_correction["remedy"], float(policy_correction["strength"])
+    image_count = len(validation_images.frame)
+    mismatch_count: int | None = None
+    transform: PixelTransform | None = None
+    reason = _explain_unmeasurable(rule)
+    if not reason:
+        mismatch_count = _count_mismatches(rule, validation_images)
+        if mismatch_count > MAX_CONDITION_MISMATCH_SHARE * image_count:
+            reason = (
+                f"measured on the model's pixels, the condition has another result for "
+                f"{mismatch_count} of {image_count} validation images"
+            )
+    if not reason:
+        trial_images = validation_images.pixels[:TRIAL_IMAGE_COUNT]
+        transform = find_equivalent_transform(remedy, strength, trial_images)
+        if transform is None:
+            reason = f"no operation of the graph does the same as {remedy}"
+    description = {
         "slice": policy_correction["slice"],
         "when": Rule(rule.conditions).format_text(),
         "words": policy_correction["words"],
+        "is_carried": not reason,
+        "mismatch_count": mismatch_count,
+        "image_count": image_count,
+        "omission_reason": reason,
     }
-    count, change = len(validation_images.frame), None
-    why, elsewhere = _explain_unmeasurable(rule), None
-    if not why:
-        elsewhere = _count_mismatches(rule, validation_images)
-        if elsewhere > MAX_CONDITION_MISMATCH_SHARE * count:
-            why = f"on the model's pixels the condition takes {elsewhere} of {count} images of val for its other side"
-    if not why:
-        change = find_equivalent_change(
-            policy_correction["remedy"],
-            float(policy_correction["strength"]),
-            validation_images.pixels[:TRIAL_IMAGE_COUNT],
-        )
-        why = (
-            ""
-            if change
-            else f"{policy_correction['remedy']} has no counterpart in the graph that does the same"
-        )
-    told |= {"carried": not why, "elsewhere": elsewhere, "of": count, "why": why}
-    asked = tuple((c.column, c.op, c.value) for c in rule.conditions)
-    return (ImageCorrection(asked, change) if change else None), told
+    if transform is None:
+        return None, description
+    return ImageCorrection(_list_conditions(rule), transform), description
 
 
 def select_portable_corrections(
@@ -151,10 +188,19 @@ def select_portable_corrections(
     rules: Mapping[str, Rule],
     validation_images: ValidationImages,
 ) -> PortableCorrections:
-    """What of a policy's corrections a graph can make. rules: of each slice, as predict knows them."""
-    judged = [
-        _assess_correction(item, rules[item["slice"]], validation_images) for item in corrections
-    ]
-    return PortableCorrections(
-        tuple(made for made, _ in judged if made), tuple(told for _, told in judged)
-    )
+    """Return the corrections of a policy that a graph can apply.
+
+    Args:
+        corrections: the policy's corrections: slice, remedy, strength and words.
+        rules: rule of each slice.
+        validation_images: the images on which the graph is compared with `predict`.
+    """
+    carried = []
+    descriptions = []
+    for policy_correction in corrections:
+        rule = rules[policy_correction["slice"]]
+        correction, description = _assess_correction(policy_correction, rule, validation_images)
+        descriptions.append(description)
+        if correction is not None:
+            carried.append(correction)
+    return PortableCorrections(tuple(carried), tuple(descriptions))

@@ -1,1 +1,1 @@
-"""Predicted traffic compared with the data of the model."""
+"""Comparison of predicted traffic with the data of its model."""

@@ -1,4 +1,4 @@
-"""The history of what was monitored: one row a table of rows and model, in a CSV that grows."""
+"""The history of monitoring: a CSV with one row for each set of prediction files and model."""
 
 from __future__ import annotations
 
@@ -13,38 +13,49 @@ from pipeline.contracts import InputError
 from pipeline.storage.artifact_store import write_text
 
 HISTORY_FILE_NAME = "history.csv"
+PSI_PREFIX = "psi "
+"""Of the columns that hold the population stability index of an attribute."""
+SLICE_PREFIX = "slice "
+"""Of the columns that hold the share of a slice."""
+DECLINED_COLUMN = "declined"
+NOVEL_COLUMN = "novel"
+"""Share of images with a value beyond everything known."""
+_TEXT_COLUMNS = ("key", "champion", "failed")
 
 
 def build_history_row(findings: Mapping[str, Any], row_key: str) -> dict[str, Any]:
-    """What is kept of one monitoring: counts, shares, the index and q of each attribute, and what failed."""
-    psi = {f"psi {row['attribute']}": row["psi"] for row in findings["attributes"]}
-    q = {f"q {row['attribute']}": row["q"] for row in findings["attributes"]}
-    slices = {f"slice {row['slice']}": row["share"] for row in findings["slices"]}
-    shares = {"declined": findings["decline"]["share"], "beyond": findings["strangers"]}
-    failed = "; ".join(item["name"] for item in findings["conditions"] if not item["passed"])
-    counts = {
-        name: findings[name]
-        for name in ("champion", "taken_from", "taken_to", "images", "units", "unreadable")
-    }
-    return {
-        "key": row_key,
-        "monitored_at": time.strftime("%Y-%m-%d %H:%M:%S"),
-        **counts,
-        **shares,
-        **slices,
-        **psi,
-        **q,
-        "failed": failed,
-    }
+    """Return the row of one monitoring: counts, shares, index and q of each attribute, failures.
+
+    Args:
+        findings: as `monitor_traffic` returns them.
+        row_key: identifies the prediction files and the model.
+    """
+    row = {"key": row_key, "monitored_at": time.strftime("%Y-%m-%d %H:%M:%S")}
+    for name in ("champion", "taken_from", "taken_to", "images", "units", "unreadable"):
+        row[name] = findings[name]
+    row[DECLINED_COLUMN] = findings["decline"]["share"]
+    row[NOVEL_COLUMN] = findings["novel_share"]
+    for item in findings["slices"]:
+        row[SLICE_PREFIX + item["slice"]] = item["share"]
+    for item in findings["attributes"]:
+        row[PSI_PREFIX + item["attribute"]] = item["psi"]
+    for item in findings["attributes"]:
+        row[f"q {item['attribute']}"] = item["q"]
+    failed = [item["name"] for item in findings["conditions"] if not item["passed"]]
+    return {**row, "failed": "; ".join(failed)}
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """The history kept in a folder, oldest first; empty where there is none. Raises `InputError` for another table."""
+    """Return the history in a folder, oldest row first; empty if there is none.
+
+    Raises:
+        InputError: the file is not a history.
+    """
     path = folder / HISTORY_FILE_NAME
     if not path.is_file():
         return pd.DataFrame()
     try:
-        table = pd.read_csv(path, dtype={"key": "str", "champion": "str", "failed": "str"})
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, "str"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); move it away to begin a new history"
@@ -57,14 +68,17 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def add_history_row(folder: Path, row: Mapping[str, Any]) -> pd.DataFrame:
-    """The history with this row in its place: at the end, or where the same rows and model stood before."""
-    known = read_history(folder)
-    rows: list[dict[Any, Any]] = known.to_dict("records")
-    before = next((k for k, old in enumerate(rows) if old["key"] == row["key"]), None)
-    if before is None:
-        rows.append(dict(row))
+    """Write a row into the history and return the history.
+
+    A row of the same key is replaced and keeps its time; any other row is added at the end.
+    """
+    rows: list[dict[Any, Any]] = read_history(folder).to_dict("records")
+    keys = [known["key"] for known in rows]
+    if row["key"] in keys:
+        index = keys.index(row["key"])
+        rows[index] = {**row, "monitored_at": rows[index]["monitored_at"]}
     else:
-        rows[before] = {**row, "monitored_at": rows[before]["monitored_at"]}
+        rows.append(dict(row))
     table = pd.DataFrame(rows)
     write_text(folder / HISTORY_FILE_NAME, table.to_csv(index=False))
     return table
@@ -73,9 +87,12 @@ def add_history_row(folder: Path, row: Mapping[str, Any]) -> pd.DataFrame:
 def extract_series(
     table: pd.DataFrame, columns: Sequence[str]
 ) -> dict[str, list[tuple[int, float]]]:
-    """Points (row number from 1, value) of each of these columns that the history knows."""
-    known = {name: list(enumerate(table[name].tolist(), 1)) for name in columns if name in table}
-    points = {
-        name: [(k, float(v)) for k, v in column if pd.notna(v)] for name, column in known.items()
-    }
-    return {name: column for name, column in points.items() if column}
+    """Return the points of each column with a value: row number from 1, and value."""
+    series = {}
+    for name in columns:
+        if name not in table:
+            continue
+        known = table[name].reset_index(drop=True).dropna()
+        if len(known):
+            series[name] = [(int(k) + 1, float(value)) for k, value in known.items()]
+    return series

@@ -1,4 +1,4 @@
-"""What traffic must fulfil, and the limits that `nightshift monitor` judges by."""
+"""Conditions that predicted traffic must meet, and their limits."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.config import resolve_config
-from pipeline.slices.tracking import traffic_comparison
-from pipeline.slices.tracking.traffic_comparison import (
+from pipeline.slices.tracking.traffic_conditions import (
     FindingKind,
     TrafficLimits,
     evaluate_condition,
+    evaluate_conditions,
 )
 
 
 class MonitoringLimits(TrafficLimits):
-    """Limits of the monitoring; a `max_` is a condition."""
+    """Limits of `nightshift monitor`; each `max_*` is a condition."""
 
     max_decline_rise: float = Field(
         0.1, ge=0, le=1, description="by how much the share of declined images may grow"
@@ -29,29 +29,37 @@ class MonitoringLimits(TrafficLimits):
 
 
 def parse_limits(assignments: Iterable[str]) -> MonitoringLimits:
-    """The limits with `KEY=VALUE` laid over the defaults; raises `InputError` for a key or value that is none."""
-    settings = resolve_config(
-        None, [f"monitor.{text}" for text in assignments], {"monitor": MonitoringLimits}
-    ).stages["monitor"]
+    """Return the default limits, overridden by assignments `KEY=VALUE`.
+
+    Raises:
+        InputError: a key or a value is invalid.
+    """
+    overrides = [f"monitor.{text}" for text in assignments]
+    resolved = resolve_config(None, overrides, {"monitor": MonitoringLimits})
+    settings = resolved.stages["monitor"]
     assert isinstance(settings, MonitoringLimits)
     return settings
 
 
 def check_conditions(findings: Mapping[str, Any], limits: MonitoringLimits) -> list[dict[str, Any]]:
-    """Every condition: {name, value, limit, passed, words}. found: as `pipeline.serving.monitoring.traffic_monitoring.monitor` makes it."""
-    decline = {**findings["decline"], "what": "declined images grew by"}
-    part = FindingKind("max_decline_rise", "rise", [decline], "what", "the decline rate")
-    share, limit = findings["unreadable"] / max(findings["rows"], 1), limits.max_unreadable
-    words = f"images that could not be read: {share:.1%}; at most {limit:.1%} (max_unreadable)"
-    unread = {
+    """Return every condition: name, value, limit, passed, exceeded and untested_reason.
+
+    Args:
+        findings: as `monitor_traffic` builds them.
+        limits: the limits.
+    """
+    decline = FindingKind("max_decline_rise", "rise", [findings["decline"]])
+    unreadable_share = findings["unreadable"] / max(findings["rows"], 1)
+    unreadable = {
         "name": "max_unreadable",
-        "value": share,
-        "limit": limit,
-        "passed": share <= limit,
-        "words": words,
+        "value": unreadable_share,
+        "limit": limits.max_unreadable,
+        "passed": unreadable_share <= limits.max_unreadable,
+        "exceeded": [],
+        "untested_reason": None,
     }
     return [
-        *traffic_comparison.evaluate_conditions(dict(findings), limits),
-        evaluate_condition(part, limits.max_decline_rise, limits.alpha),
-        unread,
+        *evaluate_conditions(dict(findings), limits),
+        evaluate_condition(decline, limits.max_decline_rise, limits.alpha),
+        unreadable,
     ]

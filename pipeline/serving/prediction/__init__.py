@@ -1,1 +1,1 @@
-"""Predictions for arriving images."""
+"""Predictions for images that arrive."""

@@ -1,4 +1,4 @@
-"""Who answers: the bundle's network with predict's corrections, or an exported graph that makes its own."""
+"""Inference with a bundle's network, or with an ONNX file of `nightshift export`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.learning.models.backbone import load_model
 from pipeline.learning.models.onnx_model import open_session
 from pipeline.learning.models.program_export import INPUT_NAME, METADATA_KEY
 from pipeline.remedies import apply_remedy
-from pipeline.storage.artifact_store import read_json
+from pipeline.storage.bundle_record import check_bundle_format, read_bundle_record
 
 Pixels = NDArray[np.uint8]
 SliceMasks = Mapping[str, NDArray[np.bool_]]
@@ -26,8 +26,13 @@ SliceMasks = Mapping[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class EnginePredictions:
-    """chance: calibrated probabilities float64 [N, classes]; sure: bool [N], whether to answer; done: what was done to
-    each image before the model looked, in words."""
+    """Predictions for N images.
+
+    Attributes:
+        probabilities: calibrated, float64 [N, classes].
+        is_answered: whether the image is answered rather than declined, bool [N].
+        applied_corrections: description of the correction of each image, "" for none.
+    """
 
     probabilities: NDArray[np.float64]
     is_answered: NDArray[np.bool_]
@@ -35,81 +40,113 @@ class EnginePredictions:
 
 
 class InferenceEngine(Protocol):
-    """meta: the bundle. left_out: in words, the corrections of the bundle that are not made."""
+    """Something that predicts a batch of images.
+
+    Attributes:
+        meta: record of the bundle: classes, side, policy, slices and more.
+        omitted_corrections: descriptions of the bundle's corrections that are not applied.
+    """
 
     meta: Mapping[str, Any]
     omitted_corrections: Sequence[str]
 
     def predict_pixels(self, pixels: Pixels, slice_masks: SliceMasks) -> EnginePredictions:
-        """pixels: uint8 [N, S, S, 3]; members: bool [N] for each slice, by its image rule."""
+        """Return the predictions for a batch.
+
+        Args:
+            pixels: uint8 [N, S, S, 3], RGB.
+            slice_masks: bool [N] by slice: whether its image rule admits each image.
+        """
         ...
 
 
 class NetworkEngine:
-    """A bundle's folder: the network under torch."""
+    """The network of a bundle's folder, run by torch."""
 
     omitted_corrections: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
-        """folder: holds `model.safetensors`, its description and `bundle.json`; raises `InputError`."""
+        """Load the network from a folder with `model.safetensors` and `bundle.json`.
+
+        Raises:
+            InputError: the folder is not a bundle of this version.
+        """
+        self.meta: Mapping[str, Any] = read_bundle_record(folder)
         self.network, _ = load_model(folder)
-        self.meta: Mapping[str, Any] = read_json(folder / "bundle.json")
 
     def _apply_corrections(
         self, pixels: Pixels, slice_masks: SliceMasks
     ) -> tuple[Pixels, list[str]]:
-        """The pixels that the model is shown, and in words what was done to each image; one correction a image."""
-        shown, done = pixels.copy(), [""] * len(pixels)
-        for item in self.meta["policy"]["corrections"]:
-            here = [k for k in np.flatnonzero(slice_masks[item["slice"]]) if not done[k]]
-            if here:
-                shown[here] = apply_remedy(
-                    item["remedy"], shown[here], item["strength"], item["strength"], seed=0
-                )
-                for k in here:
-                    done[k] = item["words"]
-        return shown, done
+        """Return corrected pixels and the description of each image's correction.
+
+        An image gets at most one correction, the first whose slice admits it.
+        """
+        corrected = pixels.copy()
+        descriptions = [""] * len(pixels)
+        for correction in self.meta["policy"]["corrections"]:
+            members = np.flatnonzero(slice_masks[correction["slice"]])
+            rows = [row for row in members if not descriptions[row]]
+            if not rows:
+                continue
+            strength = correction["strength"]
+            corrected[rows] = apply_remedy(
+                correction["remedy"], corrected[rows], strength, strength, seed=0
+            )
+            for row in rows:
+                descriptions[row] = correction["words"]
+        return corrected, descriptions
 
     def predict_pixels(self, pixels: Pixels, slice_masks: SliceMasks) -> EnginePredictions:
-        """See `Engine`."""
-        shown, done = self._apply_corrections(pixels, slice_masks)
-        scores = compute_logits(self.network, shown, self.meta).astype(np.float64) / float(
-            self.meta.get("temperature") or 1.0
-        )
-        chance, threshold = softmax(scores, axis=1), self.meta["policy"]["decline"]["threshold"]
-        return EnginePredictions(
-            chance, chance.max(1) >= (np.inf if threshold is None else threshold), done
-        )
+        """Return the predictions for a batch; see `InferenceEngine`."""
+        corrected, descriptions = self._apply_corrections(pixels, slice_masks)
+        temperature = float(self.meta.get("temperature") or 1.0)
+        logits = compute_logits(self.network, corrected, self.meta).astype(np.float64)
+        probabilities = softmax(logits / temperature, axis=1)
+        threshold = self.meta["policy"]["decline"]["threshold"]
+        is_answered = probabilities.max(1) >= (np.inf if threshold is None else threshold)
+        return EnginePredictions(probabilities, is_answered, descriptions)
 
 
 class GraphEngine:
-    """An ONNX file of `nightshift export` under onnxruntime: it corrects and decides inside."""
+    """An ONNX file of `nightshift export`, run by onnxruntime: it corrects and decides itself."""
 
     def __init__(self, path: Path) -> None:
-        """path: an ONNX file; raises `InputError` where it is none, or not of `nightshift export`."""
+        """Open an ONNX file.
+
+        Raises:
+            InputError: it is not an ONNX file, or `nightshift export` did not write it.
+        """
         self.session = open_session(path)
-        about = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if about is None:
+        metadata = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if metadata is None:
             raise InputError(
-                f"{path}: not written by nightshift export; nightshift analyze --model asks such models"
+                f"{path}: not written by nightshift export; "
+                "for another model use nightshift analyze --model"
             )
-        self.meta: Mapping[str, Any] = json.loads(about)
-        told = self.meta["graph"]["corrections"]
-        self.correction_words = [item["words"] for item in told if item["carried"]]
+        self.meta: Mapping[str, Any] = json.loads(metadata)
+        check_bundle_format(self.meta, str(path))
+        corrections = self.meta["graph"]["corrections"]
+        self.correction_words = [item["words"] for item in corrections if item["is_carried"]]
         self.omitted_corrections: Sequence[str] = [
-            f"{item['words']} where {item['when']}" for item in told if not item["carried"]
+            f"{item['words']} if {item['when']}" for item in corrections if not item["is_carried"]
         ]
 
     def predict_pixels(self, pixels: Pixels, slice_masks: SliceMasks) -> EnginePredictions:
-        """See `Engine`; the graph measures for itself, so `members` are not asked."""
-        _, chance, sure, done = self.session.run(None, {INPUT_NAME: pixels})
-        return EnginePredictions(
-            chance.astype(np.float64),
-            sure,
-            [self.correction_words[k] if k >= 0 else "" for k in done],
+        """Return the predictions for a batch; the graph ignores `slice_masks` and measures itself.
+
+        See `InferenceEngine`.
+        """
+        _, probabilities, is_answered, correction_rows = self.session.run(
+            None, {INPUT_NAME: pixels}
         )
+        descriptions = [self.correction_words[k] if k >= 0 else "" for k in correction_rows]
+        return EnginePredictions(probabilities.astype(np.float64), is_answered, descriptions)
 
 
 def open_engine(path: Path) -> InferenceEngine:
-    """For a bundle's folder (safetensors), or an ONNX file of `nightshift export`. Raises `InputError` for others."""
+    """Return the engine of a bundle's folder, or of an ONNX file of `nightshift export`.
+
+    Raises:
+        InputError: `path` is neither.
+    """
     return NetworkEngine(path) if path.is_dir() else GraphEngine(path)

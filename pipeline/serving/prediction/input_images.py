@@ -1,4 +1,4 @@
-"""What a user names: images, folders, archives, tables, patterns, a list on standard input; and a folder to watch."""
+"""Images that a user names: files, folders, archives, tables, patterns, or a folder to watch."""
 
 from __future__ import annotations
 
@@ -23,63 +23,70 @@ from pipeline.data.reading.image_record import (
 from pipeline.data.reading.image_sources import build_file_source
 
 ListedImage = ImageRecord | RejectedFile
+_UNLABELED = ReadOptions(is_label_required=False)
 
 
 def list_images(inputs: Iterable[str], input_lines: Iterable[str] = ()) -> Iterator[ListedImage]:
-    """Every image of the inputs, in their order: files, whatever `ingest.data` can name (labels are not asked for),
-    patterns such as `gate/*.jpg`, and `-` for `lines`, one input each.
+    """Yield every image of the inputs in their order.
 
-    Raises `InputError` for an input that names nothing.
+    Args:
+        inputs: files, anything that `ingest.data` can name (labels are not required), patterns
+            such as `gate/*.jpg`, and `-` for `input_lines`.
+        input_lines: lines of standard input, one input each.
+
+    Raises:
+        InputError: an input matches nothing.
     """
     for name in inputs:
         if name == "-":
-            yield from list_images(
-                line.strip() for line in input_lines if line.strip() not in ("", "-")
-            )
+            lines = (line.strip() for line in input_lines)
+            yield from list_images(line for line in lines if line not in ("", "-"))
         elif os.path.lexists(name) or "://" in name:
             yield from _list_path(Path(name))
-        elif found := sorted(glob.glob(name, recursive=True)):
-            for path in found:
-                yield from _list_path(Path(path))
+        elif matches := sorted(glob.glob(name, recursive=True)):
+            for match in matches:
+                yield from _list_path(Path(match))
         else:
             raise InputError(
-                f"{name}: no such image, folder or table, and no pattern that matches one"
+                f"{name}: no such image, folder or table, and not a pattern that matches one"
             )
 
 
 def _list_path(path: Path) -> Iterator[ListedImage]:
     if path.is_file() and is_image(path.name):
-        yield ImageRecord(
-            build_file_source(str(path.absolute())), escape_invalid_bytes(str(path)), None
-        )
+        source = build_file_source(str(path.absolute()))
+        yield ImageRecord(source, escape_invalid_bytes(str(path)), None)
         return
     tree = FileTree(path)
     if path.is_dir() and not tree.file_names and not tree.rejected_files:
         raise InputError(f"{path}: an empty folder; name one with images in it")
-    listed = [
-        ImageRecord(tree.get_source(name), name, None) for name in tree.file_names if is_image(name)
-    ]
-    if listed and not _has_description(path):
-        found: Iterable[ListedImage] = [*listed, *tree.rejected_files]
-    else:
-        found = read_dataset(path, options=ReadOptions(is_label_required=False))
-    above = (
-        path.parent if path.suffix.lower() in TABLE_SUFFIXES else path
-    )  # a table's paths start where it lies
-    for item in found:
-        yield replace(item, path=str(above / item.path))
+    # The paths in a table are relative to the folder of the table.
+    base = path.parent if path.suffix.lower() in TABLE_SUFFIXES else path
+    for item in _list_tree(path, tree):
+        yield replace(item, path=str(base / item.path))
+
+
+def _list_tree(path: Path, tree: FileTree) -> Iterable[ListedImage]:
+    image_names = [name for name in tree.file_names if is_image(name)]
+    if not image_names or _has_description(path):
+        return read_dataset(path, options=_UNLABELED)
+    records = [ImageRecord(tree.get_source(name), name, None) for name in image_names]
+    return [*records, *tree.rejected_files]
 
 
 def _has_description(path: Path) -> bool:
-    """Whether a table or another description lies with the images, beyond their folders."""
+    """Return whether a table or another description comes with the images."""
     try:
-        return find_adapter(path, ReadOptions(is_label_required=False))[0] != "folder"
-    except InputError:  # images without order or label are fine here
+        return find_adapter(path, _UNLABELED)[0] != "folder"
+    except InputError:  # unsorted images without labels are valid here
         return False
 
 
 def _normalize_path(path: str) -> str:
-    """The one spelling of a image's path; a link that is itself a image keeps its name."""
+    """Return the same spelling for every path of an image.
+
+    Links to folders are resolved; an image that is itself a link keeps its name.
+    """
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
@@ -89,29 +96,35 @@ def watch_folder(
     interval_seconds: float = 1.0,
     max_rounds: int | None = None,
 ) -> Iterator[ImageRecord]:
-    """Images as they land in a folder, each once, when its size has not changed between two looks. Their paths are
-    absolute and without links to folders, so that a image has one name however the folder is called.
+    """Yield each image once as it arrives in a folder, when its size has stopped growing.
 
-    known: paths that were answered before, however spelt. every: seconds between looks; rounds: how many, None: for
-    ever.
+    An image is complete when two consecutive rounds find the same size. Paths are absolute and
+    without links to folders, so that an image has one name however the folder is spelled.
+
+    Args:
+        folder: the folder; its subfolders are watched too.
+        known_paths: paths of images to skip, in any spelling.
+        interval_seconds: pause between two rounds.
+        max_rounds: number of rounds; None for no end.
+
+    Raises:
+        InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name the one in which images land")
-    done, sizes, folder = (
-        {_normalize_path(path) for path in known_paths},
-        dict[str, int](),
-        folder.resolve(),
-    )
+        raise InputError(f"{folder}: no such folder; name the folder in which images arrive")
+    folder = folder.resolve()
+    finished_paths = {_normalize_path(path) for path in known_paths}
+    last_sizes: dict[str, int] = {}
     while max_rounds is None or max_rounds > 0:
         for entry in sorted(folder.rglob("*")):
             path = escape_invalid_bytes(str(entry))
-            if path in done or not is_image(entry.name) or not entry.is_file():
+            if path in finished_paths or not is_image(entry.name) or not entry.is_file():
                 continue
             size = entry.stat().st_size
-            if size and sizes.get(path) == size:
-                done.add(path)
+            if size and last_sizes.get(path) == size:
+                finished_paths.add(path)
                 yield ImageRecord(build_file_source(str(entry)), path, None)
-            sizes[path] = size
+            last_sizes[path] = size
         max_rounds = None if max_rounds is None else max_rounds - 1
         if max_rounds != 0:
             time.sleep(interval_seconds)

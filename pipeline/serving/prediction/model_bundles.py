@@ -1,4 +1,4 @@
-"""Where a model that can be put in force lies."""
+"""Locations of the models that `predict` can load."""
 
 from __future__ import annotations
 
@@ -7,27 +7,49 @@ from pathlib import Path
 from pipeline.contracts import InputError
 from pipeline.storage.champion_registry import find_champion_bundle
 
+EXTERNAL_LOADERS = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}
+"""Loaders of the exports that `predict` cannot load, by the file that identifies the export."""
 
-def find_bundle(model_name: str, home: Path) -> Path:
-    """The bundle's folder: of a champion, of a run, or named by its path.
+
+def find_bundle(model_name: str, runs_folder: Path) -> Path:
+    """Return the folder of a bundle.
 
     Args:
-        name: `champion` (of the only config that has one), `champion:NAME` (of that config), a run or a path.
-        home: The folder of all runs.
+        model_name: `champion` (if only one config has one), `champion:NAME` (of the config NAME),
+            a run, or the path of a bundle's folder.
+        runs_folder: the folder of all runs.
 
     Raises:
-        InputError: There is none, or several configs have a champion and `name` names none of them.
+        InputError: there is no such bundle, or `champion` fits several configs.
     """
-    kind, colon, config = model_name.partition(":")
+    kind, colon, config_name = model_name.partition(":")
     if kind == "champion":
-        return find_champion_bundle(home, config if colon else None)
-    for folder in (
-        home / model_name / "promote" / "bundle",
+        return find_champion_bundle(runs_folder, config_name if colon else None)
+    candidates = (
+        runs_folder / model_name / "promote" / "bundle",
         Path(model_name) / "promote" / "bundle",
         Path(model_name),
-    ):
+    )
+    for folder in candidates:
         if (folder / "bundle.json").is_file():
             return folder
     raise InputError(
-        f"{model_name}: neither champion, nor a run in {home} that came to promote, nor a bundle's folder, nor an .onnx"
+        f"{model_name}: neither champion, nor a run in {runs_folder} that finished its stage "
+        "promote, nor the folder of a bundle, nor an .onnx file"
     )
+
+
+def find_graph_file(path: Path) -> Path | None:
+    """Return the ONNX file at `path` or in the folder `path`, None if there is none.
+
+    Raises:
+        InputError: `path` is an export for another program.
+    """
+    for file_name, loader in EXTERNAL_LOADERS.items():
+        if path.name == file_name or (path / file_name).is_file():
+            raise InputError(
+                f"{path}: is for {loader}; name the run, or an export as safetensors or ONNX"
+            )
+    if path.suffix == ".onnx":
+        return path
+    return path / "model.onnx" if (path / "model.onnx").is_file() else None

@@ -1,4 +1,4 @@
-"""Rows as they come: JSON lines, CSV or Parquet, on disk or on standard output, in bounded memory."""
+"""Writers of prediction rows: JSON lines, CSV or Parquet, row by row in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,29 @@ import pyarrow.parquet as pq
 
 from pipeline.contracts import InputError
 
-PARQUET_GROUP_ROWS = 1024  # rows of a Parquet row group
+# Rows that are in memory before they become a row group of a Parquet file.
+PARQUET_GROUP_ROWS = 1024
 OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
+TEXT_COLUMNS = frozenset(
+    (
+        "path",
+        "predicted",
+        "decision",
+        "reason",
+        "correction",
+        "slices",
+        "group",
+        "captured_at",
+        "model",
+        "error",
+    )
+)
+"""Columns of text, besides the classes; all others are numbers."""
 PredictionRow = Mapping[str, Any]
 
 
 def check_output_name(out: Path | None) -> None:
-    """Raise `InputError` for a name whose ending says nothing."""
+    """Raise `InputError` if the suffix of an output file is none of `OUTPUT_SUFFIXES`."""
     if out is not None and out.suffix not in OUTPUT_SUFFIXES:
         raise InputError(f"{out}: name it .jsonl, .csv or .parquet")
 
@@ -31,7 +47,7 @@ def check_output_name(out: Path | None) -> None:
 def count_decisions(
     rows: Iterable[PredictionRow], decision_counts: dict[str, int]
 ) -> Iterator[PredictionRow]:
-    """The rows as they are, counted by their decision."""
+    """Yield the rows unchanged and count their decisions in `decision_counts`."""
     for row in rows:
         decision_counts[row["decision"]] += 1
         yield row
@@ -48,51 +64,51 @@ def _open_output(out: Path | None, mode: str) -> Iterator[IO[str]]:
 
 
 def _build_schema(columns: Sequence[str]) -> pa.Schema:
-    text = (
-        "path",
-        "predicted",
-        "decision",
-        "reason",
-        "correction",
-        "slices",
-        "group",
-        "captured_at",
-        "error",
-    )
-    return pa.schema(
-        [(c, pa.string() if c in text or c.startswith("class_") else pa.float64()) for c in columns]
-    )
+    fields = []
+    for column in columns:
+        is_text = column in TEXT_COLUMNS or column.startswith("class_")
+        fields.append((column, pa.string() if is_text else pa.float64()))
+    return pa.schema(fields)
 
 
 def _write_parquet(rows: Iterable[PredictionRow], columns: Sequence[str], out: Path) -> int:
-    schema, count, rest = _build_schema(columns), 0, iter(rows)
+    schema = _build_schema(columns)
+    row_count = 0
+    rest = iter(rows)
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f"{out.name}.part")
-    with pq.ParquetWriter(aside, schema) as writer:
-        while part := [dict(row) for row in islice(rest, PARQUET_GROUP_ROWS)]:
-            writer.write_table(pa.Table.from_pylist(part, schema))
-            count += len(part)
-    os.replace(aside, out)
-    return count
+    unfinished = out.with_name(f"{out.name}.part")
+    with pq.ParquetWriter(unfinished, schema) as writer:
+        while group := [dict(row) for row in islice(rest, PARQUET_GROUP_ROWS)]:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+            row_count += len(group)
+    os.replace(unfinished, out)
+    return row_count
 
 
 def write_rows(
     rows: Iterable[PredictionRow], columns: Sequence[str], out: Path | None, *, append: bool = False
 ) -> int:
-    """Write rows with these columns to `out` by its ending, or as JSON lines to standard output; returns how many.
+    """Write rows as they come and return their number.
 
-    append: to a JSON lines file, each row on disk before the next is asked for. Raises `InputError` for another ending.
+    Args:
+        rows: the rows.
+        columns: their columns, in order.
+        out: the file, in the format of its suffix; None for JSON lines on standard output.
+        append: add to a file of JSON lines; each row is on the disk before the next is computed.
+
+    Raises:
+        InputError: the suffix of the file is unknown.
     """
     check_output_name(out)
     if out is not None and out.suffix == ".parquet":
         return _write_parquet(rows, columns, out)
-    count = 0
+    row_count = 0
     with _open_output(out, "a" if append else "w") as file:
         table = csv.DictWriter(file, columns) if out is not None and out.suffix == ".csv" else None
         if table:
             table.writeheader()
         for row in rows:
-            count += 1
+            row_count += 1
             if table:
                 table.writerow(row)
             else:
@@ -100,24 +116,29 @@ def write_rows(
             if append:
                 file.flush()
                 os.fsync(file.fileno())
-    return count
+    return row_count
 
 
 def read_predicted_paths(out: Path) -> set[str]:
-    """The paths that a JSON lines file holds; a last line that was cut short is taken off the file."""
+    """Return the paths in a file of JSON lines; an incomplete last line is removed from the file.
+
+    Raises:
+        InputError: the file holds a line that `nightshift predict` did not write.
+    """
     if not out.is_file():
         return set()
-    whole, paths = 0, set()
+    complete_size = 0
+    paths = set()
     with out.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            whole += len(line)
+            complete_size += len(line)
             try:
                 paths.add(str(json.loads(line)["path"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
                     f"{out}: holds a line that nightshift predict did not write; name another"
                 ) from error
-    os.truncate(out, whole)
+    os.truncate(out, complete_size)
     return paths

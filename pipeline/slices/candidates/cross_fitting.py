@@ -1,60 +1,51 @@
-"""Crossing over: rules proposed on one half of the folds are applied to the other half, and the reverse.
+"""Cross-fitting: rules proposed on one half of the folds are applied to the other, and vice versa.
 
-Two halves and no more: a rule's test on the half it never saw is then valid by itself. With five folds each rule learns
-from most of what the other rules are tested on, and their pooled test alarms where nothing is there (pre-validation,
-Hoefling and Tibshirani 2008; measured with outcomes permuted on real images: 6 of 12 draws).
+There are two halves only. A rule's test on the half that it was not proposed on is then valid by
+itself. With five folds each rule is proposed on most of the images that the other rules are tested
+on, and their pooled test has false alarms (pre-validation, Hoefling and Tibshirani 2008). With
+outcomes permuted on real images it had some in 6 of 12 draws.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from pipeline.contracts import ProgressTracker, iterate_silently
-from pipeline.domain.rules import Mask, measure_cosine_distances
+from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.slices.candidates.error_mixture import fit_error_mixture
-from pipeline.slices.candidates.rule_proposal import ProposalEvidence, ProposedRule, propose_rules
-from pipeline.slices.candidates.tree_summary import summarize_with_tree
-from pipeline.slices.candidates.typicality import compute_coordinates, score_typicality
-from pipeline.slices.shortcuts.class_marks import propose_unmarked_rules
-from pipeline.slices.testing.slice_confirmation import (
-    choose_intervention,
-    compute_matched_residuals,
+from pipeline.slices.candidates.rule_application import (
+    AppliedRule,
+    FinderSettings,
+    apply_proposed_rules,
 )
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FinderSettings:
-    """The finder's settings, see `pipeline.stages.cluster.Config`."""
-
-    max_slices: int = 6
-    signature_clusters: int = 6
-    prototypes: int = 6
-    min_images: int = 20
-    min_overlap: float = 0.5
-
-
-@dataclass(frozen=True)
-class AppliedRule:
-    """A proposal laid over all of val. mask: bool [rows]; chosen: the intervention that helps most, or None; score:
-    float [rows], higher is more typical, -inf where the rule does not admit the image."""
-
-    proposal: ProposedRule
-    mask: Mask
-    chosen_intervention: int | None
-    typicality: Floats
+SLICE_DTYPES = {
+    "slice": "str",
+    "rank": "int64",
+    "fold": "int64",
+    "source": "str",
+    "rule": "str",
+    "remedy": "str",
+    "strength": "float64",
+    "recoverable": "float64",
+}
+MEMBERSHIP_DTYPES = {"image_id": "str", "slice": "str", "fold": "int64", "score": "float64"}
 
 
 @dataclass
 class ProposedSlice:
-    """Rules of one half or of both that admit mostly the same images."""
+    """Rules of one half or of both that admit mostly the same images.
+
+    Attributes:
+        label: the class that the rules name, or None.
+        mask: bool [rows], the images that the best rule admits.
+        rules_by_half: the rule that is applied to each half (0 or 1), proposed on the other one.
+    """
 
     label: str | None
     mask: Mask
@@ -62,178 +53,110 @@ class ProposedSlice:
 
     @property
     def score(self) -> float:
-        """Recoverable errors less one standard error, summed over the halves that propose it."""
-        return sum(a.proposal.score for a in self.rules_by_half.values())
-
-
-def _select_prototypes(
-    val: ValidationSet, proposal_mask: Mask, max_prototypes: int, seed: int
-) -> list[int]:
-    """Rows of the failing images nearest to the centers of k-means on frozen features of the failures."""
-    rows = np.flatnonzero(proposal_mask & val.is_misclassified)
-    k = min(max_prototypes, len(rows) // 10)
-    if k < 1:
-        return []
-    features = val.embeddings[rows]
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-    centers = KMeans(k, n_init=2, random_state=seed).fit(unit).cluster_centers_
-    return sorted({int(rows[np.argmin(((unit - c) ** 2).sum(1))]) for c in centers})
-
-
-def _compute_mixture(
-    val: ValidationSet, feature_space: Floats, proposal_mask: Mask, seed: int
-) -> Floats:
-    """What the error-aware mixture says of the proposing rows, [rows, components]."""
-    if not val.logits.shape[1]:
-        return np.zeros((int(proposal_mask.sum()), 0))
-    probabilities = val.probabilities[proposal_mask]
-    return fit_error_mixture(
-        feature_space[proposal_mask],
-        val.labels[proposal_mask],
-        probabilities,
-        val.is_misclassified[proposal_mask],
-        seed,
-    )
-
-
-def apply_proposed_rules(
-    val: ValidationSet, proposal_mask: Mask, settings: FinderSettings, seed: int
-) -> list[AppliedRule]:
-    """Proposals from the rows `proposing` (bool [rows]), each laid over all of val with its chosen intervention."""
-    seeds = _select_prototypes(val, proposal_mask, settings.prototypes, seed)
-    ids = [str(val.frame["image_id"].iloc[row]) for row in seeds]
-    away = measure_cosine_distances(val.embeddings, seeds)
-    near = dict(zip(ids, away, strict=True))
-    part = np.flatnonzero(proposal_mask[val.probed_rows])
-    repairs, gains = np.zeros((2, len(val.frame), val.probe_results.after.shape[1]))
-    repairs[val.probed_rows[part]] = compute_matched_residuals(val.probe_results.part(part))
-    gains[val.probed_rows] = val.probe_results.change * val.probe_results.weights[:, None]
-    space = compute_coordinates(val.frame, val.embeddings, proposal_mask)
-    evidence = ProposalEvidence(
-        val.frame[proposal_mask].reset_index(drop=True),
-        val.is_misclassified[proposal_mask],
-        val.row_signatures[proposal_mask],
-        repairs[proposal_mask],
-        gains[proposal_mask],
-        tuple(ids),
-        away[:, proposal_mask],
-        _compute_mixture(val, space, proposal_mask, seed),
-        settings.min_images,
-        seed,
-        None if val.error_costs is None else val.error_losses[proposal_mask],
-    )
-    found = []
-    for proposal in propose_rules(
-        evidence,
-        max_rules=settings.max_slices,
-        max_clusters=settings.signature_clusters,
-        fixed_proposals=propose_unmarked_rules(evidence),
-    ):
-        mask = proposal.rule.compute_mask(val.frame, near)
-        if proposal.rule.has_similarity_condition:
-            told = summarize_with_tree(val.frame, mask, proposal_mask)
-            proposal = replace(proposal, rule=replace(proposal.rule, numbers=told))
-        label = proposal.rule.label
-        alike = (
-            part
-            if label is None
-            else part[(val.frame["label"] == label).to_numpy()[val.probed_rows[part]]]
-        )
-        chosen = choose_intervention(val.probe_results.part(alike), mask[val.probed_rows[alike]])
-        found.append(
-            AppliedRule(
-                proposal,
-                mask,
-                chosen,
-                score_typicality(space, mask, val.is_misclassified, proposal_mask),
-            )
-        )
-    return found
+        """Return the sum of the scores of its rules."""
+        return sum(applied.proposal.score for applied in self.rules_by_half.values())
 
 
 def compute_overlap(first_mask: Mask, second_mask: Mask) -> float:
-    """Images that both admit, as a share of those that either does (Jaccard 1901); bool [rows] each."""
+    """Return the images in both masks as a share of those in either (Jaccard 1901), 0 if none is.
+
+    Both masks are bool [rows].
+    """
     return float((first_mask & second_mask).sum() / max((first_mask | second_mask).sum(), 1))
+
+
+def _find_joinable_slice(
+    slices: list[ProposedSlice], half: int, applied: AppliedRule, min_overlap: float
+) -> ProposedSlice | None:
+    """Return the slice with the largest overlap that has no rule of this half yet, or None."""
+    best: ProposedSlice | None = None
+    best_overlap = 0.0
+    for candidate in slices:
+        if candidate.label != applied.proposal.rule.label or half in candidate.rules_by_half:
+            continue
+        overlap = compute_overlap(applied.mask, candidate.mask)
+        if overlap >= min_overlap and (best is None or overlap > best_overlap):
+            best = candidate
+            best_overlap = overlap
+    return best
 
 
 def join_half_rules(
     rules_by_half: dict[int, list[AppliedRule]], min_overlap: float
 ) -> list[ProposedSlice]:
-    """Join rules of the halves that admit mostly the same images, which no outcome can sway; none is left out, since
-    choosing by what both halves say would let a half choose what is tested on it."""
-    every = [(half, found) for half, rules in rules_by_half.items() for found in rules]
+    """Return slices, best first: rules of both halves that admit mostly the same images are one.
+
+    Overlap depends on no outcome. No rule is left out: a choice by the scores of both halves would
+    let a half choose what is tested on it.
+
+    Args:
+        rules_by_half: the rules that are applied to each half.
+        min_overlap: least overlap of two rules of one slice.
+    """
+    pairs = []
+    for half, rules in rules_by_half.items():
+        for applied in rules:
+            pairs.append((half, applied))
     slices: list[ProposedSlice] = []
-    for half, found in sorted(every, key=lambda pair: -pair[1].proposal.score):
-        label, mask = found.proposal.rule.label, found.mask
-        overlaps = [
-            compute_overlap(mask, s.mask)
-            if s.label == label and half not in s.rules_by_half
-            else 0.0
-            for s in slices
-        ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best >= 0 and overlaps[best] >= min_overlap:
-            slices[best].rules_by_half[half] = found
+    for half, applied in sorted(pairs, key=lambda pair: -pair[1].proposal.score):
+        joinable = _find_joinable_slice(slices, half, applied, min_overlap)
+        if joinable is None:
+            label = applied.proposal.rule.label
+            slices.append(ProposedSlice(label, applied.mask, {half: applied}))
         else:
-            slices.append(ProposedSlice(label, mask, {half: found}))
-    return sorted(slices, key=lambda s: -s.score)
+            joinable.rules_by_half[half] = applied
+    return sorted(slices, key=lambda item: -item.score)
 
 
 def assign_halves(folds: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Half 0 or 1 of each row: every other fold."""
+    """Return the half of each row, 0 or 1: every other fold."""
     return np.asarray(np.unique(folds, return_inverse=True)[1].reshape(-1) % 2)
+
+
+def _build_rule_row(applied: AppliedRule, interventions: pd.DataFrame) -> dict[str, Any]:
+    remedy = None
+    strength = np.nan
+    if applied.chosen_intervention is not None:
+        intervention = interventions.iloc[applied.chosen_intervention]
+        remedy = str(intervention["remedy"])
+        strength = float(intervention["strength"])
+    return {
+        "source": applied.proposal.rule.source,
+        "rule": applied.proposal.rule.dump_json(),
+        "remedy": remedy,
+        "strength": strength,
+        "recoverable": applied.proposal.recoverable_errors,
+    }
 
 
 def build_slice_tables(
     val: ValidationSet, slices: list[ProposedSlice], interventions: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The artifacts `slices` and `membership`; remedies: the rows of `dose_response`."""
-    half, rules, members = assign_halves(val.folds), [], []
-    for rank, found in enumerate(slices, 1):
+    """Return the artifacts `slices` and `membership`.
+
+    Args:
+        val: the validation set.
+        slices: best first; they are named s1, s2 and so on.
+        interventions: `remedy` and `strength` of each intervention, the rows of `dose_response`.
+    """
+    half_by_fold = dict(zip(val.folds.tolist(), assign_halves(val.folds).tolist(), strict=True))
+    image_ids = val.frame["image_id"].to_numpy()
+    rules = []
+    members = []
+    for rank, item in enumerate(slices, 1):
         name = f"s{rank}"
-        by_fold = {
-            int(f): found.rules_by_half[int(h)]
-            for f, h in zip(val.folds, half, strict=True)
-            if int(h) in found.rules_by_half
-        }
-        for fold, applied in sorted(by_fold.items()):
-            remedy = (
-                interventions.iloc[applied.chosen_intervention]
-                if applied.chosen_intervention is not None
-                else None
-            )
-            rules.append(
-                {
-                    "slice": name,
-                    "rank": rank,
-                    "fold": fold,
-                    "source": applied.proposal.rule.source,
-                    "rule": applied.proposal.rule.dump_json(),
-                    "remedy": None if remedy is None else str(remedy["remedy"]),
-                    "strength": np.nan if remedy is None else float(remedy["strength"]),
-                    "recoverable": applied.proposal.recoverable_errors,
-                }
-            )
-            rows = np.flatnonzero(applied.mask & (val.folds == fold))
-            ids = val.frame["image_id"].iloc[rows].to_list()
-            members += [
-                {"image_id": i, "slice": name, "fold": fold, "score": float(s)}
-                for i, s in zip(ids, applied.typicality[rows], strict=True)
-            ]
-    columns = {
-        "slice": "str",
-        "rank": "int64",
-        "fold": "int64",
-        "source": "str",
-        "rule": "str",
-        "remedy": "str",
-        "strength": "float64",
-        "recoverable": "float64",
-    }
-    membership = {"image_id": "str", "slice": "str", "fold": "int64", "score": "float64"}
+        for fold in sorted(half_by_fold):
+            applied = item.rules_by_half.get(half_by_fold[fold])
+            if applied is None:
+                continue
+            key = {"slice": name, "rank": rank, "fold": fold}
+            rules.append(key | _build_rule_row(applied, interventions))
+            for row in np.flatnonzero(applied.mask & (val.folds == fold)):
+                score = float(applied.typicality[row])
+                members.append((image_ids[row], name, fold, score))
     return (
-        pd.DataFrame(rules, columns=list(columns)).astype(columns),
-        pd.DataFrame(members, columns=list(membership)).astype(membership),
+        pd.DataFrame(rules, columns=list(SLICE_DTYPES)).astype(SLICE_DTYPES),
+        pd.DataFrame(members, columns=list(MEMBERSHIP_DTYPES)).astype(MEMBERSHIP_DTYPES),
     )
 
 
@@ -243,12 +166,18 @@ def cross_fit_slices(
     seed: int,
     track_progress: ProgressTracker = iterate_silently,
 ) -> list[ProposedSlice]:
-    """The slices, best first: each a rule of its own for each half of the folds that it was proposed for."""
-    half = assign_halves(val.folds)
-    if len(np.unique(half)) < 2:
+    """Return the slices, best first, each with one rule for each half that it applies to.
+
+    Args:
+        val: the validation set.
+        settings: the finder's settings.
+        seed: seed of all clusterings.
+        track_progress: progress over the halves.
+    """
+    halves = assign_halves(val.folds)
+    if len(np.unique(halves)) < 2:
         return []
-    found = {
-        h: apply_proposed_rules(val, half != h, settings, seed + h)
-        for h in track_progress((0, 1), total=2, unit="halves")
-    }
-    return join_half_rules(found, settings.min_overlap)
+    rules_by_half = {}
+    for half in track_progress((0, 1), total=2, unit="halves"):
+        rules_by_half[half] = apply_proposed_rules(val, halves != half, settings, seed + half)
+    return join_half_rules(rules_by_half, settings.min_overlap)

@@ -1,8 +1,9 @@
-"""Images that fail alike and look alike: an error-aware mixture on whitened frozen features and attributes.
+"""An error-aware mixture on whitened frozen features and attributes.
 
-Source: Eyuboglu et al. 2022 (Domino): each component explains features, label and prediction together, so that one
-gathers images of one look, one class and one error. Here it proposes only: what it gathers is then put as a readable
-rule (design rule 1).
+Source: Domino (Eyuboglu et al. 2022). Each component explains features, label and prediction
+together, so it gathers images that look similar and have one class and one error. Here it only
+proposes: what a component gathers is then described by a readable rule, because membership must not
+depend on the prediction.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
 from pipeline.domain.rules import Mask
+from pipeline.slices.finder_constants import CONSTANTS
 
 Floats = NDArray[np.float64]
-OUTPUT_WEIGHT = 3.0  # of label and prediction against one whitened direction
-MAX_COMPONENTS = 10  # at most
-MAX_FIT_IMAGES = 5000  # images that it is fitted on, all failures among them as far as they go
 
 
 def fit_error_mixture(
@@ -26,46 +25,59 @@ def fit_error_mixture(
     is_misclassified: Mask,
     seed: int,
 ) -> Floats:
-    """Responsibilities float64 [n, components] of a mixture over all images, and one for each class that often fails.
+    """Return the responsibilities of a mixture over all images and of one per often failing class.
 
-    space: [n, D], whitened; truth: class index [n]; shares: the model's probabilities [n, classes]; errors: bool [n].
+    Args:
+        feature_space: float64 [n, dimensions], whitened.
+        labels: class index [n].
+        probabilities: float64 [n, classes], the model's.
+        is_misclassified: bool [n].
+        seed: seed of the fits.
+
+    Returns:
+        float64 [n, components]; 0 for images outside the class of a component.
     """
-    joint = np.column_stack(
-        [
-            feature_space,
-            OUTPUT_WEIGHT * np.eye(probabilities.shape[1])[labels],
-            OUTPUT_WEIGHT * probabilities,
-        ]
+    constants = CONSTANTS.candidates
+    class_count = probabilities.shape[1]
+    outputs = constants.mixture_output_weight * probabilities
+    label_columns = constants.mixture_output_weight * np.eye(class_count)[labels]
+    everything = np.ones(len(labels), bool)
+    joint = np.column_stack([feature_space, label_columns, outputs])
+    responsibilities = [_fit_members(joint, everything, is_misclassified, seed)]
+    failures = np.bincount(labels[is_misclassified], minlength=class_count)
+    least = max(
+        constants.mixture_class_failures, is_misclassified.sum() / constants.mixture_share_divisor
     )
-    found = [_compute_responsibilities(joint, np.ones(len(labels), bool), is_misclassified, seed)]
-    counts = np.bincount(labels[is_misclassified], minlength=probabilities.shape[1])
-    often = np.flatnonzero(counts >= max(20, is_misclassified.sum() / 5))
-    found += [
-        _compute_responsibilities(
-            np.column_stack([feature_space, OUTPUT_WEIGHT * probabilities]),
-            labels == c,
-            is_misclassified,
-            seed,
-        )
-        for c in often
-    ]
-    return np.hstack(found)
+    for class_index in np.flatnonzero(failures >= least):
+        within_class = np.column_stack([feature_space, outputs])
+        members = labels == class_index
+        responsibilities.append(_fit_members(within_class, members, is_misclassified, seed))
+    return np.hstack(responsibilities)
 
 
-def _compute_responsibilities(
+def _fit_members(
     joint_features: Floats, member_mask: Mask, is_misclassified: Mask, seed: int
 ) -> Floats:
-    """Responsibilities [n, components], 0 outside `of`."""
-    rng, rows = np.random.default_rng(seed), np.flatnonzero(member_mask)
-    count = min(MAX_COMPONENTS, int((is_misclassified & member_mask).sum()) // 10)
+    """Return responsibilities [n, components] of a mixture of the members, 0 for other images."""
+    constants = CONSTANTS.candidates
+    rng = np.random.default_rng(seed)
+    rows = np.flatnonzero(member_mask)
+    failing = np.flatnonzero(is_misclassified & member_mask)
+    count = min(constants.mixture_max_components, len(failing) // constants.min_target_failures)
     if count < 2:
         return np.zeros((len(member_mask), 0))
-    learn = rng.permutation(rows)[:MAX_FIT_IMAGES]
-    failing = np.flatnonzero(is_misclassified & member_mask)
-    learn = np.unique(np.r_[learn, rng.permutation(failing)[: MAX_FIT_IMAGES // 4]])
+    max_failures = int(constants.mixture_fit_images * constants.mixture_failure_share)
+    sample = rng.permutation(rows)[: constants.mixture_fit_images]
+    added_failures = rng.permutation(failing)[:max_failures]
+    fit_rows = np.unique(np.r_[sample, added_failures])
     model = GaussianMixture(
-        count, covariance_type="diag", reg_covar=1e-2, max_iter=50, tol=1e-2, random_state=seed
+        count,
+        covariance_type="diag",
+        reg_covar=constants.mixture_min_variance,
+        max_iter=constants.mixture_iterations,
+        tol=constants.mixture_tolerance,
+        random_state=seed,
     )
-    found = np.zeros((len(member_mask), count))
-    found[rows] = model.fit(joint_features[learn]).predict_proba(joint_features[rows])
-    return found
+    responsibilities = np.zeros((len(member_mask), count))
+    responsibilities[rows] = model.fit(joint_features[fit_rows]).predict_proba(joint_features[rows])
+    return responsibilities

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.domain.rules import Mask, format_value
+from pipeline.domain.attribute_values import format_value
+from pipeline.domain.rules import Mask
 
 Floats = NDArray[np.float64]
 MAX_DEPTH, MIN_LEAF_IMAGES = 3, 10  # questions in a row; images that an answer rests on, at least

@@ -1,1 +1,1 @@
-"""Causes of confirmed slices, found by intervention."""
+"""Causes of confirmed slices, named by intervention."""

@@ -1,34 +1,32 @@
-"""Good images, and what treatments make of them."""
+"""Correctly predicted images outside every slice, and what treatments make of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.causes.repair_test import InterventionTools
+from pipeline.statistics.group_sampling import sample_by_group
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-def sample_by_group(
-    groups: NDArray[np.str_], rows: NDArray[np.intp], count: int, rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """Up to `count` of `rows`, taken round robin over groups."""
-    shuffled = rng.permutation(rows)
-    turn = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount().to_numpy()
-    return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])
-
-
 @dataclass
 class GoodImages:
-    """Good images (correct, outside every confirmed slice) of some classes, and their treated copies' attributes."""
+    """Good images of some classes: correctly predicted and outside every confirmed slice.
+
+    Attributes:
+        val: the validation set.
+        rows: rows of `val`, intp [n].
+        tools: how images are treated, measured and predicted.
+        seed: seed of transforms and samples.
+    """
 
     val: ValidationSet
     rows: NDArray[np.intp]
@@ -37,52 +35,73 @@ class GoodImages:
     _attribute_cache: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
 
     def sample_subset(self, max_images: int) -> GoodImages:
-        """Up to `images` of them."""
-        few = sample_by_group(
+        """Return at most `max_images` of the images, spread over groups."""
+        chosen = sample_by_group(
             self.groups, np.arange(len(self.rows)), max_images, np.random.default_rng(self.seed)
         )
-        return GoodImages(self.val, self.rows[few], self.tools, self.seed)
+        return GoodImages(self.val, self.rows[chosen], self.tools, self.seed)
 
     @property
     def images(self) -> Pixels:
-        """The good images as they are."""
+        """Return the untreated images, uint8 [n, side, side, 3]."""
         return np.asarray(self.tools.pixels[self.val.image_rows[self.rows]])
-
-    def apply_remedy(self, remedy: str, low: float, high: float) -> Pixels:
-        """The good images, treated."""
-        return self.tools.apply_remedy(remedy, self.images, low, high, self.seed)
-
-    def measure_treated(self, remedy: str, low: float, high: float) -> Floats:
-        """Attributes float [n, attributes] of the treated images, computed once."""
-        key = (remedy, low, high)
-        if key not in self._attribute_cache:
-            self._attribute_cache[key] = self.tools.measure_attributes(
-                self.apply_remedy(remedy, low, high)
-            )
-        return self._attribute_cache[key]
 
     @property
     def labels(self) -> NDArray[np.intp]:
-        """The class of each good image."""
+        """Return the class index of each image, [n]."""
         return self.val.labels[self.rows]
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Return the group of each image, [n]."""
+        return self.val.groups[self.rows]
+
+    def apply_remedy(self, remedy: str, low: float, high: float) -> Pixels:
+        """Return the images treated by a remedy, uint8 [n, side, side, 3].
+
+        Args:
+            remedy: plug-in that applies the transform.
+            low: lowest strength.
+            high: highest strength; each image gets one strength from the range.
+        """
+        return self.tools.apply_remedy(remedy, self.images, low, high, self.seed)
+
+    def measure_treated(self, remedy: str, low: float, high: float) -> Floats:
+        """Return the attributes of the treated images, float [n, attributes]; cached.
+
+        Args:
+            remedy: plug-in that applies the transform.
+            low: lowest strength.
+            high: highest strength.
+        """
+        key = (remedy, low, high)
+        if key not in self._attribute_cache:
+            treated = self.apply_remedy(remedy, low, high)
+            self._attribute_cache[key] = self.tools.measure_attributes(treated)
+        return self._attribute_cache[key]
 
     def measure_regained_share(
         self, remedy: str, treated_images: Pixels, is_misclassified: Mask, strength: float
     ) -> float:
-        """Share of the treated good images that are misread (`wrong`, bool [n]) which undoing `remedy` at `strength` mends:
-        1 where there are none, 0 where nothing undoes it."""
-        undo = plugins.load_plugin("remedies", remedy).invert_strength(strength)
-        if not is_misclassified.any() or undo is None or self.tools.predict_labels is None:
-            return float(undo is not None)
-        back = self.tools.predict_labels(
-            self.tools.apply_remedy(remedy, treated_images[is_misclassified], undo, undo, self.seed)
-        )
-        return float((back == self.labels[is_misclassified]).mean())
+        """Return the share of misclassified treated images that the inverse transform repairs.
 
-    @property
-    def groups(self) -> NDArray[np.str_]:
-        """The group of each good image."""
-        return self.val.groups[self.rows]
+        Args:
+            remedy: remedy whose inverse is applied.
+            treated_images: the images after a treatment, uint8 [n, side, side, 3].
+            is_misclassified: whether the treatment breaks each image, bool [n].
+            strength: strength to undo.
+
+        Returns:
+            1 without misclassified images; 0 without an inverse.
+        """
+        inverse = plugins.load_plugin("remedies", remedy).invert_strength(strength)
+        if not is_misclassified.any() or inverse is None or self.tools.predict_labels is None:
+            return float(inverse is not None)
+        repaired = self.tools.apply_remedy(
+            remedy, treated_images[is_misclassified], inverse, inverse, self.seed
+        )
+        predictions = self.tools.predict_labels(repaired)
+        return float((predictions == self.labels[is_misclassified]).mean())
 
 
 def select_good_images(
@@ -93,17 +112,23 @@ def select_good_images(
     max_images: int,
     seed: int,
 ) -> GoodImages:
-    """Correct images outside every slice, up to `images`, their classes in the shares that they have in this one."""
-    good, rng = outside_mask & ~slice_mask & ~val.is_misclassified, np.random.default_rng(seed)
-    share = np.bincount(val.labels[slice_mask], minlength=len(val.class_names)) / max(
-        int(slice_mask.sum()), 1
-    )
-    rows = [
-        sample_by_group(
-            val.groups, np.flatnonzero(good & (val.labels == c)), round(max_images * share[c]), rng
-        )
-        for c in np.flatnonzero(share)
-    ]
-    return GoodImages(
-        val, np.sort(np.concatenate(rows)) if rows else np.flatnonzero(good)[:0], tools, seed
-    )
+    """Return correctly predicted images outside every slice, with the class shares of one slice.
+
+    Args:
+        val: the validation set.
+        outside_mask: whether each image is outside every confirmed slice, bool [rows].
+        slice_mask: whether each image is in the slice, bool [rows].
+        tools: how images are treated, measured and predicted.
+        max_images: approximate largest number; each class is rounded by itself.
+        seed: seed of the sample and of transforms.
+    """
+    is_good = outside_mask & ~slice_mask & ~val.is_misclassified
+    rng = np.random.default_rng(seed)
+    counts = np.bincount(val.labels[slice_mask], minlength=len(val.class_names))
+    shares = counts / max(int(slice_mask.sum()), 1)
+    rows = [np.zeros(0, np.intp)]
+    for label in np.flatnonzero(shares):
+        candidates = np.flatnonzero(is_good & (val.labels == label))
+        count = round(max_images * shares[label])
+        rows.append(sample_by_group(val.groups, candidates, count, rng))
+    return GoodImages(val, np.sort(np.concatenate(rows)), tools, seed)

@@ -1,9 +1,11 @@
-"""Does undoing a possible cause repair a slice more than any handling of the same images does?
+"""The test whether the inverse transform of a cause repairs a slice.
 
-Failures are selected, so any perturbation repairs some. The control is therefore what the other interventions do to the
-same images, each remedy at the strength that repairs most failures of val. Images outside would be no control here: where a
-cause makes most failures of val, those that a rule misses lie outside it, and are repaired as well (measured on images
-of one class darkened to a tenth: the inverse repairs nine tenths, over equally unsure outsiders nothing).
+Failures are selected, so any perturbation repairs some of them. The control is therefore the mean
+repair of the same images by the other interventions, each remedy at the strength that repairs most
+failures of the validation set. Images outside the slice are no control: if a cause makes most
+failures of the validation set, the failures that a rule misses are outside and are repaired as
+well. On images of one class darkened to a tenth the inverse repairs nine tenths, and nothing more
+than equally uncertain images outside.
 """
 
 from __future__ import annotations
@@ -19,21 +21,29 @@ from scipy import stats
 from pipeline import plugins
 from pipeline.domain.rules import iterate_rows
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.slices.causes.cause_naming import MIN_ACCURACY_LOSS, CauseCandidate
+from pipeline.slices.causes.cause_naming import CauseCandidate
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import estimate_cluster_mean
 from pipeline.statistics.multiple_testing import adjust_holm
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-MIN_FAILING_GROUPS = 5  # with a failing image, at least
+RepairsByRemedy = dict[str, NDArray[np.bool_]]
+"""For each remedy, whether each failing image is correct after it, bool [failing]."""
 
 
 @dataclass(frozen=True)
 class InterventionTools:
-    """What the finder borrows: pixels of `images` [N, S, S, 3]; treat(remedy, pixels, low, high, seed) -> pixels;
-    measure(pixels [n, S, S, 3]) -> float [n, attributes]; guess(pixels) -> class index [n], None where there is no
-    model to ask; embed(pixels) -> frozen packaged features, float [n, D], None where causes are told by attributes
-    alone."""
+    """The functions of images that the finder uses.
+
+    Attributes:
+        pixels: the artifact `pixels`, uint8 [images, side, side, 3].
+        apply_remedy: (remedy, pixels, low, high, seed) to treated pixels.
+        measure_attributes: pixels [n, side, side, 3] to float [n, attributes].
+        predict_labels: pixels to class indices [n]; None without a model.
+        embed_images: pixels to frozen packaged features, float [n, features]; None to compare
+            images by attributes only.
+    """
 
     pixels: Pixels
     apply_remedy: Callable[[str, Pixels, float, float, int], Pixels]
@@ -42,32 +52,36 @@ class InterventionTools:
     embed_images: Callable[[Pixels], NDArray[np.float32]] | None = None
 
     def describe_images(self, pixels: Pixels) -> Floats:
-        """float [n, attributes + D]: all that tells one treatment from another."""
-        return np.hstack(
-            [
-                self.measure_attributes(pixels),
-                *([self.embed_images(pixels)] if self.embed_images else []),
-            ]
-        )
+        """Return attributes and embeddings side by side, float [n, attributes + features]."""
+        columns = [self.measure_attributes(pixels)]
+        if self.embed_images:
+            columns.append(self.embed_images(pixels))
+        return np.hstack(columns)
 
 
 def find_nearest_intervention(
     interventions: pd.DataFrame, remedy: str, strength: float | None
 ) -> int | None:
-    """The row of the probed intervention nearest to a strength; None where the remedy was not probed."""
-    near = interventions[interventions["remedy"] == remedy]["strength"]
-    if strength is None or near.empty:
+    """Return the row of the probed intervention nearest to a strength.
+
+    Args:
+        interventions: columns `remedy` and `strength`, one row for each probed intervention.
+        remedy: remedy of the intervention.
+        strength: strength to approach; None if there is none.
+
+    Returns:
+        None without a strength, or if the remedy was not probed.
+    """
+    probed = interventions[interventions["remedy"] == remedy]["strength"]
+    if strength is None or probed.empty:
         return None
-    return int(near.index[int(np.argmin(np.abs(near.to_numpy() - strength)))])
+    return int(probed.index[int(np.argmin(np.abs(probed.to_numpy() - strength)))])
 
 
 def find_inverse_intervention(interventions: pd.DataFrame, candidate: CauseCandidate) -> int | None:
-    """The probed intervention that undoes a rival; None where no inverse exists."""
-    return find_nearest_intervention(
-        interventions,
-        candidate.remedy,
-        plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength),
-    )
+    """Return the row of the probed intervention that undoes a candidate, None without one."""
+    inverse = plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength)
+    return find_nearest_intervention(interventions, candidate.remedy, inverse)
 
 
 def evaluate_other_remedies(
@@ -76,20 +90,29 @@ def evaluate_other_remedies(
     tools: InterventionTools,
     interventions: pd.DataFrame,
     seed: int,
-) -> dict[str, NDArray[np.bool_]]:
-    """bool [rows] by remedy: whether a failing image of val is read rightly after it, at the strength that repairs most of
-    all probed failures; nothing where there are no rows."""
+) -> RepairsByRemedy:
+    """Return which failing images each remedy repairs at its most successful strength.
+
+    Args:
+        val: the validation set, with the results of the probe.
+        failing_rows: rows of `val` whose images are misclassified, [failing].
+        tools: how images are treated and predicted.
+        interventions: columns `remedy` and `strength`, in the order of the probe.
+        seed: seed of the transforms.
+
+    Returns:
+        bool [failing] by remedy; nothing without failing rows.
+    """
     if not len(failing_rows):
         return {}
     failing, after = ~val.probe_results.correct, val.probe_results.after
     share = pd.Series(after[failing].mean(0) if failing.any() else 0.0, interventions.index)
-    best = interventions.loc[share.groupby(interventions["remedy"], sort=False).idxmax()]
-    return {
-        str(r.remedy): _evaluate_repair(
-            val, failing_rows, tools, (str(r.remedy), float(r.strength)), seed
-        )
-        for r in iterate_rows(best)
-    }
+    best_rows = share.groupby(interventions["remedy"], sort=False).idxmax()
+    repairs = {}
+    for best in iterate_rows(interventions.loc[best_rows]):
+        intervention = (str(best.remedy), float(best.strength))
+        repairs[intervention[0]] = _evaluate_repair(val, failing_rows, tools, intervention, seed)
+    return repairs
 
 
 def _evaluate_repair(
@@ -99,15 +122,13 @@ def _evaluate_repair(
     intervention: tuple[str, float],
     seed: int,
 ) -> NDArray[np.bool_]:
-    name, strength = intervention
-    treated = tools.apply_remedy(
-        name, np.asarray(tools.pixels[val.image_rows[failing_rows]]), strength, strength, seed
-    )
-    return (
-        np.asarray(tools.predict_labels(treated) == val.labels[failing_rows])
-        if tools.predict_labels
-        else np.zeros(len(failing_rows), bool)
-    )
+    """Return whether each image is correct after an intervention; never without a model."""
+    if tools.predict_labels is None:
+        return np.zeros(len(failing_rows), bool)
+    remedy, strength = intervention
+    pixels = np.asarray(tools.pixels[val.image_rows[failing_rows]])
+    treated = tools.apply_remedy(remedy, pixels, strength, strength, seed)
+    return np.asarray(tools.predict_labels(treated) == val.labels[failing_rows])
 
 
 def measure_repair(
@@ -115,22 +136,30 @@ def measure_repair(
     failing_rows: NDArray[np.intp],
     candidate: CauseCandidate,
     tools: InterventionTools,
-    other_repairs: dict[str, NDArray[np.bool_]],
+    other_repairs: RepairsByRemedy,
     seed: int,
 ) -> tuple[float | None, float | None]:
-    """How much more of a slice's failures (`rows` of val) the exact inverse of a rival repairs than other interventions
-    do on average (`handled`), and one-sided p by group; None where it cannot be judged."""
-    strength = plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength)
-    if strength is None or not len(failing_rows):
+    """Return how much more the exact inverse of a candidate repairs than other interventions.
+
+    Args:
+        val: the validation set.
+        failing_rows: rows of the slice's misclassified images, [failing].
+        candidate: the possible cause.
+        tools: how images are treated and predicted.
+        other_repairs: the result of `evaluate_other_remedies` for the same rows.
+        seed: seed of the transforms.
+
+    Returns:
+        The difference of the repaired shares and its one-sided p-value by group (t test); None and
+        None without an inverse, with too few groups, or without variance.
+    """
+    inverse = plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength)
+    if inverse is None or not len(failing_rows):
         return None, None
-    mean = np.mean(
-        [after for name, after in other_repairs.items() if name != candidate.remedy], axis=0
-    )
-    gain = estimate_cluster_mean(
-        _evaluate_repair(val, failing_rows, tools, (candidate.remedy, strength), seed) - mean,
-        val.groups[failing_rows],
-    )
-    if not gain.groups >= MIN_FAILING_GROUPS or not gain.variance > 0:
+    controls = [after for name, after in other_repairs.items() if name != candidate.remedy]
+    repaired = _evaluate_repair(val, failing_rows, tools, (candidate.remedy, inverse), seed)
+    gain = estimate_cluster_mean(repaired - np.mean(controls, axis=0), val.groups[failing_rows])
+    if not gain.groups >= CONSTANTS.causes.min_failing_groups or not gain.variance > 0:
         return None, None
     return gain.value, float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
 
@@ -140,23 +169,42 @@ def add_repairs(
     failing_rows: NDArray[np.intp],
     candidates: list[CauseCandidate],
     tools: InterventionTools,
-    other_repairs: dict[str, NDArray[np.bool_]],
+    other_repairs: RepairsByRemedy,
     seed: int,
 ) -> list[CauseCandidate]:
-    """Add the repair of the failures `rows` by each rival that reproduces them and can be undone; others: `handled`.
+    """Return the candidates with the repair of every one that reproduces and can be inverted.
 
-    p is corrected over those rivals (Holm)."""
-    asked = [r.is_invertible and r.reproduces >= MIN_ACCURACY_LOSS for r in candidates]
-    if not any(asked) or not len(failing_rows):
+    Args:
+        val: the validation set.
+        failing_rows: rows of the slice's misclassified images, [failing].
+        candidates: the possible causes.
+        tools: how images are treated and predicted.
+        other_repairs: the result of `evaluate_other_remedies` for the same rows.
+        seed: seed of the transforms.
+
+    Returns:
+        The candidates in their order; p-values are corrected over the tested ones (Holm 1979).
+    """
+    is_tested = [_should_test_repair(candidate) for candidate in candidates]
+    if not any(is_tested) or not len(failing_rows):
         return candidates
-    found = [
-        measure_repair(val, failing_rows, rival, tools, other_repairs, seed)
-        if ask
-        else (None, None)
-        for rival, ask in zip(candidates, asked, strict=True)
-    ]
-    adjusted = adjust_holm([p for _, p in found])
-    return [
-        replace(r, repairs=effect, p_repairs=None if np.isnan(p) else float(p))
-        for r, (effect, _), p in zip(candidates, found, adjusted, strict=True)
-    ]
+    effects: list[float | None] = []
+    p_values: list[float | None] = []
+    for candidate, should_test in zip(candidates, is_tested, strict=True):
+        effect, p_value = None, None
+        if should_test:
+            effect, p_value = measure_repair(
+                val, failing_rows, candidate, tools, other_repairs, seed
+            )
+        effects.append(effect)
+        p_values.append(p_value)
+    completed = []
+    for candidate, effect, p in zip(candidates, effects, adjust_holm(p_values), strict=True):
+        p_value = None if np.isnan(p) else float(p)
+        completed.append(replace(candidate, repair_effect=effect, repair_p_value=p_value))
+    return completed
+
+
+def _should_test_repair(candidate: CauseCandidate) -> bool:
+    is_reproducing = candidate.reproduction_rate >= CONSTANTS.causes.min_accuracy_loss
+    return candidate.is_invertible and is_reproducing

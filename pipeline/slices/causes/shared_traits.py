@@ -1,4 +1,4 @@
-"""What the failing images of a slice without a cause have in common, in plain words: a description, and no proof."""
+"""Traits that the failing images of a slice without a cause share: a description, no evidence."""
 
 from __future__ import annotations
 
@@ -9,17 +9,48 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.domain.rules import Mask, get_period
+from pipeline.domain.attribute_values import get_period
+from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.slices.finder_constants import CONSTANTS
 
 Floats = NDArray[np.float64]
-MIN_FAILING_IMAGES, MAX_FAILING_IMAGES = (
-    5,
-    500,
-)  # failing images that say something, and that are looked at
-MIN_DEVIATION = 0.5  # standard deviations from which a measure is told
-MIN_SHARE_DIFFERENCE = 0.2  # share by which a value, or a look-alike, is commoner than elsewhere or by chance, from which it is told
-MAX_REPORTED_MEASURES = 3  # measures at most
+MIN_NORM = 1e-9  # keeps the cosine of an embedding of zeros defined
+FIRST_CONDITION_COLUMN = 3  # the frame starts with image_id, label and group
+
+
+def describe_shared_traits(
+    val: ValidationSet, slice_mask: Mask, reported_columns: set[str], seed: int
+) -> str | None:
+    """Return what the failing images of a slice share, in words.
+
+    The text names the classes that they confuse, their nearest neighbors, and the measures and
+    metadata values that distinguish them from other images of their classes.
+
+    Args:
+        val: the validation set.
+        slice_mask: whether each image is in the slice, bool [rows].
+        reported_columns: columns that the slice's rule already reports.
+        seed: seed of the sample of failing images.
+
+    Returns:
+        None if too few images of the slice fail.
+    """
+    failing = slice_mask & val.is_misclassified
+    if failing.sum() < CONSTANTS.causes.min_described_failures:
+        return None
+    phrases = [_describe_confusion(val, failing)]
+    if val.embeddings.shape[1]:
+        shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(failing))
+        rows = np.sort(shuffled[: CONSTANTS.causes.max_described_failures])
+        phrases += _describe_neighbors(val, slice_mask, rows)
+    columns = [
+        name for name in val.frame.columns[FIRST_CONDITION_COLUMN:] if name not in reported_columns
+    ]
+    measures = _describe_measures(val, slice_mask, failing, columns)
+    if measures:
+        phrases.append(f"{', '.join(measures)} others of their class")
+    return "; ".join([*phrases, *_describe_values(val, slice_mask, failing, columns)])
 
 
 def _format_percent(share: float) -> str:
@@ -27,120 +58,138 @@ def _format_percent(share: float) -> str:
 
 
 def _describe_confusion(val: ValidationSet, failing_mask: Mask) -> str:
-    pairs = Counter(
-        zip(val.labels[failing_mask].tolist(), val.predictions[failing_mask].tolist(), strict=True)
+    """Return the most frequent confusion and its count."""
+    labels = val.labels[failing_mask].tolist()
+    predictions = val.predictions[failing_mask].tolist()
+    (label, prediction), count = Counter(zip(labels, predictions, strict=True)).most_common(1)[0]
+    return (
+        f"{count:,} of {int(failing_mask.sum()):,} failures are {val.class_names[label]} "
+        f"predicted as {val.class_names[prediction]}"
     )
-    (label, guess), count = pairs.most_common(1)[0]
-    return f"{count:,} of {int(failing_mask.sum()):,} failures are {val.class_names[label]} read as {val.class_names[guess]}"
 
 
 def _describe_neighbors(
     val: ValidationSet, slice_mask: Mask, failing_rows: NDArray[np.intp]
 ) -> Iterator[str]:
-    """Whose look-alikes they are, by cosine in frozen features: of other groups, then of other classes."""
-    unit = val.embeddings / np.maximum(np.linalg.norm(val.embeddings, axis=1, keepdims=True), 1e-9)
-    near, group = unit[failing_rows] @ unit.T, pd.factorize(val.groups)[0]
-    near[group[failing_rows][:, None] == group[None]] = -np.inf
-    near = np.where(np.isfinite(near), near, -np.inf)
-    some = np.isfinite(near).any(1)
-    held, chance = (
-        float(slice_mask[near[some].argmax(1)].mean()) if some.any() else 0.0,
-        float(slice_mask.mean()),
-    )
-    if held >= chance + MIN_SHARE_DIFFERENCE:
-        yield f"{_format_percent(held)} of them look most like another image of the slice, {_format_percent(chance)} would by chance"
-    near[val.labels[failing_rows][:, None] == val.labels[None]] = -np.inf
-    some = np.isfinite(near).any(1)
-    if not some.any() or len(val.class_names) < 3:
-        return
-    classes = Counter(val.labels[near[some].argmax(1)].tolist())
-    label, count = classes.most_common(1)[0]
-    others = val.labels[None] != val.labels[failing_rows[some]][:, None]
-    share, usual = (
-        count / int(some.sum()),
-        float((others & (val.labels == label)).sum() / others.sum()),
-    )
-    if share >= usual + MIN_SHARE_DIFFERENCE:
+    """Yield the slice and the class of the failing images' nearest neighbors, if they are unusual.
+
+    Neighbors are the most similar images of other groups, by cosine in frozen features.
+    """
+    norms = np.maximum(np.linalg.norm(val.embeddings, axis=1, keepdims=True), MIN_NORM)
+    unit = val.embeddings / norms
+    similarity = unit[failing_rows] @ unit.T
+    group = pd.factorize(val.groups)[0]
+    similarity[group[failing_rows][:, None] == group[None]] = -np.inf
+    similarity = np.where(np.isfinite(similarity), similarity, -np.inf)
+    has_neighbor = np.isfinite(similarity).any(1)
+    share, expected = 0.0, float(slice_mask.mean())
+    if has_neighbor.any():
+        share = float(slice_mask[similarity[has_neighbor].argmax(1)].mean())
+    if share >= expected + CONSTANTS.causes.min_share_difference:
         yield (
-            f"of the other classes they look most like {val.class_names[label]}: {_format_percent(share)} of them do, "
-            f"{_format_percent(usual)} would by chance"
+            f"{_format_percent(share)} of them look most like another image of the slice, "
+            f"{_format_percent(expected)} would by chance"
+        )
+    similarity[val.labels[failing_rows][:, None] == val.labels[None]] = -np.inf
+    yield from _describe_neighbor_class(val, failing_rows, similarity)
+
+
+def _describe_neighbor_class(
+    val: ValidationSet, failing_rows: NDArray[np.intp], similarity: NDArray[np.floating]
+) -> Iterator[str]:
+    """Yield the other class that the failing images resemble most, if it is unusual.
+
+    Args:
+        val: the validation set.
+        failing_rows: rows of the failing images, [failing].
+        similarity: float [failing, rows], -inf for images of the same group or class.
+    """
+    has_neighbor = np.isfinite(similarity).any(1)
+    if not has_neighbor.any() or len(val.class_names) < 3:
+        return
+    neighbor_labels = val.labels[similarity[has_neighbor].argmax(1)]
+    label, count = Counter(neighbor_labels.tolist()).most_common(1)[0]
+    is_other_class = val.labels[None] != val.labels[failing_rows[has_neighbor]][:, None]
+    share = count / int(has_neighbor.sum())
+    expected = float((is_other_class & (val.labels == label)).sum() / is_other_class.sum())
+    if share >= expected + CONSTANTS.causes.min_share_difference:
+        yield (
+            f"of the other classes they look most like {val.class_names[label]}: "
+            f"{_format_percent(share)} of them do, {_format_percent(expected)} would by chance"
         )
 
 
 def _compare_to_class(
     values: Floats, labels: NDArray[np.intp], slice_mask: Mask, failing_mask: Mask
 ) -> tuple[float, float]:
-    """Mean of `values` over the failing less that of the same classes outside the slice, and the standard deviation
-    there within classes; NaN where there is nobody to compare with."""
-    known = np.isfinite(values)
-    outside, ours = known & ~slice_mask, known & failing_mask
-    size = int(labels.max()) + 1
-    count = np.bincount(labels[outside], minlength=size)
-    mean = np.bincount(labels[outside], values[outside], minlength=size) / np.maximum(count, 1)
-    ours &= count[labels] > 0
-    free = int(count.sum()) - int((count > 0).sum())
-    if not ours.any() or free < 1:
+    """Return the mean difference of the failing images from their classes outside the slice.
+
+    Args:
+        values: float [rows], NaN if unknown.
+        labels: class index of each image, [rows].
+        slice_mask: whether each image is in the slice, bool [rows].
+        failing_mask: whether it is a failing image of the slice, bool [rows].
+
+    Returns:
+        The difference and the standard deviation within classes outside; NaN without images to
+        compare with.
+    """
+    is_known = np.isfinite(values)
+    outside = is_known & ~slice_mask
+    class_count = int(labels.max()) + 1
+    counts = np.bincount(labels[outside], minlength=class_count)
+    sums = np.bincount(labels[outside], values[outside], minlength=class_count)
+    means = sums / np.maximum(counts, 1)
+    compared = is_known & failing_mask & (counts[labels] > 0)
+    degrees_of_freedom = int(counts.sum()) - int((counts > 0).sum())
+    if not compared.any() or degrees_of_freedom < 1:
         return np.nan, np.nan
-    spread = float(np.sqrt(((values - mean[labels])[outside] ** 2).sum() / free))
-    return float((values - mean[labels])[ours].mean()), spread
+    differences = values - means[labels]
+    deviation = float(np.sqrt((differences[outside] ** 2).sum() / degrees_of_freedom))
+    return float(differences[compared].mean()), deviation
 
 
-def _compare_measures(
-    val: ValidationSet, slice_mask: Mask, failing_mask: Mask, reported_columns: set[str]
-) -> Iterator[tuple[float, str]]:
-    """(how far, words) of each number that sets them apart from others of their classes; known: told already."""
-    for name in [
-        c for c in val.frame.columns[3:] if c not in reported_columns and get_period(c) is None
-    ]:
+def _is_measure(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _describe_measures(
+    val: ValidationSet, slice_mask: Mask, failing_mask: Mask, columns: list[str]
+) -> list[str]:
+    """Return the numbers that distinguish the failing images from their classes, largest first."""
+    deviations: list[tuple[float, str]] = []
+    for name in columns:
         column = val.frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            values = column.to_numpy(dtype=float, na_value=np.nan)
-            apart, spread = _compare_to_class(values, val.labels, slice_mask, failing_mask)
-            if spread > 0 and abs(apart / spread) >= MIN_DEVIATION:
-                side = "above" if apart > 0 else "below"
-                yield (
-                    abs(apart / spread),
-                    f"{name} {abs(apart / spread):.1f} standard deviations {side}",
-                )
+        if get_period(name) is not None or not _is_measure(column):
+            continue
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        difference, spread = _compare_to_class(values, val.labels, slice_mask, failing_mask)
+        if spread > 0 and abs(difference / spread) >= CONSTANTS.causes.min_deviation:
+            side = "above" if difference > 0 else "below"
+            deviation = abs(difference / spread)
+            deviations.append((deviation, f"{name} {deviation:.1f} standard deviations {side}"))
+    deviations.sort(key=lambda item: -item[0])
+    return [words for _, words in deviations[: CONSTANTS.causes.max_reported_measures]]
 
 
 def _describe_values(
-    val: ValidationSet, slice_mask: Mask, failing_mask: Mask, reported_columns: set[str]
+    val: ValidationSet, slice_mask: Mask, failing_mask: Mask, columns: list[str]
 ) -> Iterator[str]:
-    for name in [c for c in val.frame.columns[3:] if c not in reported_columns]:
+    """Yield the metadata values that are more frequent among failing images than in their class."""
+    for name in columns:
         column = val.frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        if _is_measure(column):
             continue
         counts = column[failing_mask].dropna().astype("str").value_counts()
-        if len(counts):
-            has = np.asarray(column.astype("str") == str(counts.index[0]), dtype=np.float64)
-            more, _ = _compare_to_class(has, val.labels, slice_mask, failing_mask)
-            if more >= MIN_SHARE_DIFFERENCE:
-                share = float(has[failing_mask].mean())
-                usual = _format_percent(max(share - more, 0.0))
-                yield f"{name} {counts.index[0]} for {_format_percent(share)}, {usual} of others of their class"
-
-
-def describe_shared_traits(
-    val: ValidationSet, slice_mask: Mask, reported_columns: set[str], seed: int
-) -> str | None:
-    """The classes that the failing images of a slice confuse, their look-alikes, and what sets them apart from others
-    of their classes; None where too few fail to say.
-
-    inside: bool [rows]; known: columns that the slice's rule asks about, which are not told again.
-    """
-    failing = slice_mask & val.is_misclassified
-    if failing.sum() < MIN_FAILING_IMAGES:
-        return None
-    parts = [_describe_confusion(val, failing)]
-    if val.embeddings.shape[1]:
-        rows = np.sort(
-            np.random.default_rng(seed).permutation(np.flatnonzero(failing))[:MAX_FAILING_IMAGES]
-        )
-        parts += _describe_neighbors(val, slice_mask, rows)
-    measures = sorted(
-        _compare_measures(val, slice_mask, failing, reported_columns), key=lambda m: -m[0]
-    )[:MAX_REPORTED_MEASURES]
-    if measures:
-        parts.append(f"{', '.join(words for _, words in measures)} others of their class")
-    return "; ".join([*parts, *_describe_values(val, slice_mask, failing, reported_columns)])
+        if not len(counts):
+            continue
+        value = counts.index[0]
+        has_value = np.asarray(column.astype("str") == str(value), dtype=np.float64)
+        excess, _ = _compare_to_class(has_value, val.labels, slice_mask, failing_mask)
+        if excess >= CONSTANTS.causes.min_share_difference:
+            share = float(has_value[failing_mask].mean())
+            expected = max(share - excess, 0.0)
+            yield (
+                f"{name} {value} for {_format_percent(share)}, "
+                f"{_format_percent(expected)} of others of their class"
+            )

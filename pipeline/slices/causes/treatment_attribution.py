@@ -1,9 +1,9 @@
-"""To which treatment do the failing images of a slice belong, image by image?
+"""The attribution of a slice's failing images to treatments, image by image.
 
-A slice seldom looks like the copies of all good images: it holds the images that its cause breaks, cut by a rule, with
-natural failures among them. Here each image is asked by itself. A classifier learns from good images, treated in every
-way and as they are, what each treatment looks like; the shares of a slice's failures for which they account are then
-estimated as the shares of classes in an unlabeled set are.
+A slice seldom looks like copies of all good images: it holds the images that its cause breaks, cut
+by a rule, mixed with natural failures. A classifier therefore learns what each treatment looks like
+from good images, treated in every way and untreated. The share of each treatment among the slice's
+failures is then estimated like class priors of an unlabeled set.
 """
 
 from __future__ import annotations
@@ -19,44 +19,50 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.slices.finder_constants import CONSTANTS
+
 Floats = NDArray[np.float64]
 K = TypeVar("K")
-MAX_ITERATIONS, CONVERGENCE_TOLERANCE = (
-    200,
-    1e-4,
-)  # of the estimate, at most; the change from which it stands still
-BOOTSTRAP_DRAWS, LEAD_QUANTILE = 400, 0.05  # of whole groups; the quantile of them that counts
-UNDRAWN_WEIGHT = 1e-9  # weight of a image whose group was not drawn
+MIN_TOTAL_POSTERIOR = 1e-300  # keeps the division defined if all posteriors underflow
 
 
 @dataclass(frozen=True)
 class TreatmentShare:
-    """Of the failing images, for how many a treatment accounts, and by how much more than any other does at least;
-    pair: where it is one of the two that account for most, each of them surely for more than any third, neither surely
-    for more than the other, for how many they do together, else 0."""
+    """The part of the failing images that is attributed to a treatment.
 
-    share: float
-    ahead: float
+    Attributes:
+        attributed_share: estimated share of the failing images.
+        attribution_lead: lower bound of the lead over every other treatment, as a share.
+        pair_share: share of this treatment and another together, if they are the two most frequent,
+            both significantly more frequent than any third, and neither significantly more
+            frequent than the other; 0 otherwise.
+    """
+
+    attributed_share: float
+    attribution_lead: float
     pair_share: float = 0.0
 
 
 def estimate_class_priors(posteriors: Floats, weights: Floats) -> Floats:
-    """Shares float [C] of the classes among images whose `posterior` [n, C] takes all classes for equally common.
+    """Return the share of each class among unlabeled images, float [classes].
 
-    weights: float [n]. Expectation and maximisation in turn (Saerens, Latinne and Decaestecker 2002, "Adjusting the
-    outputs of a classifier to new a priori probabilities", eq. 2.4).
+    Source: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new a
+    priori probabilities", equation 2.4 (expectation-maximization).
+
+    Args:
+        posteriors: float [n, classes], from a classifier with uniform priors.
+        weights: float [n], weight of each image.
     """
-    found = np.full(posteriors.shape[1], 1 / posteriors.shape[1])
-    for _ in range(MAX_ITERATIONS):
-        each = posteriors * found
-        new = np.average(
-            each / np.maximum(each.sum(1, keepdims=True), 1e-300), axis=0, weights=weights
-        )
-        still = np.abs(new - found).max() < CONVERGENCE_TOLERANCE
-        found = new
-        if still:
+    priors = np.full(posteriors.shape[1], 1 / posteriors.shape[1])
+    for _ in range(CONSTANTS.causes.max_em_iterations):
+        joint = posteriors * priors
+        total = np.maximum(joint.sum(1, keepdims=True), MIN_TOTAL_POSTERIOR)
+        updated = np.average(joint / total, axis=0, weights=weights)
+        has_converged = np.abs(updated - priors).max() < CONSTANTS.causes.em_tolerance
+        priors = updated
+        if has_converged:
             break
-    return np.asarray(found)
+    return np.asarray(priors)
 
 
 def attribute_failures(
@@ -66,47 +72,71 @@ def attribute_failures(
     seed: int,
     untreated_key: K | None = None,
 ) -> dict[K, TreatmentShare]:
-    """For each treatment its share of `images`, and how far it is ahead of any other (5th percentile over draws of
-    whole groups), alone and with the next one.
+    """Return the share of the failing images that is attributed to each treatment.
 
-    copies: what is measured of the treated good images, float [n, k] each, NaN where unknown; images: float [m, k];
-    groups: [m], of the images; untreated: the key of images as they are, which are never one of two. The classifier is
-    a linear discriminant with shrunk covariance (Ledoit and Wolf 2004).
+    The classifier is a linear discriminant with shrunk covariance (Ledoit and Wolf 2004). Leads are
+    bounded over draws of whole groups.
+
+    Args:
+        treated_features: features of the treated good images, float [n, features] for each
+            treatment, NaN if unknown.
+        failing_features: features of the failing images, float [m, features].
+        groups: the group of each failing image, [m].
+        seed: seed of the draws.
+        untreated_key: the key of the untreated images, which never form a pair with a treatment.
     """
     keys = list(treated_features)
-    y = np.repeat(np.arange(len(keys)), [len(treated_features[k]) for k in keys])
+    posteriors = _predict_treatments(list(treated_features.values()), failing_features)
+    drawn_shares = _draw_shares(posteriors, groups, seed)
+    shares = estimate_class_priors(posteriors, np.ones(len(failing_features)))
+    leads = [_compute_lead(drawn_shares, [k]) for k in range(len(keys))]
+    top_two = np.argsort(-shares, kind="stable")[:2].tolist()
+    has_untreated = any(keys[k] == untreated_key for k in top_two)
+    is_separated = has_untreated or leads[top_two[0]] > 0
+    pair_share = 0.0
+    if len(keys) > 2 and not is_separated and _compute_lead(drawn_shares, top_two) > 0:
+        pair_share = float(shares[top_two].sum())
+    attributed = {}
+    for k, key in enumerate(keys):
+        is_in_pair = k in top_two
+        attributed[key] = TreatmentShare(
+            float(shares[k]), leads[k], pair_share if is_in_pair else 0.0
+        )
+    return attributed
+
+
+def _predict_treatments(treated_features: list[Floats], failing_features: Floats) -> Floats:
+    """Return the posterior of each treatment for each failing image, float [m, treatments]."""
+    count = len(treated_features)
+    codes = np.repeat(np.arange(count), list(map(len, treated_features)))
     discriminant = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage="auto", priors=np.full(len(keys), 1 / len(keys))
+        solver="lsqr", shrinkage="auto", priors=np.full(count, 1 / count)
     )
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), discriminant
     )
-    posterior = model.fit(np.vstack([treated_features[k] for k in keys]), y).predict_proba(
-        failing_features
-    )
+    fitted = model.fit(np.vstack(treated_features), codes)
+    return np.asarray(fitted.predict_proba(failing_features))
+
+
+def _draw_shares(posteriors: Floats, groups: NDArray[np.str_], seed: int) -> Floats:
+    """Return the shares of the treatments in draws of whole groups, float [draws, treatments]."""
     code = np.unique(groups, return_inverse=True)[1].reshape(-1)
     count, rng = int(code.max()) + 1, np.random.default_rng(seed)
-    times = (
-        rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS)[:, code]
-        + UNDRAWN_WEIGHT
+    times_drawn = rng.multinomial(
+        count, np.full(count, 1 / count), size=CONSTANTS.causes.bootstrap_draws
     )
-    drawn = np.array([estimate_class_priors(posterior, weights) for weights in times])
-    whole = estimate_class_priors(posterior, np.ones(len(failing_features)))
-    ahead = [_compute_lead(drawn, [k]) for k in range(len(keys))]
-    two = np.argsort(-whole, kind="stable")[:2].tolist()
-    apart = untreated_key in [keys[k] for k in two] or ahead[two[0]] > 0
-    pair = (
-        float(whole[two].sum())
-        if len(keys) > 2 and not apart and _compute_lead(drawn, two) > 0
-        else 0.0
-    )
-    return {
-        key: TreatmentShare(float(whole[k]), ahead[k], pair if k in two else 0.0)
-        for k, key in enumerate(keys)
-    }
+    weights = times_drawn[:, code] + CONSTANTS.causes.undrawn_group_weight
+    return np.array([estimate_class_priors(posteriors, draw) for draw in weights])
 
 
-def _compute_lead(drawn_shares: Floats, treatment_indices: list[int]) -> float:
-    """How far each of some treatments is ahead of any other than these; drawn: shares [draws, C]."""
-    rest = np.delete(drawn_shares, treatment_indices, axis=1).max(1, initial=0.0)
-    return float(np.quantile(drawn_shares[:, treatment_indices].min(1) - rest, LEAD_QUANTILE))
+def _compute_lead(drawn_shares: Floats, treatments: list[int]) -> float:
+    """Return the lower bound of the lead of some treatments over every other one.
+
+    Args:
+        drawn_shares: float [draws, treatments].
+        treatments: columns; the least frequent of them must lead.
+    """
+    others = np.delete(drawn_shares, treatments, axis=1).max(1, initial=0.0)
+    lead = drawn_shares[:, treatments].min(1) - others
+    return float(np.quantile(lead, CONSTANTS.causes.lead_quantile))

@@ -1,1 +1,1 @@
-"""What a confirmed slice calls for: treatments, collection, relabeling."""
+"""Remedies for confirmed slices: treatments, repeated images, collection and relabeling."""

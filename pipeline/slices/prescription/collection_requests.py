@@ -1,4 +1,4 @@
-"""What people are asked for: images to collect for each slice (how many, with examples), and labels to review."""
+"""Requests to people: images to collect for each slice, and labels to review."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.domain.rules import Mask, iterate_rows
+from pipeline.slices.finder_constants import CONSTANTS
+
+COLLECTION_COLUMNS = ["slice", "words", "rule", "have", "wanted", "examples"]
+RELABELING_COLUMNS = ["path", "label", "suggested", "confidence", "kind", "split"]
 
 
 def write_requests(
@@ -21,100 +25,120 @@ def write_requests(
     membership: pd.DataFrame,
     label_issues: pd.DataFrame,
 ) -> Path:
-    """Write both tables into `folder`; members: which images each confirmed slice admits; else the artifacts."""
+    """Write `collect.csv` and `relabel.csv`, and return their folder.
+
+    Args:
+        folder: folder to create.
+        slice_masks: members of each confirmed slice among all images, bool [images].
+        images: the artifact `images`.
+        splits: the artifact `splits`.
+        confirmed_slices: rows of `explanations` with the column `words`.
+        membership: the artifact `membership`.
+        label_issues: the artifact `label_issues`.
+    """
     folder.mkdir(exist_ok=True)
-    path_of = images.set_index("image_id")["path"]
-    train, val = (splits["split"] == "train").to_numpy(), (splits["split"] == "val").to_numpy()
+    paths = images.set_index("image_id")["path"]
+    is_training = (splits["split"] == "train").to_numpy()
+    is_validation = (splits["split"] == "val").to_numpy()
     rows = []
     for item in iterate_rows(confirmed_slices):
-        inside = slice_masks[str(item.slice)]
-        wanted = round(float(inside[val].mean()) * int(train.sum())) if val.any() else 0
-        typical = membership[membership["slice"] == item.slice].nlargest(5, "score")["image_id"]
-        rows.append(
-            {
-                "slice": item.slice,
-                "words": item.words,
-                "rule": item.rule,
-                "have": int(inside[train].sum()),
-                "wanted": max(wanted, int(inside[train].sum())),
-                "examples": "; ".join(path_of[typical]),
-            }
-        )
-    columns = ["slice", "words", "rule", "have", "wanted", "examples"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "collect.csv", index=False)
-    relabel = label_issues.assign(path=path_of[label_issues["image_id"]].to_numpy())
-    relabel[["path", "label", "suggested", "confidence", "kind", "split"]].to_csv(
-        folder / "relabel.csv", index=False
-    )
+        is_member = slice_masks[str(item.slice)]
+        training_count = int(is_member[is_training].sum())
+        share = float(is_member[is_validation].mean()) if is_validation.any() else 0.0
+        members = membership[membership["slice"] == item.slice]
+        typical = members.nlargest(CONSTANTS.prescription.example_count, "score")["image_id"]
+        row = {
+            "slice": item.slice,
+            "words": item.words,
+            "rule": item.rule,
+            "have": training_count,
+            "wanted": max(round(share * int(is_training.sum())), training_count),
+            "examples": "; ".join(paths[typical]),
+        }
+        rows.append(row)
+    requests = pd.DataFrame(rows, columns=COLLECTION_COLUMNS)
+    requests.to_csv(folder / "collect.csv", index=False)
+    reviews = label_issues.assign(path=paths[label_issues["image_id"]].to_numpy())
+    reviews[RELABELING_COLUMNS].to_csv(folder / "relabel.csv", index=False)
     return folder
 
 
 def describe_prescription(
     explanation: Any, plan: pd.DataFrame, correction: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What is prescribed for a slice, in words: item, a row of `explanations`; plan, its rows of the plan."""
-    planned = plan["image_id"].nunique() if len(plan) else 0
-    if planned and pd.isna(explanation.cause):
-        times = plan["strength_low"].iloc[0]
-        if plan["remedy"].iloc[0] == "reweighting":
-            action, kind = (
-                f"weigh {planned:,} training images without the mark {times:.0f} times as much",
-                "reweight",
-            )
-            action += ", so that they count as those with it; the last layer alone learns where nothing else is trained"
-        else:
-            action, kind = (
-                f"show {planned:,} training images like these {times:.0f} times as often",
-                "oversample",
-            )
-            action += ", and collect more: no transform was shown to be the cause"
-    elif planned:
-        spans = plan[["strength_low", "strength_high"]].drop_duplicates().itertuples(index=False)
-        strengths = [" to ".join(dict.fromkeys(f"{strength:.3g}" for strength in span)) for span in spans]
-        action, kind = (
-            f"train on {_describe_treatment(plan)} at strength {' and '.join(strengths)}",
-            "augment",
-        )
-        if np.isfinite(explanation.fitted) and plan["simulator"].isna().any():
-            action += f" (told from the slice with an AUC of {explanation.fitted:.2f})"
+    """Return the prescription of one slice.
+
+    Args:
+        explanation: row of `explanations` with `words` and the columns `FIT_COLUMNS`.
+        plan: the slice's rows of the plan, with any index.
+        correction: the correction at prediction time that was considered, if any.
+
+    Returns:
+        `slice`, `kind` (augment, oversample, reweight or collect), `words`, `action` in words, and
+        `images`, the number of training images that the plan concerns.
+    """
+    image_count = plan["image_id"].nunique() if len(plan) else 0
+    if not image_count:
+        kind = "collect"
+        action = "collect more images like these: no transform was shown to be the cause"
+    elif pd.isna(explanation.cause):
+        kind, action = _describe_repeats(plan, image_count)
     else:
-        action, kind = (
-            "collect more images like these: no transform was shown to be the cause",
-            "collect",
-        )
-    also = (
-        f"; or correct them as they arrive: {correction['words']}"
-        if correction and correction["helps"]
-        else ""
-    )
+        kind, action = "augment", _describe_training(explanation, plan)
+    if correction and correction["helps"]:
+        action += f"; or correct them as they arrive: {correction['words']}"
     return {
         "slice": explanation.slice,
         "kind": kind,
         "words": explanation.words,
-        "action": action + also,
-        "images": planned,
+        "action": action,
+        "images": image_count,
     }
 
 
+def _describe_repeats(plan: pd.DataFrame, image_count: int) -> tuple[str, str]:
+    """Return kind and action of a plan that repeats or reweights images of the slice."""
+    times = plan["strength_low"].iloc[0]
+    if plan["remedy"].iloc[0] == "reweighting":
+        return "reweight", (
+            f"weigh {image_count:,} training images without the mark {times:.0f} times as much, "
+            "so that they count like those with it; where nothing else is trained, the last layer "
+            "alone learns"
+        )
+    return "oversample", (
+        f"show {image_count:,} training images like these {times:.0f} times as often, and collect "
+        "more: no transform was shown to be the cause"
+    )
+
+
+def _describe_training(explanation: Any, plan: pd.DataFrame) -> str:
+    """Return the action of a plan that treats training images."""
+    ranges = plan[["strength_low", "strength_high"]].drop_duplicates()
+    strengths = []
+    for low, high in ranges.itertuples(index=False):
+        strengths.append(" to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}"))))
+    action = f"train on {_describe_treatment(plan)} at strength {' and '.join(strengths)}"
+    if np.isfinite(explanation.fit_auc) and plan["simulator"].isna().any():
+        action += f" (separable from the slice with an AUC of {explanation.fit_auc:.2f})"
+    return action
+
+
 def _describe_treatment(plan: pd.DataFrame) -> str:
-    """Of a slice's plan, in words: who is treated with what, and what is simulated."""
-    told = []
-    for (remedy, simulator), part in plan.fillna({"simulator": ""}).groupby(
-        ["remedy", "simulator"], sort=False
-    ):
+    """Return the treated and simulated training images of a slice's plan, in words."""
+    phrases = []
+    by_treatment = plan.fillna({"simulator": ""}).groupby(["remedy", "simulator"], sort=False)
+    for (remedy, simulator), rows in by_treatment:
         title = str(remedy).replace("_", " ")
-        if not simulator:
-            told.append(f"{len(part):,} training images treated with {title}")
+        if simulator:
+            phrases.append(f"images that the simulator of {simulator} drew under {title}")
         else:
-            told.append(f"images that the simulator of {simulator} drew under {title}")
-    return " and ".join(told)
+            phrases.append(f"{len(rows):,} training images treated with {title}")
+    return " and ".join(phrases)
 
 
 def mark_untrained_slices(prescriptions: list[dict[str, Any]], trained_slices: set[str]) -> None:
-    """Say of which slices the search left the training out."""
+    """Mark the prescriptions that the plan search left out of training, in place."""
     for item in prescriptions:
         if item["images"] and item["slice"] not in trained_slices:
-            item |= {
-                "images": 0,
-                "action": f"tried, and left out since it brought too little: {item['action']}",
-            }
+            reason = "tried, and left out because it gained too little"
+            item |= {"images": 0, "action": f"{reason}: {item['action']}"}

@@ -1,4 +1,4 @@
-"""What there is to judge: confirmed slices, the plan, the candidates, and the images of val and test."""
+"""Inputs of the comparison: confirmed slices, plan, candidate models, and images of both splits."""
 
 from __future__ import annotations
 
@@ -12,27 +12,50 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.domain.rules import build_condition_frame
+from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
 from pipeline.statistics.model_comparison import Mask, ModelComparison, ModelOutput
 from pipeline.storage.artifact_store import read_json
 
-LUMINANCE_ATTRIBUTE = "luminance"  # the attribute that the decline rule asks about
+LUMINANCE_ATTRIBUTE = "luminance"  # the attribute that a decline rule may test
+REQUIRED_ARMS = {"control", "targeted"}
+OPTIONAL_ARMS = {"generic"}
 
 
 def get_luminance(attributes: pd.DataFrame, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
-    """Mean luminance of rows of `attributes`, NaN where unknown; None where it is not measured."""
+    """Return the mean luminance of some rows of `attributes`, NaN if unknown.
+
+    Args:
+        attributes: the artifact `attributes`.
+        rows: rows, [n].
+
+    Returns:
+        Gray levels, float64 [n]; None if luminance is not measured.
+    """
     if LUMINANCE_ATTRIBUTE not in attributes:
         return None
-    return np.asarray(
-        attributes[LUMINANCE_ATTRIBUTE].to_numpy(dtype=np.float64, na_value=np.nan)[rows]
-    )
+    luminance = attributes[LUMINANCE_ATTRIBUTE].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(luminance[rows])
 
 
 @dataclass(frozen=True)
 class ComparisonInputs:
-    """The artifacts by which candidates are judged, and what follows from them."""
+    """The artifacts that a comparison of models needs, and their derived quantities.
+
+    Attributes:
+        images: the artifact `images`.
+        pixels: uint8 [images, side, side, 3].
+        splits: the artifact `splits`.
+        attributes: the artifact `attributes`.
+        marks: the artifact `marks`.
+        model_folder: folder of the baseline.
+        validation_set: the validation set.
+        membership: the artifact `membership`.
+        explanations: the artifact `explanations`.
+        plan: the artifact `plan`.
+        candidates_folder: folder of the retrained models.
+    """
 
     images: pd.DataFrame
     pixels: NDArray[np.uint8]
@@ -53,72 +76,81 @@ class ComparisonInputs:
 
     @property
     def error_costs(self) -> list[list[float]] | None:
-        """Return the cost of each error, None where all cost the same."""
+        """Return the cost of each error; None if all cost the same."""
         return self.validation_set.error_costs
 
     @cached_property
     def confirmed_slices(self) -> list[str]:
-        """Names of the confirmed slices, by rank."""
+        """Return the names of the confirmed slices, by rank."""
         return list(parse_frozen_rules(self.explanations))
 
     @cached_property
     def planned_slices(self) -> list[str]:
-        """Confirmed slices for which training images get a remedy."""
-        inside = set(self.plan["slice"])
-        return [name for name in self.confirmed_slices if name in inside]
+        """Return the confirmed slices for which training images get a remedy."""
+        planned = set(self.plan["slice"])
+        return [name for name in self.confirmed_slices if name in planned]
 
     @cached_property
     def validation_rows(self) -> NDArray[np.intp]:
-        """Rows of val in the order of the validation set."""
+        """Return the rows of `images` in the validation set, in its order."""
         return np.asarray(self.validation_set.image_rows, dtype=np.intp)
 
     @cached_property
     def test_rows(self) -> NDArray[np.intp]:
-        """Rows of the labeled images of test."""
-        return np.flatnonzero(
-            (self.splits["split"] == "test").to_numpy() & self.images["label"].notna().to_numpy()
-        )
+        """Return the rows of `images` that are labeled and in the test set."""
+        is_test = (self.splits["split"] == "test").to_numpy()
+        return np.flatnonzero(is_test & self.images["label"].notna().to_numpy())
 
     @cached_property
     def candidate_runs(self) -> list[dict[str, Any]]:
-        """The candidates of seeds that every arm has, in the order in which they were trained."""
-        runs = [dict(r) for r in read_json(self.candidates_folder / "candidates.json")]
-        arms = {"control", "targeted"} | ({r["arm"] for r in runs} & {"generic"})
-        seeds = set.intersection(*({r["seed"] for r in runs if r["arm"] == arm} for arm in arms))
-        return [r for r in runs if r["seed"] in seeds and r["arm"] in arms]
+        """Return the candidate models of the seeds that every arm has, in training order."""
+        runs = [dict(run) for run in read_json(self.candidates_folder / "candidates.json")]
+        table = pd.DataFrame(runs, columns=["arm", "seed"])
+        arms = REQUIRED_ARMS | (set(table["arm"]) & OPTIONAL_ARMS)
+        seeds = set(table["seed"])
+        for arm in arms:
+            seeds &= set(table.loc[table["arm"] == arm, "seed"])
+        return [run for run in runs if run["seed"] in seeds and run["arm"] in arms]
 
     @property
     def arm_budgets(self) -> list[dict[str, Any]]:
-        """What each arm was given: arm, seeds, image passes of each seed, images that these were drawn from."""
-        table = {
-            arm: [r for r in self.candidate_runs if r["arm"] == arm]
-            for arm in dict.fromkeys(r["arm"] for r in self.candidate_runs)
-        }
-        return [
-            {
-                "arm": arm,
-                "seeds": len(rows),
-                "passes": rows[0].get("passes"),
-                "rows": rows[0].get("rows"),
-            }
-            for arm, rows in table.items()
-        ]
+        """Return the training budget of each arm.
+
+        Returns:
+            For each arm `arm`, `seeds` (their number), `passes` (image passes of each seed) and
+            `rows` (images that these were drawn from).
+        """
+        runs_by_arm: dict[str, list[dict[str, Any]]] = {}
+        for run in self.candidate_runs:
+            runs_by_arm.setdefault(run["arm"], []).append(run)
+        budgets = []
+        for arm, runs in runs_by_arm.items():
+            first = runs[0]
+            budget = {"passes": first.get("passes"), "rows": first.get("rows")}
+            budgets.append({"arm": arm, "seeds": len(runs), **budget})
+        return budgets
 
     @cached_property
     def condition_frame(self) -> pd.DataFrame:
-        """What the slices' rules may ask about, rows as in images."""
+        """Return the columns that slice rules may test, one row for each image."""
         return build_condition_frame(self.images, self.attributes, self.marks)
 
     def build_comparison(
         self,
         rows: NDArray[np.intp],
         models: list[ModelOutput],
-        slice_masks: Mapping[str, Mask] = {},
+        slice_masks: Mapping[str, Mask] | None = None,
     ) -> ModelComparison:
-        """These rows as one comparison."""
-        index = {name: k for k, name in enumerate(self.class_names)}
-        truth = np.array([index[label] for label in self.images["label"].iloc[rows]], dtype=np.intp)
+        """Return the comparison of models on some labeled images.
+
+        Args:
+            rows: rows of `images`, [n].
+            models: outputs of the models on these rows.
+            slice_masks: members of each slice, bool [n].
+        """
+        indices = {name: index for index, name in enumerate(self.class_names)}
+        labels = np.array([indices[label] for label in self.images["label"].iloc[rows]], np.intp)
         groups = self.images["group"].iloc[rows].astype(str).to_numpy()
         return ModelComparison(
-            truth, groups, self.class_names, models, slice_masks, self.error_costs
+            labels, groups, self.class_names, models, slice_masks or {}, self.error_costs
         )

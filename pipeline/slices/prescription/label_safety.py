@@ -1,20 +1,22 @@
-"""Which transforms turn images of one class into images of another, and may not train: asked on training images."""
+"""The check which transforms turn images of one class into another, on training images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.slices.causes.good_images import sample_by_group
+from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.statistics.group_sampling import sample_by_group
 
 Pixels = NDArray[np.uint8]
 ShareMatrix = NDArray[np.float64]
-MIN_CLASS_GROUPS = 2  # of a class, at least: one odd sign is no rule
+"""float64 [classes, classes]: a share for each label (row) and prediction (column)."""
+CHECK_SEED = 0  # seed of transforms with random parts, fixed for all classes and strengths
 
 
 def sample_each_class(
@@ -24,21 +26,33 @@ def sample_each_class(
     max_per_class: int,
     seed: int,
 ) -> NDArray[np.intp]:
-    """Up to `most` of `rows` for each class, round robin over groups; truth, groups: of every image."""
+    """Return a sample of rows for each class that takes turns among groups.
+
+    Args:
+        labels: class index of every image, [images].
+        groups: the group of every image, [images].
+        rows: rows to sample from, [n].
+        max_per_class: largest number of rows of each class.
+        seed: seed of the sample.
+    """
     rng = np.random.default_rng(seed)
-    chosen = [
-        sample_by_group(groups, rows[labels[rows] == label], max_per_class, rng)
-        for label in np.unique(labels[rows])
-    ]
-    return np.concatenate(chosen) if chosen else rows[:0]
+    chosen = [rows[:0]]
+    for label in np.unique(labels[rows]):
+        chosen.append(sample_by_group(groups, rows[labels[rows] == label], max_per_class, rng))
+    return np.concatenate(chosen)
 
 
 @dataclass(frozen=True)
 class LabelSafetyInputs:
-    """Training images that a model reads rightly when left alone, and who treats them and who is asked.
+    """Training images of every class, and the functions that treat and predict them.
 
-    pixels: uint8 [n, S, S, 3]; truth: class index [n]; groups [n]; names: of the classes; treat(remedy, pixels, low,
-    high, seed) -> pixels; guess(pixels) -> class index [n].
+    Attributes:
+        pixels: uint8 [n, side, side, 3].
+        labels: class index of each image, [n].
+        groups: the group of each image, [n].
+        class_names: names of the classes.
+        apply_remedy: (remedy, pixels, low, high, seed) to treated pixels.
+        predict_labels: pixels to class indices [n].
     """
 
     pixels: Pixels
@@ -50,78 +64,104 @@ class LabelSafetyInputs:
     _share_cache: dict[tuple[str, float], ShareMatrix] = field(default_factory=dict)
 
     def select_correct(self) -> LabelSafetyInputs:
-        """Those that the model reads rightly."""
-        right = (
-            self.predict_labels(self.pixels) == self.labels
-            if len(self.labels)
-            else np.zeros(0, bool)
+        """Return the images that the model predicts correctly without a transform."""
+        is_correct = np.zeros(0, bool)
+        if len(self.labels):
+            is_correct = self.predict_labels(self.pixels) == self.labels
+        return replace(
+            self,
+            pixels=self.pixels[is_correct],
+            labels=self.labels[is_correct],
+            groups=self.groups[is_correct],
+            _share_cache={},
         )
-        parts = (self.pixels[right], self.labels[right], self.groups[right])
-        return LabelSafetyInputs(*parts, self.class_names, self.apply_remedy, self.predict_labels)
 
     def count_by_class(self) -> NDArray[np.intp]:
-        """Images of each class [classes]."""
+        """Return the number of images of each class, [classes]."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
     def measure_prediction_shares(self, remedy: str, strength: float) -> ShareMatrix:
-        """float64 [from, to]: share of each class's images that is read as each class after the transform."""
-        if (remedy, strength) not in self._share_cache:
-            moved = np.zeros((len(self.class_names), len(self.class_names)))
+        """Return the share of each class that is predicted as each class after a transform.
+
+        Args:
+            remedy: plug-in that applies the transform.
+            strength: its strength.
+
+        Returns:
+            float64 [classes, classes], labels by predictions; cached.
+        """
+        key = (remedy, strength)
+        if key not in self._share_cache:
+            counts = np.zeros((len(self.class_names), len(self.class_names)))
             if len(self.labels):
-                np.add.at(
-                    moved,
-                    (
-                        self.labels,
-                        self.predict_labels(
-                            self.apply_remedy(remedy, self.pixels, strength, strength, 0)
-                        ),
-                    ),
-                    1,
-                )
-            self._share_cache[remedy, strength] = (
-                moved / np.maximum(self.count_by_class(), 1)[:, None]
-            )
-        return self._share_cache[remedy, strength]
+                treated = self.apply_remedy(remedy, self.pixels, strength, strength, CHECK_SEED)
+                np.add.at(counts, (self.labels, self.predict_labels(treated)), 1)
+            self._share_cache[key] = counts / np.maximum(self.count_by_class(), 1)[:, None]
+        return self._share_cache[key]
 
     def measure_label_swaps(self, remedy: str, strength: float) -> ShareMatrix:
-        """float64 [from, to]: how consistently a transform makes one class another.
+        """Return how consistently a transform turns each class into each other class.
 
-        A relabeling is told from a mere failure by its inverse, where there is one: what sends most images of a to b
-        sends, undone, most of b to a (a mirrored "keep left" is "keep right", and back again).
+        The inverse transform distinguishes a change of label from a mere failure: if most images of
+        a are then predicted as b, the inverse must turn most images of b into a. A mirrored "keep
+        left" is "keep right", and a mirrored "keep right" is "keep left".
+
+        Args:
+            remedy: plug-in that applies the transform.
+            strength: its strength.
+
+        Returns:
+            float64 [classes, classes], labels by predictions; 0 on the diagonal.
         """
-        there, inverse = (
-            self.measure_prediction_shares(remedy, strength),
-            plugins.load_plugin("remedies", remedy).invert_strength(strength),
-        )
-        found = (
-            there
-            if inverse is None
-            else np.minimum(there, self.measure_prediction_shares(remedy, inverse).T)
-        )
-        return np.where(np.eye(len(self.class_names), dtype=bool), 0.0, found)
+        shares = self.measure_prediction_shares(remedy, strength)
+        inverse = plugins.load_plugin("remedies", remedy).invert_strength(strength)
+        if inverse is not None:
+            shares = np.minimum(shares, self.measure_prediction_shares(remedy, inverse).T)
+        return np.where(np.eye(len(self.class_names), dtype=bool), 0.0, shares)
 
 
 def list_label_changing_remedies() -> list[str]:
-    """The remedies that may train and may change what a image shows."""
-    found = {
-        name: plugins.load_plugin("remedies", name) for name in plugins.list_plugins("remedies")
-    }
-    return [name for name, plugin in found.items() if plugin.IS_CAUSE and plugin.MAY_CHANGE_LABEL]
+    """Return the remedies that can be a cause and may change an image's label."""
+    names = []
+    for name in plugins.list_plugins("remedies"):
+        plugin = plugins.load_plugin("remedies", name)
+        if plugin.IS_CAUSE and plugin.MAY_CHANGE_LABEL:
+            names.append(name)
+    return names
 
 
 def find_label_changes(
     inputs: LabelSafetyInputs, strengths: Mapping[str, Sequence[float]], min_share: float
 ) -> list[dict[str, Any]]:
-    """Transforms that send at least the share `least` of a class to one other: [{remedy, strength, from, to, share, n,
-    groups}]; strengths: those to ask about, by remedy. n, groups: how many images of that class were asked about."""
-    right, found = inputs.select_correct(), []
-    for remedy in strengths:
-        for strength in strengths[remedy]:
-            for a, b in np.argwhere(right.measure_label_swaps(remedy, strength) >= min_share):
-                groups = len(np.unique(right.groups[right.labels == a]))
-                if groups >= MIN_CLASS_GROUPS:
-                    pair = {"from": inputs.class_names[a], "to": inputs.class_names[b]}
-                    share = round(float(right.measure_prediction_shares(remedy, strength)[a, b]), 4)
-                    told = {"remedy": remedy, "strength": float(strength), **pair, "share": share}
-                    found.append({**told, "n": int(right.count_by_class()[a]), "groups": groups})
-    return found
+    """Return the transforms that turn images of one class into another.
+
+    Args:
+        inputs: training images; only correctly predicted ones are used.
+        strengths: strengths to check for each remedy.
+        min_share: least share of a class that must become one other class.
+
+    Returns:
+        For each change `remedy`, `strength`, `from` and `to` (class names), `share`, and the
+        number of checked images (`n`) and groups (`groups`) of the class.
+    """
+    correct = inputs.select_correct()
+    changes = []
+    for remedy, remedy_strengths in strengths.items():
+        for strength in remedy_strengths:
+            swaps = correct.measure_label_swaps(remedy, strength)
+            shares = correct.measure_prediction_shares(remedy, strength)
+            for label, prediction in np.argwhere(swaps >= min_share):
+                group_count = len(np.unique(correct.groups[correct.labels == label]))
+                if group_count < CONSTANTS.prescription.min_class_groups:
+                    continue
+                change = {
+                    "remedy": remedy,
+                    "strength": float(strength),
+                    "from": inputs.class_names[label],
+                    "to": inputs.class_names[prediction],
+                    "share": round(float(shares[label, prediction]), 4),
+                    "n": int(correct.count_by_class()[label]),
+                    "groups": group_count,
+                }
+                changes.append(change)
+    return changes

@@ -1,4 +1,4 @@
-"""Which plans a search tries: the slices' remedies one after another, by what the probe measured of each."""
+"""The plans that a search tries: the slices' remedies, added one after another."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-PROBABILITY_FACTOR = 0.5
+from pipeline.slices.finder_constants import CONSTANTS
 
 
 @dataclass(frozen=True)
 class PlanCandidate:
-    """A plan that may be trained, and what it is in words."""
+    """A plan that may be trained.
+
+    Attributes:
+        description: the plan in words.
+        plan: rows of the artifact `plan`.
+    """
 
     description: str
     plan: pd.DataFrame
@@ -20,32 +25,37 @@ class PlanCandidate:
 def build_plan_candidates(
     plan: pd.DataFrame, effects: pd.Series[float], max_candidates: int
 ) -> list[PlanCandidate]:
-    """Up to `most` plans made of the whole one, simplest first: the slice with the largest probed effect alone, then
-    with the next, and so on to the whole; the whole at half its probabilities last.
+    """Return parts of a plan, simplest first.
 
-    plan: the artifact; effects: of the probe's interventions, by slice; NaN, where nothing repaired it, comes last.
+    The slice with the largest probed effect comes first, alone; the next slices are added one by
+    one. The whole plan comes next, and last the whole plan at reduced probability.
+
+    Args:
+        plan: the artifact `plan`.
+        effects: probed effect of an intervention on each slice; NaN, which comes last, if nothing
+            repaired it.
+        max_candidates: largest number of plans; the whole plan is kept before additions.
     """
-    known = [
-        s
-        for s in effects.sort_values(ascending=False, na_position="last").index
-        if (plan["slice"] == s).any()
-    ]
-    found = []
-    for count in range(1, len(known) + 1):
-        part = known[:count]
-        share = "" if count == len(known) else " alone" if count == 1 else " only"
-        found.append(PlanCandidate(f"{' and '.join(part)}{share}", plan[plan["slice"].isin(part)]))
-    whole = found[-1:]
-    found += [
-        PlanCandidate(f"{c.description}, in half as many views", _halve_probabilities(c.plan))
-        for c in whole
-    ]
-    return (
-        found
-        if len(found) <= max_candidates
-        else [*found[: max_candidates - len(whole)], *whole][:max_candidates]
+    planned = set(plan["slice"])
+    ordered = effects.sort_values(ascending=False, na_position="last").index
+    names = [name for name in ordered if name in planned]
+    candidates = []
+    for count in range(1, len(names) + 1):
+        suffix = "" if count == len(names) else " alone" if count == 1 else " only"
+        description = f"{' and '.join(names[:count])}{suffix}"
+        part = plan[plan["slice"].isin(names[:count])]
+        candidates.append(PlanCandidate(description, part))
+    if not candidates:
+        return []
+    whole = candidates[-1]
+    reduced = PlanCandidate(
+        f"{whole.description}, in half as many views", _reduce_probabilities(whole.plan)
     )
+    if len(candidates) < max_candidates:
+        return [*candidates, reduced]
+    return [*candidates[: max_candidates - 1], whole][:max_candidates]
 
 
-def _halve_probabilities(plan: pd.DataFrame) -> pd.DataFrame:
-    return plan.assign(probability=plan["probability"] * PROBABILITY_FACTOR)
+def _reduce_probabilities(plan: pd.DataFrame) -> pd.DataFrame:
+    factor = CONSTANTS.prescription.reduced_probability_factor
+    return plan.assign(probability=plan["probability"] * factor)

@@ -1,4 +1,4 @@
-"""What is done for one confirmed slice: who is treated, who is shown more often, what corrects images on arrival."""
+"""The plan for one confirmed slice: treated images, repeated images, correction at prediction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.domain.rules import Mask, Rule
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import estimate_cluster_mean
-
-MIN_MEMBER_GROUPS = (
-    10  # with a image in the slice: fewer are learnt by heart when they are shown again and again
-)
 
 PLAN_COLUMNS = {
     "image_id": "str",
@@ -31,7 +28,13 @@ PLAN_COLUMNS = {
 
 @dataclass(frozen=True)
 class SimulatorUse:
-    """A simulator, the causes that it draws, and the share of treated views that show its images."""
+    """How far simulated images replace treated ones.
+
+    Attributes:
+        name: the simulator; None without one.
+        drawable_causes: causes that it can draw.
+        view_share: share of treated views that show its images.
+    """
 
     name: str | None
     drawable_causes: Collection[str]
@@ -40,10 +43,19 @@ class SimulatorUse:
 
 @dataclass(frozen=True)
 class PrescriptionContext:
-    """What a prescription is made from. frame, train: of all images; arrived, members: which of them each slice admits
-    by the image part of its rule, and by the whole.
+    """The tables that prescriptions of all slices are made from.
 
-    A slice (`item`) is a row of `explanations` with what training images are given (see `fitting.GIVEN`).
+    The argument `explanation` of its methods is a row of `explanations` with `FIT_COLUMNS`.
+
+    Attributes:
+        frame: condition frame of all images.
+        is_training: whether each image is in the training set, bool [images].
+        image_rule_masks: images that the image conditions of each slice's rule admit.
+        rule_masks: images that the whole rule admits, class included.
+        rules: the rule of each slice.
+        val: the validation set.
+        interventions: columns `remedy` and `strength`, in the order of the probe.
+        refused_treatments: label changes of `find_label_changes`.
     """
 
     frame: pd.DataFrame
@@ -58,104 +70,131 @@ class PrescriptionContext:
     def build_plan(
         self, explanation: Any, probability: float, simulator_use: SimulatorUse
     ) -> pd.DataFrame:
-        """Who is treated, and in whose place a simulated image is shown."""
-        drawn = (
-            simulator_use.view_share if explanation.cause in simulator_use.drawable_causes else 0.0
-        )
-        parts = []
-        if drawn < 1:
-            parts.append(self._plan_treatment(explanation, probability * (1 - drawn)))
-        if drawn > 0:
-            chosen = (
-                self.is_training & ~self.image_rule_masks[explanation.slice]
-            )  # labels stay true, whatever the transform would do
-            how = {
+        """Return the plan rows of treated training images, and of simulated ones in their place.
+
+        Args:
+            explanation: the slice.
+            probability: probability that a view of a training image is treated.
+            simulator_use: how far simulated images replace treated ones.
+        """
+        is_drawable = explanation.cause in simulator_use.drawable_causes
+        simulated_share = simulator_use.view_share if is_drawable else 0.0
+        plans = []
+        if simulated_share < 1:
+            plans.append(self._plan_treatment(explanation, probability * (1 - simulated_share)))
+        if simulated_share > 0:
+            # Simulated images have true labels: refused treatments do not apply.
+            settings = {
                 "slice": explanation.slice,
                 "remedy": explanation.cause,
                 "strength_low": explanation.strength_low,
                 "strength_high": explanation.strength_high,
+                "probability": probability * simulated_share,
+                "simulator": simulator_use.name,
             }
-            parts.append(
-                self._build_plan_rows(
-                    chosen,
-                    {**how, "probability": probability * drawn, "simulator": simulator_use.name},
-                )
-            )
-        return pd.concat(parts)
+            plans.append(self._build_plan_rows(self._select_outside(explanation), settings))
+        return pd.concat(plans)
+
+    def _select_outside(self, explanation: Any) -> Mask:
+        return self.is_training & ~self.image_rule_masks[explanation.slice]
 
     def _plan_treatment(self, explanation: Any, probability: float) -> pd.DataFrame:
-        """The training images that are not in the slice, of every class alike, whatever the label part of its rule: a
-        remedy for one class only would teach that dark means this class."""
-        low, high = explanation.given_low, explanation.given_high
-        banned = {
-            r["from"]
-            for r in self.refused_treatments
-            if r["remedy"] == explanation.given and low <= r["strength"] <= high
+        """Return the plan rows of training images outside the slice.
+
+        Every class is treated, whatever the label of the rule: a remedy for one class only would
+        teach that dark images are of this class. Classes that the treatment would relabel are left
+        out.
+        """
+        low, high = explanation.fitted_low, explanation.fitted_high
+        refused_labels = set()
+        for refused in self.refused_treatments:
+            if (
+                refused["remedy"] == explanation.fitted_remedy
+                and low <= refused["strength"] <= high
+            ):
+                refused_labels.add(refused["from"])
+        is_refused = self.frame["label"].isin(refused_labels).to_numpy()
+        settings = {
+            "slice": explanation.slice,
+            "remedy": explanation.fitted_remedy,
+            "strength_low": low,
+            "strength_high": high,
+            "probability": probability,
+            "simulator": None,
         }
-        chosen = (
-            self.is_training
-            & ~self.image_rule_masks[explanation.slice]
-            & ~self.frame["label"].isin(banned).to_numpy()
-        )
-        return self._build_plan_rows(chosen, {"slice": explanation.slice, "remedy": explanation.given, "strength_low": low, "strength_high": high,
-                                   "probability": probability, "simulator": None})  # fmt: skip
+        return self._build_plan_rows(self._select_outside(explanation) & ~is_refused, settings)
 
     def _build_plan_rows(
         self, image_mask: NDArray[np.bool_], settings: dict[str, Any]
     ) -> pd.DataFrame:
-        return (
-            pd.DataFrame({"image_id": self.frame.loc[image_mask, "image_id"]})
-            .assign(**settings)
-            .astype(PLAN_COLUMNS)
-        )
+        """Return one row for each image of the mask."""
+        rows = pd.DataFrame({"image_id": self.frame.loc[image_mask, "image_id"]})
+        return rows.assign(**settings).astype(PLAN_COLUMNS)
 
     def plan_repeats(self, explanation: Any, max_repeats: int) -> pd.DataFrame:
-        """The training images that are in the slice, shown as often as makes them as common as on val, at least twice;
-        those without the mark of their class, as often as those with it; none where their groups are too few to teach
-        more than themselves, or `most` is 1."""
-        members, rule = self.rule_masks[explanation.slice], self.rules[explanation.slice]
-        inside = self.is_training & members
-        have, groups = int(inside.sum()), self.frame.loc[inside, "group"].nunique()
-        if max_repeats < 2 or groups < MIN_MEMBER_GROUPS:
+        """Return the plan rows of repeated training images in the slice.
+
+        They are repeated until the slice is as frequent as in the validation set. Images without
+        the mark of their class are weighted to count like those with it.
+
+        Args:
+            explanation: the slice.
+            max_repeats: largest factor; below 2 nothing is repeated.
+
+        Returns:
+            An empty table if the slice has too few groups, which a model would memorize.
+        """
+        constants = CONSTANTS.prescription
+        rule_mask, rule = self.rule_masks[explanation.slice], self.rules[explanation.slice]
+        is_member = self.is_training & rule_mask
+        group_count = self.frame.loc[is_member, "group"].nunique()
+        if max_repeats < constants.min_repeats or group_count < constants.min_member_groups:
             return pd.DataFrame()
-        times = float(
-            np.clip(
-                round(members[self.val.image_rows].mean() * self.is_training.sum() / have),
-                2,
-                max_repeats,
-            )
-        )
+        member_count = int(is_member.sum())
         if rule.is_unmarked_class:
-            times = max(
-                2.0,
-                float(
-                    round((self.is_training & (self.frame["label"] == rule.label)).sum() / have - 1)
-                ),
-            )
-        how = {
+            remedy = "reweighting"
+            class_count = (self.is_training & (self.frame["label"] == rule.label)).sum()
+            times = max(constants.min_repeats, float(round(class_count / member_count - 1)))
+        else:
+            remedy = "oversampling"
+            share = rule_mask[self.val.image_rows].mean()
+            wanted = round(share * self.is_training.sum() / member_count)
+            times = float(np.clip(wanted, constants.min_repeats, max_repeats))
+        settings = {
             "slice": explanation.slice,
-            "remedy": "reweighting" if rule.is_unmarked_class else "oversampling",
+            "remedy": remedy,
+            "strength_low": times,
+            "strength_high": times,
+            "probability": 1.0,
+            "simulator": None,
         }
-        return self._build_plan_rows(
-            inside,
-            {**how, "strength_low": times, "strength_high": times, "probability": 1.0, "simulator": None},
-        )
+        return self._build_plan_rows(is_member, settings)
 
     def choose_correction(self, explanation: Any, slice_mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The strength that, given to every image of the slice before the model looks, gains most on val."""
-        probe, rows = self.val.probe_results, slice_mask[self.val.probed_rows]
-        change, groups, weights = (
-            self.val.saved_costs[rows],
-            probe.groups[rows],
-            probe.weights[rows],
-        )
+        """Return the probed strength of the cause that helps the slice most at prediction time.
+
+        Args:
+            explanation: the slice.
+            slice_mask: whether each validation image is in the slice, bool [rows].
+
+        Returns:
+            The correction: the rule of the images that it applies to, its intervention and the gain
+            on the validation set.
+        """
+        probe = self.val.probe_results
+        is_member = slice_mask[self.val.probed_rows]
+        saved_costs = self.val.saved_costs[is_member]
+        weights = probe.weights[is_member]
         columns = self.interventions.index[self.interventions["remedy"] == explanation.cause]
-        best = max(columns, key=lambda c: float(np.average(change[:, c], weights=weights)))
-        gain = estimate_cluster_mean(change[:, best], groups, weights=weights, bounds=(-1.0, 1.0))
+        means = [float(np.average(saved_costs[:, column], weights=weights)) for column in columns]
+        best = columns[int(np.argmax(means))]
+        gain = estimate_cluster_mean(
+            saved_costs[:, best], probe.groups[is_member], weights=weights, bounds=(-1.0, 1.0)
+        )
         rule = self.rules[explanation.slice]
         return {
             "slice": explanation.slice,
-            "when": Rule(rule.conditions).format_text(),  # a image that arrives has no label
+            "when": Rule(rule.conditions).format_text(),  # an arriving image has no label
             "rule": rule.dump_json(),
             "remedy": explanation.cause,
             "strength": float(self.interventions["strength"].iloc[best]),

@@ -1,1 +1,1 @@
-"""Marks such as captions and logos on which the model relies."""
+"""Shortcuts: marks of a class on which a model relies more than on the object."""

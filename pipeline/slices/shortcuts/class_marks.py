@@ -1,7 +1,7 @@
-"""The mark of a class: what most of its training images share outside the middle, and which images bear it.
+"""The mark of a class: pixels outside the center that most of its training images share.
 
-A mark is read by pixels alone, as `shortcuts` proposes it; which images bear it is then a frozen function of the image,
-by which a slice may be defined: the images of a class without the mark that the model leans on.
+A mark is read by pixels only. Whether an image bears it is a frozen function of the image, so that
+a slice may be defined by it: the images of a class without the mark that the model relies on.
 """
 
 from __future__ import annotations
@@ -14,51 +14,60 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.rules import MARK_PREFIX, Condition, Rule
-from pipeline.slices.candidates.rule_proposal import ProposalEvidence, ProposedRule, score_rule
-from pipeline.slices.shortcuts.shortcut_detection import (
-    MAX_MARK_IMAGES,
-    MIN_GROUPS,
-    OTHER_GRAY_DISTANCE,
-    ShortcutImages,
-    find_shared_pixels,
-    sample_distinct_groups,
-)
-
-Pixels = NDArray[np.uint8]
-MIN_MATCHING_SHARE = 0.5  # share of a mark's pixels that must be as they are in it
-CHUNK_IMAGES = 4096  # images looked at together
+from pipeline.slices.candidates.proposal_evidence import ProposalEvidence, ProposedRule, score_rule
+from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.slices.shortcuts.mark_masks import Mask, Pixels, find_shared_pixels
+from pipeline.slices.shortcuts.shortcut_images import ShortcutImages
 
 
 @dataclass(frozen=True)
 class ClassMark:
-    """Where it is, bool [S, S], and what is there, uint8 [S, S, 3]."""
+    """The mark of a class.
 
-    mask: NDArray[np.bool_]
+    Attributes:
+        mask: pixels of the mark, bool [side, side].
+        pixels: median image of the class, uint8 [side, side, 3].
+    """
+
+    mask: Mask
     pixels: Pixels
 
     def is_borne_by(self, images: Pixels) -> NDArray[np.bool_]:
-        """bool [n]: whether images [n, S, S, 3] show more than `MOST` of it, up to `OTHER` gray levels."""
-        away = np.abs(
-            images[:, self.mask].astype(np.int16) - self.pixels[self.mask].astype(np.int16)
-        )
-        return np.asarray(
-            (away <= OTHER_GRAY_DISTANCE).all(axis=-1).mean(axis=-1) > MIN_MATCHING_SHARE
-        )
+        """Return whether images match most of the mark, bool [n].
+
+        Args:
+            images: uint8 [n, side, side, 3].
+        """
+        observed = images[:, self.mask].astype(np.int16)
+        difference = np.abs(observed - self.pixels[self.mask].astype(np.int16))
+        is_matching = (difference <= CONSTANTS.shortcuts.other_gray_distance).all(axis=-1)
+        share = is_matching.mean(axis=-1)
+        return np.asarray(share > CONSTANTS.shortcuts.min_matching_share)
 
 
 def find_class_mark(images: ShortcutImages, class_index: int, seed: int) -> ClassMark | None:
-    """What photos of class index `label` share and those of other classes do not; None where nothing is, or where
-    either side has fewer than `GROUPS` groups. scene: training photos."""
-    rng, of = np.random.default_rng([seed, class_index]), images.labels == class_index
-    own, other = (
-        sample_distinct_groups(images, np.flatnonzero(side), MAX_MARK_IMAGES, rng)
-        for side in (of, ~of)
-    )
-    if min(len(own), len(other)) < MIN_GROUPS:
+    """Return the mark that images of a class share and other classes do not.
+
+    Args:
+        images: training images.
+        class_index: the class.
+        seed: seed of the sample of images.
+
+    Returns:
+        None without a mark, or with too few groups on either side.
+    """
+    rng = np.random.default_rng([seed, class_index])
+    is_class = images.labels == class_index
+    limit = CONSTANTS.shortcuts.max_mark_images
+    own = images.sample_distinct_groups(np.flatnonzero(is_class), limit, rng)
+    other = images.sample_distinct_groups(np.flatnonzero(~is_class), limit, rng)
+    if min(len(own), len(other)) < CONSTANTS.shortcuts.min_groups:
         return None
-    photos = images.get_images(own)
-    where = find_shared_pixels(photos, images.get_images(other))
-    return ClassMark(where, np.median(photos, axis=0).astype(np.uint8)) if where.any() else None
+    class_images = images.get_images(own)
+    mask = find_shared_pixels(class_images, images.get_images(other))
+    if not mask.any():
+        return None
+    return ClassMark(mask, np.median(class_images, axis=0).astype(np.uint8))
 
 
 def build_mark_table(
@@ -68,30 +77,42 @@ def build_mark_table(
     image_ids: pd.Series[str],
     seed: int,
 ) -> pd.DataFrame:
-    """The artifact `marks`: image_id, and for each of `labels` that has a mark the bool column `mark of <label>`.
+    """Return the artifact `marks`: whether each image bears the mark of each class.
 
-    scene: training photos, whose `pixels` are those of all images; names: class names by index.
+    Args:
+        images: training images; their `pixels` are those of all images.
+        class_names: names of the classes by index.
+        labels: classes whose marks are read.
+        image_ids: ids of all images, in the order of `pixels`.
+        seed: seed of the samples of images.
+
+    Returns:
+        `image_id` and a bool column `mark of <label>` for each class with a mark.
     """
-    found = {name: find_class_mark(images, class_names.index(name), seed) for name in labels}
-    known = {MARK_PREFIX + name: mark for name, mark in found.items() if mark is not None}
-    borne = {column: np.zeros(len(image_ids), bool) for column in known}
-    for start in range(0, len(image_ids) if known else 0, CHUNK_IMAGES):
-        photos = np.asarray(images.pixels[start : start + CHUNK_IMAGES])
-        for column, mark in known.items():
-            borne[column][start : start + CHUNK_IMAGES] = mark.is_borne_by(photos)
-    return pd.DataFrame({"image_id": image_ids.to_numpy(), **borne})
+    marks: dict[str, ClassMark] = {}
+    for label in labels:
+        mark = find_class_mark(images, class_names.index(label), seed)
+        if mark is not None:
+            marks[MARK_PREFIX + label] = mark
+    columns = {name: np.zeros(len(image_ids), bool) for name in marks}
+    chunk_size = CONSTANTS.shortcuts.chunk_images
+    for start in range(0, len(image_ids) if marks else 0, chunk_size):
+        chunk = slice(start, start + chunk_size)
+        pixels = np.asarray(images.pixels[chunk])
+        for name, mark in marks.items():
+            columns[name][chunk] = mark.is_borne_by(pixels)
+    return pd.DataFrame({"image_id": image_ids.to_numpy(), **columns})
 
 
 def propose_unmarked_rules(evidence: ProposalEvidence) -> list[ProposedRule]:
-    """Of each class whose mark the images of `evidence` tell, the rule that admits its images without it: given, not
-    searched for, so however few they are."""
-    frame = evidence.frame
-    labels = [
-        column.removeprefix(MARK_PREFIX)
-        for column in frame.columns
-        if column.startswith(MARK_PREFIX)
-    ]
-    rules = [
-        Rule((Condition(MARK_PREFIX + label, "is", "False"),), label, "mark") for label in labels
-    ]
-    return [score_rule(evidence, rule, rule.compute_mask(frame)) for rule in rules]
+    """Return a rule for each class with a mark: its images without the mark.
+
+    The rules are fixed rather than searched for, so that any number of images suffices.
+    """
+    proposals = []
+    for column in evidence.frame.columns:
+        if column.startswith(MARK_PREFIX):
+            condition = Condition(column, "is", "False")
+            rule = Rule((condition,), column.removeprefix(MARK_PREFIX), "mark")
+            proposals.append(score_rule(evidence, rule, rule.compute_mask(evidence.frame)))
+    return proposals

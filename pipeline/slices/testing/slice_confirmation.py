@@ -1,4 +1,7 @@
-"""Confirmation on the folds that did not propose: by excess error, or by the matched effect of an intervention."""
+"""Confirmation of slices on the half that did not propose them.
+
+A slice is confirmed by its excess error, or by the matched effect of an intervention.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.domain.probe_results import ProbeResults
 from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import SliceStatus
-from pipeline.domain.validation_set import ProbeResults
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import encode_groups
 from pipeline.statistics.multiple_testing import adjust_benjamini_hochberg
 from pipeline.statistics.permutation_tests import (
@@ -21,59 +25,91 @@ from pipeline.statistics.permutation_tests import (
 Floats = NDArray[np.float64]
 
 
-def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tuple[Floats, Floats]:
-    """Effect of every intervention on the images inside over equally unsure outsiders, and its standard error by
-    group: float [interventions] each (the estimate of `evidence.permutation.matched_effect`, for all at once)."""
-    strata, change, weights = (
-        assign_margin_strata(~probe.correct, probe.margin),
-        probe.change,
-        probe.weights[:, None],
-    )
-    mean = np.zeros_like(change)
+def _compute_outside_means(probe: ProbeResults, slice_mask: Mask) -> Floats:
+    """Return the mean change outside the slice in each image's stratum [probed, interventions].
+
+    An image whose stratum has no image outside gets its own change.
+    """
+    strata = assign_margin_strata(~probe.correct, probe.margin)
+    change = probe.change
+    weights = probe.weights[:, None]
+    means = np.zeros_like(change)
     for stratum in np.unique(strata):
-        here, outside = strata == stratum, (strata == stratum) & ~slice_mask
+        inside_stratum = strata == stratum
+        outside = inside_stratum & ~slice_mask
         if outside.any():
-            mean[here] = (change[outside] * weights[outside]).sum(0) / weights[outside].sum()
+            weighted_sum = (change[outside] * weights[outside]).sum(0)
+            means[inside_stratum] = weighted_sum / weights[outside].sum()
         else:
-            mean[here] = change[here]
-    residual = ((change - mean) * weights)[slice_mask] / max(
-        float(weights[slice_mask].sum()), 1e-12
-    )
-    effect = residual.sum(0)
-    group, count = encode_groups(probe.groups[slice_mask])
-    sums = np.zeros((count, change.shape[1]))
-    np.add.at(sums, group, residual - effect * (weights[slice_mask] / weights[slice_mask].sum()))
-    return effect, np.sqrt((sums**2).sum(0) * count / max(count - 1, 1))
+            means[inside_stratum] = change[inside_stratum]
+    return means
+
+
+def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tuple[Floats, Floats]:
+    """Estimate the matched effect of every intervention on a slice.
+
+    It is the estimate of `estimate_matched_effect` for all interventions at once: the change inside
+    the slice less that of equally unsure images outside.
+
+    Args:
+        probe: the probe's results.
+        slice_mask: bool [probed].
+
+    Returns:
+        The effects and their standard errors by group, float64 [interventions] each.
+    """
+    weights = probe.weights[:, None]
+    total_weight = weights[slice_mask].sum()
+    residual = (probe.change - _compute_outside_means(probe, slice_mask)) * weights
+    inside = residual[slice_mask] / max(float(total_weight), 1e-12)
+    effects = inside.sum(0)
+    groups, group_count = encode_groups(probe.groups[slice_mask])
+    influence = inside - effects * (weights[slice_mask] / total_weight)
+    group_sums = np.zeros((group_count, len(effects)))
+    np.add.at(group_sums, groups, influence)
+    variance = (group_sums**2).sum(0) * group_count / max(group_count - 1, 1)
+    return effects, np.sqrt(variance)
 
 
 def compute_matched_residuals(probe: ProbeResults) -> Floats:
-    """float [n, interventions]: each image's weighted change less the mean change of all images in its stratum; a
-    rule that gathers much of a column is one under which that intervention helps more than elsewhere."""
-    strata, residual = assign_margin_strata(~probe.correct, probe.margin), probe.change
+    """Return float64 [probed, interventions]: weighted change less the mean change in the stratum.
+
+    A rule that gathers much of a column is one under which that intervention helps more than
+    elsewhere.
+    """
+    strata = assign_margin_strata(~probe.correct, probe.margin)
+    residual = probe.change
     for stratum in np.unique(strata):
-        here = strata == stratum
-        residual[here] -= np.average(residual[here], axis=0, weights=probe.weights[here])
+        rows = strata == stratum
+        residual[rows] -= np.average(residual[rows], axis=0, weights=probe.weights[rows])
     return np.asarray(residual * probe.weights[:, None])
 
 
 def choose_intervention(probe: ProbeResults, slice_mask: Mask) -> int | None:
-    """The intervention that helps most, in units of its error; None where nothing helps.
+    """Return the intervention that helps most in units of its standard error; None if none helps.
 
-    Help is the smaller of the matched effect and the plain gain: one that only turns every answer into the class that
-    fails here would repair as much as it breaks.
+    The help is the smaller of the matched effect and the plain gain. An intervention that turns
+    every prediction into the class that fails here would repair as much as it breaks.
     """
     if slice_mask.sum() < 2 or not probe.after.shape[1]:
         return None
-    effect, error = estimate_intervention_effects(probe, slice_mask)
-    gain = np.average(probe.change[slice_mask], axis=0, weights=probe.weights[slice_mask])
-    strength = np.minimum(effect, gain) / np.maximum(error, 0.01)
-    best = int(np.argmax(strength))
-    return best if strength[best] > 0 else None
+    effects, standard_errors = estimate_intervention_effects(probe, slice_mask)
+    gains = np.average(probe.change[slice_mask], axis=0, weights=probe.weights[slice_mask])
+    help_ratios = np.minimum(effects, gains) / np.maximum(
+        standard_errors, CONSTANTS.testing.min_effect_error
+    )
+    best = int(np.argmax(help_ratios))
+    return best if help_ratios[best] > 0 else None
 
 
 @dataclass(frozen=True)
 class SliceEvidence:
-    """The two tests of one rule on images that it never saw; effect: None where no intervention was chosen."""
+    """The tests of a rule, or of a slice, on images that did not propose it.
+
+    Attributes:
+        excess_test: excess error over the same classes outside.
+        effect_test: matched effect of the chosen intervention; None if none was chosen.
+    """
 
     excess_test: PermutationTest
     effect_test: PermutationTest | None
@@ -81,10 +117,16 @@ class SliceEvidence:
 
 @dataclass(frozen=True)
 class SliceTest:
-    """whole: over all images that a rule was applied to, for its numbers; its p-values are the smallest of the parts.
+    """The result of all tests of a slice.
 
-    q: the smallest of the slice's q-values, after Benjamini-Hochberg over every part of every slice. best: the part
-    that has it (the first where none could be tested)."""
+    Attributes:
+        overall: tests over all images that a rule of the slice was applied to, for the estimates.
+            The p-values are the smallest of the rules' own.
+        q_value: smallest q-value of the slice, by Benjamini-Hochberg over both tests of every rule
+            of every slice; None if none could be tested.
+        status: whether the slice is confirmed.
+        best_index: the rule with the smallest q-value, a confirmed one if there is any.
+    """
 
     overall: SliceEvidence
     q_value: float | None
@@ -93,89 +135,123 @@ class SliceTest:
 
     @property
     def excess_test(self) -> PermutationTest:
-        """Of the whole."""
+        """Return the excess error of the whole slice."""
         return self.overall.excess_test
 
     @property
     def effect_test(self) -> PermutationTest | None:
-        """Of the whole."""
+        """Return the matched effect on the whole slice."""
         return self.overall.effect_test
 
 
 def run_effect_test(
     probe: ProbeResults, chosen_interventions: NDArray[np.intp], slice_mask: Mask, seed: int
 ) -> PermutationTest | None:
-    """The matched effect where row i was given intervention `chosen[i]` (-1: none chosen for its fold)."""
-    rows = chosen_interventions >= 0
-    if not (rows & slice_mask).any():
+    """Test the matched effect of the interventions that were chosen for a slice.
+
+    Args:
+        probe: the probe's results.
+        chosen_interventions: intp [probed], intervention of each image's half; -1 if none.
+        slice_mask: bool [probed].
+        seed: seed of the permutations.
+
+    Returns:
+        The test, or None if no image of the slice has an intervention.
+    """
+    has_intervention = chosen_interventions >= 0
+    if not (has_intervention & slice_mask).any():
         return None
-    part, column = probe.part(rows), chosen_interventions[rows]
-    d = part.change[np.arange(rows.sum()), column]
+    treated = probe.select_rows(has_intervention)
+    columns = chosen_interventions[has_intervention]
+    changes = treated.change[np.arange(len(columns)), columns]
     return estimate_matched_effect(
-        d,
-        ~part.correct,
-        part.margin,
-        slice_mask[rows],
-        part.groups,
-        part.weights,
+        changes,
+        ~treated.correct,
+        treated.margin,
+        slice_mask[has_intervention],
+        treated.groups,
+        treated.weights,
         seed=seed,
-        interventions=column,
+        interventions=columns,
     )
 
 
 def confirm_slices(
     evidence: list[tuple[SliceEvidence, list[SliceEvidence]]], fdr_level: float
 ) -> list[SliceTest]:
-    """Correct over everything tested. tests: of each slice the whole and its parts, one for each rule.
+    """Return the result of each slice, corrected over both tests of every rule of every slice.
 
-    A slice is confirmed where a part's q is at most `level` with an effect that matters.
+    A slice is confirmed if, for a rule, one test has a q-value of at most `fdr_level` and an effect
+    that is large enough to matter.
+
+    Args:
+        evidence: for each slice the tests over all of it, and those of each of its rules.
+        fdr_level: false discovery rate.
     """
-    parts = [part for _, found in evidence for part in found]
-    flat = [
-        t.p if t is not None else None
-        for part in parts
-        for t in (part.excess_test, part.effect_test)
-    ]
-    q = iter(adjust_benjamini_hochberg(flat).reshape(-1, 2).tolist() if flat else [])
-    return [
-        _build_slice_test(whole, [(part, next(q)) for part in found], fdr_level)
-        for whole, found in evidence
-    ]
+    p_values = []
+    for _, rules in evidence:
+        for rule in rules:
+            effect_p = None if rule.effect_test is None else rule.effect_test.p
+            p_values += [rule.excess_test.p, effect_p]
+    q_values = adjust_benjamini_hochberg(p_values).reshape(-1, 2) if p_values else np.zeros((0, 2))
+    results = []
+    start = 0
+    for overall, rules in evidence:
+        slice_q_values = q_values[start : start + len(rules)]
+        results.append(_build_slice_test(overall, rules, slice_q_values, fdr_level))
+        start += len(rules)
+    return results
 
 
-def _is_confirmed(evidence: SliceEvidence, q_values: list[float], fdr_level: float) -> bool:
-    by_excess = q_values[0] <= fdr_level and evidence.excess_test.is_large
-    # what helps images that fail no more than others of their class is no reason to call them a failure
-    helped = (
-        evidence.effect_test is not None
-        and evidence.effect_test.is_large
-        and evidence.excess_test.interval.value > 0
-    )
-    return by_excess or (q_values[1] <= fdr_level and helped)
+def _is_confirmed(evidence: SliceEvidence, q_values: Floats, fdr_level: float) -> bool:
+    """Return whether one of both tests confirms a rule; its q-values are [excess, effect].
+
+    An intervention that helps images which fail no more than others of their class shows no
+    failure.
+    """
+    excess, effect = evidence.excess_test, evidence.effect_test
+    if q_values[0] <= fdr_level and excess.is_large:
+        return True
+    is_helped = effect is not None and effect.is_large and excess.interval.value > 0
+    return bool(q_values[1] <= fdr_level and is_helped)
 
 
 def _build_slice_test(
-    overall: SliceEvidence, evidence: list[tuple[SliceEvidence, list[float]]], fdr_level: float
+    overall: SliceEvidence, rules: list[SliceEvidence], q_values: Floats, fdr_level: float
 ) -> SliceTest:
-    testable = [v for _, both in evidence for v in both if not np.isnan(v)]
-    held = [_is_confirmed(part, q, fdr_level) for part, q in evidence]
-    untested = SliceStatus.NOT_CONFIRMED if testable else SliceStatus.NOT_TESTABLE
-    status = SliceStatus.CONFIRMED if any(held) else untested
-    smallest_q = [float(np.nanmin([*q, np.inf])) for _, q in evidence]
-    best = min(range(len(evidence)), key=lambda k: (not held[k], smallest_q[k]), default=0)
-    smallest = SliceEvidence(
-        _take_smallest_p(overall.excess_test, [part.excess_test for part, _ in evidence]),
-        None
-        if overall.effect_test is None
-        else _take_smallest_p(overall.effect_test, [part.effect_test for part, _ in evidence]),
-    )
-    return SliceTest(smallest, min(testable) if testable else None, status, best)
+    """Return the result of one slice.
+
+    Args:
+        overall: the tests over the whole slice.
+        rules: the tests of each rule.
+        q_values: float64 [rules, 2] of the excess and the effect; NaN if not tested.
+        fdr_level: false discovery rate.
+    """
+    smallest_q_values = np.where(np.isnan(q_values), np.inf, q_values).min(axis=1)
+    confirmed = []
+    for rule, q_pair in zip(rules, q_values, strict=True):
+        confirmed.append(_is_confirmed(rule, q_pair, fdr_level))
+    is_tested = bool(np.isfinite(smallest_q_values).any())
+    if any(confirmed):
+        status = SliceStatus.CONFIRMED
+    else:
+        status = SliceStatus.NOT_CONFIRMED if is_tested else SliceStatus.NOT_TESTABLE
+    best = min(range(len(rules)), key=lambda k: (not confirmed[k], smallest_q_values[k]), default=0)
+    q_value = float(smallest_q_values.min()) if is_tested else None
+    return SliceTest(_take_smallest_p_values(overall, rules), q_value, status, best)
 
 
-def _take_smallest_p(
+def _take_smallest_p_values(overall: SliceEvidence, rules: list[SliceEvidence]) -> SliceEvidence:
+    """Return the tests of the whole slice with the smallest p-values of its rules."""
+    excess = _replace_p(overall.excess_test, [rule.excess_test for rule in rules])
+    if overall.effect_test is None:
+        return SliceEvidence(excess, None)
+    effect = _replace_p(overall.effect_test, [rule.effect_test for rule in rules])
+    return SliceEvidence(excess, effect)
+
+
+def _replace_p(
     overall_test: PermutationTest, rule_tests: list[PermutationTest | None]
 ) -> PermutationTest:
-    return replace(
-        overall_test,
-        p=min((t.p for t in rule_tests if t is not None and t.p is not None), default=None),
-    )
+    p_values = [test.p for test in rule_tests if test is not None and test.p is not None]
+    return replace(overall_test, p=min(p_values, default=None))

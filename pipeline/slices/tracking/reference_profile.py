@@ -1,5 +1,7 @@
-"""What a model's data looked like, kept with it: the attributes, slices and declined answers of the images that it was
-trained and judged on, as numbers without names, so that traffic can be compared where the run is not at hand."""
+"""The reference of a model: attributes, slices and declined answers of the images it is known on.
+
+It is kept with the model, as numbers without names. Traffic can then be compared without the run.
+"""
 
 from __future__ import annotations
 
@@ -12,140 +14,166 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import plugins
+from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError
-from pipeline.domain.rules import Rule, build_condition_frame
+from pipeline.domain.rule_columns import build_condition_frame
+from pipeline.domain.rules import Rule
 from pipeline.slices.candidates.rule_admission import compute_slice_masks
-from pipeline.storage.artifact_store import read_json
+from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.storage.bundle_record import read_bundle_record
 
 REFERENCE_FILE = "reference.parquet"
-MAX_REFERENCE_IMAGES = (
-    20_000  # images kept, by whole units; more change no share that anybody would act on
-)
-STRAY_UNIT_SHARE = 0.002  # share of the units that may be odd, at either end, without standing for a known condition
-STRETCH_MINUTES = (
-    10  # minutes: images of one stretch of time are one observation where no group is known
-)
-TIME_ATTRIBUTES = ("day",)  # what arrives is always later than what was known: no drift
-SLICE_COLUMN_PREFIX = "slice "  # of a column that says whether a slice admits the image
+# Followed by a slice: the column that holds whether the slice admits the image.
+SLICE_COLUMN_PREFIX = "slice "
 
 
 def list_compared_attributes() -> list[str]:
-    """The attributes in which traffic is compared with what was known."""
-    return [name for name in plugins.list_plugins("attributes") if name not in TIME_ATTRIBUTES]
+    """Return the attributes in which traffic is compared with the reference."""
+    return [name for name in list_attributes() if name not in CONSTANTS.tracking.time_attributes]
 
 
 def assign_units(
     groups: Sequence[Any], capture_times: Sequence[Any]
 ) -> tuple[NDArray[np.str_], str]:
-    """The unit of evidence of each image, and in words what it is.
+    """Return the independent unit of each image, and a description of the units.
 
-    groups: None, NaN or empty where unknown; times: when each image was taken, NaT where unknown. A image's unit is
-    its group, else the ten minutes in which it was taken, else the image itself.
+    The unit of an image is its group. Without a group it is the stretch of `stretch_minutes` in
+    which the image was taken, and without a time the image itself.
+
+    Args:
+        groups: the group of each image; None, NaN or empty if unknown.
+        capture_times: when each image was taken; NaT if unknown.
+
+    >>> times = ["2026-03-01T12:01", "2026-03-01T12:09", None]
+    >>> assign_units(["v1", "v1", "v2"], times)
+    (array(['gv1', 'gv1', 'gv2'], dtype='<U3'), 'groups')
     """
+    minutes = CONSTANTS.tracking.stretch_minutes
+    stretches_text = f"stretches of {minutes} minutes"
     group = pd.Series(list(groups), dtype="object").replace("", None)
-    stretch = pd.to_datetime(
-        pd.Series(list(capture_times), dtype="object"), errors="coerce"
-    ).dt.floor(f"{STRETCH_MINUTES}min")
-    known, timed = group.notna(), group.isna() & stretch.notna()
-    own = "p" + pd.Series(np.arange(len(group))).astype(str)
-    named = np.where(
-        known, "g" + group.astype(str), np.where(timed, "t" + stretch.astype(str), own)
-    )
-    if known.all():
-        return named.astype(str), "groups"
-    if (known | timed).all():
-        return (
-            named.astype(str),
-            f"groups and stretches of {STRETCH_MINUTES} minutes"
-            if known.any()
-            else _STRETCH_DESCRIPTION,
-        )
-    return named.astype(str), "images, some or all of which have neither group nor time"
-
-
-_STRETCH_DESCRIPTION = f"stretches of {STRETCH_MINUTES} minutes"
+    times = pd.to_datetime(pd.Series(list(capture_times), dtype="object"), errors="coerce")
+    stretch = times.dt.floor(f"{minutes}min")
+    has_group = group.notna()
+    has_time_only = ~has_group & stretch.notna()
+    image_names = "p" + pd.Series(np.arange(len(group))).astype(str)
+    without_group = np.where(has_time_only, "t" + stretch.astype(str), image_names)
+    units = np.where(has_group, "g" + group.astype(str), without_group).astype(str)
+    if has_group.all():
+        return units, "groups"
+    if not (has_group | has_time_only).all():
+        return units, "images, some or all of which have neither group nor time"
+    return units, f"groups and {stretches_text}" if has_group.any() else stretches_text
 
 
 def _get_known_groups(images: pd.DataFrame) -> pd.Series:
-    """The groups of a run, unknown where each image is its own."""
-    single = not images["group"].duplicated().any()
-    return (
-        pd.Series([None] * len(images), index=images.index, dtype="object")
-        if single
-        else images["group"]
-    )
+    """Return the groups of a run; all unknown if each image is a group of its own."""
+    if images["group"].duplicated().any():
+        return images["group"]
+    return pd.Series([None] * len(images), index=images.index, dtype="object")
 
 
 def build_reference_frame(
     images: pd.DataFrame, attributes: pd.DataFrame, rules: Mapping[str, Rule]
 ) -> tuple[pd.DataFrame, str]:
-    """One row a image as in `images`: unit, the compared attributes, and for each slice whether its image rule admits
-    the image, as where images arrive; and what the units are."""
-    named, words = assign_units(_get_known_groups(images).tolist(), images["captured_at"].tolist())
-    asked = build_condition_frame(images, attributes)
-    askable = {
-        name: r
-        for name, r in rules.items()
-        if all(c.column in asked for c in r.conditions if c.op != "near")
-    }
-    inside = compute_slice_masks(asked, askable, {})
-    table = (
-        attributes[[name for name in list_compared_attributes() if name in attributes]]
-        .astype(np.float64)
-        .reset_index(drop=True)
+    """Return the table of a reference, and a description of its units.
+
+    Rules that test a column which the images lack are left out.
+
+    Args:
+        images: the artifact.
+        attributes: the artifact; its rows are those of `images`.
+        rules: the rule of each slice.
+
+    Returns:
+        One row for each image: `unit`, the compared attributes, and for each slice whether the
+        image part of its rule admits the image, as for an image that arrives without a label.
+    """
+    units, unit_basis = assign_units(
+        _get_known_groups(images).tolist(), images["captured_at"].tolist()
     )
-    table.insert(0, "unit", named)
-    return table.assign(
-        **{SLICE_COLUMN_PREFIX + name: mask for name, mask in inside.items()}
-    ), words
+    frame = build_condition_frame(images, attributes)
+    applicable = {}
+    for name, rule in rules.items():
+        columns = {condition.column for condition in rule.conditions if condition.op != "near"}
+        if columns <= set(frame.columns):
+            applicable[name] = rule
+    compared = [name for name in list_compared_attributes() if name in attributes]
+    table = attributes[compared].astype(np.float64).reset_index(drop=True)
+    table.insert(0, "unit", units)
+    for name, mask in compute_slice_masks(frame, applicable, {}).items():
+        table[SLICE_COLUMN_PREFIX + name] = mask
+    return table, unit_basis
 
 
-def compute_value_ranges(table: pd.DataFrame, stray_units: int) -> dict[str, list[float]]:
-    """Between which values each attribute lies that is known of any image, in all but `stray` units at either end (a
-    image of the lens cap must not stand for darkness)."""
-    found = {}
-    for name in (n for n in list_compared_attributes() if n in table and table[n].notna().any()):
-        ends = table.groupby("unit")[name].agg(["min", "max"]).dropna()
-        at = min(stray_units, len(ends) - 1)
-        found[name] = [float(np.sort(ends["min"])[at]), float(np.sort(ends["max"])[-1 - at])]
-    return found
+def compute_value_ranges(table: pd.DataFrame, stray_unit_count: int) -> dict[str, list[float]]:
+    """Return the known range [low, high] of each attribute, without stray units at either end.
+
+    An image of a covered lens must not make darkness a known condition.
+
+    Args:
+        table: see `build_reference_frame`.
+        stray_unit_count: units left out at either end.
+    """
+    ranges = {}
+    for name in list_compared_attributes():
+        if name not in table or not table[name].notna().any():
+            continue
+        extremes = table.groupby("unit")[name].agg(["min", "max"]).dropna()
+        skipped = min(stray_unit_count, len(extremes) - 1)
+        lowest, highest = np.sort(extremes["min"]), np.sort(extremes["max"])
+        ranges[name] = [float(lowest[skipped]), float(highest[-1 - skipped])]
+    return ranges
 
 
 def summarize_reference(
-    table: pd.DataFrame, unit_basis: str, declined: pd.Series, seed: int
+    table: pd.DataFrame,
+    unit_basis: str,
+    declined: pd.Series,
+    seed: int,
+    max_images: int = CONSTANTS.tracking.max_reference_images,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """What goes with a model: the table to keep, at most `MOST` images of whole units, and what is known of all.
+    """Return what is kept with a model: a table of whole units, and a summary of all images.
 
-    table: as `frame_of`; declined: whether the model declines, NaN outside val. Returns it with `declined`, `val` and
-    numbers for units, and {images, training, validation, units, basis, stray, spans}.
+    Args:
+        table: see `build_reference_frame`.
+        unit_basis: description of the units.
+        declined: whether the model declines each image; NaN outside the validation set.
+        seed: seed of the choice of units.
+        max_images: images after which no further unit is kept.
+
+    Returns:
+        The table with `declined`, `val` and numbers for units; and images, training, validation,
+        units, basis, stray (units left out at either end of a range) and spans (ranges).
     """
-    val = declined.notna().to_numpy()
-    number, names = pd.factorize(table["unit"])
-    stray = int(STRAY_UNIT_SHARE * len(names))
-    counts = {
+    is_val = declined.notna().to_numpy()
+    unit_numbers, unit_names = pd.factorize(table["unit"])
+    stray_unit_count = int(CONSTANTS.tracking.stray_unit_share * len(unit_names))
+    summary = {
         "images": len(table),
-        "training": int((~val).sum()),
-        "validation": int(val.sum()),
-        "units": len(names),
-    }
-    about = {
-        **counts,
+        "training": int((~is_val).sum()),
+        "validation": int(is_val.sum()),
+        "units": len(unit_names),
         "basis": unit_basis,
-        "stray": stray,
-        "spans": compute_value_ranges(table, stray),
+        "stray": stray_unit_count,
+        "spans": compute_value_ranges(table, stray_unit_count),
     }
-    unit = np.random.default_rng(seed).permutation(len(names))[number]
-    sizes = np.bincount(unit, minlength=len(names))
-    before = sizes.cumsum() - sizes
-    kept = table.assign(unit=unit, declined=declined.astype(np.float64).to_numpy(), val=val)
-    return kept[before[unit] < MAX_REFERENCE_IMAGES].reset_index(drop=True), about
+    unit = np.random.default_rng(seed).permutation(len(unit_names))[unit_numbers]
+    sizes = np.bincount(unit, minlength=len(unit_names))
+    images_before = sizes.cumsum() - sizes
+    kept = table.assign(unit=unit, declined=declined.astype(np.float64).to_numpy(), val=is_val)
+    return kept[images_before[unit] < max_images].reset_index(drop=True), summary
 
 
 @dataclass(frozen=True)
 class ReferenceProfile:
-    """A model's data as kept in its bundle. table, about: see `describe`; slices: those of the bundle (slice, words,
-    rule); run_id: the run that made it."""
+    """The reference of a model, as its bundle keeps it.
+
+    Attributes:
+        table: one row for each image that is kept, see `summarize_reference`.
+        summary: summary of all images, see `summarize_reference`.
+        slice_records: the slices of the bundle, with `slice`, `words` and `rule`.
+        run_id: the run that made the model.
+    """
 
     table: pd.DataFrame
     summary: Mapping[str, Any]
@@ -154,31 +182,36 @@ class ReferenceProfile:
 
     @classmethod
     def load_bundle(cls, folder: Path) -> ReferenceProfile:
-        """That of a bundle's folder. Raises `InputError` where it has none."""
-        meta = read_json(folder / "bundle.json")
-        if "reference" not in meta or not (folder / REFERENCE_FILE).is_file():
+        """Return the reference in a bundle's folder.
+
+        Raises:
+            InputError: the bundle has none.
+        """
+        record = read_bundle_record(folder)
+        if "reference" not in record or not (folder / REFERENCE_FILE).is_file():
+            run_name = record.get("run_id", "its run")
             raise InputError(
-                f"{folder}: made by a version that kept nothing of its training data; run the stage promote of "
-                f"{meta.get('run_id', 'its run')} again"
+                f"{folder}: the bundle lacks a reference of its training data; "
+                f"run the stage promote of {run_name} again"
             )
         return cls(
             pd.read_parquet(folder / REFERENCE_FILE),
-            meta["reference"],
-            meta["slices"],
-            str(meta["run_id"]),
+            record["reference"],
+            record["slices"],
+            str(record["run_id"]),
         )
 
     @property
     def split_tables(self) -> dict[str, pd.DataFrame]:
-        """The images that it was trained on and those that it was judged on: traffic like either is known."""
-        val = self.table["val"].to_numpy(bool)
-        return {"training": self.table[~val], "validation": self.table[val]}
+        """Return the images of training and of validation; traffic like either is known."""
+        is_val = self.table["val"].to_numpy(bool)
+        return {"training": self.table[~is_val], "validation": self.table[is_val]}
 
     @property
     def rules(self) -> dict[str, Rule]:
-        """The rules of its slices."""
+        """Return the rule of each slice."""
         return {str(s["slice"]): Rule.parse_json(s["rule"]) for s in self.slice_records}
 
     def format_slice_rule(self, slice_name: str) -> str:
-        """The image rule of a slice, as the rows of `nightshift predict` say it."""
+        """Return the image part of a slice's rule, as the rows of `nightshift predict` hold it."""
         return replace(self.rules[slice_name], label=None).format_text()

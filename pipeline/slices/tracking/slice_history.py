@@ -1,8 +1,12 @@
-"""One slice over the runs: what each of them saw of its frozen rule, and what follows from that.
+"""One slice over the runs: what each run measured of its frozen rule, and the state that follows.
 
-new: confirmed for the first time. open: confirmed again, or its rule still shows excess error. growing, shrinking:
-open, and more or fewer of all images are in it and misread than in the run before, beyond chance. closed: shown to be
-gone. back: closed before, and confirmed again. not assessable: none of these could be shown, and why.
+- new: confirmed for the first time.
+- open: confirmed again, or its rule still has excess error.
+- growing, shrinking: open, and the share of all images that are misclassified in it has risen or
+  fallen since the run before, beyond chance.
+- closed: shown to be gone.
+- back: closed before, and confirmed again.
+- not assessable: none of these could be shown, and why.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Any
 
 from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import TrackState
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import (
     ConfidenceInterval,
     estimate_difference,
@@ -21,59 +26,83 @@ from pipeline.statistics.group_intervals import (
 from pipeline.statistics.permutation_tests import DEFAULT_TEST_LIMITS
 
 TRACK_STATES = tuple(TrackState)
-MAX_HISTORY_RUNS = 60  # runs that a history goes back; the first one stays
 Row = dict[str, Any]
-_DERIVED_KEYS = ("rule", "frozen", "now", "then", "history")
+# Field of a slice by the key of its record. Keys that the record derives from them are left out.
+_FIELD_BY_KEY = {
+    "since": "first_run_id",
+    "first": "first_name",
+    "words": "description",
+    "title": "title",
+    "slice": "current_name",
+    "last": "last_run_id",
+    "error": "last_error",
+    "excess": "last_excess",
+    "closed": "closing_run_id",
+    "state": "state",
+    "why": "reason",
+    "change": "change",
+}
 
 
 @dataclass(frozen=True)
 class TrackedSlice:
-    """A slice that some run confirmed. since, first: the run that did so first, and its name there; rule: frozen then;
-    seen: hashed names of the groups on which it was proposed, whose images say nothing about it.
+    """A slice that some run confirmed.
 
-    slice: its name in this run, None where this one did not confirm it. last, error, excess: the run that confirmed it
-    last, and what its rule showed there. closed: the run that showed it to be gone, None where it is not, or is back.
-    change: of the share of all images that are in it and misread, with its interval, since `then`. history: what every
-    run saw (`following.Today.look`, and `run` and `state`), oldest first.
+    Attributes:
+        first_run_id: the run that confirmed it first.
+        first_name: its name in that run.
+        rule: its rule, frozen in that run.
+        proposing_groups: hashed groups that the rule was proposed on. Their images say nothing
+            about it.
+        description: the slice in words.
+        title: the same without counts.
+        current_name: its name in this run; None if this run did not confirm it.
+        last_run_id: the run that confirmed it last.
+        last_error: error rate of the rule in that run.
+        last_excess: excess error of the rule in that run.
+        closing_run_id: the run that showed it to be gone; None if it is not, or is back.
+        state: its state in this run.
+        reason: why it has that state, in words.
+        change: change of the share of all images that are misclassified in it, with its interval,
+            since the previous assessable run.
+        history: what every run measured (`CurrentRun.evaluate_rule`) and its state, oldest first.
     """
 
-    since: str
-    first: str
+    first_run_id: str
+    first_name: str
     rule: Rule
-    seen: frozenset[str]
-    words: str
+    proposing_groups: frozenset[str]
+    description: str
     title: str = ""
-    slice: str | None = None
-    last: str = ""
-    error: float | None = None
-    excess: float | None = None
-    closed: str | None = None
+    current_name: str | None = None
+    last_run_id: str = ""
+    last_error: float | None = None
+    last_excess: float | None = None
+    closing_run_id: str | None = None
     state: str = TrackState.NEW
-    why: str = ""
+    reason: str = ""
     change: Row | None = None
     history: tuple[Row, ...] = ()
 
     @property
     def current_point(self) -> Row:
-        """What this run saw."""
+        """Return what this run measured."""
         return self.history[-1]
 
     @property
     def previous_point(self) -> Row | None:
-        """What the latest run before this one saw that could judge it, or None."""
-        return next((point for point in reversed(self.history[:-1]) if not point["reason"]), None)
+        """Return what the latest earlier run measured that could assess the slice, or None."""
+        for point in reversed(self.history[:-1]):
+            if not point["reason"]:
+                return point
+        return None
 
     def build_record(self) -> Row:
-        """As JSON, `seen` left out."""
-        kept = {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("seen", *_DERIVED_KEYS)
-        }
-        rule = {"rule": self.rule.format_text(), "frozen": self.rule.dump_json()}
-        return {
-            **kept,
-            **rule,
+        """Return the slice as JSON, without the proposing groups."""
+        record = {key: getattr(self, name) for key, name in _FIELD_BY_KEY.items()}
+        return record | {
+            "rule": self.rule.format_text(),
+            "frozen": self.rule.dump_json(),
             "now": self.current_point,
             "then": self.previous_point,
             "history": list(self.history),
@@ -83,118 +112,141 @@ class TrackedSlice:
     def parse_record(
         cls, record: Mapping[str, Any], proposing_groups: frozenset[str]
     ) -> TrackedSlice:
-        """What `record` wrote."""
-        kept = {name: value for name, value in record.items() if name not in _DERIVED_KEYS}
+        """Return the slice that `build_record` wrote."""
+        values = {name: record[key] for key, name in _FIELD_BY_KEY.items()}
         return cls(
-            **kept,
+            **values,
             rule=Rule.parse_json(record["frozen"]),
-            seen=proposing_groups,
+            proposing_groups=proposing_groups,
             history=tuple(record["history"]),
         )
 
 
 def dump_interval(interval: ConfidenceInterval) -> Row:
-    """An interval as JSON: value, low, high."""
+    """Return an interval as JSON: value, low, high."""
     return {name: sanitize_float(getattr(interval, name)) for name in ("value", "low", "high")}
+
+
+def _load_burden(point: Row) -> ConfidenceInterval:
+    return ConfidenceInterval(**point["burden"], groups=point["groups"], n=point["n"])
 
 
 def _compute_change(current_point: Row, previous_point: Row | None) -> Row | None:
     if previous_point is None or current_point["reason"]:
         return None
-    sides = [
-        ConfidenceInterval(**point["burden"], groups=point["groups"], n=point["n"])
-        for point in (current_point, previous_point)
-    ]
-    return dump_interval(estimate_difference(*sides))
+    current, previous = _load_burden(current_point), _load_burden(previous_point)
+    return dump_interval(estimate_difference(current, previous))
 
 
-def _format_change(change: Row) -> str:
-    low, high = (f"{100 * change[end]:+.1f}" for end in ("low", "high"))
-    return f"{100 * change['value']:+.1f} points, {low} to {high}"
+def _format_points(interval: Row) -> str:
+    """Return an interval of shares as text, in percentage points."""
+    value, low, high = (100 * interval[end] for end in ("value", "low", "high"))
+    return f"{value:+.1f} points, {low:+.1f} to {high:+.1f}"
 
 
 def _classify_change(track: TrackedSlice) -> tuple[TrackState, str]:
-    """growing or shrinking, and why; open where no change was shown."""
-    change, then = track.change, track.previous_point
-    if change is None or then is None:
+    """Return growing or shrinking and why; open if no change was shown."""
+    change, previous = track.change, track.previous_point
+    if change is None or previous is None:
         return TrackState.OPEN, ""
     if change["low"] <= 0 <= change["high"]:
-        return TrackState.OPEN, f"; no change was shown since run {then['run']}"
-    state, more = (
-        (TrackState.GROWING, "more") if change["low"] > 0 else (TrackState.SHRINKING, "fewer")
+        return TrackState.OPEN, f"; no change was shown since run {previous['run']}"
+    is_growing = change["low"] > 0
+    comparative = "more" if is_growing else "fewer"
+    reason = (
+        f"; {comparative} of all images are in it and misclassified than in run "
+        f"{previous['run']} ({_format_points(change)})"
     )
-    return (
-        state,
-        f"; {more} of all images are in it and misread than in run {then['run']} ({_format_change(change)})",
-    )
+    return TrackState.GROWING if is_growing else TrackState.SHRINKING, reason
 
 
 def _classify_confirmed(track: TrackedSlice) -> tuple[TrackState, str]:
     if len(track.history) == 1:
         return TrackState.NEW, "first confirmed in this run"
-    if track.closed:
-        return TrackState.BACK, f"closed in run {track.closed}, and confirmed again"
-    state, why = _classify_change(track)
-    return state, f"confirmed again{why}"
+    if track.closing_run_id:
+        return TrackState.BACK, f"closed in run {track.closing_run_id}, and confirmed again"
+    state, reason = _classify_change(track)
+    return state, f"confirmed again{reason}"
 
 
-def bound_excess_error(current_point: Row) -> float:
-    """The largest excess error that a run's images allow. Where none of them failed, groups that differ in nothing
-    have no spread: then it is Wilson's bound on the error less what is expected."""
-    error, excess = current_point["error"], current_point["excess"]
+def bound_excess_error(point: Row) -> float:
+    """Return the largest excess error that a run's images allow.
+
+    If none of them failed, groups have no spread and the interval of the excess is too short. The
+    bound is then Wilson's bound of the error rate less the expected error rate.
+    """
+    error, excess = point["error"], point["excess"]
     if error["value"] > 0:
         return float(excess["high"])
-    return float(max(excess["high"], error["high"] - (error["value"] - excess["value"])))
+    expected = error["value"] - excess["value"]
+    return float(max(excess["high"], error["high"] - expected))
 
 
 def is_slice_gone(track: TrackedSlice, closing_limit: float) -> bool:
-    """Whether this run shows the slice to be gone: its error fell, is not in excess, and exceeds that of its classes by
-    less than `limit` and less than half of what it did. What became as bad everywhere closes nothing."""
-    now, excess = track.current_point, track.excess or 0.0
-    margin = max(DEFAULT_TEST_LIMITS.min_effect, min(closing_limit, excess / 2))
-    fell = track.error is None or now["error"]["value"] < track.error
-    return bool(fell and now["excess"]["low"] <= 0 and bound_excess_error(now) < margin)
+    """Return whether this run shows the slice to be gone.
+
+    Its error rate has fallen, has no excess, and the excess that remains possible is below the
+    limit and below half of the last one. A slice is not closed because the rest became as bad.
+
+    Args:
+        track: the slice with this run's point.
+        closing_limit: excess error below which a slice is gone.
+    """
+    point, last_excess = track.current_point, track.last_excess or 0.0
+    margin = max(DEFAULT_TEST_LIMITS.min_effect, min(closing_limit, last_excess / 2))
+    has_fallen = track.last_error is None or point["error"]["value"] < track.last_error
+    has_excess = point["excess"]["low"] > 0
+    return bool(has_fallen and not has_excess and bound_excess_error(point) < margin)
 
 
 def _classify_unconfirmed(track: TrackedSlice, closing_limit: float) -> tuple[TrackState, str]:
-    now = track.current_point
-    if now["reason"]:
-        return (TrackState.CLOSED if track.closed else TrackState.NOT_ASSESSABLE), str(
-            now["reason"]
-        )
-    state, why = _classify_change(track)
-    told = f"excess error {_format_change(now['excess'])}"
-    if now["excess"]["low"] > 0:
-        return state, f"not confirmed in this run, but its rule still shows it: {told}{why}"
-    if is_slice_gone(track, closing_limit) or track.closed:
-        return TrackState.CLOSED, f"no longer in excess: {told}"
+    point = track.current_point
+    if point["reason"]:
+        state = TrackState.CLOSED if track.closing_run_id else TrackState.NOT_ASSESSABLE
+        return state, str(point["reason"])
+    state, change = _classify_change(track)
+    excess = f"excess error {_format_points(point['excess'])}"
+    if point["excess"]["low"] > 0:
+        return state, f"not confirmed in this run, but its rule still shows it: {excess}{change}"
+    if is_slice_gone(track, closing_limit) or track.closing_run_id:
+        return TrackState.CLOSED, f"no longer in excess: {excess}"
     if state == TrackState.SHRINKING:
-        return state, f"not confirmed in this run, and not shown to be gone: {told}{why}"
-    return TrackState.NOT_ASSESSABLE, f"neither shown to be there nor to be gone: {told}"
+        return state, f"not confirmed in this run, and not shown to be gone: {excess}{change}"
+    return TrackState.NOT_ASSESSABLE, f"neither shown to be there nor to be gone: {excess}"
 
 
 def append_run(
     track: TrackedSlice, slice_name: str | None, point: Row, closing_limit: float
 ) -> TrackedSlice:
-    """The track one run later. name: that of the slice that this run confirmed and that is the same, None where there
-    is none; point: what the run saw, with its `run`; limit: see `gone`."""
-    kept = (
-        track.history
-        if len(track.history) < MAX_HISTORY_RUNS
-        else (track.history[0], *track.history[2 - MAX_HISTORY_RUNS :])
-    )
-    track = replace(track, slice=slice_name, history=(*kept, point))
+    """Return the slice with one more run.
+
+    Args:
+        track: the slice as the run before left it.
+        slice_name: name of the slice that this run confirmed and that matches; None if there is
+            none.
+        point: what this run measured, see `CurrentRun.evaluate_rule`.
+        closing_limit: excess error below which a slice is gone.
+    """
+    history = track.history
+    max_runs = CONSTANTS.tracking.max_history_runs
+    if len(history) >= max_runs:
+        history = (history[0], *history[2 - max_runs :])
+    track = replace(track, current_name=slice_name, history=(*history, point))
     track = replace(track, change=_compute_change(point, track.previous_point))
-    state, why = (
-        _classify_confirmed(track) if slice_name else _classify_unconfirmed(track, closing_limit)
-    )
-    history = (*kept, {**point, "state": state})
     if slice_name:
-        last = {
-            "last": point["run"],
-            "error": point["error"]["value"],
-            "excess": point["excess"]["value"],
-        }
-        return replace(track, state=state, why=why, closed=None, history=history, **last)
-    closed = track.closed or (point["run"] if state == TrackState.CLOSED else None)
-    return replace(track, state=state, why=why, closed=closed, history=history)
+        state, reason = _classify_confirmed(track)
+    else:
+        state, reason = _classify_unconfirmed(track, closing_limit)
+    history = (*history, {**point, "state": state})
+    track = replace(track, state=state, reason=reason, history=history)
+    if slice_name:
+        return replace(
+            track,
+            closing_run_id=None,
+            last_run_id=point["run"],
+            last_error=point["error"]["value"],
+            last_excess=point["excess"]["value"],
+        )
+    if state == TrackState.CLOSED and not track.closing_run_id:
+        return replace(track, closing_run_id=point["run"])
+    return track

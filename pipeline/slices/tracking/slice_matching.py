@@ -1,7 +1,8 @@
-"""Slices across runs: what today's model does on the images of today that earlier slices' frozen rules admit.
+"""Slices matched across runs: what this run's model does on images that earlier rules admit.
 
-A image counts for a rule only where its group had no part in proposing it (`Track.seen`): so the figures of one rule
-may be compared over the runs, from the first on. All of it is counted on val; the sealed test has no part in it.
+An image counts for a rule only if its group was not used to propose it. The measurements of one
+rule are then comparable over the runs, from the first one on. They are made on the validation set;
+the sealed test set has no part in them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.domain.rules import Condition, Mask, Rule
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.candidates.cross_fitting import compute_overlap
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.tracking.slice_history import (
     TRACK_STATES,
     Row,
@@ -27,21 +29,29 @@ from pipeline.slices.tracking.slice_history import (
 from pipeline.statistics.group_intervals import estimate_cluster_mean, sanitize_float
 from pipeline.statistics.permutation_tests import estimate_excess_error
 
-MAX_TRACKED_SLICES = 100  # slices followed; past it those go that were confirmed longest ago
-
 
 def hash_groups(groups: Iterable[str]) -> NDArray[np.str_]:
-    """A short name of each group [n] that tells nothing of its own."""
+    """Return a short hash of each group [n], which does not reveal its name."""
+    digits = CONSTANTS.tracking.group_hash_digits
     codes, names = pd.factorize(np.asarray(list(groups), dtype=object))
-    short = [
-        hashlib.sha256(str(name).encode("utf-8", "replace")).hexdigest()[:16] for name in names
-    ]
-    return np.array(short, dtype="<U16")[codes]
+    hashes = []
+    for name in names:
+        digest = hashlib.sha256(str(name).encode("utf-8", "replace")).hexdigest()
+        hashes.append(digest[:digits])
+    return np.array(hashes, dtype=f"<U{digits}")[codes]
 
 
 @dataclass(frozen=True)
 class ConfirmedSlice:
-    """A slice that this run confirmed. seen: hashed names of the groups that its frozen rule was proposed on."""
+    """A slice that this run confirmed.
+
+    Attributes:
+        slice_name: its name in this run.
+        description: the slice in words.
+        title: the same without counts.
+        rule: its frozen rule.
+        proposing_groups: hashed groups that the rule was proposed on.
+    """
 
     slice_name: str
     description: str
@@ -52,8 +62,17 @@ class ConfirmedSlice:
 
 @dataclass(frozen=True)
 class CurrentRun:
-    """What this run's model answers. near: distances of the rows of val to each image that a rule names (all NaN: it is
-    sealed); gone, same: see `pipeline.stages.follow.Config`."""
+    """The validation set of this run with its model's predictions.
+
+    Attributes:
+        run_id: the run.
+        val: the validation set.
+        reference_distances: float32 [rows] of cosine distances, by id of each image that a rule
+            names; all NaN if that image is sealed.
+        closing_limit: excess error below which a slice is gone.
+        min_overlap: least overlap of two rules of one slice.
+        groups: hashed group of each image [rows].
+    """
 
     run_id: str
     val: ValidationSet
@@ -67,52 +86,73 @@ class CurrentRun:
         object.__setattr__(self, "groups", hash_groups(self.val.groups))
 
     def describe_missing_data(self, rule: Rule) -> str:
-        """What the rule asks for that the data does not have any more, in words; empty where it can be applied."""
+        """Return what a rule needs and the data lacks, in words; empty if nothing is missing."""
         if rule.label is not None and rule.label not in self.val.class_names:
-            return f"the data has no class {rule.label} any more, which its rule asks for"
-        return next(filter(None, map(self._describe_missing_column, rule.conditions)), "")
+            return f"the data no longer has the class {rule.label} of its rule"
+        for condition in rule.conditions:
+            missing = self._describe_missing_column(condition)
+            if missing:
+                return missing
+        return ""
 
     def _describe_missing_column(self, condition: Condition) -> str:
         name, frame = condition.column, self.val.frame
         if condition.op == "near":
-            away = self.reference_distances.get(name)
-            where = "is not in the data any more" if away is None else "is in the sealed test now"
-            unknown = away is None or bool(np.isnan(away).all())
-            return f"image {name}, from which its rule measures, {where}" if unknown else ""
+            return self._describe_missing_image(name)
         if name not in frame:
-            return f"the data has no {name} any more, which its rule asks for"
-        numeric = condition.op == "is" or pd.api.types.is_numeric_dtype(frame[name])
-        return "" if numeric else f"{name}, which its rule asks for, is not a number any more"
+            return f"the data no longer has the column {name} of its rule"
+        if condition.op != "is" and not pd.api.types.is_numeric_dtype(frame[name]):
+            return f"the column {name} of its rule is no longer a number"
+        return ""
+
+    def _describe_missing_image(self, image_id: str) -> str:
+        distances = self.reference_distances.get(image_id)
+        subject = f"image {image_id}, to which its rule measures distances,"
+        if distances is None:
+            return f"{subject} is no longer in the data"
+        if np.isnan(distances).all():
+            return f"{subject} is now in the sealed test set"
+        return ""
 
     def compute_mask(self, rule: Rule) -> Mask:
-        """bool [rows of val]: the images that the rule admits."""
+        """Return bool [rows]: whether the rule admits each validation image."""
         return rule.compute_mask(self.val.frame, self.reference_distances)
 
     def evaluate_rule(self, rule: Rule, proposing_groups: frozenset[str]) -> Row:
-        """Of the images whose group did not propose the rule: `n`, `groups` and `failures` that it admits, and their
-        `share` of all; `error` (the mean loss there), `burden` (that loss spread over all images) and `excess` (over
-        images of the same classes outside), each with its 95 % interval by group; `reason`: why these cannot be judged.
+        """Measure a rule on the images whose group was not used to propose it.
+
+        Args:
+            rule: the rule.
+            proposing_groups: hashed groups that it was proposed on.
+
+        Returns:
+            run; n, groups and failures: of the images that the rule admits; share: their share of
+            all images; error: mean loss among them; burden: that loss per image of the whole;
+            excess: their excess error over the same classes outside; reason: why these cannot be
+            assessed, or empty. error, burden and excess have their 95 % interval by group.
         """
-        lacks, told = (
-            self.describe_missing_data(rule),
-            ~np.isin(self.groups, list(proposing_groups)),
-        )
-        inside = (np.zeros(len(told), bool) if lacks else self.compute_mask(rule))[told]
-        losses, groups = self.val.error_losses[told], self.val.groups[told]
-        test = estimate_excess_error(losses, self.val.labels[told], inside, groups, draws=0)
-        few = f"too few images to judge it by: {test.reason}" if test.reason else ""
+        missing = self.describe_missing_data(rule)
+        is_eligible = ~np.isin(self.groups, list(proposing_groups))
+        inside = np.zeros(int(is_eligible.sum()), bool)
+        if not missing:
+            inside = self.compute_mask(rule)[is_eligible]
+        losses = self.val.error_losses[is_eligible]
+        groups = self.val.groups[is_eligible]
+        labels = self.val.labels[is_eligible]
+        test = estimate_excess_error(losses, labels, inside, groups, draws=0)
+        error = estimate_cluster_mean(losses[inside], groups[inside], bounds=(0, 1))
+        burden = estimate_cluster_mean(losses * inside, groups, bounds=(0, 1))
+        too_few = f"too few images to assess it: {test.reason}" if test.reason else ""
         return {
             "run": self.run_id,
             "n": int(inside.sum()),
             "groups": len(np.unique(groups[inside])),
-            "failures": int(self.val.is_misclassified[told][inside].sum()),
+            "failures": int(self.val.is_misclassified[is_eligible][inside].sum()),
             "share": sanitize_float(float(inside.mean())) if len(inside) else None,
-            "error": dump_interval(
-                estimate_cluster_mean(losses[inside], groups[inside], bounds=(0, 1))
-            ),
-            "burden": dump_interval(estimate_cluster_mean(losses * inside, groups, bounds=(0, 1))),
+            "error": dump_interval(error),
+            "burden": dump_interval(burden),
             "excess": dump_interval(test.interval),
-            "reason": lacks or few,
+            "reason": missing or too_few,
         }
 
 
@@ -121,24 +161,55 @@ def match_slices(
     confirmed_slices: Sequence[ConfirmedSlice],
     tracked_slices: Sequence[TrackedSlice],
 ) -> dict[int, int]:
-    """Which earlier slice (its place in `tracks`) is which of today (its place in `found`): best overlap first, each
-    once. Two are the same where their rules admit mostly the same images of val, which no outcome can sway."""
-    ours = [current_run.compute_mask(item.rule) for item in confirmed_slices]
-    theirs = {
-        k: current_run.compute_mask(track.rule)
-        for k, track in enumerate(tracked_slices)
-        if not current_run.describe_missing_data(track.rule)
-    }
-    pairs = [
-        (compute_overlap(mask, ours[i]), k, i)
-        for k, mask in theirs.items()
-        for i in range(len(ours))
-    ]
-    same: dict[int, int] = {}
-    for alike, k, i in sorted(pairs, key=lambda pair: -pair[0]):
-        if alike >= current_run.min_overlap and k not in same and i not in same.values():
-            same[k] = i
-    return same
+    """Return which earlier slice is which confirmed one, the best overlap first, each once.
+
+    Two slices are the same if their rules admit mostly the same validation images. Overlap depends
+    on no outcome.
+
+    Args:
+        current_run: the validation set of this run.
+        confirmed_slices: the slices that this run confirmed.
+        tracked_slices: the slices that earlier runs confirmed.
+
+    Returns:
+        Index in `confirmed_slices` by index in `tracked_slices`.
+    """
+    confirmed_masks = [current_run.compute_mask(item.rule) for item in confirmed_slices]
+    pairs = []
+    for tracked, track in enumerate(tracked_slices):
+        if current_run.describe_missing_data(track.rule):
+            continue
+        mask = current_run.compute_mask(track.rule)
+        for confirmed, confirmed_mask in enumerate(confirmed_masks):
+            pairs.append((compute_overlap(mask, confirmed_mask), tracked, confirmed))
+    matches: dict[int, int] = {}
+    for overlap, tracked, confirmed in sorted(pairs, key=lambda pair: -pair[0]):
+        is_free = tracked not in matches and confirmed not in matches.values()
+        if is_free and overlap >= current_run.min_overlap:
+            matches[tracked] = confirmed
+    return matches
+
+
+def _start_track(run_id: str, confirmed: ConfirmedSlice) -> TrackedSlice:
+    return TrackedSlice(
+        first_run_id=run_id,
+        first_name=confirmed.slice_name,
+        rule=confirmed.rule,
+        proposing_groups=confirmed.proposing_groups,
+        description=confirmed.description,
+        title=confirmed.title,
+    )
+
+
+def _update_track(
+    current_run: CurrentRun, track: TrackedSlice, confirmed: ConfirmedSlice | None
+) -> TrackedSlice:
+    name = None
+    if confirmed is not None:
+        name = confirmed.slice_name
+        track = replace(track, description=confirmed.description, title=confirmed.title)
+    point = current_run.evaluate_rule(track.rule, track.proposing_groups)
+    return append_run(track, name, point, current_run.closing_limit)
 
 
 def track_slices(
@@ -146,41 +217,25 @@ def track_slices(
     confirmed_slices: Sequence[ConfirmedSlice],
     earlier_slices: Sequence[TrackedSlice],
 ) -> list[TrackedSlice]:
-    """Every slice that this run or an earlier one confirmed, in the order of `STATES`. earlier: as the run before left
-    them, none for a first run."""
-    same = match_slices(current_run, confirmed_slices, earlier_slices)
-    pairs = [
-        (track, confirmed_slices[same[k]] if k in same else None)
-        for k, track in enumerate(earlier_slices)
-    ]
-    fresh = [item for i, item in enumerate(confirmed_slices) if i not in same.values()]
-    pairs += [
-        (
-            TrackedSlice(
-                current_run.run_id,
-                item.slice_name,
-                item.rule,
-                item.proposing_groups,
-                item.description,
-                item.title,
-            ),
-            item,
-        )
-        for item in fresh
-    ]
+    """Return every slice that this run or an earlier one confirmed, in the order of `TRACK_STATES`.
+
+    Args:
+        current_run: the validation set of this run.
+        confirmed_slices: the slices that this run confirmed.
+        earlier_slices: the slices as the run before left them; none for a first run.
+    """
+    matches = match_slices(current_run, confirmed_slices, earlier_slices)
     tracks = []
-    for track, item in pairs:
-        if item:
-            track = replace(track, words=item.description, title=item.title)
-        tracks.append(
-            append_run(
-                track,
-                item.slice_name if item else None,
-                current_run.evaluate_rule(track.rule, track.seen),
-                current_run.closing_limit,
-            )
-        )
-    latest = sorted(tracks, key=lambda track: track.last, reverse=True)[:MAX_TRACKED_SLICES]
+    for index, track in enumerate(earlier_slices):
+        confirmed = confirmed_slices[matches[index]] if index in matches else None
+        tracks.append(_update_track(current_run, track, confirmed))
+    for index, confirmed in enumerate(confirmed_slices):
+        if index not in matches.values():
+            track = _start_track(current_run.run_id, confirmed)
+            tracks.append(_update_track(current_run, track, confirmed))
+    tracks.sort(key=lambda track: track.last_run_id, reverse=True)
+    kept = tracks[: CONSTANTS.tracking.max_tracked_slices]
     return sorted(
-        latest, key=lambda track: (TRACK_STATES.index(track.state), track.since, track.first)
+        kept,
+        key=lambda track: (TRACK_STATES.index(track.state), track.first_run_id, track.first_name),
     )

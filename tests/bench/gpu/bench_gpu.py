@@ -36,7 +36,7 @@ from pipeline.learning.training.targeted_treatment import (
     build_targeted_treatment,
 )
 from pipeline.learning.training.training_loop import fit_network
-from pipeline.learning.training.training_step import create_optimizer
+from pipeline.learning.training.training_setup import create_optimizer
 from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy
 

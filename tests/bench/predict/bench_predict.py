@@ -89,7 +89,7 @@ def _written(
         for k, c in enumerate(conditions)
     ]
     policy = {"decline": {"threshold": 0.85}, "corrections": []}
-    about = {**meta, "policy": policy, "slices": slices, "graph": {"corrections": []}}
+    about = {**meta, "bundle_format": 2, "run_id": "bench", "policy": policy, "slices": slices, "graph": {"corrections": []}}
     write_onnx_file(DecisionModule(network, meta, [], 0.85), side, path, about)
     return path
 
@@ -277,7 +277,7 @@ def _before(run: RunFolder, folder: Path) -> Path:
         "decline": read_json(run.get_artifact_path("comparison"))["decline"]["before"],
         "corrections": [],
     }
-    about = {**read_json(folder / "model.json"), "policy": policy, "slices": []}
+    about = {**read_json(folder / "model.json"), "bundle_format": 2, "policy": policy, "slices": []}
     (folder / "bundle.json").write_text(json.dumps(about))
     return folder
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.attributes import list_attributes, measure_images
 from pipeline.contracts import StageContext
+from pipeline.data.reading.file_attributes import PIXEL_SOURCES
 from pipeline.graph import get_stage
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
 from pipeline.learning.models.backbone import load_model
@@ -25,7 +26,6 @@ from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.remedies import find_training_remedy
 from pipeline.stages import cluster, evaluate, explain, prescribe, probe, retrain, train
-from pipeline.stages import measure as measuring
 from pipeline.statistics.classification_metrics import score_logits
 from tests.bench.remedies.protocol import LIT, Protocol
 from tests.bench.slices.causes import CAUSES, Cause
@@ -161,7 +161,7 @@ class Planted:
         """All measured on the small copies, so that planted images differ by their cause alone."""
         used = np.concatenate([self.val, self.base.images.image_rows])
         table = pd.DataFrame(self.base.run.load_artifact("attributes")).copy()
-        pictured = list(list_attributes(measuring.PIXEL_SOURCES))
+        pictured = list(list_attributes(PIXEL_SOURCES))
         table[pictured] = np.nan
         table.loc[used, pictured] = measure_images(self.pixels[used])[pictured].to_numpy()
         return table

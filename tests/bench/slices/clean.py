@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tests.bench.slices.images import READ, SIDE, Images
 
 from pipeline.attributes import measure_images
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
@@ -21,8 +22,7 @@ from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy, list_interventions
-from pipeline.slices.causes.good_images import sample_by_group
-from tests.bench.slices.images import READ, SIDE, Images
+from pipeline.statistics.group_sampling import sample_by_group
 from tests.conftest import DATA, ROOT
 
 PASSES = {"gtsrb": 9_500, "flowers": 10_000}

@@ -17,18 +17,20 @@ from pipeline.contracts import StageContext
 from pipeline.domain.rules import Rule
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import extract_features
-from pipeline.learning.training.holdout_split import assign_folds
-from pipeline.slices.candidates.cross_fitting import FinderSettings, apply_proposed_rules
 from pipeline.slices.candidates.rule_admission import (
     measure_reference_distances,
     parse_frozen_rules,
 )
+from pipeline.slices.candidates.rule_application import FinderSettings, apply_proposed_rules
 from pipeline.slices.causes.cause_naming import CauseCandidate
+from pipeline.slices.causes.cause_search import find_causes
 from pipeline.slices.causes.good_images import select_good_images
 from pipeline.slices.causes.repair_test import InterventionTools
-from pipeline.slices.causes.treatment_matching import find_causes
+from pipeline.slices.causes.slice_explanations import EXPLANATION_DTYPES, build_explanation
+from pipeline.slices.testing.held_out_slices import collect_slice_evidence, load_held_out_slices
 from pipeline.slices.testing.slice_confirmation import confirm_slices
 from pipeline.stages import cluster, explain
+from pipeline.statistics.group_sampling import assign_group_folds
 from pipeline.statistics.permutation_tests import estimate_excess_error
 from tests.bench.slices.settings import Case
 from tests.helpers.validation_sets import make_validation_set
@@ -66,7 +68,7 @@ def val_of(case: Case, donor: Rows | None = None) -> ValidationSet:
     truth = pd.Index(clean.images.names).get_indexer(pd.Index(frame["label"])).astype(np.intp)
     logits = case.answers.logits[donor]
     guess = logits.argmax(1)
-    fold = assign_folds(truth, frame["group"].to_numpy(dtype=str), FOLDS, 0).astype(np.intp)
+    fold = assign_group_folds(truth, frame["group"].to_numpy(dtype=str), FOLDS, 0).astype(np.intp)
     at = np.flatnonzero(clean.sample[donor])
     others = logits.copy()
     others[rows, truth] = -np.inf
@@ -136,10 +138,10 @@ def verdict(
     seen = np.ones(len(whole.frame), bool) if aside is None else ~aside
     val = whole.select_rows(seen)
     made = cluster.propose_slices(cluster.Config.model_validate({}), CONTEXT, val, DOSES)
-    found = explain._load_held_out_slices(val, made["slices"], made["membership"], DOSES)
-    config = explain.Config.model_validate({"images": MATCHED})
+    found = load_held_out_slices(val, made["slices"], made["membership"], DOSES)
+    config = explain.Config.model_validate({"matched_images": MATCHED})
     judged = confirm_slices(
-        [explain._collect_evidence(val, item, 0) for item in found], config.false_discovery_rate
+        [collect_slice_evidence(val, item, 0) for item in found], config.false_discovery_rate
     )
     inside = [_everywhere(item.is_member, val.image_rows, len(seen)) for item in found]
     overlap = [float((m & case.planted).sum() / max((m | case.planted).sum(), 1)) for m in inside]
@@ -171,10 +173,8 @@ def verdict(
                 config.false_discovery_rate,
             )
             rivals = causes[0]
-        rows.append(explain._build_explanation(val, item, told, *causes, DOSES))
-    table = pd.DataFrame(rows, columns=list(explain.EXPLANATION_COLUMNS)).astype(
-        explain.EXPLANATION_COLUMNS
-    )
+        rows.append(build_explanation(val, item, told, *causes, DOSES))
+    table = pd.DataFrame(rows, columns=list(EXPLANATION_DTYPES)).astype(EXPLANATION_DTYPES)
     return Verdict(table.assign(overlap=overlap), inside, most, rivals)
 
 
@@ -208,10 +208,15 @@ def real_in(case: Case) -> dict[str, Any]:
     idle = InterventionTools(
         case.pixels, lambda _, pixels, *__: pixels, lambda pixels: np.zeros((len(pixels), 1)), None
     )
-    tables = (made["slices"], made["membership"], DOSES)
-    told = explain.explain_slices(explain.Config.model_validate({}), CONTEXT, val, idle, tables)[
-        "explanations"
-    ]
+    told = explain.explain_slices(
+        explain.Config.model_validate({}),
+        CONTEXT,
+        val,
+        idle,
+        slices=made["slices"],
+        membership=made["membership"],
+        dose_response=DOSES,
+    )["explanations"]
     found = [_excess(case, whole, rule, held) for rule in parse_frozen_rules(told).values()]
     return {"confirmed": len(found), "excess": found}
 

@@ -70,7 +70,7 @@ def named_in(case: Case) -> dict[str, Any]:
         "rule": str(first["rule"]),
         "words": describe_slice(first.to_dict()).sentence,
         "named": cause,
-        "set": sorted(r.remedy for r in told.rivals if r.named),
+        "set": sorted(r.remedy for r in told.rivals if r.is_named),
         "same": sorted(same),
         "strict": strict,
         "right": strict or (cause is not None and cause in same),

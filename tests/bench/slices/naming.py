@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.attributes import measure_images
 from pipeline.remedies import apply_remedy
-from pipeline.slices.causes.cause_naming import INDISTINGUISHABLE_AUC, build_strength_grid
-from pipeline.slices.causes.treatment_matching import list_possible_strengths, measure_mismatch
+from pipeline.slices.causes.strength_grid import build_strength_grid, list_possible_strengths
+from pipeline.slices.causes.treatment_similarity import compute_cliffs_delta
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.two_sample_test import compute_two_sample_auc
 from tests.bench.slices.causes import CAUSES
 from tests.bench.slices.clean import Clean
@@ -42,7 +43,7 @@ def equivalents(clean: Clean, cause: str, severity: int) -> frozenset[str]:
     for remedy, strength, copies in _nearest(known.remedy, pixels[other], values):
         alike = (
             compute_two_sample_auc(copies, values, groups[other], groups[part])
-            <= INDISTINGUISHABLE_AUC
+            <= CONSTANTS.causes.max_indistinguishable_auc
         )
         if alike or _undo_each_other(
             clean,
@@ -69,7 +70,7 @@ def _nearest(besides: str, pixels: Pixels, values: NDArray[np.float64]) -> list[
                 d: measure_images(apply_remedy(remedy, pixels, d, d, 1)).to_numpy(dtype=float)
                 for d in list_possible_strengths(remedy, side)
             }
-            best = min(copies, key=lambda d: measure_mismatch(copies[d], values))
+            best = min(copies, key=lambda d: compute_cliffs_delta(copies[d], values))
             found.append((remedy, best, copies[best]))
     return found
 

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.engine.code_fingerprint import hash_stage_code
+from pipeline.slices.testing.held_out_slices import collect_slice_evidence, load_held_out_slices
 from pipeline.slices.testing.slice_confirmation import SliceEvidence, confirm_slices
 from pipeline.stages import cluster, explain
 from pipeline.statistics.permutation_tests import assign_margin_strata
@@ -70,8 +71,8 @@ def _effects(case: Case, seed: int) -> int:
     responses = encode_responses(probe.after[donor], labels, len(val.class_names))
     drawn = replace(val, responses=responses, signatures=val.signatures[donor])
     made = cluster.propose_slices(cluster.Config.model_validate({}), CONTEXT, drawn, DOSES)
-    found = explain._load_held_out_slices(drawn, made["slices"], made["membership"], DOSES)
-    tests = [explain._collect_evidence(drawn, item, CONTEXT.seed) for item in found]
+    found = load_held_out_slices(drawn, made["slices"], made["membership"], DOSES)
+    tests = [collect_slice_evidence(drawn, item, CONTEXT.seed) for item in found]
     alone = [(_untested(whole), [_untested(part) for part in parts]) for whole, parts in tests]
     return sum(
         t.status == "confirmed"

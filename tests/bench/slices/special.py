@@ -19,19 +19,20 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from tests.bench.slices.images import Images
 
 from pipeline.engine.code_fingerprint import hash_stage_code
 from pipeline.learning.inference.model_outputs import extract_features_and_layout
-from pipeline.learning.training.holdout_split import assign_folds
-from pipeline.slices.shortcuts.shortcut_detection import ShortcutImages, detect_shortcuts
+from pipeline.learning.inference.suspected_labels import find_suspected_labels
+from pipeline.slices.shortcuts.shortcut_detection import detect_shortcuts
+from pipeline.slices.shortcuts.shortcut_images import ShortcutImages
 from pipeline.stages.evaluate import Config as Evaluate
-from pipeline.stages.evaluate import find_suspected_labels
 from pipeline.stages.probe import Config as Probing
+from pipeline.statistics.group_sampling import assign_group_folds
 from tests.bench.sections import write_section
 from tests.bench.slices.clean import Answers, Clean
 from tests.bench.slices.figures import precisions, table
 from tests.bench.slices.finder import CONTEXT, FOLDS, HELD, held_out_scores, val_of, verdict
-from tests.bench.slices.images import Images
 from tests.bench.slices.settings import DROP, GROUPS, PHOTOS, Case, Setting, plant
 
 PASSES, PROBED = 3000, 250
@@ -169,7 +170,16 @@ def wrong_labels(own: Own) -> dict[str, Any]:
     splits = pd.DataFrame({"split": np.where(photos.train, "train", "val")})
     truth = pd.Index(photos.names).get_indexer(pd.Index(photos.labels)).astype(np.int64)
     layout = extract_features_and_layout(photos.pixels)[1]
-    issues = find_suspected_labels(Evaluate(), CONTEXT, images, splits, layout, truth)
+    settings = Evaluate()
+    issues = find_suspected_labels(
+        images,
+        splits,
+        layout,
+        truth,
+        min_confidence=settings.label_issue_threshold,
+        max_images=settings.label_check_images,
+        context=CONTEXT,
+    )
     flagged = images["image_id"].isin(issues["image_id"]).to_numpy()[own.val]
     case = own.case(own.altered, 0.0)
     told = verdict(case, name=False, aside=flagged)
@@ -226,13 +236,13 @@ def leans(clean: Clean) -> dict[str, str]:
         pd.Index(names).get_indexer(pd.Index(clean.images.labels[val])),
         clean.images.groups[val],
     )
-    fold = assign_folds(truth, groups, FOLDS, 0).astype(np.intp)
+    fold = assign_group_folds(truth, groups, FOLDS, 0).astype(np.intp)
     scene = ShortcutImages(clean.images.pixels, val, truth.astype(np.intp), groups, fold)
     knobs = Probing()
     sizes = {
-        "grid": knobs.shortcut_grid,
-        "most": knobs.shortcut_images,
-        "asks": knobs.shortcut_predictions,
+        "grid_size": knobs.shortcut_grid,
+        "max_images": knobs.shortcut_images,
+        "max_predictions": knobs.shortcut_predictions,
     }
     table = detect_shortcuts(
         scene, names, lambda pixels: clean.ask(pixels).argmax(1), **sizes, seed=0

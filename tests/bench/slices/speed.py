@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.slices.candidates.cross_fitting import FinderSettings, apply_proposed_rules
+from pipeline.slices.candidates.rule_application import FinderSettings, apply_proposed_rules
 from tests.bench.sections import write_section
 from tests.bench.slices.figures import table
 from tests.bench.slices.peers import Absent, Part, domino

@@ -13,7 +13,13 @@ from PIL import Image
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
 from pipeline.data.reading.image_sources import open_image
-from tests.data.pictures import FORMS, labels, lay, listed, packed
+from tests.data.sample_images import (
+    ARCHIVE_FORMATS,
+    get_labels,
+    list_dataset,
+    pack_folder,
+    write_images,
+)
 
 
 def _coco(images: list[dict[str, object]], marks: Sequence[tuple[int, int, object]]) -> str:
@@ -31,7 +37,7 @@ def _coco(images: list[dict[str, object]], marks: Sequence[tuple[int, int, objec
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    lay(
+    write_images(
         tmp_path,
         "train2017/a.png",
         "train2017/b.png",
@@ -66,8 +72,11 @@ def root(tmp_path: Path) -> Path:
 
 def test_images_of_one_class_have_its_label_and_the_split_of_the_file(root: Path) -> None:
     assert find_adapter(root)[0] == "coco"
-    images, rejected = listed(root)
-    assert labels(images) == {"train2017/a.png": ("cat", "train"), "val2017/c.png": ("dog", "val")}
+    images, rejected = list_dataset(root)
+    assert get_labels(images) == {
+        "train2017/a.png": ("cat", "train"),
+        "val2017/c.png": ("dog", "val"),
+    }
     assert images["train2017/a.png"].captured_at is not None
     assert rejected == {
         "train2017/b.png": "shows several classes (cat, dog); ingest.crop_boxes=true makes each box a image",
@@ -78,7 +87,7 @@ def test_images_of_one_class_have_its_label_and_the_split_of_the_file(root: Path
 
 
 def test_boxes_are_images_of_their_own_in_one_group(root: Path) -> None:
-    images, _ = listed(root, boxes=True)
+    images, _ = list_dataset(root, should_crop_boxes=True)
     assert {path: image.label for path, image in images.items()} == {
         "train2017/a.png#100": "cat",
         "train2017/a.png#101": "cat",
@@ -100,34 +109,34 @@ def test_boxes_are_images_of_their_own_in_one_group(root: Path) -> None:
     "box", [None, "x", [1, 2, 3], [0, 0, 0, 5], [float("nan")] * 4, [0, 0, 1e30, 1]]
 )
 def test_a_box_that_is_none_is_set_aside(tmp_path: Path, box: object) -> None:
-    lay(tmp_path, "a.png", "b.png")
+    write_images(tmp_path, "a.png", "b.png")
     marks = [(1, 1, box), (2, 7, [0, 0, 5, 5])]
     (tmp_path / "a.json").write_text(
         _coco([{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}], marks)
     )
-    images, rejected = listed(tmp_path, boxes=True)
+    images, rejected = list_dataset(tmp_path, should_crop_boxes=True)
     assert list(images) == ["b.png#101"]
     assert "box" in rejected["a.png#100"]
 
 
 def test_other_json_is_not_coco_and_no_adapter_takes_boxes_that_has_none(tmp_path: Path) -> None:
-    lay(tmp_path, "cat/a.png", "dog/b.png")
+    write_images(tmp_path, "cat/a.png", "dog/b.png")
     (tmp_path / "notes.json").write_text('{"images": 3}')
     assert find_adapter(tmp_path)[0] == "folder"
-    with pytest.raises(InputError, match=r"ingest\.boxes: the adapter folder has no use for it"):
-        listed(tmp_path, boxes=True)
+    with pytest.raises(InputError, match=r"ingest\.crop_boxes: the adapter folder does not use it"):
+        list_dataset(tmp_path, should_crop_boxes=True)
     with pytest.raises(InputError, match="no COCO annotations"):
         list(read_dataset(tmp_path, "coco"))
 
 
 @pytest.mark.parametrize("boxes", [False, True])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ARCHIVE_FORMATS)
 def test_in_an_archive_it_is_as_in_a_folder(root: Path, form: str, boxes: bool) -> None:
-    images, rejected = listed(root, boxes=boxes)
+    images, rejected = list_dataset(root, should_crop_boxes=boxes)
     (root / "stray.png").rename(
         root / "val2017" / "stray.png"
     )  # else the folder in the archive looks like a class
-    inside, aside = listed(packed(root, form), boxes=boxes)
+    inside, aside = list_dataset(pack_folder(root, form), should_crop_boxes=boxes)
     aside["stray.png"] = aside.pop("val2017/stray.png")
-    assert labels(inside) == labels(images) != {}
+    assert get_labels(inside) == get_labels(images) != {}
     assert aside == rejected != {}

@@ -185,7 +185,7 @@ def test_manifests_in_split_folders(root: Path) -> None:
 
 def test_the_label_column_may_have_another_name(root: Path) -> None:
     _csv(root / "metadata", [{"file_name": "a.jpg", "species": "01", "label": "kept"}])
-    image = _images(root, label="species")["a.jpg"]
+    image = _images(root, label_column="species")["a.jpg"]
     assert (image.label, image.columns) == ("01", {"label": "kept"})
 
 
@@ -278,7 +278,7 @@ def test_addresses_and_absolute_paths(root: Path, tmp_path_factory: pytest.TempP
 def test_a_table_of_its_own_with_other_names(root: Path) -> None:
     table = root / "labels.tsv"
     table.write_text("bild\tart\na.jpg\t1\ndeep/d.jpg\ttrue\ngone.jpg\tx\n../up.jpg\tx\n")
-    items = list(read_images(FileTree(table), ReadOptions(file="bild", label="art")))
+    items = list(read_images(FileTree(table), ReadOptions(file_column="bild", label_column="art")))
     assert {item.path: item.label for item in items if isinstance(item, ImageRecord)} == {
         "a.jpg": "1",
         "deep/d.jpg": "true",
@@ -303,7 +303,7 @@ def test_a_link_out_of_the_folder_keeps_its_reason(
     (root / "alone.csv").write_text("file_name,label\nlink.jpg,x\n")
     assert "leads out" in dict(_rejected(root))["link.jpg"]
     assert [type(item) for item in read_images(FileTree(root / "alone.csv"))] == [RejectedFile]
-    assert list(_images(root, links=True)) == ["a.jpg", "link.jpg"]
+    assert list(_images(root, should_follow_links=True)) == ["a.jpg", "link.jpg"]
 
 
 def test_a_folder_that_a_link_takes_out_keeps_its_images_out(
@@ -341,7 +341,7 @@ def test_of_a_hundred_thousand_rows_each_is_a_image_or_set_aside(root: Path) -> 
 
 def test_labels_may_be_absent_where_none_is_asked_for(root: Path) -> None:
     _csv(root / "metadata", [{"file_name": "a.jpg", "lux": 3}])
-    assert [(p.path, p.label) for p in _images(root, labeled=False).values()] == [("a.jpg", None)]
+    assert [(p.path, p.label) for p in _images(root, is_label_required=False).values()] == [("a.jpg", None)]
 
 
 NAMES = st.sampled_from(
@@ -397,7 +397,7 @@ def test_one_table_a_split(root: Path) -> None:
     (root / "train.csv").write_text("image,label\na.jpg,x\nb.jpg,y\n")
     (root / "labels-test.csv").write_text("image,label\nc.jpg,x\n")
     assert can_read(FileTree(root)) == "a manifest, labels-test.csv and train.csv"
-    images = _images(root, file="image")
+    images = _images(root, file_column="image")
     assert {(p.path, p.label, p.split) for p in images.values()} == {
         ("a.jpg", "x", "train"),
         ("b.jpg", "y", "train"),

@@ -10,7 +10,7 @@ import pytest
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
 from pipeline.data.reading.image_sources import open_image
-from tests.data.pictures import FORMS, listed, packed
+from tests.data.sample_images import ARCHIVE_FORMATS, list_dataset, pack_folder
 
 
 def _arrays(colors: tuple[int, ...] = (28, 28, 3)) -> dict[str, np.ndarray]:
@@ -29,7 +29,7 @@ def test_every_split_by_number(tmp_path: Path, colors: tuple[int, ...], inside: 
     np.savez_compressed(tmp_path / "bloodmnist.npz", **made)
     root = tmp_path if inside else tmp_path / "bloodmnist.npz"
     assert find_adapter(root)[0] == "npz"
-    images, rejected = listed(root)
+    images, rejected = list_dataset(root)
     assert rejected == {}
     assert [p.split for p in images.values()].count("test") == 3
     image = images["val_images/000001"]
@@ -42,7 +42,7 @@ def test_every_split_by_number(tmp_path: Path, colors: tuple[int, ...], inside: 
 def test_several_labels_and_arrays_that_do_not_fit(tmp_path: Path) -> None:
     made = _arrays()
     np.savez(tmp_path / "a.npz", images=made["train_images"], labels=np.zeros((4, 14)))
-    assert set(listed(tmp_path)[1].values()) == {"has 14 labels; one is needed"}
+    assert set(list_dataset(tmp_path)[1].values()) == {"has 14 labels; one is needed"}
     np.savez(tmp_path / "a.npz", images=made["train_images"], labels=np.zeros(3))
     with pytest.raises(InputError, match="4 images, but 3 labels"):
         list(read_dataset(tmp_path))
@@ -59,18 +59,18 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         list(read_dataset(tmp_path.parent / "elsewhere", "npz"))
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_in_an_archive(tmp_path: Path, cache: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ARCHIVE_FORMATS)
+def test_in_an_archive(tmp_path: Path, cache_folder: Path, form: str) -> None:
     made = _arrays()
     (tmp_path / "med").mkdir()
     np.savez_compressed(tmp_path / "med" / "bloodmnist.npz", **made)
     (tmp_path / "med" / "README").touch()
-    archive = packed(tmp_path / "med", form)
+    archive = pack_folder(tmp_path / "med", form)
     assert find_adapter(archive)[0] == "npz"
-    images, rejected = listed(archive)
+    images, rejected = list_dataset(archive)
     assert rejected == {"README": "not the npz file"}
     assert len(images) == 9
     image = images["test_images/000002"]
     assert (image.label, image.split) == (str(made["test_labels"][2, 0]), "test")
     assert (open_image(image.source) == made["test_images"][2]).all()
-    assert len(list((cache / "unpacked").iterdir())) == 1 + (form == "gztar")
+    assert len(list((cache_folder / "unpacked").iterdir())) == 1 + (form == "gztar")

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
-from tests.data.pictures import listed
+from tests.data.sample_images import list_dataset
 
 
-def _fetched(cache: Path) -> None:
-    raw = cache / "torchvision" / "MNIST" / "raw"
+def _fetched(cache_folder: Path) -> None:
+    raw = cache_folder / "torchvision" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 6), ("t10k", 4)):
         images = np.random.default_rng(count).integers(0, 255, (count, 28, 28), dtype=np.uint8)
@@ -29,17 +29,17 @@ def _fetched(cache: Path) -> None:
             )
 
 
-def test_a_data_set_by_name(cache: Path) -> None:
-    _fetched(cache)
+def test_a_data_set_by_name(cache_folder: Path) -> None:
+    _fetched(cache_folder)
     root = Path("torchvision:MNIST")
     assert find_adapter(root) == ("torchvision", "torchvision's MNIST")
-    images, rejected = listed(root)
+    images, rejected = list_dataset(root)
     assert rejected == {}
     assert sorted({(p.label or "", p.split or "") for p in images.values()}) == [
         (name, split) for name in ("0 - zero", "1 - one", "2 - two") for split in ("test", "train")
     ]
     assert len(images) == 10
-    assert len(listed(root)[0]) == 10  # from the cache
+    assert len(list_dataset(root)[0]) == 10  # from the cache
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_a_data_set_by_name(cache: Path) -> None:
         ("", "no data set"),
     ],
 )
-def test_a_name_that_is_none(cache: Path, name: str, message: str) -> None:
+def test_a_name_that_is_none(cache_folder: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         list(read_dataset(Path(f"torchvision:{name}")))
 
 
-def test_what_cannot_be_fetched_says_why(cache: Path) -> None:
+def test_what_cannot_be_fetched_says_why(cache_folder: Path) -> None:
     with pytest.raises(InputError, match=r"torchvision:ImageFolder|torchvision:ImageNet"):
         list(read_dataset(Path("torchvision:ImageNet")))

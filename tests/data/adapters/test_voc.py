@@ -11,7 +11,13 @@ from PIL import Image
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
 from pipeline.data.reading.image_sources import open_image
-from tests.data.pictures import FORMS, labels, lay, listed, packed
+from tests.data.sample_images import (
+    ARCHIVE_FORMATS,
+    get_labels,
+    list_dataset,
+    pack_folder,
+    write_images,
+)
 
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 
@@ -26,7 +32,7 @@ def _annotate(root: Path, name: str, *objects: tuple[object, ...], head: str = "
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    lay(tmp_path, *(f"VOC2012/JPEGImages/{name}.jpg" for name in "abcde"))
+    write_images(tmp_path, *(f"VOC2012/JPEGImages/{name}.jpg" for name in "abcde"))
     _annotate(tmp_path, "a", ("cat", 3, 4, 12, 8))
     _annotate(tmp_path, "b", ("dog", 1, 1, 5, 5), ("dog", 2, 2, 9, 9))
     _annotate(tmp_path, "c", ("dog", 1, 1, 5, 5), ("cat", 2, 2, "x", 9))
@@ -42,8 +48,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_labels_splits_and_what_is_set_aside(root: Path) -> None:
     assert find_adapter(root) == ("voc", "VOC annotations, 5 XML files")
-    images, rejected = listed(root)
-    assert labels(images) == {
+    images, rejected = list_dataset(root)
+    assert get_labels(images) == {
         "JPEGImages/a.jpg": ("cat", "train"),
         "JPEGImages/b.jpg": ("dog", "val"),
     }
@@ -57,7 +63,7 @@ def test_labels_splits_and_what_is_set_aside(root: Path) -> None:
 
 
 def test_boxes(root: Path) -> None:
-    images, rejected = listed(root, boxes=True)
+    images, rejected = list_dataset(root, should_crop_boxes=True)
     assert {path[11:]: image.label for path, image in images.items()} == {
         "a.jpg#0": "cat",
         "b.jpg#0": "dog",
@@ -73,13 +79,13 @@ def test_boxes(root: Path) -> None:
 
 def test_no_annotations(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder Annotations"):
-        list(read_dataset(lay(tmp_path, "cat/a.jpg"), "voc"))
+        list(read_dataset(write_images(tmp_path, "cat/a.jpg"), "voc"))
 
 
 @pytest.mark.parametrize("boxes", [False, True])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ARCHIVE_FORMATS)
 def test_in_an_archive_it_is_as_in_a_folder(root: Path, form: str, boxes: bool) -> None:
-    images, rejected = listed(root, boxes=boxes)
-    inside, aside = listed(packed(root, form), boxes=boxes)
-    assert labels(inside) == labels(images) != {}
+    images, rejected = list_dataset(root, should_crop_boxes=boxes)
+    inside, aside = list_dataset(pack_folder(root, form), should_crop_boxes=boxes)
+    assert get_labels(inside) == get_labels(images) != {}
     assert aside == rejected != {}

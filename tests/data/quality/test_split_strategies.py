@@ -1,4 +1,4 @@
-"""Splits by time and place: pipeline/data/quality/split_strategies.py (in the stage: tests/stages/test_split.py)."""
+"""Splits by time and by site: pipeline/data/quality/split_strategies.py."""
 
 from __future__ import annotations
 
@@ -23,46 +23,48 @@ IMAGES = pd.DataFrame(
 )
 
 
-def test_a_group_is_where_its_last_image_is() -> None:
-    cuts = compute_split_times(IMAGES, (0.7, 0.4))
-    assert cuts == [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01")]
-    assert assign_split_by_time(IMAGES, *cuts).tolist() == [
-        "val",
-        "val",
-        "train",
-        "test",
-        "left_out",
-    ]
+def _draw_split(name: str, is_test_allowed: bool) -> str:
+    return "train" if is_test_allowed else "val"
+
+
+def test_groups_are_split_by_the_time_of_their_last_image() -> None:
+    val_start, test_start = compute_split_times(IMAGES, (0.7, 0.4))
+    assert val_start == pd.Timestamp("2024-03-01")
+    assert test_start == pd.Timestamp("2024-04-01")
+    splits = assign_split_by_time(IMAGES, val_start, test_start)
+    assert splits.tolist() == ["val", "val", "train", "test", "left_out"]
+
+
+def test_images_without_times_cannot_be_split_by_time() -> None:
+    images = IMAGES.assign(captured_at=pd.NaT)
     with pytest.raises(InputError, match="no image has a capture time"):
-        assign_split_by_time(IMAGES.assign(captured_at=pd.NaT), *cuts)
+        compute_split_times(images, (0.7, 0.4))
 
 
-def test_named_sites_and_drawn_ones() -> None:
-    def drawn(name: str, whole: bool) -> str:
-        return "train" if whole else "val"
+@pytest.mark.parametrize(
+    ("test_sites", "val_sites", "expected"),
+    [
+        (["rome"], [], ["val", "test", "test", "left_out", "val"]),
+        (["rome"], ["lima"], ["train", "test", "test", "left_out", "val"]),
+        ([], ["lima"], ["train", "train", "train", "left_out", "val"]),
+    ],
+)
+def test_sites_that_are_not_named_are_drawn(
+    test_sites: list[str], val_sites: list[str], expected: list[str]
+) -> None:
+    splits = assign_split_by_site(IMAGES, "city", test_sites, val_sites, _draw_split)
+    assert splits.tolist() == expected
 
-    assert assign_split_by_site(IMAGES, "city", ["rome"], [], drawn).tolist() == [
-        "val",
-        "test",
-        "test",
-        "left_out",
-        "val",
-    ]
-    assert assign_split_by_site(IMAGES, "city", ["rome"], ["lima"], drawn).tolist() == [
-        "train",
-        "test",
-        "test",
-        "left_out",
-        "val",
-    ]
-    assert assign_split_by_site(IMAGES, "city", [], ["lima"], drawn).tolist() == [
-        "train",
-        "train",
-        "train",
-        "left_out",
-        "val",
-    ]
-    with pytest.raises(InputError, match=r"no column 'town'"):
-        assign_split_by_site(IMAGES, "town", [], [], drawn)
-    with pytest.raises(InputError, match=r"no image of 'olso'; did you mean oslo"):
-        assign_split_by_site(IMAGES, "city", ["olso"], [], drawn)
+
+@pytest.mark.parametrize(
+    ("column", "test_sites", "message"),
+    [
+        ("town", [], r"site_column: no column 'town'"),
+        ("city", ["olso"], r"no image of 'olso'; did you mean oslo"),
+    ],
+)
+def test_unknown_columns_and_sites_are_refused(
+    column: str, test_sites: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        assign_split_by_site(IMAGES, column, test_sites, [], _draw_split)

@@ -1,4 +1,4 @@
-"""Conditions in the config: pipeline/data/reading/row_filter.py."""
+"""Filters on rows in a config: pipeline/data/reading/row_filter.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TABLE = pd.DataFrame(
         ("flash", [True, False, True]),
     ],
 )
-def test_what_is_understood(expression: str, expected: list[bool]) -> None:
+def test_filter_selects_rows(expression: str, expected: list[bool]) -> None:
     assert evaluate_row_filter(expression, TABLE, "split.train_where").tolist() == expected
 
 
@@ -55,7 +55,7 @@ def test_what_is_understood(expression: str, expected: list[bool]) -> None:
         ("3 > 2", "not true or false"),
     ],
 )
-def test_what_is_refused_in_one_line(expression: str, message: str) -> None:
+def test_other_expressions_are_refused_in_one_line(expression: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         evaluate_row_filter(expression, TABLE, "split.train_where")
     assert "\n" not in str(caught.value)

@@ -118,7 +118,7 @@ def test_the_commands_tell(home: Path, tmp_path: Path, run_of: Made) -> None:
     )
 
     def call(*line: str) -> str:
-        done = RUNNER.invoke(app.app, list(line))
+        done = RUNNER.invoke(app, list(line))
         assert done.exit_code == 0, done.output
         return done.stdout.splitlines()[-1]
 
@@ -137,7 +137,7 @@ def test_the_commands_tell(home: Path, tmp_path: Path, run_of: Made) -> None:
     assert call("runs", "track", run.name).endswith("mlflow.db")
     assert (run.name, "RUNNING") in _known(home), "what was deleted there is told anew"
     assert (
-        RUNNER.invoke(app.app, ["stage", "train", "--run", run.name, "-c", "c.yaml"]).exit_code != 0
+        RUNNER.invoke(app, ["stage", "train", "--run", run.name, "-c", "c.yaml"]).exit_code != 0
     )
     assert (run.name, "FAILED") in _known(home), "train needs splits, which nobody made"
 

@@ -32,7 +32,7 @@ def served() -> DecisionModule:
     corrections = [
         ImageCorrection((("tilt", ">=", 20.0),), turned),
         ImageCorrection(
-            (("contrast", "between", (0.0, 50.0)), ("saturation", ">=", 0.1)), ContrastScaling(1.5)
+            (("contrast_level", "between", (0.0, 50.0)), ("saturation", ">=", 0.1)), ContrastScaling(1.5)
         ),
         ImageCorrection(
             (("warmth", "<=", 0.0), ("luminance", ">=", 1.0)),

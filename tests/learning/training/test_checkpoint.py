@@ -3,6 +3,7 @@ import pickle
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,11 +16,12 @@ from pipeline.learning.training.checkpoint import (
     TrainingCheckpoint,
     TrainingProgress,
     compute_training_key,
+    write_atomically,
 )
 from pipeline.learning.training_settings import FitSettings
 
 
-def _pair(seed: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
+def _create_state(seed: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
     torch.manual_seed(seed)
     model = nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -28,61 +30,87 @@ def _pair(seed: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
     return model, optimizer
 
 
-def test_a_state_comes_back_whole(tmp_path: Path) -> None:
-    store = TrainingCheckpoint(tmp_path / "new", "k")
+def test_a_state_is_restored_completely(tmp_path: Path) -> None:
+    files = TrainingCheckpoint(tmp_path / "new", "key")
     progress = TrainingProgress(
-        7, 5, 0.25, 1, 0.5, [{"step": 7, "split": "train", "loss": 0.5}], [[0.5, 1.0]]
+        step=7,
+        best_step=5,
+        best_loss=0.25,
+        stale_evaluations=1,
+        training_loss=0.5,
+        history=[{"step": 7, "split": "train", "loss": 0.5}],
+        step_metrics=[[0.5, 1.0]],
     )
-    model, optimizer = _pair(0)
-    store.save_state(model, optimizer, progress)
-    other, other_optimizer = _pair(1)
-    assert store.restore_state(other, other_optimizer) == progress
-    assert torch.equal(other.weight, model.weight)
+    model, optimizer = _create_state(0)
+    files.save_state(model, optimizer, progress)
+    other_model, other_optimizer = _create_state(1)
+    assert files.restore_state(other_model, other_optimizer) == progress
+    assert torch.equal(other_model.weight, model.weight)
     assert str(other_optimizer.state_dict()) == str(optimizer.state_dict())
 
 
-def test_another_training_is_not_taken_up(tmp_path: Path) -> None:
-    TrainingCheckpoint(tmp_path, "one").save_state(*_pair(0), TrainingProgress(step=9))
-    assert TrainingCheckpoint(tmp_path, "two").restore_state(*_pair(1)).step == 0
-    assert TrainingCheckpoint(tmp_path / "none", "one").restore_state(*_pair(1)).step == 0
+def test_the_state_of_another_training_is_ignored(tmp_path: Path) -> None:
+    TrainingCheckpoint(tmp_path, "one").save_state(*_create_state(0), TrainingProgress(step=9))
+    other = TrainingCheckpoint(tmp_path, "two")
+    empty = TrainingCheckpoint(tmp_path / "none", "one")
+    assert other.restore_state(*_create_state(1)).step == 0
+    assert empty.restore_state(*_create_state(1)).step == 0
 
 
-def test_a_kill_while_writing_leaves_the_earlier_state(
+def test_a_kill_during_writing_keeps_the_earlier_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = TrainingCheckpoint(tmp_path, "k")
-    store.save_state(*_pair(0), TrainingProgress(step=1))
+    files = TrainingCheckpoint(tmp_path, "key")
+    files.save_state(*_create_state(0), TrainingProgress(step=1))
 
-    def killed(state: object, file: IO[bytes]) -> None:
+    def write_half(state: object, file: IO[bytes]) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", killed)
+    monkeypatch.setattr(torch, "save", write_half)
     with pytest.raises(KeyboardInterrupt):
-        store.save_state(*_pair(0), TrainingProgress(step=2))
-    assert store.restore_state(*_pair(1)).step == 1
+        files.save_state(*_create_state(0), TrainingProgress(step=2))
+    assert files.restore_state(*_create_state(1)).step == 1
 
 
-def test_the_best_weights_come_back(tmp_path: Path) -> None:
-    store, (model, _) = TrainingCheckpoint(tmp_path, "k"), _pair(0)
-    store.save_best_weights(model)
-    other, _ = _pair(1)
-    store.load_best_weights(other)
-    assert torch.equal(other.weight, model.weight)
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+
+    def fill_disk(file: IO[bytes]) -> None:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise RuntimeError("torch's own error")  # noqa: B904
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_atomically(path, fill_disk)
+    assert caught.value.filename == str(path)
+    assert not path.exists()
 
 
-def test_the_key_follows_settings_and_data() -> None:
+def test_the_best_weights_are_restored(tmp_path: Path) -> None:
+    files = TrainingCheckpoint(tmp_path, "key")
+    model, _ = _create_state(0)
+    files.save_best_weights(model)
+    other_model, _ = _create_state(1)
+    files.load_best_weights(other_model)
+    assert torch.equal(other_model.weight, model.weight)
+
+
+def test_the_key_depends_on_settings_seed_and_data() -> None:
+    rows = np.arange(3)
     keys = {
-        compute_training_key(FitSettings(), 1),
-        compute_training_key(FitSettings(), 2),
-        compute_training_key(FitSettings(batch_size=16), 1),
+        compute_training_key(FitSettings(), 1, rows),
+        compute_training_key(FitSettings(), 2, rows),
+        compute_training_key(FitSettings(batch_size=16), 1, rows),
+        compute_training_key(FitSettings(), 1, rows[::-1].copy()),
     }
-    assert len(keys) == 3
-    assert compute_training_key(FitSettings(), 1) in keys
+    assert len(keys) == 4
+    assert compute_training_key(FitSettings(), 1, rows) in keys
 
 
-class _Planted:
-    """Unpickled, it would leave a file behind."""
+class _PlantedFile:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,37 +119,41 @@ class _Planted:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "pickle"])
-def test_a_damaged_checkpoint_is_named_and_never_unpickled(how: str, tmp_path: Path) -> None:
-    store = TrainingCheckpoint(tmp_path, "k")
-    store.save_state(*_pair(0), TrainingProgress(step=3))
-    whole = store.last_state_path.read_bytes()
-    damaged = {
-        "cut": whole[:-200],
+@pytest.mark.parametrize("damage", ["truncated", "empty", "pickle"])
+def test_a_damaged_checkpoint_is_named_and_never_unpickled(damage: str, tmp_path: Path) -> None:
+    files = TrainingCheckpoint(tmp_path, "key")
+    files.save_state(*_create_state(0), TrainingProgress(step=3))
+    damaged_contents = {
+        "truncated": files.last_state_path.read_bytes()[:-200],
         "empty": b"",
-        "pickle": pickle.dumps(_Planted(tmp_path / "ran"), 2),
+        "pickle": pickle.dumps(_PlantedFile(tmp_path / "executed"), 2),
     }
-    store.last_state_path.write_bytes(damaged[how])
-    with pytest.raises(
-        InputError, match=r"last\.pt: a damaged checkpoint .*; delete it to train from the start"
-    ):
-        store.restore_state(*_pair(1))
-    assert not (tmp_path / "ran").exists()
-    store.best_weights_path.write_bytes(b"half")
+    files.last_state_path.write_bytes(damaged_contents[damage])
+    with pytest.raises(InputError, match=r"last\.pt: a damaged checkpoint .*delete it"):
+        files.restore_state(*_create_state(1))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_damaged_best_weights_are_named(tmp_path: Path) -> None:
+    files = TrainingCheckpoint(tmp_path, "key")
+    files.best_weights_path.write_bytes(b"half")
     with pytest.raises(InputError, match=r"best\.safetensors: damaged"):
-        store.load_best_weights(_pair(1)[0])
+        files.load_best_weights(_create_state(1)[0])
 
 
 def test_checkpoints_take_a_fiftieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, written = [1000.0], list[float]()
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    rhythm = CheckpointTimer()
-    while now[0] < 2000:
-        now[0] += 1
-        if rhythm.is_due():
-            written.append(now[0])
-            with rhythm.measure_writing():
-                now[0] += 2
-    assert written[0] == 1001
-    assert 9 <= len(written) <= 11
-    assert min(b - a for a, b in itertools.pairwise(written)) >= 2 / CHECKPOINT_TIME_SHARE
+    write_seconds = 2
+    clock = [1000.0]
+    write_times: list[float] = []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    timer = CheckpointTimer()
+    while clock[0] < 2000:
+        clock[0] += 1
+        if timer.is_due():
+            write_times.append(clock[0])
+            with timer.measure_writing():
+                clock[0] += write_seconds
+    assert write_times[0] == 1001
+    assert 9 <= len(write_times) <= 11
+    intervals = [later - earlier for earlier, later in itertools.pairwise(write_times)]
+    assert min(intervals) >= write_seconds / CHECKPOINT_TIME_SHARE

@@ -4,43 +4,63 @@ import pytest
 from pipeline.learning.training.overfitting import describe_overfitting, find_overfitting_step
 
 
-def _history(
-    train: list[float], held: list[float], accuracy: tuple[float, float] = (0.99, 0.95)
+def _create_history(
+    train_losses: list[float],
+    holdout_losses: list[float],
+    train_accuracy: float = 0.99,
+    holdout_accuracy: float = 0.95,
 ) -> pd.DataFrame:
-    rows = [
-        {"step": 100 * (k + 1), "split": split, "loss": loss, "accuracy": acc}
-        for split, losses, acc in (("train", train, accuracy[0]), ("holdout", held, accuracy[1]))
-        for k, loss in enumerate(losses)
-    ]
-    return pd.DataFrame(rows, columns=["step", "split", "loss", "accuracy"])
+    columns = ["step", "split", "loss", "accuracy"]
+    rows = []
+    for number, loss in enumerate(train_losses, 1):
+        rows.append((100 * number, "train", loss, train_accuracy))
+    for number, loss in enumerate(holdout_losses, 1):
+        rows.append((100 * number, "holdout", loss, holdout_accuracy))
+    return pd.DataFrame(rows, columns=columns)
+
+
+FALLING = [1.0, 0.5, 0.3, 0.2, 0.1]
 
 
 @pytest.mark.parametrize(
-    ("train", "held", "since"),
+    ("train_losses", "holdout_losses", "step"),
     [
-        ([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.7, 0.8, 0.9], 300),
-        ([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.7, 0.55, 0.5], None),  # it came down again
-        ([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.601, 0.7, 0.8], 400),  # level at first
-        ([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.8, 0.6, 0.5, 0.9], None),  # one look is not persistent
-        ([1.0, 0.5, 0.6, 0.7, 0.8], [1.0, 0.6, 0.7, 0.8, 0.9], None),  # both rise: it diverges
-        ([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.010, 0.012, 0.013, 0.014], None),  # hundredths of a nat
-        ([1.0], [1.0], None),
-        ([], [], None),
+        pytest.param(FALLING, [1.0, 0.6, 0.7, 0.8, 0.9], 300, id="rises"),
+        pytest.param(FALLING, [1.0, 0.6, 0.7, 0.55, 0.5], None, id="falls again"),
+        pytest.param(FALLING, [1.0, 0.6, 0.601, 0.7, 0.8], 400, id="level at first"),
+        pytest.param(FALLING, [1.0, 0.8, 0.6, 0.5, 0.9], None, id="a single evaluation"),
+        pytest.param([1.0, 0.5, 0.6, 0.7, 0.8], [1.0, 0.6, 0.7, 0.8, 0.9], None, id="diverges"),
+        pytest.param(FALLING, [1.0, 0.010, 0.012, 0.013, 0.014], None, id="hundredths of a nat"),
+        pytest.param([1.0], [1.0], None, id="one evaluation in all"),
+        pytest.param([], [], None, id="no evaluation"),
     ],
 )
-def test_a_planted_overfit_is_dated(
-    train: list[float], held: list[float], since: int | None
+def test_a_lasting_rise_of_the_holdout_loss_is_dated(
+    train_losses: list[float], holdout_losses: list[float], step: int | None
 ) -> None:
-    assert find_overfitting_step(_history(train, held)) == since
+    assert find_overfitting_step(_create_history(train_losses, holdout_losses)) == step
 
 
-def test_the_judgement_is_one_sentence_with_the_gap() -> None:
-    good = describe_overfitting(_history([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], (0.991, 0.97)), 300)
-    assert good == "no overfitting seen: train/holdout gap 2.1 points at the end"
-    bad = describe_overfitting(_history([1.0, 0.5, 0.3, 0.1], [1.0, 0.6, 0.9, 1.0]), 200)
-    told = "train/holdout gap 4.0 points at the end; the weights of step 200 were kept"
-    assert bad == f"overfitting from step 300: {told}"
-    wide = describe_overfitting(_history([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], (0.99, 0.7)), 300)
-    assert wide.startswith("it generalises poorly")
-    assert "29.0 points" in wide
-    assert "no holdout" in describe_overfitting(_history([1.0, 0.5], []), 200)
+def test_the_description_names_step_gap_and_kept_weights() -> None:
+    history = _create_history([1.0, 0.5, 0.3, 0.1], [1.0, 0.6, 0.9, 1.0])
+    description = describe_overfitting(history, best_step=200)
+    assert "overfitting from step 300" in description
+    assert "4.0 points" in description
+    assert "step 200 were kept" in description
+
+
+@pytest.mark.parametrize(
+    ("holdout_accuracy", "gap", "is_poor"),
+    [(0.97, "2.0 points", False), (0.7, "29.0 points", True)],
+)
+def test_a_wide_gap_without_a_rise_is_described(
+    holdout_accuracy: float, gap: str, is_poor: bool
+) -> None:
+    history = _create_history([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], 0.99, holdout_accuracy)
+    description = describe_overfitting(history, best_step=300)
+    assert gap in description
+    assert ("poorly" in description) == is_poor
+
+
+def test_without_a_holdout_nothing_is_judged() -> None:
+    assert "no holdout" in describe_overfitting(_create_history([1.0, 0.5], []), 200)

@@ -1,5 +1,3 @@
-"""Short fine-tunes of several plans: one start, one order, one budget, and nothing left behind but answers."""
-
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +8,42 @@ from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.training.holdout_split import select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
-from tests.learning.drawn import World
+from tests.learning.drawn import LearningArtifacts
 
-COLUMNS = ["image_id", "slice", "remedy", "strength_low", "strength_high", "probability"]
+PLAN_COLUMNS = ["image_id", "slice", "remedy", "strength_low", "strength_high", "probability"]
 
 
-def test_each_plan_is_trained_from_the_same_start_and_the_empty_one_twice_alike(
-    tmp_path: Path,
-) -> None:
-    world = World()
-    model, meta = build_network(
-        "test_efficientnet", "none", world.names, world.pixels.shape[1], 0.0
+def _create_context(scratch_folder: Path) -> StageContext:
+    scratch_folder.mkdir(exist_ok=True)
+    return StageContext("run", 0, scratch_folder, scratch_folder.parent)
+
+
+def test_plans_are_compared_from_the_same_start(tmp_path: Path) -> None:
+    artifacts = LearningArtifacts()
+    side = artifacts.pixels.shape[1]
+    model, meta = build_network("test_efficientnet", "none", artifacts.class_names, side, 0.0)
+    model_folder = save_model(tmp_path / "model", model, meta)
+    weights_before = (model_folder / "model.safetensors").read_bytes()
+    training_images = select_training_images(
+        artifacts.images, artifacts.splits, artifacts.pixels, artifacts.class_names
     )
-    folder = save_model(tmp_path / "model", model, meta)
-    before = (folder / "model.safetensors").read_bytes()
-    images = select_training_images(world.images, world.splits, world.pixels, world.names)
-    course = PlanTrial(folder, world.images, images, world.pixels[:60], 96, 0.02, apply_remedy)
-    ids = world.images["image_id"].to_numpy()[images.image_rows]
-    plan = pd.DataFrame(
-        [(i, "s1", "exposure", 0.05, 0.05, 1.0) for i in ids], columns=COLUMNS
-    ).assign(simulator=None)
-    context = StageContext("r", 0, tmp_path, tmp_path)
-    said = evaluate_plans(course, [plan.iloc[:0], plan], context)
-    assert said.shape == (2, 60)
-    assert set(np.unique(said)) <= set(range(len(world.names)))
-    assert (folder / "model.safetensors").read_bytes() == before
-    other = StageContext("r", 0, tmp_path / "again", tmp_path)
-    (tmp_path / "again").mkdir()
-    np.testing.assert_array_equal(evaluate_plans(course, [plan.iloc[:0]], other)[0], said[0])
+    trial = PlanTrial(
+        model_folder,
+        artifacts.images,
+        training_images,
+        artifacts.pixels[:60],
+        image_passes=96,
+        learning_rate=0.02,
+        apply_remedy=apply_remedy,
+    )
+    image_ids = artifacts.images["image_id"].to_numpy()[training_images.image_rows]
+    plan_rows = [(image_id, "s1", "exposure", 0.05, 0.05, 1.0) for image_id in image_ids]
+    plan = pd.DataFrame(plan_rows, columns=PLAN_COLUMNS).assign(simulator=None)
+    empty_plan = plan.iloc[:0]
+    predictions = evaluate_plans(trial, [empty_plan, plan], _create_context(tmp_path / "first"))
+    assert predictions.shape == (2, 60)
+    assert set(np.unique(predictions)) <= set(range(len(artifacts.class_names)))
+    assert (predictions[0] != predictions[1]).any(), "black images teach nothing"
+    assert (model_folder / "model.safetensors").read_bytes() == weights_before
+    repeated = evaluate_plans(trial, [empty_plan], _create_context(tmp_path / "second"))
+    np.testing.assert_array_equal(repeated[0], predictions[0])

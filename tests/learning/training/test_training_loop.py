@@ -8,255 +8,215 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from pipeline.contracts import DimensionSizes, InputError
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.models.backbone import build_network
-from pipeline.learning.training import training_loop as module
-from pipeline.learning.training.batch_sampling import TrainingImages
-from pipeline.learning.training.checkpoint import TrainingCheckpoint
-from pipeline.learning.training.training_loop import FitResult, fit_network
-from pipeline.learning.training.training_step import TrainingSchedule
+from pipeline.learning.training import training_loop
+from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.training.training_setup import TrainingSchedule
 from pipeline.learning.training_settings import FitSettings
 from pipeline.storage import signals
-from tests.learning.drawn import META, draw
+from tests.learning.drawn import MODEL_META, draw_images
+from tests.learning.small_training import (
+    TrainingKilled,
+    fit_small_network,
+    has_same_weights,
+    kill_at,
+)
 
-FAST = FitSettings(epochs=6, learning_rate=4e-3, batch_size=16, evaluation_interval=6)
-
-
-def _fit(
-    images: TrainingImages,
-    scratch: Path,
-    settings: FitSettings = FAST,
-    dropout: float = 0.2,
-    **more: Any,
-) -> FitResult:
-    model, meta = build_network("test_efficientnet", "none", ["lying", "standing"], 32, dropout)
-    return fit_network(
-        model, meta, images, settings, seed=more.pop("seed", 0), scratch_folder=scratch, **more
-    )
+FAST_SETTINGS = FitSettings(epochs=6, learning_rate=4e-3, batch_size=16, evaluation_interval=6)
 
 
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(v, theirs[k]) for k, v in one.state_dict().items())
+def test_a_network_learns_and_records_its_curves(tmp_path: Path) -> None:
+    settings = FitSettings(epochs=14, learning_rate=5e-3, batch_size=16, patience=8)
+    holdout = draw_images(64, seed=1)
+    result = fit_small_network(draw_images(192), tmp_path, settings, holdout=holdout)
+    new_images = draw_images(64, seed=2)
+    predictions = compute_logits(result.model, new_images.pixels, MODEL_META).argmax(1)
+    assert (predictions == new_images.labels).mean() > 0.9
+    ARTIFACT_CONTRACTS["history"].check_value("history", result.history, DimensionSizes())
+    assert set(result.history["split"]) == {"train", "holdout"}
+    assert result.image_passes == result.step_count * 16 == result.history["passes"].max()
+    assert 7 <= result.history["step"].nunique() <= 8
+    holdout_curve = result.history[result.history["split"] == "holdout"].set_index("step")
+    assert result.best_step == holdout_curve["loss"].idxmin()
+    assert not result.model.training
 
 
-def test_it_learns_and_tells_how(tmp_path: Path) -> None:
-    images, held = draw(192), draw(64, seed=1)
-    fitted = _fit(
-        images,
-        tmp_path,
-        FitSettings(epochs=14, learning_rate=5e-3, batch_size=16, patience=8),
-        holdout=held,
-    )
-    answers = compute_logits(fitted.model, draw(64, seed=2).pixels, META)
-    assert (answers.argmax(1) == draw(64, seed=2).labels).mean() > 0.9
-    ARTIFACT_CONTRACTS["history"].check_value("history", fitted.history, DimensionSizes())
-    assert set(fitted.history["split"]) == {"train", "holdout"}
-    assert fitted.image_passes == fitted.step_count * 16 == fitted.history["passes"].max()
-    assert 7 <= fitted.history["step"].nunique() <= 8
-    best = fitted.history[fitted.history["split"] == "holdout"].set_index("step")["loss"].idxmin()
-    assert fitted.best_step == best
-    assert not fitted.model.training
+def test_the_seed_decides_the_model(images: TrainingImages, tmp_path: Path) -> None:
+    first = fit_small_network(images, tmp_path / "first", FAST_SETTINGS)
+    same = fit_small_network(images, tmp_path / "same", FAST_SETTINGS)
+    other = fit_small_network(images, tmp_path / "other", FAST_SETTINGS, seed=1)
+    assert has_same_weights(first.model, same.model)
+    assert first.history.equals(same.history)
+    assert not has_same_weights(first.model, other.model)
 
 
-def test_the_same_twice_to_the_bit_and_another_seed_another_model(
-    images: TrainingImages, tmp_path: Path
+@pytest.mark.parametrize("killed_step", [1, 5, 6, 7, 17, 35])
+@pytest.mark.parametrize("has_holdout", [False, True])
+def test_a_killed_training_resumes_to_the_same_weights(
+    killed_step: int, has_holdout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two, other = (_fit(images, tmp_path / str(n), seed=s) for n, s in enumerate((0, 0, 1)))
-    assert _same(one.model, two.model)
-    assert one.history.equals(two.history)
-    assert not _same(one.model, other.model)
-
-
-class Killed(BaseException):
-    """Stands for a kill."""
-
-
-@pytest.mark.parametrize("at", [1, 5, 6, 7, 17, 35])
-@pytest.mark.parametrize("held", [False, True])
-def test_a_killed_training_resumes_to_the_same_bits(
-    at: int, held: bool, tmp_path: Path, monkeypatch: Any
-) -> None:
-    images, holdout = draw(96), draw(20, seed=1) if held else None
-    whole = _fit(images, tmp_path / "whole", holdout=holdout)
-
-    def until(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        for item in items:
-            if item == at:
-                raise Killed
-            yield item
-
-    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL", 4)
-    with pytest.raises(Killed):
-        _fit(images, tmp_path / "cut", holdout=holdout, track=until)
-    resumed = _fit(images, tmp_path / "cut", holdout=holdout)
-    assert _same(whole.model, resumed.model)
+    images = draw_images(96)
+    holdout = draw_images(20, seed=1) if has_holdout else None
+    whole = fit_small_network(images, tmp_path / "whole", FAST_SETTINGS, holdout=holdout)
+    monkeypatch.setattr(training_loop, "CHECKPOINT_INTERVAL", 4)
+    cut_folder = tmp_path / "cut"
+    with pytest.raises(TrainingKilled):
+        fit_small_network(
+            images, cut_folder, FAST_SETTINGS, holdout=holdout, track=kill_at(killed_step)
+        )
+    resumed = fit_small_network(images, cut_folder, FAST_SETTINGS, holdout=holdout)
+    assert has_same_weights(whole.model, resumed.model)
     assert whole.history.equals(resumed.history)
-    assert (whole.best_step, whole.training_loss) == (resumed.best_step, resumed.training_loss)
+    assert whole.best_step == resumed.best_step
+    assert whole.training_loss == resumed.training_loss
 
 
-def _doomed(scratch: Path) -> None:
+def _send_signal_at(signal_number: int, signaled_step: int) -> Any:
+    """Return a progress tracker that sends this process a signal before a step."""
+
+    def track(steps: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        for step in steps:
+            if step == signaled_step:
+                os.kill(os.getpid(), signal_number)
+            yield step
+
+    return track
+
+
+def _train_until_killed(scratch_folder: Path) -> None:
     torch.set_num_threads(1)
-    module.CHECKPOINT_INTERVAL = 6
-
-    def until(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        for item in items:
-            if item == 20:
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield item
-
-    _fit(draw(96), scratch, track=until)
+    training_loop.CHECKPOINT_INTERVAL = 6
+    tracker = _send_signal_at(signal.SIGKILL, 20)
+    fit_small_network(draw_images(96), scratch_folder, FAST_SETTINGS, track=tracker)
 
 
-def test_a_process_killed_outright_resumes_to_the_same_bits(
+def test_a_process_killed_by_the_system_resumes_to_the_same_weights(
     images: TrainingImages, tmp_path: Path
 ) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_doomed, args=(tmp_path / "cut",))
+    cut_folder = tmp_path / "cut"
+    spawning = multiprocessing.get_context("spawn")
+    process = spawning.Process(target=_train_until_killed, args=(cut_folder,))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    assert (tmp_path / "cut" / "last.pt").is_file()
-    assert _same(_fit(images, tmp_path / "whole").model, _fit(images, tmp_path / "cut").model)
+    assert (cut_folder / "last.pt").is_file()
+    whole = fit_small_network(images, tmp_path / "whole", FAST_SETTINGS)
+    resumed = fit_small_network(images, cut_folder, FAST_SETTINGS)
+    assert has_same_weights(whole.model, resumed.model)
 
 
-def test_a_resumed_training_does_only_what_is_left(images: TrainingImages, tmp_path: Path) -> None:
-    done: list[int] = []
+def test_a_finished_training_makes_no_further_steps(images: TrainingImages, tmp_path: Path) -> None:
+    step_counts: list[int] = []
 
-    def count(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        taken = list(items)
-        done.append(len(taken))
-        return iter(taken)
+    def count_steps(steps: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        step_list = list(steps)
+        step_counts.append(len(step_list))
+        return iter(step_list)
 
-    _fit(images, tmp_path, track=count)
-    _fit(images, tmp_path, track=count)
-    assert done == [TrainingSchedule(FAST, 96).step_count, 0]
+    fit_small_network(images, tmp_path, FAST_SETTINGS, track=count_steps)
+    fit_small_network(images, tmp_path, FAST_SETTINGS, track=count_steps)
+    assert step_counts == [TrainingSchedule(FAST_SETTINGS, len(images)).step_count, 0]
 
 
-def test_early_stop_gives_back_the_best_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The holdout's labels are wrong: whatever is learnt makes it worse."""
-    held = draw(32, seed=1)
-    wrong = TrainingImages(held.pixels, held.image_rows, 1 - held.labels)
-    kept: list[dict[str, torch.Tensor]] = []
-    keep = TrainingCheckpoint.save_best_weights
-
-    def noted(self: TrainingCheckpoint, model: nn.Module) -> None:
-        kept.append({k: v.clone() for k, v in model.state_dict().items()})
-        keep(self, model)
-
-    monkeypatch.setattr(TrainingCheckpoint, "save_best_weights", noted)
+def test_an_early_stop_returns_the_best_weights(images: TrainingImages, tmp_path: Path) -> None:
+    """The labels of the holdout are wrong, so that its loss rises as the network learns."""
+    drawn = draw_images(32, seed=1)
+    holdout = TrainingImages(drawn.pixels, drawn.image_rows, 1 - drawn.labels)
     settings = FitSettings(
         epochs=40, learning_rate=5e-3, batch_size=16, evaluation_interval=5, patience=3
     )
-    fitted = _fit(draw(96), tmp_path, settings, holdout=wrong)
-    assert fitted.step_count < TrainingSchedule(settings, 96).step_count
-    assert fitted.step_count == fitted.best_step + 3 * 5
-    assert all(torch.equal(v, kept[-1][k]) for k, v in fitted.model.state_dict().items())
-    again = _fit(draw(96), tmp_path, settings, holdout=wrong)
-    assert (again.step_count, again.best_step) == (fitted.step_count, fitted.best_step), (
-        "a finished one is not taken further"
-    )
+    result = fit_small_network(images, tmp_path, settings, holdout=holdout)
+    assert result.step_count < TrainingSchedule(settings, len(images)).step_count
+    assert result.step_count == result.best_step + 3 * 5
+    curve = result.history[result.history["split"] == "holdout"].set_index("step")["loss"]
+    logits = compute_logits(result.model, holdout.pixels, MODEL_META)
+    log_probabilities = torch.log_softmax(torch.from_numpy(logits), 1).numpy()
+    loss = -log_probabilities[np.arange(len(holdout)), holdout.labels].mean()
+    assert loss == pytest.approx(curve[result.best_step], rel=1e-4)
+    assert curve.iloc[-1] > curve[result.best_step]
+    repeated = fit_small_network(images, tmp_path, settings, holdout=holdout)
+    assert repeated.step_count == result.step_count, "a stopped training is not continued"
+    assert repeated.best_step == result.best_step
 
 
-def test_of_a_large_holdout_each_look_asks_the_same_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[np.ndarray] = []
-    load = TrainingImages.load_pixels
-    monkeypatch.setattr(
-        TrainingImages, "load_pixels", lambda self: (asked.append(self.rows), load(self))[1]
-    )
-    monkeypatch.setattr(module, "MAXIMUM_HOLDOUT_IMAGES", 40)
-    held = draw(96, seed=1)
-    _fit(draw(96), tmp_path, holdout=held)
-    looks = [rows for rows in asked if len(rows) == 40]
-    assert len(looks) >= 4, "at the images learnt from, and at the holdout, in turn"
-    assert all(np.array_equal(rows, looks[n % 2]) for n, rows in enumerate(looks))
-    assert not any(len(rows) == 96 for rows in asked)
-
-
-def test_without_a_holdout_it_goes_to_the_end(images: TrainingImages, tmp_path: Path) -> None:
-    fitted = _fit(
-        images,
-        tmp_path,
-        FitSettings(image_passes=320, batch_size=16, evaluation_interval=3, patience=1),
-    )
-    assert (fitted.step_count, fitted.image_passes, fitted.best_step) == (27, 324, 27)
-    assert set(fitted.history["split"]) == {"train"}
-
-
-def test_a_treatment_changes_what_is_seen_and_neither_order_nor_passes(
+def test_without_a_holdout_the_training_goes_to_the_end(
     images: TrainingImages, tmp_path: Path
 ) -> None:
-    seen: dict[str, list[Any]] = {"same": [], "dark": []}
+    settings = FitSettings(image_passes=320, batch_size=16, evaluation_interval=3, patience=1)
+    result = fit_small_network(images, tmp_path, settings)
+    assert (result.step_count, result.image_passes, result.best_step) == (27, 324, 27)
+    assert set(result.history["split"]) == {"train"}
 
-    def note(name: str, gain: float) -> Any:
-        def treatment(rows: np.ndarray, pixels: np.ndarray, seed: int) -> np.ndarray:
-            seen[name].append((rows.tolist(), seed, np.array_equal(pixels, images.pixels[rows])))
+
+def test_a_treatment_changes_the_pixels_but_not_the_order(
+    images: TrainingImages, tmp_path: Path
+) -> None:
+    identity_calls: list[tuple[list[int], int]] = []
+    darkening_calls: list[tuple[list[int], int]] = []
+
+    def create_treatment(calls: list[tuple[list[int], int]], gain: float) -> BatchTreatment:
+        def scale_pixels(rows: np.ndarray, pixels: np.ndarray, seed: int) -> np.ndarray:
+            assert np.array_equal(pixels, images.pixels[rows]), "shift and crop come later"
+            calls.append((rows.tolist(), seed))
             return (pixels * gain).astype(np.uint8)
 
-        return treatment
+        return scale_pixels
 
-    control = _fit(images, tmp_path / "a")
-    same, dark = (
-        _fit(images, tmp_path / n, treatment=note(n, g)) for n, g in (("same", 1.0), ("dark", 0.3))
-    )
-    assert sorted(seen["same"]) == sorted(seen["dark"])
-    assert all(plain for _, _, plain in seen["same"]), "the treatment comes before shift and crop"
-    assert control.image_passes == dark.image_passes
-    assert _same(control.model, same.model)
-    assert not _same(control.model, dark.model)
+    keep = create_treatment(identity_calls, 1.0)
+    darken = create_treatment(darkening_calls, 0.3)
+    control = fit_small_network(images, tmp_path / "control", FAST_SETTINGS)
+    kept = fit_small_network(images, tmp_path / "kept", FAST_SETTINGS, treatment=keep)
+    darkened = fit_small_network(images, tmp_path / "dark", FAST_SETTINGS, treatment=darken)
+    assert sorted(identity_calls) == sorted(darkening_calls)
+    assert control.image_passes == darkened.image_passes
+    assert has_same_weights(control.model, kept.model)
+    assert not has_same_weights(control.model, darkened.model)
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_a_loss_that_is_no_number_names_the_images(
-    images: TrainingImages, named: bool, tmp_path: Path
+@pytest.mark.parametrize("has_ids", [False, True])
+def test_an_infinite_loss_names_the_images(
+    images: TrainingImages, has_ids: bool, tmp_path: Path
 ) -> None:
-    ids = [f"i{k}" for k in range(96)] if named else None
-    part = TrainingImages(images.pixels, np.arange(40, 60), images.labels[40:60], ids)
-    wanted = r"(i(4|5)\d, ){7}i(4|5)\d;" if named else r"row (4|5)\d, "
-    with pytest.raises(
-        InputError, match=rf"loss is (nan|inf) at step \d+ on image {wanted}"
-    ) as caught:
-        _fit(
-            part,
-            tmp_path,
-            FitSettings(
-                epochs=50, learning_rate=1e18, batch_size=8, warmup_share=0, optimizer="sgd"
-            ),
-        )
+    image_ids = [f"i{row}" for row in range(96)] if has_ids else None
+    subset = TrainingImages(images.pixels, np.arange(40, 60), images.labels[40:60], image_ids)
+    settings = FitSettings(
+        epochs=50, learning_rate=1e18, batch_size=8, warmup_share=0, optimizer="sgd"
+    )
+    names = r"(i(4|5)\d, ){7}i(4|5)\d;" if has_ids else r"row (4|5)\d, "
+    message = rf"loss is (nan|inf) at step \d+ on image {names}"
+    with pytest.raises(InputError, match=message) as caught:
+        fit_small_network(subset, tmp_path, settings)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_saves_where_it_stands_and_goes_on_to_the_same_bits(
-    number: int, tmp_path: Path
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_saves_its_state_and_resumes_to_the_same_weights(
+    images: TrainingImages, signal_number: int, tmp_path: Path
 ) -> None:
-    def until(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        for item in items:
-            if item == 13:
-                os.kill(os.getpid(), number)
-            yield item
-
-    before = {n: signal.signal(n, signal.SIG_DFL) for n in signals.STOP_SIGNALS}
+    cut_folder = tmp_path / "cut"
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in signals.STOP_SIGNALS}
     signals.install_handlers()
     try:
         with pytest.raises(signals.StopSignal):
-            _fit(draw(96), tmp_path / "cut", track=until)
+            fit_small_network(
+                images, cut_folder, FAST_SETTINGS, track=_send_signal_at(signal_number, 13)
+            )
     finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
-    assert torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["progress"]["step"] == 14
-    assert _same(_fit(draw(96), tmp_path / "cut").model, _fit(draw(96), tmp_path / "whole").model)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    state = torch.load(cut_folder / "last.pt", weights_only=True)
+    assert state["progress"]["step"] == 14
+    resumed = fit_small_network(images, cut_folder, FAST_SETTINGS)
+    whole = fit_small_network(images, tmp_path / "whole", FAST_SETTINGS)
+    assert has_same_weights(resumed.model, whole.model)
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_very_few_images_survive(count: int, tmp_path: Path) -> None:
-    fitted = _fit(draw(count), tmp_path, FitSettings(epochs=3))
-    assert fitted.step_count == 3
-    assert np.isfinite(compute_logits(fitted.model, draw(count).pixels, META)).all()
+@pytest.mark.parametrize("image_count", [2, 3, 4])
+def test_very_few_images_are_enough(image_count: int, tmp_path: Path) -> None:
+    images = draw_images(image_count)
+    result = fit_small_network(images, tmp_path, FitSettings(epochs=3))
+    assert result.step_count == 3
+    assert np.isfinite(compute_logits(result.model, images.pixels, MODEL_META)).all()

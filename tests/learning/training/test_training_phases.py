@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.backbone import build_network
-from pipeline.learning.training import training_loop as module
-from pipeline.learning.training.batch_sampling import TrainingImages
-from pipeline.learning.training.training_loop import FitResult, fit_network
+from pipeline.learning.training import training_loop
+from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training.training_phases import (
     WeightAverage,
     compute_image_side,
@@ -18,9 +17,16 @@ from pipeline.learning.training.training_phases import (
     set_training_mode,
 )
 from pipeline.learning.training_settings import FitSettings
-from tests.learning.drawn import draw
+from tests.learning.drawn import MODEL_META, draw_images
+from tests.learning.small_training import (
+    TrainingKilled,
+    copy_weights,
+    fit_small_network,
+    has_same_weights,
+    kill_at,
+)
 
-ALL = FitSettings(
+ALL_PHASES = FitSettings(
     epochs=5,
     learning_rate=4e-3,
     batch_size=16,
@@ -31,17 +37,7 @@ ALL = FitSettings(
 )
 
 
-def _fit(scratch: Path, settings: FitSettings, **more: Any) -> FitResult:
-    model, meta = build_network("test_efficientnet", "none", ["lying", "standing"], 32, 0.2)
-    return fit_network(model, meta, draw(96), settings, seed=0, scratch_folder=scratch, **more)
-
-
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(v, theirs[k]) for k, v in one.state_dict().items())
-
-
-def test_images_grow_to_their_side() -> None:
+def test_images_grow_to_their_full_side() -> None:
     settings = FitSettings(initial_side_share=0.5)
     sides = [compute_image_side(step, 100, 64, settings) for step in range(100)]
     assert sides[0] == 32
@@ -49,98 +45,106 @@ def test_images_grow_to_their_side() -> None:
     assert set(sides) == {32, 40, 48, 56, 64}
     assert set(sides[75:]) == {64}
     assert {compute_image_side(step, 10, 33, FitSettings()) for step in range(10)} == {33}
-    x = torch.rand(2, 3, 32, 32)
-    assert resize_images(x, 32) is x
-    assert resize_images(x, 16).mean() == pytest.approx(float(x.mean()), abs=0.01)
 
 
-def test_a_frozen_network_learns_in_its_head_alone() -> None:
+def test_images_are_resized_only_to_another_side() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    assert resize_images(images, 32) is images
+    resized = resize_images(images, 16)
+    assert resized.shape == (2, 3, 16, 16)
+    assert resized.mean() == pytest.approx(float(images.mean()), abs=0.01)
+
+
+def test_a_frozen_network_trains_its_head_alone() -> None:
     model, _ = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.0)
-    before = {k: v.clone() for k, v in model.state_dict().items()}
+    before = copy_weights(model)
     set_training_mode(model, is_frozen=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     torch.autograd.backward(model(torch.rand(4, 3, 32, 32)).sum())
     optimizer.step()
-    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
-    assert moved == {"classifier.weight", "classifier.bias"}
+    after = copy_weights(model)
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
     set_training_mode(model, is_frozen=False)
     torch.autograd.backward(model(torch.rand(4, 3, 32, 32)).sum())
-    assert all(p.grad is not None for p in model.parameters())
+    assert all(weight.grad is not None for weight in model.parameters())
 
 
-def test_the_mean_follows_fast_at_first_and_slowly_later() -> None:
+def test_the_weight_average_follows_fast_at_first_and_slowly_later() -> None:
     model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 0.99)
 
-    def at(value: float, step: int) -> float:
+    def average_after(value: float, step: int) -> float:
         nn.init.constant_(model.weight, value)
-        mean.update_average(model, step)
-        return mean.module.weight.item()
+        average.update_average(model, step)
+        return average.module.weight.item()
 
-    mean = WeightAverage(model, 0.99)
-    assert at(0.0, 0) == 0.0
-    assert at(1.0, 1) == pytest.approx(1 - 2 / 11)
-    before = mean.module.weight.item()
-    assert at(0.0, 10_000) == pytest.approx(0.99 * before)
+    assert average_after(0.0, 0) == 0.0
+    second = average_after(1.0, 1)
+    assert second == pytest.approx(1 - 2 / 11)
+    assert average_after(0.0, 10_000) == pytest.approx(0.99 * second)
 
 
-def test_all_of_it_resumes_to_the_same_bits(
+def test_a_training_with_all_phases_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = {"holdout": draw(20, seed=1)}
-    whole = _fit(tmp_path / "whole", ALL, **more)
-    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL", 4)
-
-    def until(last: int) -> Any:
-        def track(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-            for item in items:
-                if item == last:
-                    raise KeyboardInterrupt
-                yield item
-
-        return track
-
-    for last in (9, 23):  # frozen up to step 12
-        with pytest.raises(KeyboardInterrupt):
-            _fit(tmp_path / "cut", ALL, track=until(last), **more)
-    resumed = _fit(tmp_path / "cut", ALL, **more)
-    assert _same(whole.model, resumed.model)
+    images = draw_images(96)
+    holdout = draw_images(20, seed=1)
+    whole = fit_small_network(images, tmp_path / "whole", ALL_PHASES, holdout=holdout)
+    monkeypatch.setattr(training_loop, "CHECKPOINT_INTERVAL", 4)
+    cut_folder = tmp_path / "cut"
+    for killed_step in (9, 23):  # the backbone is frozen before step 12
+        with pytest.raises(TrainingKilled):
+            fit_small_network(
+                images, cut_folder, ALL_PHASES, holdout=holdout, track=kill_at(killed_step)
+            )
+    resumed = fit_small_network(images, cut_folder, ALL_PHASES, holdout=holdout)
+    assert has_same_weights(whole.model, resumed.model)
     assert whole.history.equals(resumed.history)
-    for setting, plain in (("ema", 0.0), ("small", 1.0), ("frozen", 0.0)):
-        other = _fit(tmp_path / setting, ALL.model_copy(update={setting: plain}), **more)
-        assert not _same(whole.model, other.model), setting
 
 
-def test_the_mean_is_what_is_judged_and_given_back(tmp_path: Path) -> None:
-    seen: list[Tensor] = []
+@pytest.mark.parametrize(
+    ("key", "neutral"), [("ema_decay", 0.0), ("initial_side_share", 1.0), ("frozen_share", 0.0)]
+)
+def test_each_phase_changes_the_model(key: str, neutral: float, tmp_path: Path) -> None:
+    images = draw_images(96)
+    settings = FitSettings.model_validate(ALL_PHASES.model_dump() | {key: neutral})
+    with_phase = fit_small_network(images, tmp_path / "with", ALL_PHASES)
+    without_phase = fit_small_network(images, tmp_path / "without", settings)
+    assert not has_same_weights(with_phase.model, without_phase.model)
+
+
+def test_the_weight_average_is_returned(tmp_path: Path) -> None:
+    step_weights: list[Tensor] = []
     settings = FitSettings(
         epochs=2, batch_size=16, ema_decay=0.5, evaluation_interval=1, patience=99
     )
-    model, meta = build_network("test_efficientnet", "none", ["lying", "standing"], 32, 0.0)
+    model, meta = build_network("test_efficientnet", "none", MODEL_META["classes"], 32, 0.0)
 
-    def track(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
-        for item in items:
-            yield item
-            seen.append(model.get_parameter("classifier.weight").detach().clone())
+    def record_weights(steps: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        for step in steps:
+            yield step
+            step_weights.append(model.get_parameter("classifier.weight").detach().clone())
 
-    fitted = fit_network(
-        model, meta, draw(96), settings, seed=0, scratch_folder=tmp_path, track=track
+    result = fit_network(
+        model,
+        meta,
+        draw_images(96),
+        settings,
+        seed=0,
+        scratch_folder=tmp_path,
+        track=record_weights,
     )
-    mean = seen[0]
-    for step, weight in enumerate(seen[1:], 1):
+    average = step_weights[0]
+    for step, weight in enumerate(step_weights[1:], 1):
         decay = min(0.5, (1 + step) / (10 + step))
-        mean = decay * mean + (1 - decay) * weight
-    assert torch.allclose(fitted.model.get_parameter("classifier.weight"), mean, atol=1e-6)
+        average = decay * average + (1 - decay) * weight
+    trained = result.model.get_parameter("classifier.weight")
+    assert torch.allclose(trained, average, atol=1e-6)
 
 
-def test_a_network_of_one_side_cannot_grow(tmp_path: Path) -> None:
-    images: TrainingImages = draw(16)
-    model, meta = build_network("test_vit", "none", ["lying", "standing"], 32, 0.0)
-    with pytest.raises(InputError, match=r"train\.small: test_vit takes images of one side only"):
-        fit_network(
-            model,
-            meta,
-            images,
-            FitSettings(initial_side_share=0.5),
-            seed=0,
-            scratch_folder=tmp_path,
-        )
+def test_a_network_with_a_fixed_side_cannot_grow(tmp_path: Path) -> None:
+    model, meta = build_network("test_vit", "none", MODEL_META["classes"], 32, 0.0)
+    settings = FitSettings(initial_side_share=0.5)
+    with pytest.raises(InputError, match=r"train\.initial_side_share: test_vit takes images of"):
+        fit_network(model, meta, draw_images(16), settings, seed=0, scratch_folder=tmp_path)

@@ -39,7 +39,9 @@ def test_where_causes_were_asked_image_by_image_the_table_says_for_how_much_each
     made: dict[str, Any],
 ) -> None:
     assert "Accounts for" not in str(render(build_page(made)))
-    causes = made["causes"].assign(share=[0.62, 0.1, np.nan], ahead=[0.3, -0.4, np.nan])
+    causes = made["causes"].assign(
+        attributed_share=[0.62, 0.1, np.nan], attribution_lead=[0.3, -0.4, np.nan]
+    )
     html = str(render(build_page(made | {"causes": causes})))
     assert re.search(r'data-l="Accounts for">62\.0.%<', html)
     assert f'data-l="Accounts for">{MISSING_TEXT}<' in html

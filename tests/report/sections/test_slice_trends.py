@@ -10,7 +10,7 @@ def test_each_slice_is_told_with_state_since_figures_and_trend(page: ReportPage)
     html = slice_trends.render(page)
     assert "1 back, 1 not assessable. The run before was <bdi>r3</bdi>" in html
     assert '<span class="state failed">back</span>' in html
-    assert "the data has no camera any more" in html.lower()
+    assert "the data no longer has the column camera" in html.lower()
     assert html.count('class="spark"') == 2
     assert "share misread over 4 runs, from 50% to 55%" in html
     assert "then 0.0" in html
@@ -27,7 +27,9 @@ def test_a_first_run_has_no_section_and_one_without_slices_a_line(made: dict[str
     alone = build_page({**made, "followed": {"previous": None, "why": "none", "slices": []}})
     assert slice_trends.render(alone) == ""
     assert "Known since" not in failure_slices.render(alone)
-    quiet = slice_trends.render(build_page({**made, "followed": {"previous": "r1", "why": None, "slices": []}}))
+    quiet = slice_trends.render(
+        build_page({**made, "followed": {"previous": "r1", "why": None, "slices": []}})
+    )
     assert "No run of this name has confirmed a slice." in quiet
     assert "<table" not in quiet
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,18 +15,18 @@ from pipeline.learning.models.decision_module import (
 from pipeline.remedies import apply_remedy
 from pipeline.serving.export.portable_corrections import (
     ValidationImages,
-    find_equivalent_change,
+    find_equivalent_transform,
     select_portable_corrections,
 )
 from tests.night import image
 
 RNG = np.random.default_rng(4)
-PHOTOS = np.stack([image(("lying", "standing")[k % 2], k % 3 == 0, RNG) for k in range(60)])
+IMAGES = np.stack([image(("lying", "standing")[k % 2], k % 3 == 0, RNG) for k in range(60)])
+DARK = Condition("luminance", "<=", 45.0)
 
 
-def _val() -> ValidationImages:
-    frame = measure_images(PHOTOS)
-    return ValidationImages(PHOTOS, frame.assign(hour=12.0, door="east"))
+def _build_frame() -> pd.DataFrame:
+    return measure_images(IMAGES).assign(hour=12.0, door="east")
 
 
 @pytest.mark.parametrize(
@@ -39,38 +41,40 @@ def _val() -> ValidationImages:
         ("horizontal_flip", 1.0, ImageResampling),
     ],
 )
-def test_a_remedy_is_carried_by_what_does_the_same(remedy: str, strength: float, kind: type) -> None:
-    change = find_equivalent_change(remedy, strength, PHOTOS[:20])
-    assert isinstance(change, kind)
-    off = np.abs(
-        apply_pixel_transform(change, PHOTOS) - apply_remedy(remedy, PHOTOS, strength, strength, seed=0)
-    )
-    assert off.max() <= 1
-    assert (off > 0).mean() < 1e-3
+def test_remedy_has_an_equivalent_transform(remedy: str, strength: float, kind: type) -> None:
+    transform = find_equivalent_transform(remedy, strength, IMAGES[:20])
+    assert isinstance(transform, kind)
+    expected = apply_remedy(remedy, IMAGES, strength, strength, seed=0)
+    difference = np.abs(apply_pixel_transform(transform, IMAGES) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
 
 
 @pytest.mark.parametrize(
     ("remedy", "strength"), [("noise", 12.0), ("jpeg", 10.0), ("blur", 2.0), ("occlusion", 0.3)]
 )
-def test_what_no_module_does_is_not_carried(remedy: str, strength: float) -> None:
-    assert find_equivalent_change(remedy, strength, PHOTOS[:20]) is None
+def test_remedy_without_an_equivalent_transform_has_none(remedy: str, strength: float) -> None:
+    assert find_equivalent_transform(remedy, strength, IMAGES[:20]) is None
 
 
-def _carry(
-    *conditions: Condition, remedy: str = "exposure", val: ValidationImages | None = None
-) -> dict[str, object]:
-    item = {"slice": "s1", "remedy": remedy, "strength": 2.0, "words": "in words"}
-    found = select_portable_corrections(
-        [item], {"s1": Rule(conditions, label="lying")}, val or _val()
-    )
-    assert len(found.corrections) == int(found.descriptions[0]["carried"])
-    return found.descriptions[0]
+def _describe_correction(
+    *conditions: Condition, remedy: str = "exposure", frame: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    correction = {"slice": "s1", "remedy": remedy, "strength": 2.0, "words": "in words"}
+    validation_images = ValidationImages(IMAGES, _build_frame() if frame is None else frame)
+    rules = {"s1": Rule(conditions, label="lying")}
+    portable = select_portable_corrections([correction], rules, validation_images)
+    (description,) = portable.descriptions
+    assert len(portable.corrections) == int(description["is_carried"])
+    assert bool(description["omission_reason"]) is not description["is_carried"]
+    return description
 
 
-def test_a_condition_on_light_is_carried_and_its_difference_counted() -> None:
-    told = _carry(Condition("luminance", "<=", 45.0))
-    assert told["when"] == "luminance <= 45", "a image that arrives has no label"
-    assert (told["carried"], told["elsewhere"], told["of"], told["why"]) == (True, 0, 60, "")
+def test_condition_on_luminance_is_carried_without_the_label() -> None:
+    description = _describe_correction(DARK)
+    assert description["is_carried"]
+    assert description["when"] == "luminance <= 45"
+    assert (description["mismatch_count"], description["image_count"]) == (0, 60)
 
 
 @pytest.mark.parametrize(
@@ -81,35 +85,30 @@ def test_a_condition_on_light_is_carried_and_its_difference_counted() -> None:
         Condition("a1b2", "near", 0.2),
     ],
 )
-def test_what_the_pixels_do_not_show_is_left_out_with_its_reason(condition: Condition) -> None:
-    told = _carry(Condition("luminance", "<=", 45.0), condition)
-    assert told["carried"] is False
-    assert told["why"] == f"{condition.format_text()} cannot be told from the model's pixels"
+def test_condition_that_pixels_cannot_decide_is_omitted(condition: Condition) -> None:
+    description = _describe_correction(DARK, condition)
+    assert not description["is_carried"]
+    assert description["mismatch_count"] is None
+    assert condition.format_text() in description["omission_reason"]
+    assert "luminance" not in description["omission_reason"]
 
 
-def test_a_condition_that_small_copies_answer_otherwise_is_left_out() -> None:
-    frame = _val().frame
-    light = float(frame["luminance"].median())
-    told = _carry(
-        Condition("luminance", "<=", light),
-        val=ValidationImages(PHOTOS, frame.assign(luminance=frame["luminance"] + 40)),
-    )
-    assert told["carried"] is False
-    assert isinstance(told["elsewhere"], int)
-    assert told["elsewhere"] > 3
-    assert "of 60 images of val for its other side" in str(told["why"])
+def test_condition_with_other_results_on_the_models_pixels_is_omitted() -> None:
+    frame = _build_frame()
+    luminance = float(frame["luminance"].median())
+    brighter = frame.assign(luminance=frame["luminance"] + 40)
+    description = _describe_correction(Condition("luminance", "<=", luminance), frame=brighter)
+    assert not description["is_carried"]
+    assert description["mismatch_count"] > 3
 
 
-def test_a_remedy_without_counterpart_is_left_out() -> None:
-    told = _carry(remedy="blur")
-    assert told["carried"] is False
-    assert told["why"] == "blur has no counterpart in the graph that does the same"
+def test_remedy_without_an_equivalent_transform_is_omitted() -> None:
+    description = _describe_correction(remedy="blur")
+    assert not description["is_carried"]
+    assert "blur" in description["omission_reason"]
 
 
-def test_nothing_to_carry() -> None:
-    assert (
-        select_portable_corrections(
-            [], {}, ValidationImages(PHOTOS, pd.DataFrame(index=range(60)))
-        ).descriptions
-        == ()
-    )
+def test_policy_without_corrections_has_nothing_to_carry() -> None:
+    validation_images = ValidationImages(IMAGES, pd.DataFrame(index=range(60)))
+    portable = select_portable_corrections([], {}, validation_images)
+    assert (portable.corrections, portable.descriptions) == ((), ())

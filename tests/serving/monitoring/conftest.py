@@ -7,11 +7,11 @@ from tests.arrivals import bundle
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with the data of 200 visits, a fifth of them dark."""
     return bundle(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")
-def known(folder: Path) -> ReferenceProfile:
-    return ReferenceProfile.load_bundle(folder)
+def reference(bundle_folder: Path) -> ReferenceProfile:
+    return ReferenceProfile.load_bundle(bundle_folder)

@@ -5,77 +5,82 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.serving.monitoring.prediction_rows import build_traffic, read_predictions
-from pipeline.serving.prediction import row_writers
+from pipeline.serving.prediction.row_writers import write_rows
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
-from tests.arrivals import TAG, rows
-
-CLASSES = ["badge", "none"]
+from tests.arrivals import rows
 
 
-def _written(table: pd.DataFrame, path: Path) -> Path:
-    row_writers.write_rows(table.to_dict("records"), list(table.columns), path)
+def _write(table: pd.DataFrame, path: Path) -> Path:
+    write_rows(table.to_dict("records"), list(table.columns), path)
     return path
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_what_predict_wrote_is_read_alike_in_every_form(
-    tmp_path: Path, known: ReferenceProfile, ending: str
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_rows_of_every_format_are_the_same_traffic(
+    tmp_path: Path, reference: ReferenceProfile, suffix: str
 ) -> None:
     table = rows(6)
-    got = read_predictions(
-        [
-            _written(
-                table.assign(group=table["group"].str.replace("v", "00")), tmp_path / f"r.{ending}"
-            )
-        ]
-    )
-    traffic = build_traffic(got, known, CLASSES, "r").table
+    table["group"] = table["group"].str.replace("v", "00")  # text that looks like numbers
+    read = read_predictions([_write(table, tmp_path / f"r.{suffix}")])
+    traffic = build_traffic(read, reference, "rows").table
     assert traffic["unit"].nunique() == 6
-    assert got["group"].iloc[0] == "000"
+    assert read["group"].iloc[0] == "000"
     pd.testing.assert_series_equal(traffic["luminance"], table["luminance"], check_names=False)
-    assert traffic["slice s1"].tolist() == (table["slices"] == TAG).tolist()
+    assert traffic["slice s1"].tolist() == (table["slices"] == "s1").tolist()
+    assert traffic["slice s1"].any()
     assert traffic["declined"].tolist() == (table["decision"] == "decline").astype(float).tolist()
 
 
-def test_the_last_row_of_a_path_counts_and_a_line_still_being_written_does_not(
-    tmp_path: Path,
-) -> None:
-    table = rows(3)
-    first, again = (
-        _written(table, tmp_path / "a.jsonl"),
-        _written(table.assign(probability=0.5), tmp_path / "b.jsonl"),
+def test_every_slice_of_a_row_is_read(reference: ReferenceProfile) -> None:
+    record = {**reference.slice_records[0], "slice": "s10"}
+    two = ReferenceProfile(
+        reference.table, reference.summary, [*reference.slice_records, record], reference.run_id
     )
-    with again.open("a") as file:
-        file.write('{"path": "torn')
-    got = read_predictions([first, again])
-    assert len(got) == 6
-    assert set(got["probability"]) == {0.5}
+    table = rows(2).assign(slices=["s1; s10", "s10", "", "s1"])
+    traffic = build_traffic(table, two, "rows").table
+    assert traffic["slice s1"].tolist() == [True, False, False, True]
+    assert traffic["slice s10"].tolist() == [True, True, False, False]
 
 
-def test_what_is_no_rows_of_this_model_is_one_line(tmp_path: Path, known: ReferenceProfile) -> None:
+def test_rows_without_group_and_time_are_units_of_one_image(reference: ReferenceProfile) -> None:
+    traffic = build_traffic(rows(3).drop(columns=["group", "captured_at"]), reference, "rows")
+    assert traffic.table["unit"].nunique() == 6
+
+
+def test_last_row_of_an_image_counts_and_an_incomplete_line_does_not(tmp_path: Path) -> None:
     table = rows(3)
-    with pytest.raises(InputError, match="no such file"):
-        read_predictions([tmp_path / "none.jsonl"])
-    with pytest.raises(InputError, match=r"end in \.jsonl, \.csv or \.parquet"):
-        read_predictions([_written(table, tmp_path / "a.csv").rename(tmp_path / "a.txt")])
-    with pytest.raises(InputError, match="lacks the column slices"):
-        read_predictions([_written(table.drop(columns="slices"), tmp_path / "a.csv")])
-    with pytest.raises(InputError, match="predict with --attributes all"):
-        read_predictions(
-            [
-                _written(
-                    table[["path", "predicted", "probability", "decision", "slices"]],
-                    tmp_path / "a.csv",
-                )
-            ]
-        )
+    first = _write(table, tmp_path / "a.jsonl")
+    second = _write(table.assign(probability=0.5), tmp_path / "b.jsonl")
+    with second.open("a") as file:
+        file.write('{"path": "incomplete')
+    read = read_predictions([first, second])
+    assert len(read) == 6
+    assert set(read["probability"]) == {0.5}
+
+
+def test_file_that_predict_did_not_write_is_an_error(tmp_path: Path) -> None:
+    table = rows(3)
+    required = table[["path", "predicted", "probability", "decision", "slices", "model"]]
     (tmp_path / "broken.jsonl").write_text("my notes\n")
-    with pytest.raises(InputError, match="cannot be read as rows"):
-        read_predictions([tmp_path / "broken.jsonl"])
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(InputError, match="no row in it"):
-        read_predictions([tmp_path / "empty.jsonl"])
-    with pytest.raises(InputError, match="knows the slice 's9: tilt <= 3', the model does not"):
-        build_traffic(table.assign(slices="s9: tilt <= 3"), known, CLASSES, "r")
-    with pytest.raises(InputError, match="predicts 'badge', a class that the model does not know"):
-        build_traffic(table, known, ["cat"], "r")
+    _write(table, tmp_path / "a.csv").rename(tmp_path / "a.txt")
+    _write(table.drop(columns="slices"), tmp_path / "old.csv")
+    _write(required, tmp_path / "plain.csv")
+    messages = {
+        "none.jsonl": "no such file",
+        "a.txt": r"end in \.jsonl, \.csv or \.parquet",
+        "old.csv": "the column slices is missing",
+        "plain.csv": "predict with --attributes all",
+        "broken.jsonl": "cannot be read as rows",
+        "empty.jsonl": "no rows",
+    }
+    for name, message in messages.items():
+        with pytest.raises(InputError, match=message):
+            read_predictions([tmp_path / name])
+
+
+def test_rows_of_another_model_are_an_error(reference: ReferenceProfile) -> None:
+    with pytest.raises(InputError, match="by the model of run run2, not of run1"):
+        build_traffic(rows(3).assign(model="run2"), reference, "rows")
+    with pytest.raises(InputError, match="the model has no slice 's9'"):
+        build_traffic(rows(3).assign(slices="s9"), reference, "rows")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ CLASSES = ["lying", "standing"]
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A promoted model's folder: dark images are brightened, unsure answers declined, images of a door known again."""
+    """The bundle of a promoted model: it brightens dark images and declines at low confidence."""
     folder = tmp_path_factory.mktemp("home") / "runs" / "run1" / "promote" / "bundle"
-    model, meta = build_network("test_efficientnet", "none", CLASSES, 48, 0.0, seed=3)
-    meta["temperature"] = 1e-4
-    save_model(folder, model, meta)
+    network, meta = build_network("test_efficientnet", "none", CLASSES, 48, 0.0, seed=3)
+    meta["temperature"] = 1e-4  # spreads the scores of an untrained network
+    save_model(folder, network, meta)
     dark = Rule((Condition("luminance", "<=", 45),)).dump_json()
     door = Rule((Condition("door", "is", "east"),)).dump_json()
     policy: dict[str, Any] = {
@@ -30,7 +31,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"slice": "s1", "words": "Too dark.", "rule": dark},
         {"slice": "s2", "words": "East.", "rule": door},
     ]
-    (folder / "bundle.json").write_text(json.dumps({**meta, "policy": policy, "slices": slices}))
+    record = {**meta, "bundle_format": 2, "run_id": "run1", "policy": policy, "slices": slices}
+    (folder / "bundle.json").write_text(json.dumps(record))
     pointer = {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}
     (folder.parents[2] / "champions").mkdir()
     (folder.parents[2] / "champions" / "gate.json").write_text(json.dumps(pointer))
@@ -38,12 +40,20 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve images of 48 px, every third one by night, and one that is broken."""
-    folder, rng = tmp_path_factory.mktemp("shots"), np.random.default_rng(5)
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of 48 px, every third one dark, and a broken one."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(5)
     for k in range(12):
-        cv2.imwrite(
-            str(folder / f"{k:02d}.png"), image(CLASSES[k % 2], k % 3 == 0, rng)[:, :, ::-1]
-        )
+        pixels = image(CLASSES[k % 2], k % 3 == 0, rng)
+        cv2.imwrite(str(folder / f"{k:02d}.png"), pixels[:, :, ::-1])
     (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def write_bundle(bundle: Path, folder: Path, **changes: Any) -> Path:
+    """Copy a bundle into `folder` with other values in its record."""
+    shutil.copytree(bundle, folder)
+    record = json.loads((bundle / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(record | changes))
     return folder

@@ -1,211 +1,208 @@
-import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
+import nightshift
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-import pipeline
 from pipeline.attributes import DecodedImage
 from pipeline.attributes.luminance import measure
 from pipeline.contracts import InputError
+from pipeline.data.reading.file_attributes import shrink_image
 from pipeline.data.reading.image_decoding import letterbox_image
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.data.reading.image_sources import open_image
 from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.statuses import Decision, DecisionReason
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model
 from pipeline.remedies import apply_remedy
 from pipeline.serving.prediction.predictor import BATCH_SIZE, load_predictor
-from pipeline.stages.measure import shrink_image
+from tests.serving.prediction.conftest import write_bundle
 
 
-def _pixels(folder: Path) -> np.ndarray:
-    return np.stack([cv2.imread(str(p))[:, :, ::-1] for p in sorted(folder.glob("[0-9]*.png"))])
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.png"))
 
 
-def test_the_model_sees_dark_images_corrected_and_the_others_as_they_are(
-    bundle: Path, shots: Path
-) -> None:
-    pixels = _pixels(shots)
-    dark = pixels.mean((1, 2, 3)) < 45
-    assert 0 < dark.sum() < len(dark)
-    shown = pixels.copy()
-    shown[dark] = apply_remedy("exposure", pixels[dark], 4.0, 4.0, seed=0)
+def _read_pixels(folder: Path) -> np.ndarray:
+    return np.stack([cv2.imread(str(path))[:, :, ::-1] for path in _list_files(folder)])
+
+
+def _build_policy(**decline: Any) -> dict[str, Any]:
+    return {"decline": decline, "corrections": []}
+
+
+def test_model_sees_dark_images_corrected(bundle: Path, image_folder: Path) -> None:
+    pixels = _read_pixels(image_folder)
+    is_dark = pixels.mean((1, 2, 3)) < 45
+    assert 0 < is_dark.sum() < len(is_dark)
+    corrected = pixels.copy()
+    corrected[is_dark] = apply_remedy("exposure", pixels[is_dark], 4.0, 4.0, seed=0)
     model, meta = load_model(bundle)
-    want = softmax(compute_logits(model, shown, meta) / 1e-4, axis=1)
-    rows = load_predictor("champion", bundle.parents[2]).predict(sorted(shots.glob("[0-9]*.png")))
-    np.testing.assert_allclose(rows["probability"], want.max(1), atol=2e-3)
-    assert (rows["predicted"] == np.array(meta["classes"])[want.argmax(1)]).all()
-    assert (rows["correction"] == np.where(dark, "exposure x4", "")).all()
-    assert (rows["slices"] == np.where(dark, "s1: luminance <= 45", "")).all()
+    expected = softmax(compute_logits(model, corrected, meta) / 1e-4, axis=1)
+    rows = load_predictor("champion", bundle.parents[2]).predict(_list_files(image_folder))
+    np.testing.assert_allclose(rows["probability"], expected.max(1), atol=2e-3)
+    assert (rows["predicted"] == np.array(meta["classes"])[expected.argmax(1)]).all()
+    assert (rows["correction"] == np.where(is_dark, "exposure x4", "")).all()
+    assert (rows["slices"] == np.where(is_dark, "s1", "")).all()
+    assert set(rows["model"]) == {"run1"}
     np.testing.assert_allclose(rows["probability_1"] + rows["probability_2"], 1.0, atol=1e-6)
 
 
-def test_it_answers_where_it_is_sure_and_says_why_not_elsewhere(bundle: Path, shots: Path) -> None:
-    rows = pipeline.load_predictor(str(bundle)).predict(sorted(shots.glob("[0-9]*.png")))
-    sure = rows["probability"] >= 0.8
-    assert sure.any()
-    assert not sure.all()
-    assert (rows["decision"] == np.where(sure, "answer", "decline")).all()
-    assert rows.loc[~sure, "reason"].str.match(r"confidence 0\.\d+ is below 0\.800").all()
+def test_low_confidence_is_declined(bundle: Path, image_folder: Path) -> None:
+    rows = nightshift.load(str(bundle)).predict(_list_files(image_folder))
+    is_confident = rows["probability"] >= 0.8
+    assert is_confident.any()
+    assert not is_confident.all()
+    assert (rows["decision"] == np.where(is_confident, "answer", "decline")).all()
+    assert set(rows.loc[is_confident, "reason"]) == {DecisionReason.NONE}
+    assert set(rows.loc[~is_confident, "reason"]) == {DecisionReason.LOW_CONFIDENCE}
 
 
-def test_below_a_light_it_declines_however_sure_it_is(
-    bundle: Path, shots: Path, tmp_path: Path
+def test_low_light_is_declined_at_any_confidence(
+    bundle: Path, image_folder: Path, tmp_path: Path
 ) -> None:
-    meta = json.loads((bundle / "bundle.json").read_text())
-    meta["policy"] = {"decline": {"threshold": 0.0, "light": 45.0}, "corrections": []}
-    for file in ("model.safetensors", "model.json"):
-        (tmp_path / file).write_bytes((bundle / file).read_bytes())
-    (tmp_path / "bundle.json").write_text(json.dumps({**meta, "slices": []}))
-    files = sorted(shots.glob("[0-9]*.png"))
-    dark = load_predictor(str(tmp_path), attributes=("luminance",)).predict(files)["luminance"] < 45
-    rows = load_predictor(str(tmp_path)).predict(files)
-    assert dark.any()
-    assert not dark.all()
-    assert (rows["decision"] == np.where(dark, "decline", "answer")).all()
-    assert rows.loc[dark, "reason"].str.match(r"light \d+\.\d is below 45\.0").all()
-    assert list(rows.columns) == list(load_predictor(str(bundle)).columns), (
-        "light is asked about, not shown"
-    )
+    policy = _build_policy(threshold=0.0, light=45.0)
+    folder = write_bundle(bundle, tmp_path / "b", policy=policy, slices=[])
+    files = _list_files(image_folder)
+    luminance = load_predictor(str(folder), attributes=("luminance",)).predict(files)["luminance"]
+    is_dark = luminance < 45
+    rows = load_predictor(str(folder)).predict(files)
+    assert is_dark.any()
+    assert not is_dark.all()
+    assert (rows["decision"] == np.where(is_dark, "decline", "answer")).all()
+    assert (rows["reason"] == np.where(is_dark, "low light", "")).all()
+    assert "luminance" not in rows.columns
 
 
-def test_no_threshold_declines_everybody(bundle: Path, shots: Path, tmp_path: Path) -> None:
-    meta = json.loads((bundle / "bundle.json").read_text())
-    meta["policy"] = {"decline": {"threshold": None}, "corrections": []}
-    for file in ("model.safetensors", "model.json"):
-        (tmp_path / file).write_bytes((bundle / file).read_bytes())
-    (tmp_path / "bundle.json").write_text(json.dumps({**meta, "slices": []}))
-    rows = load_predictor(str(tmp_path)).predict([shots / "01.png"])
-    assert rows["decision"].tolist() == ["decline"]
-    assert "no confidence" in rows["reason"].iloc[0]
+def test_without_a_threshold_every_image_is_declined(
+    bundle: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    policy = _build_policy(threshold=None)
+    folder = write_bundle(bundle, tmp_path / "b", policy=policy, slices=[])
+    rows = load_predictor(str(folder)).predict(_list_files(image_folder)[:2])
+    assert set(rows["decision"]) == {Decision.DECLINE}
+    assert set(rows["reason"]) == {DecisionReason.NO_THRESHOLD}
 
 
-def test_a_broken_image_is_a_row_with_its_error_in_its_place(bundle: Path, shots: Path) -> None:
-    rows = load_predictor(str(bundle)).predict(
-        [shots / "00.png", shots / "broken.png", shots / "gone.png", shots / "01.png"]
-    )
-    assert rows["decision"].tolist()[1:3] == ["error", "error"]
+def test_unreadable_image_is_a_row_in_its_place(bundle: Path, image_folder: Path) -> None:
+    names = ["00.png", "broken.png", "gone.png", "01.png"]
+    rows = load_predictor(str(bundle)).predict([image_folder / name for name in names])
+    assert rows["path"].tolist() == [str(image_folder / name) for name in names]
+    assert rows["decision"].tolist()[1:3] == [Decision.ERROR] * 2
+    assert rows["reason"].tolist()[1:3] == [DecisionReason.UNREADABLE] * 2
     assert rows["error"].iloc[1] == "not an image, or damaged"
     assert rows["error"].isna().tolist() == [True, False, False, True]
-    assert set(rows["decision"].iloc[[0, 3]]) <= {"answer", "decline"}
+    assert set(rows["decision"].iloc[[0, 3]]) <= {Decision.ANSWER, Decision.DECLINE}
+    assert set(rows["model"]) == {"run1"}
 
 
-def test_pixels_give_what_the_file_gives_and_attributes_are_shown(
-    bundle: Path, shots: Path
-) -> None:
+def test_pixels_and_bytes_give_the_rows_of_their_files(bundle: Path, image_folder: Path) -> None:
     predictor = load_predictor(str(bundle), attributes=("luminance", "hour"))
-    files = predictor.predict(sorted(shots.glob("[0-9]*.png")))
-    arrays = predictor.predict(list(_pixels(shots)))
+    files = predictor.predict(_list_files(image_folder))
+    arrays = predictor.predict(list(_read_pixels(image_folder)))
     np.testing.assert_allclose(files["probability"], arrays["probability"], atol=1e-6)
     np.testing.assert_allclose(files["luminance"], arrays["luminance"])
     assert arrays["hour"].isna().all()
     assert arrays["path"].tolist() == [str(k) for k in range(12)]
+    paths = [image_folder / "00.png", image_folder / "broken.png", image_folder / "01.png"]
+    files = predictor.predict(paths)
+    encoded = predictor.predict([path.read_bytes() for path in paths])
+    assert encoded["path"].tolist() == ["0", "1", "2"]
+    assert files.drop(columns="path").equals(encoded.drop(columns="path"))
+
+
+def test_input_that_is_not_a_list_of_images_is_refused(bundle: Path, image_folder: Path) -> None:
+    predictor = load_predictor(str(bundle))
+    for single in (image_folder / "00.png", str(image_folder / "00.png"), b"x"):
+        with pytest.raises(TypeError, match="want a list of images"):
+            predictor.predict(single)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"image 0: want uint8 \[H, W, 3\], got float64"):
         predictor.predict([np.zeros((4, 4, 3))])
 
 
-def test_one_path_is_no_list_and_a_name_may_be_no_text(
-    bundle: Path, shots: Path, tmp_path: Path
-) -> None:
-    predictor, odd = load_predictor(str(bundle)), tmp_path / os.fsdecode(b"b\xff.png")
-    for single in (shots / "00.png", str(shots / "00.png"), b"x"):
-        with pytest.raises(TypeError, match="want a list of images"):
-            predictor.predict(single)  # type: ignore[arg-type]
-    shutil.copy(shots / "00.png", odd)
-    row = predictor.predict([odd]).iloc[0]
+def test_path_of_invalid_bytes_is_escaped(bundle: Path, image_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"b\xff.png")
+    shutil.copy(image_folder / "00.png", path)
+    row = load_predictor(str(bundle)).predict([path]).iloc[0]
     assert row["path"] == rf"{tmp_path}/b\xff.png"
-    assert row["decision"] in ("answer", "decline")
+    assert row["decision"] != Decision.ERROR
 
 
-def test_bytes_give_what_the_file_gives(bundle: Path, shots: Path) -> None:
-    predictor, files = (
-        load_predictor(str(bundle)),
-        [shots / "00.png", shots / "broken.png", shots / "01.png"],
-    )
-    rows, other = predictor.predict(files), predictor.predict([path.read_bytes() for path in files])
-    assert other["path"].tolist() == ["0", "1", "2"]
-    assert rows.drop(columns="path").equals(other.drop(columns="path"))
-
-
-def test_a_large_image_is_measured_large_and_shown_small(bundle: Path, tmp_path: Path) -> None:
-    """As `measure` and `ingest` do: the small copy of a JPEG comes from a reduced decode, the measures do not."""
+def test_large_image_is_measured_large_and_predicted_small(bundle: Path, tmp_path: Path) -> None:
+    """The model's copy of a JPEG comes from a reduced decode, as in the stage `ingest`."""
     rng = np.random.default_rng(8)
     coarse = rng.integers(90, 255, (9, 16, 3), dtype=np.uint8)
     path = tmp_path / "large.jpg"
     cv2.imwrite(str(path), cv2.resize(coarse, (1600, 900), interpolation=cv2.INTER_CUBIC))
     model, meta = load_model(bundle)
-    want = softmax(
-        compute_logits(model, letterbox_image(open_image(path, 48), 48)[None], meta) / 1e-4, axis=1
-    )
-    shutil.copytree(bundle, tmp_path / "plain")
-    whole = json.loads((bundle / "bundle.json").read_text())
-    plain = {**whole, "slices": [], "policy": {**whole["policy"], "corrections": []}}
-    (tmp_path / "plain" / "bundle.json").write_text(json.dumps(plain))
-    for folder in (
-        bundle,
-        tmp_path / "plain",
-    ):  # with rules that measure, and with nothing to measure
+    small = letterbox_image(open_image(path, 48), 48)[None]
+    expected = softmax(compute_logits(model, small, meta) / 1e-4, axis=1).max()
+    plain = write_bundle(bundle, tmp_path / "b", policy=_build_policy(threshold=0.8), slices=[])
+    for folder in (bundle, plain):  # with and without rules that need a measurement
         row = load_predictor(str(folder)).predict([path]).iloc[0]
-        assert row["probability"] == pytest.approx(float(want.max()), abs=2e-3)
+        assert row["probability"] == pytest.approx(float(expected), abs=2e-3)
     row = load_predictor(str(bundle), attributes=["luminance"]).predict([path]).iloc[0]
-    assert row["luminance"] == measure(
-        DecodedImage(shrink_image(open_image(path), 1024), None, 1600, 900)
-    )
+    full_size = shrink_image(open_image(path), 1024)
+    assert row["luminance"] == measure(DecodedImage(full_size, None, 1600, 900))
 
 
 @pytest.mark.parametrize(
-    ("beside", "inside"), [(0.0, True), (-0.001, False), (30.0, True), (-30.0, False)]
+    ("margin", "is_member"), [(0.0, True), (-0.001, False), (30.0, True), (-30.0, False)]
 )
-def test_a_rule_on_light_is_asked_of_the_whole_image_where_it_is_close(
-    bundle: Path, tmp_path: Path, beside: float, inside: bool
+def test_rule_near_its_threshold_is_tested_on_the_full_size_image(
+    bundle: Path, tmp_path: Path, margin: float, is_member: bool
 ) -> None:
-    """The model's copy is a reduced decode, whose lamps are dimmer than those of the image."""
-    rng, path = np.random.default_rng(0), tmp_path / "lamps.jpg"
-    cv2.imwrite(
-        str(path), np.where(rng.random((300, 400, 1)) < 0.05, 255, 60).astype(np.uint8).repeat(3, 2)
-    )
-    whole, small = (
-        measure(DecodedImage(open_image(path, side), None, 400, 300)) for side in (None, 48)
-    )
-    assert 0.01 < abs(whole - small) < 6
-    shutil.copytree(bundle, tmp_path / "other")
-    meta = json.loads((bundle / "bundle.json").read_text())
-    rule = Rule((Condition("luminance", "<=", whole + beside),)).dump_json()
-    meta["slices"][0]["rule"] = rule
-    (tmp_path / "other" / "bundle.json").write_text(json.dumps(meta))
-    row = load_predictor(str(tmp_path / "other")).predict([path]).iloc[0]
-    assert bool(row["slices"]) == inside
-    assert row["correction"] == ("exposure x4" if inside else "")
+    """Small bright lamps are dimmer in a reduced decode."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "lamps.jpg"
+    lamps = np.where(rng.random((300, 400, 1)) < 0.05, 255, 60).astype(np.uint8).repeat(3, 2)
+    cv2.imwrite(str(path), lamps)
+    full_size = measure(DecodedImage(open_image(path, None), None, 400, 300))
+    reduced = measure(DecodedImage(open_image(path, 48), None, 400, 300))
+    assert 0.01 < abs(full_size - reduced) < 6
+    rule = Rule((Condition("luminance", "<=", full_size + margin),)).dump_json()
+    slices = [{"slice": "s1", "words": "", "rule": rule}]
+    folder = write_bundle(bundle, tmp_path / "b", slices=slices)
+    row = load_predictor(str(folder)).predict([path]).iloc[0]
+    assert row["slices"] == ("s1" if is_member else "")
+    assert row["correction"] == ("exposure x4" if is_member else "")
 
 
-def test_rules_may_ask_for_columns_that_come_with_the_image(bundle: Path, shots: Path) -> None:
-    images = [
-        ImageRecord(str(shots / "01.png"), "a", None, columns={"door": "east"}),
-        ImageRecord(str(shots / "01.png"), "b", None, columns={"door": "west"}),
+def test_rules_read_the_columns_of_a_record(bundle: Path, image_folder: Path) -> None:
+    source = str(image_folder / "01.png")
+    records = [
+        ImageRecord(source, "a", None, columns={"door": "east"}),
+        ImageRecord(source, "b", None, columns={"door": "west"}),
         RejectedFile("c", "a video"),
-        ImageRecord(str(shots / "01.png"), "d", None),
+        ImageRecord(source, "d", None, group="visit 7"),
     ]
-    rows = list(load_predictor(str(bundle)).stream_rows(images))
-    assert [row["slices"] for row in rows] == ["s2: door is east", "", None, ""]
+    rows = list(load_predictor(str(bundle)).stream_rows(records))
+    assert [row["slices"] for row in rows] == ["s2", "", None, ""]
     assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
-    assert rows[2]["reason"] == "a video"
+    assert rows[2]["error"] == "a video"
+    assert rows[3]["group"] == "visit 7"
 
 
-def test_zero_one_and_more_than_a_batch(bundle: Path, shots: Path) -> None:
+def test_rows_keep_their_columns_for_any_number_of_images(
+    bundle: Path, image_folder: Path
+) -> None:
     predictor = load_predictor(str(bundle))
-    assert predictor.predict([]).empty
     assert list(predictor.predict([]).columns) == list(predictor.columns)
-    many = predictor.predict([shots / "01.png", shots / "02.png"] * (BATCH_SIZE // 2 + 1))
-    assert len(many) == BATCH_SIZE + 2
-    assert many["probability"].iloc[0] == pytest.approx(many["probability"].iloc[-2], abs=1e-6)
+    pair = [image_folder / "01.png", image_folder / "02.png"]
+    rows = predictor.predict(pair * (BATCH_SIZE // 2 + 1))
+    assert len(rows) == BATCH_SIZE + 2
+    assert rows["probability"].iloc[0] == pytest.approx(rows["probability"].iloc[-2], abs=1e-6)
+    records = [ImageRecord(str(path), path.name, None) for path in pair]
+    assert [tuple(row) for row in predictor.stream_rows(records)] == [predictor.columns] * 2
 
 
-def test_what_is_not_there_is_said_in_one_line(bundle: Path, tmp_path: Path) -> None:
+def test_unknown_model_or_attribute_is_an_error(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run has promoted a champion yet"):
         load_predictor("champion", tmp_path)
     with pytest.raises(InputError, match="nowhere: neither champion, nor a run in"):

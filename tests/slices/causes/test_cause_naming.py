@@ -2,158 +2,179 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.slices.causes.cause_naming import (
-    CauseCandidate,
-    build_strength_grid,
-    name_causes,
-    rank_candidates,
+from pipeline.slices.causes.cause_naming import CauseCandidate, name_causes, rank_candidates
+
+LEVEL = 0.05
+DARK = CauseCandidate(
+    "exposure", "too dark", 0.25, 0.2, True, 0.9, 0.4, 1.0, repair_effect=0.3, repair_p_value=0.001
+)
+DULL = CauseCandidate(
+    "contrast",
+    "too low in contrast",
+    0.5,
+    0.6,
+    True,
+    0.9,
+    0.3,
+    1.0,
+    repair_effect=0.1,
+    repair_p_value=0.01,
+)
+BLUR = CauseCandidate("blur", "blurred", 2.0, 0.1, False, 0.5, 0.4, 0.9)
+FOG = replace(
+    BLUR,
+    remedy="fog",
+    cause_words="foggy",
+    attribute_distance=DULL.attribute_distance + 0.1,
+    auc=0.9,
+    attributed_share=0.7,
+    attribution_lead=0.3,
+)
+BRIGHT = replace(
+    BLUR,
+    remedy="exposure",
+    cause_words="too bright",
+    auc=0.9,
+    attributed_share=0.45,
+    attribution_lead=-0.1,
+    pair_share=0.8,
 )
 
-DARK = CauseCandidate("exposure", "too dark", 0.25, 0.2, True, 0.9, 0.4, 1.0, 0.3, 0.001)
-DULL = CauseCandidate("contrast", "too low in contrast", 0.5, 0.6, True, 0.9, 0.3, 1.0, 0.1, 0.01)
-BLUR = CauseCandidate("blur", "blurred", 2.0, 0.1, False, 0.5, 0.4, 0.9)
+
+def _rank(*candidates: CauseCandidate, equivalent: str = "") -> list[CauseCandidate]:
+    return name_causes(rank_candidates([*candidates], LEVEL), {equivalent}, LEVEL)
 
 
-def test_the_nearest_of_those_that_pass_wins() -> None:
-    ranked = name_causes(rank_candidates([DULL, BLUR, DARK], 0.05), set(), 0.05)
-    assert [r.remedy for r in ranked if r.named] == ["blur"]
-    ranked = name_causes(rank_candidates([DULL, replace(BLUR, auc=0.7), DARK], 0.05), set(), 0.05)
-    assert [r.remedy for r in ranked if r.named] == ["exposure"]
+def _list_named(*candidates: CauseCandidate) -> list[str]:
+    return [candidate.remedy for candidate in _rank(*candidates) if candidate.is_named]
 
 
-def test_of_equally_near_rivals_the_one_hardest_to_tell_from_the_slice_comes_first() -> None:
-    near = replace(DULL, apart=0.18, auc=0.95)
-    ranked = name_causes(rank_candidates([near, replace(DARK, auc=0.7)], 0.05), set(), 0.05)
-    assert [r.remedy for r in ranked] == ["exposure", "contrast"]
-    assert [r.remedy for r in ranked if r.named] == [
-        "exposure"
-    ]  # the other is told from the slice by far
+def test_the_nearest_passing_candidate_is_named() -> None:
+    assert _list_named(DULL, BLUR, DARK) == ["blur"]
+    assert _list_named(DULL, replace(BLUR, auc=0.7), DARK) == ["exposure"]
 
 
-def test_of_rivals_that_nothing_tells_apart_the_one_that_repairs_most_comes_first() -> None:
+def test_of_equally_near_candidates_the_least_distinguishable_comes_first() -> None:
+    near = replace(DULL, attribute_distance=0.18, auc=0.95)
+    dark = replace(DARK, auc=0.7)
+    assert [candidate.remedy for candidate in _rank(near, dark)] == ["exposure", "contrast"]
+    assert _list_named(near, dark) == ["exposure"], "the other is easily separated from the slice"
+
+
+def test_of_indistinguishable_candidates_the_most_repairing_comes_first() -> None:
     weak = replace(
         DARK,
         remedy="gamma",
-        words="too dark in the mid-tones",
-        apart=DARK.apart - 0.02,
-        repairs=0.1,
+        cause_words="too dark in the mid-tones",
+        attribute_distance=DARK.attribute_distance - 0.02,
+        repair_effect=0.1,
     )
-    ranked = name_causes(rank_candidates([weak, DARK], 0.05), set(), 0.05)
-    assert [r.remedy for r in ranked] == ["exposure", "gamma"]
-    assert all(r.named for r in ranked)
+    assert _list_named(weak, DARK) == ["exposure", "gamma"]
 
 
-def test_what_does_not_reproduce_or_repair_is_never_named() -> None:
-    for broken in (
-        replace(DARK, reproduces=0.01),
-        replace(DARK, p_repairs=0.2),
-        replace(DARK, repairs=-0.3),
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        replace(DARK, reproduction_rate=0.01),
+        replace(DARK, repair_p_value=0.2),
+        replace(DARK, repair_effect=-0.3),
         replace(BLUR, auc=0.8),
-        replace(BLUR, confusions=0.1),
-        replace(BLUR, auc=0.8, share=0.9, ahead=-0.1),
-        replace(BLUR, auc=0.8, share=0.4, ahead=0.2),
-        replace(DARK, p_repairs=0.2, share=0.9, ahead=-0.1),
-        replace(DARK, p_repairs=0.2, repairs=-0.1, share=0.9, ahead=0.8),
-    ):
-        assert not any(r.named for r in name_causes(rank_candidates([broken], 0.05), set(), 0.05))
+        replace(BLUR, confusion_agreement=0.1),
+        replace(BLUR, auc=0.8, attributed_share=0.9, attribution_lead=-0.1),
+        replace(BLUR, auc=0.8, attributed_share=0.4, attribution_lead=0.2),
+        replace(DARK, repair_p_value=0.2, attributed_share=0.9, attribution_lead=-0.1),
+        replace(
+            DARK, repair_p_value=0.2, repair_effect=-0.1, attributed_share=0.9, attribution_lead=0.8
+        ),
+    ],
+)
+def test_a_candidate_without_sufficient_evidence_is_not_named(candidate: CauseCandidate) -> None:
+    assert _list_named(candidate) == []
 
 
-def test_image_by_image_a_cause_is_named_that_its_copies_as_a_whole_do_not_show() -> None:
-    covered = replace(BLUR, remedy="occlusion", auc=0.7, share=0.9, ahead=0.8)
-    unjudged = replace(
-        DARK, p_repairs=None, share=0.7, ahead=0.2
-    )  # too few groups fail to judge what repairs them
-    unshown = replace(unjudged, p_repairs=0.2)  # it repairs some, but in too few groups to be sure
-    for rival in (covered, unjudged, unshown):
-        (ranked,) = name_causes(rank_candidates([rival], 0.05), set(), 0.05)
-        assert ranked.named
-        assert not ranked.is_inverse_confirmed, (
-            "it is consistent with the slice; that its inverse repairs was not shown"
-        )
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        replace(BLUR, remedy="occlusion", auc=0.7, attributed_share=0.9, attribution_lead=0.8),
+        replace(DARK, repair_p_value=None, attributed_share=0.7, attribution_lead=0.2),
+        replace(DARK, repair_p_value=0.2, attributed_share=0.7, attribution_lead=0.2),
+    ],
+    ids=["no inverse", "untested inverse", "insignificant repair"],
+)
+def test_attribution_names_a_cause_whose_inverse_is_not_confirmed(
+    candidate: CauseCandidate,
+) -> None:
+    (ranked,) = _rank(candidate)
+    assert ranked.is_named
+    assert not ranked.is_inverse_confirmed
 
 
-def test_what_an_inverse_repairs_gives_way_to_the_cause_that_accounts_for_most_failures() -> None:
-    fog = replace(
-        BLUR, remedy="fog", words="foggy", apart=DULL.apart + 0.1, auc=0.9, share=0.7, ahead=0.3
-    )
-    ranked = name_causes(
-        rank_candidates([replace(DULL, share=0.2, ahead=-0.6), fog], 0.05), set(), 0.05
-    )
-    assert [(r.remedy, r.named) for r in ranked] == [("fog", True), ("contrast", False)]
-    unsure = replace(fog, ahead=-0.1)
-    assert [
-        r.remedy for r in name_causes(rank_candidates([DULL, unsure], 0.05), set(), 0.05) if r.named
-    ] == ["contrast"]
-    other = replace(
-        fog, remedy="noise", words="noisy", confusions=0.1
-    )  # does not pass, and still they are its own
-    hardly = replace(
-        DULL, share=0.01, ahead=-0.9
-    )  # its inverse repairs, and no failure looks like its own
-    for rivals in ([hardly, other], [hardly]):
-        assert not any(r.named for r in name_causes(rank_candidates(rivals, 0.05), set(), 0.05))
-    idle = replace(fog, reproduces=0.01)
-    assert [
-        r.remedy for r in name_causes(rank_candidates([DULL, idle], 0.05), set(), 0.05) if r.named
-    ] == ["contrast"]
+def test_a_repair_yields_to_the_cause_of_most_failures() -> None:
+    dull = replace(DULL, attributed_share=0.2, attribution_lead=-0.6)
+    assert [(c.remedy, c.is_named) for c in _rank(dull, FOG)] == [
+        ("fog", True),
+        ("contrast", False),
+    ]
+    assert _list_named(DULL, replace(FOG, attribution_lead=-0.1)) == ["contrast"]
+    assert _list_named(DULL, replace(FOG, reproduction_rate=0.01)) == ["contrast"]
 
 
-def test_two_that_together_account_for_most_failures_are_named_both_or_the_one_that_is_left() -> (
-    None
-):
-    bright = replace(
-        BLUR, remedy="exposure", words="too bright", auc=0.9, share=0.45, ahead=-0.1, pair=0.8
-    )
+def test_a_cause_with_hardly_any_attributed_failure_is_not_named() -> None:
+    negligible = replace(DULL, attributed_share=0.01, attribution_lead=-0.9)
+    rejected = replace(FOG, remedy="noise", cause_words="noisy", confusion_agreement=0.1)
+    assert _list_named(negligible, rejected) == []
+    assert _list_named(negligible) == []
+
+
+def test_a_pair_of_most_failures_is_named_together() -> None:
     light = replace(
-        bright, remedy="gamma", words="too light in the mid-tones", apart=0.5, share=0.35
+        BRIGHT,
+        remedy="gamma",
+        cause_words="too light in the mid-tones",
+        attribute_distance=0.5,
+        attributed_share=0.35,
     )
-    third = replace(DULL, share=0.15, ahead=-0.5)
-    ranked = name_causes(rank_candidates([third, light, bright], 0.05), set(), 0.05)
-    assert [r.remedy for r in ranked if r.named] == ["exposure", "gamma"]
-    assert not any(r.is_inverse_confirmed for r in ranked[:2])
-    idle = replace(
-        light, repairs=-0.1, p_repairs=1.0
-    )  # its inverse repairs nothing: it is not that one
-    assert [
-        r.remedy for r in name_causes(rank_candidates([idle, bright], 0.05), set(), 0.05) if r.named
-    ] == ["exposure"]
-    for few in (
-        replace(bright, pair=0.45),
-        replace(bright, share=0.05),
-        replace(bright, confusions=0.1),
-    ):
-        assert not any(r.named for r in name_causes(rank_candidates([few], 0.05), set(), 0.05))
+    third = replace(DULL, attributed_share=0.15, attribution_lead=-0.5)
+    ranked = _rank(third, light, BRIGHT)
+    named = [candidate for candidate in ranked if candidate.is_named]
+    assert [candidate.remedy for candidate in named] == ["exposure", "gamma"]
+    assert not any(candidate.is_inverse_confirmed for candidate in named)
+    refuted = replace(light, repair_effect=-0.1, repair_p_value=1.0)
+    assert _list_named(refuted, BRIGHT) == ["exposure"]
 
 
-def test_an_unbeaten_rival_is_named_too_unless_it_is_the_same_thing() -> None:
-    near = replace(DULL, apart=0.22)
-    assert [
-        r.remedy for r in name_causes(rank_candidates([near, DARK], 0.05), set(), 0.05) if r.named
-    ] == ["exposure", "contrast"]
-    ranked = name_causes(rank_candidates([near, DARK], 0.05), {"contrast"}, 0.05)
-    assert [(r.remedy, r.named, r.equivalent) for r in ranked] == [
-        ("exposure", True, False),
-        ("contrast", False, True),
-    ]
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        replace(BRIGHT, pair_share=0.45),
+        replace(BRIGHT, attributed_share=0.05),
+        replace(BRIGHT, confusion_agreement=0.1),
+    ],
+)
+def test_a_member_of_a_weak_pair_is_not_named(candidate: CauseCandidate) -> None:
+    assert _list_named(candidate) == []
 
 
-def test_a_rival_that_hardly_any_image_shows_is_not_named_beside_the_cause_of_most() -> None:
-    near = replace(DULL, apart=0.22)
-    for shares, named in (((0.6, 0.05), 1), ((0.6, 0.2), 2), ((0.4, 0.05), 2)):
-        best, other = (
-            replace(r, share=v, ahead=-0.5) for r, v in zip((DARK, near), shares, strict=True)
-        )
-        ranked = name_causes(rank_candidates([other, best], 0.05), set(), 0.05)
-        assert [r.remedy for r in ranked if r.named] == ["exposure", "contrast"][:named]
+def test_a_tied_candidate_is_named_too_unless_it_is_equivalent() -> None:
+    near = replace(DULL, attribute_distance=0.22)
+    assert _list_named(near, DARK) == ["exposure", "contrast"]
+    best, other = _rank(near, DARK, equivalent="contrast")
+    assert (best.remedy, best.is_named, best.is_equivalent) == ("exposure", True, False)
+    assert (other.remedy, other.is_named, other.is_equivalent) == ("contrast", False, True)
 
 
-def test_doses_to_match_lie_on_either_side_of_neutral() -> None:
-    below, above = build_strength_grid((0.25, 0.5, 2.0), 1.0)
-    assert below[:4] == [0.75, 0.5, 0.375, 0.25]
-    assert below[4:] == pytest.approx([0.125, 0.25**2.25, 0.25**3.375, 0.25**5.0625])
-    assert above == pytest.approx([1.5, 2.0, 2**1.5, 2**2.25, 2**3.375, 2**5.0625])
-    assert build_strength_grid((40.0, 10.0), 100.0) == [
-        [70.0, 40.0, 25.0, 10.0, 5.0, 2.5, 1.25, 0.625]
-    ]
-    assert build_strength_grid((10.0,), 0.0) == [[5.0, 10.0, 15.0, 22.5, 33.75, 50.625]]
-    assert build_strength_grid((1.0,), None) == [[1.0]]
+@pytest.mark.parametrize(
+    ("dark_share", "dull_share", "named_count"), [(0.6, 0.05, 1), (0.6, 0.2, 2), (0.4, 0.05, 2)]
+)
+def test_a_tied_candidate_of_hardly_any_failure_yields_to_a_majority(
+    dark_share: float, dull_share: float, named_count: int
+) -> None:
+    dark = replace(DARK, attributed_share=dark_share, attribution_lead=-0.5)
+    dull = replace(
+        DULL, attribute_distance=0.22, attributed_share=dull_share, attribution_lead=-0.5
+    )
+    assert _list_named(dull, dark) == ["exposure", "contrast"][:named_count]
+
+
+def test_nothing_to_rank_is_nothing_named() -> None:
+    assert _rank() == []

@@ -5,90 +5,89 @@ import pytest
 
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.causes.shared_traits import describe_shared_traits
+from pipeline.slices.finder_constants import CONSTANTS
 from tests.slices.conftest import Draw
 
 
-def _noise(val: ValidationSet) -> np.ndarray:
+def _draw_noise(val: ValidationSet) -> np.ndarray:
     return np.random.default_rng(3).normal(0, 1, (len(val.frame), 8)).astype(np.float32)
+
+
+def _find_odd(val: ValidationSet) -> np.ndarray:
+    """Return the planted slice: twelve groups of class a, bool [rows]."""
+    groups = np.unique(val.groups[val.labels == 0])[:12]
+    return np.isin(val.groups, groups)
+
+
+def _describe(val: ValidationSet, slice_mask: np.ndarray, *reported: str) -> list[str]:
+    return str(describe_shared_traits(val, slice_mask, set(reported), 0)).split("; ")
 
 
 @pytest.fixture
 def val(draw: Draw) -> ValidationSet:
-    """Whole groups of class a are taken for b and lie near images of b; a little sharper, mostly on camera north."""
+    """Groups of class a that are predicted as b: a little sharper, mostly on camera north."""
     drawn = draw(2, planted=False).val
-    odd, rng = _odd(drawn), np.random.default_rng(1)
+    odd, rng = _find_odd(drawn), np.random.default_rng(1)
+    is_north = odd & (rng.random(len(odd)) < 0.9)
     frame = drawn.frame.assign(
         sharpness=drawn.frame["sharpness"] + 1.5 * odd,
-        camera=np.where(odd & (rng.random(len(odd)) < 0.9), "north", drawn.frame["camera"]),
+        camera=np.where(is_north, "north", drawn.frame["camera"]),
     )
-    return replace(drawn, frame=frame, predictions=np.where(odd, 1, drawn.labels))
+    predictions = np.where(odd, 1, drawn.labels)
+    return replace(drawn, frame=frame, predictions=predictions, embeddings=_draw_noise(drawn))
 
 
-def _odd(val: ValidationSet) -> np.ndarray:
-    group = np.unique(val.groups[val.labels == 0])[:12]
-    return np.isin(val.groups, group)
-
-
-def test_the_pair_of_classes_the_look_alikes_and_what_sets_them_apart_are_told(
-    val: ValidationSet,
-) -> None:
-    odd, features = _odd(val), _noise(val)
-    features[odd] += 6 * np.eye(8, dtype=np.float32)[0]
-    features[val.labels == 1] += (
-        5 * np.eye(8, dtype=np.float32)[0] + 2 * np.eye(8, dtype=np.float32)[1]
+def test_confusion_neighbors_measures_and_values_are_described(val: ValidationSet) -> None:
+    odd, embeddings = _find_odd(val), _draw_noise(val)
+    axes = np.eye(8, dtype=np.float32)
+    embeddings[odd] += 6 * axes[0]
+    embeddings[val.labels == 1] += 5 * axes[0] + 2 * axes[1]
+    confusion, neighbors, neighbor_class, measures, values = _describe(
+        replace(val, embeddings=embeddings), odd
     )
-    told = str(describe_shared_traits(replace(val, embeddings=features), odd, set(), 0)).split("; ")
-    n = int(odd.sum())
-    assert told[0] == f"{n} of {n} failures are a read as b"
-    assert told[1].endswith(
-        "of them look most like another image of the slice, 10 % would by chance"
-    )
-    assert "of the other classes they look most like b: 99 % of them do, 55 % would" in told[2]
-    assert told[3].startswith("sharpness 1.")
-    assert told[3].endswith("standard deviations above others of their class")
-    assert told[4].startswith("camera north for 9")
-    assert len(told) == 5
+    assert confusion == f"{odd.sum()} of {odd.sum()} failures are a predicted as b"
+    assert "another image of the slice, 10 % " in neighbors
+    assert "b: 99 % of them do, 55 % " in neighbor_class
+    assert measures.startswith("sharpness 1.")
+    assert "above" in measures
+    assert values.startswith("camera north for 9")
 
 
-def test_what_the_rule_asks_about_is_not_told_again_and_chance_is_no_likeness(
-    val: ValidationSet,
-) -> None:
-    told = describe_shared_traits(
-        replace(val, embeddings=_noise(val)), _odd(val), {"sharpness", "camera"}, 0
-    )
-    assert told == f"{int(_odd(val).sum())} of {int(_odd(val).sum())} failures are a read as b"
-    assert describe_shared_traits(val, _odd(val), {"sharpness", "camera"}, 0) == told
+def test_reported_columns_and_chance_neighbors_are_not_described(val: ValidationSet) -> None:
+    odd = _find_odd(val)
+    traits = _describe(val, odd, "sharpness", "camera")
+    assert traits == [f"{odd.sum()} of {odd.sum()} failures are a predicted as b"]
+    without_embeddings = replace(val, embeddings=np.zeros((len(val.frame), 0), np.float32))
+    assert _describe(without_embeddings, odd, "sharpness", "camera") == traits
 
 
 def test_a_measure_is_compared_within_the_class(val: ValidationSet) -> None:
     """A class that is sharper as a whole does not make its failures sharp."""
-    drawn, odd = val.frame.assign(sharpness=10.0 * (val.labels == 0), camera="north"), _odd(val)
-    drawn["sharpness"] += np.random.default_rng(0).normal(0, 1, len(drawn))
-    told = describe_shared_traits(replace(val, frame=drawn, embeddings=_noise(val)), odd, set(), 0)
-    assert "sharpness" not in str(told)
+    sharpness = 10.0 * (val.labels == 0) + np.random.default_rng(0).normal(0, 1, len(val.frame))
+    frame = val.frame.assign(sharpness=sharpness, camera="north")
+    assert "sharpness" not in "".join(_describe(replace(val, frame=frame), _find_odd(val)))
 
 
-def test_a_frames_own_group_is_no_look_alike(val: ValidationSet) -> None:
-    """Frames of one track are alike in any case."""
-    features = 3 * np.eye(256, dtype=np.float32)[8 + np.unique(val.groups, return_inverse=True)[1]]
-    features[:, :8] += _noise(val)
-    assert "look most like another" not in str(
-        describe_shared_traits(replace(val, embeddings=features), _odd(val), set(), 0)
-    )
+def test_images_of_the_same_group_are_no_neighbors(val: ValidationSet) -> None:
+    """Frames of one track resemble each other in any case."""
+    group = np.unique(val.groups, return_inverse=True)[1]
+    embeddings = 3 * np.eye(256, dtype=np.float32)[8 + group]
+    embeddings[:, :8] += _draw_noise(val)
+    traits = _describe(replace(val, embeddings=embeddings), _find_odd(val), "sharpness", "camera")
+    assert len(traits) == 1, "only the confusion"
 
 
-def test_few_failures_say_nothing_and_whole_classes_are_borne(val: ValidationSet) -> None:
+def test_too_few_failures_are_not_described(val: ValidationSet) -> None:
     few = np.zeros(len(val.frame), bool)
-    few[np.flatnonzero(_odd(val))[:4]] = True
-    assert describe_shared_traits(replace(val, embeddings=_noise(val)), few, set(), 0) is None
-    every = describe_shared_traits(
-        replace(val, embeddings=_noise(val)), np.ones(len(val.frame), bool), set(), 0
-    )
-    assert str(every).endswith("failures are a read as b")
-    alone = replace(val, frame=val.frame.assign(group="g0"))
-    assert (
-        describe_shared_traits(
-            replace(alone, embeddings=_noise(val)), _odd(val), {"sharpness", "camera"}, 0
-        )
-        is not None
-    )
+    few[np.flatnonzero(_find_odd(val))[: CONSTANTS.causes.min_described_failures - 1]] = True
+    assert describe_shared_traits(val, few, set(), 0) is None
+
+
+def test_a_slice_without_images_outside_or_other_groups_has_its_confusion_only(
+    val: ValidationSet,
+) -> None:
+    odd = _find_odd(val)
+    confusion = f"{odd.sum()} of {odd.sum()} failures are a predicted as b"
+    assert _describe(val, np.ones(len(val.frame), bool))[-1] == confusion
+    one_group = replace(val, frame=val.frame.assign(group="g0"))
+    assert _describe(one_group, odd, "sharpness", "camera") == [confusion]

@@ -3,68 +3,83 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.domain.rules import Rule
-from pipeline.slices.prescription.comparison_inputs import ComparisonInputs
+from pipeline.slices.prescription.comparison_inputs import ComparisonInputs, get_luminance
 from pipeline.statistics.model_comparison import ModelOutput
 from tests.helpers.validation_sets import make_validation_set
 
+RUNS = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0), ("another", 0)]
 
-def _inputs(folder: Path) -> ComparisonInputs:
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> ComparisonInputs:
     ids = ["a", "b", "c", "d"]
     images = pd.DataFrame(
         {"image_id": ids, "label": ["x", "y", None, "x"], "group": ["g1", "g1", "g2", "g3"]}
     )
     splits = pd.DataFrame({"image_id": ids, "split": ["val", "val", "test", "test"]})
-    found = pd.DataFrame(
-        {"slice": ["s1", "s2", "s3"], "status": ["confirmed", "not confirmed", "confirmed"]}
+    statuses = ["confirmed", "not confirmed", "confirmed"]
+    explanations = pd.DataFrame(
+        {"slice": ["s1", "s2", "s3"], "status": statuses, "rank": [2, 1, 1]}
     )
-    found["frozen"] = Rule(()).dump_json()
-    plan = pd.DataFrame({"slice": ["s3"]})
-    entries = [("control", 0), ("targeted", 0), ("control", 1), ("generic", 0), ("another", 0)]
-    rows = [
+    explanations["frozen"] = Rule(()).dump_json()
+    runs = [
         {"arm": arm, "seed": seed, "file": f"{arm}-{seed}", "passes": 800, "rows": 50}
-        for arm, seed in entries
+        for arm, seed in RUNS
     ]
-    text = json.dumps(rows)
-    (folder / "candidates.json").write_text(text)
-    empty = pd.DataFrame({"image_id": ids})
+    (tmp_path / "candidates.json").write_text(json.dumps(runs))
     frame = pd.DataFrame({"image_id": ["b", "a"], "label": ["y", "x"], "group": "g1"})
     val = make_validation_set(frame, [1, 0], [1, 0], "xy", image_rows=np.array([1, 0]))
+    id_table = pd.DataFrame({"image_id": ids})
     return ComparisonInputs(
         images,
         np.zeros((4, 2, 2, 3), np.uint8),
         splits,
-        empty,
-        empty,
-        folder,
+        id_table,
+        id_table,
+        tmp_path,
         val,
-        empty,
-        found.assign(rank=[2, 1, 1]),
-        plan,
-        folder,
+        id_table,
+        explanations,
+        pd.DataFrame({"slice": ["s3"]}),
+        tmp_path,
     )
 
 
-def test_what_is_judged_follows_from_the_artifacts(tmp_path: Path) -> None:
-    inputs = _inputs(tmp_path)
+def test_slices_are_ordered_by_rank(inputs: ComparisonInputs) -> None:
     assert inputs.confirmed_slices == ["s3", "s1"]
     assert inputs.planned_slices == ["s3"]
-    assert inputs.validation_rows.tolist() == [1, 0], "in the order of the predictions"
-    assert inputs.test_rows.tolist() == [3], "a image without a label judges nobody"
-    arms = [("control", 0), ("targeted", 0), ("generic", 0)]
-    assert [(r["arm"], r["seed"]) for r in inputs.candidate_runs] == arms, (
-        "seeds that every arm has"
-    )
+
+
+def test_rows_follow_the_validation_set_and_the_labeled_test_images(
+    inputs: ComparisonInputs,
+) -> None:
+    assert inputs.validation_rows.tolist() == [1, 0]
+    assert inputs.test_rows.tolist() == [3]
+
+
+def test_only_seeds_of_every_arm_are_compared(inputs: ComparisonInputs) -> None:
+    runs = [(run["arm"], run["seed"]) for run in inputs.candidate_runs]
+    assert runs == [("control", 0), ("targeted", 0), ("generic", 0)]
+    budget = {"seeds": 1, "passes": 800, "rows": 50}
     assert inputs.arm_budgets == [
-        {"arm": arm, "seeds": 1, "passes": 800, "rows": 50} for arm, _ in arms
+        {"arm": arm, **budget} for arm in ("control", "targeted", "generic")
     ]
 
 
-def test_a_trial_knows_the_classes_and_groups_of_its_rows(tmp_path: Path) -> None:
-    trial = _inputs(tmp_path).build_comparison(
-        np.array([1, 0]), [ModelOutput("before", None, np.eye(2))]
-    )
-    assert trial.labels.tolist() == [1, 0]
-    assert trial.groups.tolist() == ["g1", "g1"]
-    assert trial.compute_correctness("before").tolist() == [[False, False]]
+def test_a_comparison_has_the_labels_and_groups_of_its_rows(inputs: ComparisonInputs) -> None:
+    comparison = inputs.build_comparison(np.array([1, 0]), [ModelOutput("before", None, np.eye(2))])
+    assert comparison.labels.tolist() == [1, 0]
+    assert comparison.groups.tolist() == ["g1", "g1"]
+    assert comparison.compute_correctness("before").tolist() == [[False, False]]
+
+
+def test_luminance_is_unknown_or_not_measured() -> None:
+    attributes = pd.DataFrame({"luminance": [10.0, None, 30.0]})
+    luminance = get_luminance(attributes, np.array([2, 1]))
+    assert luminance is not None
+    assert luminance[0] == 30.0
+    assert np.isnan(luminance[1])
+    assert get_luminance(pd.DataFrame({"hour": [1.0]}), np.array([0])) is None

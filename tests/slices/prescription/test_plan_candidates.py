@@ -10,28 +10,33 @@ PLAN = pd.DataFrame(
 EFFECTS = pd.Series({"s1": 0.1, "s3": np.nan, "s2": 0.4, "unplanned": 0.9})
 
 
-def test_the_largest_probed_effect_is_tried_alone_and_the_rest_join_one_after_another() -> None:
-    found = build_plan_candidates(PLAN, EFFECTS, 9)
-    assert [c.description for c in found] == [
+def test_slices_are_added_by_their_effect_and_the_whole_plan_is_reduced_last() -> None:
+    candidates = build_plan_candidates(PLAN, EFFECTS, 9)
+    assert [candidate.description for candidate in candidates] == [
         "s2 alone",
         "s2 and s1 only",
         "s2 and s1 and s3",
         "s2 and s1 and s3, in half as many views",
     ]
-    everything = {"s1", "s2", "s3"}
-    assert [set(c.plan["slice"]) for c in found] == [{"s2"}, {"s1", "s2"}, everything, everything]
-    assert found[-1].plan["probability"].tolist() == [0.1, 0.15, 0.15, 0.5]
-    assert found[-2].plan["probability"].tolist() == PLAN["probability"].tolist()
+    all_slices = {"s1", "s2", "s3"}
+    slices = [set(candidate.plan["slice"]) for candidate in candidates]
+    assert slices == [{"s2"}, {"s1", "s2"}, all_slices, all_slices]
+    assert candidates[-1].plan["probability"].tolist() == [0.1, 0.15, 0.15, 0.5]
+    assert candidates[-2].plan["probability"].tolist() == PLAN["probability"].tolist()
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_few_tries_keep_the_simplest(most: int) -> None:
-    found = build_plan_candidates(PLAN, EFFECTS, most)
-    assert len(found) == most
-    assert most == 1 or found[0].description == "s2 alone"
+@pytest.mark.parametrize(
+    ("max_candidates", "slice_counts"), [(1, [3]), (2, [1, 3]), (3, [1, 2, 3])]
+)
+def test_few_candidates_keep_the_simplest_and_the_whole(
+    max_candidates: int, slice_counts: list[int]
+) -> None:
+    candidates = build_plan_candidates(PLAN, EFFECTS, max_candidates)
+    assert [candidate.plan["slice"].nunique() for candidate in candidates] == slice_counts
 
 
-def test_one_slice_and_none() -> None:
-    one = build_plan_candidates(PLAN[PLAN["slice"] == "s1"], EFFECTS, 4)
-    assert [c.description for c in one] == ["s1", "s1, in half as many views"]
+def test_a_single_slice_has_two_candidates_and_no_slice_none() -> None:
+    candidates = build_plan_candidates(PLAN[PLAN["slice"] == "s1"], EFFECTS, 4)
+    descriptions = [candidate.description for candidate in candidates]
+    assert descriptions == ["s1", "s1, in half as many views"]
     assert build_plan_candidates(PLAN.iloc[:0], EFFECTS, 4) == []

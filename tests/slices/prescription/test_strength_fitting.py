@@ -1,7 +1,6 @@
-"""Fitting on planted images: the slice is good images taken in less light, the rest is to be made like it."""
+"""Fits on planted images: the slice holds images that were taken in less light."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,48 +10,46 @@ from pipeline import remedies
 from pipeline.attributes import measure_images
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.causes.repair_test import InterventionTools
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.prescription.strength_fitting import (
     StrengthFit,
     StrengthFitter,
-    StrengthRange,
+    choose_fit,
+    compute_ks_distance,
     fit_remedy,
-    list_nearby_strengths,
-    list_strength_ranges,
-    measure_attribute_distance,
 )
+from pipeline.slices.prescription.strength_ranges import StrengthRange
 from tests.slices.conftest import draw_val
 
 
-def _images(count: int, seed: int = 0) -> np.ndarray:
-    """Patches of color, uint8 [count, 24, 24, 3]."""
+def _draw_images(count: int, seed: int = 0) -> np.ndarray:
+    """Return images of colored patches, uint8 [count, 24, 24, 3]."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 220, (count, 6, 6, 3)).repeat(4, 1).repeat(4, 2)
     return np.clip(coarse + rng.normal(0, 4, coarse.shape), 0, 255).astype(np.uint8)
 
 
-def _tools(pixels: np.ndarray) -> InterventionTools:
-    return InterventionTools(
-        pixels, remedies.apply_remedy, lambda p: measure_images(p).to_numpy(dtype=float), None
-    )
+def _measure_attributes(pixels: np.ndarray) -> np.ndarray:
+    return measure_images(pixels).to_numpy(dtype=float)
 
 
-def _fitter(remedy: str, low: float, high: float) -> StrengthFitter:
-    pixels = np.concatenate(
-        [_images(80), remedies.apply_remedy(remedy, _images(80, 1), low, high, 5)]
-    )
-    tools = _tools(pixels)
-    groups = np.array([f"g{k // 3}" for k in range(160)])
+def _build_tools(pixels: np.ndarray) -> InterventionTools:
+    return InterventionTools(pixels, remedies.apply_remedy, _measure_attributes, None)
+
+
+def _build_fitter(remedy: str, low: float, high: float) -> StrengthFitter:
+    """Return a fitter of 80 images to a slice of 80 others under a treatment."""
+    treated = remedies.apply_remedy(remedy, _draw_images(80, 1), low, high, 5)
+    pixels = np.concatenate([_draw_images(80), treated])
+    groups = (np.arange(160) // 3).astype(str)
     return StrengthFitter(
-        tools, np.arange(80), groups[:80], tools.measure_attributes(pixels[80:]), groups[80:]
+        _build_tools(pixels), np.arange(80), groups[:80], _measure_attributes(treated), groups[80:]
     )
 
 
-def test_of_several_remedies_the_one_that_is_hardest_to_tell_from_the_slice_is_given_at_its_doses() -> (
-    None
-):
-    fit = _fitter("low_light", 0.15, 0.3).find_best_fit(
-        [StrengthRange("contrast", 0.1, 0.5), StrengthRange("low_light", 0.002, 0.9)]
-    )
+def test_the_least_separable_remedy_is_fitted_to_the_planted_range() -> None:
+    ranges = [StrengthRange("contrast", 0.1, 0.5), StrengthRange("low_light", 0.002, 0.9)]
+    fit = _build_fitter("low_light", 0.15, 0.3).find_best_fit(ranges)
     assert fit is not None
     assert fit.remedy == "low_light"
     assert 0.1 <= fit.low <= 0.2
@@ -60,59 +57,39 @@ def test_of_several_remedies_the_one_that_is_hardest_to_tell_from_the_slice_is_g
     assert fit.auc <= 0.65
 
 
-def test_of_remedies_that_nothing_tells_apart_the_first_is_given(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = {"exposure": 0.58, "low_light": 0.57, "gamma": 0.7}
-    monkeypatch.setattr(
-        StrengthFitter,
-        "_fit_strength_range",
-        lambda self, d: StrengthFit(d.remedy, d.low, d.high, 0.1, told[d.remedy]),
-    )
-    fitter = StrengthFitter(
-        _tools(_images(1)), np.arange(1), np.array(["g"]), np.zeros((1, 1)), np.array(["h"])
-    )
-    for first, other in (("exposure", "low_light"), ("low_light", "exposure")):
-        fit = fitter.find_best_fit(
-            [
-                StrengthRange("gamma", 2, 2),
-                StrengthRange(first, 0.2, 0.3),
-                StrengthRange(other, 0.2, 0.3),
-            ]
-        )
-        assert fit is not None
-        assert fit.remedy == first
+def test_a_remedy_without_ordered_strengths_keeps_its_range() -> None:
+    fitter = _build_fitter("horizontal_flip", 1.0, 1.0)
+    fit = fitter.find_best_fit([StrengthRange("horizontal_flip", 1.0, 1.0)])
+    assert fit is not None
+    assert (fit.low, fit.high) == (1.0, 1.0)
+    assert fit.attribute_distance < 0.3
 
 
-def test_spread_counts_as_well_as_place() -> None:
+@pytest.mark.parametrize(("first", "second"), [(0.58, 0.57), (0.57, 0.58)])
+def test_of_equally_separable_fits_the_first_is_chosen(first: float, second: float) -> None:
+    fits = [
+        StrengthFit("gamma", 2.0, 2.0, 0.1, 0.7),
+        StrengthFit("exposure", 0.2, 0.3, 0.1, first),
+        StrengthFit("low_light", 0.2, 0.3, 0.1, second),
+    ]
+    assert choose_fit(fits) == fits[1]
+
+
+def test_a_clearly_less_separable_fit_is_chosen_wherever_it_comes() -> None:
+    tolerance = CONSTANTS.prescription.fit_auc_tolerance
+    worse = StrengthFit("exposure", 0.2, 0.3, 0.1, 0.57 + 2 * tolerance)
+    better = StrengthFit("low_light", 0.2, 0.3, 0.1, 0.57)
+    assert choose_fit([worse, better]) == better
+    assert choose_fit([]) is None
+
+
+def test_ks_distance_compares_spread_as_well_as_location() -> None:
     rng = np.random.default_rng(0)
     narrow, wide = rng.normal(0, 1, (300, 1)), rng.normal(0, 6, (300, 1))
-    assert (
-        measure_attribute_distance(narrow, rng.normal(0, 1, (300, 1)))
-        < 0.12
-        < 0.3
-        < measure_attribute_distance(narrow, wide)
-    )
-
-
-def test_doses_keep_to_the_side_of_neutral_and_to_what_a_plugin_knows() -> None:
-    dark = list_nearby_strengths(StrengthRange("low_light", 0.2, 0.4))
-    assert {0.2, 0.4} <= set(dark)
-    assert max(dark) < 1
-    assert min(list_nearby_strengths(StrengthRange("exposure", 2.0, 3.0))) > 1
-    assert max(list_nearby_strengths(StrengthRange("contrast", 1.5, 2.0))) <= 10
-
-
-def test_options_are_the_cause_and_its_equals_each_after_what_renders_it() -> None:
-    item = SimpleNamespace(slice="s1", cause="contrast", strength_low=0.1, strength_high=0.5)
-    rows = [("s1", "contrast", 0.2, False, True), ("s1", "exposure", 0.25, True, False), ("s1", "gamma", 3.0, 0, 0),
-            ("s2", "noise", 20.0, False, True)]  # fmt: skip
-    causes = pd.DataFrame(rows, columns=["slice", "remedy", "strength", "equivalent", "named"])
-    causes = causes.astype({"equivalent": bool, "named": bool})
-    asked = [
-        (d.remedy, d.low) for d in list_strength_ranges(item, causes, remedies.find_training_remedy)
-    ]
-    assert asked == [("contrast", 0.1), ("low_light", 0.25), ("exposure", 0.25)]
+    assert compute_ks_distance(narrow, rng.normal(0, 1, (300, 1))) < 0.12
+    assert compute_ks_distance(narrow, wide) > 0.3
+    assert compute_ks_distance(narrow, narrow + 100) == 1.0
+    assert compute_ks_distance(narrow, np.full((3, 1), np.nan)) == 1.0
 
 
 @pytest.fixture
@@ -121,37 +98,34 @@ def val() -> ValidationSet:
     return replace(drawn, image_rows=np.arange(len(drawn.frame)))
 
 
-def test_a_slice_without_training_images_of_its_classes_keeps_the_doses_of_its_cause(
-    val: ValidationSet,
-) -> None:
-    n = len(val.frame)
-    inside = np.asarray(val.frame["label"] == "a")
-    treated = pd.DataFrame({"label": ["b"] * 4, "group": list("wxyz")}, index=range(n, n + 4))
-    found = fit_remedy(
-        val, inside, treated, [StrengthRange("exposure", 0.2, 0.4)], _tools(_images(n + 4))
+def test_a_slice_without_training_images_of_its_classes_keeps_its_range(val: ValidationSet) -> None:
+    count = len(val.frame)
+    is_member = np.asarray(val.frame["label"] == "a")
+    index = range(count, count + 4)
+    treated = pd.DataFrame({"label": ["b"] * 4, "group": list("wxyz")}, index=index)
+    tools = _build_tools(_draw_images(count + 4))
+    remedy, low, high, auc = fit_remedy(
+        val, is_member, treated, [StrengthRange("exposure", 0.2, 0.4)], tools
     )
-    assert found[:3] == ("exposure", 0.2, 0.4)
-    assert np.isnan(found[3])
+    assert (remedy, low, high) == ("exposure", 0.2, 0.4)
+    assert np.isnan(auc)
 
 
-def test_images_of_a_class_are_fitted_to_images_of_that_class(val: ValidationSet) -> None:
-    n = len(val.frame)
-    inside = np.asarray(val.frame["label"] == "a")
+def test_training_images_are_fitted_with_the_class_shares_of_the_slice(val: ValidationSet) -> None:
+    """Training images of class b are nearly black, and would need hardly any darkening."""
+    count = len(val.frame)
+    is_member = np.asarray(val.frame["label"] == "a")
     labels = np.array(["a", "b"] * 60)
-    treated = pd.DataFrame(
-        {"label": labels, "group": [f"t{k}" for k in range(120)]}, index=range(n, n + 120)
-    )
-    more = _images(120, 2)
-    more[labels == "b"] //= 12  # would ask for hardly any darkening
-    here = np.where(
-        inside[:, None, None, None],
-        remedies.apply_remedy("exposure", _images(n), 0.25, 0.25, 0),
-        128,
-    )
-    tools = _tools(np.concatenate([here.astype(np.uint8), more]))
-    remedy, low, high, told = fit_remedy(
-        val, inside, treated, [StrengthRange("exposure", 0.5, 0.5)], tools
+    groups = np.arange(120).astype(str)
+    treated = pd.DataFrame({"label": labels, "group": groups}, index=range(count, count + 120))
+    training = _draw_images(120, 2)
+    training[labels == "b"] //= 12
+    darkened = remedies.apply_remedy("exposure", _draw_images(count), 0.25, 0.25, 0)
+    validation = np.where(is_member[:, None, None, None], darkened, 128).astype(np.uint8)
+    tools = _build_tools(np.concatenate([validation, training]))
+    remedy, low, high, auc = fit_remedy(
+        val, is_member, treated, [StrengthRange("exposure", 0.5, 0.5)], tools
     )
     assert remedy == "exposure"
     assert 0.18 <= low <= high <= 0.34
-    assert told <= 0.65
+    assert auc <= 0.65

@@ -10,87 +10,110 @@ from pipeline.domain.rules import Condition, Rule
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
 from tests.slices.conftest import draw_val
 
-ITEM = SimpleNamespace(
+DARK_SLICE = SimpleNamespace(
     slice="s1",
     cause="exposure",
     strength_low=0.2,
     strength_high=0.4,
-    given="low_light",
-    given_low=0.25,
-    given_high=0.3,
+    fitted_remedy="low_light",
+    fitted_low=0.25,
+    fitted_high=0.3,
 )
-NOBODY = SimulatorUse(None, (), 0.0)
+NO_SIMULATOR = SimulatorUse(None, (), 0.0)
+MARK_COLUMN = "mark of a"
 
 
-def _ward(refused: list[dict[str, Any]]) -> PrescriptionContext:
+def _build_context(*refused: dict[str, Any]) -> PrescriptionContext:
+    """Return a context whose training images are copies of the validation images."""
     drawn = draw_val()
-    val, n = drawn.val, len(drawn.val.frame)
-    train = val.frame.assign(image_id=[f"t{k}" for k in range(n)])
-    frame = pd.concat([val.frame, train], ignore_index=True)
-    members = {"s1": np.concatenate([drawn.dark, drawn.dark])}
+    val, count = drawn.val, len(drawn.val.frame)
+    training = val.frame.assign(image_id="t" + val.frame["image_id"])
+    frame = pd.concat([val.frame, training], ignore_index=True)
+    masks = {"s1": np.concatenate([drawn.dark, drawn.dark])}
     interventions = pd.DataFrame({"remedy": ["exposure", "noise"], "strength": [2.0, 20.0]})
     rules = {"s1": Rule((Condition("luminance", "<=", 60.0),))}
+    is_training = np.arange(2 * count) >= count
     return PrescriptionContext(
-        frame, np.arange(2 * n) >= n, members, members, rules, val, interventions, refused
+        frame, is_training, masks, masks, rules, val, interventions, [*refused]
     )
 
 
-def test_treated_images_are_outside_the_slice_and_get_what_was_fitted() -> None:
-    ward = _ward([])
-    plan = ward.build_plan(ITEM, 0.5, NOBODY)
-    assert set(plan["image_id"]) == set(
-        ward.frame["image_id"][ward.is_training & ~ward.rule_masks["s1"]]
-    )
-    assert {tuple(r) for r in plan[["remedy", "strength_low", "strength_high"]].to_numpy()} == {
-        ("low_light", 0.25, 0.3)
-    }
-
-
-@pytest.mark.parametrize(("remedy", "strength", "left"), [("low_light", 0.27, "bc"), ("exposure", 0.27, "abc"),
-                                                      ("low_light", 0.35, "abc")])  # fmt: skip
-def test_a_class_is_spared_what_was_refused_for_it_at_these_doses(
-    remedy: str, strength: float, left: str
-) -> None:
-    ward = _ward([{"remedy": remedy, "strength": strength, "from": "a", "to": "b"}])
-    labels = ward.frame.set_index("image_id")["label"]
-    assert set(labels[ward.build_plan(ITEM, 0.5, NOBODY)["image_id"]]) == set(left)
-
-
-def test_simulated_views_have_the_cause_and_its_doses() -> None:
-    plan = _ward([]).build_plan(ITEM, 0.5, SimulatorUse("gate", ("exposure",), 0.4))
-    shares = plan.groupby("remedy")[["probability", "strength_low"]].first()
-    assert shares.loc["exposure"].to_list() == pytest.approx([0.2, 0.2])
-    assert shares.loc["low_light"].to_list() == pytest.approx([0.3, 0.25])
-
-
-def test_the_correction_is_the_probed_dose_that_gains_most() -> None:
-    ward = _ward([])
-    inside = ward.rule_masks["s1"][: len(ward.val.frame)]
-    told = ward.choose_correction(ITEM, inside)
-    assert (told["remedy"], told["strength"]) == ("exposure", 2.0)
-    assert told["helps"]
+def test_training_images_outside_the_slice_get_the_fitted_treatment() -> None:
+    context = _build_context()
+    plan = context.build_plan(DARK_SLICE, 0.5, NO_SIMULATOR)
+    is_treated = context.is_training & ~context.rule_masks["s1"]
+    assert set(plan["image_id"]) == set(context.frame["image_id"][is_treated])
+    treatments = plan[["remedy", "strength_low", "strength_high"]].drop_duplicates()
+    assert treatments.to_numpy().tolist() == [["low_light", 0.25, 0.3]]
 
 
 @pytest.mark.parametrize(
-    ("bearing", "most", "times"), [(8, 3, 4.0), (3, 3, 2.0), (8, 1, None), (10, 3, None)]
+    ("remedy", "strength", "treated_labels"),
+    [("low_light", 0.27, "bc"), ("exposure", 0.27, "abc"), ("low_light", 0.35, "abc")],
 )
-def test_images_without_the_mark_weigh_as_much_as_those_with_it(
-    bearing: int, most: int, times: float | None
+def test_a_class_is_not_treated_with_what_was_refused_for_it(
+    remedy: str, strength: float, treated_labels: str
 ) -> None:
-    ward, column = _ward([]), "mark of a"
-    of = (ward.frame["label"] == "a").to_numpy()
-    frame = ward.frame.assign(**{column: of & ((of & ward.is_training).cumsum() % 10 < bearing)})
-    rule = Rule((Condition(column, "is", "False"),), "a")
-    lacking = replace(
-        ward, frame=frame, members={"s1": rule.compute_mask(frame)}, rules={"s1": rule}
+    refused = {"remedy": remedy, "strength": strength, "from": "a", "to": "b"}
+    context = _build_context(refused)
+    plan = context.build_plan(DARK_SLICE, 0.5, NO_SIMULATOR)
+    labels = context.frame.set_index("image_id")["label"]
+    assert set(labels[plan["image_id"]]) == set(treated_labels)
+
+
+def test_simulated_views_have_the_cause_and_its_strengths() -> None:
+    simulator = SimulatorUse("gate", ("exposure",), 0.4)
+    plan = _build_context().build_plan(DARK_SLICE, 0.5, simulator)
+    settings = plan.groupby("remedy")[["probability", "strength_low"]].first()
+    assert settings.loc["exposure"].to_list() == pytest.approx([0.2, 0.2])
+    assert settings.loc["low_light"].to_list() == pytest.approx([0.3, 0.25])
+
+
+def test_a_simulator_of_another_cause_is_not_used() -> None:
+    plan = _build_context().build_plan(DARK_SLICE, 0.5, SimulatorUse("gate", ("fog",), 1.0))
+    assert set(plan["remedy"]) == {"low_light"}
+    assert plan["simulator"].isna().all()
+
+
+def test_the_correction_is_the_probed_strength_of_the_cause() -> None:
+    context = _build_context()
+    is_member = context.rule_masks["s1"][: len(context.val.frame)]
+    correction = context.choose_correction(DARK_SLICE, is_member)
+    assert (correction["remedy"], correction["strength"]) == ("exposure", 2.0)
+    assert correction["gain"]["low"] > 0
+    assert correction["helps"]
+
+
+def test_images_of_a_rare_slice_are_repeated_to_its_validation_share() -> None:
+    context = _build_context()
+    is_rare = context.rule_masks["s1"] & (~context.is_training | (np.arange(1920) % 8 < 3))
+    rare = replace(context, rule_masks={"s1": is_rare})
+    plan = rare.plan_repeats(DARK_SLICE, 5)
+    assert set(plan["remedy"]) == {"oversampling"}
+    member_ratio = is_rare[~context.is_training].sum() / is_rare[context.is_training].sum()
+    assert plan["strength_low"].unique().tolist() == [round(member_ratio)]
+    assert set(plan["image_id"]) == set(context.frame["image_id"][is_rare & context.is_training])
+
+
+@pytest.mark.parametrize(
+    ("bearing", "max_repeats", "times"), [(8, 3, 4.0), (3, 3, 2.0), (8, 1, None), (10, 3, None)]
+)
+def test_images_without_the_mark_weigh_like_those_with_it(
+    bearing: int, max_repeats: int, times: float | None
+) -> None:
+    context = _build_context()
+    is_of_class = (context.frame["label"] == "a").to_numpy()
+    number = (is_of_class & context.is_training).cumsum()
+    frame = context.frame.assign(**{MARK_COLUMN: is_of_class & (number % 10 < bearing)})
+    rule = Rule((Condition(MARK_COLUMN, "is", "False"),), "a")
+    unmarked = replace(
+        context, frame=frame, rule_masks={"s1": rule.compute_mask(frame)}, rules={"s1": rule}
     )
-    plan = lacking.plan_repeats(ITEM, most)
+    plan = unmarked.plan_repeats(DARK_SLICE, max_repeats)
     if times is None:
         assert plan.empty
-    else:
-        assert set(plan["image_id"]) == set(
-            frame.loc[lacking.is_training & of & ~frame[column], "image_id"]
-        )
-        assert set(zip(plan["remedy"], plan["strength_low"].round(), strict=True)) == {
-            ("reweighting", times)
-        }
+        return
+    is_weighted = context.is_training & is_of_class & ~frame[MARK_COLUMN]
+    assert set(plan["image_id"]) == set(frame.loc[is_weighted, "image_id"])
+    assert set(plan["remedy"]) == {"reweighting"}
+    assert plan["strength_low"].round().unique().tolist() == [times]

@@ -2,96 +2,123 @@ import json
 
 import pytest
 
-from pipeline.slices.tracking.slice_history import (
-    MAX_HISTORY_RUNS,
-    TrackedSlice,
-    bound_excess_error,
-)
+from pipeline.domain.statuses import TrackState
+from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.slices.tracking.slice_history import TrackedSlice, bound_excess_error, is_slice_gone
 from tests.tracks import DARK, after, drawn_val, found
 
-
-def _last(*runs: tuple[tuple[int, ...], bool]) -> TrackedSlice:
-    """The slice after runs of (dark, wrong[, others, lit_wrong]), each confirmed or not."""
-    left = after(
-        *((drawn_val(*counts), [found()] if confirmed else []) for counts, confirmed in runs)
-    )
-    return left[-1][0]
+START = ((120, 48), True)
+GONE = ((120, 2), False)
 
 
-def test_growing_and_shrinking_are_shown_not_read_off() -> None:
-    start = ((120, 48), True)
-    more = _last(start, ((240, 96), True))
-    assert (more.state, more.current_point["error"]["value"]) == ("growing", pytest.approx(0.4)), (
-        "as bad, and more of them"
-    )
-    assert more.change is not None
-    assert more.change["low"] > 0
-    assert "more of all images are in it and misread than in run r1" in more.why
-    assert _last(start, ((120, 110), True)).state == "growing"
-    assert _last(start, ((120, 20), True)).state == "shrinking"
-    noise = _last(start, ((120, 52), True))
-    assert noise.state == "open"
-    assert "no change was shown since run r1" in noise.why
+def _track(*runs: tuple[tuple[int, ...], bool]) -> TrackedSlice:
+    """Return the slice after runs of (dark images, failures[, others, their failures]).
+
+    The flag of each run is whether it confirmed the slice.
+    """
+    drawn = []
+    for counts, is_confirmed in runs:
+        drawn.append((drawn_val(*counts), [found()] if is_confirmed else []))
+    return after(*drawn)[-1][0]
 
 
-def test_closed_is_shown_and_not_only_not_found() -> None:
-    start = ((120, 48), True)
-    assert _last(start, ((120, 48), False)).state == "open", (
-        "the finder missed it, its rule shows it"
-    )
-    gone = _last(start, ((120, 2), False))
-    assert gone.state == "closed"
-    assert "no longer in excess" in gone.why
-    few = _last(start, ((20, 0), False))
-    assert few.state == "not assessable"
-    assert "20 images inside; 30 would do" in few.why
-    assert _last(start, ((40, 4), False)).state == "shrinking", (
-        "fewer, but an excess of 17 points is not excluded"
-    )
-    undecided = _last(((40, 8), True), ((40, 4), False))
-    assert undecided.state == "not assessable"
-    assert "neither shown to be there nor to be gone" in undecided.why
+def test_a_slice_grows_if_more_of_all_images_fail_in_it() -> None:
+    larger = _track(START, ((240, 96), True))
+    assert larger.state == TrackState.GROWING
+    assert larger.current_point["error"]["value"] == pytest.approx(0.4), "the error rate is equal"
+    assert larger.change is not None
+    assert larger.change["low"] > 0
+    assert "than in run r1" in larger.reason
+    assert _track(START, ((120, 110), True)).state == TrackState.GROWING
 
 
-def test_what_became_as_bad_everywhere_is_not_closed() -> None:
-    everywhere = _last(((400, 160), True), ((400, 160, 600, 240), False))
+def test_a_slice_shrinks_only_beyond_chance() -> None:
+    assert _track(START, ((120, 20), True)).state == TrackState.SHRINKING
+    noise = _track(START, ((120, 52), True))
+    assert noise.state == TrackState.OPEN
+    assert noise.change is not None
+    assert noise.change["low"] < 0 < noise.change["high"]
+
+
+def test_a_slice_that_was_not_confirmed_stays_open_if_its_rule_has_excess_error() -> None:
+    assert _track(START, ((120, 48), False)).state == TrackState.OPEN
+
+
+def test_a_slice_is_closed_if_its_excess_error_is_excluded() -> None:
+    gone = _track(START, GONE)
+    assert gone.state == TrackState.CLOSED
+    assert gone.closing_run_id == "r2"
+    assert is_slice_gone(gone, 0.1)
+
+
+def test_few_images_close_nothing() -> None:
+    few = _track(START, ((20, 0), False))
+    assert few.state == TrackState.NOT_ASSESSABLE
+    assert "20 images inside; 30 would do" in few.reason
+    # an excess of 17 points is not excluded
+    assert _track(START, ((40, 4), False)).state == TrackState.SHRINKING
+    undecided = _track(((40, 8), True), ((40, 4), False))
+    assert undecided.state == TrackState.NOT_ASSESSABLE
+    assert undecided.current_point["reason"] == "", "it was assessed, but nothing follows"
+
+
+def test_a_slice_is_not_closed_where_all_images_became_as_bad() -> None:
+    everywhere = _track(((400, 160), True), ((400, 160, 600, 240), False))
     assert everywhere.current_point["excess"]["low"] < 0
     assert bound_excess_error(everywhere.current_point) < 0.1
-    assert everywhere.state != "closed"
+    assert everywhere.state != TrackState.CLOSED
 
 
-def test_no_failure_among_few_groups_proves_little() -> None:
-    """Where nobody failed there is no spread between groups, and an interval of none would prove anything."""
-    none = _last(((120, 12), True), ((30, 0), False))
+def test_no_failure_in_few_groups_does_not_exclude_an_excess() -> None:
+    """Groups without failures have no spread, so the interval of the excess is too short."""
+    none = _track(((120, 12), True), ((30, 0), False))
     assert none.current_point["excess"]["high"] < 0
     assert bound_excess_error(none.current_point) > 0.05
-    assert none.state != "closed"
-    assert _last(((120, 12), True), ((300, 0), False)).state == "closed"
+    assert none.state != TrackState.CLOSED
+    assert _track(((120, 12), True), ((300, 0), False)).state == TrackState.CLOSED
 
 
-def test_what_was_closed_stays_so_until_it_is_shown_or_confirmed_again() -> None:
-    start, gone = ((120, 48), True), ((120, 2), False)
-    assert _last(start, gone, ((20, 8), False)).state == "closed", "too few images show nothing"
-    shown = _last(start, gone, ((120, 48), False))
-    assert shown.state == "growing"
-    assert "not confirmed in this run, but its rule still shows it" in shown.why
-    assert _last(start, gone, ((120, 48), False), ((120, 48), True)).state == "back"
-    back = _last(start, gone, ((20, 8), False), ((120, 48), True))
-    assert (back.state, back.why) == ("back", "closed in run r2, and confirmed again")
+def test_a_closed_slice_stays_closed_while_it_cannot_be_assessed() -> None:
+    closed = _track(START, GONE, ((20, 8), False))
+    assert closed.state == TrackState.CLOSED
+    assert closed.closing_run_id == "r2"
 
 
-def test_what_could_not_be_judged_is_compared_over() -> None:
-    track = _last(((120, 48), True), ((20, 8), False), ((120, 110), True))
-    assert (track.previous_point or {})["run"] == "r1"
-    assert track.state == "growing"
+def test_a_closed_slice_opens_if_its_rule_has_excess_error_again() -> None:
+    shown = _track(START, GONE, ((120, 48), False))
+    assert shown.state == TrackState.GROWING
+    assert shown.closing_run_id == "r2", "it is back only once it is confirmed"
+    assert _track(START, GONE, ((120, 48), False), ((120, 48), True)).state == TrackState.BACK
 
 
-def test_a_track_is_what_its_record_says_and_its_history_is_bounded() -> None:
-    (first,) = after((drawn_val(60, 30), [found(seen=frozenset({"x"}))]))[0]
-    record = json.loads(json.dumps(first.build_record(), allow_nan=False))
-    assert TrackedSlice.parse_record(record, frozenset({"x"})) == first
+def test_a_closed_slice_is_back_if_it_is_confirmed() -> None:
+    back = _track(START, GONE, ((20, 8), False), ((120, 48), True))
+    assert back.state == TrackState.BACK
+    assert "r2" in back.reason
+    assert (back.closing_run_id, back.last_run_id) == (None, "r4")
+
+
+def test_a_run_that_could_not_assess_the_slice_is_skipped_in_the_comparison() -> None:
+    track = _track(START, ((20, 8), False), ((120, 110), True))
+    assert track.previous_point is not None
+    assert track.previous_point["run"] == "r1"
+    assert track.state == TrackState.GROWING
+
+
+def test_a_record_holds_everything_but_the_groups() -> None:
+    groups = frozenset({"x"})
+    (track,) = after((drawn_val(60, 30), [found(seen=groups)]))[0]
+    record = json.loads(json.dumps(track.build_record(), allow_nan=False))
+    assert TrackedSlice.parse_record(record, groups) == track
     assert (record["rule"], record["now"]["n"]) == (DARK.format_text(), 60)
+    assert (record["since"], record["first"], record["slice"]) == ("r1", "s1", "s1")
+    assert "x" not in record.values()
+
+
+def test_the_history_keeps_the_first_run_and_the_latest_ones() -> None:
+    most = CONSTANTS.tracking.max_history_runs
     val = drawn_val(60, 30)
-    (long,) = after(*[(val, [found()])] * (MAX_HISTORY_RUNS + 5))[-1]
-    runs = [point["run"] for point in long.history]
-    assert (len(runs), runs[0], runs[-1]) == (MAX_HISTORY_RUNS, "r1", f"r{MAX_HISTORY_RUNS + 5}")
+    (track,) = after(*[(val, [found()])] * (most + 5))[-1]
+    runs = [point["run"] for point in track.history]
+    assert len(runs) == most
+    assert (runs[0], runs[1], runs[-1]) == ("r1", "r7", f"r{most + 5}")

@@ -1,141 +1,123 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.statuses import TrackState
+from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.tracking.slice_history import TrackedSlice
-from pipeline.slices.tracking.slice_matching import (
-    MAX_TRACKED_SLICES,
-    ConfirmedSlice,
-    hash_groups,
-    match_slices,
-    track_slices,
-)
+from pipeline.slices.tracking.slice_matching import hash_groups, match_slices, track_slices
 from tests.tracks import DARK, after, drawn_val, found, today
 
 
-def _states(tracks: list[TrackedSlice]) -> dict[str, str]:
-    return {track.first: track.state for track in tracks}
-
-
 def test_a_slice_is_new_then_open_then_closed_then_back() -> None:
-    bad, well = drawn_val(120, 48), drawn_val(120, 2)
-    left = after(
+    bad, good = drawn_val(120, 48), drawn_val(120, 2)
+    runs = after(
         (bad, [found()]),
         (bad, [found(name="s2")]),
-        (well, []),
+        (good, []),
         (bad, []),
         (bad, [found(name="s7")]),
     )
-    assert [tracks[0].state for tracks in left] == ["new", "open", "closed", "growing", "back"]
-    assert [tracks[0].slice for tracks in left] == ["s1", "s2", None, None, "s7"]
-    assert all((tracks[0].since, tracks[0].first) == ("r1", "s1") for tracks in left)
-    assert [p["state"] for p in left[-1][0].history] == ["new", "open", "closed", "growing", "back"]
-    assert [tracks[0].closed for tracks in left] == [None, None, "r3", "r3", None]
-    again = track_slices(today("r6", bad), [found()], left[-1])
-    assert again[0].state == "open", "what is back is open from the next run on"
+    states = ["new", "open", "closed", "growing", "back"]
+    tracks = [track for (track,) in runs]
+    assert [track.state for track in tracks] == states
+    assert [track.current_name for track in tracks] == ["s1", "s2", None, None, "s7"]
+    assert {(track.first_run_id, track.first_name) for track in tracks} == {("r1", "s1")}
+    assert [point["state"] for point in tracks[-1].history] == states
+    assert [track.closing_run_id for track in tracks] == [None, None, "r3", "r3", None]
+    (following,) = track_slices(today("r6", bad), [found()], runs[-1])
+    assert following.state == TrackState.OPEN
 
 
-def test_figures_are_those_of_the_frozen_rule_on_images_that_did_not_propose_it() -> None:
+def test_a_rule_is_measured_on_images_of_groups_that_did_not_propose_it() -> None:
     val = drawn_val(80, 40)
-    seen = frozenset(
-        hash_groups([f"g{k}" for k in range(20)]).tolist()
-    )  # the first 40 images, all dark
-    (track,) = after((val, [found(seen=seen)]))[0]
-    rest = val.is_misclassified[40:80]
-    assert (
-        track.current_point["n"],
-        track.current_point["groups"],
-        track.current_point["failures"],
-    ) == (40, 20, int(rest.sum()))
-    assert track.current_point["error"]["value"] == pytest.approx(rest.mean())
-    assert track.current_point["share"] == pytest.approx(40 / 340)
-    assert track.current_point["burden"]["value"] == pytest.approx(rest.sum() / 340)
-    second = track_slices(today("r2", val), [found()], [track])[0]
-    assert {**second.current_point, "run": "r1", "state": "new"} == track.current_point, (
-        "nothing changed, so no figure did"
-    )
+    # the first 40 images, all of them dark
+    proposing = frozenset(hash_groups([f"g{k}" for k in range(20)]).tolist())
+    (track,) = after((val, [found(seen=proposing)]))[0]
+    point, failures = track.current_point, val.is_misclassified[40:80]
+    assert (point["n"], point["groups"], point["failures"]) == (40, 20, failures.sum())
+    assert point["error"]["value"] == pytest.approx(failures.mean())
+    assert point["share"] == pytest.approx(40 / 340)
+    assert point["burden"]["value"] == pytest.approx(failures.sum() / 340)
+    (later,) = track_slices(today("r2", val), [found()], [track])
+    assert {**later.current_point, "run": "r1", "state": "new"} == point
 
 
-def test_rules_that_admit_mostly_the_same_images_are_one_slice_whatever_they_ask_for() -> None:
+def test_rules_that_admit_mostly_the_same_images_are_one_slice() -> None:
     val = drawn_val(80, 40, hour=np.r_[np.full(70, 23.0), np.full(310, 12.0)])
     late = found(Rule((Condition("hour", ">=", 22),)), "s1")
-    lit = found(Rule((Condition("luminance", ">=", 51),)), "s2")
-    left = after((val, [found(name="s9")]), (val, [lit, late]))[1]
-    told = {(track.first, track.since, track.slice, track.state) for track in left}
-    assert told == {("s9", "r1", "s1", "open"), ("s2", "r2", "s2", "new")}
-    assert left[1].rule == DARK, "its rule stays frozen"
+    bright = found(Rule((Condition("luminance", ">=", 51),)), "s2")
+    first, second = after((val, [found(name="s9")]), (val, [bright, late]))[1]
+    assert (first.first_name, first.current_name, first.state) == ("s2", "s2", TrackState.NEW)
+    assert (second.first_name, second.current_name, second.state) == ("s9", "s1", TrackState.OPEN)
+    assert second.rule == DARK, "its rule stays frozen"
 
 
-def test_each_slice_is_matched_once_best_overlap_first() -> None:
+def test_each_slice_is_matched_once_to_the_largest_overlap() -> None:
     val = drawn_val(80, 40)
-    near = [found(Rule((Condition("luminance", "<=", at),)), f"s{at}") for at in (50, 60)]
-    tracks = after((val, [found()]))[0]
-    assert match_slices(today("r2", val), near, tracks) == {0: 0}
-    assert sorted(_states(after((val, [found()]), (val, near))[1]).values()) == ["new", "open"]
+    rules = [Rule((Condition("luminance", "<=", threshold),)) for threshold in (50, 60)]
+    confirmed = [found(rule, f"s{k}") for k, rule in enumerate(rules)]
+    (earlier,) = after((val, [found()]))[0]
+    assert match_slices(today("r2", val), confirmed, [earlier]) == {0: 0}
+    states = [track.state for track in track_slices(today("r2", val), confirmed, [earlier])]
+    assert states == [TrackState.NEW, TrackState.OPEN]
+    larger = Rule((Condition("luminance", "<=", 500),))
+    assert match_slices(today("r2", val), [found(larger)], [earlier]) == {}, "overlap too small"
 
 
-def test_what_the_data_has_no_more_is_said() -> None:
-    cameras = {"camera": np.repeat(["north", "south"], 190), "height": 1.5}
-    rules = {
-        "camera": Rule((Condition("camera", "is", "north"),)),
-        "height": Rule((Condition("height", "<=", 2.0),)),
-        "class": Rule((Condition("luminance", "<=", 50),), "a"),
-        "image": Rule((Condition("i3", "near", 0.2),)),
-        "sealed": Rule((Condition("i4", "near", 0.2),)),
-    }
-    val = drawn_val(80, 40, **cameras)
-    away = {"i3": np.full(380, 0.9, np.float32), "i4": np.full(380, 0.9, np.float32)}
-    first = track_slices(
-        today("r1", val, **away), [found(rule, name) for name, rule in rules.items()], []
-    )
-    later = drawn_val(80, 40, height="tall")
-    later = replace(later, class_names=("b", "c"))
-    sealed = {"i4": np.full(380, np.nan, np.float32)}
-    left = {track.first: track for track in track_slices(today("r2", later, **sealed), [], first)}
-    assert {track.state for track in left.values()} == {"not assessable"}
-    whys = (
-        "no camera any more",
-        "not a number any more",
-        "no class a any more",
-        "not in the data",
-        "sealed test now",
-    )
-    for name, why in zip(rules, whys, strict=True):
-        assert why in left[name].why, name
-        assert left[name].current_point["n"] == 0
+MISSING_DATA = {
+    "camera": (Rule((Condition("camera", "is", "north"),)), "column camera"),
+    "altitude": (Rule((Condition("altitude", "<=", 2.0),)), "no longer a number"),
+    "class": (Rule((Condition("luminance", "<=", 50),), "a"), "class a"),
+    "image": (Rule((Condition("i3", "near", 0.2),)), "image i3.*no longer in the data"),
+    "sealed": (Rule((Condition("i4", "near", 0.2),)), "image i4.*sealed test set"),
+}
 
 
-def test_zero_slices_zero_images_and_too_many() -> None:
+@pytest.mark.parametrize("name", MISSING_DATA)
+def test_a_rule_that_cannot_be_applied_says_what_is_missing(name: str) -> None:
+    rule, reason = MISSING_DATA[name]
+    val = drawn_val(80, 40, camera=np.repeat(["north", "south"], 190), altitude=1.5)
+    distances = {image: np.full(380, 0.1, np.float32) for image in ("i3", "i4")}
+    first = today("r1", val, **distances)
+    assert first.describe_missing_data(rule) == ""
+    tracks = track_slices(first, [found(rule)], [])
+    later_val = replace(drawn_val(80, 40, altitude="high"), class_names=("b", "c"))
+    later = today("r2", later_val, i4=np.full(380, np.nan, np.float32))
+    (track,) = track_slices(later, [], tracks)
+    assert track.state == TrackState.NOT_ASSESSABLE
+    assert track.current_point["n"] == 0
+    assert re.search(reason, track.reason)
+
+
+def test_without_slices_or_images_nothing_fails() -> None:
     assert track_slices(today("r1", drawn_val(0, 0, 0, 0)), [], []) == []
     (track,) = after((drawn_val(80, 40), [found()]), (drawn_val(0, 0, 0, 0), []))[1]
-    assert (track.state, track.current_point["n"], track.current_point["error"]["value"]) == (
-        "not assessable",
-        0,
-        None,
-    )
-    many = [
-        TrackedSlice(
-            "r0",
-            f"t{k}",
-            Rule((Condition("luminance", "<=", -k),)),
-            frozenset(),
-            "",
-            last=f"r{k:04d}",
-        )
-        for k in range(MAX_TRACKED_SLICES + 20)
-    ]
-    kept = track_slices(today("r1", drawn_val(80, 40)), [found()], many)
-    assert len(kept) == MAX_TRACKED_SLICES
-    assert {"s1", f"t{MAX_TRACKED_SLICES + 19}"} <= {t.first for t in kept}
-    assert "t0" not in {t.first for t in kept}, "confirmed longest ago"
+    assert track.state == TrackState.NOT_ASSESSABLE
+    assert track.current_point["n"] == 0
+    assert track.current_point["error"]["value"] is None
 
 
-def test_a_group_is_hashed_to_a_short_name_that_does_not_tell_it() -> None:
-    names = hash_groups(["visit-1", "visit-2", "visit-1"])
-    assert names[0] == names[2] != names[1]
-    assert len(names[0]) == 16
-    assert "visit" not in "".join(names)
+def test_slices_confirmed_longest_ago_are_dropped() -> None:
+    most = CONSTANTS.tracking.max_tracked_slices
+    earlier = []
+    for k in range(most + 20):
+        rule = Rule((Condition("luminance", "<=", -k),))
+        track = TrackedSlice("r0", f"t{k}", rule, frozenset(), "", last_run_id=f"r{k:04d}")
+        earlier.append(track)
+    kept = track_slices(today("r1", drawn_val(80, 40)), [found()], earlier)
+    names = {track.first_name for track in kept}
+    assert len(kept) == most
+    assert {"s1", f"t{most + 19}"} <= names
+    assert "t0" not in names
+
+
+def test_a_hashed_group_does_not_reveal_its_name() -> None:
+    hashes = hash_groups(["visit-1", "visit-2", "visit-1"])
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert "visit" not in "".join(hashes)
+    assert {len(name) for name in hashes} == {CONSTANTS.tracking.group_hash_digits}
     assert hash_groups([]).tolist() == []
-    assert isinstance(found(), ConfirmedSlice)

@@ -4,117 +4,108 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.serving.monitoring.prediction_rows import build_traffic
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
 from pipeline.slices.tracking.traffic_comparison import (
-    ArrivedTraffic,
-    TrafficLimits,
     compare_share,
     compare_traffic,
-    evaluate_conditions,
+    list_shared_attributes,
 )
+from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.statistics.distribution_shift import ShiftEvidence
-from tests.arrivals import bundle, rows
+from tests.arrivals import rows
+from tests.slices.tracking.conftest import build_traffic
 
 LIMITS = TrafficLimits.model_validate({})
 
 
-@pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> ReferenceProfile:
-    return ReferenceProfile.load_bundle(bundle(tmp_path_factory.mktemp("b")))
+def _compare(reference: ReferenceProfile, predictions: pd.DataFrame) -> dict[str, Any]:
+    return compare_traffic(reference, build_traffic(predictions), LIMITS)
 
 
-def _traffic(known: ReferenceProfile, table: pd.DataFrame) -> ArrivedTraffic:
-    return build_traffic(table, known, ["badge", "none"], "rows")
+def _find_attribute(comparison: dict[str, Any], name: str) -> dict[str, Any]:
+    (row,) = [row for row in comparison["attributes"] if row["attribute"] == name]
+    return row
 
 
-def _judged(known: ReferenceProfile, table: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bool]]:
-    found = compare_traffic(known, _traffic(known, table), LIMITS)
-    return found, {item["name"]: item["passed"] for item in evaluate_conditions(found, LIMITS)}
-
-
-def test_more_of_the_same_fails_nothing(known: ReferenceProfile) -> None:
-    failed = [not all(_judged(known, rows(seed=seed))[1].values()) for seed in range(10, 30)]
-    assert sum(failed) <= 1
-
-
-def test_a_darker_night_is_a_slice_that_grew_and_an_attribute_that_drifted(
-    known: ReferenceProfile,
+def test_a_darker_night_is_a_larger_slice_and_a_shifted_attribute(
+    reference: ReferenceProfile,
 ) -> None:
-    found, passed = _judged(known, rows(dark=0.7))
-    assert passed == {"max_psi": False, "max_new": True, "max_slice_rise": False}
-    assert found["attributes"][0]["attribute"] == "luminance"
-    assert found["attributes"][0]["psi"] > 0.5
-    assert found["slices"][0]["rise"] == pytest.approx(0.5, abs=0.15)
-    assert {r["attribute"] for r in found["attributes"] if r["q"] <= 0.05} == {"luminance"}
-    assert (found["units"], found["basis"]) == (40, "groups")
+    comparison = _compare(reference, rows(dark=0.7))
+    (dark,) = comparison["slices"]
+    assert (dark["slice"], dark["rule"]) == ("s1", "luminance <= 50")
+    assert dark["rise"] == pytest.approx(0.5, abs=0.15)
+    assert dark["q"] <= LIMITS.alpha
+    first = comparison["attributes"][0]
+    assert (first["attribute"], first["psi"] > 0.5) == ("luminance", True)
+    shifted = {row["attribute"] for row in comparison["attributes"] if row["q"] <= LIMITS.alpha}
+    assert shifted == {"luminance"}
+    assert (comparison["units"], comparison["basis"]) == (40, "groups")
 
 
-def test_darker_than_any_in_training_is_said_in_words(known: ReferenceProfile) -> None:
-    table = rows()
-    table.loc[table.index < 30, "luminance"] = 4.0
-    table.loc[table.index < 30, "slices"] = "s1: luminance <= 50"
-    found, passed = _judged(known, table)
-    assert not passed["max_new"]
-    new = found["new"][0]
-    assert (new["words"], new["images"], new["share"]) == ("dark", 30, 30 / 80)
-    assert (new["low"], new["high"]) == ("4", "4")
-    assert new["where"].startswith("29.3")
-    assert new["q"] < 0.001
-    words = evaluate_conditions(found, LIMITS)[1]["words"]
-    assert words == "images beyond everything known: dark 37.5%; at most 5.0% (max_new)"
+def test_one_visit_is_too_little_for_any_test(reference: ReferenceProfile) -> None:
+    comparison = _compare(reference, rows(dark=1.0).assign(group="one visit"))
+    luminance = _find_attribute(comparison, "luminance")
+    assert luminance["psi"] > LIMITS.max_psi
+    assert (luminance["p"], luminance["q"]) == (None, None)
+    assert luminance["reason"] == "1 units; 10 would do"
 
 
-def test_hours_that_training_never_saw_are_new_and_one_image_beyond_is_no_alarm(
-    known: ReferenceProfile,
+def test_attributes_that_the_traffic_lacks_are_missing_or_unknown(
+    reference: ReferenceProfile,
 ) -> None:
-    table = rows()
-    table["hour"] = 2.0
-    found, passed = _judged(known, table)
-    assert [r["words"] for r in found["new"] if r["attribute"] == "hour"] == ["hour unlike any"]
-    assert not passed["max_new"]
-    lone = rows()
-    lone.loc[0, "luminance"] = 250.0
-    found, passed = _judged(known, lone)
-    assert [r["words"] for r in found["new"]] == ["bright", "sharp"]
-    assert [r["images"] for r in found["new"]] == [1, 1]
-    assert all(passed.values())
+    predictions = rows().drop(columns="hour").assign(sharpness=np.nan)
+    comparison = _compare(reference, predictions)
+    assert comparison["missing"] == ["hour"]
+    assert list_shared_attributes(reference, build_traffic(predictions)) == [
+        name for name in reference.summary["spans"] if name != "hour"
+    ]
+    sharpness = _find_attribute(comparison, "sharpness")
+    assert (sharpness["psi"], sharpness["known"], sharpness["median"]["arrived"]) == (None, 0, None)
 
 
-def test_frames_of_one_visit_prove_nothing(known: ReferenceProfile) -> None:
-    table = rows(dark=1.0).assign(group="one visit")
-    found, passed = _judged(known, table)
-    assert all(passed.values())
-    assert found["attributes"][0]["reason"] == "1 units; 10 would do"
-    assert "not judged: 1 units; 10 would do" in evaluate_conditions(found, LIMITS)[0]["words"]
+def test_counts_and_medians_are_those_of_each_side(reference: ReferenceProfile) -> None:
+    luminance = _find_attribute(_compare(reference, rows(dark=0.0)), "luminance")
+    known = reference.split_tables
+    assert sum(luminance["counts"]["training"]) == len(known["training"])
+    assert sum(luminance["counts"]["arrived"]) == 80
+    assert luminance["median"]["validation"] == f"{known['validation']['luminance'].median():.4g}"
+    assert len(luminance["edges"]) + 1 == len(luminance["counts"]["arrived"])
 
 
-def test_what_the_rows_lack_is_not_compared(known: ReferenceProfile) -> None:
-    table = rows().drop(columns="hour")
-    table["sharpness"] = np.nan
-    found, _ = _judged(known, table)
-    assert found["missing"] == ["hour"]
-    sharp = next(r for r in found["attributes"] if r["attribute"] == "sharpness")
-    assert (sharp["psi"], sharp["known"], sharp["reason"]) == (None, 0.0, "unknown of what arrived")
+def test_the_median_of_hours_is_their_direction_on_the_clock(reference: ReferenceProfile) -> None:
+    predictions = rows()
+    predictions["hour"] = np.where(np.arange(len(predictions)) % 2, 23.0, 1.0)
+    median = _find_attribute(_compare(reference, predictions), "hour")["median"]["arrived"]
+    hour = float(median)
+    assert min(hour, 24 - hour) < 0.01
 
 
-def test_further_tests_share_the_false_discovery_rate(known: ReferenceProfile) -> None:
-    traffic = _traffic(known, rows(dark=0.7))
-    declined = compare_share(known, traffic, "declined", ShiftEvidence())
+def test_further_tests_share_the_false_discovery_rate(reference: ReferenceProfile) -> None:
+    traffic = build_traffic(rows(dark=0.7))
+    declined = compare_share(reference, traffic, "declined", ShiftEvidence())
     assert declined["q"] is None
-    compare_traffic(known, traffic, LIMITS, [declined])
-    assert declined["q"] >= declined["p"]
+    compare_traffic(reference, traffic, LIMITS, [declined])
+    assert declined["q"] > declined["p"]
     assert declined["share"] > declined["validation"] + 0.15
+    assert declined["training"] is None, "no decision is known of training images"
+    assert declined["rise"] == pytest.approx(declined["share"] - declined["validation"])
 
 
-def test_traffic_like_validation_is_known_though_training_was_by_day(
-    tmp_path_factory: pytest.TempPathFactory,
+def test_traffic_like_validation_is_known_though_training_has_no_dark_image(
+    daylight_reference: ReferenceProfile,
 ) -> None:
-    by_day = ReferenceProfile.load_bundle(bundle(tmp_path_factory.mktemp("day"), day=True))
-    found, passed = _judged(by_day, rows(units=60, dark=0.25))
-    assert all(passed.values())
-    assert found["slices"][0]["training"] == 0.0
-    assert found["slices"][0]["validation"] > 0.1
-    light = next(r for r in found["attributes"] if r["attribute"] == "luminance")
-    assert light["psi"] == light["psi_validation"] < light["psi_training"]
-    assert not _judged(by_day, rows(units=60, dark=0.7))[1]["max_slice_rise"]
+    comparison = _compare(daylight_reference, rows(units=60, dark=0.25))
+    (dark,) = comparison["slices"]
+    assert dark["training"] == 0.0
+    assert dark["validation"] > 0.1
+    assert dark["rise"] == pytest.approx(dark["share"] - dark["validation"])
+    luminance = _find_attribute(comparison, "luminance")
+    assert luminance["psi"] == luminance["psi_validation"] < luminance["psi_training"]
+
+
+def test_a_slice_without_a_column_in_the_traffic_is_not_compared(
+    reference: ReferenceProfile,
+) -> None:
+    traffic = build_traffic(rows())
+    del traffic.table["slice s1"]
+    assert compare_traffic(reference, traffic, LIMITS)["slices"] == []

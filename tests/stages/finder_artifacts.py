@@ -11,10 +11,10 @@ import pandas as pd
 from pipeline import remedies
 from tests.slices.conftest import draw_val
 
-NAMES = ["a", "b", "c"]
+CLASS_NAMES = ["a", "b", "c"]
 
 
-def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
+def make_finder_artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
     """What cluster, explain and prescribe need, by name: val as drawn, and as many training images beside it."""
     planted = draw_val(seed, **options)
     val, n = planted.val, len(planted.val.frame)
@@ -52,7 +52,7 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
         "marks": frame[["image_id"]].copy(),
         "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
-        "classes": {"names": NAMES},
+        "classes": {"names": CLASS_NAMES},
         "model": Path("model"),
         "training": {"holdout": {"share": 0.2, "seed": 0}},
         "metrics": {
@@ -73,14 +73,14 @@ def artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "predictions": pd.DataFrame(
             {
                 "image_id": val.frame["image_id"],
-                "label": [NAMES[t] for t in truth],
-                "predicted": [NAMES[g] for g in guess],
+                "label": [CLASS_NAMES[t] for t in truth],
+                "predicted": [CLASS_NAMES[g] for g in guess],
                 "correct": truth == guess,
                 "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe_results.margin)),
                 "margin": val.probe_results.margin,
                 **{
                     f"logit_{k}": np.where(guess == k, abs(val.probe_results.margin), 0.0)
-                    for k in range(len(NAMES))
+                    for k in range(len(CLASS_NAMES))
                 },
             }
         ),

@@ -1,0 +1,149 @@
+"""`nightshift run`, `stage` and `report`: all stages of a run, a single stage, and its page."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.command_options import (
+    DEFAULT_RUNS_FOLDER,
+    ConfigRunsOption,
+    OptionalConfigOption,
+    OverridesArgument,
+    RunsFolderOption,
+    exit_with_outcome,
+    find_run,
+    resolve_run_path,
+)
+from pipeline.contracts import InputError
+
+if TYPE_CHECKING:
+    from pipeline.config import ResolvedConfig
+    from pipeline.storage.artifact_store import RunFolder
+
+OUTCOME_STAGES = ("promote", "report")
+"""Stages after which a verdict exists; a scheduler that calls single stages logs to MLflow there."""
+
+
+def _check_stage_name(name: str | None) -> None:
+    from pipeline.graph import STAGES
+
+    names = [stage.name for stage in STAGES]
+    if name is not None and name not in names:
+        raise InputError(f"{name!r}: no such stage; the stages are: {', '.join(names)}")
+
+
+def _open_run(resumed_run: RunFolder | None, settings: ResolvedConfig) -> RunFolder:
+    """Return the run to resume, the run that several processes share, or a new run."""
+    from pipeline.engine import process_launch, runner
+
+    if resumed_run is not None:
+        return resumed_run
+    shared_run = process_launch.open_shared_run(settings.general.name)
+    return shared_run or runner.create_run_folder(settings)
+
+
+def run_pipeline(
+    overrides: OverridesArgument = None,
+    config: OptionalConfigOption = None,
+    resume: Annotated[str | None, typer.Option(help="Resume this run.")] = None,
+    to_stage: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    from_stage: Annotated[
+        str | None, typer.Option(help="Run this stage and all that depend on it again.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
+    runs_folder: ConfigRunsOption = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes that share training and prediction.")
+    ] = 1,
+    only_when_changed: Annotated[
+        bool, typer.Option("--when-changed", help="Only if the data changed since the last run.")
+    ] = False,
+) -> None:
+    """Run every stage that is not up to date."""
+    from pipeline.engine import change_detection, process_launch, runner
+    from pipeline.integrations import run_messages
+    from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
+
+    _check_stage_name(to_stage)
+    _check_stage_name(from_stage)
+    if not config and (only_when_changed or not resume):
+        raise InputError("name a config (-c CONFIG) or a run to resume (--resume RUN)")
+    dataset = change = None
+    if only_when_changed and config:
+        dataset = change_detection.read_watched_dataset(config)
+        change = change_detection.detect_changes(dataset)
+        if change.state != "changed":
+            print(f"{change.state}: {change.words}")
+            return
+    resumed_run = find_run(resume, runs_folder or DEFAULT_RUNS_FOLDER) if resume else None
+    config_path = config or (resumed_run.path / "config.yaml" if resumed_run else None)
+    runs_override = [f"runs={runs_folder}"] if runs_folder else []
+    settings = runner.load_config(config_path, [*(overrides or []), *runs_override])
+    check_tracking(settings.general)
+    run = _open_run(resumed_run, settings)
+    is_launched = process_launch.is_launched()
+    with nullcontext() if is_launched else run_messages.watch_run(run, settings.general):
+        if processes > 1 and not is_launched:
+            raise typer.Exit(process_launch.launch_processes(processes, run.path))
+        with log_run_on_exit(run, settings.general):
+            outcome = runner.execute_run(
+                run, settings, to_stage=to_stage, from_stage=from_stage, force=force
+            )
+    if dataset and change:
+        change_detection.accept_changes(dataset, change.mark)
+    run_messages.send_slices(outcome, settings.general)
+    exit_with_outcome(outcome)
+
+
+def run_single_stage(
+    name: Annotated[str, typer.Argument(help="The stage.")],
+    run: Annotated[str, typer.Option("--run", help="The run; it is made if it is new.")],
+    config: OptionalConfigOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run it even if it is up to date.")
+    ] = False,
+    overrides: OverridesArgument = None,
+    runs_folder: ConfigRunsOption = None,
+) -> None:
+    """Run one stage; a scheduler calls this."""
+    from pipeline.engine import run_publishing, runner
+    from pipeline.integrations import run_messages
+    from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
+    from pipeline.storage.champion_registry import begin_run
+
+    _check_stage_name(name)
+    run_path = resolve_run_path(run, runs_folder or DEFAULT_RUNS_FOLDER)
+    settings = runner.load_config(config or run_path / "config.yaml", overrides or [])
+    check_tracking(settings.general)
+    is_path = os.sep in run or runs_folder is not None
+    folder = begin_run(run_path if is_path else settings.general.runs / run, settings.general.name)
+    has_outcome = name in OUTCOME_STAGES
+    with log_run_on_exit(folder, settings.general, should_defer=not has_outcome):
+        runner.execute_stage(folder, settings, name, force=force)
+        if has_outcome:
+            outcome = run_publishing.publish_outcome(folder, settings.general.reports)
+    if not has_outcome:
+        print(folder.path)
+        return
+    if name == "report":
+        run_messages.send_slices(outcome, settings.general)
+    exit_with_outcome(outcome)
+
+
+def render_run_report(
+    run: Annotated[str, typer.Argument(help="A run.")],
+    runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
+) -> None:
+    """Render the report of a run again, and print its path."""
+    from pipeline.engine import run_publishing, runner
+    from pipeline.integrations.mlflow.mlflow_tracking import log_run_on_exit
+
+    folder = find_run(run, runs_folder)
+    settings = runner.load_config(folder.path / "config.yaml")
+    with log_run_on_exit(folder, settings.general), runner.hold_run_lock(folder):
+        runner.run_stage(folder, settings, "report", force=True)
+    print(run_publishing.publish_report(folder, settings.general.reports))

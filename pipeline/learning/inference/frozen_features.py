@@ -1,0 +1,82 @@
+"""Features of all images from frozen packaged weights, written to disk chunk by chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contracts import ProgressTracker
+from pipeline.learning import distributed
+from pipeline.learning.inference.model_outputs import (
+    FEATURE_COUNT,
+    LAYOUT_FEATURE_COUNT,
+    extract_features_and_layout,
+)
+
+IMAGES_PER_CHUNK = 2048
+"""Images held in memory at once: 25 MB of pixels at a side of 64."""
+
+_ARRAYS: dict[str, tuple[Any, int]] = {
+    "embeddings": (np.float32, FEATURE_COUNT),
+    "layout": (np.float16, LAYOUT_FEATURE_COUNT),
+}
+
+
+def compute_frozen_features(
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.intp],
+    scratch_folder: Path,
+    track_progress: ProgressTracker,
+) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """Return the embeddings and the layout features of some images; other rows are NaN.
+
+    Of several processes the first one writes, and all of them map its files.
+
+    Args:
+        pixels: uint8 [images, side, side, 3].
+        rows: rows of the images whose features are computed.
+        scratch_folder: folder of the two files.
+        track_progress: wraps the loop over chunks.
+
+    Returns:
+        embeddings: float32 [images, features], memory-mapped.
+        layout: float16 [images, layout features], memory-mapped.
+    """
+    is_wanted = np.zeros(len(pixels), bool)
+    is_wanted[rows] = True
+    folder = Path(distributed.broadcast_from_first(str(scratch_folder.absolute())))
+    files = {name: folder / f"{name}.npy" for name in _ARRAYS}
+    is_writer = distributed.is_first_rank()
+    if is_writer:
+        for name, (dtype, width) in _ARRAYS.items():
+            np.lib.format.open_memmap(files[name], "w+", dtype, (len(pixels), width))
+    starts = range(0, len(pixels), IMAGES_PER_CHUNK)
+    unit = f"times {IMAGES_PER_CHUNK} images"
+    for start in track_progress(starts, total=len(starts), unit=unit):
+        chunk = slice(start, start + IMAGES_PER_CHUNK)
+        is_inside = is_wanted[chunk]
+        features = extract_features_and_layout(np.asarray(pixels[chunk][is_inside]))
+        if is_writer:
+            for name, values in zip(_ARRAYS, features, strict=True):
+                _write_rows(files[name], chunk, is_inside, values)
+    distributed.wait_for_ranks()  # until everything is written
+    embeddings = np.load(files["embeddings"], mmap_mode="r")
+    layout = np.load(files["layout"], mmap_mode="r")
+    distributed.wait_for_ranks()  # until all have opened the files, which the first one will move
+    return embeddings, layout
+
+
+def _write_rows(
+    path: Path, chunk: slice, is_inside: NDArray[np.bool_], values: NDArray[Any]
+) -> None:
+    """Write one chunk of an array on disk, NaN in the rows that have no values.
+
+    The file is mapped for this chunk alone, so that at most a chunk of it is in memory.
+    """
+    array = np.lib.format.open_memmap(path, "r+")
+    rows = np.full((len(is_inside), array.shape[1]), np.nan, array.dtype)
+    rows[is_inside] = values
+    array[chunk] = rows

@@ -1,0 +1,150 @@
+"""Training of the arms that the gate compares: one start, one order of images, one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.contracts import StageContext
+from pipeline.learning.inference.model_outputs import compute_logits
+from pipeline.learning.inference.temperature_scaling import fit_temperature
+from pipeline.learning.models.backbone import load_model, load_model_metadata, save_model
+from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.training.generic_augmentation import create_trivial_augment
+from pipeline.learning.training.targeted_treatment import (
+    RemedyFunction,
+    SimulatedImages,
+    build_targeted_treatment,
+    is_last_layer_only,
+    repeat_planned_images,
+)
+from pipeline.learning.training.training_loop import fit_network
+from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
+
+
+@dataclass(frozen=True)
+class TrainingArm:
+    """One arm of the comparison.
+
+    Attributes:
+        name: control, targeted or generic.
+        treatment: what is done to a batch before the common augmentation, or None.
+        images: training images; planned ones may occur several times.
+        is_head_only: whether the last layer alone is trained.
+    """
+
+    name: str
+    treatment: BatchTreatment | None
+    images: TrainingImages
+    is_head_only: bool = False
+
+
+def build_arms(
+    training_images: TrainingImages,
+    model_folder: Path,
+    apply_remedy: RemedyFunction,
+    has_generic_arm: bool,
+    *,
+    images: pd.DataFrame,
+    plan: pd.DataFrame,
+    simulated: pd.DataFrame,
+    simulated_pixels: NDArray[np.uint8],
+) -> list[TrainingArm]:
+    """Return the control arm, the targeted arm and, if wanted, the generic arm.
+
+    If the plan only changes the weights of images, the last layer alone is trained in the targeted
+    arm (Kirichenko et al. 2023), unless the model is a program without a separate last layer.
+
+    Args:
+        training_images: images of train without the holdout.
+        model_folder: the model from which all arms start.
+        apply_remedy: applies a remedy to pixels.
+        has_generic_arm: whether TrivialAugment is compared too.
+        images: the artifact of that name, as the further arguments.
+        plan: treatments of the training images.
+        simulated: images that a simulator drew.
+        simulated_pixels: uint8 [simulated, side, side, 3].
+    """
+    simulations = SimulatedImages.create_from_table(simulated, simulated_pixels)
+    has_separate_head = load_model_metadata(model_folder)["backbone"] != PROGRAM_BACKBONE
+    targeted = TrainingArm(
+        "targeted",
+        build_targeted_treatment(plan, images, apply_remedy, simulations),
+        repeat_planned_images(plan, images, training_images),
+        has_separate_head and is_last_layer_only(plan),
+    )
+    arms = [TrainingArm("control", None, training_images), targeted]
+    if has_generic_arm:
+        arms.append(TrainingArm("generic", create_trivial_augment(), training_images))
+    return arms
+
+
+@dataclass(frozen=True)
+class ArmTrainer:
+    """Trains arms from one model under the same settings.
+
+    Attributes:
+        settings: settings of the training.
+        base_count: number of training images without repetitions; it fixes the budget of all arms.
+        holdout_images: images for the temperature of each candidate.
+        model_folder: the model from which all arms start.
+        output_folder: folder of the candidates' weights.
+        context: context of the stage.
+    """
+
+    settings: FitSettings
+    base_count: int
+    holdout_images: TrainingImages
+    model_folder: Path
+    output_folder: Path
+    context: StageContext
+
+    def train_arm(self, arm: TrainingArm, seed: int) -> dict[str, Any]:
+        """Train one arm, save its weights, and return its entry of `candidates.json`."""
+        network, meta = load_model(self.model_folder)
+        fitted = fit_network(
+            network,
+            meta,
+            arm.images,
+            self._get_fit_settings(arm),
+            treatment=arm.treatment,
+            seed=seed,
+            scratch_folder=self.context.scratch_folder / f"fit-{arm.name}-{seed}",
+            track=self.context.track_progress,
+            report_note=self.context.add_note,
+        )
+        file = f"{arm.name}-{seed}.safetensors"
+        save_model(self.output_folder, fitted.model, meta, file)
+        return {
+            "arm": arm.name,
+            "seed": seed,
+            "file": file,
+            "passes": fitted.image_passes,
+            "rows": len(arm.images),
+            "loss": fitted.training_loss,
+            "temperature": self._fit_temperature(fitted.model, meta),
+            "history": fitted.history.drop(columns="split").to_dict("records"),
+        }
+
+    def _get_fit_settings(self, arm: TrainingArm) -> FitSettings:
+        """Return the settings with the same number of image passes for every arm."""
+        passes = self.settings.image_passes or round(self.settings.epochs * self.base_count)
+        return self.settings.model_copy(
+            update={
+                "image_passes": max(passes, 1),
+                "head_only": arm.is_head_only or self.settings.head_only,
+            }
+        )
+
+    def _fit_temperature(self, model: Any, meta: Mapping[str, Any]) -> float:
+        """Return the temperature fitted on the holdout, without one that of the start."""
+        if not self.holdout_images:
+            return float(meta.get("temperature") or 1.0)
+        logits = compute_logits(model, self.holdout_images.load_pixels(), dict(meta))
+        return fit_temperature(logits, self.holdout_images.labels)

@@ -1,0 +1,158 @@
+"""Slices on the halves of the validation images that did not propose them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.domain.rules import Mask, Rule, iterate_rows
+from pipeline.domain.validation_set import ValidationSet
+from pipeline.slices.candidates.cross_fitting import assign_halves
+from pipeline.slices.candidates.typicality import select_core_images
+from pipeline.slices.testing.slice_confirmation import SliceEvidence, SliceTest, run_effect_test
+from pipeline.statistics.permutation_tests import estimate_excess_error
+
+
+@dataclass(frozen=True)
+class HeldOutSlice:
+    """A proposed slice with the images that its rules admit on the other half.
+
+    Attributes:
+        name: name of the slice.
+        rank: position among the proposed slices, from 1.
+        rules_by_half: by half (0 or 1), the rule that is applied to it.
+        is_member: bool [rows], whether the rule of its half admits an image.
+        is_typical: bool [rows], members on which the cause is matched.
+        intervention_columns: intp [rows], column of the intervention that the rule of the half
+            chose; -1 for none.
+    """
+
+    name: str
+    rank: int
+    rules_by_half: dict[int, Rule]
+    is_member: Mask
+    is_typical: Mask
+    intervention_columns: NDArray[np.intp]
+
+    @property
+    def label(self) -> str | None:
+        """Return the class that all rules are limited to, or None."""
+        return next(iter(self.rules_by_half.values())).label
+
+    @property
+    def tested_columns(self) -> set[str]:
+        """Return the columns that the rules test."""
+        columns: set[str] = set()
+        for rule in self.rules_by_half.values():
+            columns.update(condition.column for condition in rule.conditions)
+        return columns
+
+    def select_final_rule(self, slice_test: SliceTest) -> Rule:
+        """Return the rule in force outside the validation images: that of the best tested half."""
+        return self.rules_by_half[sorted(self.rules_by_half)[slice_test.best_index]]
+
+    def describe_applied_rules(self, row_halves: NDArray[np.intp]) -> str:
+        """Return in words which rule admitted how many images of which half.
+
+        Args:
+            row_halves: half of each row, 0 or 1.
+        """
+        parts = []
+        for half, rule in sorted(self.rules_by_half.items()):
+            count = int((self.is_member & (row_halves == half)).sum())
+            parts.append(f"{rule.format_text()} ({count:,} images of half {half + 1})")
+        return "; ".join(parts)
+
+
+def load_held_out_slices(
+    val: ValidationSet, slices: pd.DataFrame, membership: pd.DataFrame, interventions: pd.DataFrame
+) -> list[HeldOutSlice]:
+    """Return the proposed slices in the order of `slices`.
+
+    Args:
+        val: the validation set.
+        slices: the artifact of that name, as the next argument.
+        membership: images that the rules admit, with their scores.
+        interventions: `remedy` and `strength` of each probed intervention.
+    """
+    halves = assign_halves(val.folds)
+    half_of_fold = dict(zip(val.folds.tolist(), halves.tolist(), strict=True))
+    column_of = {}
+    for column, row in enumerate(iterate_rows(interventions)):
+        column_of[row.remedy, row.strength] = column
+    loaded = []
+    for name, table in slices.groupby("slice", sort=False):
+        rules = {}
+        column_of_half = {}
+        for row in iterate_rows(table):
+            half = half_of_fold[int(row.fold)]
+            rules[half] = Rule.parse_json(row.rule)
+            column_of_half[half] = column_of.get((row.remedy, row.strength), -1)
+        score_of = membership[membership["slice"] == name].set_index("image_id")["score"]
+        scores = val.frame["image_id"].map(score_of).fillna(-np.inf).to_numpy(dtype=float)
+        columns = [column_of_half.get(int(half), -1) for half in halves]
+        loaded.append(
+            HeldOutSlice(
+                name=str(name),
+                rank=int(table["rank"].iloc[0]),
+                rules_by_half=rules,
+                is_member=np.isfinite(scores),
+                is_typical=select_core_images(scores, halves),
+                intervention_columns=np.array(columns, dtype=np.intp),
+            )
+        )
+    return loaded
+
+
+def collect_slice_evidence(
+    val: ValidationSet, held_out: HeldOutSlice, seed: int
+) -> tuple[SliceEvidence, list[SliceEvidence]]:
+    """Return the tests over all tested halves, and those of each rule in the order of the halves.
+
+    A half to which no rule of the slice was applied is no evidence about it.
+
+    Args:
+        val: the validation set.
+        held_out: the slice.
+        seed: seed of the permutations.
+    """
+    halves = assign_halves(val.folds)
+    tested_halves = sorted(held_out.rules_by_half)
+    overall = compute_slice_evidence(val, held_out, np.isin(halves, tested_halves), seed)
+    by_rule = []
+    for half in tested_halves:
+        by_rule.append(compute_slice_evidence(val, held_out, halves == half, seed))
+    return overall, by_rule
+
+
+def compute_slice_evidence(
+    val: ValidationSet, held_out: HeldOutSlice, is_tested: Mask, seed: int
+) -> SliceEvidence:
+    """Return both tests of a slice on some of the validation images.
+
+    Args:
+        val: the validation set.
+        held_out: the slice.
+        is_tested: bool [rows], the images of the test.
+        seed: seed of the permutations.
+    """
+    excess = estimate_excess_error(
+        val.error_losses[is_tested],
+        val.labels[is_tested],
+        held_out.is_member[is_tested],
+        val.groups[is_tested],
+        seed=seed,
+    )
+    is_compared = is_tested
+    if held_out.label is not None:
+        # only with images of the class: an intervention that turns every prediction into this
+        # class repairs all of it, inside and outside the slice
+        is_compared = is_tested & np.asarray(val.frame["label"] == held_out.label)
+    columns = np.where(is_compared, held_out.intervention_columns, -1)
+    effect = run_effect_test(
+        val.probe_results, columns[val.probed_rows], held_out.is_member[val.probed_rows], seed
+    )
+    return SliceEvidence(excess, effect)

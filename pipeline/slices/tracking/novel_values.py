@@ -1,0 +1,116 @@
+"""Attribute values of arriving images beyond everything in the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.attributes import load_attribute
+from pipeline.domain.attribute_values import format_value, get_period
+from pipeline.slices.tracking.reference_profile import ReferenceProfile
+from pipeline.statistics import distribution_shift
+
+Row = dict[str, Any]
+Mask = NDArray[np.bool_]
+
+
+def describe_novel_values(
+    attribute: str, reference: ReferenceProfile, table: pd.DataFrame
+) -> Iterator[tuple[str, Mask, str]]:
+    """Yield the ways in which a value can be novel, below and above the known range.
+
+    On a circle there is one way: a value is far from every known one.
+
+    Args:
+        attribute: the attribute.
+        reference: the reference.
+        table: the arriving images.
+
+    Yields:
+        A description, bool [rows] whether each image is novel in this way, and the known range.
+    """
+    values = table[attribute].to_numpy(np.float64)
+    period = get_period(attribute)
+    if period:
+        known = reference.table[attribute].to_numpy(np.float64)
+        is_distant = distribution_shift.flag_distant_values(values, known, period)
+        yield f"{attribute} unlike any", is_distant, f"none within {period / 24:g}"
+        return
+    low, high = reference.summary["spans"][attribute]
+    low_word, high_word = load_attribute(attribute).LOW_HIGH_WORDS
+    stray, units = reference.summary["stray"], reference.summary["units"]
+    exception = f", but for {stray} of {units:,} units" if stray else ""
+    with np.errstate(invalid="ignore"):
+        yield low_word, values < low, f"{format_value(attribute, low)} or more{exception}"
+        yield high_word, values > high, f"{format_value(attribute, high)} or less{exception}"
+
+
+def find_novel_values(
+    attribute: str, reference: ReferenceProfile, table: pd.DataFrame, shift_p: float | None
+) -> Iterator[Row]:
+    """Yield the findings of one attribute, one for each way in which arriving values are novel.
+
+    The p-value is the chance of so many novel units. On a circle, which has no extremes, it is that
+    of the shift of the attribute as a whole.
+
+    Args:
+        attribute: the attribute.
+        reference: the reference.
+        table: the arriving images.
+        shift_p: p-value of the attribute's shift; None if it was not tested.
+    """
+    for words, mask, known_range in describe_novel_values(attribute, reference, table):
+        if not mask.any():
+            continue
+        novel = table[mask]
+        is_periodic = get_period(attribute) is not None
+        p = shift_p if is_periodic else _compute_novelty_p(attribute, reference, table, mask)
+        yield {
+            "attribute": attribute,
+            "words": words,
+            "share": float(mask.mean()),
+            "images": int(mask.sum()),
+            "units": novel["unit"].nunique(),
+            "low": format_value(attribute, float(novel[attribute].min())),
+            "high": format_value(attribute, float(novel[attribute].max())),
+            "where": known_range,
+            "q": None,
+            "reason": None,
+            "p": p,
+        }
+
+
+def _compute_novelty_p(
+    attribute: str, reference: ReferenceProfile, table: pd.DataFrame, novel_mask: Mask
+) -> float:
+    """Return the chance of so many novel units against training or validation, the larger one.
+
+    Args:
+        attribute: an attribute that is not periodic.
+        reference: the reference.
+        table: the arriving images.
+        novel_mask: bool [rows], the images on one side of the known range.
+    """
+    low, high = reference.summary["spans"][attribute]
+    arrived_units = table.loc[table[attribute].notna(), "unit"].nunique()
+    novel_units = table.loc[novel_mask, "unit"].nunique()
+    is_low = bool((table.loc[novel_mask, attribute] < low).all())
+    chances = []
+    for split in reference.split_tables.values():
+        known = split[["unit", attribute]].dropna()
+        if not len(known):
+            continue
+        is_stray = known[attribute] < low if is_low else known[attribute] > high
+        chances.append(
+            distribution_shift.compute_outlier_p(
+                known["unit"].nunique(),
+                arrived_units,
+                novel_units,
+                known.loc[is_stray, "unit"].nunique(),
+            )
+        )
+    return max(chances)

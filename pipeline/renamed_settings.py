@@ -33,7 +33,6 @@ RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "cluster": {
         "slices": "max_slices",
-        "clusters": "signature_clusters",
         "least": "min_images",
         "same": "min_overlap",
     },

@@ -269,7 +269,6 @@ class Base:
         return {
             "probed": probed,
             "dose_response": pd.DataFrame(rows),
-            "signatures": np.zeros((len(val), len(columns)), np.float32),
             "responses": np.stack(columns, 1).astype(np.int16),
             "shortcuts": pd.DataFrame(columns=list(SHORTCUT_COLUMNS)).astype(SHORTCUT_COLUMNS),
         }

@@ -76,9 +76,9 @@ name: {name}
 runs: {folder / "runs"}
 reports: {folder / "reports"}
 ingest: {{data: {data}, side: 48}}
-train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, rate: 0.003, batch: 32}}
-retrain: {{epochs: 6, rate: 0.002, batch: 32, seeds: 1, generic: false}}
+train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, learning_rate: 0.003, batch_size: 32}}
+retrain: {{epochs: 6, learning_rate: 0.002, batch_size: 32, seeds: 1, generic: false}}
 probe: {{max_images: 264}}
-explain: {{images: 80}}
+explain: {{matched_images: 80}}
 tracking: {{mlflow: false}}
 """

@@ -33,7 +33,7 @@ SECTION_NAMES = (
     "data_quality",
 )
 MAX_IMAGE_BYTES = 8_000_000  # bytes of images on the page
-_TEXT_BYTES_PER_IMAGE = 300  # bytes of text that come with a image
+_TEXT_BYTES_PER_IMAGE = 300  # bytes of text that come with an image
 
 
 class SliceSummary(BaseModel):
@@ -117,18 +117,13 @@ def _build_empty_artifacts(
 
 
 def _render_lead(page: ReportPage, summary: dict[str, Any]) -> Markup:
-    confirmed = [s for s in summary["slices"] if s["confirmed"]]
-    how = f"{len(confirmed)} confirmed" if confirmed else "none confirmed"
-    known = (
-        ""
-        if summary["probed"]
-        else " No model was given, so nothing was probed: causes are suspected only."
-    )
+    confirmed_count = sum(row["confirmed"] for row in summary["slices"])
     text = (
         f"{summary['images']:,} images, {summary['metrics']['accuracy']['value']:.1%} of them "
-        "right; "
-        f"{len(summary['slices'])} slices tested, {how}.{known}"
+        f"right; {len(summary['slices'])} slices tested, {confirmed_count or 'none'} confirmed."
     )
+    if not summary["probed"]:
+        text += " No model was given, so nothing was probed: causes are suspected only."
     notes = Markup("").join(Markup("<li>{}</li>").format(note) for note in summary["notes"])
     return Markup("<h1>Where this model fails</h1><p>{}</p><ul>{}</ul>").format(text, notes)
 
@@ -136,12 +131,11 @@ def _render_lead(page: ReportPage, summary: dict[str, Any]) -> Markup:
 def render_analysis(page: ReportPage, summary: dict[str, Any]) -> str:
     """Return one offline page with the sections of an analysis."""
     sections = render_sections(page, SECTION_NAMES)
-    heading, data = f"Analysis of {page.run_id}, Nightshift", embed_json(build_payload(page))
     return render_document(
-        heading,
+        f"Analysis of {page.run_id}, Nightshift",
         page.run_id,
         sections=sections,
-        data=data,
+        data=embed_json(build_payload(page)),
         introduction=_render_lead(page, summary),
         version=__version__,
     )
@@ -162,15 +156,17 @@ def build_analysis_page(
         summary: its summary.
     """
     images, names = artifacts["images"], list(artifacts["classes"]["names"])
-    truth = pd.Index(names).get_indexer(pd.Index(images["label"]))
-    trial = ModelComparison(
-        truth, images["group"].to_numpy(dtype=str), names, [ModelOutput("before", None, logits)]
+    labels = pd.Index(names).get_indexer(pd.Index(images["label"]))
+    comparison = ModelComparison(
+        labels, images["group"].to_numpy(dtype=str), names, [ModelOutput("before", None, logits)]
     )
-    photos = ThumbnailStore(artifacts["pixels"], index_rows(images["image_id"]))
-    every = {**artifacts, **_build_empty_artifacts(trial, images["image_id"])}
-    page = ReportPage(every, context.run_id, context.seed, photos, context.run_facts, context.notes)
-    photos.set_order(rank_informative_images(page))
-    photos.fit_budget(MAX_IMAGE_BYTES, _TEXT_BYTES_PER_IMAGE)
+    thumbnails = ThumbnailStore(artifacts["pixels"], index_rows(images["image_id"]))
+    page_artifacts = {**artifacts, **_build_empty_artifacts(comparison, images["image_id"])}
+    page = ReportPage(
+        page_artifacts, context.run_id, context.seed, thumbnails, context.run_facts, context.notes
+    )
+    thumbnails.set_order(rank_informative_images(page))
+    thumbnails.fit_budget(MAX_IMAGE_BYTES, _TEXT_BYTES_PER_IMAGE)
     return render_analysis(page, summary)
 
 

@@ -33,8 +33,8 @@ def _plan_reading(data: Path, config: Path | None) -> ReadPlan:
 
 
 def _measure_pixels(pixels: NDArray[np.uint8]) -> tuple[float, float]:
-    shot = DecodedImage(pixels, None, pixels.shape[1], pixels.shape[0])
-    return luminance.measure(shot), sharpness.measure(shot)
+    image = DecodedImage(pixels, None, pixels.shape[1], pixels.shape[0])
+    return luminance.measure(image), sharpness.measure(image)
 
 
 def inspect_dataset(

@@ -20,7 +20,7 @@ from pipeline.analysis.prediction_tables import (
     read_image_table,
     read_predictions,
 )
-from pipeline.attributes import measure_images as attributes_of
+from pipeline.attributes import measure_images
 from pipeline.contracts import InputError, StageContext
 from pipeline.data.quality.duplicate_pairs import find_duplicate_pairs
 from pipeline.data.quality.label_issues import LABEL_ISSUE_DTYPES, find_label_conflicts
@@ -46,7 +46,8 @@ from pipeline.statistics.classification_metrics import score_logits
 from pipeline.statistics.group_sampling import assign_group_folds
 from pipeline.storage import artifact_store
 
-FOLD_COUNT, DEFAULT_SIDE_PX = 5, 64
+FOLD_COUNT = 5
+DEFAULT_SIDE_PX = 64
 SLICE_COLUMNS = (
     "slice",
     "rank",
@@ -117,19 +118,18 @@ def _load_inputs(
     splits = pd.DataFrame(
         {"image_id": images["image_id"], "split": "val", "fold": fold, "reason": none}
     )
-    made = {"images": images, "pixels": pixels, "classes": {"names": names}, "splits": splits}
-    return made | _load_embeddings(inputs, ids, rows), logits[rows], drawn
+    artifacts = {"images": images, "pixels": pixels, "classes": {"names": names}, "splits": splits}
+    return artifacts | _load_embeddings(inputs, ids, rows), logits[rows], drawn
 
 
 def _load_embeddings(
     inputs: AnalysisInputs, prediction_ids: list[str], prediction_rows: NDArray[np.intp]
 ) -> AnalysisArtifacts:
     """Return the user's embeddings in the order of the images, if there are any."""
-    return (
-        {"space": read_embeddings(inputs.embeddings_path, len(prediction_ids))[prediction_rows]}
-        if inputs.embeddings_path
-        else {}
-    )
+    if inputs.embeddings_path is None:
+        return {}
+    embeddings = read_embeddings(inputs.embeddings_path, len(prediction_ids))
+    return {"space": embeddings[prediction_rows]}
 
 
 def _evaluate_predictions(
@@ -137,7 +137,7 @@ def _evaluate_predictions(
 ) -> AnalysisArtifacts:
     """Return the artifacts of measure and evaluate, and `duplicates`."""
     images, names = artifacts["images"], artifacts["classes"]["names"]
-    truth = find_class_indices(images, names)
+    labels = find_class_indices(images, names)
     pairs = find_duplicate_pairs(
         images,
         artifacts["pixels"],
@@ -156,7 +156,7 @@ def _evaluate_predictions(
             images,
             artifacts["splits"],
             layout,
-            truth,
+            labels,
             min_confidence=settings.label_issue_threshold,
             max_images=settings.label_check_images,
             context=context,
@@ -167,8 +167,8 @@ def _evaluate_predictions(
             "attributes"
         ],
         "duplicates": duplicates,
-        "predictions": build_predictions(images["image_id"], truth, logits, names, 1.0),
-        "metrics": score_logits(logits, truth, images["group"].to_numpy(dtype=str), names),
+        "predictions": build_predictions(images["image_id"], labels, logits, names, 1.0),
+        "metrics": score_logits(logits, labels, images["group"].to_numpy(dtype=str), names),
         "embeddings": embeddings,
         "label_issues": pd.concat(issues, ignore_index=True).astype(LABEL_ISSUE_DTYPES),
     }
@@ -191,22 +191,21 @@ def _probe_model(
     """Return the outputs of probe on the images with equal outputs of model and predictions."""
     names, pixels = artifacts["classes"]["names"], artifacts["pixels"]
     predictions = artifacts["predictions"]
-    answered = pd.Index(names).get_indexer(pd.Index(predictions["predicted"]))
-    model, share = select_scaling(model, pixels, answered, Path(str(inputs.model_path)))
+    predicted = pd.Index(names).get_indexer(pd.Index(predictions["predicted"]))
+    model, share = select_scaling(model, pixels, predicted, Path(str(inputs.model_path)))
     context.add_note(
         f"the model answers as the predictions do for {share:.1%} of the images, its input scaled "
         f"{model.scaling}"
     )
-    own = model.predict_scores(pixels)
-    if own.shape[1] != len(names):
+    scores = model.predict_scores(pixels)
+    if scores.shape[1] != len(names):
         raise InputError(
-            f"{inputs.model_path}: answers with {own.shape[1]} classes, the predictions have "
+            f"{inputs.model_path}: answers with {scores.shape[1]} classes, the predictions have "
             f"{len(names)}"
         )
-    asked = predictions.assign(**{f"logit_{k}": own[:, k] for k in range(len(names))})
-    frame = build_probe_frame(
-        artifacts["images"], artifacts["splits"], asked[own.argmax(1) == answered], names
-    )
+    rescored = predictions.assign(**{f"logit_{k}": scores[:, k] for k in range(len(names))})
+    agreeing = rescored[scores.argmax(1) == predicted]
+    frame = build_probe_frame(artifacts["images"], artifacts["splits"], agreeing, names)
     settings = probe.Config.model_validate({})
     shortcuts = probe.find_shortcuts(settings, context, frame, pixels, model.predict_scores, names)
     measurements, dose_response = probe_interventions(
@@ -215,11 +214,13 @@ def _probe_model(
     return measurements, {"dose_response": dose_response, "shortcuts": shortcuts}, model
 
 
-def _validation_set(made: AnalysisArtifacts, measurements: ProbeMeasurements) -> ValidationSet:
+def _assemble_validation_set(
+    artifacts: AnalysisArtifacts, measurements: ProbeMeasurements
+) -> ValidationSet:
     """Return the validation set of the user's predictions."""
     names = ("splits", "classes", "predictions", "embeddings", "metrics", "label_issues")
-    columns = split_columns(build_metadata_frame(made["images"], made["attributes"]))
-    return build_validation_set(columns, measurements, **{name: made[name] for name in names})
+    columns = split_columns(build_metadata_frame(artifacts["images"], artifacts["attributes"]))
+    return build_validation_set(columns, measurements, **{name: artifacts[name] for name in names})
 
 
 def _find_slices(
@@ -227,31 +228,29 @@ def _find_slices(
 ) -> AnalysisArtifacts:
     """Return the artifacts of cluster and explain."""
     val = artifacts["validation_set"].exclude_label_issues()
-    found = cluster.propose_slices(
+    proposals = cluster.propose_slices(
         cluster.Config.model_validate({}), context, val, artifacts["dose_response"]
     )
 
-    def guess(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-        return (
-            np.zeros(len(pixels), np.intp)
-            if model is None
-            else np.asarray(model.predict_scores(pixels).argmax(1))
-        )
+    def predict_classes(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+        if model is None:
+            return np.zeros(len(pixels), np.intp)
+        return np.asarray(model.predict_scores(pixels).argmax(1))
 
     tools = InterventionTools(
         artifacts["pixels"],
         remedies.apply_remedy,
-        lambda p: attributes_of(p).to_numpy(dtype=float),
-        guess if model else None,
+        lambda pixels: measure_images(pixels).to_numpy(dtype=float),
+        predict_classes if model else None,
         extract_features,
     )
-    return found | explain.explain_slices(
+    return proposals | explain.explain_slices(
         explain.Config.model_validate({}),
         context,
         val,
         tools,
-        slices=found["slices"],
-        membership=found["membership"],
+        slices=proposals["slices"],
+        membership=proposals["membership"],
         dose_response=artifacts["dose_response"],
     )
 
@@ -285,29 +284,34 @@ def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int =
     """
     model = _load_model(inputs)
     with TemporaryDirectory() as scratch:
-        work = Path(scratch)
+        scratch_folder = Path(scratch)
         context = StageContext(
             output_folder.resolve().name,
             seed,
-            work,
-            work,
+            scratch_folder,
+            scratch_folder,
             create_tracker("analyze"),
             on_note=lambda line: log_line(f"  {line}"),
         )
-        made, logits, drawn = _load_inputs(inputs, context, model.side if model else inputs.side)
-        made |= _evaluate_predictions(context, made, logits)
+        artifacts, logits, drawn = _load_inputs(
+            inputs, context, model.side if model else inputs.side
+        )
+        artifacts |= _evaluate_predictions(context, artifacts, logits)
         measurements, probed = _build_empty_probe()
         if model:
-            measurements, probed, model = _probe_model(inputs, context, made, model)
+            measurements, probed, model = _probe_model(inputs, context, artifacts, model)
         else:
             context.add_note(
                 "no model was given, so nothing was probed: causes are suspected only (see --model)"
             )
-        made |= probed
-        made["validation_set"] = _validation_set(made, measurements)
-        made |= _find_slices(context, made, model)
-        summary = build_analysis_summary(made, context, are_folds_drawn=drawn)
+        artifacts |= probed
+        artifacts["validation_set"] = _assemble_validation_set(artifacts, measurements)
+        artifacts |= _find_slices(context, artifacts, model)
+        summary = build_analysis_summary(artifacts, context, are_folds_drawn=drawn)
         output_folder.mkdir(parents=True, exist_ok=True)
         return _write_outputs(
-            output_folder, made, build_analysis_page(made, logits, context, summary), summary
+            output_folder,
+            artifacts,
+            build_analysis_page(artifacts, logits, context, summary),
+            summary,
         )

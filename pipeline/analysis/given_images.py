@@ -67,43 +67,48 @@ def load_table_images(
     """
     sources = [manifest.parent / path for path in table["path"]]
     pixels = np.empty((len(table), side, side, 3), np.uint8)
-    shots, bad = [], []
+    hashes: list[str] = []
+    headers: list[ImageHeader] = []
+    errors: list[str] = []
     results = map_in_order(sources, lambda source: _load_image_file(source, side))
-    for row, shot in enumerate(track(results, total=len(sources), unit="images")):
-        if isinstance(shot, str):
-            bad.append(f"{sources[row]} ({shot})")
+    for row, result in enumerate(track(results, total=len(sources), unit="images")):
+        if isinstance(result, str):
+            errors.append(f"{sources[row]} ({result})")
             continue
-        pixels[row] = shot.pixels
-        shots.append((shot.content_hash, shot.header))
-    if bad:
+        pixels[row] = result.pixels
+        hashes.append(result.content_hash)
+        headers.append(result.header)
+    if errors:
         raise InputError(
-            f"{manifest}: {len(bad)} of {len(table)} images cannot be used, first {bad[0]}; remove "
-            "the rows"
+            f"{manifest}: {len(errors)} of {len(table)} images cannot be used, first {errors[0]}; "
+            "remove the rows"
         )
-    return _build_images_table(table, sources, shots), pixels
+    return _build_images_table(table, sources, hashes, headers), pixels
 
 
 def _build_images_table(
-    table: pd.DataFrame, image_paths: list[Path], hashes_and_headers: list[tuple[str, ImageHeader]]
+    table: pd.DataFrame,
+    image_paths: list[Path],
+    content_hashes: list[str],
+    headers: list[ImageHeader],
 ) -> pd.DataFrame:
-    hashes = pd.Series([content for content, _ in hashes_and_headers], dtype="str")
-    taken = pd.Series([head.captured_at for _, head in hashes_and_headers], dtype="datetime64[us]")
+    hashes = pd.Series(content_hashes, dtype="str")
+    captured_at = pd.Series([header.captured_at for header in headers], dtype="datetime64[us]")
+    sizes = np.array([(header.width, header.height) for header in headers], dtype=np.int64)
     columns: dict[str, Any] = {
         "image_id": table["image_id"],
         "content_hash": hashes,
         "path": table["path"],
-        "source": pd.Series([str(source.resolve()) for source in image_paths], dtype="str"),
+        "source": pd.Series([str(path.resolve()) for path in image_paths], dtype="str"),
         "label": table["label"],
         "group": table.get("group", hashes),
-        "captured_at": table.get("captured_at", taken),
-        "width": pd.Series([head.width for _, head in hashes_and_headers], dtype="int64"),
-        "height": pd.Series([head.height for _, head in hashes_and_headers], dtype="int64"),
+        "captured_at": table.get("captured_at", captured_at),
+        "width": sizes[:, 0],
+        "height": sizes[:, 1],
         "given_split": pd.Series([None] * len(table), dtype="str"),
     }
-    own = {*columns, *list_attributes(), "split"}
-    users = {
-        f"{c}_" if c in own else str(c): table[c]
-        for c in table.columns
-        if c not in RESERVED_COLUMNS
-    }
-    return pd.DataFrame(columns | users)
+    reserved = {*columns, *list_attributes(), "split"}
+    for name in table.columns:
+        if name not in RESERVED_COLUMNS:
+            columns[f"{name}_" if name in reserved else str(name)] = table[name]
+    return pd.DataFrame(columns)

@@ -15,9 +15,8 @@ from pipeline.data.reading.image_record import parse_datetime, suggest_name
 
 REQUIRED_COLUMNS = ("image_id", "path", "label")
 RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
-PROBABILITY_SUM_TOLERANCE = (
-    1e-3  # how far the probabilities of one image may be from adding up to 1
-)
+# How far the probabilities of one image may be from adding up to 1.
+PROBABILITY_SUM_TOLERANCE = 1e-3
 TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
 
 
@@ -42,7 +41,7 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
         if column not in table.columns:
             raise InputError(
                 f"{path}: no column {column!r}; "
-                f"{suggest_name(column, [str(c) for c in table.columns])}"
+                f"{suggest_name(column, list(map(str, table.columns)))}"
             )
         if table[column].isna().any():
             row = int(np.flatnonzero(table[column].isna())[0])
@@ -52,13 +51,15 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
     table = table.assign(**{c: table[c].astype(str) for c in required_columns})
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
-        raise InputError(f"{path}: image_id {twice.iloc[0]!r} stands in more than one row")
+        raise InputError(f"{path}: image_id {twice.iloc[0]!r} is in more than one row")
     return table.reset_index(drop=True)
 
 
 def _parse_times(path: Path, column: pd.Series[Any]) -> pd.Series[Any]:
-    times = [None if pd.isna(value) else parse_datetime(value) for value in column]
-    for value, time in zip(column, times, strict=True):
+    times = []
+    for value in column:
+        time = None if pd.isna(value) else parse_datetime(value)
+        times.append(time)
         if time is None and not pd.isna(value):
             raise InputError(
                 f"{path}: captured_at {value!r} is no date and time; write 2026-03-01 22:40:00"
@@ -78,7 +79,7 @@ def _parse_folds(path: Path, table: pd.DataFrame) -> NDArray[np.intp]:
         spread = fold.groupby(table["group"]).nunique()
         if (spread > 1).any():
             raise InputError(
-                f"{path}: group {spread.idxmax()!r} lies in more than one fold; a group stays "
+                f"{path}: group {spread.idxmax()!r} is in more than one fold; a group stays "
                 "together"
             )
     return fold.to_numpy(np.intp)
@@ -96,35 +97,32 @@ def read_image_table(path: Path) -> tuple[pd.DataFrame, NDArray[np.intp] | None]
     if "captured_at" in table:
         table["captured_at"] = _parse_times(path, table["captured_at"])
     if "group" in table:
-        own = pd.Series("image " + table["image_id"])  # a image without a group is one of its own
+        own = pd.Series(
+            "image " + table["image_id"]
+        )  # An image without a group is a group by itself.
         table["group"] = table["group"].where(table["group"].notna(), own).astype(str)
     fold = _parse_folds(path, table) if "fold" in table else None
     return table.drop(columns="fold", errors="ignore"), fold
 
 
 def _find_score_columns(path: Path, table: pd.DataFrame) -> tuple[list[str], str]:
-    kinds = {
-        k: [str(c) for c in table.columns if str(c).startswith(k)] for k in ("prob_", "logit_")
-    }
-    given = [kind for kind, columns in kinds.items() if columns]
-    if len(given) != 1:
-        what = (
-            "both prob_ and logit_ columns; keep one kind"
-            if given
-            else "no column prob_<class> or logit_<class>"
-        )
-        raise InputError(f"{path}: {what}")
-    if len(kinds[given[0]]) < 2:
-        raise InputError(
-            f"{path}: {kinds[given[0]][0]} is the only class; a classifier has at least two"
-        )
-    return sorted(kinds[given[0]]), given[0]
+    names = pd.Index(list(map(str, table.columns)))
+    probabilities = sorted(names[names.str.startswith("prob_")])
+    logits = sorted(names[names.str.startswith("logit_")])
+    if probabilities and logits:
+        raise InputError(f"{path}: both prob_ and logit_ columns; keep one kind")
+    columns = probabilities or logits
+    if not columns:
+        raise InputError(f"{path}: no column prob_<class> or logit_<class>")
+    if len(columns) < 2:
+        raise InputError(f"{path}: {columns[0]} is the only class; a classifier has at least two")
+    return columns, "prob_" if probabilities else "logit_"
 
 
 def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
     """Return image ids [N], sorted class names [C] and logits float32 [N, C].
 
-    Logits of given probabilities are their logarithms.
+    Logits of probabilities are their logarithms.
 
     Raises:
         InputError: scores are missing, negative or do not add up to 1.
@@ -134,7 +132,9 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
     try:
         scores = table[columns].to_numpy(dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: a {kind} column holds what is no number ({error})") from error
+        raise InputError(
+            f"{path}: a {kind} column holds a value that is no number ({error})"
+        ) from error
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
         raise InputError(

@@ -20,10 +20,10 @@ def send_notification(
     """Send a message to the places of `schedule.notify`; a scheduler calls this."""
     from pipeline.config import read_general_settings
     from pipeline.graph import STAGES
-    from pipeline.integrations.notifications import Event, Message, send_message
+    from pipeline.integrations.notifications import RunEvent, Message, send_message
 
-    if event not in list(Event):
-        raise InputError(f"{event!r}: an event is {', '.join(Event)}")
+    if event not in list(RunEvent):
+        raise InputError(f"{event!r}: an event is {', '.join(RunEvent)}")
     general = read_general_settings(config, [stage.name for stage in STAGES])
-    message = Message(Event(event), general.name, run, text, tuple(detail or ()))
+    message = Message(RunEvent(event), general.name, run, text, tuple(detail or ()))
     send_message(message, general.schedule.notify)

@@ -19,20 +19,17 @@ class ProbeMeasurements:
     Attributes:
         image_ids: str [probed].
         weights: float64 [probed], number of validation images that each one represents.
-        signatures: float32 [probed, interventions], change of the label's log-probability (natural
-            logarithm).
         responses: int16 [probed, interventions], class index predicted after the intervention.
     """
 
     image_ids: Sequence[str]
     weights: FloatArray
-    signatures: NDArray[np.float32]
     responses: NDArray[np.int16]
 
     @classmethod
     def build_empty(cls) -> ProbeMeasurements:
         """Return the measurements of a probe without images and interventions."""
-        return cls([], np.zeros(0), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int16))
+        return cls([], np.zeros(0), np.zeros((0, 0), np.int16))
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,11 @@ def build_metadata_frame(
 ) -> pd.DataFrame:
     """Return `image_id`, `label`, `group`, every attribute, the marks and the user's own columns.
 
-    Times are left out. The rows are those of `images`.
+    Times are left out. It has the rows of `images`.
 
     Args:
         images: the artifact.
-        attributes: the artifact; its rows are those of `images`.
+        attributes: the artifact; it has the rows of `images`.
         marks: the artifact, or None.
     """
     measured = [
@@ -96,7 +96,7 @@ def build_condition_frame(
 
     Args:
         images: the artifact.
-        attributes: the artifact; its rows are those of `images`.
+        attributes: the artifact; it has the rows of `images`.
         marks: the artifact, or None.
     """
     return split_columns(build_metadata_frame(images, attributes, marks))[0]

@@ -167,8 +167,6 @@ class Rule:
         conditions: the image part; every image meets an empty one.
         label: the label part, the name of a class; None for every class.
         source: the source of proposals that it comes from. It does not affect equality.
-        numbers: summary of a similarity condition in numbers, see `summarize_with_tree`. It decides
-            nothing.
 
     >>> night = Condition("hour", "between", (21.0, 5.0))
     >>> rule = Rule((Condition("luminance", "<=", 62.4), night), label="badge")
@@ -186,7 +184,6 @@ class Rule:
     conditions: tuple[Condition, ...]
     label: str | None = None
     source: str = field(default="attributes", compare=False)
-    numbers: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -207,8 +204,7 @@ class Rule:
         >>> Rule(()).identity
         'every image'
         """
-        parts = [condition.identity for condition in self.conditions]
-        return self._join_parts(parts)
+        return self._join_parts([condition.identity for condition in self.conditions])
 
     @property
     def is_unmarked_class(self) -> bool:
@@ -259,16 +255,19 @@ class Rule:
 
     def format_text(self) -> str:
         """Return the rule with its thresholds, such as `luminance <= 62.4, class badge`."""
-        parts = [condition.format_text() for condition in self.conditions]
-        summary = f" (in numbers: {self.numbers})" if self.numbers else ""
-        return self._join_parts(parts, summary)
+        return self._join_parts([condition.format_text() for condition in self.conditions])
 
-    def _join_parts(self, parts: list[str], summary: str = "") -> str:
+    def _join_parts(self, parts: list[str]) -> str:
         image_part = " and ".join(parts or ["every image"])
-        return image_part + summary + (f", class {self.label}" if self.label else "")
+        return image_part + (f", class {self.label}" if self.label else "")
 
     def dump_json(self) -> str:
-        """Return the rule as JSON, see `parse_json`."""
+        """Return the rule as JSON, see `parse_json`.
+
+        >>> Rule((Condition("camera", "is", "north"),)).dump_json()
+        '{"conditions": [{"column": "camera", "op": "is", "value": "north"}], "label": null, \
+"source": "attributes"}'
+        """
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
@@ -284,8 +283,7 @@ class Rule:
         conditions = []
         for item in record["conditions"]:
             conditions.append(Condition(**item))
-        numbers = record.get("numbers", "")  # missing in bundles of older versions
-        return cls(tuple(conditions), record["label"], record["source"], numbers)
+        return cls(tuple(conditions), record["label"], record["source"])
 
 
 def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:

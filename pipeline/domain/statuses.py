@@ -28,7 +28,7 @@ class CauseConfidence(StrEnum):
 
 
 class TrackState(StrEnum):
-    """State of a slice over the runs of one name, in the order in which they are reported."""
+    """State of a slice over the runs of one name, in the order of the report."""
 
     NEW = "new"
     BACK = "back"

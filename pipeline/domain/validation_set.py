@@ -23,14 +23,14 @@ MEMORY_MAP_BYTES = 1 << 20
 
 _TABLES = ("frame", "other_columns")
 _SETTINGS = ("class_names", "error_costs")
-_BY_PROBED_IMAGE = ("probed_rows", "probe_weights", "responses", "signatures")
+_BY_PROBED_IMAGE = ("probed_rows", "probe_weights", "responses")
 
 
 @dataclass(frozen=True, eq=False)
 class ValidationSet:
     """The labeled validation images with the predictions and probe results of one model.
 
-    All arrays have the rows of `frame`, except the four of the probed images.
+    All arrays have the rows of `frame`, except the three of the probed images.
 
     Attributes:
         frame: `image_id`, `label`, `group`, then every column that a slice rule may test.
@@ -45,11 +45,9 @@ class ValidationSet:
         embeddings: float32 [rows, features], from frozen packaged weights.
         has_label_issue: bool [rows], whether the label is in doubt. No slice is proposed or tested
             on such an image.
-        probed_rows: intp [probed], row of each image on which interventions were tried.
+        probed_rows: intp [probed], row of each image that interventions were tried on.
         probe_weights: float64 [probed], number of validation images that each one represents.
         responses: int16 [probed, interventions], class index predicted after each intervention.
-        signatures: float32 [probed, interventions], change of the label's log-probability (natural
-            logarithm).
         class_names: a class index is a position in it.
         error_costs: [label][prediction], as a share of the worst error; None if all errors cost the
             same.
@@ -69,7 +67,6 @@ class ValidationSet:
     probed_rows: NDArray[np.intp]
     probe_weights: FloatArray
     responses: NDArray[np.int16]
-    signatures: NDArray[np.float32]
     class_names: tuple[str, ...]
     error_costs: list[list[float]] | None = None
 
@@ -127,13 +124,6 @@ class ValidationSet:
             pd.factorize(self.frame["group"])[0][rows],
             np.asarray(self.probe_weights),
         )
-
-    @cached_property
-    def row_signatures(self) -> NDArray[np.float32]:
-        """Return float32 [rows, interventions]: `signatures`, NaN for images without a probe."""
-        wide = np.full((len(self.frame), self.signatures.shape[1]), np.nan, np.float32)
-        wide[self.probed_rows] = self.signatures
-        return wide
 
     @cached_property
     def saved_costs(self) -> FloatArray:

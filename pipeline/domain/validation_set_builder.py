@@ -29,7 +29,7 @@ def build_validation_set(
 
     Args:
         columns: of every image, the columns that a rule may test (with `image_id`, `label` and
-            `group`), and the other metadata. The rows are those of the artifact `images`.
+            `group`), and the other metadata. Both have the rows of the artifact `images`.
         probe: the probe's measurements.
         splits: the artifact.
         classes: the artifact; its `names` give the class indices.
@@ -61,7 +61,6 @@ def build_validation_set(
         probed_rows=pd.Index(part["image_id"]).get_indexer(pd.Index(probe.image_ids)),
         probe_weights=np.asarray(probe.weights, dtype=np.float64),
         responses=np.asarray(probe.responses),
-        signatures=np.asarray(probe.signatures),
         class_names=tuple(classes["names"]),
         error_costs=metrics.get("costs"),
     )

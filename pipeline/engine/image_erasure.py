@@ -220,7 +220,7 @@ def _write_artifact_without(
     if isinstance(contract, FolderContract):
         return _write_lists_without(target_path, Path(value), erased_images)
     if isinstance(contract, ObjectContract):
-        reduced = value.without_images(erased_images.ids)
+        reduced = value.exclude_images(erased_images.ids)
         if reduced is not value:
             reduced.save(target_path)
         return reduced is not value

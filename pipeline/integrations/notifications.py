@@ -26,7 +26,7 @@ _STATUS_PATTERN = re.compile(r"error=(\d{3})\b")
 _log = logging.getLogger("nightshift")
 
 
-class Event(StrEnum):
+class RunEvent(StrEnum):
     """Subject of a message."""
 
     FAILURE = "failure"
@@ -46,7 +46,7 @@ class Message:
         details: further lines.
     """
 
-    event: Event
+    event: RunEvent
     config: str
     run: str
     text: str
@@ -83,9 +83,7 @@ def send_message(message: Message, destinations: Iterable[str]) -> dict[str, str
             # The text of an unknown error may hold a password.
             is_known = isinstance(error, _NotSentError | ImportError)
             failures[destination] = str(error) if is_known else type(error).__name__
-            _log.warning(
-                "notify: %s could not be reached: %s", destination, failures[destination]
-            )
+            _log.warning("notify: %s could not be reached: %s", destination, failures[destination])
     return failures
 
 

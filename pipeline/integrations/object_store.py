@@ -1,9 +1,9 @@
 """Finished runs in an object store or another folder: pushed and pulled as a whole, never changed.
 
-The files are uploaded first and their manifest `push.json` last, so that a folder without a manifest
-is not a run. Every file system of fsspec works (s3://, gs://, file://, a plain folder). Only the
-pointer to the champion ever changes in a store. It is written with a conditional put, so that two
-machines cannot overwrite each other's.
+The files are uploaded first and their manifest `push.json` last, so that a folder without a
+manifest is not a run. Every file system of fsspec works (s3://, gs://, file://, a plain folder).
+Only the pointer to the champion ever changes in a store. It is written with a conditional put, so
+that two machines cannot overwrite each other's.
 """
 
 from __future__ import annotations
@@ -11,75 +11,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from pipeline.contracts import InputError
 from pipeline.engine.progress_reporting import create_tracker
 from pipeline.graph import STAGES
+from pipeline.integrations.push_manifest import (
+    MANIFEST,
+    PushManifest,
+    check_names,
+    list_pushed_files,
+)
 from pipeline.integrations.remote_folder import RemoteFolder
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, hash_content, list_finished_stages
 from pipeline.storage.champion_registry import PLAIN_NAME
 
-MANIFEST = "push.json"
-# Longest part of a file's name in bytes, as common file systems allow.
-_MAX_NAME_BYTES = 255
 _MOVE_REASON = "pushed"
-
-
-class PushedFile(BaseModel, extra="forbid", frozen=True):
-    """A file of a pushed run.
-
-    Attributes:
-        name: path relative to the run's folder.
-        size: size in bytes.
-        sha256: hash in hexadecimal digits.
-    """
-
-    name: str
-    size: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class PushManifest(BaseModel, extra="forbid", frozen=True):
-    """The content of a pushed run, uploaded last.
-
-    Attributes:
-        push: version of the format.
-        run_id: the run's name.
-        files: its files, sorted by name.
-    """
-
-    push: Literal[1] = 1
-    run_id: str
-    files: tuple[PushedFile, ...]
-
-
-def _is_pushed(name: Path) -> bool:
-    """Return whether a file is pushed; hidden files (locks, checkpoints) belong to this machine."""
-    is_hidden = any(part.startswith(".") for part in name.parts)
-    return not is_hidden and str(name) != MANIFEST
-
-
-def _list_files(run: Path) -> list[PushedFile]:
-    """Return the files of a run to push, sorted by name."""
-    names = []
-    for path in sorted(run.rglob("*")):
-        if path.is_file() and not path.is_symlink() and _is_pushed(path.relative_to(run)):
-            names.append(path.relative_to(run))
-    files = []
-    for name in create_tracker("push")(names, total=len(names), unit="files hashed"):
-        path = run / name
-        files.append(
-            PushedFile(
-                name=name.as_posix(), size=path.stat().st_size, sha256=hash_content(path)
-            )
-        )
-    return files
 
 
 def _read_manifest(store: RemoteFolder, run_id: str) -> PushManifest | None:
@@ -135,7 +85,7 @@ def push_run(run: RunFolder, destination: str) -> str:
     store = RemoteFolder.open(destination)
     with run.hold_lock():
         _check_run(run)
-        manifest = PushManifest(run_id=run.run_id, files=tuple(_list_files(run.path)))
+        manifest = PushManifest(run_id=run.run_id, files=tuple(list_pushed_files(run.path)))
         address = f"{store.address}/{run.run_id}"
         stored_manifest = _read_manifest(store, run.run_id)
         if stored_manifest == manifest:
@@ -156,8 +106,8 @@ def push_run(run: RunFolder, destination: str) -> str:
 def push_champion(run: RunFolder, destination: str) -> str:
     """Make a pushed run the champion of its config in a store, and return the pointer's address.
 
-    The pointer is written only if nobody changed it since it was read, so that one of two machines
-    wins.
+    The pointer is written only if it has not changed since it was read, so that
+    only the first of two machines succeeds.
 
     Args:
         run: the local run.
@@ -214,33 +164,6 @@ def _swap_pointer(store: RemoteFolder, pointer_name: str, run_id: str, kind: str
         store.swap(pointer_name, json.dumps(moved, indent=1, ensure_ascii=False).encode(), tag)
 
 
-def _check_names(manifest: PushManifest, address: str) -> None:
-    """Raise `InputError` for names that could lead out of the run's folder or hide in it."""
-    if not PLAIN_NAME.fullmatch(manifest.run_id) or manifest.run_id != address.rpartition("/")[2]:
-        raise InputError(
-            f"{address}/{MANIFEST}: run_id {manifest.run_id!r} is not the plain name of this folder"
-        )
-    counts = Counter(file.name for file in manifest.files)
-    for name, count in counts.items():
-        is_folder_too = any(str(parent) in counts for parent in PurePosixPath(name).parents)
-        if count > 1 or is_folder_too or not _is_safe_name(name):
-            raise InputError(
-                f"{address}/{MANIFEST}: {name!r} is not the name of a file below the run's folder"
-            )
-
-
-def _is_safe_name(name: str) -> bool:
-    """Return whether a file of this name is below the run's folder, visible and portable."""
-    path = PurePosixPath(name)
-    if not name or not name.isprintable() or "\\" in name:
-        return False
-    if str(path) != name or path.is_absolute():
-        return False
-    return all(
-        not part.startswith(".") and len(part.encode()) <= _MAX_NAME_BYTES for part in path.parts
-    )
-
-
 def _download_files(store: RemoteFolder, manifest: PushManifest, folder: Path) -> None:
     """Download every file into `folder`.
 
@@ -282,10 +205,8 @@ def pull_run(source: str, runs_folder: Path) -> RunFolder:
     store = RemoteFolder.open(source)
     manifest = _read_manifest(store, "")
     if manifest is None:
-        raise InputError(
-            f"{store.address}: not a pushed run ({MANIFEST} is absent or incomplete)"
-        )
-    _check_names(manifest, store.address)
+        raise InputError(f"{store.address}: not a pushed run ({MANIFEST} is absent or incomplete)")
+    check_names(manifest, store.address)
     target = runs_folder / manifest.run_id
     if target.exists():
         return _open_equal_run(target, manifest)
@@ -308,9 +229,9 @@ def _open_equal_run(target: Path, manifest: PushManifest) -> RunFolder:
     """Return an existing run.
 
     Raises:
-        InputError: its content is not that of the manifest.
+        InputError: its content differs from the manifest.
     """
-    if tuple(_list_files(target)) != manifest.files:
+    if tuple(list_pushed_files(target)) != manifest.files:
         raise InputError(
             f"{target}: a run of this id with other content is here; rename or remove it first"
         )

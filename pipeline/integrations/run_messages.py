@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.config import GeneralSettings
 from pipeline.domain.statuses import TrackState
 from pipeline.engine.run_publishing import RunOutcome
-from pipeline.integrations.notifications import Event, Message, send_message
+from pipeline.integrations.notifications import RunEvent, Message, send_message
 from pipeline.report.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
@@ -51,7 +51,7 @@ def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) 
     if len(slices) > 1:
         count = f"{len(slices)} groups of images fail"
     return Message(
-        Event.SLICE, config, str(summary["run_id"]), f"{config}: {count}", tuple(details)
+        RunEvent.SLICE, config, str(summary["run_id"]), f"{config}: {count}", tuple(details)
     )
 
 
@@ -87,14 +87,14 @@ def watch_run(run: RunFolder, general: GeneralSettings) -> Iterator[None]:
     """Report a run that misses its deadline at that moment, and a run that fails."""
     schedule = general.schedule
 
-    def send_event(event: Event, text: str) -> None:
+    def send_event(event: RunEvent, text: str) -> None:
         message = Message(event, general.name, run.run_id, f"{general.name}: {text}")
         send_message(message, schedule.notify)
 
     minutes = schedule.deadline_minutes or 0
     deadline_text = f"not finished after {minutes:g} minutes"
     timer = threading.Timer(
-        SECONDS_PER_MINUTE * minutes, send_event, (Event.DEADLINE, deadline_text)
+        SECONDS_PER_MINUTE * minutes, send_event, (RunEvent.DEADLINE, deadline_text)
     )
     timer.daemon = True
     if minutes:
@@ -104,7 +104,7 @@ def watch_run(run: RunFolder, general: GeneralSettings) -> Iterator[None]:
     except Exception as error:
         # typer.Exit has an exit code; 1 means that the promotion was refused, which is no failure.
         if getattr(error, "exit_code", 2) > 1:
-            send_event(Event.FAILURE, f"the run failed: {error or type(error).__name__}")
+            send_event(RunEvent.FAILURE, f"the run failed: {error or type(error).__name__}")
         raise
     finally:
         timer.cancel()

@@ -1,4 +1,4 @@
-"""Choice of the images on the page: varied contact sheets, and the order in which they get room."""
+"""Choice of the images on the page: varied contact sheets, and their order on the page."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def compute_tsne_positions(
     map_rows: list[int],
     seed: int,
 ) -> MapPositions:
-    """Return positions in which neighbors in the features are close together.
+    """Return positions that keep neighbors in the features close together.
 
     Source: van der Maaten and Hinton 2008 (t-SNE), on the first 30 principal components,
     initialized with the first two, through openTSNE.

@@ -96,6 +96,11 @@ def format_probability(value: float | None) -> str:
 def format_count(n: int, singular: str, plural: str | None = None) -> str:
     """Return a count with its noun.
 
+    Args:
+        n: the count.
+        singular: noun for one.
+        plural: noun for any other count; the singular with an "s" by default.
+
     >>> format_count(1, "image"), format_count(1200, "class", "classes")
     ('1 image', '1,200 classes')
     """

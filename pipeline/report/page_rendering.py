@@ -218,15 +218,14 @@ def _build_image_rows(
     """Return the columns `IMAGE_COLUMNS` of these images, row by row."""
     ids = list(image_ids)
     images, flips = page.images.loc[ids], page.flips.reindex(ids)
-    classes = pd.Index(page.class_names)
     captured_at = images["captured_at"].dt.strftime("%Y-%m-%d %H:%M").fillna("")
     top_predictions = [_list_top_predictions(page, image_id) for image_id in ids]
     columns = (
         images["path"],
-        classes.get_indexer(images["label"]).tolist(),
-        classes.get_indexer(flips["before"]).tolist(),
-        classes.get_indexer(flips["control"]).tolist(),
-        classes.get_indexer(flips["after"]).tolist(),
+        _index_classes(page, images["label"]),
+        _index_classes(page, flips["before"]),
+        _index_classes(page, flips["control"]),
+        _index_classes(page, flips["after"]),
         _round_decimals(flips["p_before"]),
         _round_decimals(flips["p_after"]),
         flips["change"].fillna(""),
@@ -238,6 +237,12 @@ def _build_image_rows(
         ids,
     )
     return list(map(list, zip(*columns, strict=True)))
+
+
+def _index_classes(page: ReportPage, names: pd.Series[str]) -> list[int]:
+    """Return class indices, -1 for unknown."""
+    indices: list[int] = pd.Index(page.class_names).get_indexer(pd.Index(names)).tolist()
+    return indices
 
 
 def _round_decimals(shares: pd.Series[float]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""The artifacts that a report is drawn from, each with its type."""
+"""The artifacts that a report needs, each with its type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.domain.validation_set import ValidationSet
 
 
 class ReportArtifacts(TypedDict):
-    """The needs of the stage `report`, by name. `pipeline.graph` says what each of them holds."""
+    """The needs of the stage `report`, by name. `pipeline.graph` describes them."""
 
     images: pd.DataFrame
     rejected: pd.DataFrame

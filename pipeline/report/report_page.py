@@ -178,7 +178,7 @@ class ReportPage:
     def tsne_positions(self) -> dict[str, tuple[int, int]]:
         """Return the positions by t-SNE of some or none of the mapped images, in [0, 1000], by id.
 
-        See `compute_tsne_positions` for which images have one.
+        `compute_tsne_positions` chooses the images.
         """
         map_rows = self.flips.index.get_indexer(pd.Index(list(self.map_positions))).tolist()
         positions = compute_tsne_positions(
@@ -227,7 +227,7 @@ class ReportPage:
 
     @cached_property
     def all_notes(self) -> list[dict[str, str]]:
-        """Return the notes of the earlier stages, then those of this one, as {stage, text}."""
+        """Return the notes of all stages as {stage, text}, `report` last."""
         notes = []
         for stage in self.run_facts.get("stages", ()):
             for line in stage.get("notes", ()):

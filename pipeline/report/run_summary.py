@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.report.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
-from pipeline.report.slice_cards import (
-    build_dose_response_table,
-    compute_slice_errors,
-    find_review_decision,
-    summarize_remedy,
-)
+from pipeline.report.slice_cards import compute_slice_errors, find_review_decision, summarize_remedy
 from pipeline.report.slice_schema import ShareInterval, SliceSummary, StrengthResponse
 from pipeline.report.summary_schema import (
     SCHEMA_VERSION,

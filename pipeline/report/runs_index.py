@@ -149,7 +149,7 @@ def _add_share_line(lines: list[dict[str, Any]], name: str, value: float | None)
 
 
 def _list_comparison_lines(row: RunRow, summary: Any) -> list[dict[str, Any]]:
-    """Return the lines in which two runs are compared: name, share (or None) and text.
+    """Return the lines of a comparison of two runs: name, share (or None) and text.
 
     Slices are matched by their titles.
     """

@@ -86,7 +86,7 @@ class PlannedRemedy(BaseModel):
 
 
 class RemedySummary(BaseModel):
-    """What is done about a slice.
+    """The remedy of a slice.
 
     Attributes:
         correction: the correction at prediction time, with its gain on validation, or null.

@@ -24,7 +24,7 @@ HEAT_MAP_OPACITY = 0.78  # at the strongest place, so that the image stays visib
 
 
 def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
-    """Return an image as base64 of a WebP of at most `MAX_SIDE_PIXELS`, blurred if `mode` says so.
+    """Return an image as base64 of a WebP of at most `MAX_SIDE_PIXELS`.
 
     Args:
         pixels: uint8 [side, side, 3], RGB.
@@ -76,7 +76,7 @@ class ThumbnailStore:
 
     Attributes:
         mode: how images appear on the page.
-        image_order: image ids in the order in which they get room.
+        image_order: image ids by priority.
         positions: image ids on the page and their numbers, 0, 1, ...
     """
 
@@ -102,7 +102,7 @@ class ThumbnailStore:
         self._drawn_ids: set[str] = set()
 
     def set_order(self, image_ids: Sequence[str]) -> None:
-        """Set the order in which images get room, the most informative first."""
+        """Set the priority of the images, the most informative first."""
         self.image_order = list(filter(self._row_numbers.__contains__, dict.fromkeys(image_ids)))
 
     def fit_budget(self, byte_budget: int, text_bytes: int) -> None:
@@ -136,7 +136,12 @@ class ThumbnailStore:
         return list(filter(self.positions.__contains__, image_ids))
 
     def draw_thumbnail(self, image_id: str, alt_text: str) -> Markup:
-        """Return the image as a button that opens it, or a tile with `alt_text` if it has none."""
+        """Return the image as a button that opens it, or a tile of text if it is not stored.
+
+        Args:
+            image_id: id of the image.
+            alt_text: text for readers who do not see it.
+        """
         position = self.positions.get(image_id)
         if position is None:
             return Markup('<span class="tile">{}</span>').format(alt_text)

@@ -25,18 +25,17 @@ class CandidateConstants:
     max_condition_share: float = 0.6
 
     # Best conditions that start a rule, by source. All errors get most: they have no other filter.
-    # A class, a cluster or a component is a target that few rules fit.
+    # A class, an intervention or a component is a target that few rules fit.
     attribute_conditions: int = 24
     class_conditions: int = 2
     repair_conditions: int = 2
-    signature_conditions: int = 4
     mixture_conditions: int = 4
     # Partners tried for each first condition of a pair, as a multiple of the conditions above.
     pair_partner_factor: int = 6
     # Factor by which a second condition must raise the score: a longer rule overfits more.
     pair_score_factor: float = 1.25
 
-    # Failures for one cluster, component, prototype or class: fewer define no target.
+    # Failures for one component, prototype or class: fewer define no target.
     min_target_failures: int = 10
     # Classes with most failures that get a search of their own: bounds the time.
     max_searched_classes: int = 10
@@ -48,8 +47,6 @@ class CandidateConstants:
     class_rule_weight: float = 0.85
     # Weight of a rule "looks like image X" against one that a reader can check.
     similarity_rule_weight: float = 0.7
-    # Changes of log-probability beyond this (in nats) count as this: one image cannot lead k-means.
-    max_signature_change: float = 5.0
 
     # Share of the errors of either of two rules in both above which the weaker one is dropped.
     max_error_overlap: float = 0.4
@@ -58,12 +55,12 @@ class CandidateConstants:
     # The same for a rule of one class: more of its errors are its class's own.
     class_contained_share: float = 0.6
     # A contained rule stays if it recovers this many times more errors per image. Without the
-    # exception, .50 (.21 to .83) fewer slices a setting were confirmed in 24 planted settings.
+    # exception, .44 (.19 to .78) fewer slices a setting were confirmed in 27 planted settings.
     density_factor: float = 1.25
     # Overlap of two rules' images from which the plainer rule may replace the better one.
     duplicate_overlap: float = 0.7
-    # Share of the better rule's score that the plainer one must keep. Without the replacement, .33
-    # (.13 to .58) fewer slices a setting were confirmed in 24 planted settings.
+    # Share of the better rule's score that the plainer one must keep. Without the replacement, .30
+    # (.07 to .56) fewer slices a setting were confirmed in 27 planted settings.
     tied_score_share: float = 0.9
 
     # Weight of label and prediction against one whitened direction: components are of one error.
@@ -72,7 +69,8 @@ class CandidateConstants:
     mixture_max_components: int = 10
     # Images that a mixture is fitted on: bounds the time.
     mixture_fit_images: int = 5000
-    # Share of the fitted images that may be added as failures: rare, but what is sought.
+    # Share of the fitted images that may be added as failures: they are rare, and what a
+    # mixture is fitted for.
     mixture_failure_share: float = 0.25
     # Failures for a class to have a mixture of its own, and the part of all failures that it needs:
     # a fifth. Rarer ones are in the mixture over all images.
@@ -84,8 +82,7 @@ class CandidateConstants:
     mixture_iterations: int = 50
     mixture_tolerance: float = 1e-2
 
-    # Restarts of k-means on signatures and on failing images: cheap on a few hundred rows.
-    signature_restarts: int = 3
+    # Restarts of k-means on failing images: cheap on a few hundred rows.
     prototype_restarts: int = 2
 
     # Principal components of the frozen features.

@@ -1,4 +1,4 @@
-"""Proposes slices on each half of val, freezes each as a readable rule, and applies it to the other half."""
+"""Stage `cluster`: propose slices on each half of the folds, and apply their rules to the other."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from pipeline.slices.candidates.rule_application import FinderSettings
 
 
 class Config(StageSettings):
-    """Settings of the finder."""
+    """Settings of the slice finder."""
 
     max_slices: int = Field(
         6,
         ge=1,
         le=50,
-        description="most slices proposed from a half of val; each costs the others power",
+        description="slices at most that each half proposes; each one costs the others power",
     )
-    signature_clusters: int = Field(6, ge=2, description="clusters of repair signatures")
     prototypes: int = Field(
-        6, ge=0, description="failing images around which look-alikes are tried"
+        6, ge=0, description="misclassified images whose neighbors are tried as a slice"
     )
-    min_images: int = Field(20, ge=5, description="fewest images in a proposed slice")
+    min_images: int = Field(20, ge=5, description="images at least in a proposed slice")
     min_overlap: float = Field(
-        0.5, gt=0, le=1, description="overlap from which rules of both halves are one slice"
+        0.5, gt=0, le=1, description="overlap from which the rules of both halves are one slice"
     )
 
 
@@ -38,22 +37,27 @@ def run(
     validation_set: ValidationSet,
     dose_response: pd.DataFrame,
 ) -> StageOutputs:
-    """Propose, freeze and apply rules, crossed over two halves of the folds of val."""
+    """Return `slices`, the frozen rule of each slice and fold, and `membership`."""
     return propose_slices(config, context, validation_set.exclude_label_issues(), dose_response)
 
 
 def propose_slices(
     config: Config, context: StageContext, val: ValidationSet, dose_response: pd.DataFrame
 ) -> StageOutputs:
-    """The same, for images and a model from anywhere."""
-    slices = cross_fit_slices(
-        val, FinderSettings(**config.model_dump()), context.seed, context.track_progress
-    )
-    if not val.is_misclassified.any():
+    """Return the outputs of the stage for any validation set.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress and notes.
+        val: validation images without label issues.
+        dose_response: interventions that were probed.
+    """
+    settings = FinderSettings(**config.model_dump())
+    slices = cross_fit_slices(val, settings, context.seed, context.track_progress)
+    failure_count = int(val.is_misclassified.sum())
+    if not failure_count:
         context.add_note("no failures on val: there is nothing to find")
     elif not slices:
-        context.add_note(
-            f"{int(val.is_misclassified.sum())} failures on val, and no rule that gathers them"
-        )
+        context.add_note(f"{failure_count} failures on val, and no rule that gathers them")
     table, membership = build_slice_tables(val, slices, dose_response)
     return {"slices": table, "membership": membership}

@@ -1,4 +1,4 @@
-"""Follows slices across the runs of one name: new, growing, shrinking, closed, back; on val, never on test."""
+"""Stage `follow`: trace confirmed slices over the runs of one name, on the validation images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import StageSettings, read_config
+from pipeline.config import StageSettings
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import TrackState
@@ -28,97 +28,25 @@ from pipeline.slices.tracking.slice_matching import (
     hash_groups,
     track_slices,
 )
-from pipeline.storage.artifact_store import RunFolder, compute_key, list_finished_stages, list_runs
+from pipeline.storage.artifact_store import RunFolder, compute_key
+from pipeline.storage.previous_run import find_previous_run
 
-ALARM_STATES = (TrackState.NEW, TrackState.BACK, TrackState.GROWING)  # states that are noted
+ALARM_STATES = (TrackState.NEW, TrackState.BACK, TrackState.GROWING)
+"""States that are noted: a failure that is there now and was not, or was smaller."""
 
 
 class Config(StageSettings):
-    """When two slices are the same, and when one is gone."""
+    """Limits for two slices that are the same, and for a slice that is closed."""
 
     min_overlap: float = Field(
-        0.5, gt=0, le=1, description="overlap from which a slice of today is an earlier one"
+        0.5, gt=0, le=1, description="overlap from which a slice is the same as an earlier one"
     )
     closed_excess: float = Field(
         0.1,
         gt=0,
         le=1,
-        description="a slice is closed where its excess error is below this, and half of what it was",
+        description="excess error below which a slice is closed, if it was at least halved too",
     )
-
-
-def _read_run_name(run_folder: RunFolder) -> str | None:
-    """What the run's config calls it; None where that cannot be read."""
-    try:
-        return str(read_config(run_folder.path / "config.yaml")["name"])
-    except (InputError, KeyError):
-        return None
-
-
-def find_previous_run(run_path: Path) -> RunFolder | None:
-    """The newest earlier run of the same name that came to its report and followed its slices, or None.
-
-    folder: of the run; earlier is what was begun before it.
-    """
-    every = list_runs(run_path.parent)
-    place = next((k for k, run in enumerate(every) if run.run_id == run_path.name), len(every))
-    name = _read_run_name(RunFolder(run_path))
-    ended = (
-        run for run in every[place + 1 :] if {"follow", "report"} <= set(list_finished_stages(run))
-    )
-    return next(
-        (
-            run
-            for run in ended
-            if name is not None and _read_run_name(run) == name and run.is_intact("follow")
-        ),
-        None,
-    )
-
-
-def fingerprint_external_inputs(
-    config: Config, run_path: Path, earlier_fingerprint: str | None
-) -> str:
-    """The run before, taken once (`before`): that it was pruned since does not start this one anew. It names this run,
-    since what it confirms is told as first seen in it: so nothing is taken over from another."""
-    if earlier_fingerprint is not None:
-        return earlier_fingerprint
-    last = find_previous_run(run_path)
-    return compute_key(
-        run_path.name,
-        last.run_id if last else None,
-        (last.read_record("follow") if last else None) or {},
-    )
-
-
-def _load_earlier_slices(previous_run: RunFolder | None) -> list[TrackedSlice]:
-    """The slices as the run before left them. Raises `InputError` where they cannot be read."""
-    if previous_run is None:
-        return []
-    table = previous_run.load_artifact("proposers")
-    seen = {key: frozenset(part["group"]) for key, part in table.groupby(["since", "first"])}
-    records = previous_run.load_artifact("followed")["slices"]
-    return [
-        TrackedSlice.parse_record(record, seen.get((record["since"], record["first"]), frozenset()))
-        for record in records
-    ]
-
-
-def _load_confirmed_slices(
-    val: ValidationSet, slices: pd.DataFrame, explanations: pd.DataFrame
-) -> list[ConfirmedSlice]:
-    """The confirmed slices, each with the groups of the half of val that its frozen rule was proposed on."""
-    half, groups = assign_halves(val.folds), hash_groups(val.groups)
-    rules, texts = parse_frozen_rules(explanations), add_sentences(explanations).set_index("slice")
-    found = []
-    for name, rule in rules.items():
-        own = slices[(slices["slice"] == name) & (slices["rule"].map(Rule.parse_json) == rule)]
-        unseen = half[np.isin(val.folds, own["fold"])][:1]  # the half that it was applied to
-        text = (str(texts.at[name, "words"]), str(texts.at[name, "title"]))
-        found.append(
-            ConfirmedSlice(name, *text, rule, frozenset(groups[half != unseen[0]].tolist()))
-        )
-    return found
 
 
 def run(
@@ -131,38 +59,119 @@ def run(
     slices: pd.DataFrame,
     explanations: pd.DataFrame,
 ) -> StageOutputs:
-    """Make `followed` (see `pipeline.slices.tracking.slice_history`) and `proposers`: the groups that say nothing about a slice."""
-    last, why = find_previous_run(context.runs_folder / context.run_id), None
-    try:
-        earlier = _load_earlier_slices(last)
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        earlier, last, why = [], None, f"the run before cannot be read: {error}"
-        context.add_note(why)
+    """Return `followed`, the history of each slice, and `proposers`.
+
+    `proposers` lists the hashed groups on which the rule of a slice was proposed; they are no
+    evidence about it in any run.
+    """
+    previous_run = _find_followed_run(context.runs_folder / context.run_id)
+    reason = None if previous_run else "no earlier run of this name followed its slices"
+    earlier: list[TrackedSlice] = []
+    if previous_run:
+        try:
+            earlier = _load_earlier_slices(previous_run)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            previous_run = None
+            reason = f"the previous run cannot be read: {error}"
+            context.add_note(reason)
     val = validation_set.exclude_label_issues()
-    val = replace(
-        val, frame=val.all_columns
-    )  # an earlier run's rule may test a column that no rule of today may
-    found = _load_confirmed_slices(val, slices, explanations)
-    asked = [*(item.rule for item in found), *(track.rule for track in earlier)]
-    near = {
-        name: away[val.image_rows]
-        for name, away in measure_reference_distances(images, asked, embeddings).items()
-    }
+    # the rule of an earlier run may test a column that the rules of this run may not
+    val = replace(val, frame=val.all_columns)
+    confirmed = _list_confirmed_slices(val, slices, explanations)
     tracks = track_slices(
-        CurrentRun(context.run_id, val, near, config.closed_excess, config.min_overlap),
-        found,
+        CurrentRun(
+            context.run_id,
+            val,
+            _measure_val_distances(val, images, embeddings, [*confirmed, *earlier]),
+            config.closed_excess,
+            config.min_overlap,
+        ),
+        confirmed,
         earlier,
     )
     for track in tracks:
-        if last and track.state in ALARM_STATES:
-            context.add_note(f"{track.state} since run {last.run_id}: {track.description}")
-    seen = [(track.first_run_id, track.first_name, group) for track in tracks for group in sorted(track.proposing_groups)]
-    why = why or (None if last else "no earlier run of this name followed its slices")
-    return {
-        "followed": {
-            "previous": last.run_id if last else None,
-            "why": why,
-            "slices": [t.build_record() for t in tracks],
-        },
-        "proposers": pd.DataFrame(seen, columns=["since", "first", "group"]).astype("str"),
+        if previous_run and track.state in ALARM_STATES:
+            context.add_note(f"{track.state} since run {previous_run.run_id}: {track.description}")
+    followed = {
+        "previous": previous_run.run_id if previous_run else None,
+        "why": reason,
+        "slices": [track.build_record() for track in tracks],
     }
+    return {"followed": followed, "proposers": _build_proposers(tracks)}
+
+
+def fingerprint_external_inputs(
+    config: Config, run_path: Path, earlier_fingerprint: str | None
+) -> str:
+    """Return a hash of this run's name and of the previous run, a part of the stage's key.
+
+    The name is a part, since new slices are recorded as first seen in this run: no other run may
+    reuse the outputs. The previous run is chosen once; it may be pruned afterwards.
+
+    Args:
+        config: settings of the stage.
+        run_path: folder of the run.
+        earlier_fingerprint: hash that this run recorded before.
+    """
+    if earlier_fingerprint is not None:
+        return earlier_fingerprint
+    previous_run = _find_followed_run(run_path)
+    if previous_run is None:
+        return compute_key(run_path.name, None, {})
+    return compute_key(run_path.name, previous_run.run_id, previous_run.read_record("follow") or {})
+
+
+def _find_followed_run(run_path: Path) -> RunFolder | None:
+    """Return the newest earlier run of the same name that reached its report, or None."""
+    return find_previous_run(run_path, ("follow", "report"), "follow")
+
+
+def _load_earlier_slices(previous_run: RunFolder) -> list[TrackedSlice]:
+    """Return the slices as the previous run recorded them."""
+    table = previous_run.load_artifact("proposers")
+    groups_of = {}
+    for key, part in table.groupby(["since", "first"]):
+        groups_of[key] = frozenset(part["group"])
+    earlier = []
+    for record in previous_run.load_artifact("followed")["slices"]:
+        groups = groups_of.get((record["since"], record["first"]), frozenset())
+        earlier.append(TrackedSlice.parse_record(record, groups))
+    return earlier
+
+
+def _list_confirmed_slices(
+    val: ValidationSet, slices: pd.DataFrame, explanations: pd.DataFrame
+) -> list[ConfirmedSlice]:
+    """Return the confirmed slices with the groups of the half that proposed their frozen rule."""
+    halves = assign_halves(val.folds)
+    groups = hash_groups(val.groups)
+    texts = add_sentences(explanations).set_index("slice")[["words", "title"]].astype(str)
+    confirmed = []
+    for name, rule in parse_frozen_rules(explanations).items():
+        is_frozen = (slices["slice"] == name) & (slices["rule"].map(Rule.parse_json) == rule)
+        is_applied = np.isin(val.folds, slices.loc[is_frozen, "fold"])
+        applied_half = halves[is_applied][0]
+        proposing_groups = frozenset(groups[halves != applied_half].tolist())
+        description, title = texts.loc[name]
+        confirmed.append(ConfirmedSlice(name, description, title, rule, proposing_groups))
+    return confirmed
+
+
+def _measure_val_distances(
+    val: ValidationSet,
+    images: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    ruled_slices: list[ConfirmedSlice | TrackedSlice],
+) -> dict[str, NDArray[np.float32]]:
+    """Return the distances of the validation images to each image that a rule refers to."""
+    rules = [item.rule for item in ruled_slices]
+    distances = measure_reference_distances(images, rules, embeddings)
+    return {image_id: values[val.image_rows] for image_id, values in distances.items()}
+
+
+def _build_proposers(tracks: list[TrackedSlice]) -> pd.DataFrame:
+    rows = []
+    for track in tracks:
+        for group in sorted(track.proposing_groups):
+            rows.append((track.first_run_id, track.first_name, group))
+    return pd.DataFrame(rows, columns=["since", "first", "group"]).astype("str")

@@ -23,10 +23,10 @@ from pipeline.slices.causes.intervention_probe import (
 )
 from pipeline.slices.shortcuts.class_marks import build_mark_table
 from pipeline.slices.shortcuts.shortcut_detection import (
-    ShortcutImages,
     detect_shortcuts,
     list_untestable_classes,
 )
+from pipeline.slices.shortcuts.shortcut_images import ShortcutImages
 
 
 class Config(StageSettings):

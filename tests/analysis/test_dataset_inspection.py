@@ -46,9 +46,7 @@ def test_text_json_page_and_exit_code(tmp_path: Path) -> None:
     found = json.loads(bad.stdout)
     assert [c["name"] for c in found["conditions"] if not c["passed"]] == ["max_rejected"]
     assert found["light"]["all"]["blurred"] == 0.04
-    assert (
-        RUNNER.invoke(app, ["datasets", "check", str(data), "max_rejected=0.1"]).exit_code == 0
-    )
+    assert RUNNER.invoke(app, ["datasets", "check", str(data), "max_rejected=0.1"]).exit_code == 0
 
 
 def test_a_config_says_how_it_is_read(tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def test_logits_are_taken_as_they_are(tmp_path: Path) -> None:
     [
         (IMAGES.drop(columns="label"), "no column 'label'"),
         (IMAGES.rename(columns={"image_id": "image_ids"}), "did you mean image_ids"),
-        (IMAGES.assign(image_id=["1", "1", "3"]), "'1' stands in more than one row"),
+        (IMAGES.assign(image_id=["1", "1", "3"]), "'1' is in more than one row"),
         (IMAGES.assign(label=["00", None, "00"]), "row 2 has no label"),
         (IMAGES.iloc[:0], "holds no row"),
         (IMAGES.assign(fold=[0, 1.5, 1]), "fold must be a whole number"),
         (IMAGES.assign(fold=[0, 0, 0]), "all rows are in one fold"),
         (
             IMAGES.assign(fold=[0, 1, 1], group=["g", "g", "h"]),
-            "group 'g' lies in more than one fold",
+            "group 'g' is in more than one fold",
         ),
         (
             IMAGES.assign(captured_at=["2026-03-01 22:00:00", "yesterday", None]),
@@ -82,7 +82,7 @@ def test_a_bad_table_of_images_is_told_in_one_line(
         (SCORES.assign(prob_00=[0.7, 0.2, 0.9]), "image '3' add up to 1.4, not to 1"),
         (SCORES.assign(prob_00=[1.3, 0.2, 0.5], prob_01=[-0.3, 0.8, 0.5]), "image '1'"),
         (SCORES.assign(prob_00=[0.7, None, 0.5]), "image '2' has a prob_ that is missing"),
-        (SCORES.assign(prob_00=["high", "low", "low"]), "holds what is no number"),
+        (SCORES.assign(prob_00=["high", "low", "low"]), "holds a value that is no number"),
         (SCORES.assign(logit_00=1.0), "both prob_ and logit_"),
         (SCORES[["image_id"]], "no column prob_<class> or logit_<class>"),
         (SCORES.drop(columns="prob_01"), "is the only class"),

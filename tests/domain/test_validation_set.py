@@ -35,7 +35,6 @@ PREDICTIONS = pd.DataFrame(
 PROBE = ProbeMeasurements(
     image_ids=["c", "d"],
     weights=np.array([1.0, 2.0]),
-    signatures=np.array([[0.5, 0.25], [1.0, 2.0]], np.float32),
     responses=np.array([[0, 1], [1, 1]], np.int16),
 )
 COSTS = [[0.0, 0.25], [1.0, 0.0]]
@@ -73,8 +72,6 @@ def test_probed_images_are_found_by_their_ids() -> None:
     assert val.probe_results.after.tolist() == [[True, False], [True, True]]
     assert val.probe_results.change.tolist() == [[1, 0], [1, 1]]
     assert val.probe_results.margin.tolist() == [-3.0, -1.0]
-    assert val.row_signatures[[2, 0]].tolist() == PROBE.signatures.tolist()
-    assert np.isnan(val.row_signatures[1]).all()
 
 
 def test_images_with_a_label_issue_are_kept_apart_from_failures() -> None:
@@ -141,7 +138,7 @@ def test_images_can_be_excluded() -> None:
     assert val.exclude_images(frozenset("xyz")) is val
     remaining = val.exclude_images(frozenset("c"))
     assert remaining.image_ids.tolist() == ["d", "a"]
-    assert remaining.signatures.tolist() == [[1.0, 2.0]]
+    assert remaining.responses.tolist() == [[1, 1]]
 
 
 def test_the_contract_names_the_class_and_binds_its_sizes() -> None:

@@ -159,7 +159,10 @@ def test_an_address_or_no_data_is_refused(tmp_path: Path, data: str) -> None:
 
 
 def test_a_check_imports_no_torch() -> None:
-    code = "import sys, pipeline.engine.change_detection; print(*{'torch', 'timm', 'sklearn'} & set(sys.modules))"
+    code = (
+        "import sys, pipeline.engine.change_detection; "
+        "print(*{'torch', 'timm', 'sklearn'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
 
 

@@ -1,4 +1,4 @@
-"""A image is forgotten in a whole small run: nothing of it is left, and what stands is still up to date."""
+"""Erasure of an image from two small runs: nothing of it is left, and the stages are up to date."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.night import config, draw
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs with two runs that share their stages, its reports beside it."""
+    """A folder with two runs that share their stages, and their reports."""
     folder = tmp_path_factory.mktemp("forget")
     text = (
         config(draw(folder / "data", visits=60), folder, epochs=1)
@@ -42,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_nothing_of_a_forgotten_image_is_left_in_any_run(home: Path) -> None:
+def test_nothing_of_an_erased_image_is_left_in_any_run(home: Path) -> None:
     runs = artifact_store.list_runs(home / "runs")
     before = {
         name: runs[0].load_artifact(name)
@@ -64,15 +64,15 @@ def test_nothing_of_a_forgotten_image_is_left_in_any_run(home: Path) -> None:
     images = before["images"]
     row = int(images.index[images["image_id"] == image_id][0])
     path = str(images["path"].iloc[row])
-    decided = {"image_id": image_id, "path": path, "decision": "wrong"}
-    (home / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": [decided]}))
+    decision = {"image_id": image_id, "path": path, "decision": "wrong"}
+    (home / "saved.json").write_text(json.dumps({"review": 1, "run_id": "r", "labels": [decision]}))
     review_decisions.apply_review_file(home / "runs", home / "saved.json")
 
     result = CliRunner().invoke(app, ["runs", "forget", path, "--runs", str(home / "runs")])
     assert result.exit_code == 0, result.output
     assert result.stdout.count(": 1 removed") == 2
     for run in runs:
-        _is_gone(run, image_id, path)
+        _assert_erased(run, image_id, path)
         assert np.array_equal(run.load_artifact("pixels"), np.delete(arrays["pixels"], row, axis=0))
         assert len(run.load_artifact("answers")) == len(arrays["answers"]) - 1
         if victim["saliency"] >= 0:
@@ -83,7 +83,7 @@ def test_nothing_of_a_forgotten_image_is_left_in_any_run(home: Path) -> None:
     assert review_decisions.read_decisions(home / "runs").labels == {}
 
 
-def _is_gone(run: RunFolder, image_id: str, path: str) -> None:
+def _assert_erased(run: RunFolder, image_id: str, path: str) -> None:
     for name, kind in ARTIFACT_CONTRACTS.items():
         value = run.load_artifact(name)
         if isinstance(kind, TableContract) and "image_id" in value:
@@ -100,13 +100,13 @@ def _is_gone(run: RunFolder, image_id: str, path: str) -> None:
         assert run.is_intact(item.name), item.name
 
 
-def test_what_stands_is_still_taken_for_up_to_date(home: Path) -> None:
+def test_the_stages_are_still_up_to_date(home: Path) -> None:
     run = artifact_store.list_runs(home / "runs")[0]
     settings = runner.load_config(run.path / "config.yaml")
     for name in ("measure", "split", "probe", "explain", "compare"):
         assert runner.run_stage(run, settings, name) == "skipped", name
 
 
-def test_an_unknown_image_is_one_line(home: Path) -> None:
-    with pytest.raises(InputError, match=r"nobody\.png: no run knows"):
-        find_images(artifact_store.list_runs(home / "runs"), ["nobody.png"])
+def test_an_unknown_image_is_an_input_error(home: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown\.png: no run has an image"):
+        find_images(artifact_store.list_runs(home / "runs"), ["unknown.png"])

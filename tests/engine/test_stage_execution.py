@@ -22,8 +22,8 @@ from pipeline.storage.artifact_store import RunFolder
 def test_an_input_that_breaks_its_contract_is_named_before_the_stage_runs(tmp_path: Path) -> None:
     context = StageContext("r", 0, tmp_path, tmp_path)
     settings = load_stage_module("measure").Config()
+    images = pd.DataFrame({"image_id": ["a"]})
     with pytest.raises(ContractError, match="images: missing columns"):
-        images = pd.DataFrame({"image_id": ["a"]})
         produce_outputs(get_stage("measure"), settings, context, {"images": images})
 
 
@@ -54,7 +54,5 @@ def test_every_stage_has_settings() -> None:
 def test_settings_that_name_classes_are_checked_against_the_data() -> None:
     config = runner.load_config(None, ["evaluate.costs={badge: {no_badge: 0.1}}"])
     check_class_settings(config, ["badge", "no_badge"])
-    with pytest.raises(
-        InputError, match=r"evaluate\.costs: there is no class 'badge'; there are: bagde, no_badge"
-    ):
+    with pytest.raises(InputError, match=r"evaluate\.costs: .*'badge'.*bagde, no_badge"):
         check_class_settings(config, ["bagde", "no_badge"])

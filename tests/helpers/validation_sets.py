@@ -67,7 +67,6 @@ def make_validation_set(
         "probed_rows": probed,
         "probe_weights": np.ones(len(probed)),
         "responses": encode_responses(after, label_codes[probed], len(class_names)),
-        "signatures": np.zeros(after.shape, np.float32),
     }
     required = {
         "labels": label_codes,
@@ -81,18 +80,16 @@ def build_from_artifacts(artifacts: dict[str, Any]) -> ValidationSet:
     """Return the validation set that the stage `probe` makes of these artifacts.
 
     Args:
-        artifacts: by name; for the measurements `probed` (image_id, weight), `signatures` and
-            `responses`. Without these nothing was probed. Embeddings and label issues may be
-            missing.
+        artifacts: by name; for the measurements `probed` (image_id, weight) and `responses`.
+            Without these nothing was probed. Embeddings and label issues may be missing.
     """
     probe = ProbeMeasurements.build_empty()
     if "probed" in artifacts:
-        probed, responses = artifacts["probed"], artifacts["responses"]
+        probed = artifacts["probed"]
         probe = ProbeMeasurements(
             image_ids=list(probed["image_id"]),
             weights=probed["weight"].to_numpy(float),
-            signatures=artifacts.get("signatures", np.zeros(responses.shape, np.float32)),
-            responses=responses,
+            responses=artifacts["responses"],
         )
     images = artifacts["images"]
     optional = {

@@ -12,134 +12,141 @@ from pipeline.config import GeneralSettings
 from pipeline.contracts import InputError
 from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations import run_messages
+from pipeline.report.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 from tests.receivers import webhook
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+FAILED_CONDITION = {
+    "name": "max_psi",
+    "value": 0.4,
+    "limit": 0.2,
+    "passed": False,
+    "exceeded": [{"label": "luminance", "value": 0.4}],
+    "untested_reason": None,
+}
 
 
-def _followed(*states: str) -> list[dict[str, str]]:
-    return [
-        {"slice": f"slice {i}", "words": f"too dark {i}", "state": state}
-        for i, state in enumerate(states)
+def _build_followed(*states: str) -> list[dict[str, str]]:
+    followed = []
+    for k, state in enumerate(states):
+        followed.append({"slice": f"slice {k}", "words": f"too dark {k}", "state": state})
+    return followed
+
+
+def _finish_run(
+    folder: Path, followed: list[dict[str, str]] | None, is_promoted: bool = True
+) -> RunOutcome:
+    run = RunFolder.open_or_create(folder / "r1")
+    verdict = {"promoted": is_promoted, "headline": "the headline"}
+    conditions = [] if is_promoted else [FAILED_CONDITION]
+    summary: dict[str, Any] = {"run_id": "r1", "verdict": verdict}
+    summary["drift"] = {"conditions": conditions}
+    if followed is not None:
+        summary["followed"] = followed
+    (run.path / "report").mkdir(exist_ok=True)
+    artifact_store.write_json(run.get_artifact_path("summary"), summary)
+    return RunOutcome(run, folder / "reports" / "r1" / "index.html", is_promoted)
+
+
+def _build_general(**schedule: Any) -> GeneralSettings:
+    return GeneralSettings.model_validate({"name": "gate", "schedule": schedule})
+
+
+def test_new_and_returned_slices_are_reported_once(tmp_path: Path) -> None:
+    followed = _build_followed("new", "open", "back", "closed", "growing", "shrinking")
+    outcome = _finish_run(tmp_path, followed, is_promoted=False)
+    with webhook() as (hook, posted):
+        general = _build_general(notify=[hook], reports_url="https://gate.example/reports/")
+        run_messages.send_slices(outcome, general)
+        run_messages.send_slices(outcome, general)  # as when a task is cleared
+    (post,) = posted
+    assert post["title"] == "Nightshift, gate: slice"
+    first_line, *details = post["message"].splitlines()
+    assert "2 groups" in first_line
+    assert details == [
+        "- new: too dark 0",
+        "- back: too dark 2",
+        "the headline",
+        f"Arrived images: {describe_condition(FAILED_CONDITION)}",
+        "Report: https://gate.example/reports/r1/index.html",
+        "Run: r1",
     ]
 
 
-def _finished(
-    home: Path, followed: list[dict[str, str]] | None, promoted: bool = True
-) -> RunOutcome:
-    run = RunFolder.open_or_create(home / "r1")
-    condition = {"name": "max_psi", "passed": False, "words": "darker: 0.4; at most 0.2"}
-    summary: dict[str, Any] = {
-        "run_id": "r1",
-        "verdict": {
-            "promoted": promoted,
-            "headline": "promoted: all held" if promoted else "not promoted: too few",
-        },
-        "drift": {"conditions": [] if promoted else [condition]},
-    }
-    (run.path / "report").mkdir(exist_ok=True)
-    artifact_store.write_json(
-        run.get_artifact_path("summary"),
-        summary | ({} if followed is None else {"followed": followed}),
-    )
-    return RunOutcome(run, home / "reports" / "r1" / "index.html", promoted)
-
-
-def _general(**plan: Any) -> GeneralSettings:
-    return GeneralSettings.model_validate({"name": "gate", "schedule": plan})
-
-
-def test_slices_that_are_new_or_back_are_told_once(tmp_path: Path) -> None:
-    result = _finished(
-        tmp_path, _followed("new", "open", "back", "closed", "growing", "shrinking"), promoted=False
-    )
-    with webhook() as (hook, posted):
-        general = _general(notify=[hook], reports_url="https://gate.example/reports/")
-        run_messages.send_slices(result, general)
-        run_messages.send_slices(result, general)  # a task that was cleared
-    (post,) = posted
-    assert post["title"] == "Nightshift, gate: slice"
-    assert post["message"].splitlines() == [
-        "gate: 2 groups of images fail", "- new: too dark 0", "- back: too dark 2", "not promoted: too few",
-        "What arrived: darker: 0.4; at most 0.2", "Report: https://gate.example/reports/r1/index.html", "Run: r1",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
-    "followed", [None, [], _followed("open", "closed", "growing", "shrinking")]
+    "followed", [None, [], _build_followed("open", "closed", "growing", "shrinking")]
 )
-def test_nothing_new_is_nothing_said(tmp_path: Path, followed: list[dict[str, str]] | None) -> None:
+def test_nothing_new_sends_nothing(tmp_path: Path, followed: list[dict[str, str]] | None) -> None:
+    outcome = _finish_run(tmp_path, followed, is_promoted=False)
+    without_report = RunOutcome(RunFolder.open_or_create(tmp_path / "r2"), None, True)
     with webhook() as (hook, posted):
-        run_messages.send_slices(
-            _finished(tmp_path, followed, promoted=False), _general(notify=[hook])
-        )
-        run_messages.send_slices(
-            RunOutcome(RunFolder.open_or_create(tmp_path / "r2"), None, True),
-            _general(notify=[hook]),
-        )  # it came to no report
+        run_messages.send_slices(outcome, _build_general(notify=[hook]))
+        run_messages.send_slices(without_report, _build_general(notify=[hook]))
     assert posted == []
 
 
-def test_only_the_place_that_could_not_be_told_is_told_again(tmp_path: Path) -> None:
-    result = _finished(tmp_path, _followed("new"))
+def test_only_a_failed_destination_is_tried_again(tmp_path: Path) -> None:
+    outcome = _finish_run(tmp_path, _build_followed("new"))
     with webhook() as (good, posted):
-        with webhook(503) as (bad, _):
-            run_messages.send_slices(result, _general(notify=[good, bad]))
-        with webhook() as (mended, late):
-            run_messages.send_slices(result, _general(notify=[good, mended]))
-    assert (len(posted), len(late)) == (1, 1)
+        with webhook(503) as (broken, _):
+            run_messages.send_slices(outcome, _build_general(notify=[good, broken]))
+        with webhook() as (repaired, posted_later):
+            run_messages.send_slices(outcome, _build_general(notify=[good, repaired]))
+    assert (len(posted), len(posted_later)) == (1, 1)
 
 
-def test_a_run_that_is_late_says_so_while_it_works(
+def _list_live_timers() -> list[threading.Thread]:
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    return [timer for timer in timers if timer.is_alive()]
+
+
+def test_missed_deadline_is_reported_while_the_run_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_messages, "SECONDS_PER_MINUTE", 0.02)
     run = RunFolder.open_or_create(tmp_path / "r1")
     with webhook() as (hook, posted):
-        with run_messages.watch_run(run, _general(notify=[hook], deadline_minutes=1000)):
+        with run_messages.watch_run(run, _build_general(notify=[hook], deadline_minutes=1000)):
             pass
-        with run_messages.watch_run(run, _general(notify=[hook])):
+        with run_messages.watch_run(run, _build_general(notify=[hook])):
             time.sleep(0.05)
         assert posted == []
-        with run_messages.watch_run(run, _general(notify=[hook], deadline_minutes=1)):
-            limit = time.monotonic() + 10
-            while not posted and time.monotonic() < limit:
+        with run_messages.watch_run(run, _build_general(notify=[hook], deadline_minutes=1)):
+            end = time.monotonic() + 10
+            while not posted and time.monotonic() < end:
                 time.sleep(0.01)
-    assert [post["message"].splitlines()[0] for post in posted] == [
-        "gate: not done after 1 minutes"
-    ]
-    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer) and t.is_alive()]
+    (post,) = posted
+    assert post["title"] == "Nightshift, gate: deadline"
+    assert _list_live_timers() == []
 
 
-def test_a_failure_is_told_and_goes_on_as_it_was(tmp_path: Path) -> None:
+def test_failure_is_reported_and_raised(tmp_path: Path) -> None:
+    run = RunFolder.open_or_create(tmp_path / "r1")
     with (
         webhook() as (hook, posted),
         pytest.raises(InputError, match=r"ingest\.data"),
-        run_messages.watch_run(RunFolder.open_or_create(tmp_path / "r1"), _general(notify=[hook])),
+        run_messages.watch_run(run, _build_general(notify=[hook])),
     ):
         raise InputError("ingest.data: images: no such folder")
-    assert [post["message"].splitlines()[0] for post in posted] == [
-        "gate: the run failed: ingest.data: images: no such folder"
-    ]
+    (post,) = posted
+    assert post["title"] == "Nightshift, gate: failure"
+    assert "ingest.data: images: no such folder" in post["message"].splitlines()[0]
 
 
-def test_the_command_line_tells_a_failure_and_a_dead_webhook_changes_no_exit_code(
-    tmp_path: Path,
-) -> None:
-    """What a user of cron gets."""
+def test_command_reports_a_failure_and_a_dead_webhook_changes_no_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "name: gate\ningest: {data: gone}\nschedule: {notify: [$DEAD, $HOOK]}\n"
+    )
+    command = [sys.executable, "-m", "pipeline.cli.app", "run", "-c", "c.yaml"]
     with webhook() as (hook, posted), webhook(500) as (dead, _):
-        (tmp_path / "c.yaml").write_text(
-            "name: gate\ningest: {data: gone}\nschedule: {notify: [$DEAD, $HOOK]}\n"
-        )
-        env = os.environ | {"HOOK": hook, "DEAD": dead, "PYTHONPATH": str(ROOT)}
-        line = [sys.executable, "-m", "pipeline.cli.app", "run", "-c", "c.yaml"]
+        environment = os.environ | {"HOOK": hook, "DEAD": dead, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
     assert done.returncode == 2
-    assert "notify: $DEAD could not be reached: it answered with status 500" in done.stderr
+    assert "notify: $DEAD could not be reached" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("nightshift: ")
     (post,) = posted
     assert post["title"] == "Nightshift, gate: failure"

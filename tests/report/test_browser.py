@@ -1,4 +1,4 @@
-"""The page in a real Chromium: no request, no complaint, mouse and keyboard, narrow and dark."""
+"""The page in a real Chromium: mouse and keyboard, narrow and wide, light and dark, on paper."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline import plugins
 from pipeline.analysis.dataset_inspection import write_health_page
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.data.reading.read_plan import build_read_plan
 from pipeline.report.page_rendering import render_page
+from pipeline.report.sections import list_sections
 from pipeline.storage import review_decisions as reviews
 from tests.conftest import Require
 from tests.factory import Factory, planted
-from tests.report.conftest import build_page, complaints_of_axe, settle
+from tests.report.conftest import build_page, list_axe_violations, wait_for_layout
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Any]
@@ -27,56 +27,57 @@ Visit = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def many() -> str:
-    return render_page(build_page(planted(43, 900)), plugins.list_plugins("sections"))
+    return render_page(build_page(planted(43, 900)), list_sections())
 
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return render_page(build_page(planted()), plugins.list_plugins("sections"))
+    return render_page(build_page(planted()), list_sections())
 
 
 @pytest.fixture(scope="module")
 def hostile() -> str:
-    return render_page(build_page(planted(hostile=True)), plugins.list_plugins("sections"))
+    return render_page(build_page(planted(hostile=True)), list_sections())
 
 
-def cell(tab: Any, view: str, where: str) -> Any:
-    return tab.locator(f'table[data-view={view}] [data-cell="{where}"]')
+def find_cell(tab: Any, view: str, key: str) -> Any:
+    """Return the button of a cell, "label,prediction" by class number."""
+    return tab.locator(f'table[data-view={view}] [data-cell="{key}"]')
 
 
-def test_a_click_on_a_cell_shows_its_images_and_the_address_keeps_them(
-    html: str, visit: Visit
-) -> None:
+def test_a_click_on_a_cell_shows_its_images_and_sets_the_address(html: str, visit: Visit) -> None:
     tab = visit(html)
-    button = cell(tab, "before", "1,0")
+    button = find_cell(tab, "before", "1,0")
     button.click()
     assert tab.locator("#cell figure").count() == int(button.get_attribute("data-total"))
-    assert "visitor taken for employee" in tab.locator("#cell h3").inner_text()
+    assert "visitor predicted as employee" in tab.locator("#cell h3").inner_text()
     assert tab.evaluate("location.hash") == "#cell=1,0"
     assert button.get_attribute("aria-expanded") == "true"
     again = visit(html, anchor="#cell=1,0")
     assert again.locator("#cell figure").count() == int(button.get_attribute("data-total"))
 
 
-def test_a_cell_of_the_difference_shows_who_came_and_went(html: str, visit: Visit) -> None:
+def test_a_cell_of_the_difference_shows_the_images_that_moved(html: str, visit: Visit) -> None:
     tab = visit(html)
-    button = cell(tab, "change", "1,1")
+    button = find_cell(tab, "change", "1,1")
     button.click()
     assert tab.locator("#cell figure").count() == int(button.get_attribute("data-total")) > 0
 
 
-def test_a_cell_of_right_answers_says_how_many_of_how_many(html: str, visit: Visit) -> None:
+def test_a_cell_of_correct_predictions_counts_the_images_on_the_page(
+    html: str, visit: Visit
+) -> None:
     tab = visit(html)
-    button = cell(tab, "after", "1,1")
+    button = find_cell(tab, "after", "1,1")
     button.click()
     shown, total = tab.locator("#cell figure").count(), int(button.get_attribute("data-total"))
     assert shown < total
     assert f"Showing {shown} of {total}." in tab.locator("#cell").inner_text()
 
 
-def test_arrows_enter_and_escape(html: str, visit: Visit) -> None:
+def test_cells_are_reached_by_arrow_keys_enter_and_escape(html: str, visit: Visit) -> None:
     tab = visit(html)
-    cell(tab, "before", "0,0").focus()
+    find_cell(tab, "before", "0,0").focus()
     tab.keyboard.press("ArrowDown")
     assert tab.evaluate("document.activeElement.dataset.cell") == "1,0"
     assert tab.locator("table[data-view=before] [tabindex='0']").count() == 1
@@ -90,15 +91,15 @@ def test_arrows_enter_and_escape(html: str, visit: Visit) -> None:
     assert tab.evaluate("document.activeElement.dataset.cell") == "1,1"
 
 
-def test_counts_and_row_percent(html: str, visit: Visit) -> None:
+def test_cells_show_counts_or_row_percent(html: str, visit: Visit) -> None:
     tab = visit(html)
-    counts = cell(tab, "before", "1,0").inner_text()
+    counts = find_cell(tab, "before", "1,0").inner_text()
     tab.get_by_role("button", name="Row %").click()
-    assert "." in cell(tab, "before", "1,0").inner_text() != counts
+    assert "." in find_cell(tab, "before", "1,0").inner_text() != counts
     assert tab.get_by_role("button", name="Row %").get_attribute("aria-pressed") == "true"
 
 
-def test_the_viewer_opens_turns_and_gives_the_focus_back(html: str, visit: Visit) -> None:
+def test_the_viewer_opens_pages_and_returns_the_focus(html: str, visit: Visit) -> None:
     tab = visit(html)
     image = tab.locator("#slice-s1 [data-open]").first
     image.click()
@@ -127,16 +128,16 @@ def test_galleries_are_built_when_opened(html: str, visit: Visit) -> None:
     assert not figures.first.is_visible()
 
 
-def test_images_are_filtered_by_change_class_slice_and_words(html: str, visit: Visit) -> None:
+def test_images_are_filtered_by_change_class_slice_and_text(html: str, visit: Visit) -> None:
     tab = visit(html)
     tab.locator('[data-browse="still wrong"]').click()
     box, figures = tab.locator("#browse"), tab.locator("#browse .cards figure")
     wrong = figures.count()
     assert wrong == int(
-        tab.locator("#images .kind:has-text('Still wrong') h3 span").first.inner_text()
+        tab.locator("#changed_images .kind:has-text('Still wrong') h3 span").first.inner_text()
     )
     assert f"{wrong} images." in box.inner_text()
-    box.get_by_label("True class").select_option(label="employee")
+    box.get_by_label("Label").select_option(label="employee")
     assert 0 < figures.count() < wrong
     box.get_by_label("Slice").select_option(index=2)
     box.get_by_label("Change").select_option("")
@@ -148,27 +149,27 @@ def test_images_are_filtered_by_change_class_slice_and_words(html: str, visit: V
     assert "0 images." in box.inner_text()
 
 
-def test_the_viewer_tells_the_likeliest_classes_and_where_the_model_looks(
+def test_the_viewer_shows_the_most_probable_classes_and_saliency_maps(
     html: str, visit: Visit
 ) -> None:
     tab = visit(html)
-    tab.locator('#images [data-browse="fixed"]').click()
+    tab.locator('#changed_images [data-browse="fixed"]').click()
     tab.locator("#browse [data-open]").first.click()
     viewer = tab.locator("#viewer")
-    assert viewer.locator(".top3").count() == 2
-    shares = viewer.locator(".top3").first.locator(".num").all_inner_texts()
+    assert viewer.locator(".ranking").count() == 2
+    shares = viewer.locator(".ranking").first.locator(".num").all_inner_texts()
     assert [float(s.split("\u202f")[0]) for s in shares] == sorted(
         (float(s.split("\u202f")[0]) for s in shares), reverse=True
     )
     for _ in range(30):
-        if viewer.get_by_role("button", name="Heat after").count():
+        if viewer.get_by_role("button", name="Saliency after").count():
             break
         tab.keyboard.press("ArrowRight")
-    viewer.get_by_role("button", name="Heat after").click()
+    viewer.get_by_role("button", name="Saliency after").click()
     heat = viewer.locator(".heat")
     assert heat.evaluate("async i => (await i.decode(), i.naturalWidth)") == 24
     after = heat.get_attribute("src")
-    viewer.get_by_role("button", name="Heat before").click()
+    viewer.get_by_role("button", name="Saliency before").click()
     assert heat.get_attribute("src") != after
     tab.keyboard.press("s")
     tab.keyboard.press("s")
@@ -187,7 +188,7 @@ def test_a_path_is_copied(html: str, visit: Visit) -> None:
     assert copied.count() == 1
 
 
-def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
+def test_decisions_are_stored_listed_and_saved_as_a_file_that_can_be_applied(
     html: str, visit: Visit, tmp_path: Path
 ) -> None:
     tab = visit(html)
@@ -198,10 +199,10 @@ def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
     tab.locator("#slice-s1 [data-open]").first.click()
     viewer = tab.locator("#viewer")
     viewer.get_by_role("button", name="Label is wrong").click()
-    viewer.get_by_label("It is").select_option(index=1)
+    viewer.get_by_label("Correct label").select_option(index=1)
     tab.keyboard.press("Escape")
     tab.reload()
-    settle(tab)
+    wait_for_layout(tab)
     assert panel.get_by_role("button", name="Mute").get_attribute("aria-pressed") == "true"
     assert "lamp was out" in tab.locator("#review-list").inner_text()
     with tab.expect_download() as waiting:
@@ -211,11 +212,11 @@ def test_decisions_are_kept_listed_and_saved_as_a_file_that_can_be_applied(
     taken = reviews.apply_review_file(tmp_path / "home", tmp_path / "review.json")
     assert [(s.decision, s.note) for s in taken.slices] == [("muted", "lamp was out")]
     assert [(p.decision, bool(p.suggested)) for p in taken.labels] == [("wrong", True)]
-    tab.get_by_role("button", name="Take all back").click()
-    assert "Nothing was decided" in tab.locator("#review-list").inner_text()
+    tab.get_by_role("button", name="Discard all").click()
+    assert "No decisions" in tab.locator("#review-list").inner_text()
 
 
-def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) -> None:
+def test_the_map_is_drawn_when_in_view_and_walked_by_keys(html: str, visit: Visit) -> None:
     tab = visit(html)
     assert tab.locator("#map svg").count() == 0
     tab.locator("#map").scroll_into_view_if_needed()
@@ -224,28 +225,24 @@ def test_the_map_is_drawn_when_seen_and_walked_by_keys(html: str, visit: Visit) 
     assert tab.locator("#map .m1").count() > 0
     tab.locator("#map").focus()
     tab.keyboard.press("ArrowRight")
-    first = tab.locator("#map-said").inner_text()
+    first = tab.locator("#map-status").inner_text()
     tab.keyboard.press("ArrowRight")
-    assert tab.locator("#map-said").inner_text() != first
+    assert tab.locator("#map-status").inner_text() != first
     tab.keyboard.press("Enter")
     assert tab.locator("#viewer").is_visible()
     tab.keyboard.press("Escape")
     assert tab.evaluate("document.activeElement.id") == "map"
 
 
-def test_the_map_is_laid_out_by_likeness_on_demand(
-    html: str, visit: Visit, require: Require
-) -> None:
+def test_the_map_is_laid_out_by_tsne_on_demand(html: str, visit: Visit, require: Require) -> None:
     require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
     tab = visit(html)
     tab.locator("#map").scroll_into_view_if_needed()
     tab.wait_for_selector("#map svg", state="attached")
     where = "all => all.map(dot => dot.getAttribute('transform'))"
     axes = tab.locator("#map .dot").evaluate_all(where)
-    tab.get_by_role("button", name="Neighbors (t-SNE)").click()
-    assert (
-        tab.get_by_role("button", name="Neighbors (t-SNE)").get_attribute("aria-pressed") == "true"
-    )
+    tab.get_by_role("button", name="t-SNE").click()
+    assert tab.get_by_role("button", name="t-SNE").get_attribute("aria-pressed") == "true"
     assert all(
         a != b for a, b in zip(axes, tab.locator("#map .dot").evaluate_all(where), strict=True)
     )
@@ -264,7 +261,7 @@ def test_a_point_of_the_map_opens_its_image(html: str, visit: Visit) -> None:
     assert "1 of" in tab.locator("#viewer").inner_text()
 
 
-def test_keys_of_the_whole_page(html: str, visit: Visit) -> None:
+def test_the_page_has_keyboard_shortcuts(html: str, visit: Visit) -> None:
     tab = visit(html)
     tab.keyboard.press("?")
     assert tab.locator("#help").is_visible()
@@ -274,41 +271,42 @@ def test_keys_of_the_whole_page(html: str, visit: Visit) -> None:
     tab.keyboard.type("gate-1/")
     count = tab.locator("#browse .cards figure").count()
     assert 0 < count < len(planted()["flips"])
-    tab.get_by_role("button", name="Keys").click()
+    tab.get_by_role("button", name="Help").click()
     tab.locator("#help").get_by_role("button", name="Close").click()
     assert not tab.locator("#help").is_visible()
 
 
-def test_night_images_of_a_slice_are_brightened_together(html: str, visit: Visit) -> None:
+def test_dark_images_of_a_slice_are_brightened_together(html: str, visit: Visit) -> None:
     tab = visit(html)
-    image, other = tab.locator("#slice-s1 .pic img").first, tab.locator("#images .pic img").first
+    image, other = (
+        tab.locator("#slice-s1 .pic img").first,
+        tab.locator("#changed_images .pic img").first,
+    )
     light = "i => getComputedStyle(i).filter"
     tab.locator("#slice-s1").get_by_role("button", name="Brighten").click()
     assert (image.evaluate(light), other.evaluate(light)) == ("brightness(3)", "none")
-    tab.locator("#slice-s1").get_by_role("button", name="As they are").click()
+    tab.locator("#slice-s1").get_by_role("button", name="Original brightness").click()
     assert image.evaluate(light) == "none"
 
 
-def test_sections_out_of_sight_are_laid_out_in_time_and_a_link_lands_where_it_leads(
-    many: str, visit: Visit
-) -> None:
+def test_a_link_to_a_section_out_of_view_lands_at_its_heading(many: str, visit: Visit) -> None:
     tab = visit(many)
-    again = visit(many, anchor="#identity")
+    again = visit(many, anchor="#run_details")
     for reached in (tab, again):
         reached.emulate_media(reduced_motion="reduce")
         if reached is tab:
             tab.reload()
-            tab.locator(".toc").get_by_role("link", name="This run").click()
+            tab.locator(".toc").get_by_role("link", name="Run details").click()
         reached.wait_for_timeout(300)
-        assert 0 <= reached.locator("#h-identity").bounding_box()["y"] < 300
+        assert 0 <= reached.locator("#h-run_details").bounding_box()["y"] < 300
         link = reached.locator(".toc [aria-current]")
-        assert link.inner_text() == "This run"
+        assert link.inner_text() == "Run details"
         box = link.bounding_box()
         assert 0 <= box["x"] <= 1280 - box["width"]
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_wide_table_keeps_its_first_column_in_sight(
+def test_a_wide_table_keeps_its_first_column_in_view(
     many: str, visit: Visit, scripts: bool
 ) -> None:
     tab = visit(many, width=400, scripts=scripts)
@@ -321,24 +319,24 @@ def test_a_wide_table_keeps_its_first_column_in_sight(
     assert table.locator("tbody th").first.evaluate(place) == before
 
 
-def test_every_picture_is_filled_in(html: str, visit: Visit) -> None:
+def test_every_image_has_its_bytes(html: str, visit: Visit) -> None:
     tab = visit(html)
     assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
 
 
-def test_classes_are_sorted_and_found(many: str, visit: Visit) -> None:
+def test_classes_are_sorted_and_filtered(many: str, visit: Visit) -> None:
     names = [f"sign {k:02d}" for k in range(43)]
     tab = visit(many)
     column = "#class-table tbody tr:not([hidden]) th"
     tab.locator("#class-table thead").get_by_role("button", name="Class").click()
     assert tab.locator(column).all_inner_texts() == names
-    tab.locator("#classes").get_by_label("Find a class").fill("sign 07")
+    tab.locator("#per_class_metrics").get_by_label("Find a class").fill("sign 07")
     assert tab.locator(column).all_inner_texts() == ["sign 07"]
 
 
-def test_many_classes_are_searched_and_shown_whole_on_demand(many: str, visit: Visit) -> None:
+def test_many_classes_are_searched_and_all_shown_on_demand(many: str, visit: Visit) -> None:
     tab = visit(many)
-    other = cell(tab, "before", "other,other")
+    other = find_cell(tab, "before", "other,other")
     total = int(other.get_attribute("data-total"))
     other.click()
     assert "(other)" in tab.locator("#cell h3").inner_text()
@@ -346,7 +344,7 @@ def test_many_classes_are_searched_and_shown_whole_on_demand(many: str, visit: V
     heads = tab.locator("table[data-view=before] tbody th")
     assert heads.count() == 21
     tab.locator("#find-class").fill("sign 07")
-    tab.locator("#found-class", has_text="1 found").wait_for()
+    tab.locator("#class-status", has_text="1 found").wait_for()
     assert "sign 07" in heads.all_inner_texts()
     before = planted(43, 900)["flips"]
     seven = before[before["label"] == "sign 07"]
@@ -358,15 +356,15 @@ def test_many_classes_are_searched_and_shown_whole_on_demand(many: str, visit: V
         "all => all.reduce((sum, n) => sum + Number(n.textContent.replace(',', '')), 0)"
     ) == len(before)
     tab.get_by_role("button", name="Show the most confused").click()
-    assert int(cell(tab, "before", "other,other").get_attribute("data-total")) == total
+    assert int(find_cell(tab, "before", "other,other").get_attribute("data-total")) == total
 
 
-def test_an_address_opens_a_cell_of_a_class_that_is_folded_up(many: str, visit: Visit) -> None:
+def test_an_address_opens_a_cell_of_a_merged_class(many: str, visit: Visit) -> None:
     flips = planted(43, 900)["flips"]
     row = flips[flips["label"] != flips["before"]].iloc[0]
     i, j = (int(name[-2:]) for name in (row["label"], row["before"]))
     tab = visit(many, anchor=f"#cell={i},{j}")
-    assert f"{row['label']} taken for {row['before']}" in tab.locator("#cell h3").inner_text()
+    assert f"{row['label']} predicted as {row['before']}" in tab.locator("#cell h3").inner_text()
     assert (
         tab.locator("#cell figure").count()
         == ((flips["label"] == row["label"]) & (flips["before"] == row["before"])).sum()
@@ -374,18 +372,18 @@ def test_an_address_opens_a_cell_of_a_class_that_is_folded_up(many: str, visit: 
 
 
 @pytest.mark.parametrize("anchor", ["#cell=99,0", "#cell=other,other", "#cell=0", "#cell=<b>,1"])
-def test_a_bad_address_opens_nothing(html: str, visit: Visit, anchor: str) -> None:
+def test_an_invalid_address_opens_nothing(html: str, visit: Visit, anchor: str) -> None:
     tab = visit(html, anchor=anchor)
     assert not tab.locator("#cell").is_visible()
     assert tab.locator("table[data-view=before] .cell").count() == 4
 
 
 @pytest.mark.parametrize("width", [400, 1280, 2560])
-def test_hostile_names_execute_nothing_and_break_no_layout(
+def test_hostile_names_run_nothing_and_break_no_layout(
     hostile: str, visit: Visit, width: int
 ) -> None:
     tab = visit(hostile, width=width)
-    cell(tab, "before", "0,0").click()
+    find_cell(tab, "before", "0,0").click()
     tab.locator("#cell [data-open]").first.click()
     assert tab.locator("#viewer").bounding_box()["width"] <= width
     tab.keyboard.press("Escape")
@@ -400,46 +398,45 @@ def test_hostile_names_execute_nothing_and_break_no_layout(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_against_the_page_nor_against_what_opens(
-    html: str, visit: Visit, scheme: str
-) -> None:
+def test_the_page_and_its_dialogs_are_accessible(html: str, visit: Visit, scheme: str) -> None:
     tab = visit(html, scheme=scheme)
-    cell(tab, "before", "1,0").click()
+    find_cell(tab, "before", "1,0").click()
     tab.locator('[data-browse="fixed"]').click()
     tab.locator('[data-review="s1"]').get_by_role("button", name="Mute").click()
     tab.locator("#map").scroll_into_view_if_needed()
     for summary in tab.locator("summary").all():
         summary.click()
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
     tab.locator("#browse [data-open]").first.click()
     tab.locator("#viewer").get_by_role("button", name="Label is wrong").click()
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
     tab.keyboard.press("Escape")
     tab.keyboard.press("?")
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_against_many_classes(many: str, visit: Visit, scheme: str) -> None:
+def test_a_page_of_many_classes_is_accessible(many: str, visit: Visit, scheme: str) -> None:
     tab = visit(many, scheme=scheme, width=400)
     tab.get_by_role("button", name="Show all 43 classes").click()
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
 
 
-def test_without_a_script_verdict_matrices_and_slices_are_there(html: str, visit: Visit) -> None:
+def test_without_scripts_verdict_matrices_and_slices_are_shown(html: str, visit: Visit) -> None:
     tab = visit(html, scripts=False)
     assert tab.locator("h1").inner_text() == "Promoted"
     assert tab.locator("table[data-view]").count() == 3
-    picture = tab.locator("#slice-s1 img").first
-    assert picture.evaluate("i => i.naturalWidth") == 64
+    image = tab.locator("#slice-s1 img").first
+    assert image.evaluate("i => i.naturalWidth") == 64
     assert not tab.locator("[data-gallery]").first.is_visible()
     assert (
-        tab.locator("#identity").evaluate("s => getComputedStyle(s).contentVisibility") == "visible"
+        tab.locator("#run_details").evaluate("s => getComputedStyle(s).contentVisibility")
+        == "visible"
     )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_paper_the_tools_are_gone_and_nothing_is_cut_off(
+def test_on_paper_tools_are_hidden_and_nothing_is_cut_off(
     many: str, visit: Visit, scheme: str
 ) -> None:
     tab = visit(many, width=740, scheme=scheme)  # A4 less its margins
@@ -457,22 +454,20 @@ def test_on_paper_the_tools_are_gone_and_nothing_is_cut_off(
     assert tab.locator("#class-table tbody tr").last.is_visible()
 
 
-def test_a_image_opens_at_its_top_whatever_has_the_focus(html: str, visit: Visit) -> None:
+def test_an_image_opens_at_its_top_whatever_has_the_focus(html: str, visit: Visit) -> None:
     tab = visit(html, width=400)
     tab.locator('[data-browse=""]').click()
     tab.locator("#browse").get_by_label("Change").select_option("still right")
     tab.locator("#browse [data-open]").first.click()
     viewer = tab.locator("#viewer")
-    assert viewer.get_by_role("button", name="Heat").count() == 0
+    assert viewer.get_by_role("button", name="Saliency").count() == 0
     assert viewer.evaluate("v => [v.scrollTop, v.contains(document.activeElement)]") == [0, True]
-    assert "Taken" in viewer.locator("dt").all_inner_texts()
+    assert "Captured" in viewer.locator("dt").all_inner_texts()
     tab.keyboard.press("ArrowRight")
     assert "2 of" in viewer.inner_text()
 
 
-def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(
-    html: str, visit: Visit
-) -> None:
+def test_only_boxes_that_scroll_are_reached_by_keyboard(html: str, visit: Visit) -> None:
     wide, narrow = visit(html, width=1280), visit(html, width=400)
     stops = '.scroll[tabindex="0"]'
     for tab in (wide, narrow):
@@ -485,49 +480,53 @@ def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(
     )
 
 
-def cut(tab: Any, selector: str) -> list[str]:
-    """The texts there of which a part is hidden."""
-    script = "all => all.filter(c => c.scrollWidth > c.clientWidth + 1 || c.scrollHeight > c.clientHeight + 2)"
-    return list(tab.locator(selector).evaluate_all(f"{script}.map(c => c.textContent)"))
+def list_cut_texts(tab: Any, selector: str) -> list[str]:
+    """Return the texts of elements whose content is partly hidden."""
+    script = """all => all.filter(
+        e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2
+    ).map(e => e.textContent)"""
+    return list(tab.locator(selector).evaluate_all(script))
 
 
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("more", [0, 3, 12])
-def test_long_class_names_are_read_whole_in_tables_and_beside_matrices(
+def test_long_class_names_are_not_cut_in_tables_and_matrices(
     visit: Visit, width: int, more: int
 ) -> None:
     names = ["Speed limit (60 km/h)", "End of speed limit (80 km/h)", "Yield"]
     made = Factory([*names, *(f"Road works of kind {k}" for k in range(more))], 480).make()
-    tab = visit(render_page(build_page(made), ("confusion", "classes")), width=width)
-    assert cut(tab, "#classes .clip") == []
-    assert cut(tab, ".matrix tbody th > span") == []
+    tab = visit(
+        render_page(build_page(made), ("confusion_matrix", "per_class_metrics")), width=width
+    )
+    assert list_cut_texts(tab, "#per_class_metrics .clip") == []
+    assert list_cut_texts(tab, ".matrix tbody th > span") == []
     if width == 1280:
         boxes = tab.locator(".matrix .scroll").evaluate_all(
             "all => all.map(b => b.scrollWidth - b.clientWidth)"
         )
         assert boxes == [0, 0, 0]
-        assert cut(tab, ".matrix thead th:not(.corner) > span") == []
+        assert list_cut_texts(tab, ".matrix thead th:not(.corner) > span") == []
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_long_class_names_are_read_whole_on_cards(visit: Visit, width: int) -> None:
+def test_long_class_names_are_not_cut_on_cards(visit: Visit, width: int) -> None:
     names = [
         "Speed limit of 60 kilometres per hour",
         "End of the speed limit of 80 kilometres per hour",
         "Yield",
     ]
-    tab = visit(
-        render_page(build_page(Factory(names, 400).make()), plugins.list_plugins("sections")),
-        width=width,
-    )
+    tab = visit(render_page(build_page(Factory(names, 400).make()), list_sections()), width=width)
     tab.locator("table[data-view=before] .cell[data-total]:not([data-total='0'])").first.click()
     tab.locator('[data-browse=""]').click()
-    captions = tab.locator(".sheet figcaption, .cards figcaption, .told figcaption > *")
+    captions = tab.locator(".sheet figcaption, .cards figcaption, .predictions figcaption > *")
     assert captions.count() > 100
-    assert cut(tab, ".sheet figcaption, .cards figcaption, .told figcaption > *") == []
+    assert (
+        list_cut_texts(tab, ".sheet figcaption, .cards figcaption, .predictions figcaption > *")
+        == []
+    )
 
 
-def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
+def test_the_controls_of_a_decision_do_not_touch(html: str, visit: Visit) -> None:
     tab = visit(html)
     panel = tab.locator('[data-review="s1"]')
     buttons, note = panel.locator(".segments").bounding_box(), panel.locator(".find").bounding_box()
@@ -535,7 +534,7 @@ def test_the_tools_of_a_decision_stand_apart(html: str, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_of_a_data_check_is_read_by_anybody(
+def test_the_page_of_a_data_set_check_is_accessible(
     visit: Visit, scheme: str, tmp_path: Path
 ) -> None:
     for n, name in enumerate(
@@ -555,43 +554,43 @@ def test_the_page_of_a_data_check_is_read_by_anybody(
     write_health_page(tmp_path / "check.html", found)
     tab = visit((tmp_path / "check.html").read_text(encoding="utf-8"), width=400, scheme=scheme)
     tab.wait_for_timeout(200)
-    assert complaints_of_axe(tab) == []
+    assert list_axe_violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     assert tab.evaluate("window.hacked") is None
     assert tab.locator("svg.chart rect").count() == 24
     assert tab.locator(".state.failed").count() > 0
 
 
-def test_motion_is_reduced_where_that_is_wished_and_focus_is_always_seen(
+def test_reduced_motion_is_respected_and_the_focus_is_always_visible(
     html: str, visit: Visit
 ) -> None:
     tab = visit(html)
-    smooth = "getComputedStyle(document.documentElement).scrollBehavior"
-    assert tab.evaluate(smooth) == "smooth"
+    behavior = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert tab.evaluate(behavior) == "smooth"
     tab.emulate_media(reduced_motion="reduce")
-    assert tab.evaluate(smooth) == "auto"
+    assert tab.evaluate(behavior) == "auto"
     for _ in range(40):
         tab.keyboard.press("Tab")
-        seen = tab.evaluate(
+        outline = tab.evaluate(
             "(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))"
         )
-        assert seen == "solid3px", tab.evaluate("document.activeElement.outerHTML")
+        assert outline == "solid3px", tab.evaluate("document.activeElement.outerHTML")
 
 
-def test_every_link_within_the_page_leads_somewhere(html: str, visit: Visit) -> None:
+def test_every_link_within_the_page_has_a_target(html: str, visit: Visit) -> None:
     tab = visit(html)
     targets = tab.locator("a[href^='#']:not([href^='#cell='])").evaluate_all(
         "all => all.map(a => a.hash.slice(1))"
     )
-    assert {"slices", "headline", "slice-s1"} <= set(targets)
+    assert {"failure_slices", "accuracy_change", "slice-s1"} <= set(targets)
     assert [
         t for t in targets if not tab.evaluate("id => document.getElementById(id) !== null", t)
     ] == []
 
 
-def test_two_hundred_classes_stay_usable(visit: Visit) -> None:
+def test_two_hundred_classes_are_usable(visit: Visit) -> None:
     made = planted(200, 1500)
-    tab = visit(render_page(build_page(made), plugins.list_plugins("sections")))
+    tab = visit(render_page(build_page(made), list_sections()))
     tab.get_by_role("button", name="Show all 200 classes").click()
     heads = tab.locator("table[data-view=after] tbody th")
     assert tab.locator("table[data-view=before] tbody th").count() == 200
@@ -600,6 +599,6 @@ def test_two_hundred_classes_stay_usable(visit: Visit) -> None:
     assert heads.count() == 200
     wrong = made["flips"][made["flips"]["label"] != made["flips"]["after"]].iloc[0]
     i, j = (made["classes"]["names"].index(wrong[when]) for when in ("label", "after"))
-    cell(tab, "after", f"{i},{j}").click()
-    assert f"{wrong['label']} taken for {wrong['after']}" in tab.locator("#cell h3").inner_text()
+    find_cell(tab, "after", f"{i},{j}").click()
+    assert f"{wrong['label']} predicted as {wrong['after']}" in tab.locator("#cell h3").inner_text()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280

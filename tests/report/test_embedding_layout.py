@@ -48,7 +48,7 @@ def installed(require: Require) -> None:
     require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
 
 
-def makemake_clusters(n: int, kinds: int) -> np.ndarray:
+def make_clusters(n: int, kinds: int) -> np.ndarray:
     """Return features of clusters, by turns, that two principal components cannot separate."""
     rng = np.random.default_rng(2)
     centers = 12 * np.eye(kinds, 40)
@@ -89,4 +89,6 @@ def test_a_few_images_have_no_tsne(installed: None) -> None:
 
 def test_without_opentsne_there_is_no_tsne(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding_layout, "find_spec", lambda name: None)
-    assert compute_tsne_positions(make_clusters(60, 2), np.zeros(60, bool), list(range(60)), 0) == {}
+    assert (
+        compute_tsne_positions(make_clusters(60, 2), np.zeros(60, bool), list(range(60)), 0) == {}
+    )

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 
 from pipeline.report.matrix_cells import (
@@ -37,9 +39,10 @@ def test_of_many_classes_the_most_confused_are_kept_and_the_rest_is_merged() -> 
 
 def test_colors_separate_correct_from_wrong_and_better_from_worse() -> None:
     before, after = np.array([[8, 2], [5, 5]]), np.array([[9, 1], [6, 4]])
-    cells = sum(build_cells(before, False), [])
+    cells = list(chain(*build_cells(before, False)))
     assert [cell.css_class[:5] for cell in cells] == ["right", "wrong", "wrong", "right"]
-    changes = sum(build_change_cells(before, after, np.ones((2, 2), np.int64), False), [])
+    moves = np.ones((2, 2), np.int64)
+    changes = list(chain(*build_change_cells(before, after, moves, False)))
     assert [cell.image_count for cell in changes] == [1, -1, 1, -1]
     assert [cell.css_class[:5] for cell in changes] == ["right", "right", "wrong", "wrong"]
 

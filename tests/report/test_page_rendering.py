@@ -119,7 +119,9 @@ def test_an_external_section_needs_no_title(
 
 def test_the_heading_is_printed_once() -> None:
     own = RenderedSection("a", "First", Markup("<h1>First</h1>"), has_own_heading=True)
-    html = render_document("Title", "run", sections=[own, RenderedSection("b", "Second", Markup("text"))])
+    html = render_document(
+        "Title", "run", sections=[own, RenderedSection("b", "Second", Markup("text"))]
+    )
     assert "<h2" in html
     assert 'id="h-a"' not in html
     assert '<h2 id="h-b">Second</h2>' in html

@@ -97,7 +97,9 @@ def test_a_pair_of_classes_is_named_after_the_counts() -> None:
         (CauseConfidence.SUSPECTED, "Suspected to be too dark or blurred: "),
     ],
 )
-def test_the_sentence_begins_with_the_evidence_for_the_cause(confidence: CauseConfidence, start: str) -> None:
+def test_the_sentence_begins_with_the_evidence_for_the_cause(
+    confidence: CauseConfidence, start: str
+) -> None:
     causes = [
         ("exposure", 0.25),
         ("low_light", 0.2),
@@ -112,7 +114,9 @@ def test_without_a_cause_the_sentence_describes_the_rule() -> None:
     same = draw_setting(12, "north")
     assert _describe(same, same).sentence.startswith("Dark (cause unnamed): 40 of 90")
     similar = Rule((Condition("i1", "near", 0.2), Condition("hour", "between", (20.0, 5.0))))
-    assert _describe(same, same, rule=similar).sentence.startswith("Similar in appearance (cause unnamed): ")
+    assert _describe(same, same, rule=similar).sentence.startswith(
+        "Similar in appearance (cause unnamed): "
+    )
     assert (
         _describe(same, same, rule=Rule((), "stop")).subject
         == "These images (cause unnamed) in class stop"

@@ -52,8 +52,6 @@ def draw_val(
     repaired = errors & (rng.random(n) < np.where(dark & planted, 0.8, 0.1))
     after_first = np.where(errors, repaired, rng.random(n) > 0.02)
     after_second = np.where(errors, rng.random(n) < 0.1, True)
-    changes = np.column_stack([repaired * 3.0, np.zeros(n)]).astype(np.float32)
-    noise = rng.normal(0, 0.1, (n, 2)).astype(np.float32)
     folds = (rng.permutation(groups) % 5)[group]
     val = make_validation_set(
         frame,
@@ -63,7 +61,6 @@ def draw_val(
         is_correct_after=np.column_stack([after_first, after_second]),
         folds=folds,
         margins=margins,
-        signatures=changes + noise,
     )
     return PlantedSlice(val, dark)
 

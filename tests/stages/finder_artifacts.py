@@ -1,4 +1,4 @@
-"""The artifacts around the finder, drawn from numbers with a planted dark slice (see tests/slicing/conftest.py)."""
+"""Artifacts around the finder, drawn from numbers with a planted dark slice."""
 
 from __future__ import annotations
 
@@ -7,101 +7,103 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline import remedies
+from pipeline.data.quality.label_issues import LABEL_ISSUE_DTYPES
+from pipeline.domain.validation_set import ValidationSet
 from tests.slices.conftest import draw_val
 
 CLASS_NAMES = ["a", "b", "c"]
 
 
 def make_finder_artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
-    """What cluster, explain and prescribe need, by name: val as drawn, and as many training images beside it."""
-    planted = draw_val(seed, **options)
-    val, n = planted.val, len(planted.val.frame)
+    """Return what cluster, explain and prescribe need, by name.
+
+    The validation images come first, then as many training images in daylight.
+
+    Args:
+        seed: seed of the draws.
+        options: options of `draw_val`.
+    """
+    val = draw_val(seed, **options).val
+    count = val.image_count
     rng = np.random.default_rng(seed)
-    frame = pd.concat(
-        [
-            val.frame,
-            val.frame.assign(
-                image_id=[f"t{k}" for k in range(n)],
-                group=[f"t{g}" for g in val.frame["group"]],
-                luminance=rng.normal(120, 6, n),
-                hour=rng.uniform(8, 17, n),
-            ),
-        ],
-        ignore_index=True,
+    training = val.frame.assign(
+        image_id=[f"t{row}" for row in range(count)],
+        group=[f"t{group}" for group in val.frame["group"]],
+        luminance=rng.normal(120, 6, count),
+        hour=rng.uniform(8, 17, count),
     )
-    images = frame[["image_id", "label", "group", "camera"]].assign(
+    frame = pd.concat([val.frame, training], ignore_index=True)
+    interventions = remedies.list_interventions()
+    artifacts = {
+        "images": _build_images(frame),
+        "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
+        "marks": frame[["image_id"]].copy(),
+        "pixels": rng.integers(0, 255, (2 * count, 16, 16, 3), dtype=np.uint8),
+        "classes": {"names": CLASS_NAMES},
+        "model": Path("model"),
+        "training": {"holdout": {"share": 0.2, "seed": 0}},
+        "splits": pd.DataFrame(
+            {
+                "image_id": frame["image_id"],
+                "split": ["val"] * count + ["train"] * count,
+                "fold": [*val.folds, *[-1] * count],
+                "reason": pd.Series([None] * 2 * count, dtype="str"),
+            }
+        ),
+        "predictions": _build_predictions(val),
+        "label_issues": pd.DataFrame(columns=list(LABEL_ISSUE_DTYPES)).astype(LABEL_ISSUE_DTYPES),
+        "probed": pd.DataFrame({"image_id": val.frame["image_id"], "weight": 1.0}),
+        "responses": _build_responses(val, interventions),
+        "embeddings": rng.normal(0, 1, (2 * count, 8)).astype(np.float32),
+        "dose_response": pd.DataFrame(interventions, columns=["remedy", "strength"]).assign(
+            accuracy=0.5, low=0.4, high=0.6, repairs=0.1, breaks=0.1
+        ),
+    }
+    unused = dict.fromkeys(("accuracy", "macro_f1", "classes", "confusion", "calibration"))
+    return artifacts | {"metrics": unused}
+
+
+def _build_images(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[["image_id", "label", "group", "camera"]].assign(
         content_hash=frame["image_id"],
         path=frame["image_id"] + ".jpg",
         source="/" + frame["image_id"],
         captured_at=pd.Timestamp("2026-01-01"),
         width=16,
         height=16,
-        given_split=pd.Series([None] * 2 * n, dtype="str"),
+        given_split=pd.Series([None] * len(frame), dtype="str"),
     )
-    truth, guess = val.labels, val.predictions
-    interventions = remedies.list_interventions()
-    helps = [i for i, (name, strength) in enumerate(interventions) if name == "exposure" and strength > 1]
-    responses = np.repeat(guess[:, None], len(interventions), axis=1).astype(np.int16)
-    responses[:, helps] = np.where(val.probe_results.after[:, :1], truth[:, None], guess[:, None])
-    signatures = rng.normal(0, 0.1, responses.shape).astype(np.float32)
-    signatures[:, helps] += val.signatures[:, :1]
-    return {
-        "images": images,
-        "attributes": frame[["image_id", "luminance", "sharpness", "hour"]],
-        "marks": frame[["image_id"]].copy(),
-        "pixels": rng.integers(0, 255, (2 * n, 16, 16, 3), dtype=np.uint8),
-        "classes": {"names": CLASS_NAMES},
-        "model": Path("model"),
-        "training": {"holdout": {"share": 0.2, "seed": 0}},
-        "metrics": {
-            "accuracy": None,
-            "macro_f1": None,
-            "classes": [],
-            "confusion": [],
-            "calibration": {},
-        },
-        "splits": pd.DataFrame(
-            {
-                "image_id": frame["image_id"],
-                "split": ["val"] * n + ["train"] * n,
-                "fold": [*val.folds, *[-1] * n],
-                "reason": pd.Series([None] * 2 * n, dtype="str"),
-            }
-        ),
-        "predictions": pd.DataFrame(
-            {
-                "image_id": val.frame["image_id"],
-                "label": [CLASS_NAMES[t] for t in truth],
-                "predicted": [CLASS_NAMES[g] for g in guess],
-                "correct": truth == guess,
-                "confidence": 0.5 + 0.5 * np.tanh(abs(val.probe_results.margin)),
-                "margin": val.probe_results.margin,
-                **{
-                    f"logit_{k}": np.where(guess == k, abs(val.probe_results.margin), 0.0)
-                    for k in range(len(CLASS_NAMES))
-                },
-            }
-        ),
-        "embeddings": rng.normal(0, 1, (2 * n, 8)).astype(np.float32),
-        "label_issues": pd.DataFrame(
-            {
-                c: pd.Series([], dtype=t)
-                for c, t in (
-                    ("image_id", "str"),
-                    ("label", "str"),
-                    ("suggested", "str"),
-                    ("confidence", "float"),
-                    ("kind", "str"),
-                    ("split", "str"),
-                )
-            }
-        ),
-        "probed": pd.DataFrame({"image_id": val.frame["image_id"], "weight": 1.0}),
-        "signatures": signatures,
-        "responses": responses,
-        "dose_response": pd.DataFrame(interventions, columns=["remedy", "strength"]).assign(
-            accuracy=0.5, low=0.4, high=0.6, repairs=0.1, breaks=0.1
-        ),
-    }
+
+
+def _build_predictions(val: ValidationSet) -> pd.DataFrame:
+    names = np.array(CLASS_NAMES, dtype=object)
+    margins = val.probe_results.margin
+    table = pd.DataFrame(
+        {
+            "image_id": val.frame["image_id"],
+            "label": names[val.labels],
+            "predicted": names[val.predictions],
+            "correct": val.labels == val.predictions,
+            "confidence": 0.5 + 0.5 * np.tanh(abs(margins)),
+            "margin": margins,
+        }
+    )
+    for position in range(len(CLASS_NAMES)):
+        is_predicted = val.predictions == position
+        table[f"logit_{position}"] = np.where(is_predicted, abs(margins), 0.0)
+    return table
+
+
+def _build_responses(
+    val: ValidationSet, interventions: list[tuple[str, float]]
+) -> NDArray[np.int16]:
+    """Return the predictions after each intervention; light repairs as the drawn one does."""
+    responses = np.repeat(val.predictions[:, None], len(interventions), axis=1)
+    is_repaired = val.probe_results.after[:, 0]
+    for column, (remedy, strength) in enumerate(interventions):
+        if remedy == "exposure" and strength > 1:
+            responses[:, column] = np.where(is_repaired, val.labels, val.predictions)
+    return responses.astype(np.int16)

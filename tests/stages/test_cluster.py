@@ -1,3 +1,7 @@
+"""Proposing slices: pipeline/stages/cluster.py."""
+
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +17,75 @@ from tests.helpers.validation_sets import collect_needs
 from tests.stages.finder_artifacts import make_finder_artifacts
 
 
-def _run(
-    given: dict[str, Any], folder: Path, **settings: Any
-) -> tuple[dict[str, Any], StageContext]:
+def _run_cluster(
+    artifacts: dict[str, Any], folder: Path, **settings: Any
+) -> tuple[dict[str, Any], list[str]]:
     context = StageContext("r", 0, folder, folder)
-    needs = collect_needs("cluster", given)
+    needs = collect_needs("cluster", artifacts)
     made = cluster.run(cluster.Config(**settings), context, **needs)
     for name, value in made.items():
         ARTIFACT_CONTRACTS[name].check_value(name, value, {})
-    return made, context
+    return made, context.notes
 
 
-def test_the_planted_slice_is_found_in_most_folds_with_the_intervention_that_repairs_it(
+def test_the_planted_slice_is_proposed_with_the_intervention_that_repairs_it(
     tmp_path: Path,
 ) -> None:
-    given = make_finder_artifacts()
-    made, _ = _run(given, tmp_path)
+    artifacts = make_finder_artifacts()
+    made, _ = _run_cluster(artifacts, tmp_path)
     first = made["slices"][made["slices"]["slice"] == "s1"]
     assert len(first) >= 3
     assert first["remedy"].mode().iloc[0] == "exposure"
     members = set(made["membership"].query("slice == 's1'")["image_id"])
-    dark = set(given["attributes"].query("luminance < 60")["image_id"])
+    dark = set(artifacts["attributes"].query("luminance < 60")["image_id"])
     assert len(members & dark) > 0.6 * len(dark)
     assert len(members - dark) < 0.3 * len(members)
 
 
-def test_every_member_is_admitted_by_the_rule_that_never_saw_its_fold(tmp_path: Path) -> None:
-    given = make_finder_artifacts()
-    made, _ = _run(given, tmp_path, prototypes=0)
-    frame = build_condition_frame(given["images"], given["attributes"])
-    fold = given["splits"].set_index("image_id")["fold"]
-    assert (fold[made["membership"]["image_id"]].to_numpy() == made["membership"]["fold"]).all()
+def test_every_member_is_admitted_by_the_rule_of_its_fold(tmp_path: Path) -> None:
+    artifacts = make_finder_artifacts()
+    made, _ = _run_cluster(artifacts, tmp_path, prototypes=0)
+    frame = build_condition_frame(artifacts["images"], artifacts["attributes"])
+    fold_of = artifacts["splits"].set_index("image_id")["fold"]
+    membership = made["membership"]
+    assert (fold_of[membership["image_id"]].to_numpy() == membership["fold"]).all()
+    is_in_fold = {fold: frame["image_id"].map(fold_of) == fold for fold in range(5)}
     for row in made["slices"].to_dict("records"):
-        admitted = frame["image_id"][Rule.parse_json(row["rule"]).compute_mask(frame)]
-        mine = made["membership"].query(f"slice == '{row['slice']}' and fold == {row['fold']}")[
-            "image_id"
-        ]
-        assert set(mine) == {i for i in admitted if fold[i] == row["fold"]}
+        is_admitted = Rule.parse_json(row["rule"]).compute_mask(frame)
+        expected = frame["image_id"][is_admitted & is_in_fold[row["fold"]]]
+        is_row = (membership["slice"] == row["slice"]) & (membership["fold"] == row["fold"])
+        assert set(membership["image_id"][is_row]) == set(expected)
 
 
-def test_the_outcome_of_a_fold_never_reaches_the_rules_applied_to_it(tmp_path: Path) -> None:
-    """Turn every answer of fold 0 around: the rules applied to fold 0 must not move."""
-    given = make_finder_artifacts()
-    made, _ = _run(given, tmp_path)
-    turned = make_finder_artifacts()
-    here = (turned["splits"]["fold"].iloc[: len(turned["predictions"])] == 0).to_numpy()
-    predictions = turned["predictions"].copy()
-    predictions.loc[here, "predicted"] = np.where(
-        predictions.loc[here, "correct"], "b", predictions.loc[here, "label"]
+def test_the_outcome_of_a_fold_does_not_reach_the_rules_applied_to_it(tmp_path: Path) -> None:
+    """Reverse every prediction of fold 0: the rules applied to fold 0 must not move."""
+    artifacts = make_finder_artifacts()
+    before, _ = _run_cluster(artifacts, tmp_path)
+    predictions = artifacts["predictions"].copy()
+    fold = artifacts["splits"]["fold"].iloc[: len(predictions)]
+    is_reversed = (fold == 0).to_numpy()
+    reversed_rows = predictions[is_reversed]
+    predictions.loc[is_reversed, "predicted"] = np.where(
+        reversed_rows["correct"], "b", reversed_rows["label"]
     )
-    predictions.loc[here, "correct"] = (
-        predictions.loc[here, "predicted"] == predictions.loc[here, "label"]
-    )
-    again, _ = _run({**turned, "predictions": predictions}, tmp_path)
-    rules = [set(m["slices"].query("fold == 0")["rule"]) for m in (made, again)]
-    assert (
-        rules[0] & rules[1] == rules[0] or len(rules[0] ^ rules[1]) <= 1
-    )  # a slice may fall out of the ranking
+    predictions["correct"] = predictions["predicted"] == predictions["label"]
+    after, _ = _run_cluster({**artifacts, "predictions": predictions}, tmp_path)
+    rules = [set(made["slices"].query("fold == 0")["rule"]) for made in (before, after)]
+    # the ranking uses both halves, so that one slice may drop out of it
+    assert rules[0] <= rules[1] or len(rules[0] ^ rules[1]) <= 1
 
 
-def test_no_failures_make_no_slices_and_say_so(tmp_path: Path) -> None:
-    given = make_finder_artifacts()
-    given["predictions"] = given["predictions"].assign(
-        predicted=given["predictions"]["label"], correct=True
-    )
-    made, context = _run(given, tmp_path)
+def test_without_failures_no_slice_is_proposed(tmp_path: Path) -> None:
+    artifacts = make_finder_artifacts()
+    predictions = artifacts["predictions"]
+    correct = predictions.assign(predicted=predictions["label"], correct=True)
+    made, notes = _run_cluster(artifacts | {"predictions": correct}, tmp_path)
     assert made["slices"].empty
     assert made["membership"].empty
-    assert context.notes == ["no failures on val: there is nothing to find"]
+    assert notes == ["no failures on val: there is nothing to find"]
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
-def test_a_handful_of_images_survives(tmp_path: Path, groups: int) -> None:
-    made, _ = _run(make_finder_artifacts(groups=groups, frames=2), tmp_path)
+def test_a_handful_of_images_gives_no_slice(tmp_path: Path, groups: int) -> None:
+    made, _ = _run_cluster(make_finder_artifacts(groups=groups, frames=2), tmp_path)
     assert made["slices"].empty

@@ -1,19 +1,27 @@
+"""Testing slices and naming their causes: pipeline/stages/explain.py."""
+
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
+from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
 from pipeline.domain.rules import Rule
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.report.slice_sentences import add_sentences, describe_slice
-from pipeline.slices.causes.cause_naming import CauseCandidate
+from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.stages import cluster, explain
-from tests.helpers.validation_sets import collect_needs, make_validation_set
+from tests.helpers.validation_sets import build_from_artifacts, collect_needs
 from tests.stages.finder_artifacts import CLASS_NAMES, make_finder_artifacts
+
+CONFIG = explain.Config(matched_images=30)
 
 
 @pytest.fixture(scope="module")
@@ -22,27 +30,60 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"), network, meta)
 
 
-def _run(given: dict[str, Any], model: Path, folder: Path) -> tuple[dict[str, Any], StageContext]:
+def _add_slices(artifacts: dict[str, Any], folder: Path) -> dict[str, Any]:
     context = StageContext("r", 0, folder, folder)
-    given = given | {"model": model}
-    given |= cluster.run(cluster.Config(), context, **collect_needs("cluster", given))
-    made = explain.run(
-        explain.Config(matched_images=30), context, **collect_needs("explain", given)
-    )
+    return artifacts | cluster.run(cluster.Config(), context, **collect_needs("cluster", artifacts))
+
+
+def _run_explain(artifacts: dict[str, Any], model: Path, folder: Path) -> dict[str, Any]:
+    """Run cluster and explain with a real model."""
+    context = StageContext("r", 0, folder, folder)
+    artifacts = _add_slices(artifacts | {"model": model}, folder)
+    made = explain.run(CONFIG, context, **collect_needs("explain", artifacts))
     for name, value in made.items():
         ARTIFACT_CONTRACTS[name].check_value(name, value, {})
-    return made, context
+    return made
+
+
+def _explain_with_inert_remedies(artifacts: dict[str, Any], folder: Path) -> pd.DataFrame:
+    """Run cluster and explain with treatments that change nothing, so that no cause is named."""
+    artifacts = _add_slices(artifacts, folder)
+    pixels = artifacts["pixels"]
+    labels = artifacts["images"]["label"].map(CLASS_NAMES.index)
+    label_of = {}
+    for image, label in zip(pixels, labels, strict=True):
+        label_of[image.tobytes()] = label
+
+    def predict_labels(images: NDArray[np.uint8]) -> NDArray[np.intp]:
+        return np.array([label_of[image.tobytes()] for image in images], dtype=np.intp)
+
+    tools = InterventionTools(
+        pixels,
+        lambda remedy, images, low, high, seed: images,
+        lambda images: measure_images(images).to_numpy(dtype=float),
+        predict_labels,
+    )
+    made = explain.explain_slices(
+        CONFIG,
+        StageContext("r", 0, folder, folder),
+        build_from_artifacts(artifacts),
+        tools,
+        slices=artifacts["slices"],
+        membership=artifacts["membership"],
+        dose_response=artifacts["dose_response"],
+    )
+    table: pd.DataFrame = made["explanations"]
+    return table
 
 
 @pytest.fixture(scope="module")
 def planted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What explain makes of the drawn artifacts, which takes seconds: looked at, and left as it is."""
-    return _run(make_finder_artifacts(), model, tmp_path_factory.mktemp("planted"))[0]
+    """Return the outputs on the drawn artifacts; the tests leave them unchanged."""
+    return _run_explain(make_finder_artifacts(), model, tmp_path_factory.mktemp("planted"))
 
 
 def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]) -> None:
-    made = planted
-    first = made["explanations"].iloc[0]
+    first = planted["explanations"].iloc[0]
     assert first["status"] == "confirmed"
     assert first["q_value"] < 0.05
     assert first["low"] > 0
@@ -50,159 +91,98 @@ def test_the_planted_slice_is_confirmed_with_its_numbers(planted: dict[str, Any]
     assert first["remedy"] == "exposure"
     assert first["n"] >= 30
     assert first["groups"] >= 10
-    assert set(made["causes"]["slice"]) == set(
-        made["explanations"].query("status == 'confirmed'")["slice"]
-    )
+    confirmed = planted["explanations"].query("status == 'confirmed'")
+    assert set(planted["causes"]["slice"]) == set(confirmed["slice"])
 
 
-def test_the_page_says_which_rule_admitted_how_many_images_and_one_tested_rule_is_frozen(
+def test_one_tested_rule_is_frozen_and_every_applied_rule_is_listed(
     planted: dict[str, Any], tmp_path: Path
 ) -> None:
-    given, made = make_finder_artifacts(), planted
-    context = StageContext("r", 0, tmp_path, tmp_path)
-    found = cluster.run(cluster.Config(), context, **collect_needs("cluster", given))
-    splits = given["splits"].set_index("image_id")["fold"]
-    for row in made["explanations"].to_dict("records"):
-        own = found["slices"].query("slice == @row['slice']")
-        rules = {
-            fold % 2: Rule.parse_json(rule)
-            for fold, rule in zip(own["fold"], own["rule"], strict=True)
-        }
-        assert Rule.parse_json(row["frozen"]) in rules.values()
-        assert row["rule"] == Rule.parse_json(row["frozen"]).format_text()
-        members = found["membership"].query("slice == @row['slice']")["image_id"]
-        counts = (splits[members] % 2).value_counts()
-        said = [
-            f"{rules[h].format_text()} ({counts.get(h, 0):,} images of half {h + 1})"
-            for h in sorted(rules)
-        ]
-        assert row["applied"] == "; ".join(said)
+    artifacts = _add_slices(make_finder_artifacts(), tmp_path)
+    fold_of = artifacts["splits"].set_index("image_id")["fold"]
+    for row in planted["explanations"].to_dict("records"):
+        table = artifacts["slices"].query("slice == @row['slice']")
+        rules = {}
+        for fold, rule in zip(table["fold"], table["rule"], strict=True):
+            rules[fold % 2] = Rule.parse_json(rule)
+        frozen = Rule.parse_json(row["frozen"])
+        assert frozen in rules.values()
+        assert row["rule"] == frozen.format_text()
+        members = artifacts["membership"].query("slice == @row['slice']")["image_id"]
+        counts = (fold_of[members] % 2).value_counts()
+        applied = []
+        for half, rule in sorted(rules.items()):
+            count = counts.get(half, 0)
+            applied.append(f"{rule.format_text()} ({count:,} images of half {half + 1})")
+        assert row["applied"] == "; ".join(applied)
         assert row["n"] == counts.sum()
 
 
-def test_a_model_that_no_treatment_confuses_has_no_named_cause(planted: dict[str, Any]) -> None:
-    """The images here are noise: whatever darkens them reproduces nothing in particular."""
-    made = planted
-    named = made["causes"][made["causes"]["is_named"]]
-    unnamed = made["explanations"][made["explanations"]["cause"].isna()]
-    assert set(named["slice"]) == set(made["explanations"]["slice"]) - set(unnamed["slice"])
+def test_slices_without_a_named_cause_say_so(planted: dict[str, Any]) -> None:
+    explanations = planted["explanations"]
+    named = planted["causes"][planted["causes"]["is_named"]]
+    unnamed = explanations[explanations["cause"].isna()]
+    assert set(named["slice"]) == set(explanations["slice"]) - set(unnamed["slice"])
     assert add_sentences(unnamed)["words"].str.contains("cause unnamed").all()
     assert (unnamed["confidence"] == "unnamed").all()
-    assert made["explanations"].loc[made["explanations"]["cause"].notna(), "common"].isna().all()
+    assert explanations.loc[explanations["cause"].notna(), "common"].isna().all()
 
 
-def test_a_confirmed_slice_without_a_cause_is_told_by_what_its_images_share(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_confirmed_slice_without_a_cause_is_described_by_shared_traits(tmp_path: Path) -> None:
+    explanations = _explain_with_inert_remedies(make_finder_artifacts(), tmp_path)
+    is_confirmed = explanations["status"] == "confirmed"
+    assert is_confirmed.any()
+    assert explanations["cause"].isna().all()
+    traits = explanations.loc[is_confirmed, "common"]
+    assert traits.str.contains(r"\d+ of \d+ failures are \w+ predicted as \w+").all()
+    assert explanations.loc[~is_confirmed, "common"].isna().all()
+
+
+def test_images_without_the_mark_of_their_class_are_a_slice_without_a_cause(
+    model: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
-    found = _run(make_finder_artifacts(), model, tmp_path)[0]["explanations"]
-    confirmed = found["status"] == "confirmed"
-    assert confirmed.any()
-    assert (
-        found.loc[confirmed, "common"]
-        .str.contains(r"\d+ of \d+ failures are \w+ predicted as \w+")
-        .all()
-    )
-    assert found.loc[~confirmed, "common"].isna().all()
-
-
-def test_images_without_the_mark_that_the_model_leans_on_are_a_slice(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        explain,
-        "find_causes",
-        lambda *_: ([CauseCandidate("blur", "blurred", 2.0, 0.1, False)], (1.0, 2.0)),
-    )
-    given = make_finder_artifacts(planted=False)
-    label, predictions = given["images"]["label"], given["predictions"]
-    lacks = (label == "a").to_numpy() & (np.arange(len(label)) % 4 == 0)
-    given["marks"]["mark of a"] = (label == "a").to_numpy() & ~lacks
-    missed = predictions["image_id"].isin(given["images"]["image_id"][lacks])
-    predictions.loc[missed, ["predicted", "correct"]] = ("b", False)
-    found = _run(given, model, tmp_path)[0]["explanations"]
-    first = found[found["rule"] == "without the mark of a, class a"].iloc[0]
-    assert (first["status"], first["confidence"], first["n"]) == (
-        "confirmed",
-        "leans on a mark",
-        missed.sum(),
-    )
-    assert describe_slice(first).sentence.startswith(
-        "Without the mark of a, on which the model leans, in class a"
-    )
+    artifacts = make_finder_artifacts(planted=False)
+    images = artifacts["images"]
+    predictions = artifacts["predictions"]
+    is_a = (images["label"] == "a").to_numpy()
+    is_unmarked = is_a & (np.arange(len(images)) % 4 == 0)
+    artifacts["marks"]["mark of a"] = is_a & ~is_unmarked
+    is_missed = predictions["image_id"].isin(images["image_id"][is_unmarked])
+    predictions.loc[is_missed, ["predicted", "correct"]] = ("b", False)
+    explanations = _run_explain(artifacts, model, tmp_path)["explanations"]
+    first = explanations[explanations["rule"] == "without the mark of a, class a"].iloc[0]
+    assert (first["status"], first["confidence"]) == ("confirmed", "leans on a mark")
+    assert first["n"] == is_missed.sum()
+    assert "without the mark of a" in describe_slice(first).sentence.lower()
     assert pd.isna(first["cause"])
     assert pd.isna(first["common"])
 
 
-def test_with_nothing_planted_hardly_anything_is_confirmed(model: Path, tmp_path: Path) -> None:
-    confirmed = []
+def test_without_a_planted_slice_little_is_confirmed(model: Path, tmp_path: Path) -> None:
+    confirmed_count = 0
     for seed in range(8):
-        made, _ = _run(make_finder_artifacts(seed, planted=False), model, tmp_path)
-        confirmed.append((made["explanations"]["status"] == "confirmed").any())
-    assert np.sum(confirmed) <= 2
+        artifacts = make_finder_artifacts(seed, planted=False)
+        explanations = _run_explain(artifacts, model, tmp_path)["explanations"]
+        confirmed_count += (explanations["status"] == "confirmed").any()
+    assert confirmed_count <= 2
 
 
-def test_few_groups_are_not_testable_and_told_how_many_would_do(
-    model: Path, tmp_path: Path
-) -> None:
-    made, _ = _run(make_finder_artifacts(groups=24, frames=20), model, tmp_path)
-    untestable = made["explanations"].query("status == 'not testable'")
+def test_slices_of_few_groups_say_how_many_would_do(model: Path, tmp_path: Path) -> None:
+    artifacts = make_finder_artifacts(groups=24, frames=20)
+    explanations = _run_explain(artifacts, model, tmp_path)["explanations"]
+    untestable = explanations.query("status == 'not testable'")
     assert (untestable["groups_needed"] >= 10).all()
-    assert (made["explanations"]["status"] != "confirmed").all() or made["explanations"][
-        "groups"
-    ].max() >= 10
+    confirmed = explanations.query("status == 'confirmed'")
+    assert (confirmed["groups"] >= 10).all()
 
 
-def test_what_turns_every_answer_into_one_class_confirms_no_part_of_that_class() -> None:
-    """An intervention that repairs the class wherever one looks says nothing about a condition within it."""
-    rng, n = np.random.default_rng(0), 1200
-    truth, inside = rng.integers(0, 2, n), rng.random(n) < 0.3
-    guess = np.where(rng.random(n) < 0.3, 1 - truth, truth)
-    label = np.array(["a", "b"])[truth]
-    ids = [f"i{k}" for k in range(n)]
-    frame = pd.DataFrame({"image_id": ids, "label": label, "group": ids})
-    margin = np.where(guess == truth, 1.0, -1.0) * rng.gamma(2, 1, n)
-    val = make_validation_set(
-        frame, truth, guess, is_correct_after=(truth == 0)[:, None], margins=margin
-    )
-    chosen, here = np.zeros(n, np.intp), inside & (truth == 0)
-    of_class = explain.HeldOutSlice(
-        "s1", 1, dict.fromkeys((0, 1), Rule((), "a")), here, here, chosen
-    )
-    everywhere = explain.HeldOutSlice("s1", 1, dict.fromkeys((0, 1), Rule(())), here, here, chosen)
-    effects = [
-        explain.compute_slice_evidence(val, item, np.ones(n, bool), 0).effect_test
-        for item in (of_class, everywhere)
-    ]
-    assert all(e is not None and e.p is not None for e in effects)
-    assert effects[0].p > 0.05 > effects[1].p
-
-
-@pytest.mark.parametrize(("invertible", "repair"), [(True, (2.0, 1.0)), (False, (np.nan, np.nan))])
-def test_only_a_cause_with_an_inverse_is_undone(
-    invertible: bool, repair: tuple[float, float]
-) -> None:
-    ids = [f"i{k}" for k in range(4)]
-    frame = pd.DataFrame({"image_id": ids, "label": "a", "group": ids})
-    truth = np.zeros(4, np.intp)
-    val = make_validation_set(frame, truth, truth + 1, is_correct_after=np.ones((4, 1), bool))
-    item = explain.HeldOutSlice(
-        "s1", 1, dict.fromkeys((0, 1), Rule((), "a")), np.ones(4, bool), np.ones(4, bool), truth
-    )
-    dark = CauseCandidate("exposure", "too dark", 0.5, 0.1, invertible)
-    asked = pd.DataFrame({"remedy": ["exposure"], "strength": [2.0]})
-    assert explain._repair(val, item, dark, asked) == pytest.approx(repair, nan_ok=True)
-
-
-def test_errors_that_cost_less_make_a_smaller_excess(
-    planted: dict[str, Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given, plain = make_finder_artifacts(), planted
-    monkeypatch.setattr(explain, "find_causes", lambda *_: ([], None))
-    for cheap, factor in ((0.25, 0.25), (1.0, 1.0)):
-        costs = [[0.0 if a == b else cheap for b in CLASS_NAMES] for a in CLASS_NAMES]
-        made, _ = _run(given | {"metrics": given["metrics"] | {"costs": costs}}, model, tmp_path)
-        first = made["explanations"].iloc[0]
-        assert first["excess"] == pytest.approx(factor * plain["explanations"]["excess"].iloc[0])
-        assert first["failures"] == plain["explanations"]["failures"].iloc[0]
+def test_cheaper_errors_make_a_smaller_excess(planted: dict[str, Any], tmp_path: Path) -> None:
+    equal = planted["explanations"].iloc[0]
+    for cost in (0.25, 1.0):
+        artifacts = make_finder_artifacts()
+        costs = (cost * (1 - np.eye(len(CLASS_NAMES)))).tolist()
+        artifacts["metrics"] = artifacts["metrics"] | {"costs": costs}
+        first = _explain_with_inert_remedies(artifacts, tmp_path).iloc[0]
+        assert first["excess"] == pytest.approx(cost * equal["excess"])
+        assert first["failures"] == equal["failures"]
         assert first["error"] - first["expected"] == pytest.approx(first["excess"])

@@ -16,8 +16,7 @@ class DatasetAdapter(Protocol):
     Attributes:
         can_read: returns one line on what it recognized in a `FileTree` or folder, or None.
         read_images: yields an `ImageRecord` or a `RejectedFile` for each entry; the first line of
-            its
-            docstring describes the format.
+            its docstring describes the format.
     """
 
     can_read: Callable[..., str | None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ def _read_annotation_files(tree: FileTree) -> dict[str, dict[str, Any]]:
     At most 20 JSON files in the root or in one folder below it are opened.
     """
     names = [n for n in tree.file_names if n.lower().endswith(".json") and n.count("/") <= 1]
-    found = {}
+    annotation_files = {}
     for name in names[:20]:
         try:
             value = json.loads(tree.read_file(name))
@@ -46,14 +46,14 @@ def _read_annotation_files(tree: FileTree) -> dict[str, dict[str, Any]]:
         if isinstance(value, dict) and all(
             isinstance(value.get(key), list) for key in _REQUIRED_KEYS
         ):
-            found[name] = value
-    return found
+            annotation_files[name] = value
+    return annotation_files
 
 
 def can_read(tree: FileTree) -> str | None:
     """Return how many COCO files there are, or None."""
-    found = _read_annotation_files(tree)
-    return f"COCO annotations, {' and '.join(found)}" if found else None
+    annotation_files = _read_annotation_files(tree)
+    return f"COCO annotations, {' and '.join(annotation_files)}" if annotation_files else None
 
 
 def _find_image_file(
@@ -80,11 +80,14 @@ def _find_image_file(
 
 def _index_files(tree: FileTree) -> dict[str, str]:
     """Return the file names, and `/basename` for every name that is unique."""
-    known: dict[str, str] = {name: name for name in tree.file_names}
-    bases = defaultdict(list)
-    for name in tree.file_names:
-        bases["/" + posixpath.basename(name)].append(name)
-    return known | {base: names[0] for base, names in bases.items() if len(names) == 1}
+    counts = Counter(map(posixpath.basename, tree.file_names))
+    index: dict[str, str] = {}
+    for path in tree.file_names:
+        index[path] = path
+        name = posixpath.basename(path)
+        if counts[name] == 1:
+            index[f"/{name}"] = path
+    return index
 
 
 def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
@@ -94,46 +97,50 @@ def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
         return kinds[0], ""
     return (
         None,
-        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box a "
-        "image",
+        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box "
+        "an image",
     )
 
 
 def _read_annotated_images(
     tree: FileTree, annotation_name: str, annotations: dict[str, Any], options: ReadOptions
 ) -> Iterator[ImageRecord | RejectedFile]:
-    classes = {
-        c.get("id"): convert_to_text(c.get("name"))
-        for c in annotations["categories"]
-        if isinstance(c, dict)
-    }
-    marks: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for mark in annotations["annotations"]:
-        if isinstance(mark, dict):
-            marks[str(mark.get("image_id"))].append(mark)
-    there, split = _index_files(tree), parse_split_name(annotation_name)
+    classes = {}
+    for category in annotations["categories"]:
+        if isinstance(category, dict):
+            classes[category.get("id")] = convert_to_text(category.get("name"))
+    annotations_by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in annotations["annotations"]:
+        if isinstance(annotation, dict):
+            annotations_by_image[str(annotation.get("image_id"))].append(annotation)
+    file_index = _index_files(tree)
+    split = parse_split_name(annotation_name)
     for entry in annotations["images"]:
-        listed = convert_to_text(entry.get("file_name")) if isinstance(entry, dict) else None
-        place = _find_image_file(tree, listed, annotation_name, there) if listed else None
-        if listed is None or place is None:
+        listed_name = convert_to_text(entry.get("file_name")) if isinstance(entry, dict) else None
+        image_name = (
+            _find_image_file(tree, listed_name, annotation_name, file_index)
+            if listed_name
+            else None
+        )
+        if listed_name is None or image_name is None:
             yield RejectedFile(
-                listed or f"{annotation_name}: an image",
+                listed_name or f"{annotation_name}: an image",
                 f"listed in {annotation_name}, but there is no such file",
             )
             continue
-        found = marks[str(entry.get("id"))]
-        named = [(m, classes.get(m.get("category_id"))) for m in found]
+        image_annotations = annotations_by_image[str(entry.get("id"))]
+        labeled_boxes = [(m, classes.get(m.get("category_id"))) for m in image_annotations]
         base = ImageRecord(
-            tree.get_source(place),
-            place,
+            tree.get_source(image_name),
+            image_name,
             None,
             captured_at=parse_datetime(entry.get("date_captured")),
             split=split,
         )
         yield from (
-            _crop_boxes(base, named)
+            _crop_boxes(base, labeled_boxes)
             if options.should_crop_boxes
-            else [label_image(base, [c for _, c in named if c], options)]
+            else [label_image(base, [c for _, c in labeled_boxes if c], options)]
         )
 
 
@@ -147,9 +154,9 @@ def label_image(
         labels: classes of its boxes.
         options: read options.
     """
-    label, why = _find_shared_label(labels) if labels else (None, "no annotation")
+    label, reason = _find_shared_label(labels) if labels else (None, "no annotation")
     if label is None and options.is_label_required:
-        return RejectedFile(record.path, why)
+        return RejectedFile(record.path, reason)
     return replace(record, label=label)
 
 
@@ -158,9 +165,9 @@ def _crop_boxes(
 ) -> Iterator[ImageRecord | RejectedFile]:
     if not annotations:
         yield RejectedFile(record.path, "no annotation")
-    for number, (mark, label) in enumerate(annotations):
-        path = f"{record.path}#{mark.get('id', number)}"
-        yield crop_box(record, path, mark.get("bbox"), label)
+    for number, (annotation, label) in enumerate(annotations):
+        path = f"{record.path}#{annotation.get('id', number)}"
+        yield crop_box(record, path, annotation.get("bbox"), label)
 
 
 def crop_box(
@@ -175,7 +182,7 @@ def crop_box(
         label: class of the box.
     """
     try:
-        x, y, width, height = (float(value) for value in bbox)
+        x, y, width, height = map(float, bbox)
         left, top = max(0, int(x)), max(0, int(y))
         box = left, top, int(x + width + 0.5) - left, int(y + height + 0.5) - top
     except (TypeError, ValueError, OverflowError):
@@ -203,12 +210,12 @@ def read_images(
     reason: images of several classes or of none, empty boxes, entries without their file, unlisted
     files.
     """
-    found = _read_annotation_files(tree)
-    if not found:
+    annotation_files = _read_annotation_files(tree)
+    if not annotation_files:
         raise InputError(f"ingest.data: {tree.root}: no COCO annotations in it")
-    listed = set(found)
+    listed = set(annotation_files)
     yield from tree.rejected_files
-    for name, value in found.items():
+    for name, value in annotation_files.items():
         for item in _read_annotated_images(tree, name, value, options):
             listed.add(item.path.partition("#")[0])
             listed.add(item.path)

@@ -5,6 +5,7 @@ It is the layout of ImageFolder and of YOLO's classifiers.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from pipeline.data.reading.file_tree import FileTree
@@ -23,9 +24,10 @@ def find_split_folders(tree: FileTree) -> dict[str, str]:
     A train folder that contains folders makes them splits, beside another split folder or alone.
     """
     names = [name for name in tree.folders if "/" not in name]
-    splits = {
-        name: SPLIT_ALIASES[name.lower()] for name in sorted(names) if name.lower() in SPLIT_ALIASES
-    }
+    splits = {}
+    for name in sorted(names):
+        if name.lower() in SPLIT_ALIASES:
+            splits[name] = SPLIT_ALIASES[name.lower()]
     deep = {name.partition("/")[0] for name in tree.folders if "/" in name}
     train = any(split == "train" and name in deep for name, split in splits.items())
     return splits if train and (len(splits) > 1 or len(names) == 1) else {}
@@ -33,31 +35,35 @@ def find_split_folders(tree: FileTree) -> dict[str, str]:
 
 def _list_class_folders(tree: FileTree, splits: dict[str, str]) -> list[str]:
     """Return the relative paths of the class folders, below their split's folder if any."""
-    if not splits:
-        return sorted(name for name in tree.folders if "/" not in name)
-    return sorted(
-        name for name in tree.folders if name.count("/") == 1 and name.partition("/")[0] in splits
-    )
+    class_folders = []
+    for path in tree.folders:
+        split_folder, slash, name = path.partition("/")
+        is_in_split = bool(slash) and "/" not in name and split_folder in splits
+        if is_in_split if splits else not slash:
+            class_folders.append(path)
+    return sorted(class_folders)
 
 
 def can_read(tree: FileTree) -> str | None:
     """Return how many class folders with images there are, and their splits; None without any.
 
-    Split folders without class folders do not count: nobody sorts images into classes train and
-    test.
+    Split folders without class folders do not count: classes named train and test are not
+    expected.
     """
     splits = find_split_folders(tree)
-    classes = sorted({path.split("/")[-1] for path in _list_class_folders(tree, splits)})
+    classes = sorted(set(map(posixpath.basename, _list_class_folders(tree, splits))))
     depth = 2 if splits else 1
-    if not splits and {name.lower() for name in classes} <= set(SPLIT_ALIASES):
+    if not splits and set(map(str.lower, classes)) <= set(SPLIT_ALIASES):
         return None
     if not classes or not any(
         is_image(name) and name.count("/") >= depth for name in tree.file_names
     ):
         return None
-    shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
-    where = f" in {', '.join(splits)}" if splits else ""
-    return f"{len(classes)} class folder{'s' if len(classes) > 1 else ''} ({shown}){where}"
+    class_text = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    split_text = f" in {', '.join(splits)}" if splits else ""
+    return (
+        f"{len(classes)} class folder{'s' if len(classes) > 1 else ''} ({class_text}){split_text}"
+    )
 
 
 def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
@@ -69,7 +75,7 @@ def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
     """
     splits = find_split_folders(tree)
     depth = 2 if splits else 1
-    without = set(_list_class_folders(tree, splits))
+    empty_folders = set(_list_class_folders(tree, splits))
     yield from tree.rejected_files
     for path in tree.file_names:
         parts = path.split("/")
@@ -78,10 +84,9 @@ def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
         elif len(parts) <= depth or (splits and parts[0] not in splits):
             yield RejectedFile(path, "not in a class folder")
         else:
-            without.discard("/".join(parts[:depth]))
+            empty_folders.discard("/".join(parts[:depth]))
             yield ImageRecord(
                 tree.get_source(path), path, label=parts[depth - 1], split=splits.get(parts[0])
             )
-    yield from (
-        RejectedFile(path + "/", f"class folder {path} holds no images") for path in sorted(without)
-    )
+    for path in sorted(empty_folders):
+        yield RejectedFile(f"{path}/", f"class folder {path} holds no images")

@@ -19,9 +19,9 @@ def _pair_files(tree: FileTree) -> dict[str, str]:
     """Return {image file: label file}, paired by the names before `images` and `labels`."""
     pairs = {}
     for name in tree.file_names:
-        found = _IMAGE_FILE_PATTERN.match(name.rpartition("/")[2])
-        if found:
-            start = name[: len(name) - len(found[0])] + found[1]
+        match = _IMAGE_FILE_PATTERN.match(name.rpartition("/")[2])
+        if match:
+            start = name[: len(name) - len(match[0])] + match[1]
             labels = [
                 n
                 for n in tree.file_names
@@ -33,8 +33,8 @@ def _pair_files(tree: FileTree) -> dict[str, str]:
 
 def can_read(tree: FileTree) -> str | None:
     """Return how many idx files with images and labels there are, or None."""
-    found = [name for name, labels in _pair_files(tree).items() if labels]
-    return f"MNIST's idx files, {' and '.join(found)}" if found else None
+    image_names = [name for name, labels in _pair_files(tree).items() if labels]
+    return f"MNIST's idx files, {' and '.join(image_names)}" if image_names else None
 
 
 def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
@@ -49,12 +49,10 @@ def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
     if not pairs:
         raise InputError(f"ingest.data: {tree.root}: no idx files in it")
     yield from tree.rejected_files
-    used = {name for pair in pairs.items() for name in pair}
-    yield from (
-        RejectedFile(name, "not an idx file of images or labels")
-        for name in tree.file_names
-        if name not in used
-    )
+    used = {*pairs, *pairs.values()}
+    for name in tree.file_names:
+        if name not in used:
+            yield RejectedFile(name, "not an idx file of images or labels")
     for name, labels in pairs.items():
         if not labels:
             yield RejectedFile(name, "no file of labels belongs to it")
@@ -67,8 +65,6 @@ def read_images(tree: FileTree) -> Iterator[ImageRecord | RejectedFile]:
                 .ravel()
                 .tolist()
             )
-        except (ValueError, OSError, EOFError, ArithmeticError, TypeError) as error:
-            raise InputError(f"{tree.root / name}: cannot be read as idx: {error}") from error
         except Exception as error:  # struct and zlib have errors of their own
             raise InputError(f"{tree.root / name}: cannot be read as idx: {error}") from error
         if len(values) != count:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -59,18 +60,20 @@ def find_manifests(tree: FileTree) -> dict[str, str | None]:
     """
     if tree.root_kind == "file":
         return {"": None} if tree.root.suffix.lower() in TABLE_SUFFIXES else {}
-    here = [name for name in MANIFEST_NAMES if name in tree.file_names]
-    if here:
-        return {here[0]: None}
+    root_manifests = [name for name in MANIFEST_NAMES if name in tree.file_names]
+    if root_manifests:
+        return {root_manifests[0]: None}
     folders = sorted(
         name for name in tree.folders if name.rpartition("/")[2].lower() in SPLIT_ALIASES
     )
-    there = frozenset(tree.file_names)
-    places = ((f"{f}/{n}", f.rpartition("/")[2].lower()) for f in folders for n in MANIFEST_NAMES)
-    found: dict[str, str | None] = {
-        place: SPLIT_ALIASES[word] for place, word in places if place in there
-    }
-    return found or _find_listing_tables(tree)
+    file_names = frozenset(tree.file_names)
+    manifests: dict[str, str | None] = {}
+    for folder in folders:
+        for manifest_name in MANIFEST_NAMES:
+            path = f"{folder}/{manifest_name}"
+            if path in file_names:
+                manifests[path] = SPLIT_ALIASES[folder.rpartition("/")[2].lower()]
+    return manifests or _find_listing_tables(tree)
 
 
 def _find_listing_tables(tree: FileTree) -> dict[str, str | None]:
@@ -80,16 +83,16 @@ def _find_listing_tables(tree: FileTree) -> dict[str, str | None]:
         for n in tree.file_names
         if "/" not in n and os.path.splitext(n)[1].lower() in TABLE_SUFFIXES
     ]
-    guesses = (
-        {n: found for n in tables if (found := _infer_table_columns(tree, n))["file"]}
-        if 0 < len(tables) <= 5
-        else {}
-    )
-    if len(guesses) < 2:
-        return dict.fromkeys(guesses)
-    splits = {
-        name: parse_split_name(name) for name in guesses if guesses[name]["label"]
-    }  # one without labels is no use
+    inferred: dict[str, InferredColumns] = {}
+    if len(tables) <= 5:
+        for name in tables:
+            columns = _infer_table_columns(tree, name)
+            if columns["file"]:
+                inferred[name] = columns
+    if len(inferred) < 2:
+        return dict.fromkeys(inferred)
+    # A table without labels cannot be a split.
+    splits = {name: parse_split_name(name) for name in inferred if inferred[name]["label"]}
     distinct = None not in splits.values() and len(set(splits.values())) == len(splits)
     return dict(splits) if distinct else {}
 
@@ -104,7 +107,7 @@ def _infer_table_columns(tree: FileTree, name: str) -> InferredColumns:
 
 def list_image_stems(tree: FileTree) -> frozenset[str]:
     """Return the stems of the images' names, for columns that hold no suffix."""
-    return frozenset(name.rpartition("/")[2] for name in index_image_stems(tree.file_names))
+    return frozenset(map(posixpath.basename, index_image_stems(tree.file_names)))
 
 
 def find_manifest_shift(tree: FileTree, name: str, file_column: str) -> PrefixShift | None:
@@ -118,7 +121,7 @@ def find_manifest_shift(tree: FileTree, name: str, file_column: str) -> PrefixSh
     return PathResolver(
         tree,
         name.rpartition("/")[0],
-        [convert_to_text(value) for value in read_columns(tree, name).get(file_column, [])],
+        list(map(convert_to_text, read_columns(tree, name).get(file_column, []))),
     ).prefix_shift
 
 
@@ -128,8 +131,8 @@ def read_columns(tree: FileTree, name: str) -> TableColumns:
     Raises:
         InputError: it cannot be read.
     """
-    where = tree.root if tree.root_kind == "file" else tree.root / name
-    return read_table(tree.read_file(name), where)
+    table_path = tree.root if tree.root_kind == "file" else tree.root / name
+    return read_table(tree.read_file(name), table_path)
 
 
 def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str | None:
@@ -137,8 +140,8 @@ def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str
 
     Or None.
     """
-    found = [name or tree.root.name for name in find_manifests(tree)]
-    return f"a manifest, {' and '.join(found)}" if found else None
+    manifest_names = [name or tree.root.name for name in find_manifests(tree)]
+    return f"a manifest, {' and '.join(manifest_names)}" if manifest_names else None
 
 
 def _require_columns(
@@ -149,19 +152,20 @@ def _require_columns(
     Raises:
         InputError: a column is missing, or there are no rows.
     """
-    found = list(columns)
+    column_names = list(columns)
     file, label = options.file_column or "file_name", options.label_column or "label"
-    if not found or not len(columns[found[0]]):
+    if not column_names or not len(columns[column_names[0]]):
         raise InputError(f"{manifest_path}: lists no images")
     wanted = [
         (file, "paths of the images below the manifest's folder", "file"),
         (label, "labels", "label"),
     ]
     for name, use, key in wanted if options.is_label_required else wanted[:1]:
-        if name not in found:
+        if name not in column_names:
             raise InputError(
-                f"{manifest_path}: no column {name!r} ({use}); columns found: {', '.join(found)}; "
-                f"{suggest_name(name, found)} "
+                f"{manifest_path}: no column {name!r} ({use}); "
+                f"columns found: {', '.join(column_names)}; "
+                f"{suggest_name(name, column_names)} "
                 f"(name it in ingest.{key}, or let nightshift init guess; ingest.adapter=folder "
                 "labels by folder)"
             )
@@ -183,7 +187,8 @@ def _build_row_schema(
         ),
     ]
     wrong = [
-        pandera.Check(lambda p, bad=bad: ~p.map(bad).astype(bool), error=why) for bad, why in checks
+        pandera.Check(lambda p, bad=bad: ~p.map(bad).astype(bool), error=reason)
+        for bad, reason in checks
     ]
     first = pandera.Check(
         lambda p: ~p.duplicated() | (p == ""), error=f"listed more than once in {manifest_name}"
@@ -208,10 +213,9 @@ def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dic
         schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-        words = cases["check"].where(cases["check"] != "not_nullable", "no label")
-        return {
-            int(row): str(why) for row, why in zip(cases["index"][::-1], words[::-1], strict=True)
-        }
+        reasons = cases["check"].where(cases["check"] != "not_nullable", "no label")
+        # The first failure of a row is entered last, so it stays.
+        return dict(zip(map(int, cases["index"][::-1]), map(str, reasons[::-1]), strict=True))
     return {}
 
 
@@ -219,10 +223,12 @@ def _build_rows(
     path_resolver: PathResolver, columns: TableColumns, label_column: str, default_split: str | None
 ) -> pd.DataFrame:
     """Return the checked columns as text: path, label, split."""
-    nothing = [None] * len(path_resolver.paths)
-    given = [convert_to_text(value) or default_split for value in columns.get("split", nothing)]
-    splits = [SPLIT_ALIASES.get(value.lower(), value) if value else None for value in given]
-    labels = [convert_to_text(value) for value in columns.get(label_column, nothing)]
+    empty_column = [None] * len(path_resolver.paths)
+    splits = []
+    for value in columns.get("split", empty_column):
+        split = convert_to_text(value) or default_split
+        splits.append(SPLIT_ALIASES.get(split.lower(), split) if split else None)
+    labels = list(map(convert_to_text, columns.get(label_column, empty_column)))
     frame = pd.DataFrame(
         {"path": path_resolver.paths, "label": labels, "split": splits}, dtype="str"
     )
@@ -233,32 +239,34 @@ def _read_manifest(
     tree: FileTree, name: str, default_split: str | None, options: ReadOptions
 ) -> Iterator[ImageRecord | RejectedFile]:
     columns = read_columns(tree, name)
-    shown = name or tree.root.name
+    shown_name = name or tree.root.name
     file, label = _require_columns(tree.root / name if name else tree.root, columns, options)
     reserved = {file, label, "split", "group", "captured_at"}
-    as_text = shown.lower().endswith((".csv", ".tsv"))
-    others = {
-        c: infer_column_type(values) if as_text else values
-        for c, values in columns.items()
-        if c not in reserved
-    }
-    places = PathResolver(
-        tree, name.rpartition("/")[0], [convert_to_text(value) for value in columns[file]]
+    as_text = shown_name.lower().endswith((".csv", ".tsv"))
+    others = {}
+    for column, values in columns.items():
+        if column not in reserved:
+            others[column] = infer_column_type(values) if as_text else values
+    path_resolver = PathResolver(
+        tree, name.rpartition("/")[0], list(map(convert_to_text, columns[file]))
     )
-    rows = _build_rows(places, columns, label, default_split)
-    reasons = _find_row_errors(rows, _build_row_schema(places, shown, options.is_label_required))
+    rows = _build_rows(path_resolver, columns, label, default_split)
+    reasons = _find_row_errors(
+        rows, _build_row_schema(path_resolver, shown_name, options.is_label_required)
+    )
     problems = {item.path: item.reason for item in tree.rejected_files}
-    nothing = [None] * len(rows)
-    groups, times = columns.get("group", nothing), columns.get("captured_at", nothing)
-    labels, splits = (rows[c].replace({np.nan: None}).tolist() for c in ("label", "split"))
-    for number, path in enumerate(places.paths):
+    empty_column = [None] * len(rows)
+    groups, times = columns.get("group", empty_column), columns.get("captured_at", empty_column)
+    labels = rows["label"].replace({np.nan: None}).tolist()
+    splits = rows["split"].replace({np.nan: None}).tolist()
+    for number, path in enumerate(path_resolver.paths):
         if number in reasons:
             yield RejectedFile(
-                path or f"{shown} row {number + 1}", problems.get(path, reasons[number])
+                path or f"{shown_name} row {number + 1}", problems.get(path, reasons[number])
             )
             continue
         yield ImageRecord(
-            places.get_source(path),
+            path_resolver.get_source(path),
             path,
             labels[number],
             convert_to_text(groups[number]),
@@ -271,11 +279,10 @@ def _read_manifest(
 
 def _keep_unparsed_time(value: object) -> dict[str, MetadataValue]:
     """Return a time that cannot be parsed as text in its column."""
-    return (
-        {"captured_at": words}
-        if (words := convert_to_text(value)) and parse_datetime(value) is None
-        else {}
-    )
+    text = convert_to_text(value)
+    if text and parse_datetime(value) is None:
+        return {"captured_at": text}
+    return {}
 
 
 def _reject_unlisted_files(
@@ -303,13 +310,15 @@ def read_images(
         InputError: a manifest cannot be read.
     """
     tree = open_tree(tree, options.should_follow_links)
-    found = find_manifests(tree)
-    if not found:
+    manifests = find_manifests(tree)
+    if not manifests:
         raise InputError(f"ingest.data: {tree.root}: no {' or '.join(MANIFEST_NAMES[:3])} in it")
-    listed = set[str]()
-    for name, split in found.items():
+    listed_paths = set[str]()
+    for name, split in manifests.items():
         for item in _read_manifest(tree, name, split, options):
-            listed.add(item.path)
+            listed_paths.add(item.path)
             yield item
-    yield from (item for item in tree.rejected_files if item.path not in listed)
-    yield from _reject_unlisted_files(tree, found, listed)
+    for rejected_file in tree.rejected_files:
+        if rejected_file.path not in listed_paths:
+            yield rejected_file
+    yield from _reject_unlisted_files(tree, manifests, listed_paths)

@@ -28,18 +28,23 @@ def _find_npz_file(tree: FileTree) -> str | None:
     """Return the name of the only npz in the root; "" if the root is the npz itself."""
     if tree.root_kind == "file":
         return "" if tree.root.suffix.lower() == ".npz" else None
-    found = [n for n in tree.file_names if n.lower().endswith(".npz") and "/" not in n]
-    return found[0] if len(found) == 1 else None
+    npz_names = [n for n in tree.file_names if n.lower().endswith(".npz") and "/" not in n]
+    return npz_names[0] if len(npz_names) == 1 else None
 
 
 def _list_array_prefixes(tree: FileTree, name: str) -> list[str]:
     """Return the prefixes of `images` in the file: `train_`, `val_`, `test_`, or ""."""
     try:
         with zipfile.ZipFile(unpack_container(tree.get_container(name))) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            names = archive.namelist()
     except (OSError, zipfile.BadZipFile, zlib.error, ImageError, ValueError):
         return []
-    return sorted(name.removesuffix("images") for name in names if name.endswith("images"))
+    prefixes = set()
+    for member in names:
+        array_name = member.removesuffix(".npy")
+        if array_name.endswith("images"):
+            prefixes.add(array_name.removesuffix("images"))
+    return sorted(prefixes)
 
 
 def can_read(tree: FileTree) -> str | None:
@@ -63,28 +68,33 @@ def read_images(
     if name is None:
         raise InputError(f"ingest.data: {tree.root}: no npz file in it")
     yield from tree.rejected_files
-    yield from (RejectedFile(n, "not the npz file") for n in tree.file_names if n != name)
-    path, where = tree.get_container(name), tree.root / name
+    for other in tree.file_names:
+        if other != name:
+            yield RejectedFile(other, "not the npz file")
+    path = tree.get_container(name)
+    npz_path = tree.root / name
     for part in _list_array_prefixes(tree, name):
         try:
             count = len(array_members.load_npz_array(unpack_container(path), f"{part}images"))
             labels = array_members.load_npz_array(unpack_container(path), f"{part}labels")
         except KeyError as error:
-            raise InputError(f"{where}: {part}images has no {part}labels beside it") from error
+            raise InputError(f"{npz_path}: {part}images has no {part}labels beside it") from error
         except (ImageError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{where}: {part}images cannot be read: {error}") from error
+            raise InputError(f"{npz_path}: {part}images cannot be read: {error}") from error
         if len(labels) != count:
-            raise InputError(f"{where}: {count} images, but {len(labels)} labels in {part}labels")
+            raise InputError(
+                f"{npz_path}: {count} images, but {len(labels)} labels in {part}labels"
+            )
         rows = labels.reshape(count, -1)
         for row in range(count):
-            place = f"{part}images/{row:06d}"
+            image_path = f"{part}images/{row:06d}"
             if rows.shape[1] != 1:
-                yield RejectedFile(place, f"has {rows.shape[1]} labels; one is needed")
+                yield RejectedFile(image_path, f"has {rows.shape[1]} labels; one is needed")
                 continue
             source = build_member_source("npz", path, f"{part}images/{row}")
             yield ImageRecord(
                 source,
-                place,
+                image_path,
                 convert_to_text(rows[row, 0].item()),
                 split=SPLIT_ALIASES.get(part.rstrip("_")),
             )

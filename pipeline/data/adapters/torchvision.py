@@ -33,10 +33,10 @@ def _parse_name(root: Path) -> str:
 
 def _list_split_arguments(dataset_class: Any) -> list[tuple[str, dict[str, Any]]]:
     """Return the splits of a data set class, train | val | test | all, with their arguments."""
-    asked = inspect.signature(dataset_class).parameters
-    if "train" in asked:
+    parameters = inspect.signature(dataset_class).parameters
+    if "train" in parameters:
         return [("train", {"train": True}), ("test", {"train": False})]
-    if "split" in asked:
+    if "split" in parameters:
         return [
             ("train", {"split": "train"}),
             ("val", {"split": "val"}),
@@ -47,24 +47,22 @@ def _list_split_arguments(dataset_class: Any) -> list[tuple[str, dict[str, Any]]
 
 def _open_splits(dataset_class: Any, name: str, cache_root: Path) -> Iterator[tuple[str, Any]]:
     """Yield each split that the class offers, downloaded if necessary."""
-    found = 0
+    opened_count = 0
     for split, arguments in _list_split_arguments(dataset_class):
-        asked = inspect.signature(dataset_class).parameters
-        arguments |= {"root": cache_root} if "root" in asked else {}
-        arguments |= {"download": True} if "download" in asked else {}
+        parameters = inspect.signature(dataset_class).parameters
+        arguments |= {"root": cache_root} if "root" in parameters else {}
+        arguments |= {"download": True} if "download" in parameters else {}
         try:
             opened = dataset_class(**arguments)
         except ValueError:  # this class has no such split
             continue
-        except (
-            Exception
-        ) as error:  # the network, the disk, a missing package: as many errors as data sets
+        except Exception as error:  # network, disk and missing packages raise many types
             raise InputError(
                 f"ingest.data: torchvision:{name}: {' '.join(str(error).split())[:300]}"
             ) from error
-        found += 1
+        opened_count += 1
         yield split, opened
-    if not found:
+    if not opened_count:
         raise InputError(
             f"ingest.data: torchvision:{name}: none of its splits is called train, val or test"
         )
@@ -73,39 +71,40 @@ def _open_splits(dataset_class: Any, name: str, cache_root: Path) -> Iterator[tu
 def _get_class_name(dataset: Any, target: Any) -> str:
     if not isinstance(target, int) and not hasattr(target, "item"):
         raise InputError("ingest.data: its targets are no classes, but " + type(target).__name__)
-    names, number = getattr(dataset, "classes", None) or [], int(target)
-    word = str(names[number]) if 0 <= number < len(names) else f"{number:03d}"
-    return re.sub(r"[/\0]+", "-", word).strip(". ") or f"{number:03d}"
+    names = getattr(dataset, "classes", None) or []
+    number = int(target)
+    class_name = str(names[number]) if 0 <= number < len(names) else f"{number:03d}"
+    return re.sub(r"[/\0]+", "-", class_name).strip(". ") or f"{number:03d}"
 
 
 def _write_class_folders(name: str, cache_root: Path) -> Path:
     """Return the data set as class folders of PNG files, written once to the cache folder."""
     from torchvision import datasets
 
-    kept = cache_root / "images" / name
-    if kept.is_dir():
-        return kept
-    kind = getattr(datasets, name, None)
-    if not inspect.isclass(kind):
+    cached_folder = cache_root / "images" / name
+    if cached_folder.is_dir():
+        return cached_folder
+    dataset_class = getattr(datasets, name, None)
+    if not inspect.isclass(dataset_class):
         raise InputError(
             f"ingest.data: torchvision has no data set {name!r}; "
             f"{suggest_name(name, datasets.__all__)}"
         )
-    aside = kept.with_name(f".{name}.{os.getpid()}")
-    for split, opened in _open_splits(kind, name, cache_root):
+    partial_folder = cached_folder.with_name(f".{name}.{os.getpid()}")
+    for split, opened in _open_splits(dataset_class, name, cache_root):
         for number in range(len(opened)):
             image, target = opened[number][:2]
             path = (
-                aside
+                partial_folder
                 / ("" if split == "all" else split)
                 / _get_class_name(opened, target)
                 / f"{number:06d}.png"
             )
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path, compress_level=1)
-    shutil.rmtree(kept, ignore_errors=True)
-    aside.rename(kept)
-    return kept
+    shutil.rmtree(cached_folder, ignore_errors=True)
+    partial_folder.rename(cached_folder)
+    return cached_folder
 
 
 def read_images(root: Path) -> Iterator[ImageRecord | RejectedFile]:

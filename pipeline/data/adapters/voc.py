@@ -32,19 +32,21 @@ def _list_annotations(tree: FileTree) -> list[str]:
 
 def can_read(tree: FileTree) -> str | None:
     """Return how many XML files the folder `Annotations` has, or None."""
-    found = _list_annotations(tree)
-    return f"VOC annotations, {len(found)} XML files" if found else None
+    annotation_names = _list_annotations(tree)
+    return f"VOC annotations, {len(annotation_names)} XML files" if annotation_names else None
 
 
 def _read_splits(tree: FileTree) -> dict[str, str]:
     """Return the split by stem, from `ImageSets/Main/train.txt` and similar files."""
-    found: dict[str, str] = {}
+    splits_by_stem: dict[str, str] = {}
     for name in tree.file_names:
         word = posixpath.splitext(posixpath.basename(name))[0].lower()
         if name.endswith(".txt") and "ImageSets" in name.split("/") and word in SPLIT_ALIASES:
             lines = tree.read_file(name).decode("utf-8", "replace").split("\n")
-            found |= {line.split()[0]: SPLIT_ALIASES[word] for line in lines if line.strip()}
-    return found
+            for line in lines:
+                if line.strip():
+                    splits_by_stem[line.split()[0]] = SPLIT_ALIASES[word]
+    return splits_by_stem
 
 
 def _parse_annotation(data: bytes) -> ElementTree.Element | None:
@@ -58,10 +60,10 @@ def _parse_annotation(data: bytes) -> ElementTree.Element | None:
 def _read_bounding_box(element: ElementTree.Element) -> list[float] | None:
     """Return x, y, width and height of `bndbox`, whose corners count from 1 and are inclusive."""
     try:
-        low_x, low_y, high_x, high_y = (
-            float(element.findtext(f"bndbox/{key}") or "")
-            for key in ("xmin", "ymin", "xmax", "ymax")
-        )
+        low_x = float(element.findtext("bndbox/xmin") or "")
+        low_y = float(element.findtext("bndbox/ymin") or "")
+        high_x = float(element.findtext("bndbox/xmax") or "")
+        high_y = float(element.findtext("bndbox/ymax") or "")
     except ValueError:
         return None
     return [low_x - 1, low_y - 1, high_x - low_x + 1, high_y - low_y + 1]
@@ -73,7 +75,7 @@ def _read_objects(
     marks = root.findall("object")
     labels = [(mark.findtext("name") or "").strip() for mark in marks]
     if not options.should_crop_boxes:
-        yield label_image(record, [label for label in labels if label], options)
+        yield label_image(record, list(filter(None, labels)), options)
         return
     if not marks:
         yield RejectedFile(record.path, "no annotation")
@@ -84,12 +86,12 @@ def _read_objects(
 def _find_image(tree: FileTree, annotation_name: str, file_names: frozenset[str]) -> str | None:
     above, _, stem = annotation_name.rpartition("Annotations/")
     stem = posixpath.splitext(stem)[0]
-    names = (
-        f"{above}{folder}/{stem}{suffix}"
-        for folder in ("JPEGImages", "images")
-        for suffix in sorted(IMAGE_SUFFIXES)
-    )
-    return next((name for name in names if name in file_names), None)
+    for folder in ("JPEGImages", "images"):
+        for suffix in sorted(IMAGE_SUFFIXES):
+            name = f"{above}{folder}/{stem}{suffix}"
+            if name in file_names:
+                return name
+    return None
 
 
 def read_images(
@@ -104,9 +106,12 @@ def read_images(
     if not annotations:
         raise InputError(f"ingest.data: {tree.root}: no folder Annotations with XML files in it")
     yield from tree.rejected_files
-    there, splits, used = frozenset(tree.file_names), _read_splits(tree), set(annotations)
+    file_names = frozenset(tree.file_names)
+    splits = _read_splits(tree)
+    used = set(annotations)
     for name in annotations:
-        path, root = _find_image(tree, name, there), _parse_annotation(tree.read_file(name))
+        path = _find_image(tree, name, file_names)
+        root = _parse_annotation(tree.read_file(name))
         if path is None or root is None:
             yield RejectedFile(
                 name, "no image belongs to it" if path is None else "its XML cannot be read"

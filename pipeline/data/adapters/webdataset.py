@@ -36,16 +36,13 @@ _CLASS_FILE_NAMES = ("classes.txt", "classnames.txt", "labels.txt")
 
 def _list_shards(tree: FileTree) -> dict[str, str]:
     """Return the shards by name: the tars of a folder or archive, else the tar itself."""
-    inside = {
-        n: tree.get_container(n)
-        for n in tree.file_names
-        if n.lower().endswith((".tar", ".tar.gz", ".tgz"))
-    }
-    return (
-        {tree.root.name: os.path.abspath(tree.root)}
-        if tree.root_kind == "tar" and not inside
-        else inside
-    )
+    inside = {}
+    for name in tree.file_names:
+        if name.lower().endswith((".tar", ".tar.gz", ".tgz")):
+            inside[name] = tree.get_container(name)
+    if tree.root_kind == "tar" and not inside:
+        return {tree.root.name: os.path.abspath(tree.root)}
+    return inside
 
 
 def _group_samples(path: str) -> dict[str, dict[str, str]]:
@@ -76,14 +73,10 @@ def can_read(tree: FileTree) -> str | None:
 
 
 def _find_image_name(sample: dict[str, str]) -> str | None:
-    return next(
-        (
-            name
-            for ending, name in sample.items()
-            if f".{ending.rpartition('.')[2]}" in IMAGE_SUFFIXES
-        ),
-        None,
-    )
+    for ending, name in sample.items():
+        if f".{ending.rpartition('.')[2]}" in IMAGE_SUFFIXES:
+            return name
+    return None
 
 
 def _read_text(path: str, name: str) -> str:
@@ -94,21 +87,21 @@ def _read_metadata(
     path: str, sample: dict[str, str]
 ) -> tuple[str | None, dict[str, MetadataValue]]:
     """Return the label and the other columns of a sample."""
-    told: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if "json" in sample:
         value = json.loads(_read_text(path, sample["json"]))
-        told = value if isinstance(value, dict) else {}
+        metadata = value if isinstance(value, dict) else {}
     ending = next((e for e in _LABEL_ENDINGS if e in sample), None)
     label = (
         convert_to_text(_read_text(path, sample[ending]))
         if ending
-        else convert_to_text(next((told[k] for k in _LABEL_KEYS if k in told), None))
+        else convert_to_text(next((metadata[k] for k in _LABEL_KEYS if k in metadata), None))
     )
-    return label, {
-        k: convert_to_scalar(v)
-        for k, v in told.items()
-        if k not in _LABEL_KEYS and k != "captured_at"
-    } | _extract_time(told)
+    columns = {}
+    for key, item in metadata.items():
+        if key not in _LABEL_KEYS and key != "captured_at":
+            columns[key] = convert_to_scalar(item)
+    return label, columns | _extract_time(metadata)
 
 
 def _extract_time(metadata: dict[str, Any]) -> dict[str, MetadataValue]:
@@ -130,15 +123,16 @@ def _read_shard(
     words = shard_name.lower().replace("-", "/").replace("_", "/").replace(".", "/").split("/")
     split = next((SPLIT_ALIASES[word] for word in words if word in SPLIT_ALIASES), None)
     for key, sample in _group_samples(path).items():
-        name, shown = _find_image_name(sample), escape_invalid_bytes(f"{shard_name}/{key}")
+        name = _find_image_name(sample)
+        sample_path = escape_invalid_bytes(f"{shard_name}/{key}")
         if name is None:
-            yield RejectedFile(shown, "a sample without a image")
+            yield RejectedFile(sample_path, "a sample without an image")
             continue
         try:
             label, columns = _read_metadata(path, sample)
         except (ImageError, ValueError, RecursionError) as error:
             yield RejectedFile(
-                shown, f"its label cannot be read: {' '.join(str(error).split())[:80]}"
+                sample_path, f"its label cannot be read: {' '.join(str(error).split())[:80]}"
             )
             continue
         if label and label.isdigit() and int(label) < len(class_names):
@@ -169,11 +163,9 @@ def read_images(
         raise InputError(f"ingest.data: {tree.root}: no tar in it")
     if [*shards.values()] != [os.path.abspath(tree.root)]:
         yield from tree.rejected_files
-        yield from (
-            RejectedFile(n, "not a shard")
-            for n in tree.file_names
-            if n not in shards and n not in _CLASS_FILE_NAMES
-        )
+        for name in tree.file_names:
+            if name not in shards and name not in _CLASS_FILE_NAMES:
+                yield RejectedFile(name, "not a shard")
     classes = _read_class_names(tree)
     for shard, path in shards.items():
         try:

@@ -77,7 +77,7 @@ def compute_group_positions(
     table["tie_hash"] = [hash_group(group, f"{salt}\0tie") for group in table["group"]]
     table = table.sort_values("tie_hash").drop_duplicates("component")
     table["position"] = [hash_group(group, salt) for group in table["group"]]
-    return table.set_index("component")["position"].loc[components].to_numpy()
+    return table.set_index("component")["position"].reindex(components).to_numpy()
 
 
 def find_sufficient_salt(

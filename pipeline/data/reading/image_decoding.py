@@ -150,7 +150,7 @@ def _convert_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _convert_deep_gray(image: Image.Image) -> NDArray[np.uint8]:
-    """Return a gray image of 16 or 32 bits as uint8 [H, W, 3]; its white follows from its values."""
+    """Return a gray image of 16 or 32 bits as uint8 [H, W, 3], scaled by its largest value."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     if values.max() <= 1 and image.mode == "F":
         white = 1.0

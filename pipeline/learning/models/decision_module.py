@@ -18,14 +18,15 @@ from pipeline.learning.models.graph_attributes import ATTRIBUTE_FUNCTIONS, compu
 
 OUTPUT_NAMES = ("predicted", "probabilities", "answer", "correction")
 AttributeCondition = tuple[str, str, Any]
-"""(attribute, op, value) of a condition: `<=`, `>=` (a number) or `between` (from, to.
+"""(attribute, op, value) of a condition.
 
-From > to goes round).
+The op is `<=` or `>=` with a number, or `between` with (from, to); from > to wraps around.
 """
 
-
 PixelTransform = nn.Module
-"""Pixels float32 [N, S, S, 3] in whole gray levels to the same: `Table`, `Spread` or `Resampled`.
+"""Maps pixels float32 [N, S, S, 3] in whole gray levels to the same shape and dtype.
+
+It is a `LookupTable`, a `ContrastScaling` or an `ImageResampling`.
 """
 
 
@@ -45,8 +46,8 @@ class LookupTable(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return float32 [N, S, S, 3] for float32 [N, S, S, 3]."""
-        at = pixels.long()
-        return torch.stack([self.levels[:, c][at[..., c]] for c in range(3)], dim=-1)
+        indices = pixels.long()
+        return torch.stack([self.levels[:, c][indices[..., c]] for c in range(3)], dim=-1)
 
 
 class ContrastScaling(nn.Module):
@@ -91,11 +92,13 @@ class ImageResampling(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return float32 [N, S, S, 3] for float32 [N, S, S, 3]."""
         flat = pixels.flatten(1, 2)
-        left, right, below, beyond = (flat[:, self.at[k]] for k in range(4))
-        above, under = left + self.x * (right - left), below + self.x * (beyond - below)
-        return torch.clamp(torch.round(above + self.y * (under - above)), 0, 255).reshape(
-            pixels.shape
-        )
+        top_left = flat[:, self.at[0]]
+        top_right = flat[:, self.at[1]]
+        bottom_left = flat[:, self.at[2]]
+        bottom_right = flat[:, self.at[3]]
+        top = top_left + self.x * (top_right - top_left)
+        bottom = bottom_left + self.x * (bottom_right - bottom_left)
+        return torch.clamp(torch.round(top + self.y * (bottom - top)), 0, 255).reshape(pixels.shape)
 
 
 @dataclass(frozen=True)
@@ -189,17 +192,18 @@ class DecisionModule(nn.Module):
             Class index int64 [N]; calibrated probabilities float32 [N, classes]; whether to answer,
             bool [N]; index of the applied correction, int64 [N], -1 for none.
         """
-        seen = pixels.float()
-        shown, done = seen, torch.full_like(pixels[:, 0, 0, 0], -1, dtype=torch.int64)
-        for number, (asked, change) in enumerate(
+        original = pixels.float()
+        corrected = original
+        correction = torch.full_like(pixels[:, 0, 0, 0], -1, dtype=torch.int64)
+        for number, (conditions, transform) in enumerate(
             zip(self.conditions, self.transforms, strict=True)
         ):
-            inside = evaluate_conditions(asked, seen) & (done < 0)
-            shown = torch.where(inside[:, None, None, None], change(seen), shown)
-            done = torch.where(inside, number, done)
-        scores = self.network((shown.permute(0, 3, 1, 2) - self.mean) / self.std)
-        chance = torch.softmax(scores.double() / self.temperature, dim=1)
-        answer = (chance.amax(1) >= self.threshold) & evaluate_conditions(
-            self.light_conditions, seen
+            applies = evaluate_conditions(conditions, original) & (correction < 0)
+            corrected = torch.where(applies[:, None, None, None], transform(original), corrected)
+            correction = torch.where(applies, number, correction)
+        scores = self.network((corrected.permute(0, 3, 1, 2) - self.mean) / self.std)
+        probabilities = torch.softmax(scores.double() / self.temperature, dim=1)
+        is_answered = (probabilities.amax(1) >= self.threshold) & evaluate_conditions(
+            self.light_conditions, original
         )
-        return chance.argmax(1), chance.float(), answer, done
+        return probabilities.argmax(1), probabilities.float(), is_answered, correction

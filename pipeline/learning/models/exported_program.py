@@ -83,12 +83,12 @@ def _read_input_shape(program: Any, path: Path) -> tuple[Any, ...]:
         InputError: the input is not one float32 [N, 3, S, S].
     """
     names = program.graph_signature.user_inputs
-    given = [
-        node.meta["val"]
-        for node in program.graph.nodes
-        if node.op == "placeholder" and node.name in names
-    ]
-    shapes = [(str(v.dtype), tuple(v.shape)) for v in given if isinstance(v, Tensor)]
+    shapes = []
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in names:
+            value = node.meta["val"]
+            if isinstance(value, Tensor):
+                shapes.append((str(value.dtype), tuple(value.shape)))
     if (
         len(names) != 1
         or len(shapes) != 1
@@ -158,12 +158,12 @@ class ProgramNetwork(nn.Module):
         filled = (
             torch.cat([images, images.new_zeros((short, *images.shape[1:]))]) if short else images
         )
-        said = self.graph(filled)
-        said = said[0] if isinstance(said, (tuple, list)) and len(said) == 1 else said
-        if not isinstance(said, Tensor) or said.ndim != 2 or len(said) != len(filled):
-            shape = list(said.shape) if isinstance(said, Tensor) else type(said).__name__
+        scores = self.graph(filled)
+        scores = scores[0] if isinstance(scores, (tuple, list)) and len(scores) == 1 else scores
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(filled):
+            shape = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise ValueError(f"answers {shape}; scores [N, classes] are needed")
-        return said[: len(images)]
+        return scores[: len(images)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [N, classes] for images float32 [N, 3, S, S]."""

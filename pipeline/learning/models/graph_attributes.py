@@ -11,11 +11,8 @@ from torch import Tensor
 AttributeFunction = Callable[[Tensor], Tensor]
 """float32 [N, S, S, 3] of whole gray levels to float64 [N]."""
 
-_LUMA_WEIGHTS = (
-    9798.0,
-    19235.0,
-    3735.0,
-)  # Rec. 601 in steps of 2^-15, rounded to whole gray levels, as OpenCV 5 has it
+# Rec. 601 in steps of 2^-15, rounded to whole gray levels, as in OpenCV 5.
+_LUMA_WEIGHTS = (9798.0, 19235.0, 3735.0)
 _SCHARR_KERNEL = ((-3.0, 0.0, 3.0), (-10.0, 0.0, 10.0), (-3.0, 0.0, 3.0))
 
 
@@ -53,8 +50,9 @@ def measure_contrast(pixels: Tensor) -> Tensor:
 
 def measure_saturation(pixels: Tensor) -> Tensor:
     """Return the values of `pipeline.attributes.saturation`, float64 [N]."""
-    top, low = (part.double().mean((1, 2)) for part in (pixels.amax(-1), pixels.amin(-1)))
-    return _divide_safely(top - low, top)
+    highest = pixels.amax(-1).double().mean((1, 2))
+    lowest = pixels.amin(-1).double().mean((1, 2))
+    return _divide_safely(highest - lowest, highest)
 
 
 def measure_warmth(pixels: Tensor) -> Tensor:
@@ -72,10 +70,8 @@ def measure_tilt(pixels: Tensor) -> Tensor:
     across, down = edges[:, 0], edges[:, 1]
     power, cross, plain = across**2 + down**2, -2 * across * down, across**2 - down**2
     weight = torch.where(power > 0, power, 1.0)  # where power is 0, so are the others
-    sine, cosine = (
-        (2 * plain * cross / weight).sum((1, 2)),
-        ((plain**2 - cross**2) / weight).sum((1, 2)),
-    )
+    sine = (2 * plain * cross / weight).sum((1, 2))
+    cosine = ((plain**2 - cross**2) / weight).sum((1, 2))
     angle = torch.atan2(sine.float(), cosine.float()).double()
     known = (sine != 0) | (cosine != 0)
     return torch.where(known, torch.rad2deg(angle) / 4, torch.full_like(angle, float("nan")))
@@ -88,4 +84,4 @@ ATTRIBUTE_FUNCTIONS: dict[str, AttributeFunction] = {
     "warmth": measure_warmth,
     "tilt": measure_tilt,
 }
-"""Those whose values a small copy keeps near enough to ask for; by the attribute's name."""
+"""Attributes whose values a small copy of an image keeps closely enough, by name."""

@@ -53,7 +53,7 @@ class OnnxModel:
             p if p.shape[:2] == size else cv2.resize(p, size, interpolation=cv2.INTER_AREA)
             for p in pixels
         ]
-        mean, deviation = (np.array(v, np.float32) for v in PIXEL_SCALINGS[self.scaling])
+        mean, deviation = np.array(PIXEL_SCALINGS[self.scaling], np.float32)
         x = (np.stack(fitted).astype(np.float32) / 255 - mean) / deviation
         return np.ascontiguousarray(
             x.transpose(0, 3, 1, 2) if self.is_channels_first else x, dtype=np.float32
@@ -70,10 +70,9 @@ class OnnxModel:
 
     def predict_scores(self, pixels: PixelArray) -> FloatArray:
         """Return scores float32 [N, classes] for pixels uint8 [N, S, S, 3]."""
-        parts = [
-            np.asarray(part, np.float32).reshape(len(part), -1)
-            for part in self._predict_batches(pixels)
-        ]
+        parts = []
+        for part in self._predict_batches(pixels):
+            parts.append(np.asarray(part, np.float32).reshape(len(part), -1))
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
@@ -154,8 +153,7 @@ def select_scaling(
 
     Raises:
         InputError: the best share is below `MINIMUM_AGREEMENT`: it is another model, its classes
-            have
-            another order, or it needs other preprocessing.
+            have another order, or it needs other preprocessing.
     """
     best, share = model, -1.0
     for scaling in PIXEL_SCALINGS:
@@ -168,7 +166,7 @@ def select_scaling(
         raise InputError(
             f"{path}: answers as the predictions do for {share:.0%} of the images, "
             f"{MINIMUM_AGREEMENT:.0%} is needed; its classes "
-            "must stand in the order of the sorted prob_ or logit_ columns, and images are "
+            "must have the order of the sorted prob_ or logit_ columns, and images are "
             "letterboxed to its side"
         )
     return best, share

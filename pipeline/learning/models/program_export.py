@@ -67,7 +67,7 @@ def write_onnx_file(
             "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
         ) from error
     with _silence_exporter():
-        made = torch.onnx.export(
+        exported = torch.onnx.export(
             decision_module,
             (_create_example_input(side),),
             input_names=[INPUT_NAME],
@@ -76,7 +76,7 @@ def write_onnx_file(
             opset_version=OPSET_VERSION,
             dynamo=True,
         )
-    model = made.model_proto  # type: ignore[union-attr]
+    model = exported.model_proto  # type: ignore[union-attr]
     for node in model.graph.node:
         del node.metadata_props[:]  # the exporter's stack traces, with paths of this machine
         node.doc_string = ""

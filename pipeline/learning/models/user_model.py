@@ -18,8 +18,7 @@ from pipeline.learning.training_settings import PROGRAM_BACKBONE, UserModelSetti
 
 MODEL_SETTING = "train.model"
 CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names", "label_names")
-"""Under which of these a checkpoint, or timm's `config.json` beside it, names its classes in order.
-"""
+"""Keys under which a checkpoint, or timm's `config.json` beside it, lists its classes in order."""
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:
@@ -28,21 +27,22 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return {**told, **told.get("pretrained_cfg", {})}
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {**content, **content.get("pretrained_cfg", {})}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{MODEL_SETTING}: {file}: cannot be read ({error}); mend it or take it away"
+            f"{MODEL_SETTING}: {file}: cannot be read ({error}); repair or remove it"
         ) from error
 
 
 def _extract_class_names(file_metadata: dict[str, Any]) -> list[str] | None:
     """Return the classes that a file names, in the order of its outputs; None if it names none."""
-    for value in (file_metadata[name] for name in CLASS_NAME_KEYS if name in file_metadata):
+    for key in CLASS_NAME_KEYS:
+        value = file_metadata.get(key)
         if isinstance(value, dict):
-            return [str(name) for name, _ in sorted(value.items(), key=lambda item: int(item[1]))]
+            return list(map(str, sorted(value, key=lambda name: int(value[name]))))
         if isinstance(value, (list, tuple)) and value:
-            return [str(name) for name in value]
+            return list(map(str, value))
     return None
 
 
@@ -57,21 +57,19 @@ def _compute_class_order(
     Raises:
         InputError: the classes differ.
     """
-    order, source = (
-        (configured_order, "train.class_order")
-        if configured_order
-        else (file_order or list(class_names), str(path))
-    )
+    order = configured_order or file_order or list(class_names)
+    source = "train.class_order" if configured_order else str(path)
     if len(set(order)) < len(order):
-        raise InputError(f"{source}: a class stands in it twice")
-    if set(order) != set(class_names):
-        odd = [
-            ("not in the data", set(order) - set(class_names)),
-            ("lacking", set(class_names) - set(order)),
-        ]
-        told = "; ".join(f"{what}: {', '.join(sorted(found)[:5])}" for what, found in odd if found)
+        raise InputError(f"{source}: a class is listed twice")
+    differences = []
+    if unknown := sorted(set(order) - set(class_names)):
+        differences.append(f"not in the data: {', '.join(unknown[:5])}")
+    if missing := sorted(set(class_names) - set(order)):
+        differences.append(f"missing: {', '.join(missing[:5])}")
+    if differences:
         raise InputError(
-            f"{MODEL_SETTING}: the classes of {source} are not those of the data ({told})"
+            f"{MODEL_SETTING}: the classes of {source} are not those of the data "
+            f"({'; '.join(differences)})"
         )
     return [order.index(name) for name in class_names]
 
@@ -80,13 +78,14 @@ def _resolve_normalization(
     settings: UserModelSettings, file_metadata: dict[str, Any], key: str
 ) -> list[float] | None:
     value = getattr(settings, key) or file_metadata.get(key)
-    return None if value is None else [float(v) for v in value]
+    return None if value is None else list(map(float, value))
 
 
 def _list_head_tensors(model: nn.Module) -> list[str]:
     head = cast(Any, model).pretrained_cfg.get("classifier") or ()
-    layers = (head,) if isinstance(head, str) else tuple(head)
-    return [k for k in model.state_dict() if any(k.startswith(f"{layer}.") for layer in layers)]
+    layers = (head,) if isinstance(head, str) else head
+    prefixes = tuple(f"{layer}." for layer in layers)
+    return [name for name in model.state_dict() if name.startswith(prefixes)]
 
 
 def _require_matching_weights(
@@ -114,29 +113,27 @@ def _load_checkpoint(
     path: Path, class_names: Sequence[str], side: int, settings: UserModelSettings
 ) -> tuple[nn.Module, ModelMetadata, bool]:
     require_timm_model(settings.backbone)
-    state, held = read_weights(path, MODEL_SETTING)
-    told = held | _read_config_file(path)
-    if (own := told.get("architecture")) and own != settings.backbone:
+    state, file_metadata = read_weights(path, MODEL_SETTING)
+    file_metadata |= _read_config_file(path)
+    if (own := file_metadata.get("architecture")) and own != settings.backbone:
         raise InputError(
             f"{MODEL_SETTING}: {path}: its config.json names {own}; set train.backbone={own}"
         )
-    order = _compute_class_order(
-        path, class_names, settings.class_order, _extract_class_names(told)
-    )
+    file_order = _extract_class_names(file_metadata)
+    order = _compute_class_order(path, class_names, settings.class_order, file_order)
     model = create_timm_model(settings.backbone, len(class_names), side, drop_rate=settings.dropout)
     _require_matching_weights(path, settings.backbone, model, state, len(class_names))
     for head in _list_head_tensors(model):
         state[head] = state[head][order]
     model.load_state_dict(state)
     cfg = cast(Any, model).pretrained_cfg
-    shares = {
-        key: _resolve_normalization(settings, {**cfg, **told}, key) for key in ("mean", "std")
+    defaults = {**cfg, **file_metadata}
+    meta = {
+        "backbone": settings.backbone,
+        "mean": _resolve_normalization(settings, defaults, "mean"),
+        "std": _resolve_normalization(settings, defaults, "std"),
     }
-    return (
-        model,
-        {"backbone": settings.backbone, **shares},
-        bool(settings.class_order or _extract_class_names(told)),
-    )
+    return model, meta, bool(settings.class_order or file_order)
 
 
 def _load_program(
@@ -157,7 +154,7 @@ def _load_program(
             ).shape[1]
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"{MODEL_SETTING}: {path}: {str(error).splitlines()[0]} (asked about images of {side} "
+            f"{MODEL_SETTING}: {path}: {str(error).splitlines()[0]} (tried with images of {side} "
             "px)"
         ) from error
     if classes != len(class_names):
@@ -165,16 +162,22 @@ def _load_program(
             f"{MODEL_SETTING}: {path}: answers with {classes} classes, the data has "
             f"{len(class_names)}"
         )
-    shares = {key: _resolve_normalization(settings, {}, key) for key in ("mean", "std")}
-    if None in shares.values():
+    mean = _resolve_normalization(settings, {}, "mean")
+    std = _resolve_normalization(settings, {}, "std")
+    if mean is None or std is None:
         raise InputError(
             f"{MODEL_SETTING}: {path}: set train.mean and train.std, what its input is normalized "
             "with; for plain shares of full "
             "brightness [0, 0, 0] and [1, 1, 1]"
         )
-    trains = any(p.requires_grad for p in model.parameters())
-    about = {"backbone": PROGRAM_BACKBONE, "order": model.order.tolist(), "trains": trains}
-    return model, {**about, **shares}, bool(settings.class_order)
+    meta = {
+        "backbone": PROGRAM_BACKBONE,
+        "order": model.order.tolist(),
+        "trains": any(p.requires_grad for p in model.parameters()),
+        "mean": mean,
+        "std": std,
+    }
+    return model, meta, bool(settings.class_order)
 
 
 def load_user_model(
@@ -200,11 +203,11 @@ def load_user_model(
             f"{MODEL_SETTING}: {path}: no such file; use new, champion, or the file of a model"
         )
     read = _load_program if path.suffix == ".pt2" else _load_checkpoint
-    model, about, told = read(path, class_names, side, settings)
-    fixed = {
+    model, meta, is_order_known = read(path, class_names, side, settings)
+    meta |= {
         "classes": list(class_names),
         "side": side,
         "dropout": settings.dropout,
         "temperature": 1.0,
     }
-    return model, {**about, **fixed}, told
+    return model, meta, is_order_known

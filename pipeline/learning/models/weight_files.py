@@ -16,16 +16,15 @@ from torch import Tensor
 from pipeline.contracts import InputError
 
 STATE_DICT_KEYS = ("state_dict", "model")
-"""Under which of these a checkpoint keeps its tensors, where it holds more than them."""
+"""Keys under which a checkpoint that holds more than tensors keeps them."""
 
 
 def _load_weight_file(path: Path, setting_key: str) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # timm's own checkpoints hold their arguments
+        # timm's own checkpoints hold their arguments.
+        with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -49,18 +48,22 @@ def read_weights(path: Path, setting_key: str) -> tuple[dict[str, Tensor], dict[
     Raises:
         InputError: the file cannot be read, or holds objects.
     """
-    found = _load_weight_file(path, setting_key)
-    told = (
-        {str(k): v for k, v in found.items() if not isinstance(v, Tensor)}
-        if isinstance(found, dict)
-        else {}
-    )
-    inner = next(
-        (told[name] for name in STATE_DICT_KEYS if isinstance(told.get(name), dict)), found
-    )
-    tensors = (
-        {str(k): v for k, v in inner.items() if isinstance(v, Tensor)}
-        if isinstance(inner, dict)
-        else {}
-    )
-    return clean_state_dict(tensors), told
+    content = _load_weight_file(path, setting_key)
+    tensors, other = _separate_tensors(content)
+    for key in STATE_DICT_KEYS:
+        if isinstance(other.get(key), dict):
+            tensors, _ = _separate_tensors(other[key])
+            break
+    return clean_state_dict(tensors), other
+
+
+def _separate_tensors(content: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a file's content and its other data, both by name."""
+    tensors: dict[str, Tensor] = {}
+    other: dict[str, Any] = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(value, Tensor):
+            tensors[str(name)] = value
+        else:
+            other[str(name)] = value
+    return tensors, other

@@ -55,7 +55,7 @@ def render(page: ReportPage) -> Markup:
 def _drop_repeated_rows(
     rows: list[dict[str, Any]], planned_slices: list[str]
 ) -> list[dict[str, Any]]:
-    """Return the rows without the planned slices together if there is only one of them."""
+    """Return the rows; a single planned slice is not repeated as all planned slices."""
     if len(planned_slices) != 1:
         return rows
     return [row for row in rows if row["subset_kind"] != "planned"]

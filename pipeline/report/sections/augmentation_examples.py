@@ -88,7 +88,7 @@ def _build_attribute_row(quartiles: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _list_nearer_attributes(quartiles: pd.DataFrame) -> list[str]:
-    """Return the attributes in which treatment moved training images clearly closer to the slice.
+    """Return the attributes whose treated values are clearly closer to the slice.
 
     The largest movements come first, in units of the slice's interquartile range.
     """

@@ -115,7 +115,7 @@ def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str
 
 def _count_exclusion_reasons(splits: pd.DataFrame) -> list[tuple[str, int]]:
     reasons = splits.loc[splits["split"] == "left_out", "reason"].dropna().value_counts()
-    return list(reasons.head(MAX_EXCLUSION_REASONS).items())
+    return [(str(reason), n) for reason, n in reasons.head(MAX_EXCLUSION_REASONS).items()]
 
 
 def _describe_image(page: ReportPage, image_id: str | None) -> dict[str, Any] | None:
@@ -126,7 +126,7 @@ def _describe_image(page: ReportPage, image_id: str | None) -> dict[str, Any] | 
         "thumbnail": page.thumbnails.draw_thumbnail(image_id, str(image["path"])),
         "label": "" if pd.isna(image["label"]) else str(image["label"]),
         "path": str(image["path"]),
-        "split": SPLIT_TITLES.get(image["split"], str(image["split"])).lower(),
+        "split": SPLIT_TITLES.get(str(image["split"]), "unknown split").lower(),
     }
 
 
@@ -142,13 +142,13 @@ def _pair_images(page: ReportPage, table: pd.DataFrame, other_column: str) -> li
 def _build_balance_rows(page: ReportPage) -> list[dict[str, Any]]:
     """Return the images of each class by split, with stacked bars (start, length)."""
     labeled = page.images.dropna(subset=["label"])
-    counts = pd.crosstab(labeled["label"], labeled["split"])
-    counts = counts.reindex(index=page.class_names, columns=list(SPLIT_TITLES), fill_value=0)
+    table = pd.crosstab(labeled["label"], labeled["split"])
+    table = table.reindex(index=page.class_names, columns=list(SPLIT_TITLES), fill_value=0)
+    counts = table.to_numpy()
     scale = BALANCE_BAR_WIDTH / max(int(counts.sum(axis=1).max()), 1)
-    lengths = (counts * scale).round(2)
-    starts = ((counts.cumsum(axis=1) - counts) * scale).round(2)
+    starts = (counts.cumsum(axis=1) - counts) * scale
+    bars = np.round(np.stack([starts, counts * scale], axis=2), 2)
     rows = []
-    for name in page.class_names:
-        bars = list(zip(starts.loc[name], lengths.loc[name], strict=True))
-        rows.append({"name": name, "counts": counts.loc[name].tolist(), "bars": bars})
+    for index, name in enumerate(page.class_names):
+        rows.append({"name": name, "counts": counts[index].tolist(), "bars": bars[index].tolist()})
     return rows

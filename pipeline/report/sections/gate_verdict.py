@@ -78,7 +78,7 @@ def _describe_treatments(page: ReportPage) -> str:
 
 
 def _describe_change(page: ReportPage) -> str:
-    """Return what was trained, and how many validation images it fixed and broke."""
+    """Return the treatment, and the number of validation images that it fixed and broke."""
     plan, changes = page["plan"], page.flips["change"]
     image_count = int(plan["image_id"].nunique())
     treated = format_count(

@@ -37,7 +37,7 @@ def _build_class_rows(page: ReportPage) -> list[dict[str, Any]]:
     scores_after = score_classes(after, page.class_names)
     most_confused = find_most_confused(after)
     groups = page.flips.groupby("label_index")["group"].nunique()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, name in enumerate(page.class_names):
         f1_before, f1_after = scores_before[index]["f1"], scores_after[index]["f1"]
         has_change = f1_before is not None and f1_after is not None
@@ -88,6 +88,5 @@ def _list_confused_pairs(page: ReportPage) -> list[dict[str, Any]]:
 
 def _find_weakest_class(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the row of the lowest F1; None if every class is perfect or absent."""
-    weakest = rows[0]
-    f1 = weakest["after"]["f1"]
-    return weakest if f1 is not None and f1 < 1 else None
+    f1 = rows[0]["after"]["f1"]
+    return rows[0] if f1 is not None and f1 < 1 else None

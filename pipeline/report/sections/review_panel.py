@@ -11,7 +11,7 @@ TITLE = "Review decisions"
 
 
 def render(page: ReportPage) -> Markup:
-    """Return the decisions of this browser (the script lists them) and those of earlier runs."""
+    """Return the decisions of earlier runs; the script adds those in this browser."""
     return render_template(
         "review_panel.html",
         slices=list(page.reviews.get("slices", {}).values()),

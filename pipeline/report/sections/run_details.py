@@ -33,7 +33,6 @@ def render(page: ReportPage) -> Markup:
 
 def compute_data_fingerprint(page: ReportPage) -> str:
     """Return sixteen hexadecimal digits that change with any image, path or label."""
-    columns = page.images[["image_id", "content_hash", "label"]].fillna("")
-    rows = columns.sort_values("image_id").astype("str")
-    lines = rows["image_id"].str.cat([rows["content_hash"], rows["label"]], sep="\t")
+    columns = page.images[["image_id", "content_hash", "label"]].fillna("").astype("str")
+    lines = columns.sort_values("image_id").agg("\t".join, axis=1)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:FINGERPRINT_DIGITS]

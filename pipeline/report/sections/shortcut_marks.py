@@ -1,4 +1,4 @@
-"""Marks on which the model relies: captions, logos, borders, with a grid of covered patches."""
+"""Shortcuts of the model: captions, logos and borders, with a grid of covered patches."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def list_requirements() -> list[str]:
 
 
 def write_pyfunc_model(bundle: Path, folder: Path) -> None:
-    """Write an MLflow model into a new folder: the bundle, this package's code and its requirements.
+    """Write an MLflow model into a new folder: bundle, code of this package, and requirements.
 
     Raises:
         InputError: MLflow is not installed.

@@ -1,4 +1,4 @@
-"""Export of a run's model in one of four formats, with a model card."""
+"""Export of a run's model as ONNX, a torch program, safetensors or MLflow, with a model card."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipeline.storage.bundle_record import read_bundle_record
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What is exported.
+    """The run and the bundle to export.
 
     Attributes:
         run: a run with a report.

@@ -59,8 +59,8 @@ class PortableCorrections:
     Attributes:
         corrections: those inside the graph, in order.
         descriptions: all of them for the file and its reader, each with slice, when, words,
-            is_carried, mismatch_count (validation images for which the condition has another
-            result on the model's pixels; None if it cannot be measured there), image_count and
+            is_carried, mismatch_count (validation images with another result of the condition on
+            the model's pixels; None if it cannot be measured there), image_count and
             omission_reason ("" if it is carried).
     """
 
@@ -111,7 +111,7 @@ def find_equivalent_transform(
     Args:
         remedy: name of the remedy.
         strength: its strength.
-        images: images on which both are compared, uint8 [N, S, S, 3].
+        images: images to compare both on, uint8 [N, S, S, 3].
     """
     expected = apply_remedy(remedy, images, strength, strength, seed=0).astype(np.float32)
     for transform in _propose_transforms(remedy, strength, images.shape[1]):
@@ -150,7 +150,7 @@ def _assess_correction(
     Args:
         policy_correction: slice, remedy, strength and words.
         rule: rule of the slice.
-        validation_images: the images on which the graph is compared with `predict`.
+        validation_images: images to compare the graph with `predict` on.
     """
     remedy, strength = policy_correction["remedy"], float(policy_correction["strength"])
     image_count = len(validation_images.frame)
@@ -193,7 +193,7 @@ def select_portable_corrections(
     Args:
         corrections: the policy's corrections: slice, remedy, strength and words.
         rules: rule of each slice.
-        validation_images: the images on which the graph is compared with `predict`.
+        validation_images: images to compare the graph with `predict` on.
     """
     carried = []
     descriptions = []

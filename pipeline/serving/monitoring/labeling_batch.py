@@ -1,4 +1,4 @@
-"""The next labeling batch: declined and least certain images, spread over slices and novel values."""
+"""The next labeling batch: declined and least certain images, spread over several strata."""
 
 from __future__ import annotations
 

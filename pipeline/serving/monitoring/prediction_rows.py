@@ -27,7 +27,8 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
     """Return the rows of a file of JSON lines, without a last line that is still being written."""
     text = path.read_text(encoding="utf-8")
     complete_text = text[: text.rfind("\n") + 1]
-    return pd.DataFrame([json.loads(line) for line in complete_text.splitlines() if line.strip()])
+    lines = filter(str.strip, complete_text.splitlines())
+    return pd.DataFrame(list(map(json.loads, lines)))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -78,7 +79,7 @@ def read_predictions(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def _check_model(rows: pd.DataFrame, reference: ReferenceProfile, origin: str) -> None:
-    """Raise `InputError` if another model predicted one of the rows."""
+    """Raise `InputError` if another model predicted any row."""
     others = sorted(set(rows["model"].dropna().astype(str)) - {reference.run_id})
     if others:
         raise InputError(

@@ -41,7 +41,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class _MonitoringInputs:
-    """What is compared.
+    """The rows and the data of their model.
 
     Attributes:
         rows: rows of images that could be read.

@@ -1,4 +1,4 @@
-"""Images made ready for the model: decoded, measured for the rules, and scaled to its size."""
+"""Images prepared for the model: decoded, measured for the rules, and scaled to its size."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ImagePreparer:
         row_attributes: Sequence[str],
         min_luminance: float | None,
     ) -> None:
-        """Choose what is read of each image.
+        """Choose the values to read from each image.
 
         Args:
             side: side of the model's input, in pixels.
@@ -90,7 +90,9 @@ class ImagePreparer:
         self._rule_attributes = RuleAttributes(rules, row_attributes, min_luminance)
         names = set(row_attributes)
         for rule in rules:
-            names.update(c.column for c in rule.conditions if c.op != "near")
+            for condition in rule.conditions:
+                if condition.op != "near":
+                    names.add(condition.column)
         if min_luminance is not None:
             names.add(LUMINANCE_ATTRIBUTE)
         self.value_names = sorted(names)

@@ -31,6 +31,19 @@ from pipeline.slices.prescription.comparison_inputs import LUMINANCE_ATTRIBUTE
 TOP_CLASS_COUNT = 3
 # Images that the model sees at once.
 BATCH_SIZE = 64
+PREDICTION_COLUMNS = (
+    "path",
+    "predicted",
+    "probability",
+    "decision",
+    "reason",
+    "correction",
+    "slices",
+    "group",
+    "captured_at",
+    "model",
+)
+"""Columns before the likeliest classes, the attributes and the error."""
 SLICE_SEPARATOR = "; "
 """Between the names of slices in a row."""
 PredictionRow = dict[str, Any]
@@ -56,17 +69,26 @@ class Predictor:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Return the columns of a row, in order."""
-        return tuple(self._build_error_row("", ""))
+        names = [*PREDICTION_COLUMNS]
+        for rank in range(1, self._top_count + 1):
+            names += [f"class_{rank}", f"probability_{rank}"]
+        return (*names, *self.attributes, "error")
 
     def stream_rows(self, records: Iterable[ImageRecord | RejectedFile]) -> Iterator[PredictionRow]:
         """Yield one row for each image, in order, with a few batches in memory.
 
-        A row holds `path`; `predicted` and its calibrated `probability`; `decision` and `reason`
-        (`pipeline.domain.statuses`); `correction`: what was done to the image before the model saw
-        it; `slices`: names of the slices whose image rule admits the image; `group` and
-        `captured_at` (ISO 8601), if known; `model`: the run that made the model; the likeliest
-        classes with their probabilities; the attributes; and `error`: why an image could not be
-        read.
+        The columns of a row:
+
+        - path.
+        - predicted, probability: the likeliest class and its calibrated probability.
+        - decision, reason: see `pipeline.domain.statuses`.
+        - correction: the change of the image before prediction, "" for none.
+        - slices: names of the slices whose image rule admits the image.
+        - group, captured_at: if known; the time in ISO 8601.
+        - model: the run that made the model.
+        - class_1, probability_1, ...: the likeliest classes.
+        - the attributes.
+        - error: why the image could not be read.
         """
         yield from self._predict_batches(self._preparer.prepare_records(records))
 
@@ -126,14 +148,12 @@ class Predictor:
         probabilities = predictions.probabilities
         top = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._top_count]
         top_probabilities = np.take_along_axis(probabilities, top, axis=1).tolist()
+        top_classes = np.array(self.meta["classes"], dtype=object)[top].tolist()
         rows = []
         for k, image in enumerate(images):
-            classes = [self.meta["classes"][c] for c in top[k]]
-            confidence = top_probabilities[k][0]
+            classes, confidence = top_classes[k], top_probabilities[k][0]
             luminance = image.values.get(LUMINANCE_ATTRIBUTE)
-            decision, reason = self._decide(
-                confidence, bool(predictions.is_answered[k]), luminance
-            )
+            decision, reason = self._decide(confidence, bool(predictions.is_answered[k]), luminance)
             row = {
                 "path": image.path,
                 "predicted": classes[0],
@@ -155,15 +175,14 @@ class Predictor:
         return rows
 
     def _build_error_row(self, path: str, error: str) -> PredictionRow:
-        row: PredictionRow = dict.fromkeys(
-            ("path", "predicted", "probability", "decision", "reason", "correction", "slices")
-            + ("group", "captured_at", "model")
-        )
-        for rank in range(1, self._top_count + 1):
-            row |= {f"class_{rank}": None, f"probability_{rank}": None}
-        row |= dict.fromkeys(self.attributes)
-        outcome = {"decision": Decision.ERROR.value, "reason": DecisionReason.UNREADABLE.value}
-        return row | outcome | {"path": path, "model": self.meta["run_id"], "error": error}
+        return {
+            **dict.fromkeys(self.columns),
+            "path": path,
+            "decision": Decision.ERROR.value,
+            "reason": DecisionReason.UNREADABLE.value,
+            "model": self.meta["run_id"],
+            "error": error,
+        }
 
     def _match_slices(self, images: Sequence[PreparedImage]) -> dict[str, NDArray[np.bool_]]:
         """Return which slices admit each image: bool [N] by slice."""
@@ -201,9 +220,7 @@ class Predictor:
 
 
 def load_predictor(
-    model_name: str = "champion",
-    runs_folder: Path | str = "runs",
-    attributes: Sequence[str] = (),
+    model_name: str = "champion", runs_folder: Path | str = "runs", attributes: Sequence[str] = ()
 ) -> Predictor:
     """Return a model that predicts, with its decline rule and its corrections.
 
@@ -219,10 +236,10 @@ def load_predictor(
     known = list_attributes()
     if list(attributes) == ["all"]:
         attributes = known
-    unknown = [name for name in attributes if name not in known]
-    if unknown:
-        raise InputError(
-            f"--attributes: there is no attribute {unknown[0]!r}; there are: {', '.join(known)}"
-        )
+    for name in attributes:
+        if name not in known:
+            raise InputError(
+                f"--attributes: there is no attribute {name!r}; there are: {', '.join(known)}"
+            )
     location = find_graph_file(Path(model_name)) or find_bundle(model_name, Path(runs_folder))
     return Predictor(open_engine(location), tuple(attributes))

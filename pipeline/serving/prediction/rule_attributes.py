@@ -1,16 +1,23 @@
 """Attributes of an arriving image, measured on its reduced copy if that decides every rule.
 
 A JPEG is decoded at a reduced size for the model. To decode it again at its full size costs more
-than the model: on two cores, with the packaged network at 64 px as ONNX and a rule on luminance,
-an image of 1280 px takes 1.1 ms if the reduced copy is measured first and 4.9 ms if the full size is
-always decoded; an image of 4032 px takes 7.6 ms against 21.6 ms, one of 240 px 0.72 ms against
-0.84 ms. With a rule on luminance and tilt, MIXED_FIGURES.
+than the model. Measured on two cores with the packaged network at 64 px as ONNX, in milliseconds
+for one image; every eighth is dark:
+
+    rule                  side of the image   reduced copy first   always full size
+    luminance                      240 px                 0.72               0.84
+    luminance                    1,280 px                 1.1                4.9
+    luminance                    4,032 px                 7.6               21.6
+    luminance and tilt             240 px                 1.1                1.6
+    luminance and tilt           1,280 px                 3.2               11.3
+    luminance and tilt           4,032 px                10.0               30.7
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +41,7 @@ AttributeFunctions = Mapping[str, Callable[[DecodedImage], float]]
 
 
 def _measure_attributes(
-    functions: AttributeFunctions,
-    pixels: Pixels,
-    header: ImageHeader,
-    captured_at: datetime | None,
+    functions: AttributeFunctions, pixels: Pixels, header: ImageHeader, captured_at: datetime | None
 ) -> dict[str, float]:
     if not functions:
         return {}
@@ -71,18 +75,21 @@ class RuleAttributes:
             self._condition_sets.append((Condition(LUMINANCE_ATTRIBUTE, ">=", min_luminance),))
         names = set(row_attributes)
         for conditions in self._condition_sets:
-            names.update(condition.column for condition in conditions)
-        measures = load_measures()
-        self._functions = {name: measures[name] for name in measures if name in names}
-        pixel_names = self._functions.keys() & set(list_attributes(PIXEL_SOURCES))
-        self._tolerances = {
-            name: tolerance
-            for name in pixel_names
-            if (tolerance := get_reduction_tolerance(name)) is not None
-        }
-        reduced_names = self._functions.keys() - pixel_names | self._tolerances.keys()
-        self._reduced_functions = {name: self._functions[name] for name in reduced_names}
-        self._is_full_size_shown = not pixel_names.isdisjoint(row_attributes)
+            names.update([condition.column for condition in conditions])
+        self._functions: dict[str, Callable[[DecodedImage], float]] = {}
+        self._reduced_functions: dict[str, Callable[[DecodedImage], float]] = {}
+        self._tolerances: dict[str, float] = {}
+        pixel_names = list_attributes(PIXEL_SOURCES)
+        for name, function in load_measures().items():
+            if name not in names:
+                continue
+            self._functions[name] = function
+            tolerance = get_reduction_tolerance(name) if name in pixel_names else None
+            if tolerance is not None:
+                self._tolerances[name] = tolerance
+            if tolerance is not None or name not in pixel_names:
+                self._reduced_functions[name] = function
+        self._is_full_size_shown = not set(row_attributes).isdisjoint(pixel_names)
 
     def measure_values(
         self,
@@ -105,19 +112,19 @@ class RuleAttributes:
             return _measure_attributes(self._functions, pixels, header, captured_at)
         if not self._is_full_size_shown:
             values = _measure_attributes(self._reduced_functions, pixels, header, captured_at)
-            if not any(self._is_undecided(conditions, values) for conditions in self._condition_sets):
+            if not any(map(partial(self._is_undecided, values), self._condition_sets)):
                 return values
         return _measure_attributes(self._functions, decode_full_size(), header, captured_at)
 
     def _is_undecided(
-        self, conditions: Sequence[Condition], reduced_values: Mapping[str, float]
+        self, reduced_values: Mapping[str, float], conditions: Sequence[Condition]
     ) -> bool:
         """Return whether a rule needs the full-size image: no condition fails, and one is open."""
-        results = [self._check_condition(condition, reduced_values) for condition in conditions]
+        results = list(map(partial(self._check_condition, reduced_values), conditions))
         return None in results and False not in results
 
     def _check_condition(
-        self, condition: Condition, reduced_values: Mapping[str, float]
+        self, reduced_values: Mapping[str, float], condition: Condition
     ) -> bool | None:
         """Return whether a condition holds by the values of a reduced copy, None if it is open."""
         name = condition.column

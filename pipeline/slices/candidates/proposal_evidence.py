@@ -22,8 +22,6 @@ class ProposalEvidence:
     Attributes:
         frame: `image_id`, `label`, `group`, then every column that a rule may test.
         is_misclassified: bool [n].
-        signatures: float32 [n, interventions], change of the label's log-probability (natural
-            logarithm); NaN for images that were not probed.
         repair_residuals: float64 [n, interventions], see `compute_matched_residuals`; 0 for images
             that were not probed.
         repair_gains: float64 [n, interventions], weighted change of correctness; 0 for images that
@@ -39,7 +37,6 @@ class ProposalEvidence:
 
     frame: pd.DataFrame
     is_misclassified: Mask
-    signatures: NDArray[np.float32]
     repair_residuals: Floats
     repair_gains: Floats
     prototype_ids: tuple[str, ...]

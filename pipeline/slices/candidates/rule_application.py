@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from pipeline.slices.candidates.error_mixture import fit_error_mixture
 from pipeline.slices.candidates.proposal_evidence import ProposalEvidence, ProposedRule
 from pipeline.slices.candidates.rule_admission import measure_cosine_distances
 from pipeline.slices.candidates.rule_proposal import propose_rules
-from pipeline.slices.candidates.tree_summary import summarize_with_tree
 from pipeline.slices.candidates.typicality import compute_coordinates, score_typicality
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.shortcuts.class_marks import propose_unmarked_rules
@@ -31,7 +30,6 @@ class FinderSettings:
     """The finder's settings, see `pipeline.stages.cluster.Config`."""
 
     max_slices: int = 6
-    signature_clusters: int = 6
     prototypes: int = 6
     min_images: int = 20
     min_overlap: float = 0.5
@@ -110,7 +108,6 @@ def _build_evidence(
     return ProposalEvidence(
         frame=val.frame[proposal_mask].reset_index(drop=True),
         is_misclassified=val.is_misclassified[proposal_mask],
-        signatures=val.row_signatures[proposal_mask],
         repair_residuals=residuals[proposal_mask],
         repair_gains=gains[proposal_mask],
         prototype_ids=tuple(reference_distances),
@@ -159,15 +156,9 @@ def apply_proposed_rules(
     )
     applied = []
     for proposal in propose_rules(
-        evidence,
-        max_rules=settings.max_slices,
-        max_clusters=settings.signature_clusters,
-        fixed_proposals=propose_unmarked_rules(evidence),
+        evidence, max_rules=settings.max_slices, fixed_proposals=propose_unmarked_rules(evidence)
     ):
         mask = proposal.rule.compute_mask(val.frame, reference_distances)
-        if proposal.rule.has_similarity_condition:
-            summary = summarize_with_tree(val.frame, mask, proposal_mask)
-            proposal = replace(proposal, rule=replace(proposal.rule, numbers=summary))
         intervention = _choose_rule_intervention(val, proposal_mask, proposal.rule, mask)
         typicality = score_typicality(feature_space, mask, val.is_misclassified, proposal_mask)
         applied.append(AppliedRule(proposal, mask, intervention, typicality))

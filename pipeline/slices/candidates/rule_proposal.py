@@ -2,8 +2,6 @@
 
 One search has several targets:
 - all errors in excess of their class;
-- the errors of one cluster of repair signatures (k-means on the changes of the label's
-  log-probability);
 - what one intervention repairs in excess of equally unsure images;
 - the errors of one component of an error-aware mixture;
 - errors near to each other in frozen features.
@@ -19,51 +17,12 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from pipeline.domain.rules import Condition, Rule
 from pipeline.slices.candidates.condition_search import ConditionSearch
-from pipeline.slices.candidates.proposal_evidence import (
-    ProposalEvidence,
-    ProposedRule,
-    compute_class_excess,
-    score_rule,
-)
+from pipeline.slices.candidates.proposal_evidence import ProposalEvidence, ProposedRule, score_rule
 from pipeline.slices.candidates.rule_selection import select_distinct_rules
 from pipeline.slices.finder_constants import CONSTANTS
-
-
-def propose_from_signatures(
-    evidence: ProposalEvidence, search: ConditionSearch, max_clusters: int
-) -> Iterator[ProposedRule]:
-    """Yield rules for the errors that the same interventions repair.
-
-    Args:
-        evidence: the images of the proposing folds.
-        search: the conditions of the evidence.
-        max_clusters: most clusters of signatures.
-    """
-    constants = CONSTANTS.candidates
-    if not evidence.signatures.shape[1]:
-        return
-    probed = evidence.is_misclassified & ~np.isnan(evidence.signatures[:, 0])
-    k = min(max_clusters, int(probed.sum()) // constants.min_target_failures)
-    if k < 2:
-        return
-    signatures = np.clip(
-        np.nan_to_num(evidence.signatures[probed]),
-        -constants.max_signature_change,
-        constants.max_signature_change,
-    )
-    kmeans = KMeans(k, n_init=constants.signature_restarts, random_state=evidence.seed)
-    codes = kmeans.fit_predict(signatures)
-    for code in range(k):
-        in_cluster = np.zeros(len(evidence.is_misclassified), bool)
-        in_cluster[np.flatnonzero(probed)[codes == code]] = True
-        target = compute_class_excess(in_cluster, evidence.class_codes)
-        yield from search.find_best_rules(
-            target, "repair signature", constants.signature_conditions
-        )
 
 
 def propose_from_repairs(
@@ -132,18 +91,13 @@ def propose_by_class(evidence: ProposalEvidence, search: ConditionSearch) -> Ite
 
 
 def propose_rules(
-    evidence: ProposalEvidence,
-    *,
-    max_rules: int = 8,
-    max_clusters: int = 6,
-    fixed_proposals: Iterable[ProposedRule] = (),
+    evidence: ProposalEvidence, *, max_rules: int = 8, fixed_proposals: Iterable[ProposedRule] = ()
 ) -> list[ProposedRule]:
     """Return the best distinct proposals of all sources; none if nothing fails.
 
     Args:
         evidence: the images of the proposing folds.
         max_rules: most proposals.
-        max_clusters: most clusters of repair signatures.
         fixed_proposals: proposals that compete without a search.
     """
     if not evidence.is_misclassified.any():
@@ -153,7 +107,6 @@ def propose_rules(
         *search.find_best_rules(
             evidence.excess_losses, "attributes", CONSTANTS.candidates.attribute_conditions
         ),
-        *propose_from_signatures(evidence, search, max_clusters),
         *propose_from_repairs(evidence, search),
         *propose_from_mixture(evidence, search),
         *propose_from_features(evidence),

@@ -14,8 +14,8 @@ def select_distinct_rules(
 ) -> Iterator[ProposedRule]:
     """Yield the best proposals, best first, each by its plainest rule.
 
-    A proposal is left out if most of its errors are those of a better one: the same images by
-    another rule, or a part of one cause (in one class, at one hour).
+    A proposal is left out if a better one has most of its errors: the same images by another rule,
+    or a part of one cause (in one class, at one hour).
     """
     selected: list[ProposedRule] = []
     columns = list(evidence.frame.columns)
@@ -55,8 +55,9 @@ def _choose_plainest(
 ) -> ProposedRule:
     """Return the plainest of the rules that are equivalent to a candidate.
 
-    It has the fewest conditions, on the columns that come first. Attributes are listed in the order
-    in which a reader understands them, so collinear statistics do not win by a hair.
+    It has the fewest conditions, on the columns that come first. The
+    attributes that a reader understands best are listed first, so collinear statistics do not win
+    by a hair.
     """
 
     def rank_plainness(other: ProposedRule) -> tuple[int, int, float]:

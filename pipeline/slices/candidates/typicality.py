@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 def compute_coordinates(
     frame: pd.DataFrame, embeddings: NDArray[np.float32], fit_mask: Mask
 ) -> Floats:
-    """Return the coordinates in which mixtures and discriminants are fitted.
+    """Return the coordinates for mixtures and discriminants.
 
     They are the normal score of each number that is not periodic (an unknown value counts as the
     median) and the whitened principal components of the frozen features.

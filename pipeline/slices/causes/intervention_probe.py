@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from pipeline.contracts import StageContext
 from pipeline.domain.probe_results import ProbeMeasurements
@@ -72,11 +71,10 @@ def probe_interventions(
     labels = sample["label_index"].to_numpy(np.int64)
     logits_before = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
     is_correct_before = logits_before.argmax(axis=1) == labels
-    log_probability_before = _compute_label_log_probability(logits_before, labels)
 
     def try_intervention(
         intervention: tuple[str, float],
-    ) -> tuple[FloatArray, NDArray[np.int16], dict[str, Any]]:
+    ) -> tuple[NDArray[np.int16], dict[str, Any]]:
         logits = _compute_treated_logits(
             compute_logits,
             pixels,
@@ -86,22 +84,19 @@ def probe_interventions(
             logits_before.shape[1],
         )
         responses = logits.argmax(axis=1).astype(np.int16)
-        signature = _compute_label_log_probability(logits, labels) - log_probability_before
         row = {"remedy": intervention[0], "strength": intervention[1]}
         row |= _summarize_response(responses == labels, is_correct_before, sample)
-        return signature, responses, row
+        return responses, row
 
-    signatures, responses, rows = [], [], []
-    for signature, response, row in map_over_ranks(
+    responses, rows = [], []
+    for response, row in map_over_ranks(
         try_intervention, list_interventions(), context.track_progress, unit_name="interventions"
     ):
-        signatures.append(signature)
         responses.append(response)
         rows.append(row)
     measurements = ProbeMeasurements(
         list(sample["image_id"]),
         sample["weight"].to_numpy(dtype=np.float64),
-        np.stack(signatures, axis=1),
         np.stack(responses, axis=1),
     )
     return measurements, pd.DataFrame(rows)
@@ -127,12 +122,6 @@ def _compute_treated_logits(
         treated = apply_remedy(remedy, chunk, strength, strength, seed=remedy_seed)
         parts.append(compute_logits(treated))
     return np.concatenate(parts)
-
-
-def _compute_label_log_probability(logits: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
-    """Return float32 [images]: the log-probability of the label (natural logarithm)."""
-    log_probabilities = log_softmax(logits, axis=1)
-    return np.asarray(log_probabilities[np.arange(len(labels)), labels], dtype=np.float32)
 
 
 def _summarize_response(

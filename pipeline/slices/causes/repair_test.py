@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ class InterventionTools:
 
     def describe_images(self, pixels: Pixels) -> Floats:
         """Return attributes and embeddings side by side, float [n, attributes + features]."""
-        columns = [self.measure_attributes(pixels)]
+        columns: list[NDArray[np.floating[Any]]] = [self.measure_attributes(pixels)]
         if self.embed_images:
             columns.append(self.embed_images(pixels))
         return np.hstack(columns)

@@ -86,7 +86,7 @@ class ComparisonInputs:
 
     @cached_property
     def planned_slices(self) -> list[str]:
-        """Return the confirmed slices for which training images get a remedy."""
+        """Return the confirmed slices whose plan treats or repeats training images."""
         planned = set(self.plan["slice"])
         return [name for name in self.confirmed_slices if name in planned]
 

@@ -1,1 +1,1 @@
-"""Shortcuts: marks of a class on which a model relies more than on the object."""
+"""Shortcuts: marks of a class that a model relies on more than on the object."""

@@ -80,7 +80,7 @@ def build_mark_table(
     """Return the artifact `marks`: whether each image bears the mark of each class.
 
     Args:
-        images: training images; their `pixels` are those of all images.
+        images: training images; their field `pixels` holds all images.
         class_names: names of the classes by index.
         labels: classes whose marks are read.
         image_ids: ids of all images, in the order of `pixels`.

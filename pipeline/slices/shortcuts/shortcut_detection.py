@@ -1,4 +1,4 @@
-"""The detection of shortcuts: marks on which a model relies more than on the object.
+"""The detection of shortcuts: marks that a model relies on more than on the object.
 
 A caption, a logo or a border is proposed on all folds of the validation set but one, by pixels
 only: outside the center, constant over most images of a class, and different elsewhere. It is

@@ -125,13 +125,17 @@ def limit_trials(trials: list[MarkTrial], grid_size: int, max_predictions: int) 
         grid_size: cells on each side of the image.
         max_predictions: largest number of altered images of all trials together.
     """
+
+    def count_predictions(image_limit: int) -> int:
+        total = 0
+        for trial in trials:
+            total += trial.limit_images(image_limit).count_predictions(grid_size)
+        return total
+
     limit = max((trial.image_count for trial in trials), default=1)
-    while limit > 1:
-        limited = [trial.limit_images(limit) for trial in trials]
-        if sum(trial.count_predictions(grid_size) for trial in limited) <= max_predictions:
-            return limited
+    while limit > 1 and count_predictions(limit) > max_predictions:
         limit -= 1
-    return [trial.limit_images(1) for trial in trials]
+    return [trial.limit_images(limit) for trial in trials]
 
 
 def run_class_trials(

@@ -49,7 +49,7 @@ def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tupl
     """Estimate the matched effect of every intervention on a slice.
 
     It is the estimate of `estimate_matched_effect` for all interventions at once: the change inside
-    the slice less that of equally unsure images outside.
+    the slice less the change of equally unsure images outside.
 
     Args:
         probe: the probe's results.
@@ -185,7 +185,7 @@ def confirm_slices(
     that is large enough to matter.
 
     Args:
-        evidence: for each slice the tests over all of it, and those of each of its rules.
+        evidence: for each slice the tests over all of it, and the tests of each rule.
         fdr_level: false discovery rate.
     """
     p_values = []
@@ -204,7 +204,7 @@ def confirm_slices(
 
 
 def _is_confirmed(evidence: SliceEvidence, q_values: Floats, fdr_level: float) -> bool:
-    """Return whether one of both tests confirms a rule; its q-values are [excess, effect].
+    """Return whether either test confirms a rule; its q-values are [excess, effect].
 
     An intervention that helps images which fail no more than others of their class shows no
     failure.

@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 def describe_novel_values(
     attribute: str, reference: ReferenceProfile, table: pd.DataFrame
 ) -> Iterator[tuple[str, Mask, str]]:
-    """Yield the ways in which a value can be novel, below and above the known range.
+    """Yield how a value can be novel: below or above the known range.
 
     On a circle there is one way: a value is far from every known one.
 
@@ -52,10 +52,10 @@ def describe_novel_values(
 def find_novel_values(
     attribute: str, reference: ReferenceProfile, table: pd.DataFrame, shift_p: float | None
 ) -> Iterator[Row]:
-    """Yield the findings of one attribute, one for each way in which arriving values are novel.
+    """Yield the findings of one attribute, one for each side of the known range.
 
-    The p-value is the chance of so many novel units. On a circle, which has no extremes, it is that
-    of the shift of the attribute as a whole.
+    The p-value is the chance of that many novel units. A circle has no extremes: its p-value is the
+    one of the attribute's shift.
 
     Args:
         attribute: the attribute.
@@ -87,7 +87,7 @@ def find_novel_values(
 def _compute_novelty_p(
     attribute: str, reference: ReferenceProfile, table: pd.DataFrame, novel_mask: Mask
 ) -> float:
-    """Return the chance of so many novel units against training or validation, the larger one.
+    """Return the chance of that many novel units against training or validation, the larger one.
 
     Args:
         attribute: an attribute that is not periodic.

@@ -28,7 +28,7 @@ SLICE_COLUMN_PREFIX = "slice "
 
 
 def list_compared_attributes() -> list[str]:
-    """Return the attributes in which traffic is compared with the reference."""
+    """Return the attributes by which traffic is compared with the reference."""
     return [name for name in list_attributes() if name not in CONSTANTS.tracking.time_attributes]
 
 
@@ -66,7 +66,7 @@ def assign_units(
 
 
 def _get_known_groups(images: pd.DataFrame) -> pd.Series:
-    """Return the groups of a run; all unknown if each image is a group of its own."""
+    """Return the groups of a run; all unknown if every group has one image."""
     if images["group"].duplicated().any():
         return images["group"]
     return pd.Series([None] * len(images), index=images.index, dtype="object")
@@ -81,7 +81,7 @@ def build_reference_frame(
 
     Args:
         images: the artifact.
-        attributes: the artifact; its rows are those of `images`.
+        attributes: the artifact; it has the rows of `images`.
         rules: the rule of each slice.
 
     Returns:
@@ -132,7 +132,7 @@ def summarize_reference(
     seed: int,
     max_images: int = CONSTANTS.tracking.max_reference_images,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return what is kept with a model: a table of whole units, and a summary of all images.
+    """Return the reference to keep with a model: a table of whole units, and a summary.
 
     Args:
         table: see `build_reference_frame`.

@@ -59,7 +59,7 @@ def _combine_shifts(shifts: Mapping[str, ShiftTest]) -> Row:
 def compare_share(
     reference: ReferenceProfile, traffic: ArrivedTraffic, column: str, evidence: ShiftEvidence
 ) -> Row:
-    """Compare a share of the traffic with those of training and of validation.
+    """Compare a share of the traffic with the same share of training and of validation.
 
     Args:
         reference: the reference.

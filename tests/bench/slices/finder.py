@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from pipeline import remedies
 from pipeline.attributes import measure_images
@@ -73,9 +72,7 @@ def val_of(case: Case, donor: Rows | None = None) -> ValidationSet:
     others = logits.copy()
     others[rows, truth] = -np.inf
     probed = _probed(case, donor[at])
-    order, labels = np.arange(len(at)), truth[at]
-    before = log_softmax(logits[at], axis=1)[order, labels]
-    after = log_softmax(probed, axis=2)[order, :, labels]
+    labels = truth[at]
     return make_validation_set(
         frame,
         truth,
@@ -87,7 +84,6 @@ def val_of(case: Case, donor: Rows | None = None) -> ValidationSet:
         margins=(logits[rows, truth] - others.max(1)).astype(float),
         logits=logits,
         embeddings=case.answers.features,
-        signatures=(after - before[:, None]).astype(np.float32),
     )
 
 

@@ -69,7 +69,7 @@ def _effects(case: Case, seed: int) -> int:
         donor[rows] = rng.permutation(rows)
     labels = val.labels[val.probed_rows]
     responses = encode_responses(probe.after[donor], labels, len(val.class_names))
-    drawn = replace(val, responses=responses, signatures=val.signatures[donor])
+    drawn = replace(val, responses=responses)
     made = cluster.propose_slices(cluster.Config.model_validate({}), CONTEXT, drawn, DOSES)
     found = load_held_out_slices(drawn, made["slices"], made["membership"], DOSES)
     tests = [collect_slice_evidence(drawn, item, CONTEXT.seed) for item in found]

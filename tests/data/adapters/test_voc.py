@@ -54,7 +54,7 @@ def test_labels_splits_and_what_is_set_aside(root: Path) -> None:
         "JPEGImages/b.jpg": ("dog", "val"),
     }
     assert rejected == {
-        "JPEGImages/c.jpg": "shows several classes (cat, dog); ingest.crop_boxes=true makes each box a image",
+        "JPEGImages/c.jpg": "shows several classes (cat, dog); ingest.crop_boxes=true makes each box an image",
         "Annotations/gone.xml": "no image belongs to it",
         "Annotations/d.xml": "its XML cannot be read",
         "JPEGImages/d.jpg": "it has no annotation",

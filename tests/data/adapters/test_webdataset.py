@@ -70,7 +70,7 @@ def test_one_shard_with_json(tmp_path: Path, mode: Literal["w", "w:gz"]) -> None
         f"{path.name}/a/4.png": (None, None, {}),
     }
     assert rejected[f"{path.name}/a/2"].startswith("its label cannot be read")
-    assert rejected[f"{path.name}/a/3"] == "a sample without a image"
+    assert rejected[f"{path.name}/a/3"] == "a sample without an image"
 
 
 def test_a_shard_that_is_cut_off_is_set_aside(tmp_path: Path) -> None:

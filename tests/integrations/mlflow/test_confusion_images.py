@@ -10,17 +10,19 @@ from tests.factory import planted
 from tests.report.conftest import build_page
 
 
-@pytest.mark.parametrize("classes", [0, 43])
-def test_both_matrices_are_drawn_and_tabled(classes: int, tmp_path: Path) -> None:
-    summary = build_summary(build_page(planted(classes)))
+@pytest.mark.parametrize("class_count", [0, 43])  # 0: the classes of the planted run
+def test_both_matrices_are_drawn_and_tabulated(class_count: int, tmp_path: Path) -> None:
+    summary = build_summary(build_page(planted(class_count)))
     write_confusion_matrices(summary, tmp_path)
     table = pd.read_csv(tmp_path / "confusion.csv")
     assert table["before"].sum() == table["after"].sum() == summary["metrics"]["val"]["n"]
-    drawn = [cv2.imread(str(tmp_path / f"{side}.png")) for side in ("before", "after")]
-    assert all(d.shape[0] > 300 and d.std() > 5 for d in drawn)
-    assert drawn[0].shape != drawn[1].shape or (drawn[0] != drawn[1]).any()
+    charts = [cv2.imread(str(tmp_path / f"{model}.png")) for model in ("before", "after")]
+    for chart in charts:
+        assert chart.shape[0] > 300
+        assert chart.std() > 5  # not a blank image
+    assert charts[0].shape != charts[1].shape or (charts[0] != charts[1]).any()
 
 
-def test_without_a_matrix_nothing_is_written(tmp_path: Path) -> None:
+def test_run_without_a_matrix_writes_nothing(tmp_path: Path) -> None:
     write_confusion_matrices({"confusion": [], "data": {"classes": []}}, tmp_path)
     assert not list(tmp_path.iterdir())

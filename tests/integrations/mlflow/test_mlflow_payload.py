@@ -3,44 +3,43 @@ import math
 
 from pipeline.integrations.mlflow import mlflow_payload
 from pipeline.storage.artifact_store import RunFolder
-from tests.integrations.conftest import ENTRIES, Made
+from tests.integrations.conftest import ENTRIES, BuildRun
 
 
-def test_a_course_is_told_by_step_and_arm(run_of: Made) -> None:
-    run = run_of("a")
+def _list_points(run: RunFolder, stage: str, key: str) -> list[tuple[int, float]]:
+    metrics = mlflow_payload.list_stage_metrics(run, stage)
+    return [(metric.step, metric.value) for metric in metrics if metric.key == key]
+
+
+def test_training_curves_have_steps_and_a_key_for_each_split_and_arm(build_run: BuildRun) -> None:
+    run = build_run("a")
     history = run.load_artifact("history")
-    train = [
-        f for f in mlflow_payload.list_stage_metrics(run, "train") if f.key == "train.holdout.loss"
-    ]
-    held = history[history["split"] == "holdout"]
-    assert [(f.step, f.value) for f in train] == list(zip(held["step"], held["loss"], strict=True))
-    arm = [
-        (f.step, f.value)
-        for f in mlflow_payload.list_stage_metrics(run, "retrain")
-        if f.key == "retrain.targeted.1000.loss"
-    ]
-    assert arm == [(row["step"], row["loss"]) for row in ENTRIES[1]["history"]]
-    assert mlflow_payload.RunMetric("seconds.retrain", 1.5) in mlflow_payload.list_stage_metrics(
-        run, "retrain"
-    )
+    holdout = history[history["split"] == "holdout"]
+    expected = list(zip(holdout["step"], holdout["loss"], strict=True))
+    assert _list_points(run, "train", "train.holdout.loss") == expected
+    expected = [(row["step"], row["loss"]) for row in ENTRIES[1]["history"]]
+    assert _list_points(run, "retrain", "retrain.targeted.1000.loss") == expected
+    assert _list_points(run, "retrain", "seconds.retrain") == [(0, 1.5)]
 
 
-def test_figures_carry_their_intervals_and_nothing_that_is_no_number(run_of: Made) -> None:
-    run = run_of("a")
-    found = {f.key: f.value for f in mlflow_payload.list_stage_metrics(run, "report")}
-    whole = run.load_artifact("summary")["metrics"]
+def test_results_have_their_intervals_and_only_finite_numbers(build_run: BuildRun) -> None:
+    run = build_run("a")
+    metrics = {m.key: m.value for m in mlflow_payload.list_stage_metrics(run, "report")}
+    summary = run.load_artifact("summary")
     for split in ("val", "test"):
-        want = whole[split]["accuracy"]["after"]
-        got = [found[f"{split}.accuracy.all.after{end}"] for end in ("", ".low", ".high")]
-        assert got == [want["value"], want["low"], want["high"]]
-    assert all(math.isfinite(value) for value in found.values())
-    assert any(key.startswith("slice.s1.excess") for key in found)
-    assert "slice.s3.q_value" not in found, "null: not testable"
+        accuracy = summary["metrics"][split]["accuracy"]["after"]
+        key = f"{split}.accuracy.all.after"
+        assert metrics[key] == accuracy["value"]
+        assert metrics[f"{key}.low"] == accuracy["low"]
+        assert metrics[f"{key}.high"] == accuracy["high"]
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert any(key.startswith("slice.s1.excess") for key in metrics)
+    assert "slice.s3.q_value" not in metrics  # null: the slice could not be tested
 
 
-def test_settings_are_flat_and_those_that_shape_no_result_are_left_out(run_of: Made) -> None:
-    flat = mlflow_payload.flatten_settings(run_of("a", whole=False))
-    assert flat == {
+def test_settings_are_flat_without_those_that_affect_no_result(build_run: BuildRun) -> None:
+    run = build_run("a", is_finished=False)
+    assert mlflow_payload.flatten_settings(run) == {
         "name": "gate",
         "train.epochs": "4",
         "train.model": "new",
@@ -48,17 +47,24 @@ def test_settings_are_flat_and_those_that_shape_no_result_are_left_out(run_of: M
     }
 
 
-def test_tags_tell_verdict_and_slices_as_far_as_the_run_came(run_of: Made) -> None:
-    assert mlflow_payload.build_result_tags(run_of("half", whole=False)) == {"stages": "3 done"}
-    tags = mlflow_payload.build_result_tags(run_of("a"))
-    assert tags["verdict"] == "promoted"
+def test_tags_hold_the_verdict_and_the_slices(build_run: BuildRun) -> None:
+    run = build_run("a")
+    tags = mlflow_payload.build_result_tags(run)
+    summary = run.load_artifact("summary")
+    assert tags["verdict"] == summary["verdict"]["word"]
+    assert tags["headline"] == summary["verdict"]["headline"]
     assert tags["slices.confirmed"].split()[0] == "s1"
     assert tags["slice.s1"].startswith("confirmed: ")
     assert tags["slice.s3"].startswith("not testable: ")
 
 
-def test_a_run_of_the_same_name_made_anew_is_another_one(run_of: Made) -> None:
-    run = run_of("a", whole=False)
+def test_tags_of_an_unfinished_run_hold_its_progress(build_run: BuildRun) -> None:
+    run = build_run("half", is_finished=False)
+    assert mlflow_payload.build_result_tags(run) == {"stages": "3 done"}
+
+
+def test_new_run_of_the_same_name_has_another_key(build_run: BuildRun) -> None:
+    run = build_run("a", is_finished=False)
     first = mlflow_payload.build_identity_tags(run)
     assert first == mlflow_payload.build_identity_tags(RunFolder.open_existing(run.path))
     (run.path / "run.json").write_text(json.dumps({"schema": 1, "created": "2026-01-01 00:00:00"}))

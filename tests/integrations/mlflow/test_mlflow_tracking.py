@@ -1,7 +1,8 @@
-"""What is said and done around a run; the server that is down is a port where nothing listens."""
+"""Logging around a run; a server that is down is a port on which nothing listens."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -9,179 +10,208 @@ from typer.testing import CliRunner
 from pipeline.cli.app import app
 from pipeline.config import GeneralSettings, TrackingSettings
 from pipeline.contracts import InputError
-from pipeline.integrations.mlflow import mlflow_tracking
 from pipeline.integrations.mlflow.mlflow_client import MlflowRunLog, silence_mlflow
+from pipeline.integrations.mlflow.mlflow_tracking import (
+    check_tracking,
+    log_moved_champion,
+    log_run_on_exit,
+    log_run_safely,
+    track_run,
+)
 from pipeline.storage import champion_registry
 from pipeline.storage.signals import StopSignal
-from tests.integrations.conftest import Made
+from tests.integrations.conftest import BuildRun
 from tests.night import config, draw
 
 RUNNER = CliRunner()
-NOWHERE = "http://127.0.0.1:9"
+DEAD_SERVER = "http://127.0.0.1:9"
 
 
-def _general(home: Path, **tracking: object) -> GeneralSettings:
-    return GeneralSettings.model_validate({"name": "gate", "runs": home, "tracking": tracking})
+def _build_general(runs_folder: Path, **tracking: object) -> GeneralSettings:
+    settings = {"name": "gate", "runs": runs_folder, "tracking": tracking}
+    return GeneralSettings.model_validate(settings)
 
 
-def _known(home: Path) -> list[tuple[str, str]]:
-    """(run, status) of all runs that MLflow knows."""
+def _open_client(runs_folder: Path, uri: str | None = None) -> Any:
     with silence_mlflow():
-        client = MlflowRunLog.open_log(home, TrackingSettings(), "gate").client
-    numbers = [e.experiment_id for e in client.search_experiments()]
-    return [(r.info.run_name, r.info.status) for r in client.search_runs(numbers)]
+        return MlflowRunLog.open_log(runs_folder, TrackingSettings(uri=uri), "gate").client
 
 
-def test_a_server_that_is_down_loses_nothing_and_is_told_later(
-    home: Path, run_of: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def _list_entries(runs_folder: Path) -> list[tuple[str, str]]:
+    """(run, status) of all runs that MLflow recorded."""
+    client = _open_client(runs_folder)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [(e.info.run_name, e.info.status) for e in client.search_runs(experiments)]
+
+
+def _get_champion(client: Any) -> str:
+    return str(client.get_model_version_by_alias("gate", "champion").tags["nightshift.run"])
+
+
+def test_run_is_logged_later_if_the_server_is_down(
+    runs_folder: Path,
+    build_run: BuildRun,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    run = run_of("a")
-    champion_registry.promote_run(home, run)
-    with mlflow_tracking.log_run_on_exit(run, _general(home, uri=NOWHERE)):
+    run = build_run("a")
+    champion_registry.promote_run(runs_folder, run)
+    with log_run_on_exit(run, _build_general(runs_folder, uri=DEAD_SERVER)):
         pass
-    said = capsys.readouterr().err
-    assert "not logged to MLflow" in said
-    assert f"nightshift runs track {run.path}" in said
+    error_output = capsys.readouterr().err
+    assert "not logged to MLflow" in error_output
+    assert f"nightshift runs track {run.path}" in error_output
     with pytest.raises(InputError, match="not logged to MLflow"):
-        mlflow_tracking.track_run(run, _general(home, uri=NOWHERE))
-    assert mlflow_tracking.track_run(run, _general(home)).startswith("sqlite:///")
-    assert _known(home) == [("a", "FINISHED")]
+        track_run(run, _build_general(runs_folder, uri=DEAD_SERVER))
+    assert track_run(run, _build_general(runs_folder)).startswith("sqlite:///")
+    assert _list_entries(runs_folder) == [("a", "FINISHED")]
 
 
-def test_a_server_is_told_once_however_often_it_is_called(
-    home: Path, run_of: Made, server: str, capfd: pytest.CaptureFixture[str]
+def test_server_records_a_run_once_and_quietly(
+    runs_folder: Path, build_run: BuildRun, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    champion_registry.promote_run(home, run := run_of("a"))
+    run = build_run("a")
+    champion_registry.promote_run(runs_folder, run)
     for _ in range(2):
-        with mlflow_tracking.log_run_on_exit(run, _general(home, uri=server)):
+        with log_run_on_exit(run, _build_general(runs_folder, uri=server)):
             pass
-    assert capfd.readouterr() == ("", ""), "the report's path is all that a run prints"
-    with silence_mlflow():
-        client = MlflowRunLog.open_log(home, TrackingSettings(uri=server), "gate").client
-    numbers = [e.experiment_id for e in client.search_experiments()]
-    (entry,) = client.search_runs(numbers)
-    assert len(client.get_metric_history(entry.info.run_id, "retrain.targeted.1000.loss")) == 2
-    page = client.download_artifacts(entry.info.run_id, "report/index.html", str(home))
+    assert capfd.readouterr() == ("", "")
+    client = _open_client(runs_folder, server)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (entry,) = client.search_runs(experiments)
+    curve = client.get_metric_history(entry.info.run_id, "retrain.targeted.1000.loss")
+    assert len(curve) == 2
+    page = client.download_artifacts(entry.info.run_id, "report/index.html", str(runs_folder))
     assert Path(page).read_text() == "the page of a"
-    known = client.get_model_version_by_alias("gate", "champion")
-    assert (known.version, known.tags["nightshift.run"]) == ("1", "a")
-    assert _known(home) == [], "and no other place is"
+    version = client.get_model_version_by_alias("gate", "champion")
+    assert (version.version, version.tags["nightshift.run"]) == ("1", "a")
+    assert _list_entries(runs_folder) == []  # nothing in the local database
 
 
-def test_a_failure_is_told_and_stays_the_failure_but_a_stop_is_not_kept_waiting(
-    home: Path, run_of: Made
+def test_failure_is_logged_and_raised_but_a_stop_does_not_wait(
+    runs_folder: Path, build_run: BuildRun
 ) -> None:
-    def fails(error: BaseException, name: str) -> None:
-        with mlflow_tracking.log_run_on_exit(run_of(name, whole=False), _general(home)):
-            raise error
+    general = _build_general(runs_folder)
+    with (
+        pytest.raises(ZeroDivisionError),
+        log_run_on_exit(build_run("a", is_finished=False), general),
+    ):
+        raise ZeroDivisionError
+    with pytest.raises(StopSignal), log_run_on_exit(build_run("b", is_finished=False), general):
+        raise StopSignal(15)
+    assert _list_entries(runs_folder) == [("a", "FAILED")]
 
-    with pytest.raises(ZeroDivisionError):
-        fails(ZeroDivisionError("of ours"), "a")
-    with pytest.raises(StopSignal):
-        fails(StopSignal(15), "b")
-    assert _known(home) == [("a", "FAILED")]
 
-
-def test_the_alias_follows_promotions_and_rollbacks_by_hand(home: Path, run_of: Made) -> None:
-    """Also to a run that MLflow was never told of."""
+def test_alias_follows_promotions_and_rollbacks_by_hand(
+    runs_folder: Path, build_run: BuildRun
+) -> None:
+    """Also to a run that MLflow has not recorded."""
     for name in ("a", "b"):
-        champion_registry.promote_run(home, run_of(name))
-    mlflow_tracking.log_moved_champion(home, "gate")
-    with silence_mlflow():
-        client = MlflowRunLog.open_log(home, TrackingSettings(), "gate").client
-    seen = [client.get_model_version_by_alias("gate", "champion").tags["nightshift.run"]]
-    champion_registry.restore_earlier_champion(home, "gate")
-    mlflow_tracking.log_moved_champion(home, "gate")
-    seen.append(client.get_model_version_by_alias("gate", "champion").tags["nightshift.run"])
-    assert seen == ["b", "a"]
+        champion_registry.promote_run(runs_folder, build_run(name))
+    log_moved_champion(runs_folder, "gate")
+    client = _open_client(runs_folder)
+    assert _get_champion(client) == "b"
+    champion_registry.restore_earlier_champion(runs_folder, "gate")
+    log_moved_champion(runs_folder, "gate")
+    assert _get_champion(client) == "a"
 
 
-def test_a_refused_run_has_no_model_of_its_own_and_the_champion_keeps_the_alias(
-    home: Path, run_of: Made
+def test_refused_run_registers_no_model_and_leaves_the_alias(
+    runs_folder: Path, build_run: BuildRun
 ) -> None:
-    champion_registry.promote_run(home, run_of("a"))
-    mlflow_tracking.log_run_safely(run_of("refused", promoted=False), _general(home))
-    with silence_mlflow():
-        client = MlflowRunLog.open_log(home, TrackingSettings(), "gate").client
-    assert [v.tags["nightshift.run"] for v in client.search_model_versions("name = 'gate'")] == [
-        "a"
-    ]
-    assert sorted(_known(home)) == [("a", "FINISHED"), ("refused", "FINISHED")]
+    champion_registry.promote_run(runs_folder, build_run("a"))
+    log_run_safely(build_run("refused", is_promoted=False), _build_general(runs_folder))
+    versions = _open_client(runs_folder).search_model_versions("name = 'gate'")
+    assert [version.tags["nightshift.run"] for version in versions] == ["a"]
+    assert sorted(_list_entries(runs_folder)) == [("a", "FINISHED"), ("refused", "FINISHED")]
 
 
-def test_the_commands_tell(home: Path, tmp_path: Path, run_of: Made) -> None:
-    """A run that stops early and goes on, a stage, and moves of the pointer, each as it is called."""
+def _call_command(*arguments: str) -> str:
+    """Run a command and return its last line."""
+    result = RUNNER.invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def started_run(runs_folder: Path, tmp_path: Path) -> Path:
+    """A run of the command line that stopped after its first stage."""
     draw(tmp_path / "data", visits=20)
-    (tmp_path / "c.yaml").write_text(
-        config(tmp_path / "data", tmp_path).replace("{mlflow: false}", "{mlflow: true}")
-    )
+    text = config(tmp_path / "data", tmp_path).replace("{mlflow: false}", "{mlflow: true}")
+    (tmp_path / "c.yaml").write_text(text)
+    return Path(_call_command("run", "-c", "c.yaml", "--to-stage", "ingest"))
 
-    def call(*line: str) -> str:
-        done = RUNNER.invoke(app, list(line))
-        assert done.exit_code == 0, done.output
-        return done.stdout.splitlines()[-1]
 
-    run = Path(call("run", "-c", "c.yaml", "--to-stage", "ingest"))
-    call("run", "--resume", str(run), "--to-stage", "measure")
-    assert _known(home) == [(run.name, "RUNNING")]
+def test_commands_log_a_run_in_progress_and_a_failed_stage(
+    runs_folder: Path, started_run: Path
+) -> None:
+    _call_command("run", "--resume", str(started_run), "--to-stage", "measure")
+    assert _list_entries(runs_folder) == [(started_run.name, "RUNNING")]
+    client = _open_client(runs_folder)
+    experiment_id = client.get_experiment_by_name("night").experiment_id
+    client.delete_run(client.search_runs([experiment_id])[0].info.run_id)
+    assert _call_command("runs", "track", started_run.name).endswith("mlflow.db")
+    assert _list_entries(runs_folder) == [(started_run.name, "RUNNING")]
+    # The stage train needs splits, which this run does not have.
+    stage = ["stage", "train", "--run", started_run.name, "-c", "c.yaml"]
+    assert RUNNER.invoke(app, stage).exit_code != 0
+    assert (started_run.name, "FAILED") in _list_entries(runs_folder)
+
+
+def test_commands_that_move_the_champion_move_the_alias(
+    runs_folder: Path, build_run: BuildRun
+) -> None:
     for name in ("a", "b"):
-        call("runs", "promote", run_of(name).run_id)
-    call("runs", "rollback")
-    with silence_mlflow():
-        client = MlflowRunLog.open_log(home, TrackingSettings(), "gate").client
-    assert client.get_model_version_by_alias("gate", "champion").tags["nightshift.run"] == "a"
-    client.delete_run(
-        client.search_runs([client.get_experiment_by_name("night").experiment_id])[0].info.run_id
-    )
-    assert call("runs", "track", run.name).endswith("mlflow.db")
-    assert (run.name, "RUNNING") in _known(home), "what was deleted there is told anew"
-    assert (
-        RUNNER.invoke(app, ["stage", "train", "--run", run.name, "-c", "c.yaml"]).exit_code != 0
-    )
-    assert (run.name, "FAILED") in _known(home), "train needs splits, which nobody made"
+        _call_command("runs", "promote", build_run(name).run_id)
+    client = _open_client(runs_folder)
+    assert _get_champion(client) == "b"
+    _call_command("runs", "rollback")
+    assert _get_champion(client) == "a"
 
 
-def test_off_is_off_and_only_the_first_of_several_processes_tells(
-    home: Path, run_of: Made, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_logged_if_tracking_is_off_or_by_a_second_process(
+    runs_folder: Path, build_run: BuildRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_of("a", whole=False)
-    mlflow_tracking.log_run_safely(run, _general(home, mlflow=False, uri=NOWHERE))
+    run = build_run("a", is_finished=False)
+    log_run_safely(run, _build_general(runs_folder, mlflow=False, uri=DEAD_SERVER))
     monkeypatch.setenv("RANK", "1")
-    mlflow_tracking.log_run_safely(run, _general(home))
-    assert _known(home) == []
+    log_run_safely(run, _build_general(runs_folder))
+    assert _list_entries(runs_folder) == []
     with pytest.raises(InputError, match=r"add tracking\.mlflow=true"):
-        mlflow_tracking.track_run(run, _general(home, mlflow=False))
+        track_run(run, _build_general(runs_folder, mlflow=False))
 
 
-def test_without_the_extra_a_default_is_one_line_and_a_wish_is_refused_before_the_run(
-    home: Path, run_of: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_missing_mlflow_is_a_line_by_default_and_an_error_on_request(
+    runs_folder: Path,
+    build_run: BuildRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = run_of("a", whole=False)
+    run = build_run("a", is_finished=False)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    mlflow_tracking.check_tracking(_general(home))
-    mlflow_tracking.log_run_safely(run, _general(home))
+    check_tracking(_build_general(runs_folder))
+    log_run_safely(run, _build_general(runs_folder))
     assert capsys.readouterr().err.count("pip install 'nightshift[mlflow]'") == 1
-    for wish in ({"mlflow": True}, {"uri": NOWHERE}):
-        with pytest.raises(
-            InputError, match=r"mlflow is not installed: pip install 'nightshift\[mlflow\]'"
-        ):
-            mlflow_tracking.check_tracking(_general(home, **wish))
-    mlflow_tracking.check_tracking(_general(home, uri=NOWHERE, mlflow=False))
+    for request in ({"mlflow": True}, {"uri": DEAD_SERVER}):
+        with pytest.raises(InputError, match=r"pip install 'nightshift\[mlflow\]'"):
+            check_tracking(_build_general(runs_folder, **request))
+    check_tracking(_build_general(runs_folder, uri=DEAD_SERVER, mlflow=False))
 
 
-def test_a_password_in_the_address_is_refused_unread(home: Path) -> None:
+def test_password_in_the_uri_is_refused_and_not_repeated(runs_folder: Path) -> None:
+    general = _build_general(runs_folder, uri="postgresql://gate:hunter2@db/mlflow")
     with pytest.raises(InputError, match="MLFLOW_TRACKING_PASSWORD") as refused:
-        mlflow_tracking.check_tracking(_general(home, uri="postgresql://gate:hunter2@db/mlflow"))
+        check_tracking(general)
     assert "hunter2" not in str(refused.value)
-    mlflow_tracking.check_tracking(_general(home, uri="https://mlflow.example/a@b"))
+    check_tracking(_build_general(runs_folder, uri="https://mlflow.example/a@b"))
 
 
-def test_a_run_at_work_is_told_of_by_whoever_works(
-    home: Path, run_of: Made, capsys: pytest.CaptureFixture[str]
+def test_run_in_use_is_left_to_its_own_process(
+    runs_folder: Path, build_run: BuildRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = run_of("a", whole=False)
+    run = build_run("a", is_finished=False)
     with run.hold_lock():
-        mlflow_tracking.log_run_safely(run, _general(home))
-    assert "another process is at work in this run" in capsys.readouterr().err
-    assert _known(home) == []
+        log_run_safely(run, _build_general(runs_folder))
+    assert "another process" in capsys.readouterr().err
+    assert _list_entries(runs_folder) == []

@@ -12,7 +12,7 @@ from tests.factory import SIMULATED
 from tests.report.conftest import build_page
 
 
-def test_an_original_stands_beside_six_copies_with_their_doses(page: ReportPage) -> None:
+def test_an_original_is_shown_beside_six_copies_with_their_strengths(page: ReportPage) -> None:
     html = str(render(page))
     preview = page.previews[0]
     assert preview.original_id in page.thumbnails
@@ -23,13 +23,13 @@ def test_an_original_stands_beside_six_copies_with_their_doses(page: ReportPage)
     assert light == sorted(light)
 
 
-def test_treated_images_are_measured_nearer_to_the_dark_slice(page: ReportPage) -> None:
+def test_treated_images_are_closer_to_the_dark_slice(page: ReportPage) -> None:
     row = page.previews[0].attribute_quartiles.set_index("attribute").loc["luminance"]
     assert row["slice_mid"] < row["training_mid"]
     assert (
         abs(row["treated_mid"] - row["slice_mid"]) < abs(row["training_mid"] - row["slice_mid"]) / 2
     )
-    assert "clearly nearer to the slice in" in render(page)
+    assert "clearly closer to the slice than training images in" in render(page)
 
 
 def test_copies_follow_the_privacy_setting(made: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ def test_without_a_plan_there_is_no_section(quiet: dict[str, Any]) -> None:
     assert render(build_page(quiet)) == ""
 
 
-def test_simulated_images_are_marked_as_such(made: dict[str, Any]) -> None:
+def test_simulated_images_are_labeled(made: dict[str, Any]) -> None:
     drawn = [(f"h{k}", "s1", "badge", "gate", "exposure", 0.15 + 0.02 * k) for k in range(8)]
     side, plan = made["pixels"].shape[1], made["plan"]
     made = made | {
@@ -59,7 +59,7 @@ def test_simulated_images_are_marked_as_such(made: dict[str, Any]) -> None:
     )
     assert all("badge" in strength for strength, _ in shown.treated_copies)
     html = str(render(replace(build_page(made), previews=[treated, shown])))
-    assert html.count("Drawn by the simulator of gate") == 1
+    assert html.count("Drawn by the simulator gate") == 1
     assert "never in validation or test" in html
     rows = summarize_remedy(build_page(made), "s1")["plan"]
     assert [row["simulator"] for row in rows] == ["gate", None]

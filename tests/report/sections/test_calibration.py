@@ -10,7 +10,7 @@ from pipeline.report.sections.calibration import compute_coverage_curve, render
 from tests.report.conftest import build_page
 
 
-def test_the_curve_counts_errors_among_the_surest() -> None:
+def test_the_curve_counts_errors_among_the_most_confident_images() -> None:
     table = pd.DataFrame(
         {"confidence": [0.5, 0.9, 0.8, 0.6], "correct": [False, True, True, False]}
     )
@@ -25,18 +25,18 @@ def test_diagram_error_temperature_and_decline_rule(page: ReportPage) -> None:
     html = str(render(page))
     assert html.count('<svg class="chart"') == 2
     for text in (
-        "misses its accuracy by 4.1",
+        "expected calibration error is 4.1",
         "temperature 1.31",
-        "too sure",
-        "declines the 17",
+        "overconfident",
+        "declines its 17",
         "0.71",
-        "answers 83",
+        "covers 83",
     ):
         assert text in html, text
     assert "60\u202f% to 80\u202f%" in html
 
 
-def test_nothing_measured_is_left_out(made: dict[str, Any]) -> None:
+def test_without_measurements_there_is_no_section(made: dict[str, Any]) -> None:
     empty = made["predictions"].iloc[:0]
     assert render(build_page(made | {"metrics": {}, "predictions": empty})) == ""
 
@@ -44,36 +44,35 @@ def test_nothing_measured_is_left_out(made: dict[str, Any]) -> None:
 def test_no_threshold_is_good_enough(made: dict[str, Any]) -> None:
     rule = made["policy"]["decline"] | {"threshold": None, "error": None, "coverage": 0.0}
     html = str(render(build_page(made | {"policy": made["policy"] | {"decline": rule}})))
-    assert "No threshold brings the error" in html
+    assert "No threshold reduces the error rate" in html
 
 
-def test_each_model_has_its_own_rule_and_the_one_in_force_is_marked(made: dict[str, Any]) -> None:
+def test_each_model_has_its_own_rule_and_the_champion_is_marked(made: dict[str, Any]) -> None:
     rules = made["comparison"]["decline"]
     rules["targeted"] |= {"threshold": None, "coverage": 0.0, "error": None}
     html = str(render(build_page(made)))
-    assert html.count("(in force)") == 1
-    assert "the retrained model (in force)" in html or not made["verdict"]["promoted"]
-    assert "never: no threshold brings its error down to 2" in html
+    assert html.count("(champion)") == 1
+    assert made["verdict"]["promoted"]
+    assert "the targeted arm (champion)" in html
+    assert "declines every image: no threshold reduces its error rate to 2" in html
     assert "3.1\u202f%" in html, "the sealed test's error"
 
 
-def test_a_correction_that_does_not_help_the_new_model_does_not_go_with_it(
-    page: ReportPage,
-) -> None:
+def test_a_correction_that_does_not_help_a_model_does_not_ship_with_it(page: ReportPage) -> None:
     html = str(render(page))
-    assert "exposure x2 for the model before" in html
-    assert "it helps, and goes with this model" in html
-    assert "no help was shown, and it does not go with this model" in html
+    assert "Exposure x2 where luminance ≤ 62.4, for the baseline" in html
+    assert "It helps, and ships with this model" in html
+    assert "It was not shown to help, and does not ship with this model" in html
 
 
-def test_what_the_repair_does_to_calibration_is_said_on_each_split(page: ReportPage) -> None:
+def test_the_calibration_error_of_both_models_is_shown(page: ReportPage) -> None:
     html = str(render(page))
     arms = page["comparison"]["test"]["arms"]
     before, after = (
         format_percent(arms[arm][0]["calibration"]["ece"]) for arm in ("before", "targeted")
     )
     assert before != after
-    assert f"on test {before} before and {after} after the repair" in html
+    assert f"on test {before} before and {after} after retraining" in html
 
 
 def test_ten_thousand_images_make_a_short_curve(made: dict[str, Any]) -> None:

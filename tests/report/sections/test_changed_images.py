@@ -16,7 +16,7 @@ def test_fixed_and_broken_are_counted_and_shown(page: ReportPage) -> None:
     assert 'data-browse="still wrong"' in html
 
 
-def test_the_first_fixed_images_are_of_many_groups(page: ReportPage) -> None:
+def test_the_first_fixed_images_come_from_many_groups(page: ReportPage) -> None:
     html = str(render(page))
     first = html[html.index("Fixed <span>") : html.index("Still wrong <span>")]
     shown = [
@@ -27,21 +27,21 @@ def test_the_first_fixed_images_are_of_many_groups(page: ReportPage) -> None:
     assert page.flips["group"][shown].nunique() == min(groups, 12)
 
 
-def test_past_the_size_cap_the_page_says_how_many_it_shows(made: dict[str, Any]) -> None:
+def test_past_the_size_limit_the_page_says_how_many_it_holds(made: dict[str, Any]) -> None:
     page = build_page(made, budget=60_000)
-    carried = len(page.thumbnails.select_stored(page.flips.index))
-    assert 0 < carried < len(page.flips)
-    assert f"carries {carried} of {len(page.flips)} validation images" in render(page)
+    stored = len(page.thumbnails.select_stored(page.flips.index))
+    assert 0 < stored < len(page.flips)
+    assert f"holds {stored} of {len(page.flips)} validation images" in render(page)
 
 
 @pytest.mark.parametrize(
-    ("mode", "text"), [("none", "left out of this page"), ("blurred", "blurred")]
+    ("mode", "text"), [("none", "omitted by the setting"), ("blurred", "blurred by the setting")]
 )
-def test_privacy_settings_are_said(made: dict[str, Any], mode: Any, text: str) -> None:
+def test_the_image_mode_is_stated(made: dict[str, Any], mode: Any, text: str) -> None:
     assert text in render(build_page(made, mode))
 
 
-def test_without_a_repair_the_misread_images_are_shown(quiet: dict[str, Any]) -> None:
+def test_without_retraining_the_misclassified_images_are_shown(quiet: dict[str, Any]) -> None:
     html = str(render(build_page(quiet)))
-    assert "Misread" in html
+    assert "Misclassified <span>" in html
     assert "Broken" not in html

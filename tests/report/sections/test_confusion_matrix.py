@@ -9,50 +9,50 @@ from tests.factory import planted
 from tests.report.conftest import build_page
 
 
-def cells(html: str, view: str, other: int = -1) -> dict[tuple[int, int], tuple[str, int]]:
+def parse_cells(html: str, view: str) -> dict[tuple[int, int], tuple[str, int]]:
     table = html[html.index(f'data-view="{view}"') :]
-    found = re.findall(
+    matches = re.findall(
         r'data-cell="(\w+),(\w+)" data-total="(\d+)".*?class="n">([^<]*)<',
         table[: table.index("</table>")],
     )
-    place = {"other": other}
     return {
-        (int(place.get(i, i)), int(place.get(j, j))): (n, int(total)) for i, j, total, n in found
+        (int(i.replace("other", "-1")), int(j.replace("other", "-1"))): (n, int(total))
+        for i, j, total, n in matches
     }
 
 
-def test_the_three_matrices_count_what_flips_says(page: ReportPage) -> None:
+def test_the_three_matrices_count_the_flips(page: ReportPage) -> None:
     html = str(render(page))
     flips, names = page["flips"], page.class_names
     for view, column in (("before", "before"), ("after", "after")):
-        for (i, j), (n, total) in cells(html, view).items():
+        for (i, j), (n, total) in parse_cells(html, view).items():
             expected = ((flips["label"] == names[i]) & (flips[column] == names[j])).sum()
             assert int(n) == total == expected
-    before, after = cells(html, "before"), cells(html, "after")
-    for cell, (n, total) in cells(html, "change").items():
+    before, after = parse_cells(html, "before"), parse_cells(html, "after")
+    for cell, (n, total) in parse_cells(html, "change").items():
         assert int(n.replace("−", "-")) == int(after[cell][0]) - int(before[cell][0])
         assert total >= abs(int(n.replace("−", "-")))
 
 
-def test_without_a_repair_there_is_one_matrix(quiet: dict[str, Any]) -> None:
+def test_without_retraining_there_is_one_matrix(quiet: dict[str, Any]) -> None:
     html = str(render(build_page(quiet)))
     assert html.count("data-view=") == 1
 
 
-def test_many_classes_are_folded_up_and_the_page_says_so() -> None:
+def test_many_classes_are_merged_and_the_page_says_so() -> None:
     page = build_page(planted(43, 900))
     html = str(render(page))
     assert "Of 43 classes the 20 most confused are shown" in html
-    table = cells(html, "before")
+    table = parse_cells(html, "before")
     assert len(table) == 21**2
     assert sum(total for _, total in table.values()) == len(page.flips)
 
 
-def test_nobody_to_show(made: dict[str, Any]) -> None:
+def test_without_images_there_is_no_section(made: dict[str, Any]) -> None:
     assert render(build_page(made | {"flips": made["flips"].iloc[:0]})) == ""
 
 
-def test_every_error_shown_matches_the_share_of_its_row(page: ReportPage) -> None:
+def test_the_shares_of_each_row_sum_up_to_one(page: ReportPage) -> None:
     html = str(render(page))
     shares = [
         float(x)

@@ -11,7 +11,7 @@ def test_rejected_duplicates_labels_and_balance(page: ReportPage) -> None:
     html = str(render(page))
     for text in (
         "480 images were read and 2 rejected",
-        "2 labels look wrong",
+        "2 labels are suspected to be wrong",
         "1 duplicate pair crosses",
         "the file is empty (0 bytes)",
         "2 exact pairs, 1 near",
@@ -31,14 +31,14 @@ def test_a_label_issue_shows_two_images(page: ReportPage) -> None:
     assert pair[: pair.index("<p>")].count("<img") == 2
 
 
-def test_long_lists_are_cut_and_say_so(made: dict[str, Any]) -> None:
+def test_long_lists_are_cut_and_counted(made: dict[str, Any]) -> None:
     many = pd.DataFrame({"path": [f"{k}.jpg" for k in range(500)], "reason": "empty"})
     html = str(render(build_page(made | {"rejected": many})))
     assert f"Showing {MAX_REJECTED_ROWS} of 500" in html
     assert "499.jpg" not in html
 
 
-def test_only_relative_paths_are_told(page: ReportPage) -> None:
+def test_only_relative_paths_are_shown(page: ReportPage) -> None:
     assert "/secret/" not in render(page)
 
 

@@ -12,12 +12,12 @@ from tests.conftest import Require
 from tests.report.conftest import build_page
 
 
-def test_every_image_of_validation_is_a_point_with_its_slice_and_answer(page: ReportPage) -> None:
-    spots = build_map_points(page)
-    assert len(spots) == len(page.flips)
-    assert sum(s[3] for s in spots) == (page.flips["label"] != page.flips["before"]).sum()
-    assert sum(s[2] == 1 for s in spots) == len(page.slice_members["s1"])
-    assert {s[4] for s in spots if s[4] >= 0} <= set(page.thumbnails.positions.values())
+def test_every_validation_image_is_a_point_with_slice_and_outcome(page: ReportPage) -> None:
+    points = build_map_points(page)
+    assert len(points) == len(page.flips)
+    assert sum(s[3] for s in points) == (page.flips["label"] != page.flips["before"]).sum()
+    assert sum(s[2] == 1 for s in points) == len(page.slice_members["s1"])
+    assert {s[4] for s in points if s[4] >= 0} <= set(page.thumbnails.positions.values())
 
 
 def test_the_slices_are_named_beside_the_map(page: ReportPage) -> None:
@@ -32,17 +32,15 @@ def test_without_features_there_is_no_map(made: dict[str, Any]) -> None:
     assert render(build_page(made | {"validation_set": blank})) == ""
 
 
-def test_the_map_by_likeness_is_offered_where_it_can_be_made(
-    page: ReportPage, require: Require
-) -> None:
+def test_tsne_is_offered_if_it_is_installed(page: ReportPage, require: Require) -> None:
     require(find_spec("openTSNE"), "openTSNE is absent: pip install -e .[dev]")
-    spots = build_map_points(page)
-    assert all(len(s) == 7 for s in spots)
-    assert [s[:2] for s in spots] != [s[5:] for s in spots]
+    points = build_map_points(page)
+    assert all(len(s) == 7 for s in points)
+    assert [s[:2] for s in points] != [s[5:] for s in points]
     assert 'data-map="1"' in str(render(page))
 
 
-def test_without_opentsne_nothing_else_is_offered(
+def test_without_opentsne_only_principal_components_are_offered(
     page: ReportPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_layout, "find_spec", lambda name: None)

@@ -20,7 +20,7 @@ def test_the_table_agrees_with_scikit_learn(page: ReportPage) -> None:
             assert f'data-v="{support}"' in html
 
 
-def test_a_class_that_is_absent_from_val_is_not_called_the_weakest(made: dict[str, Any]) -> None:
+def test_a_class_without_images_is_not_the_weakest(made: dict[str, Any]) -> None:
     html = str(
         render(build_page(made | {"classes": {"names": ["absent", *made["classes"]["names"]]}}))
     )

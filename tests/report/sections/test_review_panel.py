@@ -9,7 +9,7 @@ from tests.report.conftest import build_page
 HOSTILE = "<script>window.hacked=9</script>"
 
 
-def reviews(made: dict[str, Any], decision: str) -> dict[str, Any]:
+def make_reviews(made: dict[str, Any], decision: str) -> dict[str, Any]:
     key = Rule.parse_json(made["explanations"]["frozen"].iloc[0]).identity
     label = {
         "image_id": "i1",
@@ -25,24 +25,24 @@ def reviews(made: dict[str, Any], decision: str) -> dict[str, Any]:
     }
 
 
-def test_it_says_how_to_hand_decisions_on(page: ReportPage) -> None:
+def test_the_panel_names_the_command_that_imports_decisions(page: ReportPage) -> None:
     html = str(review_panel.render(page))
     assert "nightshift review apply" in html
-    assert "In force" not in html
+    assert "Decisions before this run" not in html
 
 
 def test_earlier_decisions_are_listed_and_escaped(made: dict[str, Any]) -> None:
-    html = str(review_panel.render(build_page(made, reviews=reviews(made, "muted"))))
-    assert "In force before this run <span>2</span>" in html
+    html = str(review_panel.render(build_page(made, reviews=make_reviews(made, "muted"))))
+    assert "Decisions before this run <span>2</span>" in html
     assert "it is <bdi>b</bdi>" in html
     assert "<script" not in html
 
 
-def test_a_muted_slice_is_set_aside_and_an_accepted_one_says_so(made: dict[str, Any]) -> None:
-    muted = build_page(made, reviews=reviews(made, "muted"))
+def test_a_muted_slice_is_listed_apart_and_an_accepted_one_is_marked(made: dict[str, Any]) -> None:
+    muted = build_page(made, reviews=make_reviews(made, "muted"))
     html = str(failure_slices.render(muted))
     assert '<article class="slice" id="slice-s1">' not in html
     assert "Muted by a reviewer <span>1</span>" in html
     assert [s["review"] for s in build_summary(muted)["slices"]] == ["muted", "", ""]
-    accepted = str(failure_slices.render(build_page(made, reviews=reviews(made, "accepted"))))
-    assert "A reviewer <b>accepted</b> this slice before" in accepted
+    accepted = str(failure_slices.render(build_page(made, reviews=make_reviews(made, "accepted"))))
+    assert "A reviewer <b>accepted</b> this slice in an earlier run" in accepted

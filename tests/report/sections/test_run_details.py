@@ -5,14 +5,14 @@ from pipeline.report.sections.run_details import compute_data_fingerprint, rende
 from tests.report.conftest import build_page
 
 
-def test_run_config_versions_times_notes_and_openings(page: ReportPage) -> None:
+def test_the_section_shows_config_versions_times_notes_and_openings(page: ReportPage) -> None:
     html = str(render(page))
     for text in (
         "demo-1",
         "steps: 800",
         "3.11.9",
         "2 min 13 s",
-        "Two files were set aside.",
+        "Two files were rejected.",
         "A late note.",
         "first time by any run",
         compute_data_fingerprint(page),
@@ -24,7 +24,7 @@ def test_a_sealed_test_is_called_sealed(quiet: dict[str, Any]) -> None:
     assert "still sealed" in render(build_page(quiet))
 
 
-def test_the_fingerprint_sees_a_changed_label_and_no_order(made: dict[str, Any]) -> None:
+def test_the_fingerprint_depends_on_labels_and_not_on_the_order(made: dict[str, Any]) -> None:
     images = made["images"]
     same = build_page(made | {"images": images.iloc[::-1].reset_index(drop=True)})
     other = build_page(
@@ -37,6 +37,6 @@ def test_the_fingerprint_sees_a_changed_label_and_no_order(made: dict[str, Any])
     )
 
 
-def test_a_run_without_facts(page: ReportPage) -> None:
+def test_a_run_without_facts_shows_no_stages(page: ReportPage) -> None:
     bare = ReportPage(page.artifacts, "r", 0, page.thumbnails)
     assert "Stages" not in render(bare)

@@ -9,7 +9,7 @@ from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS
 from tests.report.conftest import build_page
 
 
-def _table(status: str, q: float) -> pd.DataFrame:
+def make_shortcuts(status: str, q: float) -> pd.DataFrame:
     shares = {
         "area": 0.07,
         "covered": 0.79,
@@ -25,12 +25,10 @@ def _table(status: str, q: float) -> pd.DataFrame:
     )
 
 
-def test_a_confirmed_mark_is_told_with_its_grid_and_stands_in_the_summary(
-    made: dict[str, Any],
-) -> None:
-    page = build_page(made | {"shortcuts": _table("confirmed", 0.001)})
+def test_a_confirmed_mark_has_its_grid_and_is_in_the_summary(made: dict[str, Any]) -> None:
+    page = build_page(made | {"shortcuts": make_shortcuts("confirmed", 0.001)})
     html = str(render(page))
-    assert "&lt;b&gt;: the model leans on the mark" in html
+    assert "&lt;b&gt;: the model relies on the mark" in html
     assert "<b>" not in html
     assert html.count("<rect") == 4
     assert html.count('stroke-width="2"') == 1
@@ -38,8 +36,12 @@ def test_a_confirmed_mark_is_told_with_its_grid_and_stands_in_the_summary(
     assert build_summary(page)["shortcuts"][0]["status"] == "confirmed"
 
 
-def test_too_few_groups_are_said_and_no_mark_leaves_the_section_out(made: dict[str, Any]) -> None:
-    html = str(render(build_page(made | {"shortcuts": _table("not testable", float("nan"))})))
-    assert "too few groups to tell" in html
+def test_too_few_groups_are_stated_and_without_marks_there_is_no_section(
+    made: dict[str, Any],
+) -> None:
+    html = str(
+        render(build_page(made | {"shortcuts": make_shortcuts("not testable", float("nan"))}))
+    )
+    assert "too few groups to test" in html
     assert "q =" not in html
     assert render(build_page(made)) == ""

@@ -6,26 +6,23 @@ from tests.factory import planted
 from tests.report.conftest import build_page
 
 
-def test_what_arrived_is_told_with_its_conditions_slices_and_attributes(page: ReportPage) -> None:
+def test_arrived_images_have_conditions_slices_and_attributes(page: ReportPage) -> None:
     html = render(page)
-    found = page["drift"]
-    assert f"{found['images']} images that arrived" in html
+    drift = page["drift"]
+    assert f"{drift['images']} newly arrived images" in html
     assert "champion-0" in html
-    failed = [c for c in found["conditions"] if not c["passed"]]
+    failed = [c for c in drift["conditions"] if not c["passed"]]
     assert {c["name"] for c in failed} >= {"max_psi", "max_slice_rise"}, (
         "planted: nights in test, none in train"
     )
     assert html.count('<b class="no">failed</b>') == len(failed)
     assert "Luminance</th>" in html
     assert "luminance ≤ 62.4" in html
-    assert (
-        'aria-label="luminance: share of the images of training, validation and of those that arrived'
-        in html
-    )
+    assert 'aria-label="luminance: share of training, validation and arrived images' in html
     assert "Dark<small>luminance" in html, "darker than any in training"
 
 
-def test_without_a_champion_there_is_no_section_and_without_news_one_line(
+def test_without_a_champion_there_is_no_section_and_without_images_one_line(
     made: dict[str, Any],
 ) -> None:
     nothing = {"images": 0, "slices": [], "attributes": [], "new": [], "conditions": []}

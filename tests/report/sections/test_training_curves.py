@@ -5,7 +5,7 @@ from pipeline.report.sections.training_curves import render
 from tests.report.conftest import build_page
 
 
-def test_curves_gap_marks_and_judgement(page: ReportPage) -> None:
+def test_the_section_has_curves_gap_and_judgement(page: ReportPage) -> None:
     html = str(render(page))
     assert html.count('<svg class="chart"') == 2
     assert html.count('class="gap"') == 2
@@ -14,7 +14,7 @@ def test_curves_gap_marks_and_judgement(page: ReportPage) -> None:
     assert f"a gap of +{100 * (table['train'] - table['holdout']):.1f} points" in html
 
 
-def test_a_champion_taken_as_it_is_has_no_curves(made: dict[str, Any]) -> None:
+def test_a_model_used_without_training_has_no_curves(made: dict[str, Any]) -> None:
     record = dict.fromkeys(made["training"], None) | {
         "judgement": "the champion was taken as it is"
     }

@@ -16,12 +16,7 @@ from pipeline.serving.export.model_export import export_model
 from pipeline.serving.prediction.inference_engine import GraphEngine, NetworkEngine
 from pipeline.serving.prediction.predictor import load_predictor
 from pipeline.storage.artifact_store import RunFolder
-from tests.serving.export.conftest import (
-    build_correction,
-    build_run,
-    fit_network,
-    save_bundle,
-)
+from tests.serving.export.conftest import build_correction, build_run, fit_network, save_bundle
 
 SIDE = 64
 SIGNS = ("00", "07", "14", "33")
@@ -108,7 +103,9 @@ def test_onnx_differs_from_predict_only_by_the_counted_mismatches(
     sign_run: RunFolder, onnx_export: tuple[Path, list[str]]
 ) -> None:
     """The graph measures the model's copy of a stored image, `predict` the image itself."""
-    paths = [sign_run.path.parents[1] / "images" / p for p in sign_run.load_artifact("images")["path"]]
+    paths = [
+        sign_run.path.parents[1] / "images" / p for p in sign_run.load_artifact("images")["path"]
+    ]
     network = load_predictor("signs", sign_run.path.parent)
     graph = load_predictor(str(onnx_export[0]))
     expected = network.predict(paths)
@@ -204,5 +201,5 @@ def test_unknown_format_is_an_error(night_run: RunFolder, tmp_path: Path) -> Non
 def test_run_without_a_report_is_an_error(night_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder.open_or_create(tmp_path / "runs" / "half")
     shutil.copytree(night_run.get_artifact_path("bundle"), run.get_artifact_path("bundle"))
-    with pytest.raises(InputError, match="no report .*; nightshift run --resume half"):
+    with pytest.raises(InputError, match=r"no report .*; nightshift run --resume half"):
         export_model("half", run.path.parent, "safetensors", tmp_path / "out")

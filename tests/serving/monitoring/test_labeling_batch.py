@@ -6,11 +6,7 @@ import pandas as pd
 
 from pipeline.data.dataset_reader import read_dataset
 from pipeline.domain.rule_columns import build_condition_frame
-from pipeline.serving.monitoring.labeling_batch import (
-    REMAINING_STRATUM,
-    build_strata,
-    choose_batch,
-)
+from pipeline.serving.monitoring.labeling_batch import REMAINING_STRATUM, build_strata, choose_batch
 from pipeline.serving.monitoring.prediction_rows import build_traffic
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
 from tests.arrivals import rows

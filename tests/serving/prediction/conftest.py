@@ -25,7 +25,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     door = Rule((Condition("door", "is", "east"),)).dump_json()
     policy: dict[str, Any] = {
         "decline": {"threshold": 0.8},
-        "corrections": [{"slice": "s1", "remedy": "exposure", "strength": 4.0, "words": "exposure x4"}],
+        "corrections": [
+            {"slice": "s1", "remedy": "exposure", "strength": 4.0, "words": "exposure x4"}
+        ],
     }
     slices = [
         {"slice": "s1", "words": "Too dark.", "rule": dark},

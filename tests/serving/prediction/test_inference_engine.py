@@ -44,7 +44,16 @@ def test_graph_predicts_as_its_bundle(bundle: Path, graph_file: Path, image_fold
     actual = graph.predict(images)
     assert set(expected["correction"].dropna()) == {"", "exposure x4"}
     assert set(expected["decision"]) == {"answer", "decline", "error"}
-    equal = ["path", "predicted", "decision", "reason", "correction", "slices", "luminance", "error"]
+    equal = [
+        "path",
+        "predicted",
+        "decision",
+        "reason",
+        "correction",
+        "slices",
+        "luminance",
+        "error",
+    ]
     assert expected[equal].equals(actual[equal])
     # The temperature of 0.0001 enlarges the differences of rounding.
     np.testing.assert_allclose(actual["probability"], expected["probability"], atol=2e-3)

@@ -37,9 +37,7 @@ def test_graph_file_is_found_by_its_name_and_in_its_folder(bundle: Path, tmp_pat
 @pytest.mark.parametrize(
     ("file_name", "loader"), [("model.pt2", "torch.export.load"), ("MLmodel", "mlflow.pyfunc")]
 )
-def test_export_for_another_program_is_refused(
-    tmp_path: Path, file_name: str, loader: str
-) -> None:
+def test_export_for_another_program_is_refused(tmp_path: Path, file_name: str, loader: str) -> None:
     (tmp_path / file_name).write_bytes(b"")
     for path in (tmp_path, tmp_path / file_name):
         with pytest.raises(InputError, match=f"is for {loader}.*as safetensors or ONNX"):

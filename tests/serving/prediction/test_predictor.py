@@ -189,9 +189,7 @@ def test_rules_read_the_columns_of_a_record(bundle: Path, image_folder: Path) ->
     assert rows[3]["group"] == "visit 7"
 
 
-def test_rows_keep_their_columns_for_any_number_of_images(
-    bundle: Path, image_folder: Path
-) -> None:
+def test_rows_keep_their_columns_for_any_number_of_images(bundle: Path, image_folder: Path) -> None:
     predictor = load_predictor(str(bundle))
     assert list(predictor.predict([]).columns) == list(predictor.columns)
     pair = [image_folder / "01.png", image_folder / "02.png"]

@@ -16,7 +16,6 @@ def _build_evidence(frame: pd.DataFrame, errors: np.ndarray) -> ProposalEvidence
     return ProposalEvidence(
         frame=frame,
         is_misclassified=errors,
-        signatures=np.zeros((n, 0), np.float32),
         repair_residuals=np.zeros((n, 0)),
         repair_gains=np.zeros((n, 0)),
         prototype_ids=(),

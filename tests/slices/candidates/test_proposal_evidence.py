@@ -30,7 +30,6 @@ def build_evidence() -> ProposalEvidence:
     return ProposalEvidence(
         frame=frame,
         is_misclassified=np.array([True, True, False, False, False, False]),
-        signatures=np.zeros((6, 0), np.float32),
         repair_residuals=np.zeros((6, 0)),
         repair_gains=np.zeros((6, 0)),
         prototype_ids=(),

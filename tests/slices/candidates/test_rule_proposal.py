@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline.domain.rules import Condition, Rule
@@ -17,7 +16,6 @@ def _build_evidence(planted: PlantedSlice) -> ProposalEvidence:
     return ProposalEvidence(
         frame=val.frame,
         is_misclassified=val.is_misclassified,
-        signatures=val.signatures,
         repair_residuals=compute_matched_residuals(val.probe_results),
         repair_gains=val.probe_results.change,
         prototype_ids=(),
@@ -101,35 +99,6 @@ def test_a_repaired_slice_is_proposed_where_it_has_no_excess_error(draw: Draw) -
     assert best.rule.source == "repair"
 
 
-def test_a_threshold_is_no_wider_than_the_failures_that_it_gathers() -> None:
-    """All failures are below 40. An intervention repairs them, and breaks less up to 100."""
-    rng, light = np.random.default_rng(0), np.repeat(np.linspace(0, 200, 200), 2)
-    n = len(light)
-    errors = (light < 40) & (rng.random(n) < 0.7)
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{k}" for k in range(n)],
-            "label": "a",
-            "group": [f"g{k // 2}" for k in range(n)],
-            "luminance": light,
-        }
-    )
-    proposals = propose_rules(
-        ProposalEvidence(
-            frame=frame,
-            is_misclassified=errors,
-            signatures=np.zeros((n, 0), np.float32),
-            repair_residuals=np.where(errors, 1.0, np.where(light < 100, 0.2, -0.2))[:, None],
-            repair_gains=errors[:, None].astype(float),
-            prototype_ids=(),
-            prototype_distances=np.zeros((0, n), np.float32),
-        )
-    )
-    (condition,) = proposals[0].rule.conditions
-    assert condition.op == "<="
-    assert 30 <= condition.value <= 42
-
-
 def test_the_costlier_of_two_groups_of_failures_comes_first(draw: Draw) -> None:
     """Dark images fail most often; blurred ones fail less often, but cost ten times as much."""
     planted = draw(0)
@@ -162,7 +131,6 @@ def test_look_alikes_of_a_prototype_are_proposed_up_to_the_radius_of_the_errors(
             is_misclassified=errors,
             repair_residuals=np.zeros((n, 0)),
             repair_gains=np.zeros((n, 0)),
-            signatures=np.zeros((n, 0), np.float32),
             prototype_ids=("prototype",),
             prototype_distances=distances,
         )

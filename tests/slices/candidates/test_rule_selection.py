@@ -14,7 +14,6 @@ EVIDENCE = ProposalEvidence(
         {"image_id": range(N), "label": "a", "group": range(N), "luminance": 1.0, "noise": 1.0}
     ),
     is_misclassified=np.ones(N, bool),
-    signatures=np.zeros((N, 0), np.float32),
     repair_residuals=np.zeros((N, 0)),
     repair_gains=np.zeros((N, 0)),
     prototype_ids=(),

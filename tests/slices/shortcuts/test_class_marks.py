@@ -70,15 +70,14 @@ def _build_evidence(min_images: int) -> ProposalEvidence:
     failing_rate = np.where((label == "ring") & ~is_marked, 0.7, 0.05)
     number = pd.Series(np.arange(count)).astype(str)
     frame = pd.DataFrame({"image_id": number, "label": label, "group": number})
-    nothing = np.zeros((count, 0))
+    no_interventions = np.zeros((count, 0))
     return ProposalEvidence(
-        frame.assign(**{MARK_COLUMN: is_marked}),
-        rng.random(count) < failing_rate,
-        nothing.astype(np.float32),
-        nothing,
-        nothing,
-        (),
-        np.zeros((0, count), np.float32),
+        frame=frame.assign(**{MARK_COLUMN: is_marked}),
+        is_misclassified=rng.random(count) < failing_rate,
+        repair_residuals=no_interventions,
+        repair_gains=no_interventions,
+        prototype_ids=(),
+        prototype_distances=np.zeros((0, count), np.float32),
         min_images=min_images,
     )
 

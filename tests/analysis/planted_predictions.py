@@ -1,4 +1,4 @@
-"""Predictions made elsewhere, on images of a small planted night, by a model that misses standing bars in the dark."""
+"""Planted predictions of a model that misses standing bars in the dark, on a small data set."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 
-from pipeline.cli.app import app
+from pipeline.cli.app import main
 from tests.night import SIDE, draw
 
-CUT = 0.0012  # of the difference of variances below which the model answers `lying`
+LYING_CUT = 0.0012  # difference of variances below which the model predicts `lying`
+STEEPNESS = 400.0  # logit for each unit of the difference
+NOISE_SHARE = 0.15  # share of failures without a common cause, if no night is planted
 
 
-def spread(pixels: np.ndarray) -> np.ndarray:
-    """How much more the columns of images [n, S, S, 3] vary than their rows; values from 0 to 1."""
+def measure_spread(pixels: np.ndarray) -> np.ndarray:
+    """Return how much more the columns of images [N, S, S, 3] vary than their rows, in [0, 1]."""
     gray = pixels.mean(3) / 255
     return gray.mean(1).var(1) - gray.mean(2).var(1)
 
 
-def export(path: Path) -> Path:
-    """`spread` and the cut as an ONNX classifier of two classes, for images scaled from 0 to 1."""
+def export_onnx_classifier(path: Path) -> Path:
+    """Write `measure_spread` and the cut as an ONNX classifier of two classes; return its path.
+
+    Its input is scaled from 0 to 1.
+    """
     nodes = [helper.make_node("ReduceMean", ["x"], ["gray"], axes=[1], keepdims=0)]
     for name, axis in (("columns", 1), ("rows", 2)):
         nodes += [
@@ -44,13 +49,13 @@ def export(path: Path) -> Path:
         helper.make_node("Concat", ["lying", "standing"], ["scores"], axis=1),
     ]
     constants = [
-        helper.make_tensor(n, TensorProto.FLOAT, [1], [v])
-        for n, v in (("cut", CUT), ("steep", 400.0))
+        helper.make_tensor("cut", TensorProto.FLOAT, [1], [LYING_CUT]),
+        helper.make_tensor("steep", TensorProto.FLOAT, [1], [STEEPNESS]),
     ]
-    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    out = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])]
     model = helper.make_model(
-        helper.make_graph(nodes, "bars", [given], [out], constants),
+        helper.make_graph(nodes, "bars", inputs, outputs, constants),
         opset_imports=[helper.make_opsetid("", 13)],
         ir_version=8,
     )
@@ -58,15 +63,16 @@ def export(path: Path) -> Path:
     return path
 
 
-def given(folder: Path, *, night: bool = True, seed: int = 0, visits: int = 150) -> list[str]:
-    """Images, M.csv and P.parquet in `folder`, and the arguments of `analyze` that name them."""
+def write_analysis_inputs(
+    folder: Path, *, night: bool = True, seed: int = 0, visits: int = 150
+) -> list[str]:
+    """Write images, M.csv and P.parquet; return the arguments of `analyze` that name them."""
     table = pd.read_csv(draw(folder, visits, 2, night, seed) / "metadata.csv", dtype={"label": str})
     pixels = np.stack([cv2.imread(str(folder / name))[:, :, ::-1] for name in table["file_name"]])
-    standing = 400 * (spread(pixels.astype(np.float64)) - CUT)
-    odd = np.random.default_rng(seed).random(len(table)) < (
-        0.0 if night else 0.15
-    )  # failures of no common cause
-    standing = np.where(odd, -standing, standing)
+    standing = STEEPNESS * (measure_spread(pixels.astype(np.float64)) - LYING_CUT)
+    noise_share = 0.0 if night else NOISE_SHARE
+    is_flipped = np.random.default_rng(seed).random(len(table)) < noise_share
+    standing = np.where(is_flipped, -standing, standing)
     ids = [f"p{k:04d}" for k in range(len(table))]
     images = table.rename(columns={"file_name": "path"}).assign(image_id=ids).drop(columns="split")
     images.to_csv(folder / "M.csv", index=False)
@@ -83,10 +89,10 @@ def given(folder: Path, *, night: bool = True, seed: int = 0, visits: int = 150)
 
 
 def run_analyze(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `nightshift analyze` with these arguments."""
+    """Return the exit code of `nightshift analyze` with these arguments."""
     monkeypatch.setattr("sys.argv", ["nightshift", "analyze", *arguments])
     try:
-        app.main()
+        main()
     except SystemExit as end:
         return int(end.code or 0)
     return 0

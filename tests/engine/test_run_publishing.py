@@ -1,0 +1,64 @@
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine.run_publishing import publish_outcome, publish_runs_index, summarize_run
+from pipeline.storage.artifact_store import RunFolder
+
+HEADLINE = "not promoted: the gain is uncertain"
+
+
+def _make_run(folder: Path, name: str, summary: dict[str, Any] | None = None) -> RunFolder:
+    run = RunFolder.open_or_create(folder / "runs" / name)
+    if summary is not None:
+        page = folder / f"page-{name}"
+        page.mkdir()
+        (page / "index.html").write_text(f"<p>{name}</p>")
+        run.save_stage("report", {"html": page, "summary": summary}, {})
+    return run
+
+
+def _build_summary(run_id: str) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "verdict": {"headline": HEADLINE, "promoted": False},
+        "slices": [{"status": "confirmed"}, {"status": "uncertain"}],
+        "followed": [{"state": "open"}, {"state": "open"}, {"state": "closed"}],
+    }
+
+
+def test_a_run_is_one_row(tmp_path: Path) -> None:
+    assert summarize_run(_make_run(tmp_path, "new")) == {
+        "run": "new",
+        "state": "0 stages done",
+        "slices": 0,
+        "followed": "",
+        "why": "",
+    }
+    assert summarize_run(_make_run(tmp_path, "r1", _build_summary("r1"))) == {
+        "run": "r1",
+        "state": "not promoted",
+        "slices": 1,
+        "followed": "2 open, 1 closed",
+        "why": "the gain is uncertain",
+    }
+
+
+def test_a_run_without_a_report_publishes_nothing(tmp_path: Path) -> None:
+    outcome = publish_outcome(_make_run(tmp_path, "new"), tmp_path / "reports")
+    assert (outcome.report_path, outcome.has_passed, outcome.headline) == (None, True, "")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_failed_condition_is_the_outcome(tmp_path: Path) -> None:
+    run = _make_run(tmp_path, "r1")
+    run.save_stage("promote", {"verdict": {"promoted": False, "headline": HEADLINE}}, {})
+    outcome = publish_outcome(run, tmp_path / "reports")
+    assert (outcome.has_passed, outcome.headline) == (False, HEADLINE)
+
+
+def test_a_damaged_summary_is_left_out_of_the_page_of_all_runs(tmp_path: Path) -> None:
+    run = _make_run(tmp_path, "r1", _build_summary("r1"))
+    run.get_artifact_path("summary").write_text("{")
+    (tmp_path / "reports").mkdir()
+    publish_runs_index(tmp_path / "runs", tmp_path / "reports")
+    assert "r1" not in (tmp_path / "reports" / "index.html").read_text()

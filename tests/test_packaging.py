@@ -61,10 +61,9 @@ def _list_imported_modules(path: Path) -> set[str]:
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(str(node.module))
-        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
-            first = node.args[0]
-            if isinstance(first, ast.Constant):
-                modules.add(str(first.value))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            if isinstance(node.args[0], ast.Constant):
+                modules.add(str(node.args[0].value))
     return {module.partition(".")[0] for module in modules}
 
 

@@ -1,6 +1,7 @@
-"""A newcomer adds a plugin with one new file and one line, an outsider with an entry point and no line at all.
+"""A new plug-in takes one file and one line, an external one an entry point and no line.
 
-Each way is tried on a copy of the package, or beside the package, in a fresh interpreter that must use the plugin.
+Each way is tried on a copy of the package, or beside the package, in a new process that must use
+the plug-in. A broken external plug-in is refused in one line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,100 +22,107 @@ import numpy as np
 import pytest
 
 from pipeline import plugins
+from pipeline.attributes import load_attribute
+from pipeline.contracts import InputError
+from pipeline.remedies import list_remedies, load_remedy
+from tests.helpers.external_plugins import GREENNESS, install_plugin
 
 ROOT = Path(__file__).resolve().parents[1]
+NAMES_CONSTANT = {
+    "adapters": "DATASET_ADAPTERS",
+    "attributes": "ATTRIBUTE_NAMES",
+    "remedies": "REMEDY_NAMES",
+    "sections": "SECTION_NAMES",
+}
 
 
 @dataclass(frozen=True)
-class Case:
-    """A plugin of each kind, and what a program prints that uses it."""
+class PluginCase:
+    """A plug-in, a program that uses it, and the program's output."""
 
     name: str
     source: str
-    use: str
-    prints: str
+    program: str
+    output: str
 
 
 CASES = {
-    "datasets": Case(
+    "adapters": PluginCase(
         "named",
-        '''"""Images whose name says the class."""
+        '''"""Images whose name starts with the class."""
 from pathlib import Path
-from pipeline.datasets import Image
+from pipeline.data import ImageRecord
 
-def recognizes(root):
-    return "images that are called by their class" if (Path(root) / "NAMED").exists() else None
+def can_read(root):
+    return "images that are named by their class" if (Path(root) / "NAMED").exists() else None
 
-def named(root):
-    """Images in one folder, called class-number.png."""
+def read_images(root):
+    """Images in one folder, named class-number.png."""
     for path in sorted(Path(root).glob("*.png")):
-        yield Image(str(path.absolute()), path.name, label=path.name.split("-")[0])
+        yield ImageRecord(str(path.absolute()), path.name, label=path.name.split("-")[0])
 ''',
         """
 from pathlib import Path
-from pipeline.datasets import read, recognize
+from pipeline.data.dataset_reader import find_adapter, read_dataset
 Path("images").mkdir()
 for name in ("NAMED", "cat-1.png", "dog-1.png"):
     (Path("images") / name).touch()
-print(recognize(Path("images"))[0], *(image.label for image in read(Path("images"))))
+labels = [image.label for image in read_dataset(Path("images"))]
+print(find_adapter(Path("images"))[0], *labels)
 """,
         "named cat dog",
     ),
-    "attributes": Case(
+    "attributes": PluginCase(
         "greenness",
-        '''"""How green a image is."""
-UNIT, WORDS, PERIOD, SOURCE = "0 to 255", ("not green", "green"), None, "pixels"
-
-def greenness(shot):
-    """The mean of the green channel."""
-    return float(shot.pixels[:, :, 1].mean())
-''',
+        GREENNESS,
         """
 import numpy as np
-from pipeline.attributes import measure
+from pipeline.attributes import measure_images
 images = np.zeros((2, 8, 8, 3), np.uint8)
 images[1, :, :, 1] = 200
-print(*measure(images)["greenness"])
+print(*measure_images(images)["greenness"])
 """,
         "0.0 200.0",
     ),
-    "remedies": Case(
+    "remedies": PluginCase(
         "solarize",
-        '''"""Turns light parts dark."""
+        '''"""Light parts become dark."""
 import albumentations as A
-DOSES, NEUTRAL, WORDS = (0.25, 0.75), 1.0, ("solarised", "")
-ORDERED, CAUSE, CHANGES_LABEL = True, True, False
+STRENGTHS, NEUTRAL_STRENGTH, CAUSE_WORDS = (0.25, 0.75), 1.0, ("solarized", "")
+IS_ORDERED, IS_CAUSE, MAY_CHANGE_LABEL = True, True, False
 
-def solarize(low, high):
-    """Turn everything lighter than the strength dark."""
+def build_transform(low, high):
+    """Invert all pixels that are lighter than the strength."""
     return A.Solarize(threshold_range=(low, high), p=1.0)
 
-def inverse(strength):
+def invert_strength(strength):
+    """Return None: nothing undoes it."""
     return None
 ''',
         """
 import numpy as np
-from pipeline.remedies import interventions, treat
+from pipeline.remedies import apply_remedy, list_interventions
 images = np.full((1, 8, 8, 3), 250, np.uint8)
-print(*(strength for name, strength in interventions() if name == "solarize"), treat("solarize", images, 0.5, 0.5, 0).max())
+strengths = [strength for name, strength in list_interventions() if name == "solarize"]
+print(*strengths, apply_remedy("solarize", images, 0.5, 0.5, 0).max())
 """,
         "0.25 0.75 5",
     ),
 }
-SECTION = '''"""How many images there are."""
+SECTION = '''"""The number of images."""
 from markupsafe import Markup
 TITLE = "A newcomer's count"
 
-def newcomer(page):
-    """The number of images."""
+def render(page):
+    """Return the number of images."""
     return Markup(f"<p>The newcomer counts {len(page.images)} images.</p>")
 '''
 STAGE = '''"""Count the images of each class."""
 from pydantic import Field
-from pipeline.config import Settings
+from pipeline.config import StageSettings
 
-class Config(Settings):
-    step: int = Field(1, ge=1, description="what a image counts for")
+class Config(StageSettings):
+    step: int = Field(1, ge=1, description="count of one image")
 
 def run(config, context, *, images):
     return {"tally": {"images": config.step * len(images)}}
@@ -121,188 +130,237 @@ def run(config, context, *, images):
 CONFIG = """
 name: tiny
 ingest: {data: images, side: 32}
-train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
-retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
+train: {backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}
+retrain: {epochs: 1, batch_size: 16, seeds: 1, generic: false}
 """
 
 
-def _python(code: str, path: Path, cwd: Path) -> str:
-    env = os.environ | {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    line = [sys.executable, "-c", code]
+def _build_environment(path: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _run_python(code: str, path: Path, folder: Path) -> str:
+    """Return the output of a program with `path` in front of the import path."""
     done = subprocess.run(
-        line, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code],
+        env=_build_environment(str(path)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
 
 
-def _copy(folder: Path) -> Path:
-    """A copy of the package, for a newcomer to work in."""
-    shutil.copytree(
-        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    where = _python("import pipeline; print(pipeline.__file__)", folder, folder)
-    assert Path(where) == folder / "pipeline" / "__init__.py"
+def _copy_package(folder: Path) -> Path:
+    """Copy the package into a folder, and return the folder."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=ignored)
+    imported = _run_python("import pipeline; print(pipeline.__file__)", folder, folder)
+    assert Path(imported) == folder / "pipeline" / "__init__.py"
     return folder
 
 
-def _edit(file: Path, old: str, new: str) -> int:
-    """Put `new` in place of the first match of `old`; returns how many lines are new or changed."""
+def _edit_file(file: Path, pattern: str, replacement: str) -> int:
+    """Replace the first match of a pattern, and return the number of new or changed lines."""
     before = file.read_text(encoding="utf-8")
-    after = re.sub(old, new, before, count=1, flags=re.MULTILINE)
+    after = re.sub(pattern, replacement, before, count=1, flags=re.MULTILINE)
     file.write_text(after, encoding="utf-8")
-    return sum(
-        line.startswith("+ ") for line in difflib.ndiff(before.splitlines(), after.splitlines())
-    )
+    difference = difflib.ndiff(before.splitlines(), after.splitlines())
+    return sum(line.startswith("+ ") for line in difference)
 
 
-def _register(package: Path, kind: str, name: str, source: str) -> int:
-    (package / "pipeline" / kind / f"{name}.py").write_text(source, encoding="utf-8")
-    return _edit(
-        package / "pipeline" / "plugins.py",
-        rf"^{kind.upper()} = \(",
-        rf'{kind.upper()} = ("{name}", ',
-    )
-
-
-def _distribute(folder: Path, kind: str, name: str, source: str) -> None:
-    """What pip would lay down for an outsider's package."""
-    (folder / f"outside_{name}.py").write_text(source, encoding="utf-8")
-    info = folder / f"outside_{name}-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: outside-{name}\nVersion: 1.2\n", encoding="utf-8"
-    )
-    (info / "entry_points.txt").write_text(
-        f"[nightshift.{kind}]\n{name} = outside_{name}\n", encoding="utf-8"
-    )
+def _register_plugin(package: Path, kind: str, name: str, source: str) -> int:
+    """Add a built-in plug-in, and return the number of lines that the registration took."""
+    folder = package.joinpath(*plugins.PLUGIN_KINDS[kind].package.split("."))
+    (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    constant = NAMES_CONSTANT[kind]
+    registry = package / "pipeline" / "plugins.py"
+    return _edit_file(registry, rf"^({constant} = \(.*\n)", rf'\1    "{name}",\n')
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_one_file_and_one_line(kind: str, tmp_path: Path) -> None:
-    case, package = CASES[kind], _copy(tmp_path)
-    assert _register(package, kind, case.name, case.source) == 1
-    assert _python(case.use, package, tmp_path) == case.prints
+def test_a_builtin_plugin_takes_one_file_and_one_line(kind: str, tmp_path: Path) -> None:
+    case, package = CASES[kind], _copy_package(tmp_path)
+    assert _register_plugin(package, kind, case.name, case.source) == 1
+    assert _run_python(case.program, package, tmp_path) == case.output
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_an_entry_point_and_no_line(kind: str, tmp_path: Path) -> None:
-    case, outside = CASES[kind], tmp_path / "site"
-    outside.mkdir()
-    _distribute(outside, kind, case.name, case.source)
-    assert _python(case.use, outside, tmp_path) == case.prints
-    versions = _python(
-        f"from pipeline.plugins import version; print(version({kind!r}))", outside, tmp_path
-    )
-    assert versions == f"{case.name}=1.2"
+def test_an_external_plugin_takes_an_entry_point_and_no_line(kind: str, tmp_path: Path) -> None:
+    case, site = CASES[kind], tmp_path / "site"
+    site.mkdir()
+    install_plugin(site, kind, case.name, case.source)
+    assert _run_python(case.program, site, tmp_path) == case.output
 
 
-def test_a_new_version_of_an_outsider_is_another_code_version(tmp_path: Path) -> None:
-    outside, case = tmp_path / "site", CASES["attributes"]
-    outside.mkdir()
-    _distribute(outside, "attributes", case.name, case.source)
-    code = "from pipeline.engine.code_fingerprint import code_version as v; print(v('measure'), v('promote'))"
-    old = _python(code, outside, tmp_path).split()
-    metadata = outside / f"outside_{case.name}-1.2.dist-info" / "METADATA"
-    assert _edit(metadata, "Version: 1.2", "Version: 1.3") == 1
-    new = _python(code, outside, tmp_path).split()
-    assert old[0] != new[0]
-    assert old[1] == new[1]
+# Checks of external modules.
 
 
-def test_an_entry_point_that_names_no_module_says_so(tmp_path: Path) -> None:
-    _distribute(tmp_path, "attributes", "greenness", CASES["attributes"].source)
-    points = tmp_path / "outside_greenness-1.2.dist-info" / "entry_points.txt"
-    assert _edit(points, "= outside_greenness", "= outside_greenness:greenness") == 1
-    load = "plugins.load('attributes', 'greenness')"
-    code = f"from pipeline import plugins\ntry:\n    {load}\nexcept KeyError as e:\n    print(e)"
-    assert "nightshift.attributes:greenness must name a module" in _python(code, tmp_path, tmp_path)
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for external plug-ins, in front of the import path."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    _clear_caches()
+    yield folder
+    _clear_caches()
+    for name in [name for name in sys.modules if name.startswith("outside_")]:
+        del sys.modules[name]
 
 
-def test_an_unknown_name_is_a_key_error() -> None:
-    with pytest.raises(KeyError):
-        plugins.load_plugin_function("attributes", "no_such_attribute")
+def _clear_caches() -> None:
+    plugins._find_external_plugins.cache_clear()
+    plugins.load_plugin.cache_clear()
 
 
-# Section and stage: seen in a run, from images to report.
+BROKEN_SOURCES = [
+    (GREENNESS.replace("def measure", "def greenness"), r"has no function measure\(\)"),
+    (GREENNESS.replace("PERIOD, SOURCE", "SOURCE").replace("None, ", ""), "has no constant PERIOD"),
+    (
+        GREENNESS.replace('"pixels"', '"camera"'),
+        "SOURCE is 'camera'; it must be one of pixels, nat",
+    ),
+    (GREENNESS.replace('None, "pixels"', '"day", "pixels"'), "PERIOD is 'day'; it must be int or"),
+    ("import no_such_library\n", "cannot be imported: ModuleNotFoundError: .*no_such_library"),
+    ("def measure(:\n", "cannot be imported: SyntaxError"),
+]
 
 
-def _images(folder: Path, each: int = 24) -> None:
-    """Two classes that anybody can tell apart, a quarter of the images dark."""
-    generator = np.random.default_rng(0)
+@pytest.mark.parametrize(("source", "words"), BROKEN_SOURCES)
+def test_a_broken_external_module_is_refused_in_one_line(
+    source: str, words: str, site: Path
+) -> None:
+    install_plugin(site, "attributes", "greenness", source)
+    with pytest.raises(InputError, match=words) as caught:
+        load_attribute("greenness")
+    message = str(caught.value)
+    assert message.startswith("plug-in nightshift.attributes:greenness (outside_greenness): ")
+    assert "\n" not in message
+
+
+def test_a_broken_remedy_is_refused_too(site: Path) -> None:
+    source = CASES["remedies"].source.replace("IS_ORDERED, IS_CAUSE", "IS_ORDERED, IS_CAUSED")
+    install_plugin(site, "remedies", "solarize", source)
+    assert "solarize" in list_remedies()
+    with pytest.raises(InputError, match=r"has no constant IS_CAUSE; define it \(bool\)"):
+        load_remedy("solarize")
+
+
+def test_an_entry_point_must_name_a_module(site: Path) -> None:
+    install_plugin(site, "attributes", "greenness", GREENNESS)
+    points = site / "outside_greenness-1.2.dist-info" / "entry_points.txt"
+    assert _edit_file(points, "= outside_greenness", "= outside_greenness:measure") == 1
+    with pytest.raises(InputError, match="let the entry point name a module"):
+        load_attribute("greenness")
+
+
+def test_a_changed_external_module_has_another_fingerprint(site: Path) -> None:
+    module = install_plugin(site, "attributes", "greenness", GREENNESS)
+    before = plugins.fingerprint_external_plugins("attributes")
+    module.write_text(GREENNESS + "# changed\n", encoding="utf-8")
+    after = plugins.fingerprint_external_plugins("attributes")
+    assert set(before) == set(after) == {"greenness"}
+    assert before != after
+
+
+def test_an_unknown_name_is_a_key_error_and_an_old_name_has_a_hint() -> None:
+    with pytest.raises(KeyError, match="no_such_attribute"):
+        load_attribute("no_such_attribute")
+    with pytest.raises(KeyError, match="'contrast' was renamed: write contrast_level"):
+        load_attribute("contrast")
+    for kind, names in plugins.RENAMED_PLUGINS.items():
+        for name, new_name in names.items():
+            assert new_name in plugins.list_plugins(kind)
+            assert new_name in plugins.describe_rename(kind, name)
+    assert plugins.describe_rename("remedies", "contrast") == "", "a remedy has that name"
+
+
+# A section and a stage in a run, from images to report.
+
+
+def _draw_images(folder: Path, class_size: int = 24) -> None:
+    """Draw two classes that are easy to distinguish; a quarter of the images is dark."""
+    rng = np.random.default_rng(0)
     for label, channel in (("red", 2), ("blue", 0)):
         (folder / label).mkdir(parents=True)
-        for i in range(each):
-            image = generator.integers(40, 90, (32, 32, 3))
-            image[8:24, 8:24, channel] += 120
-            cv2.imwrite(
-                str(folder / label / f"{i:03}.png"),
-                (image * (1.0 if i % 4 else 0.15)).astype(np.uint8),
-            )
+        for number in range(class_size):
+            pixels = rng.integers(40, 90, (32, 32, 3))
+            pixels[8:24, 8:24, channel] += 120
+            light = 1.0 if number % 4 else 0.15
+            cv2.imwrite(str(folder / label / f"{number:03}.png"), (pixels * light).astype(np.uint8))
 
 
-def _nightshift(path: str, cwd: Path, *line: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pipeline.cli.app", *line]
+def _call_nightshift(path: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, "-m", "pipeline.cli.app", *arguments],
+        env=_build_environment(path),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
 
 
 @dataclass(frozen=True)
-class Extended:
-    """A copy of the package with a newcomer's section and stage, how many lines that took, and a finished run."""
+class ExtendedPackage:
+    """A copy of the package with a new section and a new stage, and a finished run."""
 
     package: Path
-    lines: dict[str, int]
+    line_counts: dict[str, int]
     run: Path
 
-    @property
-    def html(self) -> str:
+    def read_page(self) -> str:
         return (self.run / "report" / "html" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
-    package = _copy(tmp_path_factory.mktemp("newcomer"))
-    lines = {"section": _register(package, "sections", "newcomer", SECTION)}
+def extended(tmp_path_factory: pytest.TempPathFactory) -> ExtendedPackage:
+    package = _copy_package(tmp_path_factory.mktemp("newcomer"))
+    line_counts = {"section": _register_plugin(package, "sections", "newcomer", SECTION)}
     (package / "pipeline" / "stages" / "tally.py").write_text(STAGE, encoding="utf-8")
-    page = package / "pipeline" / "graph.py"
-    stage = '    Stage("tally", needs=("images",), makes={"tally": Record(("images",))}),'
-    lines["stage"] = _edit(page, r"^    Stage\(\n        \"measure\",$", rf"{stage}\n\g<0>")
-    _images(package / "images")
-    (package / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
-    done = _nightshift(str(package), package, "run", "-c", "tiny.yaml", "tally.step=2")
-    assert done.returncode in (0, 1), done.stderr[-3000:]
-    return Extended(package, lines, next((package / "runs").glob("*-tiny")))
-
-
-def test_a_section_is_one_file_and_one_line(extended: Extended) -> None:
-    assert extended.lines["section"] == 1
-    assert "The newcomer counts 48 images." in extended.html
-    assert "newcomer&#39;s count" in extended.html
-
-
-def test_a_stage_is_one_file_and_one_line_with_the_contract_of_what_it_makes(
-    extended: Extended,
-) -> None:
-    assert extended.lines["stage"] == 1
-    assert json.loads((extended.run / "tally" / "tally.json").read_text(encoding="utf-8")) == {
-        "images": 96
-    }
-    shown = _nightshift(str(extended.package), extended.package, "graph", "--json")
-    assert {"stage": "tally", "needs": ["images"], "makes": ["tally"]} in json.loads(shown.stdout)
-    told = _nightshift(
-        str(extended.package), extended.package, "run", "-c", "tiny.yaml", "tally.stp=2"
+    stage = '    Stage("tally", needs=("images",), makes={"tally": RecordContract(("images",))}),\n'
+    graph = package / "pipeline" / "graph.py"
+    line_counts["stage"] = _edit_file(
+        graph, r"^    Stage\(\n        \"measure\",$", rf"{stage}\g<0>"
     )
-    assert told.returncode == 2
-    assert "did you mean tally.step?" in told.stderr
+    _draw_images(package / "images")
+    (package / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
+    done = _call_nightshift(str(package), package, "run", "-c", "tiny.yaml", "tally.step=2")
+    assert done.returncode in (0, 1), done.stderr[-3000:]
+    (run,) = (package / "runs").glob("*-tiny")
+    return ExtendedPackage(package, line_counts, run)
 
 
-def test_a_section_comes_in_by_an_entry_point(extended: Extended, tmp_path: Path) -> None:
-    _distribute(tmp_path, "sections", "outsider", SECTION.replace("newcomer", "outsider"))
-    assert "outsider" not in extended.html
+def test_a_section_takes_one_file_and_one_line(extended: ExtendedPackage) -> None:
+    assert extended.line_counts["section"] == 1
+    assert "The newcomer counts 48 images." in extended.read_page()
+    assert "newcomer&#39;s count" in extended.read_page()
+
+
+def test_a_stage_takes_one_file_and_one_line(extended: ExtendedPackage) -> None:
+    assert extended.line_counts["stage"] == 1
+    tally = json.loads((extended.run / "tally" / "tally.json").read_text(encoding="utf-8"))
+    assert tally == {"images": 96}
+    path = str(extended.package)
+    shown = _call_nightshift(path, extended.package, "graph", "--json")
+    row = {"stage": "tally", "needs": ["images"], "makes": ["tally"]}
+    assert row in json.loads(shown.stdout)
+    refused = _call_nightshift(path, extended.package, "run", "-c", "tiny.yaml", "tally.stp=2")
+    assert refused.returncode == 2
+    assert "did you mean tally.step?" in refused.stderr
+
+
+def test_an_external_section_takes_an_entry_point(
+    extended: ExtendedPackage, tmp_path: Path
+) -> None:
+    install_plugin(tmp_path, "sections", "outsider", SECTION.replace("newcomer", "outsider"))
+    assert "outsider" not in extended.read_page()
     path = os.pathsep.join([str(extended.package), str(tmp_path)])
-    done = _nightshift(path, extended.package, "report", extended.run.name)
+    done = _call_nightshift(path, extended.package, "report", extended.run.name)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "The outsider counts 48 images." in extended.html
+    assert "The outsider counts 48 images." in extended.read_page()

@@ -51,10 +51,15 @@ def inspect_dataset(
     Raises:
         InputError: a limit is invalid, or there is no image.
     """
-    wanted = parse_health_limits(limits)
+    health_limits = parse_health_limits(limits)
     issues = (run.load_artifact("images"), run.load_artifact("label_issues")) if run else None
     return check_dataset(
-        data, _plan_reading(data, config), _measure_pixels, wanted, create_tracker("check"), issues
+        data,
+        _plan_reading(data, config),
+        _measure_pixels,
+        health_limits,
+        create_tracker("check"),
+        issues,
     )
 
 

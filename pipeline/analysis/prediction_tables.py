@@ -49,9 +49,9 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
     if table.empty:
         raise InputError(f"{path}: holds no row")
     table = table.assign(**{c: table[c].astype(str) for c in required_columns})
-    twice = table["image_id"][table["image_id"].duplicated()]
-    if len(twice):
-        raise InputError(f"{path}: image_id {twice.iloc[0]!r} is in more than one row")
+    duplicate_ids = table["image_id"][table["image_id"].duplicated()]
+    if len(duplicate_ids):
+        raise InputError(f"{path}: image_id {duplicate_ids.iloc[0]!r} is in more than one row")
     return table.reset_index(drop=True)
 
 
@@ -97,10 +97,9 @@ def read_image_table(path: Path) -> tuple[pd.DataFrame, NDArray[np.intp] | None]
     if "captured_at" in table:
         table["captured_at"] = _parse_times(path, table["captured_at"])
     if "group" in table:
-        own = pd.Series(
-            "image " + table["image_id"]
-        )  # An image without a group is a group by itself.
-        table["group"] = table["group"].where(table["group"].notna(), own).astype(str)
+        # An image without a group is a group by itself.
+        image_groups = pd.Series("image " + table["image_id"])
+        table["group"] = table["group"].where(table["group"].notna(), image_groups).astype(str)
     fold = _parse_folds(path, table) if "fold" in table else None
     return table.drop(columns="fold", errors="ignore"), fold
 
@@ -203,11 +202,11 @@ def align_predictions(
     """
     index = pd.Index(prediction_ids)
     rows = index.get_indexer(pd.Index(images["image_id"]))
-    lacking = images["image_id"][rows < 0]
-    if len(lacking):
+    missing_ids = images["image_id"][rows < 0]
+    if len(missing_ids):
         raise InputError(
-            f"{paths[1]}: lacks {len(lacking)} of the {len(images)} images of {paths[0]}, first "
-            f"{lacking.iloc[0]!r}"
+            f"{paths[1]}: lacks {len(missing_ids)} of the {len(images)} images of {paths[0]}, "
+            f"first {missing_ids.iloc[0]!r}"
         )
     if len(prediction_ids) > len(images):
         surplus = sorted(set(prediction_ids) - set(images["image_id"]))

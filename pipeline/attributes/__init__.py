@@ -56,7 +56,7 @@ class DecodedImage:
 
     @property
     def is_native(self) -> bool:
-        """Return whether the pixels come from the stored file unscaled, neither reduced nor enlarged."""
+        """Return whether the pixels have the size of the stored file, unscaled."""
         return sorted(self.pixels.shape[:2]) == sorted((self.width, self.height))
 
 
@@ -113,8 +113,8 @@ def get_reduction_tolerance(name: str) -> float | None:
 
     None means that the whole image must be decoded.
     """
-    found = getattr(load_attribute(name), "REDUCTION_TOLERANCE", None)
-    return None if found is None else float(found)
+    tolerance = getattr(load_attribute(name), "REDUCTION_TOLERANCE", None)
+    return None if tolerance is None else float(tolerance)
 
 
 def measure_images(pixels: NDArray[np.uint8]) -> pd.DataFrame:
@@ -129,6 +129,6 @@ def measure_images(pixels: NDArray[np.uint8]) -> pd.DataFrame:
     chosen = load_measures(("pixels", "native"))
     values = np.full((len(pixels), len(chosen)), np.nan)
     for row, image in enumerate(pixels):
-        shot = DecodedImage(np.ascontiguousarray(image), None, image.shape[1], image.shape[0])
-        values[row] = [function(shot) for function in chosen.values()]
+        decoded = DecodedImage(np.ascontiguousarray(image), None, image.shape[1], image.shape[0])
+        values[row] = [function(decoded) for function in chosen.values()]
     return pd.DataFrame(values, columns=list(chosen))

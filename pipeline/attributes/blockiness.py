@@ -17,9 +17,10 @@ SOURCE = "native"
 def _measure_steps(luma: NDArray[np.uint8]) -> tuple[float, float]:
     """Return the mean absolute step between rows, across the 8 px grid and inside."""
     steps, width = len(luma) - 1, luma.shape[1]
-    every, count = cv2.norm(luma[1:], luma[:-1], cv2.NORM_L1), steps // 8
+    total = cv2.norm(luma[1:], luma[:-1], cv2.NORM_L1)
+    count = steps // 8
     across = cv2.norm(luma[8::8], luma[7:-1:8], cv2.NORM_L1)
-    return across / (count * width), (every - across) / ((steps - count) * width)
+    return across / (count * width), (total - across) / ((steps - count) * width)
 
 
 def measure(image: DecodedImage) -> float:

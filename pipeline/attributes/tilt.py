@@ -28,7 +28,7 @@ def _sum_orientations(luma: NDArray[np.uint8]) -> tuple[float, float]:
     Pixels on the rim do not count.
     """
     x, y = _compute_gradient(luma, 1), _compute_gradient(luma, 0)
-    y[:, 0] = y[:, -1] = 0  # as x is there, since OpenCV mirrors the picture in its rim
+    y[:, 0] = y[:, -1] = 0  # as x is there, since OpenCV mirrors the image at its border
     x, y = x.ravel(), y.ravel()
     # (plain + 2i cross) is the squared gradient: its square has four times the angle, total is
     # its length
@@ -37,10 +37,10 @@ def _sum_orientations(luma: NDArray[np.uint8]) -> tuple[float, float]:
     y *= y
     total = x + y
     plain = np.subtract(x, y, out=x)
-    whole = cv2.sumElems(total)[0]  # plain^2 + 4 cross^2 = total^2
+    power = cv2.sumElems(total)[0]  # plain^2 + 4 cross^2 = total^2
     total += _DIVISION_EPSILON
     share = np.divide(plain, total, out=total)
-    return -4 * float(np.dot(cross, share)), 2 * float(np.dot(plain, share)) - whole
+    return -4 * float(np.dot(cross, share)), 2 * float(np.dot(plain, share)) - power
 
 
 def measure(image: DecodedImage) -> float:
@@ -66,5 +66,6 @@ def measure(image: DecodedImage) -> float:
         _sum_orientations(image.luma[top - 1 : min(top + rows, height - 1) + 1])
         for top in range(1, height - 1, rows)
     ]
-    sine, cosine = (sum(part[k] for part in parts) for k in (0, 1))
+    sine = sum(part[0] for part in parts)
+    cosine = sum(part[1] for part in parts)
     return float(np.degrees(np.arctan2(sine, cosine))) / 4 if sine or cosine else float("nan")

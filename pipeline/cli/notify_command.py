@@ -20,7 +20,7 @@ def send_notification(
     """Send a message to the places of `schedule.notify`; a scheduler calls this."""
     from pipeline.config import read_general_settings
     from pipeline.graph import STAGES
-    from pipeline.integrations.notifications import RunEvent, Message, send_message
+    from pipeline.integrations.notifications import Message, RunEvent, send_message
 
     if event not in list(RunEvent):
         raise InputError(f"{event!r}: an event is {', '.join(RunEvent)}")

@@ -21,8 +21,12 @@ _CIRCLE_POINTS = np.stack([np.cos(_CIRCLE_ANGLES), np.sin(_CIRCLE_ANGLES)], axis
 
 def scale_color(color: RgbColor, factor: float) -> RgbColor:
     """Return the color times a factor, channel by channel, clipped to 0..255."""
-    red, green, blue = (int(min(255.0, max(0.0, c * factor))) for c in color)
-    return red, green, blue
+    red, green, blue = color
+    return _scale_channel(red, factor), _scale_channel(green, factor), _scale_channel(blue, factor)
+
+
+def _scale_channel(value: float, factor: float) -> int:
+    return int(min(255.0, max(0.0, value * factor)))
 
 
 def mix_colors(first: RgbColor, second: RgbColor, share: float) -> RgbColor:
@@ -33,8 +37,15 @@ def mix_colors(first: RgbColor, second: RgbColor, share: float) -> RgbColor:
         second: the second color.
         share: share of the second color.
     """
-    red, green, blue = (int(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    return (
+        _mix_channels(first[0], second[0], share),
+        _mix_channels(first[1], second[1], share),
+        _mix_channels(first[2], second[2], share),
+    )
+
+
+def _mix_channels(first: float, second: float, share: float) -> int:
+    return int(first + (second - first) * share)
 
 
 def _smooth_outline(points: FloatArray, rounds: int) -> FloatArray:

@@ -79,7 +79,7 @@ def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np
     brush = SceneBrush(canvas, frame)
     getattr(gate_scene, f"draw_{visit.camera}")(brush, lasting, hour)
     gate_scene.blur_canvas(canvas, 1.6)
-    who = gate_figure.sample_person(lasting, visit.worn_card)
+    person = gate_figure.sample_person(lasting, visit.worn_card)
     x, y = (
         camera.person_position + lasting.normal(0.0, (15.0, 7.0)) + passing.normal(0.0, (6.0, 4.0))
     )
@@ -92,7 +92,7 @@ def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np
     place = brush.move_frame(float(x), float(y), float(size), float(size), lean).shear_frame(
         camera.person_shear
     )
-    gate_figure.draw_person(place, who, gate_figure.sample_pose(passing))
+    gate_figure.draw_person(place, person, gate_figure.sample_pose(passing))
     return canvas
 
 
@@ -155,7 +155,7 @@ def _sample_sensor_noise(seed: int) -> FloatArray:
 
 def _sample_grain(rng: np.random.Generator, seed: int, camera: GateCamera) -> FloatArray:
     """Return standard normal noise, float32 [H, W, 3]: a random window of one large sheet."""
-    row, column = (int(start) for start in rng.integers(0, 320 - camera.height, 2))
+    row, column = rng.integers(0, 320 - camera.height, 2).tolist()
     window = _sample_sensor_noise(seed)[row : row + camera.height, column : column + camera.width]
     return window[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
@@ -166,17 +166,19 @@ def render_photo(photo: PlannedPhoto, seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng([seed, 23, visit.number, photo.frame_index])
     frame = _build_frame(camera, visit.tilt_degrees + float(rng.normal(0.0, 1.0)))
     balance = _build_color(*camera.color_balance) * np.float32(1 - camera.black_level / 255)
-    seen: FloatArray = _draw_scene(photo, seed, frame) * balance + camera.black_level
+    light: FloatArray = _draw_scene(photo, seed, frame) * balance + camera.black_level
     if visit.is_night:
-        seen = seen * _compute_lamplight(photo, camera, frame) + _compute_lamp_glow(
+        light = light * _compute_lamplight(photo, camera, frame) + _compute_lamp_glow(
             photo, camera, frame
         )
     else:
-        seen = seen * _compute_daylight(photo, camera, rng)
-    seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.6))
-    base, shot = (2.2, 0.14) if visit.is_night else (1.2, 0.04)
-    seen += _sample_grain(rng, seed, camera) * (np.asarray(cv2.sqrt(seen)) * shot + base)
-    return np.asarray(cv2.convertScaleAbs(np.maximum(seen, 0, out=seen)), dtype=np.uint8)
+        light = light * _compute_daylight(photo, camera, rng)
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.6))
+    read_noise, shot_noise = (2.2, 0.14) if visit.is_night else (1.2, 0.04)
+    light += _sample_grain(rng, seed, camera) * (
+        np.asarray(cv2.sqrt(light)) * shot_noise + read_noise
+    )
+    return np.asarray(cv2.convertScaleAbs(np.maximum(light, 0, out=light)), dtype=np.uint8)
 
 
 def _build_exif(photo: PlannedPhoto) -> Image.Exif:

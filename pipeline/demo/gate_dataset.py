@@ -38,9 +38,11 @@ _PARALLEL_PHOTO_COUNT = 300  # fewer photos than this are drawn sooner than othe
 
 def can_read(root: Path) -> str | None:
     """Return the generator's marker as one line, or None."""
-    made = _read_marker(root)
+    marker = _read_marker(root)
     return (
-        f"the demo's gate, {made['photos']} drawn photos of seed {made['seed']}" if made else None
+        f"the demo's gate, {marker['photos']} drawn photos of seed {marker['seed']}"
+        if marker
+        else None
     )
 
 
@@ -69,33 +71,35 @@ def generate_dataset(root: Path, photo_count: int = 2400, seed: int = 0) -> None
     """
     if photo_count < MIN_PHOTO_COUNT:
         raise InputError(
-            f"demo: photos = {photo_count} is too few for every kind of photo; ask for "
+            f"demo: photos = {photo_count} is too few for every kind of photo; set "
             f"{MIN_PHOTO_COUNT} or more"
         )
-    wanted = {"version": GENERATOR_VERSION, "photos": photo_count, "seed": seed}
-    if _is_complete(root, wanted):
+    marker = {"version": GENERATOR_VERSION, "photos": photo_count, "seed": seed}
+    if _is_complete(root, marker):
         return
     _require_own_folder(root)
-    aside = root.with_name(f".{root.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    partial_folder = root.with_name(f".{root.name}.partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
     files = plan_photos(photo_count, seed)
-    _write_photos(aside, files, seed)
-    _write_table(aside / TABLE_NAME, files)
-    (aside / TRUTH_NAME).write_text(json.dumps(_build_truth(files), indent=1), encoding="utf-8")
-    (aside / MARKER_NAME).write_text(json.dumps(wanted), encoding="utf-8")
+    _write_photos(partial_folder, files, seed)
+    _write_table(partial_folder / TABLE_NAME, files)
+    (partial_folder / TRUTH_NAME).write_text(
+        json.dumps(_build_truth(files), indent=1), encoding="utf-8"
+    )
+    (partial_folder / MARKER_NAME).write_text(json.dumps(marker), encoding="utf-8")
     shutil.rmtree(root, ignore_errors=True)
-    os.replace(aside, root)
+    os.replace(partial_folder, root)
 
 
 def _read_marker(root: Path) -> dict[str, Any]:
     """Return the content of the marker; {} if there is none."""
     try:
-        made = json.loads((root / MARKER_NAME).read_text(encoding="utf-8"))
+        marker = json.loads((root / MARKER_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    known = isinstance(made, dict) and {"version", "photos", "seed"} <= made.keys()
-    return made if known else {}
+    is_valid = isinstance(marker, dict) and {"version", "photos", "seed"} <= marker.keys()
+    return marker if is_valid else {}
 
 
 def _read_listed_names(root: Path) -> list[str]:
@@ -108,12 +112,12 @@ def _read_listed_names(root: Path) -> list[str]:
 
 def _is_complete(root: Path, expected_marker: Mapping[str, int]) -> bool:
     files = _read_listed_names(root)
-    whole = (
+    is_listed = (
         _read_marker(root) == expected_marker
         and len(files) == expected_marker["photos"]
         and (root / TRUTH_NAME).is_file()
     )
-    return whole and all((root / name).is_file() for name in files)
+    return is_listed and all((root / name).is_file() for name in files)
 
 
 def _require_own_folder(root: Path) -> None:
@@ -127,10 +131,10 @@ def _require_own_folder(root: Path) -> None:
         if _read_marker(root)
         else set()
     )
-    found = sorted(
+    names = sorted(
         path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()
     )
-    foreign = [name for name in found if name not in own]
+    foreign = [name for name in names if name not in own]
     if foreign:
         raise InputError(
             f"{root}: holds {foreign[0]}, which the demo did not write; name another folder or "

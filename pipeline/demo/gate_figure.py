@@ -225,10 +225,8 @@ def _draw_torso(body: SceneBrush, person: GatePerson) -> None:
 
 
 def _draw_top_style(body: SceneBrush, person: GatePerson) -> None:
-    dark, light = (
-        scale_color(person.top_color, 0.72),
-        mix_colors(person.top_color, (255, 255, 255), 0.3),
-    )
+    dark = scale_color(person.top_color, 0.72)
+    light = mix_colors(person.top_color, (255, 255, 255), 0.3)
     if person.top_style in ("jacket", "coat"):
         body.draw_shape([(-13, -2), (13, -2), (9, 122), (-9, 122)], person.accent_color)
         body.draw_shape([(-14, -3), (-23, 24), (-9, 52)], dark)

@@ -150,34 +150,48 @@ def _sample_card(rng: np.random.Generator) -> str:
 def _sample_visit(
     rng: np.random.Generator, split: str, is_night: bool, is_tilted: bool, frame_count: int
 ) -> GateVisit:
-    north = is_tilted or rng.random() < 0.5
-    at = _sample_time(rng, is_night, is_tilted, is_straight=north and not is_tilted)
+    is_north = is_tilted or rng.random() < 0.5
+    started_at = _sample_time(rng, is_night, is_tilted, is_straight=is_north and not is_tilted)
     tilt = rng.uniform(19.0, 28.0) if is_tilted else rng.normal(0.0, 1.2)
-    gain = _sample_gain(rng, is_night, at.hour + at.minute / 60)
-    camera = CAMERA_NAMES[0] if north else CAMERA_NAMES[1]
+    gain = _sample_gain(rng, is_night, started_at.hour + started_at.minute / 60)
+    camera = CAMERA_NAMES[0] if is_north else CAMERA_NAMES[1]
     return GateVisit(
-        0, split, camera, at, _sample_card(rng), is_night, is_tilted, gain, float(tilt), frame_count
+        0,
+        split,
+        camera,
+        started_at,
+        _sample_card(rng),
+        is_night,
+        is_tilted,
+        gain,
+        float(tilt),
+        frame_count,
     )
+
+
+def _count_visits(share: float, visit_count: int) -> int:
+    """Return the visits of a share, at least one if the share is not 0."""
+    return round(share * visit_count) or int(share > 0)
 
 
 def _sample_visits(rng: np.random.Generator, photo_count: int) -> list[GateVisit]:
     """Return all visits by time, numbered from 1."""
     targets = {name: round(share.photo_share * photo_count) for name, share in SPLIT_SHARES.items()}
     targets["train"] += photo_count - sum(targets.values())
-    found = []
+    visits = []
     for split, target in targets.items():
-        frames, share = _sample_frame_counts(rng, target), SPLIT_SHARES[split]
-        night, tilted, both = (
-            round(part * len(frames)) or int(part > 0)
-            for part in (share.night_share, share.tilted_share, share.tilted_night_share)
-        )
+        frames = _sample_frame_counts(rng, target)
+        shares = SPLIT_SHARES[split]
+        night = _count_visits(shares.night_share, len(frames))
+        tilted = _count_visits(shares.tilted_share, len(frames))
+        both = _count_visits(shares.tilted_night_share, len(frames))
         for index, count in enumerate(frames):
             is_night = index < night + both
             is_tilted = night <= index < night + both + tilted
-            found.append(_sample_visit(rng, split, is_night, is_tilted, count))
+            visits.append(_sample_visit(rng, split, is_night, is_tilted, count))
     return [
         replace(v, number=n)
-        for n, v in enumerate(sorted(found, key=lambda v: (v.started_at, v.split)), start=1)
+        for n, v in enumerate(sorted(visits, key=lambda v: (v.started_at, v.split)), start=1)
     ]
 
 
@@ -219,10 +233,12 @@ def plan_photos(photo_count: int, seed: int) -> list[PlannedPhoto]:
         for file in files
         if file.label == file.visit.label and file.visit.light_gain > BLACK_GAIN
     ]
-    twice = [clean[i] for i in sorted(rng.choice(len(clean), size=copies, replace=False).tolist())]
+    duplicated = [
+        clean[i] for i in sorted(rng.choice(len(clean), size=copies, replace=False).tolist())
+    ]
     return files + [
         replace(
             f, file_name=f"photos/refiled/{f.file_name.rsplit('/', 1)[1]}", copied_from=f.file_name
         )
-        for f in twice
+        for f in duplicated
     ]

@@ -48,17 +48,20 @@ _CAR_COLORS: tuple[RgbColor, ...] = (
 
 
 def _interpolate_color(hour: float, colors: tuple[RgbColor, ...]) -> RgbColor:
-    red, green, blue = (int(np.interp(hour, _SKY_HOURS, [c[i] for c in colors])) for i in range(3))
-    return red, green, blue
+    reds, greens, blues = zip(*colors, strict=True)
+    return (
+        int(np.interp(hour, _SKY_HOURS, reds)),
+        int(np.interp(hour, _SKY_HOURS, greens)),
+        int(np.interp(hour, _SKY_HOURS, blues)),
+    )
 
 
 def _draw_sky(brush: SceneBrush, hour: float, cloud_cover: float, horizon: float) -> None:
     gray: RgbColor = (190, 196, 204)
     by_day = float(np.interp(hour, [5.0, 7.0, 19.0, 21.0], [0.0, 1.0, 1.0, 0.0]))
-    top, low = (
-        mix_colors(_interpolate_color(hour, colors), gray, 0.8 * cloud_cover * by_day)
-        for colors in (_SKY_TOP_COLORS, _SKY_LOW_COLORS)
-    )
+    gray_share = 0.8 * cloud_cover * by_day
+    top = mix_colors(_interpolate_color(hour, _SKY_TOP_COLORS), gray, gray_share)
+    low = mix_colors(_interpolate_color(hour, _SKY_LOW_COLORS), gray, gray_share)
     for band in range(20):
         y = -130 + (horizon + 130) * band / 20
         brush.draw_box(-150, y, 540, (horizon + 130) / 20 + 1.5, mix_colors(top, low, band / 19))

@@ -37,19 +37,18 @@ def _build_visit(
     request: SimulationRequest, number: int, strength: float, rng: np.random.Generator
 ) -> GateVisit:
     """Return one person at noon or, with less light than by day, under the lamp at midnight."""
-    gain, tilt = (
-        (strength, 0.0) if request.condition == "exposure" else (1.0, -strength)
-    )  # remedies turn anticlockwise
-    night = gain < 1
-    at = FIRST_DAY + timedelta(hours=0.0 if night else 12.0)
-    wears = str(rng.choice(_CARDS_BY_LABEL[request.label]))
+    # Remedies rotate counterclockwise.
+    gain, tilt = (strength, 0.0) if request.condition == "exposure" else (1.0, -strength)
+    is_night = gain < 1
+    started_at = FIRST_DAY + timedelta(hours=0.0 if is_night else 12.0)
+    worn_card = str(rng.choice(_CARDS_BY_LABEL[request.label]))
     return GateVisit(
         _FIRST_VISIT_NUMBER + number,
         "train",
         str(rng.choice(CAMERA_NAMES)),
-        at,
-        wears,
-        night,
+        started_at,
+        worn_card,
+        is_night,
         tilt != 0,
         gain,
         tilt,

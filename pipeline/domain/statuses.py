@@ -82,3 +82,59 @@ class DecisionReason(StrEnum):
     NO_THRESHOLD = "no threshold"
     """No confidence keeps the error within the target, so that every image is declined."""
     UNREADABLE = "unreadable"
+
+
+class OpeningReason(StrEnum):
+    """Why the sealed test set was opened, or why it stays sealed."""
+
+    NO_FAILURES = "no failures"
+    NO_SLICE = "no slice"
+    NO_PLAN = "no plan"
+    NO_CANDIDATES = "no candidates"
+    NO_TEST = "no test"
+    NO_GAIN_ON_VAL = "no gain on val"
+    """No planned slice gained over the control."""
+    HARM_ON_VAL = "harm on val"
+    """A planned slice gained, but the targeted arm may be worse overall or for a class."""
+    USED_UP = "used up"
+    VAL_PASSED = "val passed"
+    OPENED_BEFORE = "opened before"
+    """This run opened it before, for the same models."""
+
+
+class PowerQuestion(StrEnum):
+    """Question that a test of the comparison answers."""
+
+    OVERALL_NOT_WORSE = "overall not worse"
+    PLANNED_GAIN = "planned gain"
+    """Whether the planned slices together gain."""
+    SLICE_GAIN = "slice gain"
+
+
+class GateCondition(StrEnum):
+    """Condition of the gate."""
+
+    PLANNED_SLICE = "planned slice"
+    """A confirmed slice has a remedy for training."""
+    SLICE_GAIN = "slice gain"
+    """The best planned slice gains over the control."""
+    PLANNED_GAIN = "planned gain"
+    """The planned slices together gain over the control."""
+    GENERIC_NOT_BETTER = "generic not better"
+    """Generic augmentation of the same budget was not shown to be better."""
+    OVERALL_NOT_WORSE = "overall not worse"
+    NO_CLASS_WORSE = "no class worse"
+    NO_HARM_OUTSIDE = "no harm outside"
+    """No harm was shown to images outside the planned slices."""
+    TEST_OPENED = "test opened"
+
+
+class GateLimit(StrEnum):
+    """What a verdict does not show."""
+
+    SINGLE_SEED = "single seed"
+    TOO_FEW_GROUPS = "too few groups"
+    NO_GENERIC_ARM = "no generic arm"
+    GENERIC_NOT_BEATEN = "generic not beaten"
+    WEIGHTED_ERRORS = "weighted errors"
+    OTHER_CHAMPION = "other champion"

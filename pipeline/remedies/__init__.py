@@ -26,6 +26,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from string import Formatter
 from typing import Protocol, cast
 
 # Otherwise the import asks the network for the newest version.
@@ -176,24 +178,71 @@ def find_training_remedy(name: str, low: float, high: float) -> str:
     """
     for other in list_remedies():
         plugin = load_remedy(other)
-        if getattr(plugin, "RENDERED_REMEDY", None) == name:
-            sides = {
-                high <= plugin.NEUTRAL_STRENGTH: plugin.CAUSE_WORDS[0],
-                low >= plugin.NEUTRAL_STRENGTH: plugin.CAUSE_WORDS[1],
-            }
+        neutral = plugin.NEUTRAL_STRENGTH
+        if neutral is not None and getattr(plugin, "RENDERED_REMEDY", None) == name:
+            sides = {high <= neutral: plugin.CAUSE_WORDS[0], low >= neutral: plugin.CAUSE_WORDS[1]}
             if sides.get(True):
                 return other
     return name
 
 
+@dataclass(frozen=True)
+class StrengthFormat:
+    """The parts of a `STRENGTH_FORMAT`, such as "rotated by", "", ".3g" and " degrees".
+
+    Attributes:
+        lead: words before the number.
+        prefix: characters that touch the number, such as the "x" of "exposure x2".
+        number_format: format specification of the number; None if the text holds no number.
+        suffix: everything after the number.
+    """
+
+    lead: str
+    prefix: str
+    number_format: str | None
+    suffix: str
+
+    def format_number(self, strength: float) -> str:
+        """Return the number with the characters that touch it: "x2" for exposure."""
+        return self.prefix + format(strength, self.number_format or ".3g")
+
+
+def split_strength_format(name: str) -> StrengthFormat:
+    """Return the parts of a remedy's strength format."""
+    text = getattr(load_remedy(name), "STRENGTH_FORMAT", f"{name} {{strength:.3g}}")
+    pieces = list(Formatter().parse(text))
+    before, field, number_format, _ = pieces[0]
+    if field is None:
+        return StrengthFormat(before, "", None, "")
+    lead, _, prefix = before.rpartition(" ")
+    return StrengthFormat(lead, prefix, number_format, pieces[1][0] if len(pieces) > 1 else "")
+
+
 def describe_intervention(name: str, strength: float) -> str:
-    """Return an intervention in plain words.
+    """Return an intervention in plain words, with its strength in its own unit.
 
     >>> describe_intervention("exposure", 2.0), describe_intervention("rotation", 20.0)
     ('exposure x2', 'rotated by 20 degrees')
     """
-    text: str = getattr(load_remedy(name), "STRENGTH_FORMAT", f"{name} {{strength:.3g}}")
-    return text.format(strength=strength)
+    return describe_strength_range(name, strength, strength)
+
+
+def describe_strength_range(name: str, low: float, high: float) -> str:
+    """Return a range of interventions in plain words, with strengths in their own unit.
+
+    >>> describe_strength_range("exposure", 0.15, 0.4), describe_strength_range("blur", 1.0, 2.5)
+    ('exposure x0.15 to x0.4', 'blurred by 1 to 2.5 px')
+
+    Args:
+        name: name of the remedy.
+        low: lowest strength.
+        high: highest strength.
+    """
+    parts = split_strength_format(name)
+    if parts.number_format is None:
+        return parts.lead
+    numbers = dict.fromkeys((parts.format_number(low), parts.format_number(high)))
+    return f"{parts.lead} {' to '.join(numbers)}{parts.suffix}".strip()
 
 
 def phrase_intervention(name: str, strength: float) -> str:
@@ -202,7 +251,7 @@ def phrase_intervention(name: str, strength: float) -> str:
     >>> phrase_intervention("exposure", 2.0), phrase_intervention("exposure", 1.5)
     ('twice the exposure', '1.5 times the exposure')
     """
-    what = getattr(load_remedy(name), "MULTIPLIED_QUANTITY", None)
-    if what is None:
+    quantity = getattr(load_remedy(name), "MULTIPLIED_QUANTITY", None)
+    if quantity is None:
         return describe_intervention(name, strength)
-    return f"{FACTOR_WORDS.get(strength, f'{strength:.3g} times')} the {what}"
+    return f"{FACTOR_WORDS.get(strength, f'{strength:.3g} times')} the {quantity}"

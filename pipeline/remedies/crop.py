@@ -22,10 +22,10 @@ def _crop_image(image: Pixels, strength: float, generator: np.random.Generator) 
     down, right = generator.uniform(0, strength, 2) * (height, width)
     scale = 1 / (1 - strength)
     matrix = np.array([[scale, 0, -scale * right], [0, scale, -scale * down]])
-    kept = cv2.warpAffine(
+    cropped = cv2.warpAffine(
         image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(kept, dtype=np.uint8)
+    return np.asarray(cropped, dtype=np.uint8)
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:

@@ -13,7 +13,7 @@ from pipeline.remedies import Pixels, wrap_transform
 STRENGTHS = ()  # probe asks with exposure, which can be undone
 RENDERED_REMEDY = "exposure"
 NEUTRAL_STRENGTH: float | None = 1.0
-STRENGTH_FORMAT = "low light x{strength:.3g}"
+STRENGTH_FORMAT = "low light at {strength:.1%} of the brightness"
 CAUSE_WORDS = ("too dark", "")
 IS_ORDERED = False
 IS_CAUSE = False
@@ -27,7 +27,7 @@ MAX_SHOT_NOISE_SHARE = 0.3  # largest variance of the shot noise, as a share of 
 
 def _darken_image(image: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
     full = min(1.0, -2 * math.log2(strength))  # half a stop less light has all of it
-    flat, soft, shot = (
+    flat, soft, shot_noise = (
         generator.uniform(
             (-MAX_CONTRAST_LOSS / 2, 0, 0),
             (MAX_CONTRAST_LOSS, MAX_BLUR_SHARE * image.shape[1], MAX_SHOT_NOISE_SHARE),
@@ -40,8 +40,8 @@ def _darken_image(image: Pixels, strength: float, generator: np.random.Generator
     light = np.clip(
         scene * strength * np.exp(full * generator.normal(0, CHANNEL_GAIN_STD, 3)), 0, 255
     )
-    if shot > 0:
-        light = generator.poisson(light / shot) * shot
+    if shot_noise > 0:
+        light = generator.poisson(light / shot_noise) * shot_noise
     return np.asarray(np.clip(np.rint(light), 0, 255), dtype=np.uint8)
 
 

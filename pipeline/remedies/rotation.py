@@ -12,7 +12,7 @@ CAUSE_WORDS = ("tilted clockwise", "tilted anticlockwise")
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = True
-MAX_ROTATION_DEGREES = 60.0  # degrees: further round, a image is turned by a quarter and the rest
+MAX_ROTATION_DEGREES = 60.0  # degrees: further round, an image is turned by a quarter and the rest
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:

@@ -145,14 +145,15 @@ def _list_confirmed_slices(
     """Return the confirmed slices with the groups of the half that proposed their frozen rule."""
     halves = assign_halves(val.folds)
     groups = hash_groups(val.groups)
-    texts = add_sentences(explanations).set_index("slice")[["words", "title"]].astype(str)
+    texts = add_sentences(explanations).set_index("slice")
     confirmed = []
     for name, rule in parse_frozen_rules(explanations).items():
         is_frozen = (slices["slice"] == name) & (slices["rule"].map(Rule.parse_json) == rule)
         is_applied = np.isin(val.folds, slices.loc[is_frozen, "fold"])
         applied_half = halves[is_applied][0]
         proposing_groups = frozenset(groups[halves != applied_half].tolist())
-        description, title = texts.loc[name]
+        description = str(texts.at[name, "words"])
+        title = str(texts.at[name, "title"])
         confirmed.append(ConfirmedSlice(name, description, title, rule, proposing_groups))
     return confirmed
 

@@ -39,11 +39,9 @@ def score_classes(
 
     A metric is None if the class was never predicted, or has no image.
     """
-    hits, support, predicted = (
-        np.diag(confusion_counts),
-        confusion_counts.sum(1),
-        confusion_counts.sum(0),
-    )
+    hits = np.diag(confusion_counts)
+    support = confusion_counts.sum(1)
+    predicted = confusion_counts.sum(0)
     return [
         {
             "name": str(name),

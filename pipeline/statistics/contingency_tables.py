@@ -34,12 +34,12 @@ def build_contingency_tables(
         inside: whether an image is inside, bool [n].
     """
     cell = strata * 4 + 2 * ~inside + ~is_misclassified
-    every = (
+    tables = (
         np.bincount(cell, minlength=4 * (int(strata.max(initial=0)) + 1))
         .reshape(-1, 2, 2)
         .astype(np.float64)
     )
-    return np.asarray(every[(every.sum(1) > 0).all(1) & (every.sum(2) > 0).all(1)])
+    return np.asarray(tables[(tables.sum(1) > 0).all(1) & (tables.sum(2) > 0).all(1)])
 
 
 def compare_error_rates(
@@ -69,8 +69,8 @@ def compare_error_rates(
         return 0.0, 1.0
     total = tables.sum((1, 2))
     more = float((tables[:, 0, 0] - tables[:, 0].sum(1) * tables[:, :, 0].sum(1) / total).sum())
-    found = StratifiedTable(list(tables)).test_null_odds(correction=True)
-    statistic = float(np.sign(more) * np.sqrt(found.statistic))
+    test = StratifiedTable(list(tables)).test_null_odds(correction=True)
+    statistic = float(np.sign(more) * np.sqrt(test.statistic))
     if len(tables) == 1:
         return statistic, float(stats.fisher_exact(tables[0], alternative="greater").pvalue)
     return statistic, float(stats.norm.sf(statistic))

@@ -105,11 +105,14 @@ def compute_stability_index(expected: Floats, observed: Floats) -> Floats:
     >>> float(compute_stability_index(np.array([5.0, 5.0]), np.array([5.0, 5.0])))
     0.0
     """
-    e, f = (
-        (c + BIN_PSEUDOCOUNT) / (c + BIN_PSEUDOCOUNT).sum(-1, keepdims=True)
-        for c in (expected, observed)
-    )
+    e = _compute_bin_shares(expected)
+    f = _compute_bin_shares(observed)
     return np.asarray(((f - e) * np.log(f / e)).sum(-1))
+
+
+def _compute_bin_shares(counts: Floats) -> Floats:
+    smoothed = counts + BIN_PSEUDOCOUNT
+    return np.asarray(smoothed / smoothed.sum(-1, keepdims=True))
 
 
 def _draw_selections(
@@ -134,7 +137,8 @@ def _compute_permutation_p(
         traffic_counts: counts [units, bins].
         evidence: number of permutations and seed.
     """
-    rng, above = np.random.default_rng(evidence.seed), 0
+    rng = np.random.default_rng(evidence.seed)
+    above = 0
     sides = [
         s
         if len(s) <= MAX_PERMUTED_UNITS
@@ -142,19 +146,17 @@ def _compute_permutation_p(
         for s in (reference_counts, traffic_counts)
     ]
     counts = np.vstack(sides)
-    total, observed = (
-        counts.sum(0),
-        float(compute_stability_index(sides[0].sum(0), sides[1].sum(0))),
-    )
+    total = counts.sum(0)
+    observed = float(compute_stability_index(sides[0].sum(0), sides[1].sum(0)))
     block = max(1, MAX_MATRIX_ELEMENTS // len(counts))
     for start in range(0, evidence.draw_count, block):
-        found = (
+        drawn = (
             _draw_selections(
                 len(counts), len(sides[1]), min(block, evidence.draw_count - start), rng
             )
             @ counts
         )
-        above += int((compute_stability_index(total - found, found) >= observed - 1e-12).sum())
+        above += int((compute_stability_index(total - drawn, drawn) >= observed - 1e-12).sum())
     return (1 + above) / (evidence.draw_count + 1)
 
 
@@ -184,7 +186,8 @@ def measure_shift(
             number, bin_count
         )
         sides.append(table.astype(np.float64))
-    known, arrived = (len(side) for side in sides)
+    known = len(sides[0])
+    arrived = len(sides[1])
     if not known or not arrived:
         return ShiftTest(
             None,
@@ -234,11 +237,12 @@ def flag_distant_values(
 
     NaN is never distant.
     """
-    x, k = (np.asarray(v, dtype=np.float64) for v in (values, reference_values))
+    x = np.asarray(values, dtype=np.float64)
+    k = np.asarray(reference_values, dtype=np.float64)
     k = np.sort(k[~np.isnan(k)] % period)
     if not len(k):
         return np.zeros(len(x), dtype=np.bool_)
     around: Any = np.concatenate([[k[-1] - period], k, [k[0] + period]])
-    at = np.clip(np.searchsorted(around, x % period), 1, len(around) - 1)
-    nearest = np.minimum(x % period - around[at - 1], around[at] - x % period)
+    positions = np.clip(np.searchsorted(around, x % period), 1, len(around) - 1)
+    nearest = np.minimum(x % period - around[positions - 1], around[positions] - x % period)
     return np.asarray(nearest > period / 24)

@@ -36,16 +36,16 @@ def build_cost_matrix(
     >>> build_cost_matrix({}, ["badge", "no_badge"], "evaluate.costs") is None
     True
     """
-    for label, answers in costs.items():
-        for name in (label, *answers):
+    for label, row in costs.items():
+        for name in (label, *row):
             if name not in class_names:
                 known = ", ".join(class_names)
                 raise InputError(f"{setting_key}: unknown class {name!r}; the classes: {known}")
-        if label in answers:
+        if label in row:
             raise InputError(
                 f"{setting_key}.{label}.{label}: a correct prediction costs nothing; leave it out"
             )
-    if all(value == 1 for answers in costs.values() for value in answers.values()):
+    if all(value == 1 for row in costs.values() for value in row.values()):
         return None
     return [
         [0.0 if a == b else float(costs.get(a, {}).get(b, 1.0)) for b in class_names]

@@ -81,11 +81,11 @@ class ModelComparison:
 
     def compute_arm_utilities(self, arm: str) -> Floats:
         """Return the utility of each prediction of an arm, float64 [seeds, n]; 1 if correct."""
-        said = [
+        utilities = [
             compute_utilities(self.labels, m.logits.argmax(1), self.error_costs)
             for m in self.select_arm(arm)
         ]
-        return np.array(said, dtype=np.float64).reshape(-1, len(self.labels))
+        return np.array(utilities, dtype=np.float64).reshape(-1, len(self.labels))
 
     @property
     def has_comparison_arms(self) -> bool:
@@ -107,10 +107,8 @@ class ModelComparison:
             seed_count: number of seeds to use, the first ones; None for all.
             reference_arm: the other arm.
         """
-        treated, other = (
-            self.compute_arm_utilities("targeted")[:seed_count, inside],
-            self.compute_arm_utilities(reference_arm)[:seed_count, inside],
-        )
+        treated = self.compute_arm_utilities("targeted")[:seed_count, inside]
+        other = self.compute_arm_utilities(reference_arm)[:seed_count, inside]
         return estimate_paired_gain(treated, other, self.groups[inside], alpha)
 
     def check_non_inferiority(self, alpha: float, margins: HarmMargins) -> NonInferiorityResult:
@@ -168,10 +166,8 @@ class ModelComparison:
         if not self.has_comparison_arms:
             nothing = dict.fromkeys(("gain", "first_seed", "over_generic", "groups_needed"))
             return {**record, **nothing, "passed": False}
-        gain, first = (
-            self.estimate_gain(inside, alpha),
-            self.estimate_gain(inside, alpha, seed_count=1),
-        )
+        gain = self.estimate_gain(inside, alpha)
+        first = self.estimate_gain(inside, alpha, seed_count=1)
         return {
             **record,
             "gain": gain.build_record(),

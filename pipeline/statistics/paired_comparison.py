@@ -141,7 +141,8 @@ def estimate_paired_gain(
     between = float(d.mean(1).var(ddof=1)) / seeds if seeds > 1 else 0.0
     df = seeds - 1 if seeds > 1 else count - 1
     error = math.sqrt(between + variance)
-    one, two = (float(stats.t.ppf(1 - a, df)) * error for a in (alpha, alpha / 2))
+    one = float(stats.t.ppf(1 - alpha, df)) * error
+    two = float(stats.t.ppf(1 - alpha / 2, df)) * error
     low, high = (
         (max(-1.0, mean - two), min(1.0, mean + two))
         if _compute_minimum_p(count) <= alpha / 2
@@ -279,20 +280,22 @@ def assess_non_inferiority(
         alpha: level of the bounds.
         margins: margins and levels.
     """
-    t, c = (np.atleast_2d(np.asarray(v, dtype=np.float64)) for v in (treated, control))
-    label, group = np.asarray(labels), np.asarray(groups)
+    t = np.atleast_2d(np.asarray(treated, dtype=np.float64))
+    c = np.atleast_2d(np.asarray(control, dtype=np.float64))
+    label = np.asarray(labels)
+    group = np.asarray(groups)
 
-    def over(mask: NDArray[np.bool_]) -> PairedGain:
+    def estimate_gain(mask: NDArray[np.bool_]) -> PairedGain:
         return estimate_paired_gain(t[:, mask], c[:, mask], group[mask], alpha)
 
-    overall = over(np.ones(len(label), dtype=np.bool_))
-    gains = {str(name): over(label == name) for name in np.unique(label)}
+    overall = estimate_gain(np.ones(len(label), dtype=np.bool_))
+    gains = {str(name): estimate_gain(label == name) for name in np.unique(label)}
     small = np.isin(
         label, [name for name in np.unique(label) if gains[str(name)].groups < margins.many]
     )
-    pooled = over(small) if small.any() else None
-    judged = pooled is not None and pooled.groups >= margins.many
-    pooled_passed = bool(pooled.bound > -margins.by_class) if pooled and judged else None
+    pooled = estimate_gain(small) if small.any() else None
+    is_pool_tested = pooled is not None and pooled.groups >= margins.many
+    pooled_passed = bool(pooled.bound > -margins.by_class) if pooled and is_pool_tested else None
     classes = _assess_classes(gains, margins)
     passed = pooled_passed is not False and not any(k.status == "harmed" for k in classes)
     return NonInferiorityResult(

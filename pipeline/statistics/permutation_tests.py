@@ -58,7 +58,8 @@ class PermutationTest:
     """The result of a permutation test.
 
     Attributes:
-        statistic: the studentized effect, or the statistic of `compare_error_rates`; None if not testable.
+        statistic: the studentized effect, or the statistic of `compare_error_rates`; None if not
+            testable.
         p: one-sided p-value; None if not testable.
         inside_group_count: number of groups with an image inside.
         reason: why it was not testable; None if it was.

@@ -27,25 +27,26 @@ def build_prediction_changes(image_ids: pd.Series, comparison: ModelComparison) 
     the label; `saliency` is -1: no heat map yet.
     """
     before = comparison.select_arm("before")[0]
-    control, after = (
-        comparison.select_arm(arm)[0] if comparison.has_comparison_arms else before
-        for arm in ("control", "targeted")
-    )
-    picks = {
+    control = comparison.select_arm("control")[0] if comparison.has_comparison_arms else before
+    after = comparison.select_arm("targeted")[0] if comparison.has_comparison_arms else before
+    predictions = {
         name: m.logits.argmax(1)
         for name, m in (("before", before), ("control", control), ("after", after))
     }
-    was, now = picks["before"] == comparison.labels, picks["after"] == comparison.labels
+    was_correct = predictions["before"] == comparison.labels
+    is_correct = predictions["after"] == comparison.labels
     names = np.array(comparison.class_names, dtype=object)
     return pd.DataFrame(
         {
             "image_id": image_ids.to_numpy(),
             "label": names[comparison.labels],
-            **{name: names[pick] for name, pick in picks.items()},
+            **{name: names[classes] for name, classes in predictions.items()},
             "p_before": _compute_label_probabilities(before, comparison.labels),
             "p_after": _compute_label_probabilities(after, comparison.labels),
             "change": np.select(
-                [~was & now, was & ~now, ~was & ~now], CHANGE_KINDS[:3], default=CHANGE_KINDS[3]
+                [~was_correct & is_correct, was_correct & ~is_correct, ~was_correct & ~is_correct],
+                CHANGE_KINDS[:3],
+                default=CHANGE_KINDS[3],
             ),
             "saliency": np.full(len(comparison.labels), -1, dtype=np.int64),
         }

@@ -41,7 +41,7 @@ def choose_decline_rule(
     rule = _choose_confidence_threshold(utilities, confidence, target_error)
     if luminance is None or not len(luminance) or np.isnan(luminance).all():
         return rule
-    found = []
+    rules = []
     for level in np.unique(
         np.nanquantile(
             luminance, np.linspace(0, 0.5, LUMINANCE_LEVEL_COUNT + 1)[1:], method="higher"
@@ -49,10 +49,10 @@ def choose_decline_rule(
     ):
         bright = ~(luminance < level)
         part = _choose_confidence_threshold(utilities[bright], confidence[bright], target_error)
-        found.append(
+        rules.append(
             {**part, "light": float(level), "coverage": part["coverage"] * float(bright.mean())}
         )
-    best = max(found, key=lambda r: (r["coverage"], -r["light"]))
+    best = max(rules, key=lambda r: (r["coverage"], -r["light"]))
     chosen = best if best["coverage"] >= rule["coverage"] + MIN_COVERAGE_GAIN else rule
     return {**chosen, "n": len(confidence)}
 
@@ -62,10 +62,9 @@ def _choose_confidence_threshold(
 ) -> dict[str, Any]:
     order = np.argsort(-confidence, kind="stable")
     error = np.cumsum(1.0 - utilities[order]) / np.arange(1, len(order) + 1)
-    whole = (
-        np.diff(confidence[order], append=-np.inf) < 0
-    )  # images of one confidence are answered together
-    met = np.flatnonzero((error <= target_error) & whole)
+    # Images of one confidence are answered together.
+    is_last_of_tie = np.diff(confidence[order], append=-np.inf) < 0
+    met = np.flatnonzero((error <= target_error) & is_last_of_tie)
     answered = int(met[-1]) + 1 if len(met) else 0
     return {
         "attribute": "confidence",
@@ -88,10 +87,11 @@ def apply_decline_rule(
     """
     if rule["threshold"] is None:
         return np.zeros(len(confidence), dtype=np.bool_)
-    kept = confidence >= rule["threshold"]
+    is_confident = confidence >= rule["threshold"]
     least = rule.get("light")
     return np.asarray(
-        kept if least is None or luminance is None else kept & ~(luminance < least), dtype=np.bool_
+        is_confident if least is None or luminance is None else is_confident & ~(luminance < least),
+        dtype=np.bool_,
     )
 
 

@@ -60,24 +60,19 @@ def choose_decline_rules(
     Returns:
         The rule by arm; `test` is its coverage and error on the test set.
     """
-    found: dict[str, dict[str, Any]] = {}
+    test_models: dict[str, ModelOutput] = {}
+    for model in select_deployable_models(test) if test else []:
+        test_models.setdefault(model.arm, model)
+    rules: dict[str, dict[str, Any]] = {}
     for model in select_deployable_models(val):
-        rule, seen = (
-            choose_decline_rule(*_score_predictions(model, val), target_error, luminances[0]),
-            None,
-        )
-        there = (
-            next((m for m in select_deployable_models(test) if m.arm == model.arm), None)
-            if test
-            else None
-        )
-        if test and there:
-            right, confidence = _score_predictions(there, test)
-            seen = evaluate_coverage(
-                right, test.groups, apply_decline_rule(rule, confidence, luminances[1])
-            )
-        found[model.arm] = {**rule, "test": seen}
-    return found
+        rule = choose_decline_rule(*_score_predictions(model, val), target_error, luminances[0])
+        test_coverage = None
+        if test and model.arm in test_models:
+            utilities, confidence = _score_predictions(test_models[model.arm], test)
+            is_answered = apply_decline_rule(rule, confidence, luminances[1])
+            test_coverage = evaluate_coverage(utilities, test.groups, is_answered)
+        rules[model.arm] = {**rule, "test": test_coverage}
+    return rules
 
 
 def mark_declined_images(
@@ -115,37 +110,38 @@ def evaluate_corrections(
         Records {slice, arm, n, gain by group, helps}, and the deployable arms as they predict with
         the corrections applied; the first correction that applies to an image counts.
     """
-    found: list[dict[str, Any]] = []
-    shown = {model.arm: model.logits.copy() for model in select_deployable_models(comparison)}
-    open_ = dict.fromkeys(shown, comparison.full_mask)
+    records: list[dict[str, Any]] = []
+    corrected = {model.arm: model.logits.copy() for model in select_deployable_models(comparison)}
+    uncorrected = dict.fromkeys(corrected, comparison.full_mask)
     for item in corrections:
         inside = slice_masks[item["slice"]]
         for model in select_deployable_models(comparison) if inside.any() else []:
-            truth, said = comparison.labels[inside], model.logits[inside].argmax(1)
+            labels = comparison.labels[inside]
+            before = model.logits[inside].argmax(1)
             after = predict_corrected(model.arm, item, inside)
             change = compute_utilities(
-                truth, after.argmax(1), comparison.error_costs
-            ) - compute_utilities(truth, said, comparison.error_costs)
+                labels, after.argmax(1), comparison.error_costs
+            ) - compute_utilities(labels, before, comparison.error_costs)
             gain = estimate_cluster_mean(change, comparison.groups[inside], bounds=(-1.0, 1.0))
-            told = {
+            record = {
                 "slice": item["slice"],
                 "arm": model.arm,
                 "n": int(inside.sum()),
                 "gain": gain.build_record(),
             }
-            found.append({**told, "helps": bool(gain.low > 0)})
+            records.append({**record, "helps": bool(gain.low > 0)})
             if (
                 (item["slice"], model.arm) in helpful_corrections
                 if helpful_corrections is not None
                 else gain.low > 0
             ):
-                here = inside & open_[model.arm]
-                shown[model.arm][here] = after[here[inside]]
-                open_[model.arm] = open_[model.arm] & ~inside
-    return found, replace(
+                here = inside & uncorrected[model.arm]
+                corrected[model.arm][here] = after[here[inside]]
+                uncorrected[model.arm] = uncorrected[model.arm] & ~inside
+    return records, replace(
         comparison,
         models=[
-            replace(model, logits=shown[model.arm])
+            replace(model, logits=corrected[model.arm])
             for model in select_deployable_models(comparison)
         ],
     )

@@ -35,17 +35,20 @@ def choose_simplest_candidate(
     group = np.asarray(groups)
     more = np.asarray(utilities[1:] - utilities[0], dtype=np.float64)
     gains = more[:, inside].mean(1) if inside.any() else np.zeros(len(more))
-    told = [
+    effects = [
         {"gain": float(g), "overall": float(o)} for g, o in zip(gains, more.mean(1), strict=True)
     ]
-    left = [k for k, t in enumerate(told) if t["gain"] > 0 and t["overall"] >= -MAX_OVERALL_LOSS]
-    if not left:
-        return None, told
-    best = max(left, key=lambda k: told[k]["gain"])
-    for k in left:
+    eligible = []
+    for k, effect in enumerate(effects):
+        if effect["gain"] > 0 and effect["overall"] >= -MAX_OVERALL_LOSS:
+            eligible.append(k)
+    if not eligible:
+        return None, effects
+    best = max(eligible, key=lambda k: effects[k]["gain"])
+    for k in eligible:
         behind = estimate_paired_gain(
             utilities[1 + best][inside], utilities[1 + k][inside], group[inside]
         )
         if k == best or behind.mean <= behind.standard_error:
-            return k, told
-    return best, told
+            return k, effects
+    return best, effects

@@ -59,16 +59,18 @@ def compute_influence(sums: UnitSums, selection: Floats) -> tuple[Floats, Floats
     """
     inside, weight = selection @ sums.values, selection @ sums.weights
     outside = sums.weights.sum(0) - weight
-    open_ = outside > 1e-9 * (1 + weight)
-    mean = np.where(open_, (sums.values.sum(0) - inside) / np.where(open_, outside, 1.0), 0.0)
-    weight = np.where(open_, weight, 0.0)
+    is_comparable = outside > 1e-9 * (1 + weight)
+    mean = np.where(
+        is_comparable, (sums.values.sum(0) - inside) / np.where(is_comparable, outside, 1.0), 0.0
+    )
+    weight = np.where(is_comparable, weight, 0.0)
     total = np.maximum(weight.sum(1, keepdims=True), 1e-12)
-    effect = (np.where(open_, inside, 0.0) - weight * mean).sum(1, keepdims=True) / total
-    usable = open_.astype(np.float64)
-    own = usable @ sums.values.T - (usable * (mean + effect)) @ sums.weights.T
-    ratio = np.where(open_, weight / np.where(open_, outside, 1.0), 0.0)
-    other = ratio @ sums.values.T - (ratio * mean) @ sums.weights.T
-    return effect[:, 0], np.where(selection > 0, own, -other) / total
+    effect = (np.where(is_comparable, inside, 0.0) - weight * mean).sum(1, keepdims=True) / total
+    usable = is_comparable.astype(np.float64)
+    inside_influence = usable @ sums.values.T - (usable * (mean + effect)) @ sums.weights.T
+    ratio = np.where(is_comparable, weight / np.where(is_comparable, outside, 1.0), 0.0)
+    outside_influence = ratio @ sums.values.T - (ratio * mean) @ sums.weights.T
+    return effect[:, 0], np.where(selection > 0, inside_influence, -outside_influence) / total
 
 
 def estimate_effect_variance(influence: Floats, selection: Floats) -> Floats:
@@ -94,7 +96,9 @@ def studentize_effects(sums: UnitSums, selection: Floats) -> Floats:
 def draw_selections(
     selection: Floats, exchange_blocks: NDArray[np.intp], draw_count: int, rng: np.random.Generator
 ) -> Floats:
-    """Return random selections, 0 or 1 [draws, units]: each block keeps its observed number of units.
+    """Return random selections, 0 or 1 [draws, units].
+
+    Each block keeps its observed number of units.
 
     Args:
         selection: the observed selection, 0 or 1 [units].
@@ -132,6 +136,8 @@ def compute_permutation_p(
     rng = np.random.default_rng(seed)
     block = max(1, MAX_MATRIX_ELEMENTS // len(selection))
     sizes = [min(block, draws - start) for start in range(0, draws, block)]
-    drawn = (draw_selections(selection, exchange_blocks, size, rng) for size in sizes)
-    above = sum(int((studentize_effects(sums, d) >= observed - 1e-9).sum()) for d in drawn)
+    above = 0
+    for size in sizes:
+        drawn = draw_selections(selection, exchange_blocks, size, rng)
+        above += int((studentize_effects(sums, drawn) >= observed - 1e-9).sum())
     return observed, (1 + above) / (draws + 1)

@@ -28,7 +28,7 @@ def _made() -> dict[str, object]:
     }
 
 
-def test_the_summary_and_the_page_say_the_same(tmp_path: Path) -> None:
+def test_the_summary_and_the_page_agree(tmp_path: Path) -> None:
     made, context = _made(), StageContext("mine", 3, tmp_path, tmp_path)
     context.add_note("something <odd>")
     summary = build_analysis_summary(made, context, are_folds_drawn=True)
@@ -43,7 +43,7 @@ def test_the_summary_and_the_page_say_the_same(tmp_path: Path) -> None:
     assert "Promoted" not in page
 
 
-def test_without_a_probe_the_page_says_that_causes_are_suspected(tmp_path: Path) -> None:
+def test_without_a_probe_causes_are_only_suspected(tmp_path: Path) -> None:
     made, context = _made(), StageContext("mine", 0, tmp_path, tmp_path)
     made |= {"probed": made["probed"].iloc[:0], "responses": made["responses"][:0]}
     made["validation_set"] = build_from_artifacts(made)

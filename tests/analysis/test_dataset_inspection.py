@@ -43,16 +43,16 @@ def test_text_json_page_and_exit_code(tmp_path: Path) -> None:
     (data / "cat" / "broken.jpg").touch()
     bad = RUNNER.invoke(app, ["datasets", "check", str(data), "--json"])
     assert bad.exit_code == 1
-    found = json.loads(bad.stdout)
-    assert [c["name"] for c in found["conditions"] if not c["passed"]] == ["max_rejected"]
-    assert found["light"]["all"]["blurred"] == 0.04
+    result = json.loads(bad.stdout)
+    assert [c["name"] for c in result["conditions"] if not c["passed"]] == ["max_rejected"]
+    assert result["light"]["all"]["blurred"] == 0.04
     assert RUNNER.invoke(app, ["datasets", "check", str(data), "max_rejected=0.1"]).exit_code == 0
 
 
-def test_a_config_says_how_it_is_read(tmp_path: Path) -> None:
+def test_a_config_sets_how_the_data_is_read(tmp_path: Path) -> None:
     data = _images(tmp_path / "images")
     rows = [f"{label}/{n}.png,{label},s{n}" for label in ("cat", "dog") for n in range(25)]
     (data / "metadata.csv").write_text("\n".join(["file_name,kind,session", *rows]))
     (tmp_path / "c.yaml").write_text("ingest: {label: kind, group: session}\n")
-    found = inspect_dataset(data, [], tmp_path / "c.yaml")
-    assert (found["leaks"]["groups"], found["classes"]) == (25, {"cat": 25, "dog": 25})
+    result = inspect_dataset(data, [], tmp_path / "c.yaml")
+    assert (result["leaks"]["groups"], result["classes"]) == (25, {"cat": 25, "dog": 25})

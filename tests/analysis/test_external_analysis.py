@@ -26,7 +26,7 @@ def _read_outputs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, A
     )
 
 
-def test_the_night_is_found_from_predictions_alone(
+def test_the_night_slice_is_confirmed_from_predictions_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_analyze(monkeypatch, *write_analysis_inputs(tmp_path, visits=120)) == 0

@@ -34,7 +34,7 @@ def test_images_become_the_graphs_artifacts_and_copies_are_one_group(tmp_path: P
     assert list(images.columns[10:]) == ["camera", "luminance_"]
 
 
-def test_given_groups_stand(tmp_path: Path) -> None:
+def test_groups_of_the_table_are_kept(tmp_path: Path) -> None:
     images, _ = load_table_images(
         _folder(tmp_path).assign(group=["g", "h", "g"]), tmp_path / "M.csv", 16
     )
@@ -44,7 +44,7 @@ def test_given_groups_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "why"), [(b"", "empty file"), (b"GIF89a nonsense", "not an image"), (None, "No such")]
 )
-def test_a_image_that_cannot_be_read_is_named_with_the_reason(
+def test_an_unreadable_image_is_named_with_the_reason(
     tmp_path: Path, data: bytes | None, why: str
 ) -> None:
     table = _folder(tmp_path)
@@ -52,6 +52,6 @@ def test_a_image_that_cannot_be_read_is_named_with_the_reason(
     broken.unlink() if data is None else broken.write_bytes(data)
     with pytest.raises(
         InputError, match=f"1 of 3 images cannot be used, first .*b.png \\({why}"
-    ) as told:
+    ) as error_info:
         load_table_images(table, tmp_path / "M.csv", 16)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error_info.value)

@@ -67,13 +67,13 @@ def test_logits_are_taken_as_they_are(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_table_of_images_is_told_in_one_line(
+def test_a_bad_table_of_images_raises_a_one_line_error(
     tmp_path: Path, table: pd.DataFrame, words: str
 ) -> None:
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as error_info:
         read_image_table(_csv(tmp_path, table))
-    assert "\n" not in str(told.value)
-    assert "t.csv" in str(told.value)
+    assert "\n" not in str(error_info.value)
+    assert "t.csv" in str(error_info.value)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_a_bad_table_of_images_is_told_in_one_line(
         (SCORES.drop(columns="prob_01"), "is the only class"),
     ],
 )
-def test_a_bad_table_of_predictions_is_told_in_one_line(
+def test_a_bad_table_of_predictions_raises_a_one_line_error(
     tmp_path: Path, table: pd.DataFrame, words: str
 ) -> None:
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as error_info:
         read_predictions(_csv(tmp_path, table))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error_info.value)
 
 
 def test_files_that_are_not_there_or_not_readable(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def scene() -> np.ndarray:
-    """uint8 [96, 128, 3] RGB, values 60 to 180, so that it may be made lighter and darker without clipping."""
+    """Return uint8 [96, 128, 3] RGB with values 60 to 180, far enough from clipping."""
     random = np.random.default_rng(5)
     base = cv2.resize(
         random.uniform(80, 150, (6, 8, 3)).astype(np.float32),

@@ -23,10 +23,8 @@ WHEN = datetime(2024, 3, 1, 22, 30)
 
 @pytest.mark.parametrize("name", plugins.ATTRIBUTE_NAMES)
 def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
-    module, function = (
-        plugins.load_plugin("attributes", name),
-        plugins.load_plugin("attributes", name).measure,
-    )
+    module = plugins.load_plugin("attributes", name)
+    function = plugins.load_plugin("attributes", name).measure
     assert module.SOURCE in ATTRIBUTE_SOURCES
     assert module.UNIT
     low, high = module.LOW_HIGH_WORDS
@@ -42,8 +40,8 @@ def test_every_plugin_keeps_the_contract(name: str, scene: np.ndarray) -> None:
 @pytest.mark.parametrize("level", [0, 255])
 def test_flat_and_tiny_images_give_a_number_or_nan(name: str, level: int) -> None:
     for shape in ((64, 64, 3), (1, 1, 3), (2, 5, 3), (16, 3, 3)):
-        shot = DecodedImage(np.full(shape, level, np.uint8), None, shape[1], shape[0])
-        assert not np.isinf(plugins.load_plugin("attributes", name).measure(shot))
+        image = DecodedImage(np.full(shape, level, np.uint8), None, shape[1], shape[0])
+        assert not np.isinf(plugins.load_plugin("attributes", name).measure(image))
 
 
 def test_names_follow_the_list_and_the_source() -> None:
@@ -86,14 +84,14 @@ def test_measure_of_no_copies_is_an_empty_table() -> None:
     assert measure_images(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 8)
 
 
-def test_a_shot_knows_whether_it_was_reduced(scene: np.ndarray) -> None:
+def test_a_decoded_image_reports_whether_it_was_reduced(scene: np.ndarray) -> None:
     assert DecodedImage(scene, None, 128, 96).is_native
     assert DecodedImage(scene, None, 96, 128).is_native  # EXIF orientation exchanges the sides
     assert not DecodedImage(scene, None, 1280, 960).is_native
 
 
 def _hard(height: int, width: int) -> Iterator[np.ndarray]:
-    """Pictures whose whole decode clips most: single lamps in the dark, loud colors, and a plain dark image."""
+    """Return images that clip most when decoded: lamps in the dark, loud colors, a dark image."""
     rng = np.random.default_rng(0)
     yield np.where(rng.random((height, width, 1)) < 0.02, 255, 0).astype(np.uint8).repeat(3, 2)
     yield np.where(rng.random((height, width, 3)) < 0.02, 255, 0).astype(np.uint8)
@@ -103,7 +101,7 @@ def _hard(height: int, width: int) -> Iterator[np.ndarray]:
 
 @pytest.mark.parametrize("name", [n for n in plugins.ATTRIBUTE_NAMES if get_reduction_tolerance(n)])
 @pytest.mark.parametrize("quality", [95, 75, 40])
-def test_a_reduced_decode_is_as_near_as_the_plugin_says(name: str, quality: int) -> None:
+def test_a_reduced_decode_is_within_the_tolerance_of_the_plugin(name: str, quality: int) -> None:
     def value(pixels: np.ndarray) -> float:
         return float(
             plugins.load_plugin("attributes", name).measure(DecodedImage(pixels, None, 333, 251))

@@ -17,9 +17,7 @@ def test_plain_colors(color: tuple[int, int, int], expected: float) -> None:
 
 def test_sign_follows_the_lamp(scene: np.ndarray) -> None:
     neutral = measure(DecodedImage(scene, None, 128, 96))
-    lamp, sky = (
-        np.clip(scene * np.array(g), 0, 255).astype(np.uint8)
-        for g in ((1.2, 1, 0.8), (0.8, 1, 1.2))
-    )
+    lamp = np.clip(scene * np.array((1.2, 1, 0.8)), 0, 255).astype(np.uint8)
+    sky = np.clip(scene * np.array((0.8, 1, 1.2)), 0, 255).astype(np.uint8)
     assert measure(DecodedImage(lamp, None, 128, 96)) > neutral + 0.1
     assert measure(DecodedImage(sky, None, 128, 96)) < neutral - 0.1

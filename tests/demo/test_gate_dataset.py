@@ -1,4 +1,4 @@
-"""The demo's generator: what it writes, that it is the same every time, and that the truth file tells the truth."""
+"""The demo's generator: its files, their reproducibility, and the agreement of truth and pixels."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def rows(root: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def truth(root: Path) -> Truth:
-    found: Truth = json.loads((root / ".truth.json").read_text(encoding="utf-8"))
-    return found
+    content: Truth = json.loads((root / ".truth.json").read_text(encoding="utf-8"))
+    return content
 
 
 def _share(truth: Truth, split: str, key: str) -> float:
@@ -76,7 +76,7 @@ def _files(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_writes_as_many_photos_as_asked_and_lists_each(
+def test_the_requested_number_of_photos_is_written_and_listed(
     root: Path, rows: list[dict[str, str]], truth: Truth
 ) -> None:
     on_disk = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}
@@ -201,12 +201,12 @@ def test_the_night_is_warm_and_noisy(root: Path, truth: Truth) -> None:
     def grain(
         night: bool,
     ) -> float:  # robust spread of what a median filter takes away, over the mean signal
-        found = []
+        noise_levels = []
         for name in [n for n, t in truth.items() if t["night"] is night and not t["black"]][:15]:
             gray = cv2.cvtColor(open_image(root / name), cv2.COLOR_RGB2GRAY)
             rest = gray.astype(float) - cv2.medianBlur(gray, 5)
-            found.append(np.mean(np.abs(rest)) / gray.mean())
-        return float(np.median(found))
+            noise_levels.append(np.mean(np.abs(rest)) / gray.mean())
+        return float(np.median(noise_levels))
 
     assert grain(True) > 2 * grain(False)
 
@@ -222,7 +222,8 @@ def test_a_tilted_camera_leaves_no_empty_corner(root: Path, truth: Truth) -> Non
 def test_turning_a_tilted_photo_back_gives_the_straight_one() -> None:
     filed = next(f for f in plan_photos(200, 3) if f.visit.is_tilted and not f.visit.is_night)
     tilted = render_photo(filed, 3)
-    straight = render_photo(replace(filed, visit=replace(filed.visit, tilt_degrees=0.0)), 3).astype(float)
+    straight_visit = replace(filed.visit, tilt_degrees=0.0)
+    straight = render_photo(replace(filed, visit=straight_visit), 3).astype(float)
     high, wide = tilted.shape[:2]
 
     def apart(angle: float) -> float:
@@ -312,7 +313,7 @@ def _age(own: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_lose, _age])
-def test_an_incomplete_or_older_folder_is_written_anew(
+def test_an_incomplete_or_older_folder_is_rewritten(
     own: Path, small: Path, spoil: Callable[[Path], None]
 ) -> None:
     spoil(own)

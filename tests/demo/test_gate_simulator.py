@@ -17,16 +17,21 @@ from pipeline.demo.gate_simulator import simulate_images
 from pipeline.remedies import apply_remedy
 
 
-def _shots(wanted: SimulationRequest) -> list[DecodedImage]:
+def _simulate_images(request: SimulationRequest) -> list[DecodedImage]:
     return [
-        DecodedImage(decode_image(item.data), None, 240, 240) for item in simulate_images(wanted)
+        DecodedImage(decode_image(item.data), None, 240, 240) for item in simulate_images(request)
     ]
 
 
-def test_less_light_is_as_dark_as_was_asked() -> None:
+def test_simulated_light_matches_the_requested_strength() -> None:
     light = {
         low: np.median(
-            [luminance.measure(s) for s in _shots(SimulationRequest("exposure", "badge", low, low, 8, 0))]
+            [
+                luminance.measure(image)
+                for image in _simulate_images(
+                    SimulationRequest("exposure", "badge", low, low, 8, 0)
+                )
+            ]
         )
         for low in (0.1, 0.3, 1.0)
     }
@@ -40,11 +45,13 @@ def test_a_tilt_has_the_sign_of_the_remedy() -> None:
             for i in simulate_images(SimulationRequest("rotation", "badge", 0, 0, 8, 0))
         ]
     )
-    asked = [tilt.measure(s) for s in _shots(SimulationRequest("rotation", "badge", 20, 20, 8, 0))]
+    request = SimulationRequest("rotation", "badge", 20, 20, 8, 0)
+    measured_tilts = [tilt.measure(image) for image in _simulate_images(request)]
     turned = [
-        tilt.measure(DecodedImage(p, None, 224, 224)) for p in apply_remedy("rotation", plain, 20, 20, 0)
+        tilt.measure(DecodedImage(pixels, None, 224, 224))
+        for pixels in apply_remedy("rotation", plain, 20, 20, 0)
     ]
-    assert np.sign(np.nanmedian(asked)) == np.sign(np.nanmedian(turned)) != 0
+    assert np.sign(np.nanmedian(measured_tilts)) == np.sign(np.nanmedian(turned)) != 0
 
 
 def test_the_same_seed_draws_the_same_photos_and_another_seed_or_class_others() -> None:
@@ -69,7 +76,7 @@ def test_nothing_drawn_is_a_photo_of_the_data_set(tmp_path: Path) -> None:
 
 
 def test_it_knows_nothing_of_what_was_planted() -> None:
-    """Neither shares nor strengths nor dates: strengths far from the planted ones are drawn as asked."""
+    """The simulator uses no planted share, strength or date; any strength can be drawn."""
     strengths = [
         item.strength
         for item in simulate_images(SimulationRequest("rotation", "no_badge", -80.0, -70.0, 30, 0))

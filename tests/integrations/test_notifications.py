@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import read_general_settings
 from pipeline.contracts import InputError
 from pipeline.integrations import notifications
-from pipeline.integrations.notifications import INSTALL_COMMAND, RunEvent, Message, send_message
+from pipeline.integrations.notifications import INSTALL_COMMAND, Message, RunEvent, send_message
 from tests.receivers import mailbox, webhook
 
 MESSAGE = Message(

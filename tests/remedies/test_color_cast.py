@@ -6,7 +6,7 @@ from pipeline.remedies import apply_remedy
 
 
 @pytest.mark.parametrize("ratio", [0.6, 1.6])
-def test_dose_is_the_ratio_of_red_to_blue(ratio: float, images: np.ndarray) -> None:
+def test_strength_is_the_ratio_of_red_to_blue(ratio: float, images: np.ndarray) -> None:
     treated = apply_remedy("color_cast", images, ratio, ratio, seed=1)
     change = treated.mean(axis=(1, 2)) / images.mean(axis=(1, 2))
     np.testing.assert_allclose(change[:, 0] / change[:, 2], ratio, rtol=0.01)

@@ -7,10 +7,8 @@ from pipeline.remedies import apply_remedy
 
 @pytest.mark.parametrize("factor", [0.5, 1.5, 2.0])
 def test_spread_is_multiplied_and_the_mean_stays(factor: float, images: np.ndarray) -> None:
-    before, after = (
-        measure_images(images),
-        measure_images(apply_remedy("contrast", images, factor, factor, seed=1)),
-    )
+    before = measure_images(images)
+    after = measure_images(apply_remedy("contrast", images, factor, factor, seed=1))
     np.testing.assert_allclose(
         after["contrast_level"], before["contrast_level"] * factor, rtol=0.02
     )

@@ -6,7 +6,7 @@ from pipeline.remedies import apply_remedy
 RAMP = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, None, :, None], (40, 64, 64, 3))
 
 
-def test_the_dose_is_the_share_of_each_side_that_is_cut_off() -> None:
+def test_the_strength_is_the_share_of_each_side_that_is_cut_off() -> None:
     kept = apply_remedy("crop", RAMP, 0.25, 0.25, seed=1)[:, 30, :, 0].astype(float)
     np.testing.assert_allclose((kept[:, -1] - kept[:, 0]) / 252, 0.75, atol=0.02)
 

@@ -6,7 +6,7 @@ from pipeline.remedies import apply_remedy, find_training_remedy
 FLAT = np.full((40, 64, 64, 3), 100, np.uint8)
 
 
-def test_the_dose_is_the_gain_on_the_light_that_falls_in() -> None:
+def test_the_strength_is_the_gain_of_the_incoming_light() -> None:
     for strength in (0.1, 0.3, 0.6):
         dark = apply_remedy("low_light", FLAT, strength, strength, seed=1).astype(float)
         assert dark.mean() == pytest.approx(100 * strength, rel=0.05)

@@ -7,7 +7,7 @@ FLAT = np.full((4, 64, 64, 3), 128, np.uint8)
 
 
 @pytest.mark.parametrize("sigma", [6.0, 12.0, 25.0])
-def test_dose_is_the_standard_deviation_in_grey_levels(sigma: float) -> None:
+def test_strength_is_the_standard_deviation_in_gray_levels(sigma: float) -> None:
     noisy = apply_remedy("noise", FLAT, sigma, sigma, seed=1).astype(float)
     assert noisy.std() == pytest.approx(sigma, rel=0.02)
     assert noisy.mean() == pytest.approx(128, abs=0.4)

@@ -5,7 +5,7 @@ from pipeline.remedies import apply_remedy
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
-def test_dose_is_the_share_of_each_side(share: float) -> None:
+def test_strength_is_the_share_of_each_side(share: float) -> None:
     busy = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     covered = (apply_remedy("occlusion", busy, share, share, seed=1) != busy).any(axis=3)
     for image in covered:

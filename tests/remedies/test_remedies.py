@@ -17,7 +17,7 @@ RENDERINGS = {
     "low_light": (0.12, 0.25, 0.5, 0.7),
     "oversampling": (3.0,),
     "reweighting": (3.0,),
-}  # never asked for by probe: training alone
+}  # not tried by probe: for training alone
 
 
 def _list_strengths(name: str) -> tuple[float, ...]:
@@ -222,9 +222,14 @@ def test_an_unknown_remedy_raises(images: np.ndarray) -> None:
         apply_remedy("expsure", images, 1, 2, seed=1)
 
 
-def test_a_dose_that_multiplies_is_said_as_one_says_it() -> None:
-    assert [remedies.phrase_intervention("exposure", strength) for strength in (0.25, 0.5, 1.5, 2.0, 3.0)] == [
-        "a quarter of the exposure", "half the exposure", "1.5 times the exposure", "twice the exposure",
-        "3 times the exposure",
-    ]  # fmt: skip
+def test_a_multiplicative_strength_is_phrased_as_a_multiple() -> None:
+    phrases = {
+        0.25: "a quarter of the exposure",
+        0.5: "half the exposure",
+        1.5: "1.5 times the exposure",
+        2.0: "twice the exposure",
+        3.0: "3 times the exposure",
+    }
+    for strength, phrase in phrases.items():
+        assert remedies.phrase_intervention("exposure", strength) == phrase
     assert remedies.phrase_intervention("blur", 2.0) == remedies.describe_intervention("blur", 2.0)

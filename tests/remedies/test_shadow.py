@@ -5,7 +5,7 @@ from pipeline.remedies import apply_remedy
 FLAT = np.full((12, 64, 64, 3), 200, np.uint8)
 
 
-def test_the_dose_is_the_share_of_light_taken_inside_and_nothing_outside() -> None:
+def test_the_strength_is_the_share_of_light_removed_inside_only() -> None:
     shaded = apply_remedy("shadow", FLAT, 0.6, 0.6, seed=1)
     levels, counts = np.unique(shaded, return_counts=True)
     common = levels[counts > 0.02 * shaded.size]

@@ -202,7 +202,7 @@ def test_what_passes_every_condition_is_promoted(house: House) -> None:
     assert meta["policy"]["corrections"] == [{"slice": "s2"}], (
         "what helps the model before may harm the candidate"
     )
-    known = {"slice": "s1", "words": "Too dark: 3 of 9 images are misread.", "title": "Too dark"}
+    known = {"slice": "s1", "words": "Too dark: 3 of 9 images are misclassified.", "title": "Too dark"}
     assert meta["slices"] == [known | {"rule": Rule(()).dump_json()}]
     assert json.loads((bundle / "model.json").read_text())["temperature"] == 1.2
     now = {"run_id": "run1", "bundle": "runs/run1/promote/bundle", "champion": "candidate"}

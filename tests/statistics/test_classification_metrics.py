@@ -8,8 +8,8 @@ NAMES = ["a", "b", "c"]
 
 
 def test_scores_by_hand() -> None:
-    truth, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
-    result = score_logits(np.eye(3)[predicted] * 9, truth, np.arange(5), NAMES)
+    labels, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
+    result = score_logits(np.eye(3)[predicted] * 9, labels, np.arange(5), NAMES)
     assert result["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
     assert result["accuracy"]["value"] == pytest.approx(0.6)
     first = result["classes"][0]
@@ -33,8 +33,8 @@ def test_scores_by_hand() -> None:
 
 def test_calibration_error_of_a_boaster() -> None:
     sure = np.full((100, 2), [0.95, 0.05])
-    truth = np.r_[np.zeros(60, int), np.ones(40, int)]
-    assert compute_calibration_error(sure, truth) == pytest.approx(0.35)
+    labels = np.r_[np.zeros(60, int), np.ones(40, int)]
+    assert compute_calibration_error(sure, labels) == pytest.approx(0.35)
     assert compute_calibration_error(
         sure, np.r_[np.zeros(95, int), np.ones(5, int)]
     ) == pytest.approx(0.0, abs=1e-9)
@@ -43,9 +43,10 @@ def test_calibration_error_of_a_boaster() -> None:
 
 def test_a_temperature_changes_calibration_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, 3, 300)
-    logits = np.eye(3)[np.where(rng.random(300) < 0.7, truth, 0)] * 8
-    hot, cold = (score_logits(logits, truth, np.arange(300), NAMES, t) for t in (4.0, 1.0))
+    labels = rng.integers(0, 3, 300)
+    logits = np.eye(3)[np.where(rng.random(300) < 0.7, labels, 0)] * 8
+    hot = score_logits(logits, labels, np.arange(300), NAMES, 4.0)
+    cold = score_logits(logits, labels, np.arange(300), NAMES, 1.0)
     assert hot["calibration"]["ece"] < cold["calibration"]["ece"]
     assert hot["confusion"] == cold["confusion"]
 

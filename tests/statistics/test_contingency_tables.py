@@ -11,7 +11,7 @@ RUNS = 600
 def _draw(
     rng: np.random.Generator, planted: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """300 images of 6 classes, some hard, and a set that draws on some classes more than on others."""
+    """Return errors, labels and mask of 300 images; the mask prefers some of 6 classes."""
     label, hard = rng.integers(0, 6, 300), np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4])
     score = rng.normal(size=300) + rng.normal(0, 0.8, 6)[label]
     inside = score > np.quantile(score, 0.85)
@@ -24,8 +24,8 @@ def test_it_alarms_as_often_as_promised_and_finds_what_is_planted() -> None:
     for level in (0.05, 0.01):
         assert (null <= level).mean() <= level + 2.6 * (level * (1 - level) / RUNS) ** 0.5
     assert (null <= 0.05).mean() > 0.005, "nor is it blind"
-    found = [compare_error_rates(*_draw(rng, 0.25))[1] for _ in range(100)]
-    assert np.mean(np.array(found) <= 0.01) > 0.7
+    p_values = [compare_error_rates(*_draw(rng, 0.25))[1] for _ in range(100)]
+    assert np.mean(np.array(p_values) <= 0.01) > 0.7
 
 
 def test_of_one_stratum_it_is_fishers() -> None:
@@ -42,8 +42,11 @@ def test_of_one_stratum_it_is_fishers() -> None:
 def test_only_strata_with_something_to_compare_count() -> None:
     rng = np.random.default_rng(1)
     errors, label, inside = _draw(rng, 0.2)
-    more = [np.concatenate([a, b]) for a, b in zip(
-        (errors, label, inside), (np.ones(50, bool), np.full(50, 6), np.arange(50) < 20), strict=True)]  # fmt: skip
+    more = (
+        np.concatenate([errors, np.ones(50, bool)]),
+        np.concatenate([label, np.full(50, 6)]),
+        np.concatenate([inside, np.arange(50) < 20]),
+    )
     assert len(build_contingency_tables(*more)) == len(
         build_contingency_tables(errors, label, inside)
     )

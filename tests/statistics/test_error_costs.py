@@ -8,7 +8,7 @@ NAMES = ["employee", "stranger"]
 TURNED_AWAY = {"employee": {"stranger": 0.1}}
 
 
-def test_what_is_not_named_costs_as_much_as_the_worst_and_a_right_answer_nothing() -> None:
+def test_unlisted_errors_cost_one_and_correct_predictions_nothing() -> None:
     matrix = build_cost_matrix(TURNED_AWAY, NAMES, "evaluate.costs")
     assert matrix == [[0.0, 0.1], [1.0, 0.0]]
     assert list_reduced_costs(matrix, NAMES) == [

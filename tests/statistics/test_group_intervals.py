@@ -24,7 +24,7 @@ def _world(
 
 
 @pytest.mark.parametrize(("rate", "shared"), [(0.03, 0.1), (0.1, 0.7), (0.5, 0.7)])
-def test_share_covers_the_truth_by_group(rate: float, shared: float) -> None:
+def test_the_interval_of_a_share_has_its_coverage_by_group(rate: float, shared: float) -> None:
     rng, hits = np.random.default_rng(1), []
     for _ in range(300):
         interval = estimate_cluster_mean(*_world(rng, 60, 10, rate, shared))
@@ -34,10 +34,8 @@ def test_share_covers_the_truth_by_group(rate: float, shared: float) -> None:
 
 def test_counting_images_would_be_four_times_too_sure() -> None:
     errors, group = _world(np.random.default_rng(2), 100, 30, 0.2, 0.7)
-    by_group, by_image = (
-        estimate_cluster_mean(errors, group),
-        estimate_cluster_mean(errors, np.arange(len(group))),
-    )
+    by_group = estimate_cluster_mean(errors, group)
+    by_image = estimate_cluster_mean(errors, np.arange(len(group)))
     assert by_group.high - by_group.low > 3 * (by_image.high - by_image.low)
 
 
@@ -79,11 +77,11 @@ def test_weights_move_the_mean() -> None:
 
 def test_groups_needed_has_the_power_it_promises() -> None:
     needed = estimate_required_groups(0.1, 0.0, 0.3**2)
-    rng, found = np.random.default_rng(4), 0
+    rng, detections = np.random.default_rng(4), 0
     for _ in range(500):
         values = rng.normal(0.1, 0.3, needed)
-        found += estimate_cluster_mean(values, np.arange(needed), alpha=0.1).low > 0
-    assert found / 500 == pytest.approx(0.8, abs=0.05)
+        detections += estimate_cluster_mean(values, np.arange(needed), alpha=0.1).low > 0
+    assert detections / 500 == pytest.approx(0.8, abs=0.05)
     assert estimate_required_groups(0.2, 0.0, 0.3**2) < needed
 
 
@@ -95,7 +93,7 @@ def test_nothing_decides_between_equal_values() -> None:
 
 
 @pytest.mark.parametrize(("then", "now"), [(0.03, 0.03), (0.4, 0.05), (0.1, 0.0)])
-def test_a_difference_of_shares_covers_the_truth_by_group(then: float, now: float) -> None:
+def test_the_interval_of_a_difference_has_its_coverage_by_group(then: float, now: float) -> None:
     rng = np.random.default_rng(3)
     hits = []
     for _ in range(300):
@@ -103,7 +101,7 @@ def test_a_difference_of_shares_covers_the_truth_by_group(then: float, now: floa
             estimate_cluster_mean(*_world(rng, 40, 4, rate, 0.5), bounds=(0, 1))
             for rate in (now, then)
         ]
-        found = estimate_difference(*sides)
-        hits.append(found.low <= now - then <= found.high)
+        interval = estimate_difference(*sides)
+        hits.append(interval.low <= now - then <= interval.high)
     assert np.mean(hits) >= 0.93
-    assert (found.groups, found.n) == (sides[0].groups, sides[0].n)
+    assert (interval.groups, interval.n) == (sides[0].groups, sides[0].n)

@@ -18,12 +18,12 @@ def test_holm_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(adjust_holm, "holm"), (adjust_benjamini_hochberg, "fdr_bh")]
+    ("adjust", "method"), [(adjust_holm, "holm"), (adjust_benjamini_hochberg, "fdr_bh")]
 )
-def test_the_same_as_statsmodels(ours: Callable[[np.ndarray], np.ndarray], theirs: str) -> None:
+def test_the_same_as_statsmodels(adjust: Callable[[np.ndarray], np.ndarray], method: str) -> None:
     p = np.random.default_rng(0).random(50) ** 3
     p[:5] = p[5]
-    np.testing.assert_allclose(ours(p), multipletests(p, method=theirs)[1])
+    np.testing.assert_allclose(adjust(p), multipletests(p, method=method)[1])
 
 
 def test_what_was_not_tested_stays_so_and_costs_nothing() -> None:

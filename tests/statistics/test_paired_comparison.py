@@ -17,8 +17,10 @@ GROUP = np.repeat(np.arange(80), 10)
 def _pair(
     rng: np.random.Generator, gain: float, seeds: int = 1, luck: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Correctness [seeds, n] of two arms that share the images' difficulty; a group's frames share their luck, and
-    each run of an arm has luck of its own (sd `luck`)."""
+    """Return the correctness [seeds, n] of two arms that share the images' difficulty.
+
+    The frames of a group share noise; each run of an arm has separate noise of deviation `luck`.
+    """
     shared = rng.normal(size=80)[GROUP]
 
     def arm(shift: float) -> np.ndarray:
@@ -46,7 +48,7 @@ def test_the_bound_is_the_formula() -> None:
     assert gain.seeds_judged
 
 
-def test_one_seed_says_that_seeds_were_not_judged() -> None:
+def test_one_seed_reports_that_seeds_were_not_compared() -> None:
     treated, control = _pair(np.random.default_rng(1), 0.3)
     gain = estimate_paired_gain(treated[0], control[0], GROUP)
     assert not gain.seeds_judged
@@ -63,7 +65,7 @@ def test_no_gain_is_rarely_called_one(seeds: int, luck: float) -> None:
     assert alarms <= 0.05 + 2.6 * (0.05 * 0.95 / 400) ** 0.5
 
 
-def test_a_real_gain_is_found() -> None:
+def test_a_planted_gain_is_significant() -> None:
     rng = np.random.default_rng(4)
     assert (
         np.mean([estimate_paired_gain(*_pair(rng, 0.5), GROUP).bound > 0 for _ in range(50)]) > 0.9
@@ -90,10 +92,8 @@ def test_degenerate_inputs() -> None:
 
 def test_needed_grows_as_the_gain_shrinks() -> None:
     rng = np.random.default_rng(5)
-    big, small = (
-        estimate_paired_gain(*_pair(rng, 0.5), GROUP),
-        estimate_paired_gain(*_pair(rng, 0.1), GROUP),
-    )
+    big = estimate_paired_gain(*_pair(rng, 0.5), GROUP)
+    small = estimate_paired_gain(*_pair(rng, 0.1), GROUP)
     assert big.estimate_required_groups() is not None
     assert small.mean <= 0 or small.estimate_required_groups() > big.estimate_required_groups()
     assert big.estimate_required_groups(target=0.9) is None

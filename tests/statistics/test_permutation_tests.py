@@ -75,7 +75,7 @@ def test_without_matching_a_harder_slice_would_alarm() -> None:
     assert np.mean(np.array(p, dtype=float) <= 0.05) > 0.3
 
 
-def test_planted_excess_and_planted_repair_are_found() -> None:
+def test_planted_excess_and_planted_repair_are_significant() -> None:
     rng = np.random.default_rng(12)
     excess = [World(rng).excess(planted=2.0) for _ in range(30)]
     effect = [World(rng).effect(harder=1.0, repaired=1.2) for _ in range(30)]
@@ -111,7 +111,7 @@ def test_weights_stand_for_images_not_probed() -> None:
 
 
 def test_one_intervention_is_compared_with_itself_only() -> None:
-    """Two folds, two interventions, one of which breaks everything everywhere: that is no finding."""
+    """An intervention that breaks all images of both folds is not a confirmed effect."""
     inside = np.arange(400) % 4 == 0
     block = np.arange(400) % 400 >= 100  # a block with a larger part inside
     inside[:80] = True

@@ -53,14 +53,14 @@ def test_kinds_take_turns_and_large_changes_come_first() -> None:
     assert select_changed_images(flips.iloc[:1], 5).tolist() == []
 
 
-def test_answers_are_calibrated_shares_before_and_after() -> None:
-    answers = stack_probabilities(_trial(True))
-    assert answers.shape == (4, 2, 2)
-    assert answers.dtype == np.float32
-    assert answers.sum(axis=2) == pytest.approx(np.ones((4, 2)))
+def test_probabilities_are_calibrated_before_and_after() -> None:
+    probabilities = stack_probabilities(_trial(True))
+    assert probabilities.shape == (4, 2, 2)
+    assert probabilities.dtype == np.float32
+    assert probabilities.sum(axis=2) == pytest.approx(np.ones((4, 2)))
     flips = build_prediction_changes(IDS, _trial(True))
-    assert answers[np.arange(4), 0, TRUTH] == pytest.approx(flips["p_before"].to_numpy())
-    assert answers[np.arange(4), 1, TRUTH] == pytest.approx(flips["p_after"].to_numpy())
+    assert probabilities[np.arange(4), 0, TRUTH] == pytest.approx(flips["p_before"].to_numpy())
+    assert probabilities[np.arange(4), 1, TRUTH] == pytest.approx(flips["p_after"].to_numpy())
     assert (
         stack_probabilities(_trial(False))[:, 0] == stack_probabilities(_trial(False))[:, 1]
     ).all()

@@ -8,7 +8,7 @@ from pipeline.statistics.selective_prediction import (
 )
 
 
-def test_the_decline_rule_answers_as_many_as_the_target_allows() -> None:
+def test_the_decline_rule_covers_as_many_images_as_the_target_allows() -> None:
     confidence = np.array([0.9, 0.8, 0.7, 0.6])
     rule = choose_decline_rule(np.array([True, True, False, True]), confidence, 0.25)
     assert (rule["coverage"], rule["threshold"], rule["error"]) == (1.0, 0.6, 0.25)
@@ -60,21 +60,22 @@ def test_an_error_that_costs_less_counts_for_less() -> None:
 
 
 def _night(share: float, surely_wrong: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A thousand images, all right by day; of the dark `share` half are wrong, surely so or with little confidence."""
+    """Return correctness, confidence and light of 1,000 images; half of the dark `share` are wrong.
+
+    The wrong ones have high confidence if `surely_wrong`, else low confidence.
+    """
     rng = np.random.default_rng(0)
     dark = np.arange(1000) < 1000 * share
     correct = ~(dark & (rng.random(1000) < 0.5))
-    told = np.where(correct, 0.9, 0.2) + rng.uniform(0, 0.05, 1000)
-    confidence = rng.uniform(0.8, 1.0, 1000) if surely_wrong else told
+    informative = np.where(correct, 0.9, 0.2) + rng.uniform(0, 0.05, 1000)
+    confidence = rng.uniform(0.8, 1.0, 1000) if surely_wrong else informative
     return correct, confidence, np.where(dark, rng.uniform(5, 25, 1000), rng.uniform(60, 180, 1000))
 
 
-def test_where_confidence_does_not_tell_the_dark_errors_light_is_asked_for() -> None:
+def test_dark_errors_with_high_confidence_need_a_light_threshold() -> None:
     correct, confidence, light = _night(0.2, surely_wrong=True)
-    plain, rule = (
-        choose_decline_rule(correct, confidence, 0.02),
-        choose_decline_rule(correct, confidence, 0.02, light),
-    )
+    plain = choose_decline_rule(correct, confidence, 0.02)
+    rule = choose_decline_rule(correct, confidence, 0.02, light)
     assert plain["coverage"] < 0.3
     assert rule["coverage"] > 0.78
     assert 15 < rule["light"] <= 70
@@ -84,7 +85,7 @@ def test_where_confidence_does_not_tell_the_dark_errors_light_is_asked_for() -> 
     assert (1 - correct[kept]).mean() == pytest.approx(rule["error"])
 
 
-def test_light_is_not_asked_for_where_confidence_does_as_well_or_it_is_unknown() -> None:
+def test_no_light_threshold_if_confidence_suffices_or_light_is_unknown() -> None:
     correct, confidence, light = _night(0.2, surely_wrong=False)
     assert choose_decline_rule(correct, confidence, 0.02, light) == choose_decline_rule(
         correct, confidence, 0.02

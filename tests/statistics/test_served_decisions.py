@@ -16,8 +16,8 @@ DARK = GROUPS < 20
 
 
 def _judged(arm: str, seed: int | None, wrong: np.ndarray, sure: float = 4.0) -> ModelOutput:
-    said = np.where(wrong, 1 - TRUTH, TRUTH)
-    return ModelOutput(arm, seed, np.eye(2)[said] * np.where(wrong, 1.0, sure)[:, None])
+    predictions = np.where(wrong, 1 - TRUTH, TRUTH)
+    return ModelOutput(arm, seed, np.eye(2)[predictions] * np.where(wrong, 1.0, sure)[:, None])
 
 
 def _trial(*, compared: bool = True) -> ModelComparison:
@@ -28,18 +28,18 @@ def _trial(*, compared: bool = True) -> ModelComparison:
 
 
 def test_each_arm_that_may_be_in_force_has_a_decline_rule_of_its_own() -> None:
-    found = choose_decline_rules(_trial(), _trial(), 0.0)
-    assert set(found) == {"before", "targeted"}
-    assert found["before"]["coverage"] == 0.8
-    assert found["targeted"]["coverage"] == 0.98
-    assert found["before"]["threshold"] > found["targeted"]["threshold"]
-    assert found["targeted"]["test"]["coverage"] == 0.98
-    assert found["targeted"]["test"]["error"]["value"] == 0
+    rules = choose_decline_rules(_trial(), _trial(), 0.0)
+    assert set(rules) == {"before", "targeted"}
+    assert rules["before"]["coverage"] == 0.8
+    assert rules["targeted"]["coverage"] == 0.98
+    assert rules["before"]["threshold"] > rules["targeted"]["threshold"]
+    assert rules["targeted"]["test"]["coverage"] == 0.98
+    assert rules["targeted"]["test"]["error"]["value"] == 0
     assert choose_decline_rules(_trial(), None, 0.0)["before"]["test"] is None
     assert set(choose_decline_rules(_trial(compared=False), None, 0.0)) == {"before"}
 
 
-def test_the_light_of_each_split_goes_with_its_photos() -> None:
+def test_each_split_uses_the_light_of_its_images() -> None:
     light = np.where(DARK, 10.0, 100.0)
     sure = [_judged("before", None, DARK & (np.arange(N) % 2 == 0), sure=1.0)]
     trial = ModelComparison(TRUTH, GROUPS, ["a", "b"], sure)
@@ -47,22 +47,26 @@ def test_the_light_of_each_split_goes_with_its_photos() -> None:
     assert rule["light"] == 100.0
     assert (rule["coverage"], rule["test"]["coverage"]) == (0.6, 0.6)
     assert rule["error"] == 0
-    assert rule["test"]["error"]["value"] > 0, "there the light photos are others"
+    assert rule["test"]["error"]["value"] > 0, "the bright images of test are others"
 
 
-def test_a_correction_is_judged_for_each_arm_where_its_condition_is_met() -> None:
-    asked: list[tuple[str, int]] = []
+def test_a_correction_is_evaluated_for_each_arm_on_its_images() -> None:
+    calls: list[tuple[str, int]] = []
 
-    def ask(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
-        asked.append((arm, int(inside.sum())))
+    def predict_corrected(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
+        calls.append((arm, int(inside.sum())))
         assert item["strength"] == 3.0
         right = TRUTH[inside]
-        said = right if arm == "before" else np.where(np.arange(len(right)) < 40, 1 - right, right)
-        return np.eye(2)[said] * 9.0
+        predicted = (
+            right if arm == "before" else np.where(np.arange(len(right)) < 40, 1 - right, right)
+        )
+        return np.eye(2)[predicted] * 9.0
 
     item = {"slice": "s1", "strength": 3.0}
-    rows, served = evaluate_corrections(_trial(), {"s1": DARK, "s2": ~DARK}, [item], ask)
-    assert asked == [("before", 80), ("targeted", 80)]
+    rows, served = evaluate_corrections(
+        _trial(), {"s1": DARK, "s2": ~DARK}, [item], predict_corrected
+    )
+    assert calls == [("before", 80), ("targeted", 80)]
     before, targeted = rows
     assert (before["helps"], targeted["helps"]) == (True, False)
     assert before["gain"]["value"] == 0.5
@@ -71,18 +75,23 @@ def test_a_correction_is_judged_for_each_arm_where_its_condition_is_met() -> Non
     np.testing.assert_array_equal(
         served.select_arm("targeted")[0].logits, _trial().select_arm("targeted")[0].logits
     )
-    assert evaluate_corrections(_trial(), {"s1": np.zeros(N, dtype=bool)}, [item], ask)[0] == []
+    assert (
+        evaluate_corrections(_trial(), {"s1": np.zeros(N, dtype=bool)}, [item], predict_corrected)[
+            0
+        ]
+        == []
+    )
 
 
-def test_the_decline_rule_is_for_the_answers_after_correction() -> None:
-    """What val chose is what is done on test, whether or not it helps there; the first correction of a photo counts."""
+def test_the_decline_rule_applies_to_corrected_predictions() -> None:
+    """Corrections chosen on val are applied on test; the first of an image counts."""
 
-    def ask(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
+    def predict_corrected(arm: str, item: dict[str, Any], inside: np.ndarray) -> np.ndarray:
         return np.eye(2)[TRUTH[inside]] * item["strength"]
 
     masks = {"s1": DARK, "s2": GROUPS < 30}
     items = [{"slice": "s1", "strength": 5.0}, {"slice": "s2", "strength": 7.0}]
-    rows, served = evaluate_corrections(_trial(), masks, items, ask)
+    rows, served = evaluate_corrections(_trial(), masks, items, predict_corrected)
     assert [(row["slice"], row["arm"]) for row in rows if row["helps"]] == [
         ("s1", "before"),
         ("s2", "before"),
@@ -98,7 +107,7 @@ def test_the_decline_rule_is_for_the_answers_after_correction() -> None:
     assert mark_declined_images(_trial(), {arm: {"threshold": None} for arm in rules})[
         "before"
     ].all()
-    _, there = evaluate_corrections(
-        _trial(), masks, items, ask, helpful_corrections={("s2", "before")}
+    _, corrected_comparison = evaluate_corrections(
+        _trial(), masks, items, predict_corrected, helpful_corrections={("s2", "before")}
     )
-    assert set(there.select_arm("before")[0].logits[DARK].max(1)) == {7.0}
+    assert set(corrected_comparison.select_arm("before")[0].logits[DARK].max(1)) == {7.0}

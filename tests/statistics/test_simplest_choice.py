@@ -8,16 +8,16 @@ INSIDE = GROUPS < 50
 
 
 def _worth(*dark: float, lit: float = 0.9) -> np.ndarray:
-    """One row a model: the share right inside (dark), and outside (lit); whole groups share their fate."""
+    """Return one row for each model: its share of correct dark images; all others are lit."""
     luck = np.random.default_rng(0).permutation(50)[GROUPS % 50] / 50
     return np.stack([np.where(INSIDE, luck < d, luck < lit).astype(float) for d in dark])
 
 
-def test_the_best_is_taken_where_it_is_clearly_better() -> None:
-    chosen, told = choose_simplest_candidate(_worth(0.4, 0.5, 0.8), INSIDE, GROUPS)
+def test_the_best_candidate_is_chosen_if_clearly_better() -> None:
+    chosen, effects = choose_simplest_candidate(_worth(0.4, 0.5, 0.8), INSIDE, GROUPS)
     assert chosen == 1
-    assert told[1]["gain"] == pytest.approx(0.4)
-    assert told[1]["overall"] == pytest.approx(0.2)
+    assert effects[1]["gain"] == pytest.approx(0.4)
+    assert effects[1]["overall"] == pytest.approx(0.2)
 
 
 def test_the_simplest_wins_within_one_standard_error() -> None:

@@ -5,7 +5,7 @@ from scipy import stats
 from pipeline.statistics.test_power import build_power_row, compute_detectable_excess
 
 
-def test_power_says_what_is_at_hand_and_what_would_do() -> None:
+def test_power_reports_available_and_required_groups() -> None:
     part = {"n": 90, "groups": 9, "gain": {"bound": -0.02}}
     row = build_power_row("gain of s1", "val", part, 14)
     assert (row["groups"], row["groups_needed"], row["enough"], row["bound"]) == (
@@ -18,17 +18,15 @@ def test_power_says_what_is_at_hand_and_what_would_do() -> None:
     assert build_power_row("gain of s1", "test", {**part, "gain": None}, None)["enough"] is None
 
 
-def test_the_detectable_excess_is_found_with_the_power_it_claims() -> None:
+def test_the_detectable_excess_is_significant_with_the_stated_power() -> None:
     inside, outside = 40, 160
     excess = compute_detectable_excess(inside, outside)
     rng = np.random.default_rng(0)
-    slice_, rest = (
-        rng.binomial(inside, 0.2 + excess, 4000) / inside,
-        rng.binomial(outside, 0.2, 4000) / outside,
-    )
+    slice_ = rng.binomial(inside, 0.2 + excess, 4000) / inside
+    rest = rng.binomial(outside, 0.2, 4000) / outside
     spread = np.sqrt(0.2 * 0.8 * (1 / inside + 1 / outside))
-    found = ((slice_ - rest) / spread > stats.norm.ppf(0.95)).mean()
-    assert found == pytest.approx(0.8, abs=0.05)
+    power = ((slice_ - rest) / spread > stats.norm.ppf(0.95)).mean()
+    assert power == pytest.approx(0.8, abs=0.05)
 
 
 def test_more_groups_find_less_and_none_find_nothing() -> None:

@@ -35,7 +35,7 @@ def test_a_difference_in_spread_alone_is_seen() -> None:
 
 
 def test_a_group_is_held_out_whole() -> None:
-    """Images of the same groups, which a classifier that had seen them could remember, tell nothing."""
+    """Images of groups in both sets give no evidence, though a classifier could memorize them."""
     rng, group = np.random.default_rng(2), np.repeat(np.arange(12), 25)
     base = rng.normal(size=(12, 8)).repeat(25, 0)
     a, b = base + 0.01 * rng.normal(size=base.shape), rng.normal(size=(12, 8)).repeat(25, 0)
@@ -64,7 +64,7 @@ def test_nothing_to_hold_out_counts_as_apart() -> None:
     )
 
 
-def test_same_seed_same_answer_and_fast_enough() -> None:
+def test_the_same_seed_gives_the_same_result_fast_enough() -> None:
     rng, group = np.random.default_rng(4), np.arange(300)
     a, b = rng.normal(size=(300, 8)), rng.normal(size=(300, 8))
     first = compute_two_sample_auc(a, b, group, group + 300, 5)

@@ -1,4 +1,4 @@
-"""Selections keep the number of units of each block, and a planted effect beats its permutations."""
+"""Selections keep the unit count of each block; a planted effect exceeds its permutations."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ def compute_frozen_features(
         is_inside = is_wanted[chunk]
         features = extract_features_and_layout(np.asarray(pixels[chunk][is_inside]))
         if is_writer:
-            for name, values in zip(_ARRAYS, features, strict=True):
-                _write_rows(files[name], chunk, is_inside, values)
+            _write_rows(files["embeddings"], chunk, is_inside, features[0])
+            _write_rows(files["layout"], chunk, is_inside, features[1])
     distributed.wait_for_ranks()  # until everything is written
     embeddings = np.load(files["embeddings"], mmap_mode="r")
     layout = np.load(files["layout"], mmap_mode="r")

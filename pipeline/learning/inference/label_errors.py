@@ -87,27 +87,26 @@ def predict_out_of_fold(
         seed: seed of folds and samples.
         track: progress tracker.
     """
-    fold, out = (
-        assign_group_folds(labels, groups, FOLD_COUNT, seed),
-        np.full((len(labels), int(labels.max()) + 1), 1e-9),
-    )
+    fold = assign_group_folds(labels, groups, FOLD_COUNT, seed)
+    out = np.full((len(labels), int(labels.max()) + 1), 1e-9)
     learn = np.zeros(len(labels), bool)
     learn[sample_balanced_images(labels, groups, max_images, seed)] = True
     for number in track(range(FOLD_COUNT), total=FOLD_COUNT, unit="label heads"):
-        seen, held = learn & (fold != number), fold == number
-        if len(np.unique(labels[seen])) < 2 or not held.any():
+        is_training = learn & (fold != number)
+        is_held_out = fold == number
+        if len(np.unique(labels[is_training])) < 2 or not is_held_out.any():
             continue
         pca = PCA(
-            min(COMPONENT_COUNT, layout.shape[1], int(seen.sum()) - 1),
+            min(COMPONENT_COUNT, layout.shape[1], int(is_training.sum()) - 1),
             svd_solver="randomized",
             random_state=seed,
         )
         logistic = LogisticRegression(C=0.01, max_iter=300, tol=1e-3)
         head = make_pipeline(StandardScaler(), pca, StandardScaler(), logistic)
-        head.fit(layout[seen].astype(np.float32), labels[seen])
-        where = np.flatnonzero(held)
+        head.fit(layout[is_training].astype(np.float32), labels[is_training])
+        positions = np.flatnonzero(is_held_out)
         for part in np.split(
-            where, range(PREDICTION_CHUNK_SIZE, len(where), PREDICTION_CHUNK_SIZE)
+            positions, range(PREDICTION_CHUNK_SIZE, len(positions), PREDICTION_CHUNK_SIZE)
         ):
             out[np.ix_(part, logistic.classes_)] += head.predict_proba(
                 layout[part].astype(np.float32)
@@ -118,10 +117,13 @@ def predict_out_of_fold(
 def _calibrate_probabilities(
     log_probabilities: ProbabilityArray, labels: LabelArray
 ) -> ProbabilityArray:
-    own = log_probabilities[np.arange(len(labels)), labels]
-    fits = own >= np.quantile(own, 2 * DEFAULT_ERROR_RATE)
+    label_scores = log_probabilities[np.arange(len(labels)), labels]
+    is_typical = label_scores >= np.quantile(label_scores, 2 * DEFAULT_ERROR_RATE)
     return np.asarray(
-        softmax(log_probabilities / fit_temperature(log_probabilities[fits], labels[fits]), axis=1)
+        softmax(
+            log_probabilities / fit_temperature(log_probabilities[is_typical], labels[is_typical]),
+            axis=1,
+        )
     )
 
 
@@ -160,13 +162,15 @@ def compute_label_consensus(
         else DEFAULT_ERROR_RATE
     )
     classes = probabilities.shape[1]
-    said = np.full((len(labels), classes), np.log(error / max(classes - 1, 1)))
-    said[np.arange(len(labels)), labels] = np.log1p(-error)
-    heads, votes = (np.zeros((int(group.max()) + 1, classes)) for _ in range(2))
+    label_votes = np.full((len(labels), classes), np.log(error / max(classes - 1, 1)))
+    label_votes[np.arange(len(labels)), labels] = np.log1p(-error)
+    group_count = int(group.max()) + 1
+    heads = np.zeros((group_count, classes))
+    votes = np.zeros((group_count, classes))
     np.add.at(heads, group, np.log(probabilities))
-    np.add.at(votes, group, said)
-    every = (heads / np.sqrt(np.bincount(group))[:, None] + votes)[group]
-    return softmax(every - said, axis=1), softmax(every, axis=1)
+    np.add.at(votes, group, label_votes)
+    scores = (heads / np.sqrt(np.bincount(group))[:, None] + votes)[group]
+    return softmax(scores - label_votes, axis=1), softmax(scores, axis=1)
 
 
 def find_label_errors(
@@ -187,14 +191,16 @@ def find_label_errors(
     """
     from cleanlab.filter import find_label_issues
 
-    others, every = compute_label_consensus(probabilities, labels, groups)
+    others, consensus = compute_label_consensus(probabilities, labels, groups)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # cleanlab speaks of classes with few images
+        warnings.simplefilter("ignore")  # cleanlab warns of classes with few images
         flagged = find_label_issues(labels, np.clip(others, 1e-9, 1), filter_by="both", n_jobs=1)
-    best = every.argmax(1)
-    sure = every[np.arange(len(labels)), best]
-    where = np.flatnonzero(flagged & (best != labels) & (sure >= min_confidence))
-    table = pd.DataFrame({"position": where, "suggested": best[where], "confidence": sure[where]})
+    best = consensus.argmax(1)
+    confidence = consensus[np.arange(len(labels)), best]
+    positions = np.flatnonzero(flagged & (best != labels) & (confidence >= min_confidence))
+    table = pd.DataFrame(
+        {"position": positions, "suggested": best[positions], "confidence": confidence[positions]}
+    )
     return table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -47,23 +47,24 @@ def compute_outputs(
         batch_size: images of a batch.
         track: progress tracker.
     """
-    where, training = select_device(), [part for part in model.modules() if part.training]
+    device = select_device()
+    training = [module for module in model.modules() if module.training]
     move_to_device(model).eval()
 
-    def answer(start: int) -> FloatArray:
-        x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, where)
+    def compute_batch(start: int) -> FloatArray:
+        x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
         return np.asarray(model(x).float().cpu().numpy())
 
     with (
         torch.inference_mode(),
-        create_autocast(where, choose_precision(describe_device(where), 0)),
+        create_autocast(device, choose_precision(describe_device(device), 0)),
     ):
         starts = range(0, len(pixels), batch_size)
         parts = distributed.map_over_ranks(
-            answer, starts, track, unit_name=f"batches of {batch_size} images"
+            compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
-    for part in training:
-        part.training = True
+    for module in training:
+        module.training = True
     return np.concatenate([np.zeros((0, output_count), np.float32), *parts])
 
 
@@ -105,9 +106,8 @@ def extract_features_and_layout(
     """Return the features of `extract_features`, and a layout, float16 [N, 1792].
 
     The layout holds 112 features of a middle stage on a grid of 4 x 4. Unlike pooled features it
-    keeps
-    positions: on the demo's images a logistic head on it is right for 80 %, on pooled features for
-    68 %.
+    keeps positions: on the demo's images a logistic head on it is right for 80 %, on pooled
+    features for 68 %.
 
     Args:
         pixels: uint8 [N, S, S, 3].
@@ -115,10 +115,10 @@ def extract_features_and_layout(
         track: progress tracker.
     """
     model, meta = load_frozen_backbone()
-    where = select_device()
+    device = select_device()
 
-    def answer(start: int) -> tuple[FloatArray, NDArray[np.float16]]:
-        x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, where)
+    def compute_batch(start: int) -> tuple[FloatArray, NDArray[np.float16]]:
+        x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
         last, maps = cast(Any, model).forward_intermediates(x)
         grid = F.adaptive_avg_pool2d(maps[MIDDLE_STAGE_INDEX], LAYOUT_GRID_SIZE).flatten(1)
         return cast(Any, model).forward_head(last).float().cpu().numpy(), grid.half().cpu().numpy()
@@ -126,10 +126,10 @@ def extract_features_and_layout(
     starts = range(0, len(pixels), batch_size)
     with (
         torch.inference_mode(),
-        create_autocast(where, choose_precision(describe_device(where), 0)),
+        create_autocast(device, choose_precision(describe_device(device), 0)),
     ):
         parts = distributed.map_over_ranks(
-            answer, starts, track, unit_name=f"batches of {batch_size} images"
+            compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     pooled = np.concatenate(
         [np.zeros((0, FEATURE_COUNT), np.float32), *(part[0] for part in parts)]

@@ -29,27 +29,31 @@ def _find_map_layer(model: nn.Module, sample: torch.Tensor) -> nn.Module:
     Raises:
         NoHeatMapError: there is none.
     """
-    seen: list[nn.Module] = []
+    candidates: list[nn.Module] = []
 
-    def look(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+    def record_module(module: nn.Module, _: Any, output: torch.Tensor) -> None:
         if output.ndim == 4 and min(output.shape[-2:]) >= MINIMUM_MAP_CELLS:
-            seen.append(module)
+            candidates.append(module)
 
-    hooks = [m.register_forward_hook(look) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    hooks = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(record_module))
     with torch.no_grad():
         model(sample)
     for hook in hooks:
         hook.remove()
-    if not seen:
+    if not candidates:
         raise NoHeatMapError(
             f"no convolution of this model has a map of {MINIMUM_MAP_CELLS} cells a side at this "
             "image size"
         )
-    return seen[-1]
+    return candidates[-1]
 
 
 def _normalize_pixels(pixels: NDArray[np.uint8], meta: Mapping[str, Any]) -> torch.Tensor:
-    mean, std = (np.asarray(meta[key], dtype=np.float32) for key in ("mean", "std"))
+    mean = np.asarray(meta["mean"], dtype=np.float32)
+    std = np.asarray(meta["std"], dtype=np.float32)
     return torch.from_numpy(
         ((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2).copy()
     )

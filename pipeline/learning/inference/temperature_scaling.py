@@ -13,7 +13,7 @@ FloatArray = NDArray[np.floating[Any]]
 MINIMUM_TEMPERATURE, MAXIMUM_TEMPERATURE = (
     0.25,
     10.0,
-)  # a few images, all answered correctly, would ask for absolute zero
+)  # a few images, all predicted correctly, would drive it to zero
 
 
 def compute_negative_log_likelihood(
@@ -43,9 +43,9 @@ def fit_temperature(logits: FloatArray, labels: NDArray[np.integer[Any]]) -> flo
     """
     if not len(labels):
         return 1.0
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_t: compute_negative_log_likelihood(logits, labels, float(np.exp(log_t))),
         bounds=(np.log(MINIMUM_TEMPERATURE), np.log(MAXIMUM_TEMPERATURE)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))

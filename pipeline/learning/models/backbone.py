@@ -87,21 +87,21 @@ def _load_matching_weights(model: nn.Module, state: Mapping[str, Tensor], source
     Raises:
         InputError: any other tensor does not match.
     """
-    own = model.state_dict()
+    expected = model.state_dict()
     head = cast(Any, model).pretrained_cfg.get("classifier") or ()
     head_prefixes = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
-    fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    lacking = []
-    for name in own:
+    matching = {k: v for k, v in state.items() if k in expected and expected[k].shape == v.shape}
+    missing = []
+    for name in expected:
         is_optional = name.endswith("num_batches_tracked") or name.startswith(head_prefixes)
-        if name not in fits and not is_optional:
-            lacking.append(name)
-    if lacking:
+        if name not in matching and not is_optional:
+            missing.append(name)
+    if missing:
         raise InputError(
-            f"train.weights: {source_name}: of another backbone ({len(lacking)} tensors differ, "
-            f"first {lacking[0]})"
+            f"train.weights: {source_name}: of another backbone ({len(missing)} tensors differ, "
+            f"first {missing[0]})"
         )
-    model.load_state_dict(fits, strict=False)
+    model.load_state_dict(matching, strict=False)
 
 
 def require_timm_model(backbone: str) -> None:

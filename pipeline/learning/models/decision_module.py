@@ -80,13 +80,13 @@ class ImageResampling(nn.Module):
         """Create the module from source positions (x, y) in pixels, float64 [S, S, 2]."""
         super().__init__()
         side = len(source_positions)
-        first = np.clip(np.floor(source_positions), 0, side - 2).astype(np.int64)
-        corner = (first[..., 1] * side + first[..., 0]).ravel()
+        corners = np.clip(np.floor(source_positions), 0, side - 2).astype(np.int64)
+        corner = (corners[..., 1] * side + corners[..., 0]).ravel()
         self.register_buffer(
             "at", torch.from_numpy(np.stack([corner, corner + 1, corner + side, corner + side + 1]))
         )
         for k, name in enumerate("xy"):
-            part = (source_positions - first)[..., k].reshape(-1, 1).astype(np.float32)
+            part = (source_positions - corners)[..., k].reshape(-1, 1).astype(np.float32)
             self.register_buffer(name, torch.from_numpy(part))
 
     def forward(self, pixels: Tensor) -> Tensor:

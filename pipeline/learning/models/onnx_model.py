@@ -124,8 +124,8 @@ def load_onnx_model(path: Path, default_side: int) -> OnnxModel:
         raise InputError(
             f"{path}: takes {shape}: neither its second nor its last dimension is 3 channels"
         )
-    first = shape[1] == 3
-    sides = shape[2:] if first else shape[1:3]
+    is_channels_first = shape[1] == 3
+    sides = shape[2:] if is_channels_first else shape[1:3]
     side = sides[0] if isinstance(sides[0], int) else default_side
     if isinstance(sides[0], int) and sides[0] != sides[1]:
         raise InputError(
@@ -134,7 +134,7 @@ def load_onnx_model(path: Path, default_side: int) -> OnnxModel:
     return OnnxModel(
         session,
         side,
-        first,
+        is_channels_first,
         shape[0] if isinstance(shape[0], int) else DEFAULT_BATCH_SIZE,
         "0 to 1",
     )

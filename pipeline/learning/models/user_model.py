@@ -92,19 +92,20 @@ def _require_matching_weights(
     path: Path, backbone: str, model: nn.Module, state: dict[str, Tensor], class_count: int
 ) -> None:
     """Raise `InputError` unless the file has exactly the tensors of the network, in its shapes."""
-    own, heads = model.state_dict(), _list_head_tensors(model)
-    bad = [k for k in own if k not in state or state[k].shape != own[k].shape]
-    bad += [k for k in state if k not in own]
-    if bad and all(k in heads and k in state for k in bad):
-        n = len(state[bad[0]])
+    expected = model.state_dict()
+    head_names = _list_head_tensors(model)
+    mismatched = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
+    mismatched += [k for k in state if k not in expected]
+    if mismatched and all(k in head_names and k in state for k in mismatched):
+        n = len(state[mismatched[0]])
         raise InputError(
             f"{MODEL_SETTING}: {path}: its head answers with {n} classes, the data has "
             f"{class_count}; see ingest.data"
         )
-    if bad:
+    if mismatched:
         raise InputError(
-            f"{MODEL_SETTING}: {path}: no checkpoint of train.backbone={backbone} ({len(bad)} "
-            f"tensors differ, first {bad[0]}); "
+            f"{MODEL_SETTING}: {path}: no checkpoint of train.backbone={backbone} "
+            f"({len(mismatched)} tensors differ, first {mismatched[0]}); "
             "name its own there, and the image size that it was made for in ingest.side"
         )
 
@@ -115,9 +116,10 @@ def _load_checkpoint(
     require_timm_model(settings.backbone)
     state, file_metadata = read_weights(path, MODEL_SETTING)
     file_metadata |= _read_config_file(path)
-    if (own := file_metadata.get("architecture")) and own != settings.backbone:
+    if (architecture := file_metadata.get("architecture")) and architecture != settings.backbone:
         raise InputError(
-            f"{MODEL_SETTING}: {path}: its config.json names {own}; set train.backbone={own}"
+            f"{MODEL_SETTING}: {path}: its config.json names {architecture}; "
+            f"set train.backbone={architecture}"
         )
     file_order = _extract_class_names(file_metadata)
     order = _compute_class_order(path, class_names, settings.class_order, file_order)

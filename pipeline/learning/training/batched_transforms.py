@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from pipeline import plugins
+from pipeline.remedies import fog, low_light
 
 BatchTransform = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """(images, strengths float32 [n, 1, 1, 1], generator) -> treated images.
@@ -106,7 +106,7 @@ def _apply_color_cast(images: Tensor, strength: Tensor, _: torch.Generator) -> T
 
 
 def _add_fog(images: Tensor, strength: Tensor, _: torch.Generator) -> Tensor:
-    airlight: float = plugins.load_plugin("remedies", "fog").AIRLIGHT_LEVEL
+    airlight: float = fog.AIRLIGHT_LEVEL
     return images * (1 - strength) + airlight * strength
 
 
@@ -170,7 +170,6 @@ def _add_noise(images: Tensor, strength: Tensor, generator: torch.Generator) -> 
 
 
 def _simulate_low_light(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    low_light = plugins.load_plugin("remedies", "low_light")
     image_count, _, _, width = images.shape
     device = images.device
     # Half a stop less light has all side effects in full.

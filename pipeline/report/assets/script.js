@@ -390,8 +390,8 @@ let viewed = [], current = 0, viewerOpener = null, isBright = false, saliency = 
 function listFacts(id) {
   const rows = [["Label", nameClass(get(id, "label"))]];
   if (get(id, "before") >= 0) {
-    rows.push([isRetrained ? "Before" : "Prediction", nameClass(get(id, "before")), "label at " + formatPercent(get(id, "p_before"))]);
-    if (isRetrained) rows.push(["Control arm", nameClass(get(id, "control"))], ["After", nameClass(get(id, "after")), "label at " + formatPercent(get(id, "p_after"))], ["Change", get(id, "change")]);
+    rows.push([isRetrained ? "Before" : "Prediction", nameClass(get(id, "before")), "label probability " + formatPercent(get(id, "p_before"))]);
+    if (isRetrained) rows.push(["Control arm", nameClass(get(id, "control"))], ["After", nameClass(get(id, "after")), "label probability " + formatPercent(get(id, "p_after"))], ["Change", get(id, "change")]);
   }
   rows.push(["Slice", data.slices.filter(slice => slice.images.includes(id)).map(slice => slice.title).join("; ")]);
   rows.push(["Captured", get(id, "captured_at")], ["Group", get(id, "group")], ["Split", get(id, "split")]);

@@ -15,7 +15,7 @@ from pipeline.report.verdict_rows import (
     list_compared_splits,
 )
 
-TITLE = "Accuracy change"
+TITLE = "Accuracy"
 WHISKER_WIDTH = 180  # units of the SVG's view box
 WHISKER_FILL = 0.94  # share of the width that the widest interval takes
 MAX_WHISKER_GAIN = 0.5  # wider intervals are cut off, so that narrow ones stay visible

@@ -15,10 +15,10 @@ from pipeline.report.number_format import (
     format_count,
     format_interval,
     format_percent,
-    format_plugin_name,
     format_points,
 )
 from pipeline.report.page_templates import TEMPLATE_ENVIRONMENT
+from pipeline.report.strength_format import format_strength_range
 
 CARD_TEMPLATE_PATH = Path(__file__).with_name("model_card.md")
 # Markdown: nothing is escaped, and every line break counts.
@@ -78,12 +78,11 @@ def _describe_training(remedy: JsonObject | None, is_promoted: bool) -> str:
     treatments = []
     for treatment in remedy["training"] if remedy else []:
         simulator = treatment.get("simulator")
-        source = f", simulated by {simulator}," if simulator else ""
-        strengths = f"{treatment['strength_low']:.3g} to {treatment['strength_high']:.3g}"
-        treatments.append(
-            f"{format_plugin_name(treatment['remedy'])}{source} at strength {strengths} "
-            f"({format_count(treatment['images'], 'image')})"
+        source = f", simulated by {simulator}" if simulator else ""
+        strengths = format_strength_range(
+            treatment["remedy"], treatment["strength_low"], treatment["strength_high"]
         )
+        treatments.append(f"{strengths}{source} ({format_count(treatment['images'], 'image')})")
     if is_promoted and treatments:
         return f"It was trained with {' and '.join(treatments)}."
     if treatments:

@@ -92,7 +92,10 @@ def extract_series(
     for name in columns:
         if name not in table:
             continue
-        known = table[name].reset_index(drop=True).dropna()
-        if len(known):
-            series[name] = [(int(k) + 1, float(value)) for k, value in known.items()]
+        points = []
+        for number, value in enumerate(table[name].tolist(), 1):
+            if pd.notna(value):
+                points.append((number, float(value)))
+        if points:
+            series[name] = points
     return series

@@ -87,7 +87,7 @@ def join_half_rules(
     """Return slices, best first: rules of both halves that admit mostly the same images are one.
 
     Overlap depends on no outcome. No rule is left out: a choice by the scores of both halves would
-    let a half choose what is tested on it.
+    let a half choose its own tests.
 
     Args:
         rules_by_half: the rules that are applied to each half.

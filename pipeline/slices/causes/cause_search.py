@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pipeline import plugins
 from pipeline.domain.rules import Mask
+from pipeline.remedies import list_remedies, load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate, name_causes, rank_candidates
 from pipeline.slices.causes.good_images import GoodImages
 from pipeline.slices.causes.repair_test import add_repairs, evaluate_other_remedies
@@ -104,8 +104,8 @@ def _match_every_cause(matcher: TreatmentMatcher) -> tuple[list[CauseCandidate],
     """
     candidates: list[CauseCandidate] = []
     strengths_by_cause: StrengthsByCause = {}
-    for remedy in plugins.list_plugins("remedies"):
-        plugin = plugins.load_plugin("remedies", remedy)
+    for remedy in list_remedies():
+        plugin = load_remedy(remedy)
         if not plugin.IS_CAUSE:
             continue
         neutral = plugin.NEUTRAL_STRENGTH

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import plugins
 from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.remedies import load_remedy
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.statistics.group_sampling import sample_by_group
 
@@ -94,7 +94,7 @@ class GoodImages:
         Returns:
             1 without misclassified images; 0 without an inverse.
         """
-        inverse = plugins.load_plugin("remedies", remedy).invert_strength(strength)
+        inverse = load_remedy(remedy).invert_strength(strength)
         if not is_misclassified.any() or inverse is None or self.tools.predict_labels is None:
             return float(inverse is not None)
         repaired = self.tools.apply_remedy(

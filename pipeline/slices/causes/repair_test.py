@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from pipeline import plugins
 from pipeline.domain.rules import iterate_rows
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.remedies import load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import estimate_cluster_mean
@@ -81,7 +81,7 @@ def find_nearest_intervention(
 
 def find_inverse_intervention(interventions: pd.DataFrame, candidate: CauseCandidate) -> int | None:
     """Return the row of the probed intervention that undoes a candidate, None without one."""
-    inverse = plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength)
+    inverse = load_remedy(candidate.remedy).invert_strength(candidate.strength)
     return find_nearest_intervention(interventions, candidate.remedy, inverse)
 
 
@@ -154,7 +154,7 @@ def measure_repair(
         The difference of the repaired shares and its one-sided p-value by group (t test); None and
         None without an inverse, with too few groups, or without variance.
     """
-    inverse = plugins.load_plugin("remedies", candidate.remedy).invert_strength(candidate.strength)
+    inverse = load_remedy(candidate.remedy).invert_strength(candidate.strength)
     if inverse is None or not len(failing_rows):
         return None, None
     controls = [after for name, after in other_repairs.items() if name != candidate.remedy]

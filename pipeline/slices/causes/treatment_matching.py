@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import plugins
 from pipeline.domain.rules import Mask
+from pipeline.remedies import load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.good_images import GoodImages
 from pipeline.slices.causes.strength_grid import list_midpoints
@@ -83,7 +83,7 @@ class TreatmentMatcher:
             remedy: plug-in that applies the treatment.
             strengths: strengths of the side; midpoints beside the best one are tried too.
         """
-        plugin = plugins.load_plugin("remedies", remedy)
+        plugin = load_remedy(remedy)
         tried = list(strengths)
         distance, strength = self._find_best_strength(remedy, tried)
         for _ in range(CONSTANTS.causes.refinement_rounds if plugin.IS_ORDERED else 0):

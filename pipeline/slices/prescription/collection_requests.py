@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.domain.rules import Mask, iterate_rows
+from pipeline.remedies import describe_strength_range
 from pipeline.slices.finder_constants import CONSTANTS
 
 COLLECTION_COLUMNS = ["slice", "words", "rule", "have", "wanted", "examples"]
@@ -113,11 +114,7 @@ def _describe_repeats(plan: pd.DataFrame, image_count: int) -> tuple[str, str]:
 
 def _describe_training(explanation: Any, plan: pd.DataFrame) -> str:
     """Return the action of a plan that treats training images."""
-    ranges = plan[["strength_low", "strength_high"]].drop_duplicates()
-    strengths = []
-    for low, high in ranges.itertuples(index=False):
-        strengths.append(" to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}"))))
-    action = f"train on {_describe_treatment(plan)} at strength {' and '.join(strengths)}"
+    action = f"train on {_describe_treatment(plan)}"
     if np.isfinite(explanation.fit_auc) and plan["simulator"].isna().any():
         action += f" (separable from the slice with an AUC of {explanation.fit_auc:.2f})"
     return action
@@ -128,11 +125,14 @@ def _describe_treatment(plan: pd.DataFrame) -> str:
     phrases = []
     by_treatment = plan.fillna({"simulator": ""}).groupby(["remedy", "simulator"], sort=False)
     for (remedy, simulator), rows in by_treatment:
-        title = str(remedy).replace("_", " ")
+        ranges = []
+        for low, high in rows[["strength_low", "strength_high"]].drop_duplicates().to_numpy():
+            ranges.append(describe_strength_range(str(remedy), low, high))
+        treatment = " and ".join(ranges)
         if simulator:
-            phrases.append(f"images that the simulator of {simulator} drew under {title}")
+            phrases.append(f"images that the simulator of {simulator} drew under {treatment}")
         else:
-            phrases.append(f"{len(rows):,} training images treated with {title}")
+            phrases.append(f"{len(rows):,} training images treated with {treatment}")
     return " and ".join(phrases)
 
 

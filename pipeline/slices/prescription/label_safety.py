@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import plugins
+from pipeline.remedies import list_remedies, load_remedy
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_sampling import sample_by_group
 
@@ -114,7 +114,7 @@ class LabelSafetyInputs:
             float64 [classes, classes], labels by predictions; 0 on the diagonal.
         """
         shares = self.measure_prediction_shares(remedy, strength)
-        inverse = plugins.load_plugin("remedies", remedy).invert_strength(strength)
+        inverse = load_remedy(remedy).invert_strength(strength)
         if inverse is not None:
             shares = np.minimum(shares, self.measure_prediction_shares(remedy, inverse).T)
         return np.where(np.eye(len(self.class_names), dtype=bool), 0.0, shares)
@@ -123,8 +123,8 @@ class LabelSafetyInputs:
 def list_label_changing_remedies() -> list[str]:
     """Return the remedies that can be a cause and may change an image's label."""
     names = []
-    for name in plugins.list_plugins("remedies"):
-        plugin = plugins.load_plugin("remedies", name)
+    for name in list_remedies():
+        plugin = load_remedy(name)
         if plugin.IS_CAUSE and plugin.MAY_CHANGE_LABEL:
             names.append(name)
     return names

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import plugins
+from pipeline.remedies import load_remedy
 from pipeline.slices.causes.strength_grid import build_strength_grid, list_possible_strengths
 
 
@@ -57,9 +57,9 @@ def list_strength_ranges(
 
 def is_ordered(remedy: str) -> bool:
     """Return whether the strengths of a remedy, or of the remedy that it renders, have an order."""
-    plugin = plugins.load_plugin("remedies", remedy)
+    plugin = load_remedy(remedy)
     rendered = getattr(plugin, "RENDERED_REMEDY", remedy)
-    return bool(plugins.load_plugin("remedies", rendered).IS_ORDERED)
+    return bool(load_remedy(rendered).IS_ORDERED)
 
 
 def list_nearby_strengths(strength_range: StrengthRange) -> list[float]:
@@ -68,8 +68,8 @@ def list_nearby_strengths(strength_range: StrengthRange) -> list[float]:
     A remedy that renders another one has the strengths of that one.
     """
     remedy, low, high = strength_range.remedy, strength_range.low, strength_range.high
-    plugin = plugins.load_plugin("remedies", remedy)
-    rendered = plugins.load_plugin("remedies", getattr(plugin, "RENDERED_REMEDY", remedy))
+    plugin = load_remedy(remedy)
+    rendered = load_remedy(getattr(plugin, "RENDERED_REMEDY", remedy))
     neutral = plugin.NEUTRAL_STRENGTH
     is_below = neutral is not None and high <= neutral
     strengths = set()
@@ -81,7 +81,7 @@ def list_nearby_strengths(strength_range: StrengthRange) -> list[float]:
 
 def is_multiplicative(remedy: str) -> bool:
     """Return whether strengths of a remedy multiply: neutral is 1."""
-    return bool(plugins.load_plugin("remedies", remedy).NEUTRAL_STRENGTH == 1)
+    return bool(load_remedy(remedy).NEUTRAL_STRENGTH == 1)
 
 
 def compute_middle_strength(remedy: str, low: float, high: float) -> float:

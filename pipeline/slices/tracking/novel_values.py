@@ -54,8 +54,8 @@ def find_novel_values(
 ) -> Iterator[Row]:
     """Yield the findings of one attribute, one for each side of the known range.
 
-    The p-value is the chance of that many novel units. A circle has no extremes: its p-value is the
-    one of the attribute's shift.
+    The p-value is the chance of that many novel units. A circle has no extremes, so its p-value
+    comes from the attribute's shift.
 
     Args:
         attribute: the attribute.

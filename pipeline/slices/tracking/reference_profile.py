@@ -28,7 +28,7 @@ SLICE_COLUMN_PREFIX = "slice "
 
 
 def list_compared_attributes() -> list[str]:
-    """Return the attributes by which traffic is compared with the reference."""
+    """Return the attributes that are compared between traffic and the reference."""
     return [name for name in list_attributes() if name not in CONSTANTS.tracking.time_attributes]
 
 

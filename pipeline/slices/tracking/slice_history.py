@@ -112,7 +112,12 @@ class TrackedSlice:
     def parse_record(
         cls, record: Mapping[str, Any], proposing_groups: frozenset[str]
     ) -> TrackedSlice:
-        """Return the slice that `build_record` wrote."""
+        """Return the slice that `build_record` wrote.
+
+        Args:
+            record: the slice as JSON.
+            proposing_groups: hashed groups that its rule was proposed on.
+        """
         values = {name: record[key] for key, name in _FIELD_BY_KEY.items()}
         return cls(
             **values,

@@ -49,29 +49,29 @@ ROOT = Path(__file__).resolve().parents[3]
 MOST = int(os.environ.get("NIGHTSHIFT_BENCH_PHOTOS", "100000"))
 RUNS = Path(os.environ.get("NIGHTSHIFT_DEMO_RUNS", ROOT / "runs"))
 ROUNDS, SIDE = 11, 64
-RULES = {
+LIGHT = Condition("luminance", "<=", 45.0)
+TILT = Condition("tilt", "<=", -5.0)
+BLOCKS = Condition("blockiness", ">=", 1.5)
+RULES: dict[str, list[Rule]] = {
     "no rule": [],
-    "a rule on light": [Condition("luminance", "<=", 45.0)],
-    "rules on light, tilt and blocks": [
-        Condition("luminance", "<=", 45.0),
-        Condition("tilt", "<=", -5.0),
-        Condition("blockiness", ">=", 1.5),
-    ],
+    "a rule on light": [Rule((LIGHT,))],
+    "a rule on light and tilt": [Rule((LIGHT, TILT))],
+    "rules on light, tilt and blocks": [Rule((LIGHT,)), Rule((TILT,)), Rule((BLOCKS,))],
 }
 CODE = """
 import json, sys, time
 from pathlib import Path
-from pipeline.predict import inputs
-from pipeline.serving.prediction.predictor import load
+from pipeline.serving.prediction.input_images import list_images
+from pipeline.serving.prediction.predictor import load_predictor
 def anonymous():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
-predictor = load(sys.argv[1])
-few, count = list(inputs.images([sys.argv[2]])), int(sys.argv[3])
+predictor = load_predictor(sys.argv[1])
+few, count = list(list_images([sys.argv[2]])), int(sys.argv[3])
 images = (few[k % len(few)] for k in range(count))
-list(predictor.stream(few))
+list(predictor.stream_rows(few))
 before, peak, began = anonymous(), 0, time.perf_counter()
-for number, row in enumerate(predictor.stream(images)):
+for number, row in enumerate(predictor.stream_rows(images)):
     if number % 500 == 0:
         peak = max(peak, anonymous())
 print(json.dumps({"images": number + 1, "seconds": time.perf_counter() - began, "before": before, "peak": peak}))
@@ -79,17 +79,23 @@ print(json.dumps({"images": number + 1, "seconds": time.perf_counter() - began, 
 
 
 def _written(
-    path: Path, conditions: list[Condition], backbone: str = PACKAGED_BACKBONE, side: int = SIDE
+    path: Path, rules: list[Rule], backbone: str = PACKAGED_BACKBONE, side: int = SIDE
 ) -> Path:
     """The packaged network as `nightshift export` writes it, with slices of these rules and no correction."""
     weights = "packaged" if backbone == PACKAGED_BACKBONE else "none"
     network, meta = build_network(backbone, weights, ["badge", "no_badge"], side, 0.0)
     slices = [
-        {"slice": f"s{k}", "words": "", "rule": Rule((c,)).dump_json()}
-        for k, c in enumerate(conditions)
+        {"slice": f"s{k}", "words": "", "rule": rule.dump_json()} for k, rule in enumerate(rules)
     ]
     policy = {"decline": {"threshold": 0.85}, "corrections": []}
-    about = {**meta, "bundle_format": 2, "run_id": "bench", "policy": policy, "slices": slices, "graph": {"corrections": []}}
+    about = {
+        **meta,
+        "bundle_format": 2,
+        "run_id": "bench",
+        "policy": policy,
+        "slices": slices,
+        "graph": {"corrections": []},
+    }
     write_onnx_file(DecisionModule(network, meta, [], 0.85), side, path, about)
     return path
 
@@ -97,10 +103,8 @@ def _written(
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRecord]:
     folder = tmp_path_factory.mktemp("bench") / "gate"
-    gate_dataset.generate_dataset(folder, image_count=640)
-    return [
-        p for p in input_images.list_images([str(folder / "images")]) if isinstance(p, ImageRecord)
-    ]
+    gate_dataset.generate_dataset(folder, photo_count=640)
+    return [p for p in input_images.list_images([str(folder)]) if isinstance(p, ImageRecord)]
 
 
 def _single() -> Any:
@@ -210,7 +214,7 @@ def _told(spent: dict[str, np.ndarray], images: int) -> None:
 @pytest.mark.parametrize("setting", RULES)
 def test_overhead_beyond_decoding(setting: str, images: list[ImageRecord], tmp_path: Path) -> None:
     predictor, session = _predictor(_written(tmp_path / "m.onnx", RULES[setting]))
-    columns = [c.column for c in RULES[setting]]
+    columns = sorted({c.column for rule in RULES[setting] for c in rule.conditions})
     pixels, whole = _decoded(images), not set(columns) <= {"luminance"}
     works: dict[str, Callable[[], object]] = {
         "decode": lambda: _decoded(images, whole),
@@ -277,7 +281,8 @@ def _before(run: RunFolder, folder: Path) -> Path:
         "decline": read_json(run.get_artifact_path("comparison"))["decline"]["before"],
         "corrections": [],
     }
-    about = {**read_json(folder / "model.json"), "bundle_format": 2, "policy": policy, "slices": []}
+    about = {**read_json(folder / "model.json"), "bundle_format": 2, "run_id": run.run_id}
+    about |= {"policy": policy, "slices": []}
     (folder / "bundle.json").write_text(json.dumps(about))
     return folder
 
@@ -288,7 +293,7 @@ def test_the_demo_at_its_decline_rule(tmp_path: Path) -> None:
     if not (RUNS / "champions" / "demo.json").is_file():
         pytest.skip(f"{RUNS}: no finished demo; make demo first, or set NIGHTSHIFT_DEMO_RUNS")
     data = tmp_path / "gate"
-    gate_dataset.generate_dataset(data, image_count=2400, seed=1)
+    gate_dataset.generate_dataset(data, photo_count=2400, seed=1)
     told = json.loads((data / gate_dataset.TRUTH_NAME).read_text())
     run = RunFolder.open_existing(RUNS / str(read_json(RUNS / "champions" / "demo.json")["run_id"]))
     print(f"\n{run.run_id} on fresh images of the val and test kind, seed 1")

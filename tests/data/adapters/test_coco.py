@@ -79,7 +79,8 @@ def test_images_of_one_class_have_its_label_and_the_split_of_the_file(root: Path
     }
     assert images["train2017/a.png"].captured_at is not None
     assert rejected == {
-        "train2017/b.png": "shows several classes (cat, dog); ingest.crop_boxes=true makes each box an image",
+        "train2017/b.png": "shows several classes (cat, dog); "
+        "ingest.crop_boxes=true makes each box an image",
         "gone.png": "listed in annotations/instances_train2017.json, but there is no such file",
         "val2017/d.png": "no annotation",
         "stray.png": "not listed in the annotations",

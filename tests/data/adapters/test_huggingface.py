@@ -132,7 +132,7 @@ def test_by_name(hub: Any, tmp_path: Path) -> None:
         list(read_dataset(Path(f"huggingface:{tmp_path / 'nowhere'}")))
 
 
-def test_a_data_set_whose_saving_was_killed_is_fetched_anew(
+def test_a_data_set_is_fetched_again_after_an_interrupted_save(
     hub: Any, tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [f"{split}/{c}" for split in ("train", "test") for c in ("cat", "dog")]

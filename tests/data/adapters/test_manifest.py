@@ -339,7 +339,7 @@ def test_of_a_hundred_thousand_rows_each_is_a_image_or_set_aside(root: Path) -> 
     }
 
 
-def test_labels_may_be_absent_where_none_is_asked_for(root: Path) -> None:
+def test_labels_may_be_absent_if_not_required(root: Path) -> None:
     _csv(root / "metadata", [{"file_name": "a.jpg", "lux": 3}])
     assert [(p.path, p.label) for p in _images(root, is_label_required=False).values()] == [
         ("a.jpg", None)

@@ -1,4 +1,4 @@
-"""Data sets of torchvision: pipeline/data/adapters/torchvision.py. On files of MNIST that lie where it would fetch them."""
+"""Data sets of torchvision, read from files of MNIST in its cache folder."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def test_a_name_that_is_none(cache_folder: Path, name: str, message: str) -> Non
         list(read_dataset(Path(f"torchvision:{name}")))
 
 
-def test_what_cannot_be_fetched_says_why(cache_folder: Path) -> None:
+def test_a_failed_download_raises_with_the_reason(cache_folder: Path) -> None:
     with pytest.raises(InputError, match=r"torchvision:ImageFolder|torchvision:ImageNet"):
         list(read_dataset(Path("torchvision:ImageNet")))

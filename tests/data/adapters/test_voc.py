@@ -19,7 +19,10 @@ from tests.data.sample_images import (
     write_images,
 )
 
-OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+OBJECT = (
+    "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
+    "<xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+)
 
 
 def _annotate(root: Path, name: str, *objects: tuple[object, ...], head: str = "") -> None:
@@ -46,7 +49,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_labels_splits_and_what_is_set_aside(root: Path) -> None:
+def test_labels_splits_and_rejections(root: Path) -> None:
     assert find_adapter(root) == ("voc", "VOC annotations, 5 XML files")
     images, rejected = list_dataset(root)
     assert get_labels(images) == {
@@ -54,7 +57,8 @@ def test_labels_splits_and_what_is_set_aside(root: Path) -> None:
         "JPEGImages/b.jpg": ("dog", "val"),
     }
     assert rejected == {
-        "JPEGImages/c.jpg": "shows several classes (cat, dog); ingest.crop_boxes=true makes each box an image",
+        "JPEGImages/c.jpg": "shows several classes (cat, dog); "
+        "ingest.crop_boxes=true makes each box an image",
         "Annotations/gone.xml": "no image belongs to it",
         "Annotations/d.xml": "its XML cannot be read",
         "JPEGImages/d.jpg": "it has no annotation",

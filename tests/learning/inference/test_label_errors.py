@@ -36,36 +36,38 @@ def _planted(labels: np.ndarray, count: int, classes: int) -> tuple[np.ndarray, 
 
 
 @pytest.mark.parametrize("blur", [0.7, 2.5])
-def test_planted_wrong_frames_are_found_even_by_weak_heads(blur: float) -> None:
-    features, truth, groups = _tracks(blur=blur)
-    filed, wrong = _planted(truth, 8, 4)
+def test_planted_label_errors_are_detected_even_by_weak_heads(blur: float) -> None:
+    features, labels, groups = _tracks(blur=blur)
+    filed, wrong = _planted(labels, 8, 4)
     odds = predict_out_of_fold(features, filed, groups, max_images=1000, seed=0)
-    found = find_label_errors(odds, filed, groups, 0.8)
-    hits = np.intersect1d(found["position"], wrong)
+    label_errors = find_label_errors(odds, filed, groups, 0.8)
+    hits = np.intersect1d(label_errors["position"], wrong)
     assert len(hits) >= 6
-    assert len(hits) / len(found) >= 0.9
-    assert (found.set_index("position").loc[hits, "suggested"].to_numpy() == truth[hits]).all()
-    assert found["confidence"].is_monotonic_decreasing
-    assert found["confidence"].between(0.8, 1).all()
+    assert len(hits) / len(label_errors) >= 0.9
+    assert (
+        label_errors.set_index("position").loc[hits, "suggested"].to_numpy() == labels[hits]
+    ).all()
+    assert label_errors["confidence"].is_monotonic_decreasing
+    assert label_errors["confidence"].between(0.8, 1).all()
 
 
 def test_images_without_companions_are_judged_by_the_head_alone() -> None:
-    features, truth, groups = _tracks(groups=400, frames=1, blur=0.3)
-    filed, wrong = _planted(truth, 6, 4)
-    found = find_label_errors(
+    features, labels, groups = _tracks(groups=400, frames=1, blur=0.3)
+    filed, wrong = _planted(labels, 6, 4)
+    label_errors = find_label_errors(
         predict_out_of_fold(features, filed, groups, max_images=1000, seed=0), filed, groups, 0.6
     )
-    assert len(np.intersect1d(found["position"], wrong)) >= 4
-    assert set(found["position"]) <= set(wrong)
+    assert len(np.intersect1d(label_errors["position"], wrong)) >= 4
+    assert set(label_errors["position"]) <= set(wrong)
 
 
 def test_clean_labels_raise_no_alarm() -> None:
-    features, truth, groups = _tracks(blur=2.0)
+    features, labels, groups = _tracks(blur=2.0)
     assert (
         len(
             find_label_errors(
-                predict_out_of_fold(features, truth, groups, max_images=1000, seed=0),
-                truth,
+                predict_out_of_fold(features, labels, groups, max_images=1000, seed=0),
+                labels,
                 groups,
                 0.8,
             )
@@ -85,21 +87,19 @@ def test_a_head_never_saw_the_own_group() -> None:
 
 
 def test_heads_learn_evenly_and_judge_everything() -> None:
-    labels, groups = (
-        np.array([0] * 100 + [1] * 10 + [0] * 5),
-        np.array([0] * 100 + [1] * 10 + [2] * 5),
-    )
+    labels = np.array([0] * 100 + [1] * 10 + [0] * 5)
+    groups = np.array([0] * 100 + [1] * 10 + [2] * 5)
     picked = sample_balanced_images(labels, groups, 15, seed=0)
     assert np.bincount(groups[picked]).tolist() == [5, 5, 5]
     assert len(sample_balanced_images(labels, groups, 1000, seed=0)) == 115
     assert not np.array_equal(picked, sample_balanced_images(labels, groups, 15, seed=1))
-    features, truth, tracks = _tracks()
+    features, labels, tracks = _tracks()
     assert (
-        predict_out_of_fold(features, truth, tracks, max_images=120, seed=0).argmax(1) == truth
+        predict_out_of_fold(features, labels, tracks, max_images=120, seed=0).argmax(1) == labels
     ).mean() > 0.9
 
 
-def test_heads_learn_from_no_more_than_is_asked_however_many_groups_there_are() -> None:
+def test_heads_learn_from_at_most_max_images_for_any_number_of_groups() -> None:
     labels = np.array([0] * 950 + [1] * 30 + [2] * 20)
     picked = sample_balanced_images(labels, np.arange(1000), 100, seed=0)
     assert len(np.unique(picked)) == 100
@@ -135,10 +135,10 @@ def test_too_little_to_judge_by() -> None:
 
 
 def test_classes_of_one_image_end_well_without_a_warning() -> None:
-    features, truth, groups = _tracks()
-    truth[0] = 4
+    features, labels, groups = _tracks()
+    labels[0] = 4
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        odds = predict_out_of_fold(features, truth, groups, max_images=1000, seed=0)
-        find_label_errors(odds, truth, groups, 0.8)
+        odds = predict_out_of_fold(features, labels, groups, max_images=1000, seed=0)
+        find_label_errors(odds, labels, groups, 0.8)
     assert odds.shape == (480, 5)

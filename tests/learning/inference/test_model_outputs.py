@@ -13,11 +13,12 @@ from pipeline.learning.training.batch_sampling import TrainingImages
 def test_logits_do_not_depend_on_the_batches(images: TrainingImages) -> None:
     model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.5)
     model.train()
-    whole, parts = (compute_logits(model, images.pixels, meta, batch_size=b) for b in (96, 7))
+    whole = compute_logits(model, images.pixels, meta, batch_size=96)
+    parts = compute_logits(model, images.pixels, meta, batch_size=7)
     assert whole.shape == (96, 2)
     assert whole.dtype == np.float32
     np.testing.assert_allclose(whole, parts, atol=1e-4)
-    assert model.training, "the model's mode is given back"
+    assert model.training, "the model's mode is restored"
 
 
 def test_asking_changes_no_weight_and_no_statistic(images: TrainingImages) -> None:
@@ -27,7 +28,7 @@ def test_asking_changes_no_weight_and_no_statistic(images: TrainingImages) -> No
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_no_image_is_no_answer() -> None:
+def test_no_image_gives_no_output() -> None:
     model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.0)
     none = np.zeros((0, 32, 32, 3), np.uint8)
     assert compute_logits(model, none, meta).shape == (0, 2)
@@ -35,11 +36,11 @@ def test_no_image_is_no_answer() -> None:
 
 
 def test_features_tell_images_apart_and_are_the_same_twice(images: TrainingImages) -> None:
-    found = extract_features(images.pixels[:6])
-    assert found.shape == (6, 1280)
-    assert found.dtype == np.float32
-    assert np.array_equal(found, extract_features(images.pixels[:6]))
-    assert np.linalg.norm(found[0] - found[1]) > 0.1
+    features = extract_features(images.pixels[:6])
+    assert features.shape == (6, 1280)
+    assert features.dtype == np.float32
+    assert np.array_equal(features, extract_features(images.pixels[:6]))
+    assert np.linalg.norm(features[0] - features[1]) > 0.1
 
 
 def test_the_layout_keeps_where_something_is() -> None:

@@ -16,7 +16,7 @@ META = {"mean": [0.5] * 3, "std": [0.5] * 3, "classes": ["off", "on"]}
 
 
 class Lamp(nn.Module):
-    """Says "on" as much as there is red anywhere."""
+    """Scores "on" by the amount of red anywhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def test_images_too_small_for_any_map() -> None:
         compute_grad_cam(Lamp(), _images()[:, :4, :4], np.array([1, 1, 1]), META)
 
 
-def test_each_model_has_its_map_and_is_not_asked_twice(
+def test_each_model_has_its_map_and_is_not_run_twice(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     loaded: list[str] = []

@@ -8,15 +8,15 @@ from pipeline.learning.inference.temperature_scaling import (
 
 
 @pytest.mark.parametrize("planted", [0.5, 1.0, 2.5])
-def test_a_planted_temperature_is_found(planted: float) -> None:
+def test_a_planted_temperature_is_recovered(planted: float) -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(0, 2, (20_000, 4))
     odds = np.exp(true) / np.exp(true).sum(1, keepdims=True)
     labels = (odds.cumsum(1) > rng.random((20_000, 1))).argmax(1)
-    found = fit_temperature(true * planted, labels)
-    assert found == pytest.approx(planted, rel=0.05)
+    temperature = fit_temperature(true * planted, labels)
+    assert temperature == pytest.approx(planted, rel=0.05)
     assert compute_negative_log_likelihood(
-        true * planted, labels, found
+        true * planted, labels, temperature
     ) <= compute_negative_log_likelihood(true * planted, labels)
 
 

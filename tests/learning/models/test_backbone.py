@@ -24,17 +24,17 @@ SMALL, CLASSES = "test_efficientnet", ["a", "b", "c"]
 
 def test_all_296_packaged_tensors_are_mapped_in_order() -> None:
     model, meta = build_network(PACKAGED_BACKBONE, "packaged", CLASSES, 64, 0.2)
-    state, theirs = model.state_dict(), backbone._load_packaged_weights()
-    assert len(theirs) == 296
+    state, packaged = model.state_dict(), backbone._load_packaged_weights()
+    assert len(packaged) == 296
     assert all(
-        torch.equal(state[k], v) for k, v in theirs.items() if not k.startswith("classifier.")
+        torch.equal(state[k], v) for k, v in packaged.items() if not k.startswith("classifier.")
     )
     assert (meta["mean"], meta["std"]) == ([0.5] * 3, [0.5] * 3)
     assert state["classifier.weight"].shape == (3, 1280)
 
 
 def test_packaged_weights_see() -> None:
-    """The ImageNet head, on a drawn orange disc, knows round fruit or a ball: other orders of the tensors do not."""
+    """The ImageNet head predicts a round object for an orange disc: the tensor order is right."""
     model = timm.create_model(PACKAGED_BACKBONE)
     model.load_state_dict(backbone._load_packaged_weights())
     y, x = np.mgrid[:224, :224] - 112
@@ -67,8 +67,8 @@ def test_packaged_weights_see() -> None:
 def test_any_timm_backbone_takes_images_of_any_side(name: str, side: int, tmp_path: Path) -> None:
     model, meta = build_network(name, "none", CLASSES, side, 0.1)
     save_model(tmp_path, model, meta)
-    again, told = load_model(tmp_path)
-    assert told == meta
+    again, loaded_meta = load_model(tmp_path)
+    assert loaded_meta == meta
     x = torch.rand(2, 3, side, side)
     with torch.no_grad():
         np.testing.assert_allclose(again(x), model.eval()(x), atol=1e-5)
@@ -76,9 +76,9 @@ def test_any_timm_backbone_takes_images_of_any_side(name: str, side: int, tmp_pa
 
 
 def test_fresh_weights_follow_the_seed() -> None:
-    one, same, other = (
-        build_network(SMALL, "none", CLASSES, 32, 0.0, seed=s)[0].state_dict() for s in (1, 1, 2)
-    )
+    one = build_network(SMALL, "none", CLASSES, 32, 0.0, seed=1)[0].state_dict()
+    same = build_network(SMALL, "none", CLASSES, 32, 0.0, seed=1)[0].state_dict()
+    other = build_network(SMALL, "none", CLASSES, 32, 0.0, seed=2)[0].state_dict()
     assert all(torch.equal(one[k], same[k]) for k in one)
     assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
 

@@ -39,38 +39,38 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-def _ask(served: DecisionModule) -> list[np.ndarray]:
+def _run_module(served: DecisionModule) -> list[np.ndarray]:
     return [part.numpy() for part in served(torch.from_numpy(PIXELS))]
 
 
 def test_normalization_temperature_and_decline_are_inside() -> None:
     want = _softmax(_scores(PIXELS))
     threshold = float(np.sort(want.max(1))[2:4].mean())
-    predicted, chance, answer, done = _ask(DecisionModule(Mean(), META, [], threshold))
+    predicted, chance, is_answered, done = _run_module(DecisionModule(Mean(), META, [], threshold))
     np.testing.assert_allclose(chance, want, atol=1e-6)
     assert (predicted == want.argmax(1)).all()
-    assert (answer == (want.max(1) >= threshold)).all()
-    assert 0 < answer.sum() < 6
+    assert (is_answered == (want.max(1) >= threshold)).all()
+    assert 0 < is_answered.sum() < 6
     assert (done == -1).all()
-    assert not _ask(DecisionModule(Mean(), META, [], None))[2].any(), (
+    assert not _run_module(DecisionModule(Mean(), META, [], None))[2].any(), (
         "no threshold: nobody is answered"
     )
 
 
-def test_the_light_of_the_image_as_it_came_is_asked_for_before_any_correction() -> None:
+def test_the_light_condition_is_checked_before_any_correction() -> None:
     levels = np.repeat(np.minimum(np.arange(256) * 4, 255).astype(np.uint8)[:, None], 3, axis=1)
     brighten = ImageCorrection((), LookupTable(levels))
     light = measure_images(PIXELS)["luminance"].to_numpy()
     least = float(light[:3].max()) + 1
-    answer = _ask(DecisionModule(Mean(), META, [brighten], 0.0, least))[2]
-    assert answer.tolist() == [False] * 3 + [True] * 3
+    is_answered = _run_module(DecisionModule(Mean(), META, [brighten], 0.0, least))[2]
+    assert is_answered.tolist() == [False] * 3 + [True] * 3
 
 
 def test_the_first_correction_that_admits_a_image_is_made_and_no_other() -> None:
     levels = np.repeat(np.minimum(np.arange(256) * 4, 255).astype(np.uint8)[:, None], 3, axis=1)
     dark = ImageCorrection((("luminance", "<=", 40.0),), LookupTable(levels))
     every = ImageCorrection((), ContrastScaling(0.5))
-    predicted, chance, _, done = _ask(DecisionModule(Mean(), META, [dark, every], 0.5))
+    predicted, chance, _, done = _run_module(DecisionModule(Mean(), META, [dark, every], 0.5))
     assert done.tolist() == [0, 0, 0, 1, 1, 1]
     shown = np.concatenate(
         [

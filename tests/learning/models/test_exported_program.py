@@ -38,7 +38,7 @@ def free(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("batch", [None, 4])
-def test_it_answers_as_the_network_in_the_order_asked_for(
+def test_it_predicts_like_the_network_in_the_requested_class_order(
     batch: int | None, network: nn.Module, free: Path, tmp_path: Path
 ) -> None:
     program = ProgramNetwork(
@@ -109,10 +109,14 @@ def _broken(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_two, "one input of images"), (_whole_numbers, "one input of images"), (_no_archive, "no program"),
-        (_weights, "no program"), (_compiled, "compiled code"), (_broken, "cannot load it"),
+        (_two, "one input of images"),
+        (_whole_numbers, "one input of images"),
+        (_no_archive, "no program"),
+        (_weights, "no program"),
+        (_compiled, "compiled code"),
+        (_broken, "cannot load it"),
     ],
-)  # fmt: skip
+)
 def test_any_other_file_is_one_line(
     make: Callable[[Path], None], says: str, tmp_path: Path
 ) -> None:
@@ -130,7 +134,7 @@ class _Payload:
 def test_a_pickle_among_the_weights_is_not_run(
     free: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The archive says of a tensor that it is pickled, which torch.export.load would unpickle whole."""
+    """An archive that declares a pickled tensor is refused: the loader would unpickle it."""
     bad = tmp_path / "bad.pt2"
     torch.save(_Payload(), tmp_path / "payload")
     with zipfile.ZipFile(free) as source, zipfile.ZipFile(bad, "w") as target:

@@ -99,7 +99,7 @@ class _SmallNetwork(nn.Module):
 
 
 @pytest.mark.parametrize("is_trainable", [True, False])
-def test_a_program_says_whether_it_can_be_trained_further(
+def test_a_program_reports_whether_it_can_be_trained_further(
     is_trainable: bool, context: StageContext, tmp_path: Path
 ) -> None:
     example = (torch.rand(2, 3, 32, 32),)

@@ -16,9 +16,9 @@ def _mean_of_channels(path: Path, shape: list[object], axes: list[int], bias: fl
     )
     nodes = [mean, helper.make_node("Add", ["mean", "bias"], ["scores"])] if bias else [mean]
     constant = helper.make_tensor("bias", TensorProto.FLOAT, [3], [bias, 0.0, 0.0])
-    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    input_info = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     out = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "mean", [given], [out], [constant] if bias else [])
+    graph = helper.make_graph(nodes, "mean", [input_info], [out], [constant] if bias else [])
     opset = [helper.make_opsetid("", 13)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
     return path
@@ -41,16 +41,16 @@ def test_channels_side_and_batch_are_read_off_the_model(
     assert model.predict_scores(PIXELS[:0]).shape[0] == 0
 
 
-def test_the_scaling_is_the_one_under_which_the_answers_agree(tmp_path: Path) -> None:
+def test_the_scaling_with_the_best_agreement_is_selected(tmp_path: Path) -> None:
     path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3], 5.0)
     model = load_onnx_model(path, 12)
-    truth = (PIXELS.mean((1, 2)) + np.array([5.0, 0, 0])).argmax(1)
-    found, share = select_scaling(model, PIXELS, truth, path)
-    assert (found.scaling, share) == ("0 to 255", 1.0)
+    labels = (PIXELS.mean((1, 2)) + np.array([5.0, 0, 0])).argmax(1)
+    scaled_model, share = select_scaling(model, PIXELS, labels, path)
+    assert (scaled_model.scaling, share) == ("0 to 255", 1.0)
     assert len(set(PIXEL_SCALINGS)) == 4
 
 
-def test_a_model_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_other_predictions_is_refused(tmp_path: Path) -> None:
     path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3])
     with pytest.raises(InputError, match="90% is needed"):
         select_scaling(load_onnx_model(path, 12), PIXELS, np.full(len(PIXELS), 1), path)

@@ -32,7 +32,8 @@ def served() -> DecisionModule:
     corrections = [
         ImageCorrection((("tilt", ">=", 20.0),), turned),
         ImageCorrection(
-            (("contrast_level", "between", (0.0, 50.0)), ("saturation", ">=", 0.1)), ContrastScaling(1.5)
+            (("contrast_level", "between", (0.0, 50.0)), ("saturation", ">=", 0.1)),
+            ContrastScaling(1.5),
         ),
         ImageCorrection(
             (("warmth", "<=", 0.0), ("luminance", ">=", 1.0)),
@@ -73,7 +74,7 @@ def test_a_program_is_loaded_by_torch_alone(served: DecisionModule, tmp_path: Pa
         torch.testing.assert_close(got, want)
 
 
-def test_without_its_packages_onnx_says_what_to_install(
+def test_missing_onnx_packages_raise_with_the_install_command(
     served: DecisionModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)

@@ -54,8 +54,8 @@ def test_the_same_scores_in_the_order_of_the_datas_classes(
 ) -> None:
     own = {} if kind == "pth" else {"class_order": OWN}
     settings = UserModelSettings(**SMALL, **own, **SCALED)
-    model, meta, told = load_user_model(make(kind), NAMES, 32, settings)
-    assert told
+    model, meta, is_order_known = load_user_model(make(kind), NAMES, 32, settings)
+    assert is_order_known
     assert (meta["mean"], meta["std"], meta["side"], meta["classes"]) == (
         [0.0] * 3,
         [1.0] * 3,
@@ -73,16 +73,16 @@ def test_what_a_file_and_its_neighbor_do_not_say_is_timms(
     network: nn.Module, tmp_path: Path
 ) -> None:
     path = _file(network, "safetensors", tmp_path)
-    _, meta, told = load_user_model(path, NAMES, 32, UserModelSettings(**SMALL))
-    assert (meta["mean"], told) == ([0.485, 0.456, 0.406], False)
+    _, meta, is_order_known = load_user_model(path, NAMES, 32, UserModelSettings(**SMALL))
+    assert (meta["mean"], is_order_known) == ([0.485, 0.456, 0.406], False)
     about = {
         "architecture": "test_efficientnet",
         "label_names": OWN,
         "pretrained_cfg": {"mean": [0.1, 0.2, 0.3]},
     }
     (tmp_path / "config.json").write_text(json.dumps(about))
-    model, meta, told = load_user_model(path, NAMES, 32, UserModelSettings(**SMALL))
-    assert (meta["mean"], told) == ([0.1, 0.2, 0.3], True)
+    model, meta, is_order_known = load_user_model(path, NAMES, 32, UserModelSettings(**SMALL))
+    assert (meta["mean"], is_order_known) == ([0.1, 0.2, 0.3], True)
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(PHOTOS), network(PHOTOS)[:, [1, 2, 0]])
 

@@ -20,21 +20,21 @@ class Payload:
 
 
 @pytest.mark.parametrize("inside", ["state_dict", "model", None])
-def test_tensors_are_found_and_the_rest_is_told(inside: str | None, tmp_path: Path) -> None:
+def test_tensors_and_other_data_are_returned_separately(inside: str | None, tmp_path: Path) -> None:
     wrapped = {f"module.{k}": v for k, v in TENSORS.items()}
     more = {"classes": ["x", "y"], "args": argparse.Namespace(lr=0.1)}
     torch.save({inside: wrapped, **more} if inside else TENSORS, tmp_path / "w.pth")
-    tensors, told = read_weights(tmp_path / "w.pth", "key")
+    tensors, metadata = read_weights(tmp_path / "w.pth", "key")
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[k], v) for k, v in TENSORS.items())
-    assert told.get("classes") == (["x", "y"] if inside else None)
+    assert metadata.get("classes") == (["x", "y"] if inside else None)
 
 
 def test_safetensors_are_read_as_they_are(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "w.safetensors")
-    tensors, told = read_weights(tmp_path / "w.safetensors", "key")
+    tensors, metadata = read_weights(tmp_path / "w.safetensors", "key")
     assert torch.equal(tensors["a.weight"], TENSORS["a.weight"])
-    assert not [v for v in told.values() if isinstance(v, torch.Tensor)]
+    assert not [v for v in metadata.values() if isinstance(v, torch.Tensor)]
 
 
 def test_what_cannot_be_read_is_one_line_and_is_not_run(

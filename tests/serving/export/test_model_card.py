@@ -76,7 +76,7 @@ def test_card_has_the_figures_of_the_run() -> None:
     for item in confirmed:
         assert f"**{item['slice']}** ({item['rule']}). {item['words']}" in text
         assert format_points(gains[item["slice"]]["value"]) in text
-    assert "exposure at strength 0.15 to 0.4 (240 images)" in text
+    assert "exposure x0.15 to x0.4 (240 images)" in text
     for line in summary["verdict"]["limits"]:
         assert line in text
     assert "{{" not in text

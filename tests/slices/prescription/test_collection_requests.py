@@ -61,7 +61,7 @@ def _describe(
 @pytest.mark.parametrize(
     ("cause", "plan", "kind", "phrase"),
     [
-        ("exposure", _build_plan("low_light", 0.25), "augment", "with low light at strength 0.25"),
+        ("exposure", _build_plan("low_light", 0.25), "augment", "low light at 25.0% of the brightness"),
         (None, _build_plan("oversampling", 3.0), "oversample", "2 training images"),
         (None, _build_plan("reweighting", 4.0), "reweight", "4 times"),
         (None, pd.DataFrame(), "collect", "collect more images"),
@@ -79,7 +79,7 @@ def test_the_kind_of_a_prescription_follows_from_cause_and_plan(
 def test_the_separability_is_reported_for_treated_images_only() -> None:
     treated = _build_plan("exposure", 0.2, strength_high=0.4)
     simulated = _build_plan("exposure", 0.2, simulator="gate")
-    assert "0.2 to 0.4 (" in _describe("exposure", treated)["action"]
+    assert "x0.2 to x0.4 (" in _describe("exposure", treated)["action"]
     assert "AUC of 0.58" in _describe("exposure", treated)["action"]
     assert "AUC" not in _describe("exposure", simulated)["action"]
     assert "simulator of gate" in _describe("exposure", simulated)["action"]

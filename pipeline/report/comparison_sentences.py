@@ -1,0 +1,72 @@
+"""Sentences about the comparison: its tests, and why the test set was opened or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.domain.statuses import OpeningReason, PowerQuestion
+from pipeline.storage.test_ledger import MAX_OPENINGS
+
+_OPENING_REASONS = {
+    OpeningReason.NO_FAILURES: "the model makes no mistake on val",
+    OpeningReason.NO_SLICE: "no slice was confirmed",
+    OpeningReason.NO_PLAN: "no confirmed slice has a remedy for training images",
+    OpeningReason.NO_CANDIDATES: "there is no targeted and control model to compare",
+    OpeningReason.NO_TEST: "there is no labeled image in test",
+    OpeningReason.NO_GAIN_ON_VAL: "val has not passed: no planned slice gained over the control",
+    OpeningReason.HARM_ON_VAL: "val has not passed: targeted may be worse than control",
+    OpeningReason.USED_UP: (
+        f"this test set has been opened {MAX_OPENINGS} times; replace it by newly arrived groups"
+    ),
+    OpeningReason.VAL_PASSED: "val passed",
+    OpeningReason.OPENED_BEFORE: "opened by this run before",
+}
+
+
+@dataclass(frozen=True)
+class SubsetNames:
+    """Names of slices and splits in sentences.
+
+    Attributes:
+        slice_titles: titles that replace the names of slices, in quotation marks.
+        split_titles: titles that replace the names of splits.
+    """
+
+    slice_titles: Mapping[str, str] = field(default_factory=dict)
+    split_titles: Mapping[str, str] = field(default_factory=dict)
+
+    def name_slice(self, slice_name: str) -> str:
+        """Return the quoted title of a slice, without one its name."""
+        title = self.slice_titles.get(slice_name)
+        return f"“{title}”" if title else slice_name
+
+    def name_split(self, split: str) -> str:
+        """Return the title of a split, without one its name."""
+        return self.split_titles.get(split, split)
+
+
+PLAIN_NAMES = SubsetNames()
+"""Names as the artifacts have them."""
+
+
+def describe_power_question(row: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
+    """Return the question of a test, such as "gain of s1".
+
+    Args:
+        row: a row of `power` in the artifact `comparison`.
+        names: names of slices and splits.
+    """
+    match PowerQuestion(row["question"]):
+        case PowerQuestion.OVERALL_NOT_WORSE:
+            return "overall not worse"
+        case PowerQuestion.PLANNED_GAIN:
+            return "gain of the planned slices"
+        case PowerQuestion.SLICE_GAIN:
+            return f"gain of {names.name_slice(row['slice'])}"
+
+
+def describe_opening_reason(reason: str) -> str:
+    """Return why the test set was opened or stays sealed, in words."""
+    return _OPENING_REASONS[OpeningReason(reason)]

@@ -325,7 +325,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("comparison", "candidates", "model", "policy", "explanations", "images",
                "attributes", "splits", "flips"),
         makes={
-            "verdict": RecordContract(("promoted", "headline", "conditions")),
+            "verdict": RecordContract(("promoted", "outcome", "conditions", "limits")),
             # The model now in force. reference.parquet: attributes of its data, without image ids.
             "bundle": FolderContract(("model.safetensors", "bundle.json", "reference.parquet")),
         },

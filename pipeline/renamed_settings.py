@@ -31,11 +31,7 @@ RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
         "shortcuts": "check_shortcuts",
         "shortcut_asks": "shortcut_predictions",
     },
-    "cluster": {
-        "slices": "max_slices",
-        "least": "min_images",
-        "same": "min_overlap",
-    },
+    "cluster": {"slices": "max_slices", "least": "min_images", "same": "min_overlap"},
     "explain": {"level": "false_discovery_rate", "photos": "matched_images"},
     "follow": {"same": "min_overlap", "gone": "closed_excess"},
     "prescribe": {

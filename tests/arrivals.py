@@ -1,4 +1,4 @@
-"""A model's data as its bundle keeps them, and rows as `nightshift predict` writes them; planted and seeded."""
+"""A bundle with the profile of its data, and rows as `nightshift predict` writes them; seeded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOURS = (8.0, 17.0)
 def images(
     units: int, rng: np.random.Generator, dark: float = 0.2, frames: int = 2
 ) -> pd.DataFrame:
-    """Images of visits: a share of the visits is dark (30 to 48), the others light (90 to 200)."""
+    """Return images of visits: a share of the visits is dark (30 to 48), the others light."""
     night = rng.random(units) < dark
     light = np.where(night, rng.uniform(30, 48, units), rng.uniform(90, 200, units))
     hour = rng.uniform(*HOURS, units)
@@ -33,8 +33,10 @@ def images(
 
 
 def bundle(folder: Path, units: int = 400, seed: int = 0, day: bool = False) -> Path:
-    """A bundle's folder with the data of that many visits, every second one of validation; dark images are mostly
-    declined. day: no image of training is dark."""
+    """Return the folder of a bundle with the profile of some visits, half of them of validation.
+
+    Dark images are mostly declined. With `day` no training image is dark.
+    """
     rng = np.random.default_rng(seed)
     train, val = images(units // 2, rng, 0.0 if day else 0.2), images(units // 2, rng)
     table = pd.concat([train, val.assign(unit=val["unit"] + units)], ignore_index=True)
@@ -46,7 +48,11 @@ def bundle(folder: Path, units: int = 400, seed: int = 0, day: bool = False) -> 
     folder.mkdir(parents=True, exist_ok=True)
     kept.to_parquet(folder / REFERENCE_FILE, index=False)
     slices = [
-        {"slice": "s1", "words": "Too dark: 3 of 9 images are misread.", "rule": DARK.dump_json()}
+        {
+            "slice": "s1",
+            "words": "Too dark: 3 of 9 images are misclassified.",
+            "rule": DARK.dump_json(),
+        }
     ]
     meta: dict[str, Any] = {
         "bundle_format": 2,
@@ -60,7 +66,7 @@ def bundle(folder: Path, units: int = 400, seed: int = 0, day: bool = False) -> 
 
 
 def rows(units: int = 40, seed: int = 1, dark: float = 0.2, light: float = 1.0) -> pd.DataFrame:
-    """Rows of that many visits, of which a share is dark; light: multiplies the luminance of all."""
+    """Return rows of some visits, a share of them dark; `light` multiplies the luminance of all."""
     table = images(units, np.random.default_rng(seed), dark)
     table["luminance"] *= light
     inside = DARK.compute_image_mask(table)

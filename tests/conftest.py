@@ -1,7 +1,7 @@
-"""What all tests share: a stated reason for every skip, one thread a worker, and where the real images lie.
+"""Fixtures of all tests: a reason for every skip, one thread for each worker, the real images.
 
-With NIGHTSHIFT_CI=1 a skip is a failure, whoever skipped. Only the real images, Airflow, PostgreSQL and the right to
-mount may be absent: where they are, a test marked `data`, `airflow`, `postgres` or `mount` still skips.
+With NIGHTSHIFT_CI=1 a skip is a failure. Only the real images, Airflow, PostgreSQL and the right to
+mount may be absent: a test marked `data`, `airflow`, `postgres` or `mount` still skips then.
 """
 
 from __future__ import annotations
@@ -20,33 +20,28 @@ from typing import Any
 
 import pytest
 
+# Two workers share the machine. The libraries read these variables when they are imported.
 for _name in (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 ):
-    os.environ.setdefault(
-        _name, "1"
-    )  # two workers share the machine; before numpy and torch are imported
+    os.environ.setdefault(_name, "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", ROOT.parent / "shared" / "data"))
 STRICT = os.environ.get("NIGHTSHIFT_CI") == "1"
 AIRFLOW = Path(os.environ.get("NIGHTSHIFT_AIRFLOW", ROOT / ".airflow" / "venv" / "bin"))
-EXCUSED = [mark for mark, part in (("data", DATA), ("airflow", AIRFLOW)) if not part.is_dir()]
-_unshare = ["unshare", "-rm", "true"]
 MOUNTS = (
-    shutil.which(_unshare[0]) is not None
-    and subprocess.run(_unshare, capture_output=True).returncode == 0
+    shutil.which("unshare") is not None
+    and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
 )
-EXCUSED += [] if MOUNTS else ["mount"]
-EXCUSED += (
-    []
-    if any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("pg_ctl")
-    else ["postgres"]
-)
+POSTGRES = any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("pg_ctl")
+PARTS = {"data": DATA.is_dir(), "airflow": AIRFLOW.is_dir(), "mount": MOUNTS, "postgres": POSTGRES}
+EXCUSED_MARKS = [mark for mark, is_present in PARTS.items() if not is_present]
+"""Marks of tests that may skip even with NIGHTSHIFT_CI=1."""
 
 Require = Callable[[object, str], None]
 
@@ -58,7 +53,7 @@ def _require(condition: object, reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def require() -> Require:
-    """`require(condition, reason)`: skip with the reason where a part is missing (in CI that is a failure)."""
+    """A function `require(condition, reason)` that skips with the reason if a part is missing."""
     return _require
 
 
@@ -67,12 +62,12 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    excused = hasattr(report, "wasxfail") or any(item.get_closest_marker(name) for name in EXCUSED)
+    excused = hasattr(report, "wasxfail") or any(
+        item.get_closest_marker(name) for name in EXCUSED_MARKS
+    )
     if STRICT and report.skipped and not excused:
-        report.outcome, report.longrepr = (
-            "failed",
-            f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}",
-        )
+        report.outcome = "failed"
+        report.longrepr = f"NIGHTSHIFT_CI=1 allows no skip: {_get_reason(report)}"
     return report
 
 
@@ -80,20 +75,18 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if STRICT and report.skipped:
-        report.outcome, report.longrepr = (
-            "failed",
-            f"NIGHTSHIFT_CI=1 allows no skip: {_reason(report)}",
-        )
+        report.outcome = "failed"
+        report.longrepr = f"NIGHTSHIFT_CI=1 allows no skip: {_get_reason(report)}"
     return report
 
 
-def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+def _get_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
 
 
 @pytest.fixture(scope="session")
 def flowers() -> Path:
-    """The folder of the real flowers (one folder a class). Mark the test `data`."""
+    """The folder of the real flowers, one folder for each class. Mark the test `data`."""
     _require((DATA / "flowers").is_dir(), f"the real images are absent: {DATA / 'flowers'}")
     return DATA / "flowers"
 
@@ -105,17 +98,20 @@ def gtsrb() -> Path:
     if not folder.is_dir():
         _require(archive.is_file(), f"the real images are absent: {archive}")
         folder.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as aside, tarfile.open(archive) as tar:
-            tar.extractall(aside, filter="data")
+        with (
+            tempfile.TemporaryDirectory(dir=folder.parent) as unpacked,
+            tarfile.open(archive) as tar,
+        ):
+            tar.extractall(unpacked, filter="data")
             if not folder.is_dir():  # the other worker may have been faster
-                (Path(aside) / "gtsrb").rename(folder)
+                (Path(unpacked) / "gtsrb").rename(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def unshared() -> list[str]:
-    """The command before one that mounts what it likes, seen by nobody else. Mark the test `mount`."""
-    _require(MOUNTS, "this machine allows no mounts of one's own (unshare -rm)")
+    """The command in front of one that mounts file systems for itself. Mark the test `mount`."""
+    _require(MOUNTS, "this machine allows no private mounts (unshare -rm)")
     return ["unshare", "-rm"]
 
 
@@ -129,7 +125,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, require: Require) -> Iterator[Any]:
-    """A client of the bucket `gate` on an S3 server of this machine, where s3fs looks for it; and what ends it."""
+    """A client of the bucket `gate` on a local S3 server, and the function that ends the server."""
     absent = [name for name in ("s3fs", "boto3", "moto", "flask_cors") if not find_spec(name)]
     require(not absent, f"absent: {', '.join(absent)}; pip install -e .[dev]")
     import boto3

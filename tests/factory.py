@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.domain.gate_conditions import evaluate_gate, list_limits
 from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.statuses import OpeningReason, PowerQuestion
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -18,7 +20,6 @@ from pipeline.slices.tracking.reference_profile import (
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_traffic
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
-from pipeline.stages.promote import OUTCOME_HEADLINES, build_conditions
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
@@ -252,10 +253,10 @@ class Factory(Found):
             record = self._record(trial, self.night[test], 0.025)
         opening = (
             LedgerOpening(
-                "a" * 16, 1, 0.025, "2025-03-01T00:00:00", True, False, "val passed"
+                "a" * 16, 1, 0.025, "2025-03-01T00:00:00", True, False, OpeningReason.VAL_PASSED
             ).build_record()
             if record
-            else build_sealed_record("val has not passed")
+            else build_sealed_record(OpeningReason.NO_GAIN_ON_VAL)
         )
         rule = made["policy"]["decline"]
         error = {"value": 0.031, "low": 0.01, "high": 0.05, "groups": 40, "n": 96}
@@ -286,7 +287,6 @@ class Factory(Found):
         )
         comparison = {
             "outcome": outcome,
-            "reason": opening["reason"],
             "alpha": 0.05,
             "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
             "counts": {
@@ -306,7 +306,8 @@ class Factory(Found):
             "primary": {"endpoint": "accuracy gain", "slices": confirmed[:1], "also": "not worse"},
             "power": [
                 {
-                    "test": f"gain of {s}",
+                    "question": PowerQuestion.SLICE_GAIN,
+                    "slice": s,
                     "split": "val",
                     "n": 80,
                     "groups": 20,
@@ -317,20 +318,14 @@ class Factory(Found):
                 for s in confirmed
             ],
         }
-        headline = OUTCOME_HEADLINES.get(outcome, "")
-        if record:
-            headline = "promoted: +21.4 points over the control on the sealed test's images, at least +12.2 points"
-        if self.hostile:
-            headline = HOSTILE[0] + " " + HOSTILE[3]
-        judged = build_conditions(comparison)
+        judged = evaluate_gate(comparison)
         verdict = {
             "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
-            "headline": headline,
+            "outcome": outcome,
+            "gain": record and record["primary"]["gain"],
             "conditions": judged,
             "champion": "candidate",
-            "limits": [
-                "One seed: another run of the same training might differ; seeds were not judged."
-            ],
+            "limits": list_limits(comparison, None),
             "seeds_judged": False,
             "opening": opening["number"],
         }

@@ -1,4 +1,4 @@
-"""SIGKILL a run at random moments, resume it, and hold what comes out against a run that nobody disturbed."""
+"""Kills of a run at random moments, its resumption, and the comparison with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,130 +19,152 @@ import numpy as np
 from pipeline.graph import STAGES
 from pipeline.storage.artifact_store import RunFolder
 
-NAMES = [s.name for s in STAGES]
-TIMES = {"time", "seconds", "created", "run_id", "date"}
+NAMES = [stage.name for stage in STAGES]
+TIME_KEYS = {"time", "seconds", "created", "run_id", "date"}
 
 
-def timeless(value: Any) -> Any:
-    """A JSON value without what says when, and which run."""
+def remove_times(value: Any) -> Any:
+    """Return a JSON value without its times and run ids."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in TIMES}
-    return [timeless(v) for v in value] if isinstance(value, list) else value
+        return {key: remove_times(item) for key, item in value.items() if key not in TIME_KEYS}
+    return [remove_times(item) for item in value] if isinstance(value, list) else value
 
 
-def nameless(run: RunFolder, artifact: str) -> Any:
-    """A JSON artifact without the run's own name in it: `follow` says since which run a slice is known."""
-    return timeless(
-        json.loads(json.dumps(run.load_artifact(artifact)).replace(run.run_id, "this run"))
-    )
+def load_record(run: RunFolder, artifact: str) -> Any:
+    """Return a JSON artifact without times and without the run's name.
+
+    `follow` records the run since which a slice is known.
+    """
+    text = json.dumps(run.load_artifact(artifact)).replace(run.run_id, "this run")
+    return remove_times(json.loads(text))
 
 
-def command(config: Path, run: RunFolder) -> list[str]:
-    line = [
-        sys.executable,
-        "-m",
-        "pipeline.cli.app",
-        "run",
-        "-c",
-        str(config),
-        "--resume",
-        str(run.path),
+def build_command(config: Path, run: RunFolder) -> list[str]:
+    """Return the command that starts or resumes a run."""
+    return [
+        *(sys.executable, "-m", "pipeline.cli.app", "run", "-c", str(config)),
+        *("--resume", str(run.path), "--runs", str(run.path.parent)),
     ]
-    return [*line, "--runs", str(run.path.parent)]
 
 
-def straight(config: Path, home: Path) -> RunFolder:
-    """The run that nobody disturbs."""
-    run = RunFolder.open_or_create(home / "runs" / "straight")
-    done = subprocess.run(
-        command(config, run), cwd=home, capture_output=True, text=True, check=False
-    )
+def run_undisturbed(config: Path, folder: Path) -> RunFolder:
+    """Return a finished run in a new folder of runs."""
+    run = RunFolder.open_or_create(folder / "runs" / "undisturbed")
+    command = build_command(config, run)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     return run
 
 
 @dataclass
-class Victim:
-    """A run that is killed stage after stage. killed: in which stages; finished: when each was first seen."""
+class KilledRun:
+    """A run that is killed in stage after stage.
+
+    Attributes:
+        config: its config.
+        run: its folder.
+        rng: draws the moments of the kills.
+        kill_counts: number of kills by stage.
+        finish_times: modification time in ns of each finished stage.
+    """
 
     config: Path
     run: RunFolder
     rng: np.random.Generator
-    killed: Counter[str] = field(default_factory=Counter)
-    finished: dict[str, int] = field(default_factory=dict)
+    kill_counts: Counter[str] = field(default_factory=Counter)
+    finish_times: dict[str, int] = field(default_factory=dict)
 
-    def _done(self) -> dict[str, int]:
+    def _read_finish_times(self) -> dict[str, int]:
         files = {name: self.run.path / name / "stage.json" for name in NAMES}
         return {name: file.stat().st_mtime_ns for name, file in files.items() if file.is_file()}
 
-    def _look(self) -> None:
-        """A finished stage must never be made again."""
-        now = self._done()
-        assert {name: now.get(name) for name in self.finished} == self.finished
-        self.finished = now
+    def _check_finished_stages(self) -> None:
+        """Check that no finished stage was run again."""
+        now = self._read_finish_times()
+        assert {name: now.get(name) for name in self.finish_times} == self.finish_times
+        self.finish_times = now
 
-    def kill(self, aim: str, seconds: float) -> None:
-        """Let it work until it is in stage `aim`, and kill it there at a random moment of so many seconds."""
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command(self.config, self.run), start_new_session=True, **quiet)
-        before, lock = set(NAMES[: NAMES.index(aim)]), self.run.path / ".lock"
+    def kill_in_stage(self, stage: str, max_delay: float) -> None:
+        """Resume the run and kill it in a stage.
+
+        Args:
+            stage: the stage.
+            max_delay: longest time in s from the start of the stage to the kill.
+        """
+        process = subprocess.Popen(
+            build_command(self.config, self.run),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        earlier, lock = set(NAMES[: NAMES.index(stage)]), self.run.path / ".lock"
         while process.poll() is None:
-            at_work = lock.is_file() and lock.read_text().split(" ")[0] == str(process.pid)
-            if at_work and before <= set(self._done()):
+            is_working = lock.is_file() and lock.read_text().split(" ")[0] == str(process.pid)
+            if is_working and earlier <= set(self._read_finish_times()):
                 break
             time.sleep(0.01)
-        time.sleep(self.rng.uniform(0, seconds))
-        within = next((name for name in NAMES if name not in self._done()), "published")
+        time.sleep(self.rng.uniform(0, max_delay))
+        finished = self._read_finish_times()
+        current = next((name for name in NAMES if name not in finished), "published")
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            self.killed[within] += 1
+            self.kill_counts[current] += 1
         process.wait()
-        self._look()
+        self._check_finished_stages()
 
-    def end(self) -> None:
-        """Let it come to its end."""
-        done = subprocess.run(
-            command(self.config, self.run), capture_output=True, text=True, check=False
-        )
+    def finish(self) -> None:
+        """Resume the run and let it finish."""
+        command = build_command(self.config, self.run)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
-        self._look()
-        assert list(self.finished) == NAMES
+        self._check_finished_stages()
+        assert list(self.finish_times) == NAMES
 
-    def same_as(self, other: RunFolder) -> None:
-        """Hold summary, artifacts and ledger against the undisturbed run."""
+    def compare_with(self, other: RunFolder) -> None:
+        """Check that summary, artifacts and ledger are those of the undisturbed run."""
         for record in ("summary", "followed"):
-            assert nameless(self.run, record) == nameless(other, record)
-        for name in [n for n in NAMES[: NAMES.index("compare")] if n != "follow"]:
-            mine, theirs = (run.read_record(name) or {} for run in (self.run, other))
-            assert mine["artifacts"] == theirs["artifacts"], name
-        ledgers = [run.path.parent / "ledger.jsonl" for run in (self.run, other)]
-        lines = [
-            len(ledger.read_text().splitlines()) if ledger.is_file() else 0 for ledger in ledgers
-        ]
-        assert lines[0] == lines[1] <= 1
-        left = [
-            p.name for p in self.run.path.iterdir() if p.name.startswith((".work", ".tmp", ".old"))
-        ]
-        assert left == []
+            assert load_record(self.run, record) == load_record(other, record)
+        for name in NAMES[: NAMES.index("compare")]:
+            if name != "follow":  # it records the run's name
+                own, theirs = self.run.read_record(name) or {}, other.read_record(name) or {}
+                assert own["artifacts"] == theirs["artifacts"], name
+        assert count_openings(self.run) == count_openings(other) <= 1
+        files = [path.name for path in self.run.path.iterdir()]
+        assert [name for name in files if name.startswith((".work", ".tmp", ".old"))] == []
 
 
-def survived(
-    config: Path, home: Path, other: RunFolder, aims: Sequence[str], seed: int
+def count_openings(run: RunFolder) -> int:
+    """Return the number of test openings in the ledger of a run's folder."""
+    ledger = run.path.parent / "ledger.jsonl"
+    return len(ledger.read_text().splitlines()) if ledger.is_file() else 0
+
+
+def kill_and_compare(
+    config: Path, folder: Path, other: RunFolder, stages: Sequence[str], seed: int
 ) -> Counter[str]:
-    """Kill a new run in each of the stages `aims`, let it end, compare; returns in which stages it died."""
-    victim = Victim(
-        config,
-        RunFolder.open_or_create(home / "runs" / f"victim-{seed}"),
-        np.random.default_rng(seed),
-    )
-    for aim in aims:
-        victim.kill(aim, 1.2 * float((other.read_record(aim) or {})["seconds"]) + 0.3)
-    victim.end()
-    victim.same_as(other)
-    return victim.killed
+    """Kill a new run in each of the stages, let it finish, and compare it.
+
+    Args:
+        config: the config.
+        folder: folder for the runs.
+        other: the undisturbed run.
+        stages: where it is killed.
+        seed: seed of the moments.
+
+    Returns:
+        The number of kills by stage.
+    """
+    run = RunFolder.open_or_create(folder / "runs" / f"killed-{seed}")
+    killed_run = KilledRun(config, run, np.random.default_rng(seed))
+    for stage in stages:
+        seconds = float((other.read_record(stage) or {})["seconds"])
+        killed_run.kill_in_stage(stage, 1.2 * seconds + 0.3)
+    killed_run.finish()
+    killed_run.compare_with(other)
+    return killed_run.kill_counts
 
 
-def say(killed: Counter[str]) -> str:
-    return f"{killed.total()} kills survived: " + json.dumps(
-        {n: killed[n] for n in [*NAMES, "published"] if killed[n]}
-    )
+def format_kill_counts(kill_counts: Counter[str]) -> str:
+    """Return the number of kills, and of kills by stage."""
+    by_stage = {name: kill_counts[name] for name in [*NAMES, "published"] if kill_counts[name]}
+    return f"{kill_counts.total()} kills survived: {json.dumps(by_stage)}"

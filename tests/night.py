@@ -1,6 +1,6 @@
-"""A small data set with a planted night: bars that lie or stand, in folders a manifest describes; seeded.
+"""A small data set with a planted night: lying and standing bars, described by a manifest.
 
-Three in ten images of val and test were taken in the dark, and none of train: a model trained by day fails there.
+Three in ten images of val and test are dark, and none of train, so that a model fails on them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SIDE = 48
 
 
 def image(label: str, night: bool, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [48, 48, 3] RGB: a bright bar on a gray wall, with noise; by night at a fifth of the light."""
+    """Return a bright bar on a gray wall, uint8 [48, 48, 3] RGB; at night in dim light."""
     wall = rng.uniform(60, 110) + rng.normal(0, 4, (SIDE, SIDE, 1)) + rng.normal(0, 3, (1, 1, 3))
     length, width = int(rng.integers(22, 34)), int(rng.integers(6, 10))
     top, left = rng.integers(4, SIDE - length - 2), rng.integers(4, SIDE - length - 2)
@@ -41,7 +41,14 @@ def draw(
 ) -> Path:
     """Write images and `metadata.csv` (file_name, label, split, visit, captured_at) under `root`.
 
-    first: number of the first visit; from above 0 on, rows are added to what stands there. share: of them by night.
+    Args:
+        root: the folder.
+        visits: number of visits.
+        frames: images of each visit.
+        night: whether some visits are at night.
+        seed: seed of everything.
+        first: number of the first visit; above 0 the rows are added to the manifest.
+        share: share of the visits to val and test at night.
     """
     rng, rows = np.random.default_rng(seed), []
     root.mkdir(parents=True, exist_ok=True)
@@ -70,13 +77,15 @@ def draw(
 
 
 def config(data: Path, folder: Path, *, name: str = "night", epochs: float = 8) -> str:
-    """A YAML config for a tiny network on these images."""
+    """Return the YAML of a config for a tiny network on these images."""
     return f"""
 name: {name}
 runs: {folder / "runs"}
 reports: {folder / "reports"}
 ingest: {{data: {data}, side: 48}}
-train: {{backbone: test_efficientnet, weights: none, epochs: {epochs}, learning_rate: 0.003, batch_size: 32}}
+train:
+  {{backbone: test_efficientnet, weights: none, epochs: {epochs}, learning_rate: 0.003,
+   batch_size: 32}}
 retrain: {{epochs: 6, learning_rate: 0.002, batch_size: 32, seeds: 1, generic: false}}
 probe: {{max_images: 264}}
 explain: {{matched_images: 80}}

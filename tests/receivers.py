@@ -1,4 +1,4 @@
-"""Servers of this machine that keep what is sent to them: a webhook (http.server) and a mailbox (aiosmtpd)."""
+"""Local servers that keep received messages: a webhook (http.server) and a mailbox (aiosmtpd)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aiosmtpd.controller import Controller
 
 @contextmanager
 def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An address, and the JSON values that were posted to it. status: what it answers."""
-    got: list[dict[str, Any]] = []
+    """Yield an address that responds with `status`, and the JSON values that are posted to it."""
+    received: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.headers["Content-Type"] == "application/json"
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
             self.end_headers()
 
@@ -33,7 +33,7 @@ def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", got
+            yield f"http://127.0.0.1:{server.server_port}/hook", received
         finally:
             server.shutdown()
             thread.join()
@@ -41,14 +41,14 @@ def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @contextmanager
 def mailbox(**options: Any) -> Iterator[tuple[str, list[EmailMessage]]]:
-    """The address of a mail server, and the mails that it took. options: those of aiosmtpd's SMTP."""
-    got: list[EmailMessage] = []
+    """Yield the address of a mail server, and its mails; `options` go to aiosmtpd's SMTP."""
+    received: list[EmailMessage] = []
 
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
             message = message_from_bytes(envelope.content, policy=policy.default)
             assert isinstance(message, EmailMessage)
-            got.append(message)
+            received.append(message)
             return "250 taken"
 
     with socket.socket() as free:
@@ -57,6 +57,6 @@ def mailbox(**options: Any) -> Iterator[tuple[str, list[EmailMessage]]]:
     controller = Controller(Handler(), hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:
-        yield f"smtp://127.0.0.1:{port}", got
+        yield f"smtp://127.0.0.1:{port}", received
     finally:
         controller.stop()

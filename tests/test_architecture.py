@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import get_type_hints
@@ -171,8 +172,8 @@ def _has_code(path: Path) -> bool:
 def _list_mirrors(path: Path) -> list[Path]:
     """Return the possible test files of a module.
 
-    They are its own file, the file of a module whose name it extends (`image_sources` of `image`), or
-    the file that tests its folder as a whole.
+    They are its own file, the file of a module whose name it extends (`image_sources` of `image`),
+    or the file that tests its folder as a whole.
     """
     folder = TESTS / path.relative_to(PACKAGE).parent
     if _get_relative_path(path.parent) in TESTED_AS_A_WHOLE:
@@ -274,7 +275,9 @@ def _count_arguments(node: ast.FunctionDef) -> int:
     [(_count_body_lines, MAX_FUNCTION_LINES), (_count_arguments, MAX_ARGUMENTS)],
     ids=["lines", "arguments"],
 )
-def test_functions_are_short_and_take_few_arguments(count, limit: int) -> None:  # type: ignore[no-untyped-def]
+def test_functions_are_short_and_take_few_arguments(
+    count: Callable[[ast.FunctionDef], int], limit: int
+) -> None:
     sizes = sorted((count(node), name) for name, node in _list_functions())
     percentile = sizes[int(0.95 * (len(sizes) - 1))][0]
     assert percentile <= limit, f"95th percentile {percentile}; the largest: {sizes[-5:]}"

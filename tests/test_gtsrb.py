@@ -1,4 +1,4 @@
-"""The night shift on real traffic signs: what configs/gtsrb_night.yaml must reach (make test-all)."""
+"""Night on real traffic signs: the results that configs/gtsrb_night.yaml must reach."""
 
 from pathlib import Path
 

@@ -62,8 +62,7 @@ def _list_imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(str(node.module))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            if isinstance(node.args[0], ast.Constant):
-                modules.add(str(node.args[0].value))
+            modules |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
     return {module.partition(".")[0] for module in modules}
 
 

@@ -1,4 +1,4 @@
-"""Runs of one name drawn from numbers: how many images are dark, and how many of these and of the others fail."""
+"""Runs of one name, drawn from the numbers of dark images and of misclassified images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.slices.tracking.slice_matching import ConfirmedSlice, CurrentRun, 
 from tests.helpers.validation_sets import make_validation_set
 
 DARK = Rule((Condition("luminance", "<=", 50),))
-WORDS = "Too dark: 40 of 80 images are misread."
+WORDS = "Too dark: 40 of 80 images are misclassified."
 
 
 def drawn_val(
     dark: int, wrong: int, others: int = 300, lit_wrong: int = 9, seed: int = 0, **columns: Any
 ) -> ValidationSet:
-    """Two images of each group; `wrong` of the `dark` ones and `lit_wrong` of the `others` are misread."""
+    """Return a set with two images a group, `wrong` dark and `lit_wrong` others misclassified."""
     rng, n = np.random.default_rng(seed), dark + others
     at = np.arange(n)
     failing = np.zeros(n, bool)
@@ -38,19 +38,19 @@ def drawn_val(
 
 
 def today(run_id: str, val: ValidationSet, **near: Any) -> CurrentRun:
-    """That run's answers, judged as by the defaults."""
+    """Return the run's predictions with the default limits."""
     return CurrentRun(run_id, val, near, closing_limit=0.1, min_overlap=0.5)
 
 
 def found(
     rule: Rule = DARK, name: str = "s1", words: str = WORDS, seen: frozenset[str] = frozenset()
 ) -> ConfirmedSlice:
-    """A slice that a run confirmed."""
+    """Return a slice that a run confirmed."""
     return ConfirmedSlice(name, words, words.partition(":")[0], rule, seen)
 
 
 def after(*runs: tuple[ValidationSet, list[ConfirmedSlice]]) -> list[list[TrackedSlice]]:
-    """What each of these runs (r1, r2, ...) left, in their order."""
+    """Return the tracked slices after each of these runs (r1, r2, ...)."""
     left: list[list[TrackedSlice]] = [[]]
     for number, (val, confirmed) in enumerate(runs, 1):
         left.append(track_slices(today(f"r{number}", val), confirmed, left[-1]))
@@ -58,7 +58,7 @@ def after(*runs: tuple[ValidationSet, list[ConfirmedSlice]]) -> list[list[Tracke
 
 
 def drawn_tracking(words: str = WORDS) -> dict[str, Any]:
-    """The artifact `followed` of a fourth run: a slice that was closed and is back, and one lost of sight."""
+    """Return the artifact `followed` of a fourth run: one slice is back, another one was lost."""
     dark, cut = (
         found(words=words),
         found(Rule((Condition("camera", "is", "north"),)), "s2", "Camera north: 9 of 40."),

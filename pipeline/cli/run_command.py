@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.storage.artifact_store import RunFolder
 
 OUTCOME_STAGES = ("promote", "report")
-"""Stages after which a verdict exists; a scheduler that calls single stages logs to MLflow there."""
+"""Stages after which a verdict exists; single stages are logged to MLflow there."""
 
 
 def _check_stage_name(name: str | None) -> None:

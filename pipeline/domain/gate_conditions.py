@@ -177,7 +177,7 @@ def _judge_non_inferiority(
     unjudged_count = sum(item["status"] == "not assessable" for item in classes)
     is_pooled_judged = non_inferiority["pooled_passed"] is not None
     pooled_bound = non_inferiority["pooled"]["bound"] if is_pooled_judged else None
-    value = float(len(harmed))
+    value: float | None = float(len(harmed))
     threshold = 0.0
     if non_inferiority["pooled_passed"] is False and not harmed:
         value = pooled_bound

@@ -1,10 +1,10 @@
 """Changes of a data set since a run last used it, at low cost for a million files.
 
 Names, sizes and modification times are compared first. Only files that are new by these are read,
-once. So a file that is touched, or replaced by an equal copy, is not a change. Two indexes are kept
-beside the
-runs: `.NAME.seen.json` lists the files that the last run used, `.NAME.next.json` the files of the last
-    check, until a run uses them.
+once. So a file that is touched, or replaced by an equal copy, is not a change.
+
+Two indexes are kept beside the runs. `.NAME.seen.json` lists the files that the last run used.
+`.NAME.next.json` lists the files of the last check, until a run uses them.
 """
 
 from __future__ import annotations

@@ -46,19 +46,21 @@ def summarize_run(run: RunFolder) -> dict[str, Any]:
         `run`; `state` (promoted, not promoted, nothing to promote, or the number of finished
         stages); `slices`: number of confirmed slices; `followed`: followed slices by state; `why`.
     """
+    from pipeline.report.gate_sentences import Headline, split_headline
     from pipeline.report.number_format import count_slice_states
 
     summary = run.load_artifact("summary") if run.get_artifact_path("summary").is_file() else {}
     stage_count = len(artifact_store.list_finished_stages(run))
-    headline = summary.get("verdict", {}).get("headline", f"{stage_count} stages done")
-    state, _, reason = headline.partition(": ")
+    headline = Headline(f"{stage_count} stages done", "")
+    if verdict := summary.get("verdict"):
+        headline = split_headline(verdict["headline"], verdict["outcome"], verdict["promoted"])
     statuses = [item.get("status") for item in summary.get("slices", [])]
     return {
         "run": run.run_id,
-        "state": state,
+        "state": headline.state,
         "slices": statuses.count("confirmed"),
         "followed": count_slice_states(summary.get("followed", [])),
-        "why": reason,
+        "why": headline.detail,
     }
 
 
@@ -90,10 +92,13 @@ def publish_runs_index(runs_folder: Path, reports_folder: Path) -> None:
 
 def publish_outcome(run: RunFolder, reports_folder: Path) -> RunOutcome:
     """Return the outcome of a run as its folder has it, and publish its report if there is one."""
+    from pipeline.report.gate_sentences import compose_headline
+
     report_path = None
     if run.get_artifact_path("summary").is_file():
         report_path = publish_report(run, reports_folder)
     if not run.get_artifact_path("verdict").is_file():
         return RunOutcome(run, report_path, has_passed=True)
     verdict = run.load_artifact("verdict")
-    return RunOutcome(run, report_path, bool(verdict["promoted"]), verdict["headline"])
+    headline = compose_headline(verdict).text
+    return RunOutcome(run, report_path, bool(verdict["promoted"]), headline)

@@ -84,6 +84,22 @@ def name_verdict_state(outcome: str | None, is_promoted: bool) -> str:
     return NOTHING_TO_PROMOTE if outcome in _OUTCOMES_WITHOUT_CANDIDATE else NOT_PROMOTED
 
 
+def split_headline(text: str, outcome: str | None, is_promoted: bool) -> Headline:
+    """Return the state and the detail of a headline, as a summary holds it.
+
+    Args:
+        text: the headline.
+        outcome: how far the comparison came, a `ComparisonOutcome`.
+        is_promoted: whether the candidate was promoted.
+
+    Examples:
+        >>> split_headline("not promoted: no gain: s1", "refused on val", False).detail
+        'no gain: s1'
+    """
+    state = name_verdict_state(outcome, is_promoted)
+    return Headline(state, text.removeprefix(f"{state}: "))
+
+
 def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> Headline:
     """Return the verdict in one line.
 

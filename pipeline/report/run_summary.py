@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.report.comparison_sentences import describe_power_question
 from pipeline.report.dose_response_charts import build_dose_response_table
+from pipeline.report.gate_sentences import compose_headline, describe_condition, describe_limit
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
 from pipeline.report.slice_cards import compute_slice_errors, find_review_decision, summarize_remedy
@@ -198,11 +200,23 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
     return VerdictSummary(
         promoted=verdict["promoted"],
         word=choose_outcome_text(verdict["promoted"], outcome),
-        headline=verdict["headline"],
+        headline=compose_headline(verdict).text,
         outcome=outcome,
-        conditions=verdict["conditions"],
-        limits=verdict.get("limits", []),
+        conditions=[_build_condition(condition) for condition in verdict["conditions"]],
+        limits=[describe_limit(limit) for limit in verdict["limits"]],
     )
+
+
+def _build_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
+    text = describe_condition(condition)
+    return {
+        "name": text.name,
+        "value": condition["value"],
+        "threshold": condition["threshold"],
+        "passed": condition["passed"],
+        "why": text.reason,
+        "evidence": text.evidence_link,
+    }
 
 
 def _build_opening(page: ReportPage) -> SealedTestOpening:
@@ -217,7 +231,8 @@ def _build_opening(page: ReportPage) -> SealedTestOpening:
 
 
 def _build_power_estimate(row: Mapping[str, Any]) -> PowerEstimate:
-    return PowerEstimate(**{key: row[key] for key in PowerEstimate.model_fields})
+    numbers = {key: row[key] for key in PowerEstimate.model_fields if key != "test"}
+    return PowerEstimate(test=describe_power_question(row), **numbers)
 
 
 def build_summary(page: ReportPage) -> dict[str, Any]:

@@ -19,10 +19,16 @@ from pipeline.report.charts import (
     build_share_axis,
     draw_line_chart,
 )
-from pipeline.report.number_format import count_slice_states, embed_json, format_percent
+from pipeline.report.gate_sentences import split_headline
+from pipeline.report.number_format import (
+    count_slice_states,
+    embed_json,
+    format_percent,
+    set_minus_signs,
+)
 from pipeline.report.page_rendering import render_document
 from pipeline.report.page_templates import render_template
-from pipeline.report.verdict_rows import choose_banner_class, choose_outcome_text, strip_outcome
+from pipeline.report.verdict_rows import choose_banner_class, choose_outcome_text
 
 MAX_TREND_RUNS = 60  # points of a trend line that can still be told apart
 MAX_TREND_NAMES = 4  # names of runs with a trend, so that the list stays in sight
@@ -105,6 +111,7 @@ def _build_run_row(summary: Any) -> RunRow:
     outcome = outcome if isinstance(outcome, str) else None
     split = _choose_split(summary)
     banner_class = choose_banner_class(is_promoted, outcome)
+    headline = str(_get_nested(summary, "verdict", "headline") or "")
     return {
         "run_id": name,
         "href": f"{quote(name, safe='')}/index.html",
@@ -115,7 +122,7 @@ def _build_run_row(summary: Any) -> RunRow:
         "after": _read_accuracy(summary, split, "after"),
         "val_before": _read_accuracy(summary, "val", "before"),
         "val_after": _read_accuracy(summary, "val", "after"),
-        "headline": strip_outcome(str(_get_nested(summary, "verdict", "headline") or "")),
+        "headline": set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
         "slices": list(map(_get_title, _list_confirmed_slices(summary))),
         "slice_states": _summarize_states(summary),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pipeline.domain.statuses import ComparisonOutcome
-from pipeline.report.number_format import format_confidence_level, set_minus_signs
+from pipeline.report.comparison_sentences import SubsetNames, describe_power_question
+from pipeline.report.number_format import format_confidence_level
 from pipeline.report.report_page import ReportPage
 
 SPLIT_TITLES = (("test", "Test"), ("val", "Validation"))  # the strongest evidence first
@@ -19,7 +19,6 @@ _OUTCOME_TEXTS: dict[str | None, str] = {
     ComparisonOutcome.NO_CANDIDATES: "Nothing to compare",
     ComparisonOutcome.NO_TEST: "Not judged",
 }
-_HEADLINE_PREFIXES = ("promoted: ", "not promoted: ", "nothing to promote: ")
 _RECORD_KEYS = (
     "n",
     "groups",
@@ -58,24 +57,14 @@ def list_compared_splits(page: ReportPage) -> list[tuple[str, str, dict[str, Any
     return [(key, title, comparison[key]) for key, title in SPLIT_TITLES if comparison.get(key)]
 
 
-def strip_outcome(headline: str) -> str:
-    """Return the verdict's headline without the outcome, which is printed in large above it."""
-    for prefix in _HEADLINE_PREFIXES:
-        headline = headline.removeprefix(prefix)
-    return set_minus_signs(headline)
-
-
 def map_slice_titles(page: ReportPage) -> dict[str, str]:
     """Return the title of each slice, by slice."""
     return {row["slice"]: row["title"] for row in page.slices}
 
 
-def replace_slice_names(page: ReportPage, text: str) -> str:
-    """Return `text` with each slice's name replaced by its quoted title, and val by validation."""
-    text = re.sub(r"\bon val\b", "on validation", text)
-    for name, title in map_slice_titles(page).items():
-        text = f"“{title}”".join(re.split(rf"\b{re.escape(name)}\b", text))
-    return text
+def list_subset_names(page: ReportPage) -> SubsetNames:
+    """Return the names of slices and splits in sentences of the page."""
+    return SubsetNames(map_slice_titles(page), {"val": "validation"})
 
 
 def build_comparison_rows(page: ReportPage) -> list[dict[str, Any]]:
@@ -128,7 +117,8 @@ def describe_levels(page: ReportPage) -> str:
 
 def build_power_rows(page: ReportPage) -> list[dict[str, Any]]:
     """Return the groups there are and the groups needed for each test, with slices by title."""
+    names = list_subset_names(page)
     rows = []
     for row in page["comparison"]["power"]:
-        rows.append({**row, "words": replace_slice_names(page, str(row["test"]))})
+        rows.append({**row, "words": describe_power_question(row, names)})
     return rows

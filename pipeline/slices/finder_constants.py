@@ -59,8 +59,9 @@ class CandidateConstants:
     density_factor: float = 1.25
     # Overlap of two rules' images from which the plainer rule may replace the better one.
     duplicate_overlap: float = 0.7
-    # Share of the better rule's score that the plainer one must keep. Without the replacement, .30
-    # (.07 to .56) fewer slices a setting were confirmed in 27 planted settings.
+    # Share of the better rule's score that the plainer one must keep, and of the repaired failures
+    # that a tighter threshold must keep. Without the plainer rules, .30 (.07 to .56) fewer slices a
+    # setting were confirmed in 27 planted settings.
     tied_score_share: float = 0.9
 
     # Weight of label and prediction against one whitened direction: components are of one error.

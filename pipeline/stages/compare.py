@@ -1,17 +1,21 @@
-"""Before and the arms side by side on val; then the sealed test, opened once for all arms and seeds.
+"""Stage `compare`: compare the arms on validation, then once on the sealed test set.
 
-What `comparison` holds, besides the keys of the graph page:
-outcome: no failures | no slice | no plan | no candidates | refused on val | used up | tested; counts of each step.
-val, test: n, groups, alpha, arms {before, control, targeted, generic: [scores by seed]}, non_inferiority; for overall,
-slices, primary (the planned slices together), outside (everybody else): each arm's accuracy with its interval, gain
-over control with bound and `within_noise`, first_seed, over_generic, groups_needed. costs: the errors that
-cost less. budget: image passes of each arm. primary: the endpoint declared before the opening. power.
-decline: by arm, the rule chosen on val, its coverage and error on test. corrections: by slice and arm, on val and test.
+`comparison` holds, besides the keys of the graph page:
+
+- outcome: a `ComparisonOutcome`. counts: errors, slices, confirmed and planned slices, seeds.
+- val and test (null while sealed): n, groups, alpha; arms, the scores of each arm by seed;
+  non_inferiority; and for overall, each of slices, primary (the planned slices together) and
+  outside (all other images): the accuracy of each arm with its interval, the gain over the control
+  with its bound and `within_noise`, first_seed, over_generic and groups_needed. Of the test set
+  there are aggregates only.
+- costs: the errors that cost less than the worst. budget: image passes of each arm. primary: the
+  endpoint that was declared before the opening. power: what each test can decide.
+- decline: by arm, the rule chosen on validation, its coverage and error on test. corrections: by
+  slice and arm, their gain on validation and on test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,437 +26,67 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
-from pipeline.domain.statuses import ComparisonOutcome
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.remedies import apply_remedy
-from pipeline.slices.candidates.rule_admission import (
-    collect_reference_ids,
-    compute_slice_masks,
-    measure_cosine_distances,
-    parse_frozen_rules,
+from pipeline.learning.inference.saliency_maps import NoHeatMapError, compute_heat_maps
+from pipeline.report.comparison_sentences import describe_opening_reason
+from pipeline.slices.comparison.arm_predictions import (
+    WEIGHTS_FILE,
+    ArmPredictor,
+    find_admitted_rows,
+    find_val_members,
 )
-from pipeline.slices.prescription.comparison_inputs import ComparisonInputs, get_luminance
-from pipeline.statistics import error_costs
-from pipeline.statistics.model_comparison import Mask, ModelComparison, ModelOutput
+from pipeline.slices.comparison.comparison_inputs import ComparisonInputs
+from pipeline.slices.comparison.comparison_record import (
+    OUTCOMES,
+    build_split_record,
+    find_sealing_reason,
+    judge_val_record,
+    list_power_rows,
+    list_sealed_power_rows,
+)
+from pipeline.slices.comparison.correction_gains import evaluate_served_decisions
+from pipeline.statistics.error_costs import list_reduced_costs
+from pipeline.statistics.model_comparison import Mask, ModelComparison
 from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.statistics.prediction_changes import (
     build_prediction_changes,
     select_changed_images,
     stack_probabilities,
 )
-from pipeline.statistics.served_decisions import (
-    choose_decline_rules,
-    evaluate_corrections,
-    mark_declined_images,
-)
-from pipeline.statistics.test_power import build_power_row
-from pipeline.storage.artifact_store import compute_key, hash_content, read_json
+from pipeline.storage.artifact_store import compute_key, hash_content
 from pipeline.storage.test_ledger import build_sealed_record, open_test_set
 
-ImageTransform = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-IMAGES_PER_CHUNK = 4096  # images held in memory at once
 LEDGER_FILE = "ledger.jsonl"
 PRIMARY_ENDPOINT = (
     "gain of targeted over control on the images that the planned slices' rules admit"
 )
-WEIGHTS_FILE = "model.safetensors"
 
 
 class Config(StageSettings):
     """Settings of the comparison."""
 
     alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="level of val's bounds, and all that a test set may spend"
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="level of the bounds on val, and of all openings of a test set together",
     )
     harm_margin: float = Field(
-        0.01, gt=0, lt=1, description="overall loss, as a share, that is not yet worse"
+        0.01,
+        gt=0,
+        lt=1,
+        description="loss of accuracy overall, as a share, that does not count as worse",
     )
     class_harm_margin: float = Field(
-        0.03, gt=0, lt=1, description="loss of a class that is not yet worse"
+        0.03, gt=0, lt=1, description="loss of a class that does not count as worse"
     )
-    min_class_groups: int = Field(
-        20, ge=2, description="groups from which a class is judged by itself"
-    )
-    max_heat_maps: int = Field(60, ge=0, description="most images with heat maps")
+    min_class_groups: int = Field(20, ge=2, description="groups from which a class is judged alone")
+    max_heat_maps: int = Field(60, ge=0, description="images at most with heat maps")
 
     @property
     def margins(self) -> HarmMargins:
-        """What is not yet inferior."""
+        """Return the losses that do not count as worse."""
         return HarmMargins(self.harm_margin, self.class_harm_margin, self.min_class_groups)
-
-
-def _compute_logits(
-    weights: Path,
-    inputs: ComparisonInputs,
-    rows: NDArray[np.intp],
-    context: StageContext,
-    transform: ImageTransform = lambda pixels: pixels,
-) -> tuple[Any, float]:
-    """Logits float32 [rows, classes] of a model, and the temperature of the one before."""
-    from pipeline.learning.inference.model_outputs import compute_logits
-    from pipeline.learning.models.backbone import load_model
-
-    model, meta = load_model(
-        inputs.model_folder, str(weights.resolve())
-    )  # the arms share its model.json
-    starts = context.track_progress(
-        range(0, len(rows), IMAGES_PER_CHUNK),
-        total=-(-len(rows) // IMAGES_PER_CHUNK),
-        unit=f"parts by {weights.stem}",
-    )
-    parts = [
-        compute_logits(
-            model, transform(inputs.pixels[rows[start : start + IMAGES_PER_CHUNK]]), meta
-        )
-        for start in starts
-    ]
-    return np.concatenate(parts), float(meta.get("temperature") or 1.0)
-
-
-def _evaluate_corrections(
-    inputs: ComparisonInputs,
-    policy: dict[str, Any],
-    comparison: ModelComparison,
-    context: StageContext,
-    val_gains: list[dict[str, Any]] | None = None,
-) -> tuple[list[dict[str, Any]], ModelComparison]:
-    """What the policy's corrections bring each model that may be in force on val, where their conditions are met, and
-    what it then answers; with what val has chosen: on test."""
-    rows = inputs.validation_rows if val_gains is None else inputs.test_rows
-    helped = (
-        None
-        if val_gains is None
-        else {(row["slice"], row["arm"]) for row in val_gains if row["helps"]}
-    )
-    weights = {"before": inputs.model_folder / WEIGHTS_FILE} | {
-        r["arm"]: inputs.candidates_folder / r["file"] for r in reversed(inputs.candidate_runs)
-    }
-    helpful = [item for item in policy["corrections"] if item["helps"]]
-
-    def ask(arm: str, item: dict[str, Any], inside: Mask) -> NDArray[np.float32]:
-        def change(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return apply_remedy(item["remedy"], pixels, item["strength"], item["strength"], context.seed)
-
-        return np.asarray(_compute_logits(weights[arm], inputs, rows[inside], context, change)[0])
-
-    arrived = (
-        _build_rule_masks(inputs, rows, is_opened=True, should_match_label=False) if helpful else {}
-    )
-    return evaluate_corrections(comparison, arrived, helpful, ask, helped)
-
-
-def _iterate_candidate_outputs(
-    inputs: ComparisonInputs, rows: NDArray[np.intp], context: StageContext
-) -> Iterator[ModelOutput]:
-    for r in inputs.candidate_runs:
-        logits, temperature = _compute_logits(
-            inputs.candidates_folder / r["file"], inputs, rows, context
-        )
-        yield ModelOutput(
-            r["arm"], int(r["seed"]), logits, float(r.get("temperature") or temperature)
-        )
-
-
-def _load_baseline_output(inputs: ComparisonInputs) -> ModelOutput:
-    temperature = read_json(inputs.model_folder / "model.json").get("temperature", 1.0)
-    return ModelOutput("before", None, np.asarray(inputs.validation_set.logits), float(temperature))
-
-
-def _build_member_masks(inputs: ComparisonInputs) -> dict[str, Mask]:
-    return {
-        name: inputs.validation_set.find_members(name, inputs.membership)
-        for name in inputs.confirmed_slices
-    }
-
-
-def _compute_named_distances(
-    inputs: ComparisonInputs, rows: NDArray[np.intp], image_ids: set[str]
-) -> dict[str, NDArray[np.float32]]:
-    """Distances of the rows to the images that rules name, in frozen packaged features."""
-    from pipeline.learning.inference.model_outputs import extract_features
-
-    if not image_ids:
-        return {}
-    named = np.flatnonzero(inputs.images["image_id"].isin(image_ids))
-    vectors = extract_features(np.asarray(inputs.pixels[np.concatenate([named, rows])]))
-    away = measure_cosine_distances(vectors, range(len(named)))[:, len(named) :]
-    return dict(zip(inputs.images["image_id"].iloc[named], away, strict=True))
-
-
-def _build_rule_masks(
-    inputs: ComparisonInputs,
-    rows: NDArray[np.intp],
-    *,
-    is_opened: bool,
-    should_match_label: bool = True,
-) -> dict[str, Mask]:
-    """Which rows each confirmed slice's frozen rule admits; labeled: by its class too, where it has one. Before the
-    opening only rules that need no pixel of the test can be applied; the others are left out."""
-    rules = parse_frozen_rules(inputs.explanations)
-    near = (
-        _compute_named_distances(inputs, rows, collect_reference_ids(rules.values()))
-        if is_opened
-        else {}
-    )
-    usable = {
-        name: rule for name, rule in rules.items() if is_opened or not collect_reference_ids([rule])
-    }
-    return compute_slice_masks(
-        inputs.condition_frame.iloc[rows].reset_index(drop=True),
-        usable,
-        near,
-        should_use_label=should_match_label,
-    )
-
-
-def _hash_comparison(config: Config, inputs: ComparisonInputs) -> str:
-    """What is judged and by which margins: another endpoint or a wider margin is another opening."""
-    files = [inputs.candidates_folder / r["file"] for r in inputs.candidate_runs] + [
-        inputs.model_folder / WEIGHTS_FILE
-    ]
-    weighed = [inputs.error_costs] if inputs.error_costs else []
-    return compute_key(
-        [hash_content(f) for f in files if f.exists()],
-        vars(config.margins),
-        inputs.planned_slices,
-        *weighed,
-    )
-
-
-def _compare_on_test(context: StageContext, inputs: ComparisonInputs) -> ModelComparison:
-    """The test as one comparison; called only after the opening is on disk."""
-    logits, temperature = _compute_logits(
-        inputs.model_folder / WEIGHTS_FILE, inputs, inputs.test_rows, context
-    )
-    before = ModelOutput("before", None, logits, temperature)
-    masks = _build_rule_masks(inputs, inputs.test_rows, is_opened=True)
-    return inputs.build_comparison(
-        inputs.test_rows,
-        [before, *_iterate_candidate_outputs(inputs, inputs.test_rows, context)],
-        masks,
-    )
-
-
-def _evaluate_serving(
-    context: StageContext,
-    inputs: ComparisonInputs,
-    policy: dict[str, Any],
-    val: ModelComparison,
-    test: ModelComparison | None,
-) -> tuple[dict[str, Any], dict[str, Mask]]:
-    """Whom each model that may be in force answers, and what correcting images brings it: chosen on val, shown on
-    test. And by arm whether it declines, bool [val]."""
-    chosen, served = _evaluate_corrections(inputs, policy, val, context)
-    there, test_served = (
-        _evaluate_corrections(inputs, policy, test, context, chosen) if test else (None, None)
-    )
-    light = (
-        get_luminance(inputs.attributes, inputs.validation_rows),
-        get_luminance(inputs.attributes, inputs.test_rows),
-    )
-    rules = choose_decline_rules(served, test_served, policy["decline"]["target_error"], light)
-    return {"decline": rules, "corrections": {"val": chosen, "test": there}}, mark_declined_images(
-        served, rules, light[0]
-    )
-
-
-def _build_split_record(
-    config: Config, inputs: ComparisonInputs, comparison: ModelComparison, alpha: float
-) -> dict[str, Any]:
-    """A split's comparison; primary: all planned slices together; outside: everybody else; None without a plan."""
-    record = comparison.build_record(alpha, config.margins)
-    for row in record["slices"]:
-        row["planned"] = row["slice"] in inputs.planned_slices
-    if not inputs.planned_slices:
-        return {**record, "primary": None, "outside": None}
-    planned = np.logical_or.reduce([comparison.slice_masks[name] for name in inputs.planned_slices])
-    return {
-        **record,
-        "primary": comparison.compare_subset(planned, alpha),
-        "outside": comparison.compare_subset(~planned, alpha),
-    }
-
-
-def _compare_on_val(
-    config: Config, inputs: ComparisonInputs, comparison: ModelComparison
-) -> dict[str, Any]:
-    """The comparison on val, and whether it earned a look at the test."""
-    record = _build_split_record(config, inputs, comparison, config.alpha)
-    gained = [row["slice"] for row in record["slices"] if row["planned"] and row["passed"]]
-    worse = record["non_inferiority"]
-    return {**record, "gained": gained, "passed": bool(gained and worse and worse["passed"])}
-
-
-def _build_power_rows(
-    inputs: ComparisonInputs, val_record: dict[str, Any], test_record: dict[str, Any] | None
-) -> list[dict[str, Any]]:
-    """Groups at hand and groups that would do, for each test; on the sealed test foreseen from val's gains."""
-    rows = [
-        build_power_row(
-            "overall not worse", "val", val_record["overall"], val_record["overall_needed"]
-        )
-    ]
-    rows += [
-        build_power_row(f"gain of {s['slice']}", "val", s, s["groups_needed"])
-        for s in val_record["slices"]
-    ]
-    if test_record:
-        rows.append(
-            build_power_row(
-                "overall not worse", "test", test_record["overall"], test_record["overall_needed"]
-            )
-        )
-        rows.append(
-            build_power_row(
-                "gain of the planned slices",
-                "test",
-                test_record["primary"],
-                test_record["primary"]["groups_needed"],
-            )
-        )
-        return rows + [
-            build_power_row(f"gain of {s['slice']}", "test", s, s["groups_needed"])
-            for s in test_record["slices"]
-        ]
-    groups, needed = (
-        inputs.images["group"].iloc[inputs.test_rows],
-        {s["slice"]: s["groups_needed"] for s in val_record["slices"]},
-    )
-    for name, mask in _build_rule_masks(inputs, inputs.test_rows, is_opened=False).items():
-        ahead = {"n": int(mask.sum()), "groups": groups[mask].nunique(), "gain": None}
-        rows.append(build_power_row(f"gain of {name}", "test", ahead, needed[name]))
-    return rows
-
-
-def _decide_outcome(
-    inputs: ComparisonInputs, comparison: ModelComparison, val_record: dict[str, Any]
-) -> tuple[ComparisonOutcome | None, str]:
-    """How far this run came before the test, and why no further; None where val has passed."""
-    if not inputs.confirmed_slices:
-        if comparison.compute_correctness("before").all():
-            return ComparisonOutcome.NO_FAILURES, "the model makes no mistake on val"
-        return ComparisonOutcome.NO_SLICE, "no slice was confirmed"
-    if not inputs.planned_slices:
-        return ComparisonOutcome.NO_PLAN, "no confirmed slice has a remedy for training images"
-    if not comparison.has_comparison_arms:
-        return ComparisonOutcome.NO_CANDIDATES, "there is no targeted and control model to compare"
-    if not len(inputs.test_rows):
-        return ComparisonOutcome.NO_TEST, "there is no labeled image in test"
-    if not val_record["passed"]:
-        shown = (
-            "targeted may be worse than control"
-            if val_record["gained"]
-            else "no planned slice gained over the control"
-        )
-        return ComparisonOutcome.REFUSED_ON_VAL, f"val has not passed: {shown}"
-    return None, ""
-
-
-def _build_comparison(
-    config: Config,
-    context: StageContext,
-    inputs: ComparisonInputs,
-    policy: dict[str, Any],
-    comparison: ModelComparison,
-) -> tuple[dict[str, Any], dict[str, Mask]]:
-    """The record, and by arm whether it declines, bool [val]."""
-    val, primary = (
-        _compare_on_val(config, inputs, comparison),
-        {"endpoint": PRIMARY_ENDPOINT, "slices": inputs.planned_slices},
-    )
-    test, sealed_trial = None, None
-    outcome, reason = _decide_outcome(inputs, comparison, val)
-    opening = build_sealed_record(reason)
-    if not outcome:
-        groups = inputs.images["group"].iloc[inputs.test_rows].astype(str)
-        declared, ledger = (
-            f"{PRIMARY_ENDPOINT}: {', '.join(inputs.planned_slices)}",
-            context.runs_folder / LEDGER_FILE,
-        )
-        opened = open_test_set(
-            ledger, context.run_id, groups, _hash_comparison(config, inputs), config.alpha, declared
-        )
-        opening, outcome = (
-            opened.build_record(),
-            ComparisonOutcome.TESTED if opened.opened else ComparisonOutcome.USED_UP,
-        )
-        sealed_trial = _compare_on_test(context, inputs) if opened.opened else None
-        test = (
-            _build_split_record(config, inputs, sealed_trial, opened.alpha)
-            if sealed_trial
-            else None
-        )
-    context.add_note(
-        f"test opened, number {opening['number']}"
-        if test
-        else f"test stays sealed: {opening['reason']}"
-    )
-    counts = {
-        "errors": int((~comparison.compute_correctness("before")).sum()),
-        "slices": len(inputs.explanations),
-        "confirmed": len(inputs.confirmed_slices),
-        "planned": len(inputs.planned_slices),
-        "seeds": len(comparison.select_arm("targeted")),
-    }
-    serving, declines = _evaluate_serving(context, inputs, policy, comparison, sealed_trial)
-    record = {
-        "outcome": outcome,
-        "reason": opening["reason"],
-        "counts": counts,
-        "alpha": config.alpha,
-        "margins": {
-            "overall": config.harm_margin,
-            "by_class": config.class_harm_margin,
-            "many": config.min_class_groups,
-        },
-        "costs": error_costs.list_reduced_costs(inputs.error_costs, inputs.class_names),
-        "budget": inputs.arm_budgets,
-        "val": val,
-        "test": test,
-        "opening": opening,
-        "primary": primary,
-        "power": _build_power_rows(inputs, val, test),
-        **serving,
-    }
-    return record, declines
-
-
-def _compute_heat_maps(
-    inputs: ComparisonInputs,
-    flips: pd.DataFrame,
-    selected_rows: NDArray[np.intp],
-    context: StageContext,
-) -> NDArray[np.uint8]:
-    """Heat maps uint8 [shown, 2, side, side] for what the model said before and after; none where it has no map."""
-    nothing = np.zeros((0, 2, *inputs.pixels.shape[1:3]), np.uint8)
-    if not len(selected_rows):
-        return nothing
-    from pipeline.learning.inference.saliency_maps import NoHeatMapError, compute_heat_maps
-
-    said = flips[["before", "after"]].iloc[selected_rows].to_numpy()
-    targets = np.array(
-        [[inputs.class_names.index(name) for name in row] for row in said], dtype=np.intp
-    )
-    before = inputs.model_folder / WEIGHTS_FILE
-    after = next(
-        (
-            inputs.candidates_folder / r["file"]
-            for r in inputs.candidate_runs
-            if r["arm"] == "targeted"
-        ),
-        before,
-    )
-    sources = [(inputs.model_folder, before), (inputs.model_folder, after)]
-    try:
-        return compute_heat_maps(
-            sources,
-            np.asarray(inputs.pixels[inputs.validation_rows[selected_rows]]),
-            targets,
-            context.track_progress,
-        )
-    except NoHeatMapError as error:
-        context.add_note(f"no heat maps: {error}")
-        return nothing
 
 
 def run(
@@ -472,26 +106,167 @@ def run(
     plan: pd.DataFrame,
     candidates: Path,
 ) -> StageOutputs:
-    """Judge the candidates on val and, where val has passed, on the sealed test."""
-    data = (images, pixels, splits, attributes, marks)
+    """Return `comparison`, `flips`, `answers` and `saliency`.
+
+    The test set is opened only if validation has passed.
+    """
     inputs = ComparisonInputs(
-        *data, Path(model), validation_set, membership, explanations, plan, Path(candidates)
+        images,
+        pixels,
+        splits,
+        attributes,
+        marks,
+        Path(model),
+        validation_set,
+        membership,
+        explanations,
+        plan,
+        Path(candidates),
     )
-    models = [
-        _load_baseline_output(inputs),
-        *_iterate_candidate_outputs(inputs, inputs.validation_rows, context),
-    ]
-    trial = inputs.build_comparison(inputs.validation_rows, models, _build_member_masks(inputs))
-    flips = build_prediction_changes(validation_set.image_ids, trial)
-    shown = select_changed_images(flips, config.max_heat_maps)
-    heat = _compute_heat_maps(inputs, flips, shown, context)
-    flips.loc[shown[: len(heat)], "saliency"] = np.arange(len(heat))
-    comparison, declines = _build_comparison(config, context, inputs, policy, trial)
-    flips["declined_before"] = declines["before"]
-    flips["declined_after"] = declines["targeted" if trial.has_comparison_arms else "before"]
+    predictor = ArmPredictor(inputs, context)
+    val = inputs.build_comparison(
+        inputs.validation_rows,
+        [predictor.load_val_baseline(), *predictor.predict_candidates(inputs.validation_rows)],
+        find_val_members(inputs),
+    )
+    flips = build_prediction_changes(validation_set.image_ids, val)
+    changed_rows = select_changed_images(flips, config.max_heat_maps)
+    heat_maps = _compute_heat_maps(inputs, flips, changed_rows, context)
+    flips.loc[changed_rows[: len(heat_maps)], "saliency"] = np.arange(len(heat_maps))
+    comparison, is_declined = _compare(config, predictor, policy, val)
+    flips["declined_before"] = is_declined["before"]
+    flips["declined_after"] = is_declined["targeted" if val.has_comparison_arms else "before"]
     return {
         "comparison": comparison,
         "flips": flips,
-        "answers": stack_probabilities(trial),
-        "saliency": heat,
+        "answers": stack_probabilities(val),
+        "saliency": heat_maps,
     }
+
+
+def _compare(
+    config: Config, predictor: ArmPredictor, policy: dict[str, Any], val: ModelComparison
+) -> tuple[dict[str, Any], dict[str, Mask]]:
+    """Return the record, and by arm whether it declines a validation image."""
+    inputs = predictor.inputs
+    planned_slices = inputs.planned_slices
+    val_record = judge_val_record(
+        build_split_record(val, planned_slices, config.alpha, config.margins)
+    )
+    reason = find_sealing_reason(inputs, val, val_record)
+    opening = build_sealed_record(reason) if reason else _open_test_set(config, predictor)
+    test = _compare_on_test(predictor) if opening["opened"] else None
+    test_record = None
+    if test:
+        test_record = build_split_record(test, planned_slices, opening["alpha"], config.margins)
+    context = predictor.context
+    context.add_note(
+        f"test opened, number {opening['number']}"
+        if test
+        else f"test stays sealed: {describe_opening_reason(opening['reason'])}"
+    )
+    power = list_power_rows("val", val_record)
+    if test_record:
+        power += list_power_rows("test", test_record)
+    else:
+        admitted = find_admitted_rows(inputs, inputs.test_rows, can_read_pixels=False)
+        power += list_sealed_power_rows(inputs, val_record, admitted)
+    served = evaluate_served_decisions(predictor, policy, val, test)
+    record = {
+        "outcome": OUTCOMES[opening["reason"]],
+        "counts": {
+            "errors": int((~val.compute_correctness("before")).sum()),
+            "slices": len(inputs.explanations),
+            "confirmed": len(inputs.confirmed_slices),
+            "planned": len(planned_slices),
+            "seeds": len(val.select_arm("targeted")),
+        },
+        "alpha": config.alpha,
+        "margins": {
+            "overall": config.harm_margin,
+            "by_class": config.class_harm_margin,
+            "many": config.min_class_groups,
+        },
+        "costs": list_reduced_costs(inputs.error_costs, inputs.class_names),
+        "budget": inputs.arm_budgets,
+        "val": val_record,
+        "test": test_record,
+        "opening": opening,
+        "primary": {"endpoint": PRIMARY_ENDPOINT, "slices": planned_slices},
+        "power": power,
+        **served.record,
+    }
+    return record, served.is_declined
+
+
+def _open_test_set(config: Config, predictor: ArmPredictor) -> dict[str, Any]:
+    """Return the record of the opening, which is on disk before the test images are read."""
+    inputs = predictor.inputs
+    context = predictor.context
+    opening = open_test_set(
+        context.runs_folder / LEDGER_FILE,
+        context.run_id,
+        inputs.images["group"].iloc[inputs.test_rows].astype(str),
+        _hash_comparison(config, inputs),
+        config.alpha,
+        f"{PRIMARY_ENDPOINT}: {', '.join(inputs.planned_slices)}",
+    )
+    return opening.build_record()
+
+
+def _hash_comparison(config: Config, inputs: ComparisonInputs) -> str:
+    """Return a hash of models, margins and endpoint; a change of any makes another opening."""
+    files = [inputs.candidates_folder / run["file"] for run in inputs.candidate_runs]
+    files.append(inputs.model_folder / WEIGHTS_FILE)
+    return compute_key(
+        [hash_content(file) for file in files if file.exists()],
+        vars(config.margins),
+        inputs.planned_slices,
+        *([inputs.error_costs] if inputs.error_costs else []),
+    )
+
+
+def _compare_on_test(predictor: ArmPredictor) -> ModelComparison:
+    """Return the comparison on test; called only after the opening is on disk."""
+    inputs = predictor.inputs
+    rows = inputs.test_rows
+    models = [predictor.predict_baseline(rows), *predictor.predict_candidates(rows)]
+    slice_masks = find_admitted_rows(inputs, rows, can_read_pixels=True)
+    return inputs.build_comparison(rows, models, slice_masks)
+
+
+def _compute_heat_maps(
+    inputs: ComparisonInputs,
+    flips: pd.DataFrame,
+    changed_rows: NDArray[np.intp],
+    context: StageContext,
+) -> NDArray[np.uint8]:
+    """Return uint8 [changed, 2, side, side]: heat maps of the predictions before and after.
+
+    Empty if the model has none.
+    """
+    nothing = np.zeros((0, 2, *inputs.pixels.shape[1:3]), np.uint8)
+    if not len(changed_rows):
+        return nothing
+    class_index = pd.Index(inputs.class_names)
+    changed = flips.iloc[changed_rows]
+    targets = np.stack(
+        [class_index.get_indexer(pd.Index(changed[arm])) for arm in ("before", "after")],
+        axis=1,
+    )
+    before = inputs.model_folder / WEIGHTS_FILE
+    after = before
+    for run in inputs.candidate_runs:
+        if run["arm"] == "targeted":
+            after = inputs.candidates_folder / run["file"]
+            break
+    try:
+        return compute_heat_maps(
+            [(inputs.model_folder, before), (inputs.model_folder, after)],
+            np.asarray(inputs.pixels[inputs.validation_rows[changed_rows]]),
+            targets,
+            context.track_progress,
+        )
+    except NoHeatMapError as error:
+        context.add_note(f"no heat maps: {error}")
+        return nothing

@@ -13,20 +13,16 @@ ASSUMED_FAILURE_RATE = 0.2  # share of failures assumed before anything is known
 
 
 def build_power_row(
-    test_name: str, split: str, subset_record: Mapping[str, Any], required_groups: int | None
+    subset_record: Mapping[str, Any], required_groups: int | None
 ) -> dict[str, Any]:
-    """Return one test with its images and groups, and the groups that would decide it.
+    """Return the images and groups of a test, and the groups that would decide it.
 
     Args:
-        test_name: name of the test.
-        split: name of the split.
         subset_record: `n`, `groups` and `gain` (a record or None) of the subset.
         required_groups: groups that would decide; None if no number would.
     """
     groups = int(subset_record["groups"])
     return {
-        "test": test_name,
-        "split": split,
         "n": int(subset_record["n"]),
         "groups": groups,
         "groups_needed": required_groups,

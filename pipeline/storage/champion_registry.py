@@ -134,8 +134,8 @@ def _check_owner(runs_folder: Path, pointer: Mapping[str, Any], name: str) -> No
     if owner is not None and owner != name:
         raise InputError(
             f"{runs_folder / FOLDER / name}.json: the champion's run {run_id} is of the config "
-            f"{owner!r}, not of {name!r}; begin a new run of {name!r}, or put another run in force: "
-            "nightshift runs promote RUN"
+            f"{owner!r}, not of {name!r}; begin a new run of {name!r}, or put another run in "
+            "force: nightshift runs promote RUN"
         )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.contracts import InputError
+from pipeline.domain.statuses import OpeningReason
 
 MAX_OPENINGS = 5
 """Openings of one test set. A sixth could spend alpha / 42, too little to decide anything."""
@@ -44,7 +45,7 @@ class LedgerOpening:
     time: str
     opened: bool
     reused: bool
-    reason: str
+    reason: OpeningReason
 
     def build_record(self) -> dict[str, Any]:
         """Return the opening as JSON, with its ordinal in words."""
@@ -54,7 +55,7 @@ class LedgerOpening:
         return {**asdict(self), "ordinal": ordinal}
 
 
-def build_sealed_record(reason: str) -> dict[str, Any]:
+def build_sealed_record(reason: OpeningReason) -> dict[str, Any]:
     """Return the record of a test set that was not opened, with the reason."""
     unknown = dict.fromkeys(("test_id", "number", "ordinal", "alpha", "time"))
     return {**unknown, "opened": False, "reused": False, "reason": reason}
@@ -130,7 +131,7 @@ def _reuse_opening(entry: dict[str, Any]) -> LedgerOpening:
         time=entry["time"],
         opened=True,
         reused=True,
-        reason="opened by this run before",
+        reason=OpeningReason.OPENED_BEFORE,
     )
 
 
@@ -171,12 +172,8 @@ def open_test_set(
         number = len(earlier) + 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
         if number > MAX_OPENINGS:
-            reason = (
-                f"this test set has been opened {MAX_OPENINGS} times; "
-                "replace it by newly arrived groups"
-            )
             return LedgerOpening(
-                test_id, number, 0.0, now, opened=False, reused=False, reason=reason
+                test_id, number, 0.0, now, opened=False, reused=False, reason=OpeningReason.USED_UP
             )
         spent_alpha = compute_opening_alpha(alpha, number)
         entry = {
@@ -191,5 +188,11 @@ def open_test_set(
         }
         _append_entry(file, path, entry)
     return LedgerOpening(
-        test_id, number, spent_alpha, now, opened=True, reused=False, reason="val passed"
+        test_id,
+        number,
+        spent_alpha,
+        now,
+        opened=True,
+        reused=False,
+        reason=OpeningReason.VAL_PASSED,
     )

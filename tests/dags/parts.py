@@ -1,4 +1,4 @@
-"""The parts of a real Airflow, started one by one and stopped one by one, and a PostgreSQL of the test's own."""
+"""The processes of a real Airflow, and a PostgreSQL server for one test."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "dags"
 
 
-def port() -> int:
-    """A port that is free now."""
+def find_free_port() -> int:
+    """Return a port that is free now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
-def wait(what: str, found: Callable[[], Any], seconds: float = 90) -> Any:
-    """What `found` returns as soon as that is something; fails after `seconds`."""
+def wait(event: str, get_value: Callable[[], Any], seconds: float = 90) -> Any:
+    """Return the first true value of `get_value`; fail after `seconds`."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
-        if value := found():
+        if value := get_value():
             return value
         time.sleep(0.2)
-    raise AssertionError(f"not seen within {seconds} s: {what}")
+    raise AssertionError(f"not within {seconds} s: {event}")
 
 
-def postgres_binaries() -> Path | None:
-    """Where initdb and pg_ctl are, as Debian lays them or on the PATH; None where they are absent."""
-    found = shutil.which("pg_ctl")
-    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((place for place in reversed(places) if (place / "initdb").is_file()), None)
+def find_postgres() -> Path | None:
+    """Return the folder of initdb and pg_ctl, on the PATH or as in Debian, or None."""
+    command = shutil.which("pg_ctl")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if command:
+        folders = [Path(command).parent]
+    return next((folder for folder in reversed(folders) if (folder / "initdb").is_file()), None)
 
 
-def _user() -> list[str]:
-    """The command before one that PostgreSQL lets run: it refuses root."""
+def _build_user_command() -> list[str]:
+    """Return the command that runs another one as the user postgres: PostgreSQL refuses root."""
     if os.geteuid():
         return []
     pwd.getpwnam("postgres")
@@ -56,16 +58,17 @@ def _user() -> list[str]:
 
 
 @contextmanager
-def postgres(binaries: Path) -> Iterator[str]:
-    """The address of an empty data base of a server of its own, as SQLAlchemy takes it."""
+def run_postgres(binaries: Path) -> Iterator[str]:
+    """Yield the SQLAlchemy address of an empty data base of a new server."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="nightshift-pg-") as folder:
         if not os.geteuid():
             shutil.chown(folder, "postgres")
-        at, data = port(), f"{folder}/data"
-        control = [*_user(), str(binaries / "pg_ctl"), "-D", data, "-w"]
-        quick = f"-c listen_addresses=127.0.0.1 -p {at} -k {folder} -c fsync=off -c synchronous_commit=off"
-        made = [
-            *_user(),
+        port, data = find_free_port(), f"{folder}/data"
+        control = [*_build_user_command(), str(binaries / "pg_ctl"), "-D", data, "-w"]
+        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder}"
+        options += " -c fsync=off -c synchronous_commit=off"
+        create = [
+            *_build_user_command(),
             str(binaries / "initdb"),
             "-D",
             data,
@@ -74,20 +77,30 @@ def postgres(binaries: Path) -> Iterator[str]:
             "--auth=trust",
             "--no-sync",
         ]
-        subprocess.run(made, cwd=folder, check=True, capture_output=True, timeout=60)
-        started = [*control, "-l", f"{folder}/log", "-o", quick, "start"]
-        subprocess.run(started, cwd=folder, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(create, cwd=folder, check=True, capture_output=True, timeout=60)
+        start = [*control, "-l", f"{folder}/log", "-o", options, "start"]
+        subprocess.run(start, cwd=folder, check=True, timeout=60, stdout=subprocess.DEVNULL)
         try:
-            yield f"postgresql+psycopg2://airflow@127.0.0.1:{at}/postgres"
+            yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
         finally:
             subprocess.run(
                 [*control, "-m", "immediate", "stop"], cwd=folder, check=True, capture_output=True
             )
 
 
-def environment(home: Path, configs: Path, **more: str) -> dict[str, str]:
-    """What every part of Airflow is told."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "VIRTUAL_ENV"))} | {
+def build_environment(home: Path, configs: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of every process of Airflow.
+
+    Args:
+        home: Airflow's folder.
+        configs: folder of the configs.
+        variables: further variables.
+    """
+    environment = dict(os.environ)
+    for name in os.environ:
+        if name.startswith(("AIRFLOW", "VIRTUAL_ENV")):
+            del environment[name]
+    return environment | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -96,26 +109,26 @@ def environment(home: Path, configs: Path, **more: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "NIGHTSHIFT_CONFIGS": str(configs),
         "PYTHONDONTWRITEBYTECODE": "1",
-        **more,
+        **variables,
     }
 
 
 @dataclass
 class Airflow:
-    """A running Airflow: its commands, its environment, and its REST interface."""
+    """A running Airflow: its commands, environment and REST interface."""
 
     commands: Path
     env: dict[str, str]
     address: str
 
-    def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """The answer of the REST interface; None where it does not answer yet."""
+    def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return the JSON of the REST interface, or None before it responds."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.address}{path}", data, headers, method=method)
+        request = urllib.request.Request(f"{self.address}{path}", data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code in (404, 503):
                 return None
@@ -123,30 +136,37 @@ class Airflow:
         except OSError:
             return None
 
-    def runs(self, dag: str) -> list[dict[str, Any]]:
-        """The runs of a DAG, oldest first."""
-        found = self.ask(f"/api/v2/dags/{dag}/dagRuns?order_by=id")
-        return list(found["dag_runs"]) if found else []
+    def list_runs(self, dag: str) -> list[dict[str, Any]]:
+        """Return the runs of a DAG, oldest first."""
+        response = self.request(f"/api/v2/dags/{dag}/dagRuns?order_by=id")
+        return list(response["dag_runs"]) if response else []
 
-    def tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
-        """The tasks of a run by name."""
-        found = self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")
-        return {task["task_id"]: task for task in found["task_instances"]}
+    def list_states(self, dag: str) -> list[str]:
+        """Return the states of a DAG's runs, oldest first."""
+        return [run["state"] for run in self.list_runs(dag)]
 
-    def trigger(self, dag: str) -> str:
-        """Start a run, as the button does; its id."""
-        return str(self.ask(f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"])
+    def list_tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
+        """Return the tasks of a run by name."""
+        response = self.request(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")
+        return {task["task_id"]: task for task in response["task_instances"]}
+
+    def trigger_run(self, dag: str) -> str:
+        """Start a run as the button of the page does, and return its id."""
+        response = self.request(f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})
+        return str(response["dag_run_id"])
 
 
 @contextmanager
-def part(line: list[str], env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """One part of Airflow, with the processes that it starts, while inside."""
+def run_part(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
+    """Run one part of Airflow during the block, and end it with its child processes."""
     with (
         log.open("wb") as out,
-        subprocess.Popen(line, env=env, stdout=out, stderr=out, start_new_session=True) as process,
+        subprocess.Popen(
+            command, env=env, stdout=out, stderr=out, start_new_session=True
+        ) as process,
     ):
         try:
-            yield process
+            yield
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -159,18 +179,18 @@ PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
 @contextmanager
-def running(commands: Path, env: dict[str, str]) -> Iterator[Airflow]:
-    """A whole Airflow with everybody an administrator, whose data base is made."""
-    at, home = port(), Path(env["AIRFLOW_HOME"])
+def run_airflow(commands: Path, env: dict[str, str]) -> Iterator[Airflow]:
+    """Yield a whole Airflow with a new data base, in which every user is an administrator."""
+    port, home = find_free_port(), Path(env["AIRFLOW_HOME"])
     env = env | {
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{at}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a test's own secret, which is long enough for its algorithm to be used",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of this test, long enough for the algorithm",
         "AIRFLOW__API__SECRET_KEY": "another",
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(find_free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(find_free_port()),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
     }
     subprocess.run(
@@ -182,10 +202,10 @@ def running(commands: Path, env: dict[str, str]) -> Iterator[Airflow]:
     )
     with ExitStack() as stack:
         for name in PARTS:
-            more = ["--port", str(at), "--host", "127.0.0.1"] if name == "api-server" else []
-            stack.enter_context(
-                part([str(commands / "airflow"), name, *more], env, home / f"{name}.log")
-            )
-        airflow = Airflow(commands, env, f"http://127.0.0.1:{at}")
-        wait("the API server answers", lambda: airflow.ask("/api/v2/monitor/health"))
+            command = [str(commands / "airflow"), name]
+            if name == "api-server":
+                command += ["--port", str(port), "--host", "127.0.0.1"]
+            stack.enter_context(run_part(command, env, home / f"{name}.log"))
+        airflow = Airflow(commands, env, f"http://127.0.0.1:{port}")
+        wait("the API server responds", lambda: airflow.request("/api/v2/monitor/health"))
         yield airflow

@@ -7,20 +7,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-CONFIG = """
+
+def build_config(data: Path) -> str:
+    """Return the YAML of a config for a data set."""
+    return f"""
 name: gate
-ingest: {data: images, side: 32}
-train: {backbone: test_resnet, weights: none, epochs: 1, batch: 16}
-retrain: {epochs: 1, batch: 16, seeds: 1, generic: false}
+ingest: {{data: {data}, side: 32}}
+train: {{backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}}
+retrain: {{epochs: 1, batch_size: 16, seeds: 1, generic: false}}
 """
 
 
-def images(root: Path, count: int = 24) -> None:
-    """Draw so many images of each of two classes, in a folder of each."""
-    generator = np.random.default_rng(0)
+def draw_images(root: Path, class_size: int = 24) -> None:
+    """Draw the images of two classes, in one folder each."""
+    rng = np.random.default_rng(0)
     for label, channel in (("red", 2), ("blue", 0)):
         (root / label).mkdir(parents=True)
-        for i in range(count):
-            image = generator.integers(40, 90, (32, 32, 3))
-            image[8:24, 8:24, channel] += 120
-            cv2.imwrite(str(root / label / f"{i:03}.png"), image.astype(np.uint8))
+        for number in range(class_size):
+            pixels = rng.integers(40, 90, (32, 32, 3))
+            pixels[8:24, 8:24, channel] += 120
+            cv2.imwrite(str(root / label / f"{number:03}.png"), pixels.astype(np.uint8))

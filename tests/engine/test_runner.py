@@ -16,7 +16,7 @@ from pipeline.graph import STAGES
 from pipeline.report.slice_sentences import describe_slice
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
-from tests.kills import straight, survived
+from tests.kills import kill_and_compare, run_undisturbed
 from tests.night import config, draw
 
 
@@ -167,9 +167,11 @@ def test_a_run_killed_in_several_stages_ends_with_the_same_outputs(
     data = Path(finished.load_artifact("images")["source"].iloc[0]).parent
     text = config(data, tmp_path, epochs=2).replace("epochs: 6", "epochs: 1")
     (tmp_path / "config.yaml").write_text(text)
-    other = straight(tmp_path / "config.yaml", tmp_path / "straight")
-    killed = survived(tmp_path / "config.yaml", tmp_path / "victim", other, ["train", "explain"], 0)
-    assert killed.total() >= 1
+    config_path = tmp_path / "config.yaml"
+    other = run_undisturbed(config_path, tmp_path / "undisturbed")
+    stages = ["train", "explain"]
+    kill_counts = kill_and_compare(config_path, tmp_path / "killed", other, stages, 0)
+    assert kill_counts.total() >= 1
 
 
 DISK = """

@@ -15,10 +15,10 @@ def measure(image):
 
 
 def install_plugin(site_folder: Path, kind: str, name: str, source: str) -> Path:
-    """Write a distribution with one plug-in into a folder of `sys.path`, and return its module's file.
+    """Write a distribution with one plug-in, and return its module's file.
 
     Args:
-        site_folder: the folder.
+        site_folder: a folder of `sys.path`.
         kind: adapters, attributes, remedies or sections.
         name: the plug-in.
         source: its module.

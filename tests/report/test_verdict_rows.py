@@ -10,8 +10,7 @@ from pipeline.report.verdict_rows import (
     choose_outcome_text,
     describe_levels,
     has_unnamed_cause,
-    replace_slice_names,
-    strip_outcome,
+    list_subset_names,
 )
 from tests.report.conftest import build_page
 
@@ -25,18 +24,16 @@ def test_the_test_split_comes_first_with_every_subset(page: ReportPage) -> None:
     assert rows[1]["n"] + rows[4]["n"] == rows[0]["n"]
 
 
-def test_slice_names_become_titles_but_longer_names_stay(page: ReportPage) -> None:
-    text = replace_slice_names(page, "gain of s1 and s12 on val")
-    assert text == f"gain of “{page.slices[0]['title']}” and s12 on validation"
+def test_slices_and_splits_are_named_by_their_titles(page: ReportPage) -> None:
+    names = list_subset_names(page)
+    assert names.name_slice("s1") == f"“{page.slices[0]['title']}”"
+    assert names.name_slice("s12") == "s12"
+    assert names.name_split("val") == "validation"
 
 
 def test_without_a_plan_only_all_images_are_compared(quiet: dict[str, Any]) -> None:
     rows = build_comparison_rows(build_page(quiet))
     assert [row["subset_kind"] for row in rows] == ["all"]
-
-
-def test_the_headline_loses_its_outcome() -> None:
-    assert strip_outcome("not promoted: val -1.0 points") == "val −1.0 points"
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from pipeline.statistics.test_power import build_power_row, compute_detectable_e
 
 def test_power_reports_available_and_required_groups() -> None:
     part = {"n": 90, "groups": 9, "gain": {"bound": -0.02}}
-    row = build_power_row("gain of s1", "val", part, 14)
+    row = build_power_row(part, 14)
     assert (row["groups"], row["groups_needed"], row["enough"], row["bound"]) == (
         9,
         14,
         False,
         -0.02,
     )
-    assert build_power_row("gain of s1", "val", part, 9)["enough"] is True
-    assert build_power_row("gain of s1", "test", {**part, "gain": None}, None)["enough"] is None
+    assert build_power_row(part, 9)["enough"] is True
+    assert build_power_row({**part, "gain": None}, None)["enough"] is None
 
 
 def test_the_detectable_excess_is_significant_with_the_stated_power() -> None:

@@ -145,7 +145,7 @@ def test_each_config_of_a_folder_has_its_champion(home: Path) -> None:
     call = ["runs", "rollback", "--runs", str(home)]
     assert "several configs" in str(CliRunner().invoke(app, call).exception)
     done = CliRunner().invoke(app, [*call, "line_a"])
-    assert done.stdout.splitlines() == ["a1 is in force again; a2 is not any more"]
+    assert done.stdout.splitlines() == ["a1 is in force again; a2 is no longer"]
     assert (champion_registry.read_pointer(home, "line_b") or {})["run_id"] == "b1"
 
 

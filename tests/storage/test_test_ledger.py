@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.contracts import InputError
+from pipeline.domain.statuses import OpeningReason
 from pipeline.storage.test_ledger import (
     MAX_OPENINGS,
     build_sealed_record,
@@ -34,7 +35,7 @@ def test_every_further_opening_spends_less_alpha(tmp_path: Path) -> None:
     assert [look.alpha for look in openings[:3]] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
     assert sum(compute_opening_alpha(0.05, k) for k in range(1, 1000)) < 0.05
     assert not openings[-1].opened
-    assert "newly arrived" in openings[-1].reason
+    assert openings[-1].reason == OpeningReason.USED_UP
     assert len(path.read_text().splitlines()) == MAX_OPENINGS
 
 

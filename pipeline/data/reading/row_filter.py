@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import InputError
 from pipeline.data.reading.image_record import suggest_name
+from pipeline.plugins import describe_rename
 
 # Neither calls nor attributes nor subscripts: an expression can read columns and nothing else.
 _ALLOWED_NODES = (
@@ -53,9 +54,9 @@ def _validate_expression(expression: str, column_names: Collection[str], config_
                 f"and, or, not, are allowed (found {type(node).__name__})"
             )
         if isinstance(node, ast.Name) and node.id not in column_names:
-            raise InputError(
-                f"{config_key}: no column {node.id!r}; {suggest_name(node.id, column_names)}"
-            )
+            renamed = describe_rename("attributes", node.id)
+            hint = suggest_name(node.id, column_names)
+            raise InputError(f"{config_key}: {renamed or f'no column {node.id!r}; {hint}'}")
 
 
 def evaluate_row_filter(expression: str, table: pd.DataFrame, config_key: str) -> NDArray[np.bool_]:

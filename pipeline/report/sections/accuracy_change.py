@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.report.comparison_sentences import describe_opening_reason
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.verdict_rows import (
@@ -44,12 +46,18 @@ def render(page: ReportPage) -> Markup:
         underpowered_tests=[row for row in power_rows if row["enough"] is False],
         non_inferiority=records[main_row["split"]].get("non_inferiority"),
         margins=comparison.get("margins"),
-        sealed_opening=None if "test" in records else comparison["opening"],
+        sealing_reason=_describe_sealing(comparison),
         seeds=main_row["gain"]["seeds"] if main_row["gain"] else 0,
         generic_rows=[row for row in rows if row["over_generic"]],
         costs=comparison.get("costs"),
         budget=[arm for arm in comparison.get("budget", ()) if arm["passes"]],
     )
+
+
+def _describe_sealing(comparison: Mapping[str, Any]) -> str:
+    """Return why the test set is still sealed; empty if it was opened."""
+    opening = comparison["opening"]
+    return "" if opening["opened"] else describe_opening_reason(opening["reason"])
 
 
 def _drop_repeated_rows(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from pipeline.report import contact_sheets
 from pipeline.report.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
@@ -144,7 +145,7 @@ def _build_balance_rows(page: ReportPage) -> list[dict[str, Any]]:
     labeled = page.images.dropna(subset=["label"])
     table = pd.crosstab(labeled["label"], labeled["split"])
     table = table.reindex(index=page.class_names, columns=list(SPLIT_TITLES), fill_value=0)
-    counts = table.to_numpy()
+    counts: NDArray[np.int64] = np.asarray(table, dtype=np.int64)
     scale = BALANCE_BAR_WIDTH / max(int(counts.sum(axis=1).max()), 1)
     starts = (counts.cumsum(axis=1) - counts) * scale
     bars = np.round(np.stack([starts, counts * scale], axis=2), 2)

@@ -6,6 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.report.comparison_sentences import SubsetNames
+from pipeline.report.gate_sentences import compose_headline, describe_condition, describe_limit
 from pipeline.report.number_format import (
     format_count,
     format_number,
@@ -21,8 +23,7 @@ from pipeline.report.verdict_rows import (
     choose_outcome_text,
     describe_levels,
     has_unnamed_cause,
-    replace_slice_names,
-    strip_outcome,
+    list_subset_names,
 )
 
 TITLE = "Verdict"
@@ -34,8 +35,9 @@ _STATUSES = {True: ("held", "held"), False: ("failed", "failed"), None: ("unknow
 def render(page: ReportPage) -> Markup:
     """Return a banner with the outcome, the key figures, and a table of conditions."""
     verdict, outcome = page["verdict"], page["comparison"].get("outcome")
-    conditions = [_describe_condition(page, condition) for condition in verdict["conditions"]]
-    headline = replace_slice_names(page, strip_outcome(str(verdict["headline"])))
+    names = list_subset_names(page)
+    conditions = [_describe_condition(names, condition) for condition in verdict["conditions"]]
+    headline = set_minus_signs(compose_headline(verdict, names).detail)
     return render_template(
         "gate_verdict.html",
         outcome_text=choose_outcome_text(verdict["promoted"], outcome),
@@ -47,23 +49,24 @@ def render(page: ReportPage) -> Markup:
         change=_describe_change(page) if page.has_targeted_arm else "",
         levels=describe_levels(page) if page.has_targeted_arm else "",
         has_unnamed_cause=has_unnamed_cause(page),
-        limits=[replace_slice_names(page, str(line)) for line in verdict.get("limits", ())],
+        limits=[describe_limit(limit, names) for limit in verdict["limits"]],
     )
 
 
-def _describe_condition(page: ReportPage, condition: dict[str, Any]) -> dict[str, Any]:
+def _describe_condition(names: SubsetNames, condition: dict[str, Any]) -> dict[str, Any]:
     status_class, status_text = _STATUSES[condition["passed"]]
+    text = describe_condition(condition, names)
     value, threshold = condition["value"], condition["threshold"]
     is_share = any(x is not None and not float(x).is_integer() for x in (value, threshold))
     format_value = format_points if is_share else format_number
     return {
         "status_class": status_class,
         "status_text": status_text,
-        "name": replace_slice_names(page, str(condition["name"])),
+        "name": text.name,
         "value": format_value(value),
         "threshold": format_value(threshold),
-        "reason": set_minus_signs(str(condition.get("why") or "")),
-        "evidence_link": str(condition.get("evidence") or "#accuracy_change"),
+        "reason": set_minus_signs(text.reason),
+        "evidence_link": text.evidence_link,
     }
 
 

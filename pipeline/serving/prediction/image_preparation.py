@@ -30,7 +30,7 @@ from pipeline.data.reading.image_sources import (
 from pipeline.data.reading.ordered_threads import count_usable_cores, map_in_order
 from pipeline.domain.rules import Rule
 from pipeline.serving.prediction.rule_attributes import MAX_MEASURED_SIDE, RuleAttributes
-from pipeline.slices.prescription.comparison_inputs import LUMINANCE_ATTRIBUTE
+from pipeline.slices.comparison.comparison_inputs import LUMINANCE_ATTRIBUTE
 
 # Images that a thread takes at once: each transfer between threads costs time.
 THREAD_CHUNK_SIZE = 8

@@ -26,7 +26,7 @@ from pipeline.serving.prediction.image_preparation import (
 from pipeline.serving.prediction.inference_engine import InferenceEngine, open_engine
 from pipeline.serving.prediction.model_bundles import find_bundle, find_graph_file
 from pipeline.slices.candidates.rule_admission import compute_slice_masks
-from pipeline.slices.prescription.comparison_inputs import LUMINANCE_ATTRIBUTE
+from pipeline.slices.comparison.comparison_inputs import LUMINANCE_ATTRIBUTE
 
 TOP_CLASS_COUNT = 3
 # Images that the model sees at once.

@@ -31,7 +31,7 @@ from pipeline.attributes import (
 from pipeline.data.reading.file_attributes import PIXEL_SOURCES, shrink_image
 from pipeline.data.reading.image_decoding import ImageHeader
 from pipeline.domain.rules import Condition, Rule
-from pipeline.slices.prescription.comparison_inputs import LUMINANCE_ATTRIBUTE
+from pipeline.slices.comparison.comparison_inputs import LUMINANCE_ATTRIBUTE
 from pipeline.stages import measure
 
 # Longer side of the copy on which a larger image is measured: the default of the stage `measure`.

@@ -116,6 +116,8 @@ class ConditionSearch:
         scores = gathered - standard_errors
         order = np.argsort(-scores, kind="stable")
         first = [int(index) for index in order[:max_conditions]]
+        if source == "repair":
+            first = self._tighten_conditions(first, residual)
         partner_count = CONSTANTS.candidates.pair_partner_factor * max_conditions
         proposals: list[_ScoredConditions] = []
         for index in first:
@@ -155,3 +157,28 @@ class ConditionSearch:
             return None
         conditions = (first_condition, self.conditions[others[best]])
         return conditions, pair_masks[best], float(scores[best])
+
+    def _tighten_conditions(self, indices: list[int], residual: Floats) -> list[int]:
+        """Return each condition's tightest equivalent, without repetitions.
+
+        Only repaired failures count: correct images that an intervention spares raise a score too,
+        but no failure of theirs is repaired.
+        """
+        repaired = np.where(self.evidence.is_misclassified, residual, 0).clip(0)
+        repaired_by_condition = self.masks @ repaired
+        tight = [self._find_tightest_condition(i, repaired_by_condition) for i in indices]
+        return list(dict.fromkeys(tight))
+
+    def _find_tightest_condition(self, index: int, repaired_by_condition: Floats) -> int:
+        """Return the condition with fewest images among tighter thresholds that gather as much.
+
+        The images that it leaves out fail no more than elsewhere, and would blur the rule.
+        """
+        least = CONSTANTS.candidates.tied_score_share * repaired_by_condition[index]
+        key = self.conditions[index].key
+        tied = []
+        for other, condition in enumerate(self.conditions):
+            is_tighter = not (self.masks[other] & ~self.masks[index]).any()
+            if condition.key == key and repaired_by_condition[other] >= least and is_tighter:
+                tied.append(other)
+        return min(tied, key=lambda i: int(self.masks[i].sum()), default=index)

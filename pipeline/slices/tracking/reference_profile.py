@@ -213,5 +213,5 @@ class ReferenceProfile:
         return {str(s["slice"]): Rule.parse_json(s["rule"]) for s in self.slice_records}
 
     def format_slice_rule(self, slice_name: str) -> str:
-        """Return the image part of a slice's rule, as the rows of `nightshift predict` hold it."""
+        """Return the image part of a slice's rule as text, without its label."""
         return replace(self.rules[slice_name], label=None).format_text()

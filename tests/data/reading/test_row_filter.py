@@ -41,6 +41,7 @@ def test_filter_selects_rows(expression: str, expected: list[bool]) -> None:
     ("expression", "message"),
     [
         ("luminence > 3", r"split\.train_where: no column 'luminence'; did you mean luminance"),
+        ("contrast > 3", r"split\.train_where: 'contrast' was renamed: write contrast_level"),
         ("luminance >", "is not an expression"),
         ("luminance = 3", "is not an expression"),
         ("", "is not an expression"),

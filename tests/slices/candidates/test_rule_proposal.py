@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.domain.rules import Condition, Rule
@@ -97,6 +98,34 @@ def test_a_repaired_slice_is_proposed_where_it_has_no_excess_error(draw: Draw) -
     best = max(propose_rules(evidence), key=lambda p: _compute_overlap(p.mask, planted.dark))
     assert _compute_overlap(best.mask, planted.dark) > 0.7
     assert best.rule.source == "repair"
+
+
+def test_a_threshold_is_no_wider_than_the_failures_that_it_gathers() -> None:
+    """All failures are below 40. An intervention repairs them, and breaks less up to 100."""
+    rng, light = np.random.default_rng(0), np.repeat(np.linspace(0, 200, 200), 2)
+    n = len(light)
+    errors = (light < 40) & (rng.random(n) < 0.7)
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{k}" for k in range(n)],
+            "label": "a",
+            "group": [f"g{k // 2}" for k in range(n)],
+            "luminance": light,
+        }
+    )
+    proposals = propose_rules(
+        ProposalEvidence(
+            frame=frame,
+            is_misclassified=errors,
+            repair_residuals=np.where(errors, 1.0, np.where(light < 100, 0.2, -0.2))[:, None],
+            repair_gains=errors[:, None].astype(float),
+            prototype_ids=(),
+            prototype_distances=np.zeros((0, n), np.float32),
+        )
+    )
+    (condition,) = proposals[0].rule.conditions
+    assert condition.op == "<="
+    assert 30 <= condition.value <= 42
 
 
 def test_the_costlier_of_two_groups_of_failures_comes_first(draw: Draw) -> None:

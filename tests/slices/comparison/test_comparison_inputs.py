@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.domain.rules import Rule
-from pipeline.slices.prescription.comparison_inputs import ComparisonInputs, get_luminance
+from pipeline.slices.comparison.comparison_inputs import ComparisonInputs, get_luminance
 from pipeline.statistics.model_comparison import ModelOutput
 from tests.helpers.validation_sets import make_validation_set
 

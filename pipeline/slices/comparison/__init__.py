@@ -1,0 +1,1 @@
+"""Comparison of the arms on validation, and once on the sealed test set."""

@@ -1,0 +1,146 @@
+"""Parts of the artifact `comparison`: one split, the outcome, and the power of each test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.domain.statuses import ComparisonOutcome, OpeningReason, PowerQuestion
+from pipeline.slices.comparison.comparison_inputs import ComparisonInputs
+from pipeline.statistics.model_comparison import Mask, ModelComparison
+from pipeline.statistics.paired_comparison import HarmMargins
+from pipeline.statistics.test_power import build_power_row
+
+OUTCOMES = {
+    OpeningReason.NO_FAILURES: ComparisonOutcome.NO_FAILURES,
+    OpeningReason.NO_SLICE: ComparisonOutcome.NO_SLICE,
+    OpeningReason.NO_PLAN: ComparisonOutcome.NO_PLAN,
+    OpeningReason.NO_CANDIDATES: ComparisonOutcome.NO_CANDIDATES,
+    OpeningReason.NO_TEST: ComparisonOutcome.NO_TEST,
+    OpeningReason.NO_GAIN_ON_VAL: ComparisonOutcome.REFUSED_ON_VAL,
+    OpeningReason.HARM_ON_VAL: ComparisonOutcome.REFUSED_ON_VAL,
+    OpeningReason.USED_UP: ComparisonOutcome.USED_UP,
+    OpeningReason.VAL_PASSED: ComparisonOutcome.TESTED,
+    OpeningReason.OPENED_BEFORE: ComparisonOutcome.TESTED,
+}
+"""Outcome of the comparison by the reason why the test set was opened or stays sealed."""
+
+
+def build_split_record(
+    comparison: ModelComparison, planned_slices: Sequence[str], alpha: float, margins: HarmMargins
+) -> dict[str, Any]:
+    """Return the comparison of one split.
+
+    Args:
+        comparison: the models on that split.
+        planned_slices: slices for which training images were treated.
+        alpha: level of the bounds.
+        margins: losses that do not count as worse.
+
+    Returns:
+        The record with `primary` (the planned slices together) and `outside` (all other images);
+        both are None without a planned slice.
+    """
+    record = comparison.build_record(alpha, margins)
+    for row in record["slices"]:
+        row["planned"] = row["slice"] in planned_slices
+    if not planned_slices:
+        return {**record, "primary": None, "outside": None}
+    is_planned = np.logical_or.reduce([comparison.slice_masks[name] for name in planned_slices])
+    return {
+        **record,
+        "primary": comparison.compare_subset(is_planned, alpha),
+        "outside": comparison.compare_subset(~is_planned, alpha),
+    }
+
+
+def judge_val_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validation record with `gained`, the planned slices that gain, and `passed`.
+
+    It passes if a planned slice gains and the targeted arm is not inferior to the control.
+    """
+    gained = [row["slice"] for row in record["slices"] if row["planned"] and row["passed"]]
+    non_inferiority = record["non_inferiority"]
+    is_passed = bool(gained and non_inferiority and non_inferiority["passed"])
+    return {**record, "gained": gained, "passed": is_passed}
+
+
+def find_sealing_reason(
+    inputs: ComparisonInputs, comparison: ModelComparison, val_record: Mapping[str, Any]
+) -> OpeningReason | None:
+    """Return why the test set stays sealed, or None if it may be opened.
+
+    Args:
+        inputs: artifacts of the comparison.
+        comparison: the models on validation.
+        val_record: their record, see `judge_val_record`.
+    """
+    if not inputs.confirmed_slices:
+        has_no_errors = comparison.compute_correctness("before").all()
+        return OpeningReason.NO_FAILURES if has_no_errors else OpeningReason.NO_SLICE
+    if not inputs.planned_slices:
+        return OpeningReason.NO_PLAN
+    if not comparison.has_comparison_arms:
+        return OpeningReason.NO_CANDIDATES
+    if not len(inputs.test_rows):
+        return OpeningReason.NO_TEST
+    if not val_record["passed"]:
+        has_gain = bool(val_record["gained"])
+        return OpeningReason.HARM_ON_VAL if has_gain else OpeningReason.NO_GAIN_ON_VAL
+    return None
+
+
+def list_power_rows(split: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the groups of each test on a split, and the groups that would decide it.
+
+    Args:
+        split: val or test.
+        record: the record of the split.
+    """
+    rows = [
+        _build_row(
+            PowerQuestion.OVERALL_NOT_WORSE, split, record["overall"], record["overall_needed"]
+        )
+    ]
+    if split == "test":
+        primary = record["primary"]
+        rows.append(
+            _build_row(PowerQuestion.PLANNED_GAIN, split, primary, primary["groups_needed"])
+        )
+    for row in record["slices"]:
+        rows.append(
+            _build_row(PowerQuestion.SLICE_GAIN, split, row, row["groups_needed"], row["slice"])
+        )
+    return rows
+
+
+def list_sealed_power_rows(
+    inputs: ComparisonInputs, val_record: Mapping[str, Any], admitted: Mapping[str, Mask]
+) -> list[dict[str, Any]]:
+    """Return the groups of each test on the sealed test set, with the needs foreseen from val.
+
+    Args:
+        inputs: artifacts of the comparison.
+        val_record: the validation record.
+        admitted: by slice, test images that its rule admits, see `find_admitted_rows`.
+    """
+    groups = inputs.images["group"].iloc[inputs.test_rows]
+    needed = {row["slice"]: row["groups_needed"] for row in val_record["slices"]}
+    rows = []
+    for name, mask in admitted.items():
+        subset = {"n": int(mask.sum()), "groups": groups[mask].nunique(), "gain": None}
+        rows.append(_build_row(PowerQuestion.SLICE_GAIN, "test", subset, needed[name], name))
+    return rows
+
+
+def _build_row(
+    question: PowerQuestion,
+    split: str,
+    subset: Mapping[str, Any],
+    required_groups: int | None,
+    slice_name: str | None = None,
+) -> dict[str, Any]:
+    numbers = build_power_row(subset, required_groups)
+    return {"question": question, "split": split, "slice": slice_name, **numbers}

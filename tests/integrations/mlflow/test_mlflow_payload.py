@@ -2,7 +2,7 @@ import json
 import math
 
 from pipeline.integrations.mlflow import mlflow_payload
-from pipeline.storage.artifact_store import RunFolder
+from pipeline.storage.artifact_store import SCHEMA_VERSION, RunFolder
 from tests.integrations.conftest import ENTRIES, BuildRun
 
 
@@ -67,5 +67,7 @@ def test_new_run_of_the_same_name_has_another_key(build_run: BuildRun) -> None:
     run = build_run("a", is_finished=False)
     first = mlflow_payload.build_identity_tags(run)
     assert first == mlflow_payload.build_identity_tags(RunFolder.open_existing(run.path))
-    (run.path / "run.json").write_text(json.dumps({"schema": SCHEMA_VERSION, "created": "2026-01-01 00:00:00"}))
+    (run.path / "run.json").write_text(
+        json.dumps({"schema": SCHEMA_VERSION, "created": "2026-01-01 00:00:00"})
+    )
     assert mlflow_payload.build_identity_tags(run)["nightshift.key"] != first["nightshift.key"]

@@ -1,1 +1,1 @@
-"""Backbone, fit, predict and batches: torch lives here. Nothing in this package knows a stage or a remedy."""
+"""Networks, training and inference: torch lives here. Nothing here knows a stage."""

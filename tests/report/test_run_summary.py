@@ -17,9 +17,11 @@ def test_the_summary_holds_the_whole_run(page: ReportPage) -> None:
     ARTIFACT_CONTRACTS["summary"].check_value("summary", summary, {})
     assert summary["schema"] == 1
     assert summary["verdict"]["promoted"] is True
-    assert [c["name"] for c in summary["verdict"]["conditions"]] == [
-        c["name"] for c in page["verdict"]["conditions"]
+    conditions = summary["verdict"]["conditions"]
+    assert [(c["value"], c["passed"]) for c in conditions] == [
+        (c["value"], c["passed"]) for c in page["verdict"]["conditions"]
     ]
+    assert all(c["name"] and c["why"] for c in conditions)
     overall = page["comparison"]["test"]["arms"]["before"][0]["accuracy"]
     assert summary["metrics"]["test"]["accuracy"]["before"] == {
         k: overall[k] for k in ("value", "low", "high")

@@ -32,7 +32,16 @@ _FIRST = {
     "groups_needed": None,
 }  # fmt: skip
 _NOTHING = dict.fromkeys(
-    ("strength_low", "strength_high", "strength", "effect", "effect_low", "effect_high", "p_effect"), np.nan
+    (
+        "strength_low",
+        "strength_high",
+        "strength",
+        "effect",
+        "effect_low",
+        "effect_high",
+        "p_effect",
+    ),
+    np.nan,
 )
 _SECOND = _NOTHING | {
     "slice": "s2", "rank": 2, "setting": dump_setting([SettingFact("gate", value="gate-2")]), "setting_failures": 9,

@@ -251,8 +251,7 @@ def _compute_heat_maps(
     class_index = pd.Index(inputs.class_names)
     changed = flips.iloc[changed_rows]
     targets = np.stack(
-        [class_index.get_indexer(pd.Index(changed[arm])) for arm in ("before", "after")],
-        axis=1,
+        [class_index.get_indexer(pd.Index(changed[arm])) for arm in ("before", "after")], axis=1
     )
     before = inputs.model_folder / WEIGHTS_FILE
     after = before

@@ -22,10 +22,7 @@ from pipeline.slices.causes.intervention_probe import (
     probe_interventions,
 )
 from pipeline.slices.shortcuts.class_marks import build_mark_table
-from pipeline.slices.shortcuts.shortcut_detection import (
-    detect_shortcuts,
-    list_untestable_classes,
-)
+from pipeline.slices.shortcuts.shortcut_detection import detect_shortcuts, list_untestable_classes
 from pipeline.slices.shortcuts.shortcut_images import ShortcutImages
 
 

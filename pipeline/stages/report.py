@@ -96,7 +96,9 @@ def _build_simulated_copies(
     simulated: pd.DataFrame, pixels: NDArray[np.uint8]
 ) -> list[tuple[str, Any]]:
     """Some simulated images in the order of their strengths, each with its strength and class in words."""
-    some = zip(simulated["condition"], simulated["strength"], simulated["label"], pixels, strict=True)
+    some = zip(
+        simulated["condition"], simulated["strength"], simulated["label"], pixels, strict=True
+    )
     told = sorted(islice(some, _MAX_COPIES), key=lambda row: row[1])
     return [
         (f"{describe_intervention(condition, strength)}, {label}", image)

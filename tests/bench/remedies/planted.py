@@ -93,7 +93,8 @@ class Planted:
 
     def _planted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         low, high = (
-            SCALE.get(self.cause.remedy, 1.0) * strength for strength in self.cause.strengths[self.severity]
+            SCALE.get(self.cause.remedy, 1.0) * strength
+            for strength in self.cause.strengths[self.severity]
         )
         return self.cause.plant(pixels, low, high, zlib.crc32(self.cause.name.encode()))
 

@@ -61,7 +61,9 @@ def _told(protocol: Protocol, right: Right, gates: dict[str, str]) -> list[str]:
         protocol.images["group"].to_numpy(dtype=str)[protocol.test],
     )
     plan = protocol.plan
-    strengths = plan.groupby(["slice", "remedy", "strength_low", "strength_high"]).size().reset_index()
+    strengths = (
+        plan.groupby(["slice", "remedy", "strength_low", "strength_high"]).size().reset_index()
+    )
     given = [
         f"{r.remedy} {r.strength_low:.3g} to {r.strength_high:.3g} for {r.slice}"
         for r in strengths.itertuples()

@@ -61,7 +61,12 @@ def _describe(
 @pytest.mark.parametrize(
     ("cause", "plan", "kind", "phrase"),
     [
-        ("exposure", _build_plan("low_light", 0.25), "augment", "low light at 25.0% of the brightness"),
+        (
+            "exposure",
+            _build_plan("low_light", 0.25),
+            "augment",
+            "low light at 25.0% of the brightness",
+        ),
         (None, _build_plan("oversampling", 3.0), "oversample", "2 training images"),
         (None, _build_plan("reweighting", 4.0), "reweight", "4 times"),
         (None, pd.DataFrame(), "collect", "collect more images"),

@@ -31,8 +31,8 @@ from pipeline.slices.candidates.rule_admission import (
     parse_frozen_rules,
 )
 from pipeline.slices.causes.repair_test import InterventionTools
-from pipeline.slices.prescription.collection_requests import mark_untrained_slices, write_requests
 from pipeline.slices.comparison.comparison_inputs import get_luminance
+from pipeline.slices.prescription.collection_requests import mark_untrained_slices, write_requests
 from pipeline.slices.prescription.plan_choice import choose_plan
 from pipeline.slices.prescription.refused_treatments import (
     describe_refusals,

@@ -1,7 +1,8 @@
 """report: joins the sections into one offline page, and says the same in `summary`.
 
-The schema of `summary` is `pipeline.report.summary_schema.Summary` (see `reports/README.md`). Beside the page in
-`html` lie the tables that it draws from: `images.parquet`, `predictions.parquet` and `failures.csv`.
+The schema of `summary` is `pipeline.report.summary_schema.Summary` (see `reports/README.md`).
+Beside the page in `html` lie the tables that it draws from: `images.parquet`, `predictions.parquet`
+and `failures.csv`.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ def _build_simulated_copies(
 
 def build_previews(artifacts: Mapping[str, Any], seed: int) -> Iterator[AugmentationPreview]:
     """What the plan makes of one training image for each slice and remedy, and how treated images compare with the
-    slice; images are drawn with `seed`."""
+    slice; images are drawn with `seed`.
+    """
     rows, pixels, members = (
         index_rows(artifacts["images"]["image_id"]),
         artifacts["pixels"],

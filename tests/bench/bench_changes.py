@@ -1,4 +1,7 @@
-"""`make bench`: a look at data that did not change, against one that reads all of it (NIGHTSHIFT_BENCH_FILES files)."""
+"""`make bench`.
+
+A look at data that did not change, against one that reads all of it (NIGHTSHIFT_BENCH_FILES files).
+"""
 
 import os
 import statistics

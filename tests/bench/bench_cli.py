@@ -19,6 +19,7 @@ def test_help() -> None:
         bare.append(_seconds([sys.executable, "-c", "pass"]))
     median = statistics.median(helps)
     print(
-        f"\n--help: median {median:.2f} s, {median / statistics.median(bare):.1f} times a bare interpreter"
+        f"\n--help: median {median:.2f} s, {median / statistics.median(bare):.1f} times a bare "
+        "interpreter"
     )
     assert min(helps) > 0

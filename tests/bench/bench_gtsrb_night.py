@@ -39,6 +39,7 @@ def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
     for part, row in figures["rows"].items():
         print(f"{part:<10}" + "".join(f"  {k} {v}" for k, v in row.items()))
     print(
-        f"closure on dark images {figures['closure']:.2f} ({figures['low']:.2f} to {figures['high']:.2f} by track)"
+        f"closure on dark images {figures['closure']:.2f} ({figures['low']:.2f} to "
+        f"{figures['high']:.2f} by track)"
     )
     assert figures["rows"]["dark"]["n"] > 0

@@ -52,7 +52,10 @@ print(json.dumps({"images": len(made["images"]), "rejected": len(made["rejected"
 
 
 def _draw(root: Path, count: int, unlike: int = 400, size: tuple[int, int] = (640, 480)) -> Path:
-    """`count` JPEG files of `size` px; beyond `unlike` images, their bytes again with a comment of their own."""
+    """`count` JPEG files of `size` px.
+
+    Beyond `unlike` images, their bytes again with a comment of their own.
+    """
     rng = np.random.default_rng(0)
     bases = []
     for _ in range(min(count, unlike)):
@@ -122,7 +125,8 @@ def test_images_a_second(tmp_path: Path) -> None:
     for name, rate in medians.items():
         low, high = min(rates[name]), max(rates[name])
         print(
-            f"nightshift is {medians['nightshift'] / rate:.2f} times {name} ({low:,.0f} to {high:,.0f} images/s)"
+            f"nightshift is {medians['nightshift'] / rate:.2f} times {name} ({low:,.0f} to "
+            f"{high:,.0f} images/s)"
         )
     assert medians["nightshift"] > 0
 
@@ -160,14 +164,19 @@ def test_time_is_linear_and_memory_flat(tmp_path: Path) -> None:
         )
         base = cpu / count if count == counts[0] else base
         print(
-            f"\n{count:,} images: {1000 * wall / count:.2f} ms each, {1000 * cpu / count:.3f} ms of processor time "
-            f"({cpu / count / base:.2f} times that of {counts[0]:,}); own memory {before:.0f} MB before, {loop:.0f} MB "
+            f"\n{count:,} images: {1000 * wall / count:.2f} ms each, {1000 * cpu / count:.3f} ms "
+            "of processor time "
+            f"({cpu / count / base:.2f} times that of {counts[0]:,}); own memory {before:.0f} MB "
+            f"before, {loop:.0f} MB "
             f"at most while reading, {end:.0f} MB at the end; {most:.0f} MB in all at most"
         )
 
 
 def test_a_manifest_of_a_million_rows(tmp_path: Path) -> None:
-    """A hundred images are there; the other rows lead nowhere or say one of them again, and each has its reason."""
+    """A hundred images are there.
+
+    The other rows lead nowhere or say one of them again, and each has its reason.
+    """
     _draw(tmp_path / "small", 20)
     _draw(tmp_path / "listed", 100)
     there = [

@@ -1,4 +1,7 @@
-"""`make bench`: a run SIGKILLed at random moments in every stage, NIGHTSHIFT_BENCH_KILLS times in all."""
+"""`make bench`.
+
+A run SIGKILLed at random moments in every stage, NIGHTSHIFT_BENCH_KILLS times in all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The report of 10,000 validation images in 10, 43 and 200 classes: seconds to build, size, time until it is usable."""
+"""The report of 10,000 validation images in 10, 43 and 200 classes.
+
+Seconds to build, size, time until it is usable.
+"""
 
 from __future__ import annotations
 
@@ -70,9 +73,12 @@ def test_a_large_report_is_built_soon_and_usable_at_once(
     usable, whole = opened(page, chromium)
     classes, val = len(made["classes"]["names"]), len(made["flips"])
     print(
-        f"\n{classes} classes, {val:,} validation images: built in {seconds:.1f} s ({busy:.1f} s of processor), "
-        f"{page.stat().st_size:,} bytes; a clicked cell shows its images {statistics.median(usable):.0f} ms after the "
-        f"start (median of {LOADS}, {usable[0]:.0f} to {usable[-1]:.0f}), the whole matrix takes {whole:.0f} ms; "
+        f"\n{classes} classes, {val:,} validation images: built in {seconds:.1f} s ({busy:.1f} s "
+        "of processor), "
+        f"{page.stat().st_size:,} bytes; a clicked cell shows its images "
+        f"{statistics.median(usable):.0f} ms after the "
+        f"start (median of {LOADS}, {usable[0]:.0f} to {usable[-1]:.0f}), the whole matrix takes "
+        f"{whole:.0f} ms; "
         f"{os.getloadavg()[0]:.1f} processes at work on {os.cpu_count()} cores"
     )
     assert page.stat().st_size <= BYTES

@@ -25,7 +25,10 @@ LEFT_OUT = set(filter(None, os.environ.get("NIGHTSHIFT_BENCH_LEFT_OUT", "").spli
 
 
 def _draw(root: Path, count: int) -> Path:
-    """MNIST's files: a bright bar that lies (0) or stands (1) on a noisy wall; a tenth of the images is dark."""
+    """MNIST's files: a bright bar that lies (0) or stands (1) on a noisy wall.
+
+    A tenth of the images is dark.
+    """
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
     with (
@@ -106,7 +109,8 @@ def test_very_many_images_in_little_memory(tmp_path: Path) -> None:
             continue
         code, took, cpu, most, resident = _stage(stage.name, config, str(folder / "runs" / "scale"))
         print(
-            f"{stage.name:<10} {took:8.1f} s, {cpu:8.1f} s of CPU, {most:6,} MB, {resident:6,} MB resident",
+            f"{stage.name:<10} {took:8.1f} s, {cpu:8.1f} s of CPU, {most:6,} MB, {resident:6,} MB "
+            "resident",
             flush=True,
         )
         assert code in (0, 1), f"{stage.name} ended with {code}"

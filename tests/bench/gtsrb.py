@@ -62,7 +62,10 @@ def train_oracle(run: RunFolder, settings: retrain.Config, seed: int, scratch: P
 
 
 def _tables(run: RunFolder, settings: retrain.Config, scratch: Path) -> pd.DataFrame:
-    """One row for each test image: track, luminance, and the share of each arm's seeds that read it right."""
+    """One row for each test image.
+
+    Track, luminance, and the share of each arm's seeds that read it right.
+    """
     images, names, splits = (
         run.load_artifact("images"),
         run.load_artifact("classes")["names"],

@@ -160,13 +160,15 @@ def test_a_training_keeps_the_gpu_busy(tmp_path: Path) -> None:
         for name, plan in plans.items():
             got.setdefault(name, []).append(_ours(images, tmp_path / f"{number}-{name}", plan))
     print(
-        f"\n{torch.cuda.get_device_name()}, {choose_precision(describe_device(GPU), images.pixels.nbytes)}, medians of {ROUNDS}"
+        f"\n{torch.cuda.get_device_name()}, "
+        f"{choose_precision(describe_device(GPU), images.pixels.nbytes)}, medians of {ROUNDS}"
     )
     bare = statistics.median(rate for rate, _ in got["bare step"])
     for name, rows in got.items():
         rate, busy = (statistics.median(values) for values in zip(*rows, strict=True))
         print(
-            f"{name:<18} {rate:9,.0f} images/s, {rate / bare:.2f} of the bare step, GPU busy {busy:.0%}"
+            f"{name:<18} {rate:9,.0f} images/s, {rate / bare:.2f} of the bare step, GPU busy "
+            f"{busy:.0%}"
         )
     assert bare > 0
 
@@ -190,7 +192,10 @@ def _cifar(root: str) -> tuple[TrainingImages, TrainingImages]:
     "NIGHTSHIFT_BENCH_CIFAR" not in os.environ, reason="NIGHTSHIFT_BENCH_CIFAR names no CIFAR-10"
 )
 def test_seconds_to_94_percent_on_cifar10(tmp_path: Path) -> None:
-    """Whole trainings of more and more epochs: the first that reaches it counts (airbench94: 2.6 s on an A100)."""
+    """Whole trainings of more and more epochs: the first that reaches it counts (airbench94.
+
+    2.6 s on an A100).
+    """
     train, test = _cifar(os.environ["NIGHTSHIFT_BENCH_CIFAR"])
     backbone = os.environ.get("NIGHTSHIFT_BENCH_BACKBONE", "resnet18")
     for epochs in BUDGETS:

@@ -202,7 +202,8 @@ def _told(spent: dict[str, np.ndarray], images: int) -> None:
             )
             low, high = np.quantile(over, [0.25, 0.75])
             print(
-                f"      {name}: {np.median(over):+.1%} of bare beyond decoding (half of the rounds {low:+.1%} to "
+                f"      {name}: {np.median(over):+.1%} of bare beyond decoding (half of the rounds "
+                f"{low:+.1%} to "
                 f"{high:+.1%}), {np.median(rest):+.1%} beyond decoding and measuring"
             )
         beside = (spent["predict"] - spent["by hand"])[:, k] / bare[:, k]
@@ -268,8 +269,10 @@ def test_memory_is_flat(images: list[ImageRecord], tmp_path: Path) -> None:
         )
         got = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"\n{got['images']:,} images: {got['images'] / got['seconds']:,.0f} images/s; own memory "
-            f"{got['before']} MB before, {got['peak']} MB at most while answering (load {os.getloadavg()[0]:.1f})"
+            f"\n{got['images']:,} images: {got['images'] / got['seconds']:,.0f} images/s; own "
+            "memory "
+            f"{got['before']} MB before, {got['peak']} MB at most while answering (load "
+            f"{os.getloadavg()[0]:.1f})"
         )
         assert got["images"] == count
 
@@ -313,7 +316,9 @@ def test_the_demo_at_its_decline_rule(tmp_path: Path) -> None:
             wrong = (rows["predicted"] != label).to_numpy()
             error = estimate_cluster_mean(wrong[kept], groups[kept])
             print(
-                f"  {words}, {arm}: {kept.mean():.1%} of {len(chosen)} answered, {error.value:.1%} of them wrong "
-                f"({error.low:.1%} to {error.high:.1%} by visit); all answered: {wrong.mean():.1%} wrong"
+                f"  {words}, {arm}: {kept.mean():.1%} of {len(chosen)} answered, {error.value:.1%} "
+                "of them wrong "
+                f"({error.low:.1%} to {error.high:.1%} by visit); all answered: {wrong.mean():.1%} "
+                "wrong"
             )
             assert len(rows) == len(chosen)

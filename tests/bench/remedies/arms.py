@@ -1,4 +1,7 @@
-"""The arms: what each shows the same model, for as many passes, from the same start; each trained once and kept."""
+"""The arms: what each shows the same model, for as many passes, from the same start.
+
+Each trained once and kept.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +163,10 @@ def train(protocol: Subject, arm: Arm, seed: int, folder: Path, name: str) -> Pa
 
 
 def answers(protocol: Subject, name: str, seed: int, folder: Path) -> NDArray[np.bool_]:
-    """bool [test]: what one arm and seed gets right; kept for the plan and the budget that it came from."""
+    """bool [test]: what one arm and seed gets right.
+
+    Kept for the plan and the budget that it came from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts = [
         hash_content(protocol.model / "model.safetensors"),

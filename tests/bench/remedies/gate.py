@@ -67,7 +67,10 @@ def placebo(protocol: Protocol, number: int) -> Case:
 def promoted(
     protocol: Protocol, case: Case, weights: dict[str, list[tuple[int, Path]]]
 ) -> tuple[bool, str]:
-    """Whether these candidates pass every condition, and how far they came; weights: by arm, (seed, file)."""
+    """Whether these candidates pass every condition, and how far they came; weights.
+
+    By arm, (seed, file).
+    """
     needs = (
         "images",
         "pixels",

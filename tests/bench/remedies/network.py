@@ -1,4 +1,7 @@
-"""The benchmark's small network: five layers, made for 32 px; timm knows it by `NAME` once this module is imported."""
+"""The benchmark's small network: five layers, made for 32 px.
+
+Timm knows it by `NAME` once this module is imported.
+"""
 
 from __future__ import annotations
 

@@ -130,7 +130,10 @@ class Planted:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """All images with the cause planted; copies of training images that have it come after them, for the oracle."""
+        """All images with the cause planted.
+
+        Copies of training images that have it come after them, for the oracle.
+        """
         pixels = np.array(self.base.run.load_artifact("pixels"))
         rows = np.flatnonzero(self.planted)
         pixels[rows] = self._planted(pixels[rows])

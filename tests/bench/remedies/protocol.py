@@ -97,7 +97,10 @@ class Protocol:
 
     @cached_property
     def images(self) -> TrainingImages:
-        """What every arm learns from: the training images, lit all of them, less the holdout of `train`."""
+        """What every arm learns from.
+
+        The training images, lit all of them, less the holdout of `train`.
+        """
         images = select_training_images(
             self.images,
             self.run.load_artifact("splits"),

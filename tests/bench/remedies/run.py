@@ -104,7 +104,10 @@ def _gates(protocol: Protocol, right: Right, folder: Path) -> dict[str, str]:
 
 
 def _placebos(options: argparse.Namespace, protocol: Protocol, folder: Path) -> list[str]:
-    """Those asked for where they are not known yet; then what is known of all, by the seeds of each."""
+    """Those asked for where they are not known yet.
+
+    Then what is known of all, by the seeds of each.
+    """
     seeds = options.placebo_seeds
     file = folder / f"placebos-{seeds}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
@@ -140,7 +143,10 @@ def _reached(case: Planted, seeds: int, folder: Path) -> dict[str, Any]:
 
 
 def _suite(options: argparse.Namespace, protocol: Protocol) -> list[dict[str, Any]]:
-    """What is known of each planted setting; those asked for are measured where they are not known yet."""
+    """What is known of each planted setting.
+
+    Those asked for are measured where they are not known yet.
+    """
     folder = options.cache / "planted"
     folder.mkdir(exist_ok=True)
     for name in options.planted:
@@ -249,7 +255,8 @@ def main() -> None:
     tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
     counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
     about = [
-        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at 32 px.",
+        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network "
+        "at 32 px.",
         f"Test images: {counts}.",
     ]
     if known:

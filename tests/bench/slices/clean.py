@@ -1,4 +1,7 @@
-"""One clean model for each data set, and all that it says of val as it is: computed once, kept on disk."""
+"""One clean model for each data set, and all that it says of val as it is.
+
+Computed once, kept on disk.
+"""
 
 from __future__ import annotations
 

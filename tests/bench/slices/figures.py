@@ -1,4 +1,7 @@
-"""The figures of the benchmark: precision at ten, the right cause, strength ranges, and paired bootstraps."""
+"""The figures of the benchmark.
+
+Precision at ten, the right cause, strength ranges, and paired bootstraps.
+"""
 
 from __future__ import annotations
 

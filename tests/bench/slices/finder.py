@@ -60,7 +60,10 @@ def frame_of(case: Case) -> pd.DataFrame:
 
 
 def val_of(case: Case, donor: Rows | None = None) -> ValidationSet:
-    """The benchmark's val; donor: the image [val] whose outcomes each image is given (a null draw), else its own."""
+    """The benchmark's val; donor.
+
+    The image [val] whose outcomes each image is given (a null draw), else its own.
+    """
     clean, frame = case.clean, frame_of(case)
     rows = np.arange(len(frame))
     donor = rows if donor is None else donor

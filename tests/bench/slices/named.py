@@ -79,7 +79,10 @@ def named_in(case: Case) -> dict[str, Any]:
 
 
 def _dosed(rows: Rows) -> list[tuple[bool, bool]]:
-    """Of the settings named strictly right that have a strength: whether the range covers the planted one, and meets it."""
+    """Of the settings named strictly right that have a strength.
+
+    Whether the range covers the planted one, and meets it.
+    """
     found = []
     for row in (r for r in rows if r["strict"]):
         if planted := ranges(row["cause"], row["severity"]):
@@ -99,11 +102,14 @@ def _figures(rows: Rows) -> str:
         f"- confirmed: {exact(len(confirmed), n)}",
         f"- right cause named first, up to equivalence: {exact(sum(r['right'] for r in rows), n)}",
         f"- strictly: {exact(sum(r['strict'] for r in rows), n)}",
-        f"- of the confirmed, up to equivalence: {exact(sum(r['right'] for r in confirmed), len(confirmed))}",
+        "- of the confirmed, up to equivalence: "
+        f"{exact(sum(r['right'] for r in confirmed), len(confirmed))}",
         f"- a wrong cause named first: {exact(wrong, n)}",
         f"- causes in a named set: {np.mean(sizes) if sizes else 0:.1f} on average",
-        f"- strength range covers the planted one, where strictly right: {exact(sum(c for c, _ in dosed), len(dosed))}",
-        f"- strength range meets the planted one, where strictly right: {exact(sum(m for _, m in dosed), len(dosed))}",
+        "- strength range covers the planted one, where strictly right: "
+        f"{exact(sum(c for c, _ in dosed), len(dosed))}",
+        "- strength range meets the planted one, where strictly right: "
+        f"{exact(sum(m for _, m in dosed), len(dosed))}",
     ]
     return "\n".join(lines)
 

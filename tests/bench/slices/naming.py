@@ -1,4 +1,7 @@
-"""Which remedies cannot be told from a planted cause, computed on clean images: the equivalence sets of the naming."""
+"""Which remedies cannot be told from a planted cause, computed on clean images.
+
+The equivalence sets of the naming.
+"""
 
 from __future__ import annotations
 

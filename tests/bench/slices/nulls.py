@@ -102,7 +102,10 @@ def _read(file: Path) -> dict[str, int]:
 
 
 def known(cache: Path, data: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """What earlier runs with this finder counted, by kind: draws, and those in which anything was confirmed."""
+    """What earlier runs with this finder counted, by kind.
+
+    Draws, and those in which anything was confirmed.
+    """
     found = {kind: _read(_file(cache, data, kind)) for kind in KINDS}
     return {
         kind: {"draws": len(s), "confirmed": sum(v > 0 for v in s.values())}

@@ -127,7 +127,10 @@ def sliceline(fit: Part, held: Part, seed: int) -> Floats:
 
 
 def cleanlab(fit: Part, held: Part, seed: int) -> Floats:
-    """cleanlab's underperforming group: the one cluster with the worst labels; typical is near its mean."""
+    """cleanlab's underperforming group: the one cluster with the worst labels.
+
+    Typical is near its mean.
+    """
     try:
         from cleanlab import Datalab
     except ImportError as error:

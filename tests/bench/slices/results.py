@@ -49,7 +49,8 @@ def _real(rows: list[dict[str, Any]]) -> str:
     above = sum(e["low"] > 0 for e in judged)
     return "\n".join(
         [
-            f"Confirmed on three folds of five: {len(found)} slices; each frozen rule on the other two, never used.",
+            f"Confirmed on three folds of five: {len(found)} slices; each frozen rule on the other "
+            "two, never used.",
             "",
             f"- excess above 0: {exact(sum(e['value'] > 0 for e in judged), len(judged))}",
             f"- lower bound of the 95 % interval by group above 0: {exact(above, len(judged))}",
@@ -86,7 +87,10 @@ Bar = tuple[str, str, float, float, str, str]  # figure, why, bar, value, value 
 
 
 def bar(line: Bar) -> dict[str, Any]:
-    """A line of the table: the figure, the bar, what was reached, by how much it is missed, and why."""
+    """A line of the table.
+
+    The figure, the bar, what was reached, by how much it is missed, and why.
+    """
     figure, why, least, value, words, sign = line
     short = least - value if sign == ">=" else value - least
     missed = "" if short <= 0 else f"{short:.3g}"
@@ -143,7 +147,8 @@ def write_results(path: Path, rows: list[dict[str, Any]], run: tuple[str, str]) 
     """Everything measured, with the date and the command."""
     which, command = run
     parts = [
-        f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes {which}."
+        f"{time.strftime('%Y-%m-%d')}, `{command}`: {len(rows)} valid settings of the causes "
+        f"{which}."
     ]
     parts += [f"Development: {', '.join(DEVELOPMENT)}. Held out: {', '.join(HELD_OUT)}."]
     parts += ["Taken in an order drawn by seed, whatever came out, as far as the time went."]

@@ -111,7 +111,10 @@ def precise_in(case: Case, cache: Path) -> dict[str, Any]:
 
 
 def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[dict[str, Any]]:
-    """The row of every valid setting; which ones are not is printed. known: only of those in the cache."""
+    """The row of every valid setting; which ones are not is printed. known.
+
+    Only of those in the cache.
+    """
     cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
     for setting in asked:
         file = file_of(setting, cache, "row")

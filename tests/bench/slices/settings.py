@@ -1,4 +1,7 @@
-"""The settings of the benchmark: which cause, how strong, in how many images, in which classes; and the planting."""
+"""The settings of the benchmark: which cause, how strong, in how many images, in which classes.
+
+And the planting.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Case:
-    """val with a cause planted. planted: bool [val]; drop: paired loss of accuracy of the planted images."""
+    """val with a cause planted. planted: bool [val]; drop.
+
+    Paired loss of accuracy of the planted images.
+    """
 
     setting: Setting
     clean: Clean

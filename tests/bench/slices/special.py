@@ -53,7 +53,10 @@ Mask = NDArray[np.bool_]
 
 
 class Own(Clean):
-    """A data set that was altered before its small model was trained. altered: bool [images] that were."""
+    """A data set that was altered before its small model was trained. altered.
+
+    Bool [images] that were.
+    """
 
     probed = PROBED
 
@@ -230,7 +233,10 @@ def rare_subclass(own: Own, clean: Clean) -> dict[str, Any]:
 
 
 def leans(clean: Clean) -> dict[str, str]:
-    """What the finder of shortcuts says of each class for which it proposes a mark: {class: status}."""
+    """What the finder of shortcuts says of each class for which it proposes a mark: {class.
+
+    Status}.
+    """
     names, val = clean.images.names, clean.val
     truth, groups = (
         pd.Index(names).get_indexer(pd.Index(clean.images.labels[val])),
@@ -337,7 +343,8 @@ HEADS = {
 def write(path: Path, found: dict[str, Any], command: str) -> None:
     """The section of RESULTS.md."""
     parts = [
-        f"{time.strftime('%Y-%m-%d')}, `{command}`: small models of {PASSES:,} passes but for the two causes."
+        f"{time.strftime('%Y-%m-%d')}, `{command}`: small models of {PASSES:,} passes but for the "
+        "two causes."
     ]
     for kind, head in HEADS.items():
         rows = [

@@ -80,7 +80,10 @@ def _measured(name: str, queue: Any) -> None:
 
 
 def run(rounds: int = ROUNDS) -> dict[str, list[tuple[float, float, float]]]:
-    """By method, each round's (CPU seconds, peak MB, MB before it began); none of what is absent, which is printed."""
+    """By method, each round's (CPU seconds, peak MB, MB before it began).
+
+    None of what is absent, which is printed.
+    """
     context, found = get_context("spawn"), dict[str, list[tuple[float, float, float]]]()
     for _ in range(rounds):
         for name in METHODS:

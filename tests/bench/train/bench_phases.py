@@ -91,12 +91,14 @@ def test_whether_each_pays(tmp_path: Path) -> None:
             got.setdefault(way, []).append((right, took))
             print(f"{way:<10} seed {seed}: {right:.1%} right, {took:.1f} s of CPU", flush=True)
     print(
-        f"\n{FOLDER.name}: {len(images)} images learnt from, {len(judged)} judged, {EPOCHS:g} epochs, {SEEDS} seeds"
+        f"\n{FOLDER.name}: {len(images)} images learnt from, {len(judged)} judged, {EPOCHS:g} "
+        f"epochs, {SEEDS} seeds"
     )
     for way, rows in got.items():
         right, took = zip(*rows, strict=True)
         print(
-            f"{way:<10} {statistics.mean(right):.1%} right on average ({min(right):.1%} to {max(right):.1%}), "
+            f"{way:<10} {statistics.mean(right):.1%} right on average ({min(right):.1%} to "
+            f"{max(right):.1%}), "
             f"{statistics.median(took):.1f} s of CPU"
         )
     assert max(right for right, _ in got["plain"]) > 1.5 / len(names)

@@ -81,7 +81,8 @@ def test_two_processes_learn_nearly_twice_as_fast(tmp_path: Path) -> None:
     share = {world: statistics.median(s for _, s in rows) for world, rows in got.items()}
     faster = rate[2] / rate[1]
     print(
-        f"\nbatches of {BATCH}: {rate[1]:.0f} images/s alone ({share[1]:.0%} of a core), {rate[2]:.0f} by two "
+        f"\nbatches of {BATCH}: {rate[1]:.0f} images/s alone ({share[1]:.0%} of a core), "
+        f"{rate[2]:.0f} by two "
         f"({share[2]:.0%} each), load {os.getloadavg()[0]:.1f}: {faster:.2f} times as fast, "
         f"{faster * share[1] / share[2]:.2f} at equal shares"
     )

@@ -32,7 +32,10 @@ ENV = os.environ | {
 
 
 def _draw(root: Path, count: int) -> Path:
-    """JPEG files of 640 x 480 px: a bright bar that lies or stands on a noisy wall; a fifth as many for val."""
+    """JPEG files of 640 x 480 px: a bright bar that lies or stands on a noisy wall.
+
+    A fifth as many for val.
+    """
     rng = np.random.default_rng(0)
     for n in range(count + count // 5):
         wall = cv2.resize(
@@ -76,12 +79,15 @@ def test_a_training_beside_the_bare_step_and_other_loops(tmp_path: Path) -> None
     ours = middle["nightshift"]
     load = "load " + " ".join(f"{one:.1f}" for one in os.getloadavg())
     print(
-        f"\n{PHOTOS} images, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of {ROUNDS} rounds, {load}"
+        f"\n{PHOTOS} images, {EPOCHS} epochs, {ENV['OMP_NUM_THREADS']} thread(s), medians of "
+        f"{ROUNDS} rounds, {load}"
     )
     for name, row in middle.items():
         print(
-            f"{name:<12} {row['seconds']:6.1f} s, {row['cpu']:6.1f} s of CPU, {row['accuracy']:.1%} right, "
+            f"{name:<12} {row['seconds']:6.1f} s, {row['cpu']:6.1f} s of CPU, "
+            f"{row['accuracy']:.1%} right, "
             f"{row['peak']:,.0f} MB (a worker {row['worker']:,.0f}); nightshift is "
-            f"{row['seconds'] / ours['seconds']:.2f} times as fast, by CPU {row['cpu'] / ours['cpu']:.2f}"
+            f"{row['seconds'] / ours['seconds']:.2f} times as fast, by CPU "
+            f"{row['cpu'] / ours['cpu']:.2f}"
         )
     assert ours["accuracy"] > 0.9

@@ -125,7 +125,10 @@ def nightshift(folder: Path, epochs: int, watch: Watch) -> float:
 
 
 def plain(folder: Path, epochs: int, watch: Watch) -> float:
-    """ImageFolder, DataLoader and torchvision: what one writes oneself; every epoch decodes every image."""
+    """ImageFolder, DataLoader and torchvision: what one writes oneself.
+
+    Every epoch decodes every image.
+    """
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
@@ -167,7 +170,10 @@ def fastai(folder: Path, epochs: int, watch: Watch) -> float:
 
 
 def ultralytics(folder: Path, epochs: int, watch: Watch) -> float:
-    """Ultralytics classify with a network of its own (yolo11n-cls, from scratch): it takes no other."""
+    """Ultralytics classify with a network of its own (yolo11n-cls, from scratch).
+
+    It takes no other.
+    """
     with TemporaryDirectory() as aside:
         os.environ["YOLO_CONFIG_DIR"] = (
             aside  # its settings are the machine's; here it is not to log to MLflow
@@ -186,7 +192,10 @@ def ultralytics(folder: Path, epochs: int, watch: Watch) -> float:
 
 
 def timm(folder: Path, epochs: int, watch: Watch) -> float:
-    """timm's own script (NIGHTSHIFT_BENCH_TIMM: its train.py, which the package lacks) with the same start."""
+    """timm's own script (NIGHTSHIFT_BENCH_TIMM.
+
+    Its train.py, which the package lacks) with the same start.
+    """
     script = os.environ["NIGHTSHIFT_BENCH_TIMM"]
     with TemporaryDirectory() as aside:
         torch.save(network()[0].state_dict(), Path(aside) / "start.pth")

@@ -1,8 +1,6 @@
-"""report: joins the sections into one offline page, and says the same in `summary`.
+"""Stage `report`: write the offline page, and the same as `summary`.
 
-The schema of `summary` is `pipeline.report.summary_schema.Summary` (see `reports/README.md`).
-Beside the page in `html` lie the tables that it draws from: `images.parquet`, `predictions.parquet`
-and `failures.csv`.
+The schema of `summary` is `pipeline.report.summary_schema` (see `reports/README.md`).
 """
 
 from __future__ import annotations
@@ -85,7 +83,7 @@ def _compute_quartiles(pixels: NDArray[np.uint8], column_prefix: str) -> pd.Data
 def _build_treated_copies(
     image: NDArray[np.uint8], remedy: str, low: float, high: float, seed: int
 ) -> list[tuple[str, Any]]:
-    """Copies of a image at strengths spread over the plan's range, each with its strength in words; no two look the same."""
+    """Return different copies of an image at strengths spread over the plan's range, with captions."""
     copies: dict[bytes, tuple[str, Any]] = {}
     for k, strength in enumerate(np.linspace(low, high, _MAX_COPIES).tolist()):
         copy = apply_remedy(remedy, image[None], strength, strength, seed + k)[0]
@@ -96,7 +94,7 @@ def _build_treated_copies(
 def _build_simulated_copies(
     simulated: pd.DataFrame, pixels: NDArray[np.uint8]
 ) -> list[tuple[str, Any]]:
-    """Some simulated images in the order of their strengths, each with its strength and class in words."""
+    """Return some simulated images by strength, each with its strength and class as caption."""
     some = zip(
         simulated["condition"], simulated["strength"], simulated["label"], pixels, strict=True
     )
@@ -108,8 +106,9 @@ def _build_simulated_copies(
 
 
 def build_previews(artifacts: Mapping[str, Any], seed: int) -> Iterator[AugmentationPreview]:
-    """What the plan makes of one training image for each slice and remedy, and how treated images compare with the
-    slice; images are drawn with `seed`.
+    """Yield the plan's effect on one training image for each slice and remedy.
+
+    Treated images are compared with the slice; images are drawn with `seed`.
     """
     rows, pixels, members = (
         index_rows(artifacts["images"]["image_id"]),

@@ -1,10 +1,11 @@
-"""The report stage on planted artifacts."""
+"""The page and its summary: pipeline/stages/report.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipeline.contracts import DimensionSizes, StageContext
@@ -13,34 +14,48 @@ from pipeline.stages import report
 from tests.factory import planted
 
 
-def needs(**kind: Any) -> dict[str, Any]:
-    made, dims = planted(**kind), DimensionSizes()
-    for name in get_stage("report").needs:
-        ARTIFACT_CONTRACTS[name].check_value(name, made[name], dims)
-    return {name: made[name] for name in get_stage("report").needs}
+def _collect_needs(**options: Any) -> dict[str, Any]:
+    """Return the needs of the stage, checked against their contracts."""
+    artifacts = planted(**options)
+    dimensions: DimensionSizes = {}
+    needs = {name: artifacts[name] for name in get_stage("report").needs}
+    for name, value in needs.items():
+        ARTIFACT_CONTRACTS[name].check_value(name, value, dimensions)
+    return needs
 
 
-def context(folder: Path) -> StageContext:
+def _make_context(folder: Path) -> StageContext:
     facts = {
         "config": "name: demo\n",
         "versions": {"nightshift": "0.1.0"},
         "stages": [{"name": "train", "seconds": 12.0, "notes": ["a note"]}],
     }
+    folder.mkdir(exist_ok=True)
     return StageContext("demo-1", 3, folder, folder, run_facts=facts)
 
 
-def test_page_and_summary_keep_their_contracts(tmp_path: Path) -> None:
-    made = report.run(report.Config(), context(tmp_path), **needs())
+def _read_page(made: dict[str, Any]) -> str:
+    page: Path = made["html"] / "index.html"
+    return page.read_text(encoding="utf-8")
+
+
+def test_page_tables_and_summary_keep_their_contracts(tmp_path: Path) -> None:
+    needs = _collect_needs()
+    made = report.run(report.Config(), _make_context(tmp_path), **needs)
     for name in get_stage("report").makes:
         ARTIFACT_CONTRACTS[name].check_value(name, made[name], {})
-    html = (made["html"] / "index.html").read_text(encoding="utf-8")
+    html = _read_page(made)
     assert "demo-1" in html
     assert "A note." in html
     assert made["summary"]["run_id"] == "demo-1"
+    predictions = pd.read_parquet(made["html"] / "predictions.parquet")
+    assert len(predictions) == len(needs["predictions"])
+    failures = pd.read_csv(made["html"] / "failures.csv")
+    assert 0 < len(failures) < len(pd.read_parquet(made["html"] / "images.parquet"))
 
 
 @pytest.mark.parametrize(
-    "kind",
+    "options",
     [
         {"sealed": True},
         {"promoted": False},
@@ -48,43 +63,47 @@ def test_page_and_summary_keep_their_contracts(tmp_path: Path) -> None:
         {"changed": False, "slices": False},
     ],
 )
-def test_every_ending_has_its_page(tmp_path: Path, kind: dict[str, bool]) -> None:
-    made = report.run(report.Config(), context(tmp_path), **needs(**kind))
+def test_every_outcome_has_a_page(tmp_path: Path, options: dict[str, bool]) -> None:
+    made = report.run(report.Config(), _make_context(tmp_path), **_collect_needs(**options))
     assert made["summary"]["verdict"]["promoted"] is False
 
 
 def test_the_same_artifacts_give_the_same_bytes(tmp_path: Path) -> None:
-    pages, summaries = [], []
+    pages = []
+    summaries = []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        made = report.run(report.Config(), context(tmp_path / name), **needs())
-        pages.append((made["html"] / "index.html").read_bytes())
+        made = report.run(report.Config(), _make_context(tmp_path / name), **_collect_needs())
+        pages.append(_read_page(made))
         summaries.append(made["summary"])
     assert pages[0] == pages[1]
     assert summaries[0] == summaries[1]
 
 
-def test_the_size_cap_holds_and_costs_images(tmp_path: Path) -> None:
-    images = planted(images=1600)
-    inputs = {name: images[name] for name in get_stage("report").needs}
+def test_the_size_limit_holds_and_costs_images(tmp_path: Path) -> None:
     config = report.Config(max_bytes=200_000)
-    page = report.run(config, context(tmp_path), **inputs)["html"] / "index.html"
-    assert page.stat().st_size <= config.max_bytes
-    assert "Showing" in page.read_text(encoding="utf-8")
+    made = report.run(config, _make_context(tmp_path), **_collect_needs(images=1600))
+    assert (made["html"] / "index.html").stat().st_size <= config.max_bytes
+    assert "Showing" in _read_page(made)
 
 
-def test_a_page_that_cannot_be_small_enough_says_so(tmp_path: Path) -> None:
-    inputs = needs()
-    inputs["classes"] = {
-        "names": inputs["classes"]["names"] + [f"absent {k}" * 20 for k in range(400)]
-    }
-    told = context(tmp_path)
-    report.run(report.Config(max_bytes=200_000), told, **inputs)
-    assert "more than report.max_bytes allows" in told.notes[0]
+def test_a_page_above_the_limit_without_images_is_noted(tmp_path: Path) -> None:
+    needs = _collect_needs()
+    absent = [f"absent {number}" * 20 for number in range(400)]
+    needs["classes"] = {"names": needs["classes"]["names"] + absent}
+    context = _make_context(tmp_path)
+    report.run(report.Config(max_bytes=200_000), context, **needs)
+    assert "more than report.max_bytes allows" in context.notes[0]
 
 
-@pytest.mark.parametrize("images", ["none", "blurred"])
-def test_images_may_be_left_out_or_blurred(tmp_path: Path, images: Any) -> None:
-    made = report.run(report.Config(image_mode=images), context(tmp_path), **needs())
-    html = (made["html"] / "index.html").read_text(encoding="utf-8")
-    assert ("image/webp;base64,U" in html) == (images == "blurred")
+@pytest.mark.parametrize("mode", ["none", "blurred"])
+def test_images_may_be_left_out_or_blurred(tmp_path: Path, mode: Any) -> None:
+    config = report.Config(image_mode=mode)
+    html = _read_page(report.run(config, _make_context(tmp_path), **_collect_needs()))
+    assert ("image/webp;base64,U" in html) == (mode == "blurred")
+
+
+def test_the_fingerprint_follows_the_reviewers(tmp_path: Path) -> None:
+    run_path = tmp_path / "run"
+    before = report.fingerprint_external_inputs(report.Config(), run_path, None)
+    (tmp_path / "review.json").write_text('{"labels": {}, "slices": {}}')
+    assert report.fingerprint_external_inputs(report.Config(), run_path, before) != before

@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.report.augmentation_previews import build_previews
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.augmentation_examples import render
 from pipeline.report.slice_cards import summarize_remedy
-from pipeline.stages.report import build_previews
 from tests.factory import SIMULATED
 from tests.report.conftest import build_page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline.contracts import DimensionSizes, StageContext
 from pipeline.graph import ARTIFACT_CONTRACTS, get_stage
 from pipeline.stages import report
+from pipeline.storage.review_decisions import apply_review_file
 from tests.factory import planted
 
 
@@ -105,5 +107,8 @@ def test_images_may_be_left_out_or_blurred(tmp_path: Path, mode: Any) -> None:
 def test_the_fingerprint_follows_the_reviewers(tmp_path: Path) -> None:
     run_path = tmp_path / "run"
     before = report.fingerprint_external_inputs(report.Config(), run_path, None)
-    (tmp_path / "review.json").write_text('{"labels": {}, "slices": {}}')
+    labels = [{"image_id": "i0", "decision": "wrong"}]
+    review = {"review": 1, "run_id": "run", "labels": labels}
+    (tmp_path / "saved.json").write_text(json.dumps(review))
+    apply_review_file(tmp_path, tmp_path / "saved.json")
     assert report.fingerprint_external_inputs(report.Config(), run_path, before) != before

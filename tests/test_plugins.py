@@ -25,7 +25,7 @@ from pipeline import plugins
 from pipeline.attributes import load_attribute
 from pipeline.contracts import InputError
 from pipeline.remedies import list_remedies, load_remedy
-from tests.helpers.external_plugins import GREENNESS, install_plugin
+from tests.helpers.external_plugins import GREENNESS, forget_external_plugins, install_plugin
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES_CONSTANT = {
@@ -205,16 +205,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    _clear_caches()
+    forget_external_plugins()
     yield folder
-    _clear_caches()
-    for name in [name for name in sys.modules if name.startswith("outside_")]:
-        del sys.modules[name]
-
-
-def _clear_caches() -> None:
-    plugins._find_external_plugins.cache_clear()
-    plugins.load_plugin.cache_clear()
+    forget_external_plugins()
 
 
 BROKEN_SOURCES = [

@@ -37,7 +37,13 @@ def run(
     validation_set: ValidationSet,
     dose_response: pd.DataFrame,
 ) -> StageOutputs:
-    """Return `slices`, the frozen rule of each slice and fold, and `membership`."""
+    """Return `slices`, the frozen rule of each slice and fold, and `membership`.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        validation_set: the artifact of that name, as the further arguments.
+    """
     return propose_slices(config, context, validation_set.exclude_label_issues(), dose_response)
 
 

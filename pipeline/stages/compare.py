@@ -109,6 +109,11 @@ def run(
     """Return `comparison`, `flips`, `answers` and `saliency`.
 
     The test set is opened only if validation has passed.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
     """
     inputs = ComparisonInputs(
         images,

@@ -58,8 +58,13 @@ def run(
 ) -> StageOutputs:
     """Return `predictions`, `embeddings`, `metrics` and `label_issues`.
 
-    Predictions and metrics are those of the labeled validation images. Embeddings come from frozen
+    Predictions and metrics cover the labeled validation images. Embeddings come from frozen
     packaged weights, for every image outside test. Labels outside test are checked.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
 
     Raises:
         InputError: a cost names an unknown class.

@@ -61,7 +61,13 @@ def run(
     slices: pd.DataFrame,
     membership: pd.DataFrame,
 ) -> StageOutputs:
-    """Return `explanations`, one row per slice, and `causes`, one row per cause that was tried."""
+    """Return `explanations`, one row per slice, and `causes`, one row per cause that was tried.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        pixels: the artifact of that name, as the further arguments.
+    """
     return explain_slices(
         config,
         context,

@@ -61,8 +61,13 @@ def run(
 ) -> StageOutputs:
     """Return `followed`, the history of each slice, and `proposers`.
 
-    `proposers` lists the hashed groups on which the rule of a slice was proposed; they are no
-    evidence about it in any run.
+    `proposers` lists the hashed groups that proposed the rule of a slice; they are no evidence
+    about it in any run.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
     """
     previous_run = _find_followed_run(context.runs_folder / context.run_id)
     reason = None if previous_run else "no earlier run of this name followed its slices"

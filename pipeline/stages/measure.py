@@ -28,6 +28,11 @@ def run(config: Config, context: StageContext, *, images: pd.DataFrame) -> Stage
 
     Values that an earlier run measured on the same bytes are reused. Images that can no longer be
     read are noted.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name.
     """
     known = _load_known_values(context)
     values = known.reindex(images["image_id"]).to_numpy(dtype=np.float64, copy=True)

@@ -35,6 +35,11 @@ def run(
     """Return `drift`: images that the champion's run did not have, against the champion's data.
 
     `why` is the reason if nothing could be compared, else null.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
     """
     folder = _find_champion_bundle(context.runs_folder / context.run_id)
     if folder is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,13 @@ def run(
     explanations: pd.DataFrame,
     causes: pd.DataFrame,
 ) -> StageOutputs:
-    """Return `plan`, `simulated`, `simulated_pixels`, `policy` and `exports`."""
+    """Return `plan`, `simulated`, `simulated_pixels`, `policy` and `exports`.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
+    """
     val = validation_set.exclude_label_issues()
     class_names = list(validation_set.class_names)
     is_training = splits["split"].to_numpy() == "train"
@@ -201,6 +206,8 @@ def run(
         context,
         frozenset(images["content_hash"]),
     )
+    folder = context.scratch_folder / "exports"
+    tables = (images, splits, confirmed, membership, label_issues)
     return {
         "plan": plan,
         "simulated": simulated,
@@ -212,15 +219,7 @@ def run(
             "prescriptions": made.prescriptions,
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
-        "exports": write_requests(
-            context.scratch_folder / "exports",
-            rule_masks,
-            images,
-            splits,
-            confirmed,
-            membership,
-            label_issues,
-        ),
+        "exports": write_requests(folder, rule_masks, *tables),
     }
 
 
@@ -273,17 +272,18 @@ def _search_plan(
         apply_remedy,
     )
 
-    def predict_plans(plans: Sequence[pd.DataFrame]) -> NDArray[np.intp]:
-        return evaluate_plans(plan_trial, plans, context)
-
-    effects = confirmed.set_index("slice")["effect"]
     choice = choose_plan(
-        plan, effects, config.max_plans, predict_plans, val=val, membership=membership
+        plan,
+        confirmed.set_index("slice")["effect"],
+        config.max_plans,
+        lambda plans: evaluate_plans(plan_trial, plans, context),
+        val=val,
+        membership=membership,
     )
     result = f"{choice.description} is trained" if choice.description else "none helped"
     context.add_note(
         f"search: {len(choice.tried)} plans tried, {plan_trial.image_passes:,} image passes each "
-        f"and as many with nothing new; {result}"
+        f"and as many without a remedy; {result}"
     )
     passes = plan_trial.image_passes * (1 + len(choice.tried))
     return choice.plan, {"passes": passes, "tried": choice.tried, "chosen_on": "val"}

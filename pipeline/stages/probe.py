@@ -66,7 +66,12 @@ def run(
 
     `dose_response` holds the weighted accuracy after each intervention with a 95 % interval by
     group, the repaired share of the misclassified and the broken share of the correct images.
-    `marks` says which images bear the mark of a confirmed shortcut.
+    `marks` holds which images bear the mark of a confirmed shortcut.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
     """
     network, meta = load_model(model)
 

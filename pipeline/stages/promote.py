@@ -29,7 +29,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 class Config(StageSettings):
-    """No settings: levels and margins of the gate are those of the comparison."""
+    """No settings: the gate uses the levels and margins of the comparison."""
 
 
 def run(
@@ -49,6 +49,11 @@ def run(
     """Return `verdict` and `bundle`; the candidate is promoted if every condition holds.
 
     A repeated call changes nothing.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        comparison: the artifact of that name, as the further arguments.
     """
     conditions = evaluate_gate(comparison)
     is_promoted = can_promote(comparison, conditions)
@@ -108,7 +113,7 @@ def _summarize_data(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the data that arriving images are compared with: of train and val, none of test.
 
-    `is_declined` says by image_id of val whether the model in force declines an image.
+    `is_declined`: whether the model in force declines an image of val, by image_id.
     """
     rules = parse_frozen_rules(explanations)
     table, basis = build_reference_frame(images, attributes, rules)

@@ -98,7 +98,7 @@ def fingerprint_external_inputs(
 
 
 def _render_within_limit(page: ReportPage, max_bytes: int) -> str:
-    """Return the page with as many images as fit, the most informative ones first."""
+    """Return the page with the most informative images that fit into it."""
     budget = int(max_bytes * IMAGE_SHARE)
     for _ in range(MAX_RENDER_ATTEMPTS):
         page.thumbnails.fit_budget(budget, TEXT_BYTES_PER_IMAGE)

@@ -56,6 +56,11 @@ def run(
     The control arm gets no treatment, the targeted arm the remedies of the plan, and the generic
     arm TrivialAugment. All arms start from `model` and see the same images in the same order and
     equally often, without early stopping. The list is empty if nothing was prescribed.
+
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
     """
     from pipeline.learning.models.backbone import has_trainable_weights
     from pipeline.learning.training.arm_training import ArmTrainer, build_arms

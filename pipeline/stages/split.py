@@ -125,6 +125,11 @@ def run(
     dates or sites that the config names. A split that the data set gives is kept. Images of val
     and test whose bytes, group or near-duplicate are in train too are left out.
 
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
+
     Raises:
         InputError: train, val or test would be empty.
     """

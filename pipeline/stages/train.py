@@ -63,6 +63,11 @@ def run(
 
     A new model is trained on the labeled images of `train` without a grouped holdout.
 
+    Args:
+        config: settings of the stage.
+        context: seed, progress, notes and folders.
+        images: the artifact of that name, as the further arguments.
+
     Raises:
         InputError: there are fewer than two classes to train on, the weights do not fit, or the
             model that is taken was trained for other classes.

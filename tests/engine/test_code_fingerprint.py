@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import plugins
 from pipeline.engine import code_fingerprint
 from pipeline.graph import STAGES
-from tests.helpers.external_plugins import GREENNESS, install_plugin
+from tests.helpers.external_plugins import GREENNESS, forget_external_plugins, install_plugin
 
 ATTRIBUTE_STAGES = {
     "ingest",  # an attribute's name is reserved
@@ -27,6 +26,7 @@ ATTRIBUTE_STAGES = {
     "report",
 }
 REMEDY_STAGES = {
+    "train",  # it shares the training loop of retrain
     "probe",
     "explain",
     "follow",
@@ -52,8 +52,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _clear_caches() -> None:
-    plugins._find_external_plugins.cache_clear()
-    plugins.load_plugin.cache_clear()
+    forget_external_plugins()
     code_fingerprint._list_imports.cache_clear()
     code_fingerprint.hash_stage_code.cache_clear()
 

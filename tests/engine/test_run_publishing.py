@@ -1,10 +1,12 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline.domain.statuses import ComparisonOutcome
 from pipeline.engine.run_publishing import publish_outcome, publish_runs_index, summarize_run
 from pipeline.storage.artifact_store import RunFolder
 
-HEADLINE = "not promoted: the gain is uncertain"
+HEADLINE = "not promoted: there is no test image to prove it on"
+VERDICT = {"promoted": False, "outcome": ComparisonOutcome.NO_TEST}
 
 
 def _make_run(folder: Path, name: str, summary: dict[str, Any] | None = None) -> RunFolder:
@@ -20,7 +22,7 @@ def _make_run(folder: Path, name: str, summary: dict[str, Any] | None = None) ->
 def _build_summary(run_id: str) -> dict[str, Any]:
     return {
         "run_id": run_id,
-        "verdict": {"headline": HEADLINE, "promoted": False},
+        "verdict": VERDICT | {"headline": HEADLINE},
         "slices": [{"status": "confirmed"}, {"status": "uncertain"}],
         "followed": [{"state": "open"}, {"state": "open"}, {"state": "closed"}],
     }
@@ -39,7 +41,7 @@ def test_a_run_is_one_row(tmp_path: Path) -> None:
         "state": "not promoted",
         "slices": 1,
         "followed": "2 open, 1 closed",
-        "why": "the gain is uncertain",
+        "why": "there is no test image to prove it on",
     }
 
 
@@ -51,7 +53,7 @@ def test_a_run_without_a_report_publishes_nothing(tmp_path: Path) -> None:
 
 def test_a_failed_condition_is_the_outcome(tmp_path: Path) -> None:
     run = _make_run(tmp_path, "r1")
-    run.save_stage("promote", {"verdict": {"promoted": False, "headline": HEADLINE}}, {})
+    run.save_stage("promote", {"verdict": VERDICT}, {})
     outcome = publish_outcome(run, tmp_path / "reports")
     assert (outcome.has_passed, outcome.headline) == (False, HEADLINE)
 

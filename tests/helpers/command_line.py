@@ -51,5 +51,6 @@ def save_bundle(folder: Path) -> None:
     network, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.0)
     save_model(folder, network, meta)
     policy = {"decline": {"threshold": 0.0}, "corrections": []}
-    record = {**meta, FORMAT_KEY: BUNDLE_FORMAT, "policy": policy, "slices": []}
+    sent = {"run_id": "run1", "policy": policy, "slices": []}
+    record = {**meta, **sent, FORMAT_KEY: BUNDLE_FORMAT}
     (folder / "bundle.json").write_text(json.dumps(record))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+from pipeline import plugins
 
 GREENNESS = '''"""The amount of green."""
 UNIT, LOW_HIGH_WORDS, PERIOD, SOURCE = "of 255", ("not green", "green"), None, "pixels"
@@ -34,3 +37,12 @@ def install_plugin(site_folder: Path, kind: str, name: str, source: str) -> Path
         f"[nightshift.{kind}]\n{name} = outside_{name}\n", encoding="utf-8"
     )
     return module
+
+
+def forget_external_plugins() -> None:
+    """Make this process look for plug-ins again, and import their modules again."""
+    plugins._find_external_plugins.cache_clear()
+    plugins.load_plugin.cache_clear()
+    for name in list(sys.modules):
+        if name.startswith("outside_"):
+            del sys.modules[name]

@@ -214,7 +214,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("pixels", "model", "validation_set", "dose_response", "slices", "membership"),
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
-            # named_causes, setting: JSON; `pipeline.report.slice_sentences` composes the sentences.
+            # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
             # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
             # the same rule as text. applied: the rule for each half of val, proposed on the other
             # half, and how many images it admitted. common: traits that the images of a confirmed

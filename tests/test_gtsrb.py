@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import runner
-from pipeline.report.slice_sentences import add_sentences
+from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.stages import retrain
 from tests.bench.gtsrb import measure
 

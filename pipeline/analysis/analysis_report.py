@@ -14,14 +14,17 @@ from pydantic import BaseModel, Field
 from pipeline import __version__
 from pipeline.contracts import StageContext
 from pipeline.domain.statuses import SliceStatus
-from pipeline.report.contact_sheets import rank_informative_images
-from pipeline.report.number_format import embed_json
+from pipeline.report.figures.contact_sheets import rank_informative_images
+from pipeline.report.figures.thumbnails import ThumbnailStore, index_rows
 from pipeline.report.page_rendering import build_payload, render_document, render_sections
 from pipeline.report.report_page import ReportPage, unwrap_row
-from pipeline.report.slice_sentences import add_sentences
-from pipeline.report.thumbnails import ThumbnailStore, index_rows
+from pipeline.report.sentences.number_format import embed_json
+from pipeline.report.sentences.slice_sentences import add_sentences
+from pipeline.statistics.classification.prediction_changes import (
+    build_prediction_changes,
+    stack_probabilities,
+)
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
-from pipeline.statistics.prediction_changes import build_prediction_changes, stack_probabilities
 
 SCHEMA_VERSION = 1
 SECTION_NAMES = (

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pipeline.attributes import DecodedImage, luminance, sharpness
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.read_plan import ReadPlan, build_read_plan
+from pipeline.data.recognition.read_plan import ReadPlan, build_read_plan
 from pipeline.engine import runner
 from pipeline.engine.progress_reporting import create_tracker
 from pipeline.report.health_page import render_health_section
-from pipeline.report.number_format import embed_json
 from pipeline.report.page_rendering import RenderedSection, render_document
+from pipeline.report.sentences.number_format import embed_json
 from pipeline.stages.ingest import Config
 from pipeline.storage.artifact_store import RunFolder
 

@@ -37,12 +37,12 @@ from pipeline.learning.inference.prediction_table import build_predictions
 from pipeline.learning.inference.suspected_labels import find_suspected_labels
 from pipeline.learning.models.onnx_model import OnnxModel, load_onnx_model, select_scaling
 from pipeline.learning.training.holdout_split import find_class_indices
-from pipeline.report.slice_sentences import add_sentences
+from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.causes.intervention_probe import build_probe_frame, probe_interventions
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS as SHORTCUTS
 from pipeline.stages import cluster, evaluate, explain, measure, probe, split
-from pipeline.statistics.classification_metrics import score_logits
+from pipeline.statistics.classification.classification_metrics import score_logits
 from pipeline.statistics.group_sampling import assign_group_folds
 from pipeline.storage import artifact_store
 

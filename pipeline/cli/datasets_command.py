@@ -72,7 +72,7 @@ def report_dataset_health(
 ) -> None:
     """Check the health of a data set, labeled or not; exit code 1 if a condition fails."""
     from pipeline.analysis import dataset_inspection
-    from pipeline.report.health_lines import format_health_lines
+    from pipeline.report.sentences.health_lines import format_health_lines
 
     finished_run = find_run(run, runs_folder) if run else None
     health = dataset_inspection.inspect_dataset(data, limits or [], config, finished_run)

@@ -21,7 +21,7 @@ def write_initial_config(
     ] = False,
 ) -> None:
     """Examine a data set, print a summary, and write a commented config that runs."""
-    from pipeline.data.reading.config_proposal import propose_config
+    from pipeline.data.recognition.config_proposal import propose_config
 
     if output.exists() and not force:
         raise InputError(f"{output}: exists already; choose another with -o, or --force")

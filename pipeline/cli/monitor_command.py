@@ -27,7 +27,7 @@ def monitor_predictions(
 ) -> None:
     """Compare predictions with the model's training data; exit code 1 if a condition fails."""
     from pipeline.contracts import InputError
-    from pipeline.report.traffic_sentences import format_findings
+    from pipeline.report.sentences.traffic_sentences import format_findings
     from pipeline.serving.monitoring import traffic_monitoring
     from pipeline.serving.prediction.model_bundles import find_bundle
 

@@ -33,7 +33,7 @@ from pipeline.data.reading.image_record import (
     suggest_name,
 )
 from pipeline.data.reading.image_sources import get_local_path
-from pipeline.data.reading.unrecognized_data import explain_unrecognized
+from pipeline.data.recognition.unrecognized_data import explain_unrecognized
 
 
 def _call_adapter(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from pipeline.demo import gate_figure, gate_scene
+from pipeline.demo import gate_figure, gate_person, gate_scene
 from pipeline.demo.gate_brush import FloatArray, SceneBrush
 from pipeline.demo.gate_plan import BLACK_GAIN, PlannedPhoto
 
@@ -79,7 +79,7 @@ def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np
     brush = SceneBrush(canvas, frame)
     getattr(gate_scene, f"draw_{visit.camera}")(brush, lasting, hour)
     gate_scene.blur_canvas(canvas, 1.6)
-    person = gate_figure.sample_person(lasting, visit.worn_card)
+    person = gate_person.sample_person(lasting, visit.worn_card)
     x, y = (
         camera.person_position + lasting.normal(0.0, (15.0, 7.0)) + passing.normal(0.0, (6.0, 4.0))
     )
@@ -92,7 +92,7 @@ def _draw_scene(photo: PlannedPhoto, seed: int, frame: FloatArray) -> NDArray[np
     place = brush.move_frame(float(x), float(y), float(size), float(size), lean).shear_frame(
         camera.person_shear
     )
-    gate_figure.draw_person(place, person, gate_figure.sample_pose(passing))
+    gate_figure.draw_person(place, person, gate_person.sample_pose(passing))
     return canvas
 
 

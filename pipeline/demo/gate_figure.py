@@ -1,4 +1,4 @@
-"""The demo's people: cartoon figures with clothes, hair, bags and the cards that decide the class.
+"""The demo's people: cartoon figures with clothes, bags and the cards that decide the class.
 
 Own coordinates: x to the right, y down, origin between the shoulders, which are about 92 wide; the
 head reaches y = -78.
@@ -6,145 +6,18 @@ head reaches y = -78.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
-
-import numpy as np
-
 from pipeline.demo.gate_brush import RgbColor, SceneBrush, mix_colors, scale_color
+from pipeline.demo.gate_head import draw_head
+from pipeline.demo.gate_person import BodyPose, GatePerson
 
-SKIN_COLORS: tuple[RgbColor, ...] = (
-    (255, 222, 196),
-    (244, 200, 164),
-    (226, 176, 136),
-    (198, 142, 102),
-    (160, 108, 74),
-    (122, 80, 54),
-    (92, 60, 42),
-)
-HAIR_COLORS: tuple[RgbColor, ...] = (
-    (38, 28, 24),
-    (66, 44, 30),
-    (112, 74, 42),
-    (190, 146, 84),
-    (156, 64, 34),
-    (172, 172, 176),
-    (232, 228, 220),
-)
-TOP_COLORS: tuple[RgbColor, ...] = (
-    (58, 66, 84),
-    (120, 40, 48),
-    (44, 92, 78),
-    (206, 190, 160),
-    (150, 154, 164),
-    (226, 226, 230),
-    (92, 60, 110),
-    (196, 120, 60),
-    (52, 110, 150),
-    (34, 36, 42),
-    (120, 128, 70),
-    (214, 150, 160),
-    (70, 140, 140),
-    (168, 90, 70),
-)
-BOTTOM_COLORS: tuple[RgbColor, ...] = (
-    (40, 46, 66),
-    (64, 64, 70),
-    (96, 84, 66),
-    (30, 30, 34),
-    (120, 112, 100),
-    (58, 80, 110),
-)
 BRAND_COLOR: RgbColor = (20, 92, 190)
 PAPER_COLOR: RgbColor = (248, 249, 250)
-
-_T = TypeVar("_T")
-
-_HAIR_STYLES = ("short", "side", "long", "bun", "curly", "bald", "cap", "beanie", "scarf", "helmet")
-_TOP_STYLES = ("shirt", "jacket", "hoodie", "vest", "coat", "stripes")
-_BAG_KINDS = ("none", "none", "backpack", "strap", "tote", "parcel", "phone")
 _CARD_POSITIONS = {
     "chest": (0.0, 72.0),
     "left": (-22.0, 54.0),
     "right": (22.0, 54.0),
     "belt": (25.0, 112.0),
 }
-
-
-@dataclass(frozen=True)
-class GatePerson:
-    """The looks of a person throughout a visit. `worn_card`.
-
-    Employee, a courier's kind, or visitor.
-    """
-
-    worn_card: str
-    card_position: str
-    skin_color: RgbColor
-    hair_color: RgbColor
-    hair_style: str
-    top_color: RgbColor
-    accent_color: RgbColor
-    top_style: str
-    bottom_color: RgbColor
-    bag_kind: str
-    cord_color: RgbColor
-    width_scale: float
-    height_scale: float
-    has_glasses: bool
-    has_beard: bool
-
-
-@dataclass(frozen=True)
-class BodyPose:
-    """The pose of a person in one frame.
-
-    Attributes:
-        card_angle: swing of the card, in degrees.
-        head_turn: turn of the head.
-        arm_reach: outward reach of both hands.
-        smile_depth: depth of the smile.
-    """
-
-    card_angle: float
-    head_turn: float
-    arm_reach: tuple[float, float]
-    smile_depth: float
-
-
-def _pick_choice(rng: np.random.Generator, choices: Sequence[_T]) -> _T:
-    return choices[int(rng.integers(len(choices)))]
-
-
-def sample_person(rng: np.random.Generator, worn_card: str) -> GatePerson:
-    """Return a random person; only the card depends on `worn_card`."""
-    spot = ("chest", "left", "right", "belt")[int(rng.choice(4, p=[0.6, 0.15, 0.15, 0.1]))]
-    return GatePerson(
-        worn_card=worn_card,
-        card_position=spot,
-        skin_color=_pick_choice(rng, SKIN_COLORS),
-        hair_color=_pick_choice(rng, HAIR_COLORS),
-        hair_style=_pick_choice(rng, _HAIR_STYLES),
-        top_color=scale_color(_pick_choice(rng, TOP_COLORS), float(rng.uniform(0.85, 1.15))),
-        accent_color=_pick_choice(rng, TOP_COLORS),
-        top_style=_pick_choice(rng, _TOP_STYLES),
-        bottom_color=_pick_choice(rng, BOTTOM_COLORS),
-        bag_kind=_pick_choice(rng, _BAG_KINDS),
-        cord_color=_pick_choice(rng, TOP_COLORS),
-        width_scale=float(rng.uniform(0.9, 1.14)),
-        height_scale=float(rng.uniform(0.94, 1.06)),
-        has_glasses=bool(rng.random() < 0.25),
-        has_beard=bool(rng.random() < 0.2),
-    )
-
-
-def sample_pose(rng: np.random.Generator) -> BodyPose:
-    """Return a random pose."""
-    arms = (float(rng.uniform(-2, 16)), float(rng.uniform(-2, 16)))
-    return BodyPose(
-        float(rng.normal(0.0, 4.0)), float(rng.uniform(-4, 4)), arms, float(rng.uniform(0.0, 3.0))
-    )
 
 
 def draw_person(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
@@ -173,7 +46,7 @@ def draw_person(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
     _draw_arms(body, person, pose)
     _draw_torso(body, person)
     _draw_bag(body, person, pose)
-    _draw_head(brush.move_frame(pose.head_turn * 0.4, 0), person, pose)
+    draw_head(brush.move_frame(pose.head_turn * 0.4, 0), person, pose)
     _draw_card(body, person, pose)
 
 
@@ -266,128 +139,6 @@ def _draw_bag(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
         body.draw_shape([(x + 5, 64), (x + 12, 63), (x + 15, 114), (x + 8, 115)], (214, 180, 130))
     elif person.bag_kind == "phone":
         body.draw_shape([(x - 6, 112), (x + 6, 112), (x + 6, 134), (x - 6, 134)], (28, 30, 36), 1)
-
-
-def _draw_head(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
-    brush.draw_shape(
-        [(-11, -24), (11, -24), (12, 2), (0, 9), (-12, 2)], scale_color(person.skin_color, 0.85), 1
-    )
-    for side in (-1, 1):
-        brush.draw_oval(side * 25, -38, 4.5, 7, scale_color(person.skin_color, 0.92))
-    brush.draw_shape(
-        [(-22, -68), (22, -68), (28, -42), (20, -16), (0, -9), (-20, -16), (-28, -42)],
-        person.skin_color,
-        2,
-    )
-    _draw_face(brush.move_frame(pose.head_turn, 0), person, pose)
-    _draw_hair(brush, person)
-
-
-def _draw_face(brush: SceneBrush, person: GatePerson, pose: BodyPose) -> None:
-    ink = (44, 34, 32)
-    if person.has_beard:
-        brush.draw_shape(
-            [(-21, -34), (-10, -27), (10, -27), (21, -34), (17, -13), (0, -8), (-17, -13)],
-            person.hair_color,
-            2,
-        )
-    for side in (-1, 1):
-        brush.draw_oval(side * 9.5, -41, 2.2, 2.8, ink)
-        brush.draw_line(
-            [(side * 5, -49.5), (side * 10, -50.5), (side * 14.5, -48)],
-            1.6,
-            mix_colors(person.hair_color, ink, 0.4),
-        )
-        brush.draw_oval(side * 15, -31, 4, 2.6, mix_colors(person.skin_color, (228, 96, 88), 0.28))
-    brush.draw_line([(0, -39), (1.5, -33), (-1.5, -32)], 1.4, scale_color(person.skin_color, 0.75))
-    corner = -24 - pose.smile_depth * 0.5
-    brush.draw_line(
-        [(-7, corner), (0, -24 + pose.smile_depth * 0.6), (7, corner)], 2, (150, 62, 62)
-    )
-    if person.has_glasses:
-        for side in (-1, 1):
-            rim = [
-                (side * 4, -45),
-                (side * 15, -45),
-                (side * 15, -36),
-                (side * 4, -36),
-                (side * 4, -45),
-            ]
-            brush.draw_line(rim, 1.4, ink)
-        brush.draw_line([(-4, -42), (4, -42)], 1.4, ink)
-
-
-def _draw_hair(brush: SceneBrush, person: GatePerson) -> None:
-    crown = [
-        (-28, -44),
-        (-29, -66),
-        (-14, -79),
-        (14, -79),
-        (29, -66),
-        (28, -44),
-        (20, -57),
-        (-20, -57),
-    ]
-    if person.hair_style in ("short", "bun", "long"):
-        brush.draw_shape(crown, person.hair_color, 2)
-        if person.hair_style == "bun":
-            brush.draw_oval(0, -81, 11, 9, person.hair_color)
-    elif person.hair_style == "side":
-        parted = [
-            (-29, -40),
-            (-30, -66),
-            (-12, -80),
-            (18, -78),
-            (30, -60),
-            (27, -44),
-            (16, -62),
-            (-20, -55),
-        ]
-        brush.draw_shape(parted, person.hair_color, 2)
-    elif person.hair_style == "curly":
-        for angle in np.linspace(np.pi * 0.95, np.pi * 2.05, 9):
-            brush.draw_oval(
-                26 * float(np.cos(angle)),
-                -52 + 23 * float(np.sin(angle)),
-                9.5,
-                9.5,
-                person.hair_color,
-            )
-    elif person.hair_style == "cap":
-        brush.draw_shape(
-            [(-28, -54), (-24, -74), (0, -82), (24, -74), (28, -54)], person.accent_color, 2
-        )
-        brush.draw_shape(
-            [(-30, -58), (30, -58), (24, -51), (-24, -51)], scale_color(person.accent_color, 0.7), 1
-        )
-    elif person.hair_style == "beanie":
-        brush.draw_shape(
-            [(-28, -52), (-27, -74), (0, -86), (27, -74), (28, -52)], person.accent_color, 2
-        )
-        brush.draw_box(-27, -60, 54, 9, scale_color(person.accent_color, 0.75))
-    elif person.hair_style == "scarf":
-        hood = [
-            (-31, -20),
-            (-30, -62),
-            (0, -84),
-            (30, -62),
-            (31, -20),
-            (22, -34),
-            (18, -58),
-            (-18, -58),
-            (-22, -34),
-        ]
-        brush.draw_shape(hood, person.accent_color, 2)
-        brush.draw_shape(
-            [(-26, -20), (26, -20), (30, 8), (0, 16), (-30, 8)],
-            scale_color(person.accent_color, 0.9),
-            2,
-        )
-    elif person.hair_style == "helmet":
-        brush.draw_shape(
-            [(-30, -54), (-28, -76), (0, -88), (28, -76), (30, -54)], (236, 196, 60), 2
-        )
-        brush.draw_box(-33, -59, 66, 5, (206, 164, 40))
 
 
 def _draw_card(body: SceneBrush, person: GatePerson, pose: BodyPose) -> None:

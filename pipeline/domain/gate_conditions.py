@@ -1,7 +1,8 @@
 """Conditions of the promotion gate, and limits of its verdict, from the comparison record.
 
 A condition is a record of an id, the numbers behind it and whether it holds; a limit is a record of
-an id and its numbers. Sentences about both are composed in `pipeline.report.gate_sentences`.
+an id and its numbers. `pipeline.report.sentences.gate_sentences`
+composes sentences about both.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pipeline.domain.probe_results import ProbeResults
-from pipeline.statistics.error_costs import compute_utilities
+from pipeline.statistics.classification.error_costs import compute_utilities
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]

@@ -46,8 +46,8 @@ def summarize_run(run: RunFolder) -> dict[str, Any]:
         `run`; `state` (promoted, not promoted, nothing to promote, or the number of finished
         stages); `slices`: number of confirmed slices; `followed`: followed slices by state; `why`.
     """
-    from pipeline.report.gate_sentences import Headline, split_headline
-    from pipeline.report.number_format import count_slice_states
+    from pipeline.report.sentences.gate_sentences import Headline, split_headline
+    from pipeline.report.sentences.number_format import count_slice_states
 
     summary = run.load_artifact("summary") if run.get_artifact_path("summary").is_file() else {}
     stage_count = len(artifact_store.list_finished_stages(run))
@@ -92,7 +92,7 @@ def publish_runs_index(runs_folder: Path, reports_folder: Path) -> None:
 
 def publish_outcome(run: RunFolder, reports_folder: Path) -> RunOutcome:
     """Return the outcome of a run as its folder has it, and publish its report if there is one."""
-    from pipeline.report.gate_sentences import compose_headline
+    from pipeline.report.sentences.gate_sentences import compose_headline
 
     report_path = None
     if run.get_artifact_path("summary").is_file():

@@ -16,7 +16,7 @@ from pipeline.config import GeneralSettings
 from pipeline.domain.statuses import TrackState
 from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations.notifications import Message, RunEvent, send_message
-from pipeline.report.traffic_sentences import describe_condition
+from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.health_lines import describe_condition
 from pipeline.report.page_templates import render_template
+from pipeline.report.sentences.health_lines import describe_condition
 
 
 def render_health_section(health: Mapping[str, Any]) -> Markup:

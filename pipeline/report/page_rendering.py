@@ -13,14 +13,18 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.domain.rules import Rule
-from pipeline.report.matrix_cells import MAX_WHOLE_CLASSES, ConfusionCounts, select_confused_classes
-from pipeline.report.number_format import embed_json, format_plugin_name
+from pipeline.report.figures.matrix_cells import (
+    MAX_WHOLE_CLASSES,
+    ConfusionCounts,
+    select_confused_classes,
+)
+from pipeline.report.figures.thumbnails import encode_heat_map
 from pipeline.report.page_templates import read_asset, render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections import load_section
 from pipeline.report.sections.embedding_map import build_map_points
-from pipeline.report.thumbnails import encode_heat_map
-from pipeline.report.verdict_rows import choose_outcome_text
+from pipeline.report.sentences.number_format import embed_json, format_plugin_name
+from pipeline.report.sentences.verdict_rows import choose_outcome_text
 
 _TIME_ATTRIBUTES = ["hour", "day"]  # the image's window shows the capture time itself
 IMAGE_COLUMNS = (

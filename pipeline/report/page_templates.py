@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.domain.statuses import CauseConfidence, LabelIssueKind, SliceStatus, TrackState
-from pipeline.report.number_format import TEMPLATE_FILTERS
+from pipeline.report.sentences.number_format import TEMPLATE_FILTERS
 
 ASSET_FOLDER = Path(__file__).parent / "assets"
 

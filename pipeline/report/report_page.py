@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.report.embedding_layout import (
+from pipeline.report.figures.embedding_layout import (
     MapPositions,
     compute_pca_positions,
     compute_tsne_positions,
 )
-from pipeline.report.slice_sentences import describe_slice
-from pipeline.report.thumbnails import ThumbnailStore
-from pipeline.statistics.classification_metrics import count_confusion
+from pipeline.report.figures.thumbnails import ThumbnailStore
+from pipeline.report.sentences.slice_sentences import describe_slice
+from pipeline.statistics.classification.classification_metrics import count_confusion
 
 TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
 RankedClasses = list[tuple[int, float]]

@@ -11,11 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.comparison_sentences import describe_power_question
-from pipeline.report.dose_response_charts import build_dose_response_table
-from pipeline.report.gate_sentences import compose_headline, describe_condition, describe_limit
+from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
+from pipeline.report.sentences.comparison_sentences import describe_power_question
+from pipeline.report.sentences.gate_sentences import (
+    compose_headline,
+    describe_condition,
+    describe_limit,
+)
+from pipeline.report.sentences.verdict_rows import (
+    build_comparison_rows,
+    choose_outcome_text,
+    list_compared_splits,
+)
 from pipeline.report.slice_cards import compute_slice_errors, find_review_decision, summarize_remedy
 from pipeline.report.slice_schema import ShareInterval, SliceSummary, StrengthResponse
 from pipeline.report.summary_schema import (
@@ -33,12 +42,7 @@ from pipeline.report.summary_schema import (
     SplitMetrics,
     VerdictSummary,
 )
-from pipeline.report.verdict_rows import (
-    build_comparison_rows,
-    choose_outcome_text,
-    list_compared_splits,
-)
-from pipeline.statistics.classification_metrics import score_classes
+from pipeline.statistics.classification.classification_metrics import score_classes
 
 _ARM_BY_KEY = {"before": "before", "control": "control", "after": "targeted"}
 

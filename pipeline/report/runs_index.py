@@ -12,23 +12,23 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.domain.statuses import SliceStatus
-from pipeline.report.charts import (
+from pipeline.report.figures.charts import (
     ChartAxis,
     ChartLine,
     build_number_axis,
     build_share_axis,
     draw_line_chart,
 )
-from pipeline.report.gate_sentences import split_headline
-from pipeline.report.number_format import (
+from pipeline.report.page_rendering import render_document
+from pipeline.report.page_templates import render_template
+from pipeline.report.sentences.gate_sentences import split_headline
+from pipeline.report.sentences.number_format import (
     count_slice_states,
     embed_json,
     format_percent,
     set_minus_signs,
 )
-from pipeline.report.page_rendering import render_document
-from pipeline.report.page_templates import render_template
-from pipeline.report.verdict_rows import choose_banner_class, choose_outcome_text
+from pipeline.report.sentences.verdict_rows import choose_banner_class, choose_outcome_text
 
 MAX_TREND_RUNS = 60  # points of a trend line that can still be told apart
 MAX_TREND_NAMES = 4  # names of runs with a trend, so that the list stays in sight

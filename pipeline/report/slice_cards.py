@@ -10,11 +10,14 @@ import pandas as pd
 
 from pipeline.domain.rules import Rule
 from pipeline.remedies import load_remedy
-from pipeline.report.dose_response_charts import count_intervention_effects, draw_dose_response
-from pipeline.report.number_format import format_plugin_name, format_rule, set_minus_signs
+from pipeline.report.figures.dose_response_charts import (
+    count_intervention_effects,
+    draw_dose_response,
+)
 from pipeline.report.report_page import ReportPage, unwrap_rows
-from pipeline.report.slice_sentences import describe_cause
-from pipeline.report.strength_format import format_remedy_strength, format_strength_range
+from pipeline.report.sentences.number_format import format_plugin_name, format_rule, set_minus_signs
+from pipeline.report.sentences.slice_sentences import describe_cause
+from pipeline.report.sentences.strength_format import format_remedy_strength, format_strength_range
 
 
 def describe_remedy(remedy: str | None) -> str:

@@ -28,7 +28,7 @@ from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.saliency_maps import NoHeatMapError, compute_heat_maps
-from pipeline.report.comparison_sentences import describe_opening_reason
+from pipeline.report.sentences.comparison_sentences import describe_opening_reason
 from pipeline.slices.comparison.arm_predictions import (
     WEIGHTS_FILE,
     ArmPredictor,
@@ -45,14 +45,14 @@ from pipeline.slices.comparison.comparison_record import (
     list_sealed_power_rows,
 )
 from pipeline.slices.comparison.correction_gains import evaluate_served_decisions
-from pipeline.statistics.error_costs import list_reduced_costs
-from pipeline.statistics.model_comparison import Mask, ModelComparison
-from pipeline.statistics.paired_comparison import HarmMargins
-from pipeline.statistics.prediction_changes import (
+from pipeline.statistics.classification.error_costs import list_reduced_costs
+from pipeline.statistics.classification.prediction_changes import (
     build_prediction_changes,
     select_changed_images,
     stack_probabilities,
 )
+from pipeline.statistics.model_comparison import Mask, ModelComparison
+from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.artifact_store import compute_key, hash_content
 from pipeline.storage.test_ledger import build_sealed_record, open_test_set
 

@@ -18,9 +18,9 @@ from pipeline.data.quality.label_issues import (
     drop_reviewed_issues,
     find_label_conflicts,
 )
-from pipeline.statistics.classification_metrics import score_logits
-from pipeline.statistics.error_costs import build_cost_matrix
-from pipeline.statistics.reliability_diagram import compute_reliability_bins
+from pipeline.statistics.classification.classification_metrics import score_logits
+from pipeline.statistics.classification.error_costs import build_cost_matrix
+from pipeline.statistics.classification.reliability_diagram import compute_reliability_bins
 from pipeline.storage import review_decisions
 
 
@@ -69,12 +69,12 @@ def run(
     Raises:
         InputError: a cost names an unknown class.
     """
+    from pipeline.learning.batches.batch_sampling import ArraySubset
     from pipeline.learning.inference.frozen_features import compute_frozen_features
     from pipeline.learning.inference.model_outputs import compute_logits
     from pipeline.learning.inference.prediction_table import build_predictions
     from pipeline.learning.inference.suspected_labels import find_suspected_labels
     from pipeline.learning.models.backbone import load_model
-    from pipeline.learning.training.batch_sampling import ArraySubset
     from pipeline.learning.training.holdout_split import find_class_indices
 
     class_names = list(classes["names"])

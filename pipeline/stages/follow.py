@@ -15,7 +15,7 @@ from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import TrackState
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.report.slice_sentences import add_sentences
+from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.candidates.rule_admission import (
     measure_reference_distances,

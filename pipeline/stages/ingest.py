@@ -22,10 +22,10 @@ from pipeline.data.reading.dataset_listing import (
     require_two_classes,
     resolve_data_root,
 )
-from pipeline.data.reading.image_columns import build_images_table
 from pipeline.data.reading.image_intake import CopyLookup, LoadedImage, PixelStore, load_image
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
+from pipeline.data.tables.image_columns import build_images_table
 
 
 class Config(StageSettings):

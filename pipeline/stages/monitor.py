@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
-from pipeline.report.traffic_sentences import describe_condition
+from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
     ReferenceProfile,

@@ -23,7 +23,7 @@ from pipeline.learning.models.backbone import has_trainable_weights, load_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
-from pipeline.report.slice_sentences import add_sentences
+from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import (
     compute_slice_masks,
     measure_reference_distances,
@@ -39,8 +39,8 @@ from pipeline.slices.prescription.refused_treatments import (
 )
 from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
-from pipeline.statistics.error_costs import compute_utilities
-from pipeline.statistics.selective_prediction import choose_decline_rule
+from pipeline.statistics.classification.error_costs import compute_utilities
+from pipeline.statistics.classification.selective_prediction import choose_decline_rule
 
 
 class Config(StageSettings):

@@ -13,7 +13,7 @@ from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
 from pipeline.learning.training_settings import PROGRAM_FILE
-from pipeline.report.slice_sentences import add_sentences
+from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,

@@ -14,15 +14,15 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
-from pipeline.report.augmentation_previews import build_previews
-from pipeline.report.contact_sheets import rank_informative_images
+from pipeline.report.figures.augmentation_previews import build_previews
+from pipeline.report.figures.contact_sheets import rank_informative_images
+from pipeline.report.figures.thumbnails import ThumbnailStore, index_rows
 from pipeline.report.image_tables import build_image_table, select_failures
 from pipeline.report.page_rendering import render_page
 from pipeline.report.report_artifacts import ReportArtifacts
 from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
 from pipeline.report.sections import list_sections
-from pipeline.report.thumbnails import ThumbnailStore, index_rows
 from pipeline.storage import review_decisions
 
 TEXT_BYTES_PER_IMAGE = 420

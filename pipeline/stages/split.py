@@ -37,7 +37,7 @@ from pipeline.data.quality.split_strategies import (
     assign_split_by_time,
     compute_split_times,
 )
-from pipeline.data.reading.row_filter import evaluate_row_filter
+from pipeline.data.tables.row_filter import evaluate_row_filter
 
 
 class Config(StageSettings):

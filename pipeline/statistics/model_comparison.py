@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.statistics.classification_metrics import score_logits
-from pipeline.statistics.error_costs import compute_utilities
+from pipeline.statistics.classification.classification_metrics import score_logits
+from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.group_intervals import estimate_cluster_mean
 from pipeline.statistics.paired_comparison import (
     HarmMargins,

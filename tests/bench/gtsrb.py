@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.holdout_split import (
     find_class_indices,
     select_training_images,

@@ -13,7 +13,7 @@ import pytest
 from pipeline.contracts import InputError
 from pipeline.engine import run_publishing, runner
 from pipeline.graph import STAGES
-from pipeline.report.slice_sentences import describe_slice
+from pipeline.report.sentences.slice_sentences import describe_slice
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 from tests.kills import kill_and_compare, run_undisturbed

@@ -12,7 +12,7 @@ from pipeline.config import GeneralSettings
 from pipeline.contracts import InputError
 from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations import run_messages
-from pipeline.report.traffic_sentences import describe_condition
+from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 from tests.receivers import webhook

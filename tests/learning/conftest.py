@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from tests.learning.drawn import draw_images
 
 

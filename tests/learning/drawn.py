@@ -10,7 +10,7 @@ import torch
 
 from pipeline.contracts import DimensionSizes, StageContext
 from pipeline.graph import ARTIFACT_CONTRACTS, get_stage
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 
 torch.set_num_threads(1)
 MODEL_META = {"classes": ["lying", "standing"], "mean": [0.5] * 3, "std": [0.5] * 3}

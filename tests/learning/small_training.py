@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.batches.batch_sources import create_batch_source
 from pipeline.learning.models.backbone import build_network, move_to_device
-from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
-from pipeline.learning.training.batch_sources import create_batch_source
 from pipeline.learning.training.device_policy import PrecisionPolicy
 from pipeline.learning.training.training_loop import FitResult, fit_network
 from pipeline.learning.training.training_setup import (

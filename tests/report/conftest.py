@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.augmentation_previews import build_previews
-from pipeline.report.contact_sheets import rank_informative_images
+from pipeline.report.figures.augmentation_previews import build_previews
+from pipeline.report.figures.contact_sheets import rank_informative_images
+from pipeline.report.figures.thumbnails import ThumbnailMode, ThumbnailStore, index_rows
 from pipeline.report.report_page import AugmentationPreview, ReportPage
-from pipeline.report.thumbnails import ThumbnailMode, ThumbnailStore, index_rows
 from tests.factory import planted
 
 FACTS = {

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.analysis.dataset_inspection import write_health_page
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.read_plan import build_read_plan
+from pipeline.data.recognition.read_plan import build_read_plan
 from pipeline.report.page_rendering import render_page
 from pipeline.report.sections import list_sections
 from pipeline.storage import review_decisions as reviews

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.read_plan import build_read_plan
+from pipeline.data.recognition.read_plan import build_read_plan
 from pipeline.report.health_page import render_health_section
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
-from pipeline.report.slice_sentences import describe_slice
+from pipeline.report.sentences.slice_sentences import describe_slice
 from pipeline.report.summary_schema import RunSummary
 from tests.report.conftest import build_page
 

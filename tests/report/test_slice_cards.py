@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.report.contact_sheets import choose_contact_sheet
+from pipeline.report.figures.contact_sheets import choose_contact_sheet
 from pipeline.report.report_page import ReportPage
 from pipeline.report.slice_cards import build_slice_card, describe_remedy
 

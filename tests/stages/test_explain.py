@@ -15,7 +15,7 @@ from pipeline.contracts import StageContext
 from pipeline.domain.rules import Rule
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.learning.models.backbone import build_network, save_model
-from pipeline.report.slice_sentences import add_sentences, describe_slice
+from pipeline.report.sentences.slice_sentences import add_sentences, describe_slice
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.stages import cluster, explain
 from tests.helpers.validation_sets import build_from_artifacts, collect_needs

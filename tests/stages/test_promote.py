@@ -14,7 +14,7 @@ from pipeline.contracts import DimensionSizes, StageContext
 from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import OpeningReason, PowerQuestion
 from pipeline.graph import ARTIFACT_CONTRACTS
-from pipeline.report.gate_sentences import compose_headline
+from pipeline.report.sentences.gate_sentences import compose_headline
 from pipeline.stages import promote
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.statistics.paired_comparison import HarmMargins

@@ -25,7 +25,7 @@ from pipeline.data.reading.image_record import (
     parse_split_name,
 )
 from pipeline.data.reading.image_sources import build_crop_source
-from pipeline.data.reading.table_files import convert_to_text
+from pipeline.data.tables.table_files import convert_to_text
 
 SUPPORTED_OPTIONS = ("crop_boxes",)
 _REQUIRED_KEYS = ("images", "annotations", "categories")

@@ -29,7 +29,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.image_sources import build_member_source, unpack_container
-from pipeline.data.reading.table_files import convert_to_scalar, convert_to_text
+from pipeline.data.tables.table_files import convert_to_scalar, convert_to_text
 
 SUPPORTED_OPTIONS = ("label",)
 _LABEL_COLUMN_NAMES = ("label", "labels", "fine_label", "class", "category", "target")

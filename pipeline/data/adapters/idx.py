@@ -10,7 +10,7 @@ from pipeline.data.reading import array_members
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import SPLIT_ALIASES, ImageRecord, RejectedFile
 from pipeline.data.reading.image_sources import build_member_source, unpack_container
-from pipeline.data.reading.table_files import convert_to_text
+from pipeline.data.tables.table_files import convert_to_text
 
 _IMAGE_FILE_PATTERN = re.compile(r"(.*?)[-_.]?images?([-_.].*)?idx[34]([-_.].*)?$")
 

@@ -15,7 +15,6 @@ import pandas as pd
 import pandera.pandas as pandera
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.column_inference import InferredColumns, infer_columns
 from pipeline.data.reading.file_tree import FileTree, open_tree
 from pipeline.data.reading.folder_walk import OUTSIDE_REASON
 from pipeline.data.reading.image_record import (
@@ -34,7 +33,8 @@ from pipeline.data.reading.image_record import (
 )
 from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver, PrefixShift, index_image_stems
-from pipeline.data.reading.table_files import (
+from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.table_files import (
     TableColumns,
     convert_to_scalar,
     convert_to_text,

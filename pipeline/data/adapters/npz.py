@@ -21,7 +21,7 @@ from pipeline.data.reading.image_record import (
     RejectedFile,
 )
 from pipeline.data.reading.image_sources import build_member_source, unpack_container
-from pipeline.data.reading.table_files import convert_to_text
+from pipeline.data.tables.table_files import convert_to_text
 
 
 def _find_npz_file(tree: FileTree) -> str | None:

@@ -27,7 +27,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.image_sources import build_member_source, fetch_bytes, unpack_container
-from pipeline.data.reading.table_files import convert_to_scalar, convert_to_text
+from pipeline.data.tables.table_files import convert_to_scalar, convert_to_text
 
 _LABEL_ENDINGS = ("cls", "label", "class", "txt")
 _LABEL_KEYS = ("label", "class", "class_name", "cls", "category")

@@ -24,11 +24,11 @@ from pipeline.data.quality.image_examination import (
     list_entries,
 )
 from pipeline.data.quality.near_duplicates import find_exact_duplicates, find_near_duplicates
-from pipeline.data.reading.dataset_summary import find_unusual_storage
 from pipeline.data.reading.image_intake import PixelStore
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
-from pipeline.data.reading.read_plan import ReadPlan
+from pipeline.data.recognition.dataset_summary import find_unusual_storage
+from pipeline.data.recognition.read_plan import ReadPlan
 
 MAX_COMPARED_IMAGES = 50_000
 """Images up to which near-duplicates are searched; the time grows with the square of the number."""

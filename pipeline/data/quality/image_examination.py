@@ -24,7 +24,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.image_sources import decode_source, fetch_bytes, read_source_header
-from pipeline.data.reading.read_plan import ReadPlan
+from pipeline.data.recognition.read_plan import ReadPlan
 
 COMPARISON_SIDE = 64
 """Side in pixels of the copies that are compared for near-duplicates."""

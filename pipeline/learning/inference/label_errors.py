@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.contracts import ProgressTracker, iterate_silently
+from pipeline.learning.batches.batch_sampling import ArraySubset
 from pipeline.learning.inference.temperature_scaling import fit_temperature
-from pipeline.learning.training.batch_sampling import ArraySubset
 from pipeline.statistics.group_intervals import encode_groups
 from pipeline.statistics.group_sampling import assign_group_folds, number_within_groups
 

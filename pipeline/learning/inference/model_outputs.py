@@ -13,8 +13,8 @@ from torch import nn
 
 from pipeline.contracts import ProgressTracker, iterate_silently
 from pipeline.learning import distributed
+from pipeline.learning.batches.batch_sampling import ArraySubset, PixelArray, build_input_tensor
 from pipeline.learning.models.backbone import load_frozen_backbone, move_to_device, select_device
-from pipeline.learning.training.batch_sampling import ArraySubset, PixelArray, build_input_tensor
 from pipeline.learning.training.device_policy import (
     choose_precision,
     create_autocast,

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from pipeline.contracts import StageContext
 from pipeline.data.quality.label_issues import LABEL_ISSUE_DTYPES
 from pipeline.domain.statuses import LabelIssueKind
+from pipeline.learning.batches.batch_sampling import ArraySubset
 from pipeline.learning.inference.label_errors import (
     can_find_label_errors,
     find_label_errors,
     predict_out_of_fold,
 )
-from pipeline.learning.training.batch_sampling import ArraySubset
 
 
 def find_suspected_labels(

@@ -10,10 +10,10 @@ import pandas as pd
 from torch import nn
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model, save_model
 from pipeline.learning.models.user_model import load_user_model
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training_settings import HISTORY_DTYPES, PROGRAM_BACKBONE, UserModelSettings
 
 MAX_CHECKED_IMAGES = 512

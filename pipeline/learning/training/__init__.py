@@ -1,1 +1,1 @@
-"""The training loop, its batches, schedules and checkpoints."""
+"""The training loop, its schedules, arms and checkpoints."""

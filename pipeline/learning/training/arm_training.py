@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
+from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.inference.temperature_scaling import fit_temperature
 from pipeline.learning.models.backbone import load_model, load_model_metadata, save_model
-from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.training.generic_augmentation import create_trivial_augment
 from pipeline.learning.training.targeted_treatment import (
     RemedyFunction,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torchvision.transforms import v2
 
-from pipeline.learning.training.batch_sampling import BatchTreatment, PixelArray, RowIndices
+from pipeline.learning.batches.batch_sampling import BatchTreatment, PixelArray, RowIndices
 
 SEED_COUNT = 2**63
 """Seeds are reduced below this number, which every torch generator accepts."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.statistics.group_intervals import encode_groups
 from pipeline.statistics.group_sampling import assign_group_folds
 

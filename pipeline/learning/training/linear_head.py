@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker
 from pipeline.learning import distributed
-from pipeline.learning.inference.model_outputs import compute_outputs
-from pipeline.learning.models.backbone import ModelMetadata
-from pipeline.learning.training.batch_sampling import (
+from pipeline.learning.batches.batch_sampling import (
     ArraySubset,
     PixelArray,
     TrainingImages,
     derive_step_seed,
 )
-from pipeline.learning.training.batch_sources import HostSource
+from pipeline.learning.batches.batch_sources import HostSource
+from pipeline.learning.inference.model_outputs import compute_outputs
+from pipeline.learning.models.backbone import ModelMetadata
 from pipeline.learning.training.checkpoint import compute_training_key, write_atomically
 from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
 

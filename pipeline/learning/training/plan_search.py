@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
+from pipeline.learning.batches.batch_sampling import PixelArray, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model
-from pipeline.learning.training.batch_sampling import PixelArray, TrainingImages
 from pipeline.learning.training.targeted_treatment import (
     RemedyFunction,
     build_targeted_treatment,

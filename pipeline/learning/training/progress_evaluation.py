@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.inference.temperature_scaling import compute_negative_log_likelihood
 from pipeline.learning.models.backbone import ModelMetadata
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.checkpoint import TrainingCheckpoint, TrainingProgress
 from pipeline.learning.training.training_setup import TrainingSchedule
 from pipeline.learning.training.training_step import TrainingRun

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.learning.training.batch_sampling import PixelArray, RowIndices, TrainingImages
+from pipeline.learning.batches.batch_sampling import PixelArray, RowIndices, TrainingImages
 
 REWEIGHTING_REMEDY = "reweighting"
 """The remedy of plan rows whose images weigh more; the strength is the weight."""

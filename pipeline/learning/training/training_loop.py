@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.learning import distributed
+from pipeline.learning.batches.batch_prefetch import count_local_workers
+from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.batches.batch_sources import HostSource, create_batch_source
 from pipeline.learning.models.backbone import ModelMetadata, move_to_device, select_device
-from pipeline.learning.training.batch_prefetch import count_local_workers
-from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
-from pipeline.learning.training.batch_sources import HostSource, create_batch_source
 from pipeline.learning.training.checkpoint import (
     CheckpointTimer,
     TrainingCheckpoint,

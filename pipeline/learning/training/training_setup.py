@@ -11,8 +11,8 @@ import timm.optim
 import torch
 from torch import Tensor, nn
 
+from pipeline.learning.batches.batch_sampling import TrainingImages, choose_batch_size
 from pipeline.learning.models.backbone import select_device
-from pipeline.learning.training.batch_sampling import TrainingImages, choose_batch_size
 from pipeline.learning.training_settings import FitSettings
 
 DEFAULT_HOLDOUT_EVALUATIONS = 8

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning import distributed
-from pipeline.learning.models.backbone import ModelMetadata, select_device
-from pipeline.learning.training.batch_prefetch import BatchShard, DeviceTransfer
-from pipeline.learning.training.batch_sampling import (
+from pipeline.learning.batches.batch_prefetch import BatchShard, DeviceTransfer
+from pipeline.learning.batches.batch_sampling import (
     TrainingImages,
     derive_step_seed,
     select_batch_positions,
 )
-from pipeline.learning.training.batch_sources import BatchSource
+from pipeline.learning.batches.batch_sources import BatchSource
+from pipeline.learning.models.backbone import ModelMetadata, select_device
 from pipeline.learning.training.device_policy import (
     PrecisionPolicy,
     create_autocast,

@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.comparison_sentences import describe_opening_reason
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.verdict_rows import (
+from pipeline.report.sentences.comparison_sentences import describe_opening_reason
+from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     build_power_rows,
     describe_levels,

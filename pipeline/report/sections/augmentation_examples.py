@@ -7,10 +7,14 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.report.charts import ChartAxis
-from pipeline.report.number_format import format_number, format_plugin_name, set_minus_signs
+from pipeline.report.figures.charts import ChartAxis
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import AugmentationPreview, ReportPage
+from pipeline.report.sentences.number_format import (
+    format_number,
+    format_plugin_name,
+    set_minus_signs,
+)
 
 TITLE = "Augmentation examples"
 MAX_NAMED_ATTRIBUTES = 3  # attributes that a sentence can hold

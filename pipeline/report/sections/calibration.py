@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.report.charts import (
+from pipeline.report.figures.charts import (
     ChartAxis,
     ChartLine,
     ChartMark,
@@ -17,10 +17,10 @@ from pipeline.report.charts import (
     build_share_axis,
     draw_line_chart,
 )
-from pipeline.report.number_format import format_number, format_percent, format_rule
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.verdict_rows import list_compared_splits
+from pipeline.report.sentences.number_format import format_number, format_percent, format_rule
+from pipeline.report.sentences.verdict_rows import list_compared_splits
 
 TITLE = "Calibration"
 AXIS_MARGIN = 0.02  # room of an axis of shares below its lowest value

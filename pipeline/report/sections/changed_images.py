@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.contact_sheets import choose_varied_images, list_changed_images
+from pipeline.report.figures.contact_sheets import choose_varied_images, list_changed_images
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 

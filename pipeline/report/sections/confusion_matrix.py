@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report.matrix_cells import (
+from pipeline.report.figures.matrix_cells import (
     OTHER_CLASS_NAME,
     ConfusionCounts,
     build_cells,

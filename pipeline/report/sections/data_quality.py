@@ -10,8 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from pipeline.report import contact_sheets
-from pipeline.report.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
+from pipeline.report.figures import contact_sheets
+from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
 

@@ -7,12 +7,12 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.domain.statuses import SliceStatus
-from pipeline.report.contact_sheets import choose_contact_sheet
-from pipeline.report.number_format import format_rule
+from pipeline.report.figures.contact_sheets import choose_contact_sheet
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.number_format import format_rule
+from pipeline.report.sentences.strength_format import format_remedy_strength
 from pipeline.report.slice_cards import build_slice_card, find_review_decision
-from pipeline.report.strength_format import format_remedy_strength
 
 TITLE = "Failure slices"
 # More groups than this cannot be collected; the table then says "out of reach".

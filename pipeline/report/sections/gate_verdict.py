@@ -6,18 +6,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.comparison_sentences import SubsetNames
-from pipeline.report.gate_sentences import compose_headline, describe_condition, describe_limit
-from pipeline.report.number_format import (
+from pipeline.report.page_templates import render_template
+from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.comparison_sentences import SubsetNames
+from pipeline.report.sentences.gate_sentences import (
+    compose_headline,
+    describe_condition,
+    describe_limit,
+)
+from pipeline.report.sentences.number_format import (
     format_count,
     format_number,
     format_plugin_name,
     format_points,
     set_minus_signs,
 )
-from pipeline.report.page_templates import render_template
-from pipeline.report.report_page import ReportPage
-from pipeline.report.verdict_rows import (
+from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     choose_banner_class,
     choose_outcome_text,

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report.matrix_cells import ConfusionCounts, find_most_confused
+from pipeline.report.figures.matrix_cells import ConfusionCounts, find_most_confused
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.statistics.classification_metrics import score_classes
+from pipeline.statistics.classification.classification_metrics import score_classes
 
 TITLE = "Per-class metrics"
 MAX_CONFUSED_PAIRS = 30  # rows of the table of pairs; the confusion matrix holds all

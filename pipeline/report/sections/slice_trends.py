@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.domain.statuses import TrackState
-from pipeline.report.charts import draw_sparkline
-from pipeline.report.number_format import count_slice_states, format_percent, format_rule
+from pipeline.report.figures.charts import draw_sparkline
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.number_format import count_slice_states, format_percent, format_rule
 
 TITLE = "Slice trends"
 _CLASSES_OF_STATE = {

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
-from pipeline.report.number_format import format_plugin_name, format_rule
+from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.traffic_sentences import describe_condition
+from pipeline.report.sentences.number_format import format_plugin_name, format_rule
+from pipeline.report.sentences.traffic_sentences import describe_condition
 
 TITLE = "Traffic drift"
 MAX_ATTRIBUTE_CHARTS = 4  # charts that fit a screen, of the attributes that drifted most

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.report.charts import (
+from pipeline.report.figures.charts import (
     ChartLine,
     ChartMark,
     build_number_axis,

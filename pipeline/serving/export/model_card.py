@@ -11,14 +11,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from pipeline import __version__
 from pipeline.domain.statuses import SliceStatus
 from pipeline.learning.training_settings import PROGRAM_BACKBONE
-from pipeline.report.number_format import (
+from pipeline.report.page_templates import TEMPLATE_ENVIRONMENT
+from pipeline.report.sentences.number_format import (
     format_count,
     format_interval,
     format_percent,
     format_points,
 )
-from pipeline.report.page_templates import TEMPLATE_ENVIRONMENT
-from pipeline.report.strength_format import format_strength_range
+from pipeline.report.sentences.strength_format import format_strength_range
 
 CARD_TEMPLATE_PATH = Path(__file__).with_name("model_card.md")
 # Markdown: nothing is escaped, and every line break counts.

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pipeline.slices.comparison.arm_predictions import ArmPredictor, find_admitted_rows
 from pipeline.slices.comparison.comparison_inputs import get_luminance
-from pipeline.statistics.model_comparison import Mask, ModelComparison
-from pipeline.statistics.served_decisions import (
+from pipeline.statistics.classification.served_decisions import (
     choose_decline_rules,
     evaluate_corrections,
     mark_declined_images,
 )
+from pipeline.statistics.model_comparison import Mask, ModelComparison
 
 
 @dataclass(frozen=True)

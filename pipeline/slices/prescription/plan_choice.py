@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.prescription.plan_candidates import build_plan_candidates
-from pipeline.statistics.error_costs import compute_utilities
+from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.simplest_choice import choose_simplest_candidate
 
 PlanEvaluator = Callable[[Sequence[pd.DataFrame]], NDArray[np.intp]]

@@ -22,9 +22,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pipeline.learning.batches.batch_sampling import TrainingImages, normalize_pixels
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import build_network, move_to_device
-from pipeline.learning.training.batch_sampling import TrainingImages, normalize_pixels
 from pipeline.learning.training.device_policy import (
     apply_precision,
     choose_precision,

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torchvision.transforms import v2
 
+from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import build_network, load_model, save_model
-from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.training.generic_augmentation import create_trivial_augment, wrap_transform
 from pipeline.learning.training.targeted_treatment import (
     build_targeted_treatment,

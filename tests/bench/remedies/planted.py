@@ -20,13 +20,13 @@ from pipeline.attributes import list_attributes, measure_images
 from pipeline.contracts import StageContext
 from pipeline.data.reading.file_attributes import PIXEL_SOURCES
 from pipeline.graph import get_stage
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
 from pipeline.learning.models.backbone import load_model
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.remedies import find_training_remedy
 from pipeline.stages import cluster, evaluate, explain, prescribe, probe, retrain, train
-from pipeline.statistics.classification_metrics import score_logits
+from pipeline.statistics.classification.classification_metrics import score_logits
 from tests.bench.remedies.protocol import LIT, Protocol
 from tests.bench.slices.causes import CAUSES, Cause
 

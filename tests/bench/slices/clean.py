@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tests.bench.slices.images import READ, SIDE, Images
 
 from pipeline.attributes import measure_images
+from pipeline.learning.batches.batch_sampling import TrainingImages as Training
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
 from pipeline.learning.models.backbone import build_network, load_model, save_model
-from pipeline.learning.training.batch_sampling import TrainingImages as Training
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings

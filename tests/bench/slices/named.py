@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.report.slice_sentences import describe_slice
+from pipeline.report.sentences.slice_sentences import describe_slice
 from tests.bench.sections import write_section
 from tests.bench.slices.causes import CAUSES, DEVELOPMENT, HELD_OUT
 from tests.bench.slices.clean import Clean

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import build_network
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 

@@ -17,7 +17,7 @@ import torch
 from torch import multiprocessing
 
 from pipeline.learning import distributed
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 from tests.bench.train.rivals import network

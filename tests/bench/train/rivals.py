@@ -46,7 +46,7 @@ def network() -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _tensors(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    from pipeline.learning.training.batch_sampling import build_input_tensor
+    from pipeline.learning.batches.batch_sampling import build_input_tensor
 
     pixels, labels = small(folder / part)
     x = build_input_tensor(pixels, {"mean": [0.5] * 3, "std": [0.5] * 3}, torch.device("cpu"))
@@ -105,7 +105,7 @@ def bare(folder: Path, epochs: int, watch: Watch) -> float:
 
 def nightshift(folder: Path, epochs: int, watch: Watch) -> float:
     """The product's fit, with a holdout of a tenth, looks and checkpoints, from the memory map that ingest makes."""
-    from pipeline.learning.training.batch_sampling import TrainingImages
+    from pipeline.learning.batches.batch_sampling import TrainingImages
     from pipeline.learning.training.training_loop import fit_network
     from pipeline.learning.training_settings import FitSettings
 

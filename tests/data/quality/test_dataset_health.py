@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.contracts import InputError
 from pipeline.data.quality.dataset_health import check_dataset, find_suspected_labels
 from pipeline.data.quality.health_limits import parse_health_limits
-from pipeline.data.reading.read_plan import ReadPlan, build_read_plan
+from pipeline.data.recognition.read_plan import ReadPlan, build_read_plan
 
 
 def _measure(pixels: np.ndarray) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from pipeline.data.quality.image_examination import (
 )
 from pipeline.data.reading.image_decoding import ImageHeader
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile
-from pipeline.data.reading.read_plan import ReadPlan
+from pipeline.data.recognition.read_plan import ReadPlan
 from tests.data.sample_images import write_images
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import torch
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import (
     compute_logits,
     extract_features,
     extract_features_and_layout,
 )
 from pipeline.learning.models.backbone import build_network
-from pipeline.learning.training.batch_sampling import TrainingImages
 
 
 def test_logits_do_not_depend_on_the_batches(images: TrainingImages) -> None:

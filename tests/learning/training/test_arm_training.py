@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipeline.contracts import StageContext
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm, build_arms
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy
 from tests.learning.drawn import draw_images

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.training.holdout_split import (
     recreate_holdout_split,
     select_training_images,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.training import progress_evaluation
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.checkpoint import TrainingCheckpoint, TrainingProgress
 from pipeline.learning.training.progress_evaluation import evaluate_progress
 from pipeline.learning.training.training_step import TrainingRun

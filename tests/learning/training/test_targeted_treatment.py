@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.training.targeted_treatment import (
     SimulatedImages,
     build_targeted_treatment,

@@ -11,9 +11,9 @@ import torch
 
 from pipeline.contracts import DimensionSizes, InputError
 from pipeline.graph import ARTIFACT_CONTRACTS
+from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.training import training_loop
-from pipeline.learning.training.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.training.training_setup import TrainingSchedule
 from pipeline.learning.training_settings import FitSettings
 from pipeline.storage import signals

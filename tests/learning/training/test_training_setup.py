@@ -3,8 +3,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.models.backbone import build_network
-from pipeline.learning.training.batch_sampling import TrainingImages
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,

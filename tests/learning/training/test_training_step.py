@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
-from pipeline.learning.training.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.training.training_step import TrainingRun
 from pipeline.learning.training_settings import FitSettings
 from tests.learning.drawn import draw_images

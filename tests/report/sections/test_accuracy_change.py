@@ -1,9 +1,9 @@
 import copy
 from typing import Any
 
-from pipeline.report.number_format import format_percent
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.accuracy_change import render
+from pipeline.report.sentences.number_format import format_percent
 from tests.factory import planted
 from tests.report.conftest import build_page
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.augmentation_previews import build_previews
+from pipeline.report.figures.augmentation_previews import build_previews
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.augmentation_examples import render
 from pipeline.report.slice_cards import summarize_remedy

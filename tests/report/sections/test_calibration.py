@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.report.number_format import format_percent
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.calibration import compute_coverage_curve, render
+from pipeline.report.sentences.number_format import format_percent
 from tests.report.conftest import build_page
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.report import embedding_layout
+from pipeline.report.figures import embedding_layout
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.embedding_map import build_map_points, render
 from tests.conftest import Require

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from pipeline.domain.statuses import CauseConfidence
-from pipeline.report.dose_response_charts import count_intervention_effects
-from pipeline.report.number_format import MISSING_TEXT
+from pipeline.report.figures.dose_response_charts import count_intervention_effects
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.failure_slices import MAX_GROUPS_NEEDED, render
+from pipeline.report.sentences.number_format import MISSING_TEXT
 from tests.factory import planted
 from tests.report.conftest import build_page
 

@@ -2,9 +2,9 @@ from typing import Any
 
 from sklearn.metrics import precision_recall_fscore_support
 
-from pipeline.report.number_format import format_percent
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.per_class_metrics import render
+from pipeline.report.sentences.number_format import format_percent
 from tests.report.conftest import build_page
 
 

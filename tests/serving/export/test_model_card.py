@@ -2,8 +2,8 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 
-from pipeline.report.number_format import format_interval, format_percent, format_points
 from pipeline.report.run_summary import build_summary
+from pipeline.report.sentences.number_format import format_interval, format_percent, format_points
 from pipeline.serving.export.model_card import format_share, render_card
 from tests.factory import planted
 from tests.report.conftest import build_page

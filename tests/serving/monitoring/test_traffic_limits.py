@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pipeline.contracts import InputError
-from pipeline.report.traffic_sentences import CONDITION_DESCRIPTIONS
+from pipeline.report.sentences.traffic_sentences import CONDITION_DESCRIPTIONS
 from pipeline.serving.monitoring.traffic_limits import (
     MonitoringLimits,
     check_conditions,

@@ -1,0 +1,1 @@
+"""How a data set of the user is recognized, summarized and configured."""

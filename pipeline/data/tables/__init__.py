@@ -1,0 +1,1 @@
+"""Tables of the user: files, columns, filters, and the columns of `images`."""

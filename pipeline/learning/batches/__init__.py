@@ -1,0 +1,1 @@
+"""Batches of images: sampling, loading ahead, and transforms of whole batches."""

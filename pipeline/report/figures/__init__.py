@@ -1,0 +1,1 @@
+"""Charts, thumbnails and image sheets of the report."""

@@ -1,0 +1,1 @@
+"""Sentences, headlines and numbers of the report, composed from enums and values."""

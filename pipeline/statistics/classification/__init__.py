@@ -1,0 +1,1 @@
+"""Metrics, costs and decisions of classifiers, as functions of arrays."""

@@ -1,0 +1,105 @@
+"""The data path of a GPU, run on the CPU: resident images against images from the memory map."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.learning.batches.batch_sampling import TrainingImages
+from pipeline.learning.batches.batch_sources import HostSource, ResidentSource, create_batch_source
+from pipeline.learning.inference.model_outputs import compute_logits
+from pipeline.learning.training.device_policy import PrecisionPolicy
+from pipeline.learning.training.generic_augmentation import create_trivial_augment
+from pipeline.learning.training.targeted_treatment import (
+    SimulatedImages,
+    TargetedTreatment,
+    build_targeted_treatment,
+)
+from pipeline.learning.training_settings import FitSettings
+from pipeline.remedies import apply_remedy
+from tests.learning.drawn import MODEL_META, draw_images
+from tests.learning.small_training import create_training_run
+
+SETTINGS = FitSettings(max_shift=0.1, max_crop=0.1)
+HOST = PrecisionPolicy()
+RESIDENT = PrecisionPolicy(is_data_resident=True)
+
+
+def _build_treatment(
+    plan_rows: list[tuple[int, str, float, float, float, str | None]],
+) -> TargetedTreatment:
+    columns = ["row", "remedy", "strength_low", "strength_high", "probability", "simulator"]
+    plan = pd.DataFrame(plan_rows, columns=columns)
+    plan["image_id"] = [f"i{row}" for row in plan["row"]]
+    plan["slice"] = "s1"
+    images = pd.DataFrame({"image_id": [f"i{row}" for row in range(96)], "label": ["a", "b"] * 48})
+    simulated_images = SimulatedImages(
+        np.full((2, 32, 32, 3), 7, np.uint8),
+        {("s1", "a"): np.array([0]), ("s1", "b"): np.array([1])},
+    )
+    return build_targeted_treatment(
+        plan.drop(columns="row"), images, apply_remedy, simulated_images
+    )
+
+
+def _build_pixels(
+    images: TrainingImages,
+    treatment: TargetedTreatment | None,
+    precision: PrecisionPolicy,
+    positions: slice,
+) -> np.ndarray:
+    source = create_batch_source(images, MODEL_META, SETTINGS, treatment, precision)
+    rank_images = images.select_images(np.arange(40)).select_images(positions)
+    tensors, build_pixels = source.prepare_batch(rank_images, positions, (5, 6))
+    inputs = build_pixels(*tensors)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    return (127.5 * inputs + 127.5).permute(0, 2, 3, 1).numpy()
+
+
+MIXED_PLAN = [
+    *[(row, "exposure", 0.5, 0.5, 1.0, None) for row in range(60, 70)],
+    *[(row, "jpeg", 20.0, 20.0, 1.0, None) for row in range(70, 80)],
+    *[(row, "exposure", 0.5, 0.5, 1.0, "gate") for row in range(80, 85)],
+]
+"""A remedy that runs on the device, one that runs on the host, and simulated images."""
+
+
+@pytest.mark.parametrize("positions", [slice(0, 40, 1), slice(1, 40, 2)])
+@pytest.mark.parametrize("is_treated", [False, True])
+def test_resident_images_match_images_from_the_memory_map(
+    positions: slice, is_treated: bool
+) -> None:
+    drawn = draw_images(96)
+    images = TrainingImages(drawn.pixels, drawn.image_rows[90:10:-1], drawn.labels[90:10:-1])
+    treatment = _build_treatment(MIXED_PLAN) if is_treated else None
+    host_pixels = _build_pixels(images, treatment, HOST, positions)
+    resident_pixels = _build_pixels(images, treatment, RESIDENT, positions)
+    difference = np.abs(host_pixels - resident_pixels)
+    assert difference.mean() < 0.5
+    assert np.quantile(difference, 0.99) < 6
+
+
+def test_policy_and_treatment_decide_the_source() -> None:
+    images = draw_images(8)
+    trivial_augment = create_trivial_augment()
+    host_source = create_batch_source(images, MODEL_META, SETTINGS, None, HOST)
+    generic_source = create_batch_source(images, MODEL_META, SETTINGS, trivial_augment, RESIDENT)
+    resident_source = create_batch_source(images, MODEL_META, SETTINGS, None, RESIDENT)
+    assert isinstance(host_source, HostSource)
+    assert isinstance(generic_source, HostSource)
+    assert isinstance(resident_source, ResidentSource)
+
+
+def test_a_network_learns_from_resident_images() -> None:
+    settings = FitSettings(epochs=8, learning_rate=5e-3, batch_size=16)
+    treatment = _build_treatment([(row, "rotation", -5.0, 5.0, 0.5, None) for row in range(96)])
+    training_run = create_training_run(
+        draw_images(96), settings, precision=RESIDENT, treatment=treatment
+    )
+    assert isinstance(training_run.batch_source, ResidentSource)
+    training_run.begin_phase(0)
+    for step in range(training_run.schedule.step_count):
+        training_run.run_step(step, training_run.prepare_shard(step)())
+    new_images = draw_images(64, seed=2)
+    logits = compute_logits(training_run.model.eval(), new_images.pixels, MODEL_META)
+    assert (logits.argmax(1) == new_images.labels).mean() > 0.9

@@ -109,14 +109,24 @@ def compute_key(*parts: Any) -> str:
 
 
 @contextmanager
-def lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path, *, should_wait: bool = True) -> Iterator[None]:
     """Hold `path` for one process at a time, by a lock file beside it.
 
     On a mounted folder this holds between machines if the file system's `flock` does (NFS 4).
+
+    Args:
+        path: what is held; it need not exist.
+        should_wait: whether to wait for another process that holds it.
+
+    Raises:
+        RunBusyError: another process holds it, and `should_wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if should_wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise RunBusyError(f"{path}: another process is at work on it; wait for it") from error
         yield
 
 

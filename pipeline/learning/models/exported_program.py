@@ -141,6 +141,10 @@ class ProgramNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [N, classes] for images float32 [N, 3, S, S]."""
+        if torch.compiler.is_exporting():  # any number of images, which is not known here
+            scores = self.graph(images)
+            scores = scores[0] if isinstance(scores, (tuple, list)) else scores
+            return torch.as_tensor(scores)[:, self.order]
         parts = torch.split(images, self.max_batch_size) if self.max_batch_size else [images]
         return torch.cat([self.compute_scores(part) for part in parts])[:, self.order]
 

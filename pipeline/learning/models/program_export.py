@@ -18,6 +18,7 @@ import torch
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
+from pipeline.learning.models.exported_program import ProgramNetwork
 
 METADATA_KEY = "nightshift"
 """The key under which a file says what it holds, as JSON."""
@@ -43,6 +44,25 @@ def _silence_exporter() -> Iterator[None]:
     logging.getLogger("torch.onnx").setLevel(level)
 
 
+@contextlib.contextmanager
+def _explain_failure(decision_module: DecisionModule) -> Iterator[None]:
+    """Turn a failure of the exporter into one line, if the network is the user's own program.
+
+    Raises:
+        InputError: the program cannot be exported again.
+    """
+    try:
+        yield
+    except Exception as error:  # the exporters' own exceptions have no common base
+        if not isinstance(decision_module.network, ProgramNetwork):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{decision_module.network.path}: this program cannot be exported for any number of "
+            f"images ({reason}); use --format safetensors, or export the network with a free batch"
+        ) from error
+
+
 def write_onnx_file(
     decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
 ) -> None:
@@ -57,7 +77,7 @@ def write_onnx_file(
         file_metadata: stored in the file's metadata.
 
     Raises:
-        InputError: a package of the exporter is missing.
+        InputError: a package of the exporter is missing, or the user's program cannot be exported.
     """
     try:
         import onnx
@@ -66,7 +86,7 @@ def write_onnx_file(
         raise InputError(
             "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
         ) from error
-    with _silence_exporter():
+    with _silence_exporter(), _explain_failure(decision_module):
         exported = torch.onnx.export(
             decision_module,
             (_create_example_input(side),),
@@ -96,8 +116,11 @@ def write_torch_program(
         side: side of the images, in pixels.
         path: the file to write.
         file_metadata: stored as the extra file `nightshift`.
+
+    Raises:
+        InputError: the user's program cannot be exported.
     """
-    with _silence_exporter():
+    with _silence_exporter(), _explain_failure(decision_module):
         program = torch.export.export(
             decision_module, (_create_example_input(side),), dynamic_shapes=_create_dynamic_shapes()
         )

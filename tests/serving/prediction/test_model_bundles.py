@@ -42,3 +42,10 @@ def test_export_for_another_program_is_refused(tmp_path: Path, file_name: str, l
     for path in (tmp_path, tmp_path / file_name):
         with pytest.raises(InputError, match=f"is for {loader}.*as safetensors or ONNX"):
             find_graph_file(path)
+
+
+def test_exported_bundle_with_a_program_of_its_own_is_no_other_export(tmp_path: Path) -> None:
+    for name in ("model.pt2", "bundle.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    assert find_graph_file(tmp_path) is None
+    assert find_bundle(str(tmp_path), tmp_path) == tmp_path

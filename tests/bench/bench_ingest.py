@@ -29,21 +29,21 @@ ROWS = int(os.environ.get("NIGHTSHIFT_BENCH_ROWS", "1000000"))
 CODE = """
 import json, resource, sys, time
 from pathlib import Path
-from pipeline.contracts import Context
+from pipeline.contracts import StageContext
 from pipeline.stages import ingest
 data, run = map(Path, sys.argv[1:3])
 def anonymous():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
-ingest.run(ingest.Config(data=data / "small"), Context("warm", 0, run / "warm", run))
+ingest.run(ingest.Config(data=data / "small"), StageContext("warm", 0, run / "warm", run))
 peak = [0]
-def track(items, *, total, what):
+def track(items, *, total, unit):
     for n, item in enumerate(items):
         if n % 200 == 0:
             peak[0] = max(peak[0], anonymous())
         yield item
 before, began, worked = anonymous(), time.perf_counter(), time.process_time()
-made = ingest.run(ingest.Config(data=data / sys.argv[3]), Context("run", 0, run / "cold", run, track=track))
+made = ingest.run(ingest.Config(data=data / sys.argv[3]), StageContext("run", 0, run / "cold", run, track=track))
 peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 print(json.dumps({"images": len(made["images"]), "rejected": len(made["rejected"]),
                   "seconds": time.perf_counter() - began, "cpu": time.process_time() - worked, "most": peak[1],

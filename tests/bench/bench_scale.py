@@ -56,8 +56,8 @@ def _config(folder: Path, data: Path) -> Path:
         "reports": str(folder / "reports"),
         "tracking": {"mlflow": False},
         "ingest": {"data": str(data), "side": SIDE},
-        "train": {"passes": 2_000, "batch": 64},
-        "retrain": {"passes": 1_000, "seeds": 1, "generic": False},
+        "train": {"image_passes": 2_000, "batch_size": 64},
+        "retrain": {"image_passes": 1_000, "seeds": 1, "generic": False},
     }
     path = folder / "scale.yaml"
     path.write_text(yaml.safe_dump(told))

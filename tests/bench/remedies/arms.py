@@ -54,7 +54,7 @@ class Subject(Protocol):
     @property
     def plan(self) -> pd.DataFrame: ...
     @property
-    def images(self) -> TrainingImages: ...
+    def training_images(self) -> TrainingImages: ...
     @property
     def left_out(self) -> TrainingImages: ...
     @property
@@ -70,16 +70,16 @@ class Subject(Protocol):
 class Arm:
     """What is shown, and how each image is treated."""
 
-    images: Callable[[Subject], TrainingImages]
+    select_images: Callable[[Subject], TrainingImages]
     treatment: Callable[[Subject], BatchTreatment | None]
 
 
 def _as_they_are(protocol: Subject) -> TrainingImages:
-    return protocol.images
+    return protocol.training_images
 
 
 def _with_dark(protocol: Subject) -> TrainingImages:
-    ours, more = protocol.images, protocol.left_out
+    ours, more = protocol.training_images, protocol.left_out
     return TrainingImages(
         ours.pixels,
         np.concatenate([ours.image_rows, more.image_rows]),
@@ -92,9 +92,9 @@ def _errors_again(protocol: Subject) -> TrainingImages:
 
     The finished model misreads none of its training images; the paper, too, stops its first model early.
     """
-    images, learned = protocol.images, protocol.learned
+    images, learned = protocol.training_images, protocol.learned
     short = learned.model_copy(
-        update={"passes": max(1, int(SHORT * (learned.image_passes or len(images))))}
+        update={"image_passes": max(1, int(SHORT * (learned.image_passes or len(images))))}
     )
     side = images.pixels.shape[1]
     model, meta = build_network(
@@ -116,7 +116,7 @@ def plan_with(protocol: Subject, remedy: str, low: float, high: float) -> pd.Dat
 
 
 def _as_planned(protocol: Subject) -> TrainingImages:
-    return repeat_planned_images(protocol.plan, protocol.images, protocol.images)
+    return repeat_planned_images(protocol.plan, protocol.images, protocol.training_images)
 
 
 def _planned(protocol: Subject) -> BatchTreatment:
@@ -148,7 +148,7 @@ def train(protocol: Subject, arm: Arm, seed: int, folder: Path, name: str) -> Pa
         model, meta = load_model(protocol.model)
         with TemporaryDirectory() as scratch:
             treatment = arm.treatment(protocol)
-            images = arm.images(protocol)
+            images = arm.select_images(protocol)
             made = fit_network(
                 model,
                 meta,

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts import StageContext
+from pipeline.domain.gate_conditions import can_promote, evaluate_gate
 from pipeline.domain.rules import Condition, Rule
+from pipeline.graph import get_stage
 from pipeline.learning.training.targeted_treatment import build_targeted_treatment
 from pipeline.remedies import apply_remedy
-from pipeline.stages import compare, promote
+from pipeline.stages import compare
 from pipeline.storage.artifact_store import write_json
 from tests.bench.remedies.arms import ARMS, Arm, plan_with, train
 from tests.bench.remedies.protocol import Protocol
@@ -71,24 +73,10 @@ def promoted(
 
     By arm, (seed, file).
     """
-    needs = (
-        "images",
-        "pixels",
-        "classes",
-        "splits",
-        "attributes",
-        "model",
-        "predictions",
-        "metrics",
-        "marks",
-    )
-    needs += ("membership", "explanations", "policy")
-    given = (
-        {name: protocol.run.load_artifact(name) for name in needs}
-        | {"model": protocol.run.get_artifact_path("model")}
-        | case.given
-    )
-    config = compare.Config.model_validate({"saliency": 0})
+    needs = set(get_stage("compare").needs) - {"plan", "candidates", "model"}
+    given = {name: protocol.run.load_artifact(name) for name in needs}
+    given |= {"model": protocol.run.get_artifact_path("model")} | case.given
+    config = compare.Config.model_validate({"max_heat_maps": 0})
     with TemporaryDirectory() as folder:
         home = Path(folder)
         entries = []
@@ -106,10 +94,7 @@ def promoted(
         write_json(home / "candidates.json", entries)
         context = StageContext("bench", 0, home, home)
         made = compare.run(config, context, **given, plan=case.plan, candidates=home)["comparison"]
-    conditions = promote.build_conditions(made)
-    return made["outcome"] == "tested" and all(c["passed"] for c in conditions), str(
-        made["outcome"]
-    )
+    return can_promote(made, evaluate_gate(made)), str(made["outcome"])
 
 
 def placebo_promoted(protocol: Protocol, number: int, seeds: int, folder: Path) -> bool:
@@ -117,7 +102,7 @@ def placebo_promoted(protocol: Protocol, number: int, seeds: int, folder: Path) 
     (below 1,000)."""
     case = placebo(protocol, number)
     arm = Arm(
-        lambda p: p.images, lambda p: build_targeted_treatment(case.plan, p.images, apply_remedy)
+        lambda p: p.training_images, lambda p: build_targeted_treatment(case.plan, p.images, apply_remedy)
     )
     weights: dict[str, list[tuple[int, Path]]] = {"control": [], "targeted": []}
     for seed in (10_000 + number + 1_000 * k for k in range(seeds)):

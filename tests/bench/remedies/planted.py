@@ -22,10 +22,11 @@ from pipeline.data.reading.file_attributes import PIXEL_SOURCES
 from pipeline.graph import get_stage
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
+from pipeline.learning.inference.prediction_table import build_predictions
 from pipeline.learning.models.backbone import load_model
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.remedies import find_training_remedy
-from pipeline.stages import cluster, evaluate, explain, prescribe, probe, retrain, train
+from pipeline.stages import cluster, explain, prescribe, probe, retrain, train
 from pipeline.statistics.classification.classification_metrics import score_logits
 from tests.bench.remedies.protocol import LIT, Protocol
 from tests.bench.slices.causes import CAUSES, Cause
@@ -33,10 +34,10 @@ from tests.bench.slices.causes import CAUSES, Cause
 SHARE = 0.15  # of the tracks of val, and of the test
 MOST = 2400  # images of val
 STAGES = (
-    (probe, {"max_images": 800, "shortcuts": False}),
+    (probe, {"max_images": 800, "check_shortcuts": False}),
     (cluster, {}),
-    (explain, {"images": 80}),
-    (prescribe, {"share": 0.35}),
+    (explain, {"matched_images": 80}),
+    (prescribe, {"remedy_share": 0.35}),
 )
 SCALE = {"blur": 0.5, "motion_blur": 0.5}  # strengths in pixels, written down for 64 px
 
@@ -87,9 +88,9 @@ class Planted:
         return self.base.images
 
     @property
-    def images(self) -> TrainingImages:
+    def training_images(self) -> TrainingImages:
         """What every arm learns from: nothing is planted in train."""
-        return TrainingImages(self.pixels, self.base.images.image_rows, self.base.images.labels)
+        return TrainingImages(self.pixels, self.base.training_images.image_rows, self.base.training_images.labels)
 
     def _planted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         low, high = (
@@ -141,7 +142,7 @@ class Planted:
 
     @cached_property
     def _copied(self) -> NDArray[np.intp]:
-        return self._some(np.sort(self.base.images.image_rows), 2 * SHARE)
+        return self._some(np.sort(self.base.training_images.image_rows), 2 * SHARE)
 
     @property
     def left_out(self) -> TrainingImages:
@@ -163,7 +164,7 @@ class Planted:
 
     def _attributes(self) -> pd.DataFrame:
         """All measured on the small copies, so that planted images differ by their cause alone."""
-        used = np.concatenate([self.val, self.base.images.image_rows])
+        used = np.concatenate([self.val, self.base.training_images.image_rows])
         table = pd.DataFrame(self.base.run.load_artifact("attributes")).copy()
         pictured = list(list_attributes(PIXEL_SOURCES))
         table[pictured] = np.nan
@@ -175,7 +176,7 @@ class Planted:
         run, split = self.base.run, pd.DataFrame(self.base.run.load_artifact("splits")).copy()
         used = np.isin(
             np.arange(len(split)),
-            np.concatenate([self.val, self.test, self.base.images.image_rows]),
+            np.concatenate([self.val, self.test, self.base.training_images.image_rows]),
         )
         split.loc[~used, "split"] = "left_out"
         network, meta = load_model(self.model)
@@ -201,7 +202,7 @@ class Planted:
         }
         given |= {"pixels": self.pixels[: len(self.images)]}
         ids = self.images["image_id"].iloc[self.val]
-        given["predictions"] = evaluate.build_predictions(ids, truth, said, self.names, temperature)
+        given["predictions"] = build_predictions(ids, truth, said, self.names, temperature)
         given["metrics"] = {
             **score_logits(said, truth, groups, self.names, temperature),
             "costs": None,

@@ -32,11 +32,11 @@ runs: {folder}/runs
 reports: {folder}/reports
 ingest: {{data: {data}, group: track, side: 32}}
 split: {{train_where: luminance >= 70, val: 0.2, test: 0.33}}
-train: {{backbone: {backbone}, weights: none, passes: 64000, rate: 0.004, dropout: 0.4, shift: 0.1}}
+train: {{backbone: {backbone}, weights: none, image_passes: 64000, learning_rate: 0.004, dropout: 0.4, max_shift: 0.1}}
 evaluate: {{check_labels: false}}
-probe: {{max_images: 1600, shortcuts: false}}
-explain: {{images: 100}}
-retrain: {{passes: {passes}, rate: 0.001, shift: 0.1}}
+probe: {{max_images: 1600, check_shortcuts: false}}
+explain: {{matched_images: 100}}
+retrain: {{image_passes: {passes}, learning_rate: 0.001, max_shift: 0.1}}
 """
 DARK, VERY_DARK, LIT = 40, 20, 70
 
@@ -96,7 +96,7 @@ class Protocol:
         return list(self.run.load_artifact("classes")["names"])
 
     @cached_property
-    def images(self) -> TrainingImages:
+    def training_images(self) -> TrainingImages:
         """What every arm learns from.
 
         The training images, lit all of them, less the holdout of `train`.
@@ -117,7 +117,7 @@ class Protocol:
         out = (self.run.load_artifact("splits")["split"] == "left_out").to_numpy()
         truth = find_class_indices(self.images, self.names)
         rows = np.flatnonzero(out & (self.light < DARK) & (truth >= 0))
-        return TrainingImages(self.images.pixels, rows, truth[rows])
+        return TrainingImages(self.training_images.pixels, rows, truth[rows])
 
     @cached_property
     def light(self) -> NDArray[np.float64]:

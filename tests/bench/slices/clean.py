@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tests.bench.slices.images import READ, SIDE, Images
 
 from pipeline.attributes import measure_images
 from pipeline.learning.batches.batch_sampling import TrainingImages as Training
@@ -26,6 +25,7 @@ from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy, list_interventions
 from pipeline.statistics.group_sampling import sample_by_group
+from tests.bench.slices.benchmark_images import READ, SIDE, Images
 from tests.conftest import DATA, ROOT
 
 PASSES = {"gtsrb": 9_500, "flowers": 10_000}

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tests.bench.slices.images import Images
 
 from pipeline.engine.code_fingerprint import hash_stage_code
 from pipeline.learning.inference.model_outputs import extract_features_and_layout
@@ -30,6 +29,7 @@ from pipeline.stages.evaluate import Config as Evaluate
 from pipeline.stages.probe import Config as Probing
 from pipeline.statistics.group_sampling import assign_group_folds
 from tests.bench.sections import write_section
+from tests.bench.slices.benchmark_images import Images
 from tests.bench.slices.clean import Answers, Clean
 from tests.bench.slices.figures import precisions, table
 from tests.bench.slices.finder import CONTEXT, FOLDS, HELD, held_out_scores, val_of, verdict
@@ -167,12 +167,12 @@ def _jaccard(a: Mask, b: Mask) -> float:
 
 def wrong_labels(own: Own) -> dict[str, Any]:
     """Wrong labels of val that are flagged, flags that are right, and confirmed slices that are made of them."""
-    photos = own.photos
-    images = pd.DataFrame({"image_id": [f"i{k}" for k in range(len(photos.labels))]})
-    images = images.assign(label=photos.labels.astype(object), group=photos.groups)
-    splits = pd.DataFrame({"split": np.where(photos.train, "train", "val")})
-    truth = pd.Index(photos.names).get_indexer(pd.Index(photos.labels)).astype(np.int64)
-    layout = extract_features_and_layout(photos.pixels)[1]
+    ours = own.images
+    images = pd.DataFrame({"image_id": [f"i{k}" for k in range(len(ours.labels))]})
+    images = images.assign(label=ours.labels.astype(object), group=ours.groups)
+    splits = pd.DataFrame({"split": np.where(ours.train, "train", "val")})
+    truth = pd.Index(ours.names).get_indexer(pd.Index(ours.labels)).astype(np.int64)
+    layout = extract_features_and_layout(ours.pixels)[1]
     settings = Evaluate()
     issues = find_suspected_labels(
         images,

@@ -36,10 +36,10 @@ EPOCHS, SEEDS = (
 GROUP = re.compile(os.environ.get("NIGHTSHIFT_BENCH_GROUP", "(.+)"))
 WAYS = {
     "plain": {},
-    "ema .99": {"ema": 0.99},
-    "small .5": {"small": 0.5},
-    "frozen .1": {"frozen": 0.1},
-    "head only": {"head_only": True, "rate": 2e-2},
+    "ema .99": {"ema_decay": 0.99},
+    "small .5": {"initial_side_share": 0.5},
+    "frozen .1": {"frozen_share": 0.1},
+    "head only": {"head_only": True, "learning_rate": 2e-2},
 }
 
 
@@ -77,7 +77,7 @@ def test_whether_each_pays(tmp_path: Path) -> None:
             model, meta = build_network(
                 "tf_efficientnet_lite0", "packaged", names, SIDE, 0.0, seed=seed
             )
-            settings = FitSettings.model_validate({"epochs": EPOCHS, "every": 10**6} | update)
+            settings = FitSettings.model_validate({"epochs": EPOCHS, "evaluation_interval": 10**6} | update)
             began = time.process_time()
             fitted = fit_network(
                 model, meta, images, settings, seed=seed, scratch_folder=tmp_path / f"{way}-{seed}"

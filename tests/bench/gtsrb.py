@@ -25,7 +25,7 @@ from pipeline.learning.training.training_loop import fit_network
 from pipeline.stages import retrain
 from pipeline.storage.artifact_store import RunFolder, read_json
 
-# Mean luminance below which an image is dark or very dark, and from which it is lit.
+# Mean luminance: an image is dark below the first, very dark below the second, lit from the third.
 DARK_LUMINANCE, VERY_DARK_LUMINANCE, LIT_LUMINANCE = 40, 20, 70
 BOOTSTRAP_DRAWS = 4000
 MODELS = ["before", "control", "targeted", "oracle"]

@@ -1,13 +1,13 @@
 """`make bench`: what `nightshift predict` costs beyond decoding and the bare model.
 
-Also measured: its memory, and the answers of the demo. The images are those of the gate (240 x 240
-px JPEG), the model is the packaged network at 64 px as ONNX. onnxruntime and OpenCV use one thread
-each. All works alternate in one run; medians over rounds are printed, of the wall clock and of CPU
-time, which is more reliable on a busy machine.
+Also measured: its memory, and the decisions of the demo's model. The images are drawn at the gate
+(240 x 240 px JPEG), the model is the packaged network at 64 px as ONNX. onnxruntime and OpenCV use
+one thread each. All works alternate in one run. Medians over rounds are printed, of the wall clock
+and of CPU time, which is more reliable on a busy machine.
 
 The overhead is the time of predict, less decoding the same images at the sizes that the rules need,
 less the bare session on the decoded pixels, as a share of the bare session. The manual loop decodes
-the small copies in as many threads, runs the session, and does nothing else. Decoding beside a
+the small copies in equally many threads, runs the session, and does nothing else. Decoding beside a
 session slows both, in the manual loop as in predict.
 
 NIGHTSHIFT_BENCH_IMAGES: the largest number of images. NIGHTSHIFT_BENCH_ROUNDS: rounds.
@@ -129,7 +129,7 @@ def _create_session(path: Path) -> Any:
 
 
 def _create_predictor(path: Path) -> tuple[Predictor, Any]:
-    """Return a predictor, and a session of its own on the same file; one thread each."""
+    """Return a predictor, and a separate session on the same file; one thread each."""
     engine = GraphEngine(path)
     engine.session = _create_session(path)
     return Predictor(engine), _create_session(path)

@@ -93,7 +93,7 @@ def repeat_misclassified_images(source: ArmSource) -> TrainingImages:
     """Return the training images, those repeated that a first model misclassifies.
 
     Just Train Twice (Liu et al. 2021). The first model is stopped early, as in the paper: the
-    finished model misclassifies none of its training images.
+    finished model predicts all its training images correctly.
     """
     images = source.training_images
     settings = source.train_settings

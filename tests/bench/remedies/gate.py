@@ -1,4 +1,4 @@
-"""The product's own gate on the candidates of a benchmark, in a runs folder of its own."""
+"""The product's gate on the candidates of a benchmark, in a temporary runs folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GateCase:
 
     Attributes:
         plan: the plan of the targeted arm.
-        artifacts: the artifacts that differ from those of the run, by name.
+        artifacts: artifacts that replace the run's, by name.
     """
 
     plan: pd.DataFrame

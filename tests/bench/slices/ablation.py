@@ -2,9 +2,9 @@
 
     python -m tests.bench.slices.ablation [--limit N] [--draws N] [--data NAME ...]
 
-The settings are those of the benchmark, in the order drawn. The outcomes with nothing planted are
+The settings of the benchmark are used in the order drawn. The outcomes with nothing planted are
 permuted as in `tests.bench.slices.nulls`. The result of each setting is kept in the cache folder
-under the version of the finder's code: a run that was stopped goes on. Decisions that rest on it
+under the version of the finder's code: a stopped run can be continued. Decisions that rest on it
 are in `pipeline/decisions/finder-parts.md`.
 """
 

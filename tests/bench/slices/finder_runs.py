@@ -1,4 +1,4 @@
-"""Runs of the finder on the arrays of the benchmark, by the functions of its own stages."""
+"""Runs of the finder on the arrays of the benchmark, by the functions of the stages."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from tests.bench.slices.planted_settings import PlantedCase
 from tests.helpers.validation_sets import make_validation_set
 
 FOLD_COUNT = 5
-HELD_OUT_FOLDS = (3, 4)  # folds on which the scores of every method are judged
+HELD_OUT_FOLDS = (3, 4)  # every method is judged on these
 MATCHED_IMAGES = 120  # images that a cause is matched on
-MIN_ENRICHMENT = 2  # times the planted share of val, from which a slice may be that of the cause
+MIN_ENRICHMENT = 2  # times the planted share of val: such a slice may show the cause
 CONTEXT = StageContext("bench", 0, Path(), Path())
 INTERVENTIONS = pd.DataFrame(remedies.list_interventions(), columns=["remedy", "strength"])
 DOSE_RESPONSE = INTERVENTIONS.assign(accuracy=0.0, low=0.0, high=0.0, repairs=0.0, breaks=0.0)
@@ -99,7 +99,7 @@ def build_val(case: PlantedCase, donor_rows: Rows | None = None) -> ValidationSe
 
 
 def find_held_out_rows(val: ValidationSet) -> Mask:
-    """Return bool [val]: the images on which every method is judged."""
+    """Return bool [val]: the images that judge every method."""
     return np.isin(val.folds, HELD_OUT_FOLDS)
 
 
@@ -147,7 +147,7 @@ def run_finder(
     should_name_cause: bool = True,
     excluded_mask: Mask | None = None,
 ) -> FinderResult:
-    """Return the slices of a case, their tests and the cause of one of them.
+    """Return the slices of a case, their tests, and the cause of one slice.
 
     Args:
         case: the case.
@@ -246,7 +246,7 @@ def _search_cause(
 
 
 def build_tools(case: PlantedCase) -> InterventionTools:
-    """Return the functions by which the finder treats the images of a case."""
+    """Return the functions that treat the images of a case for the finder."""
 
     def measure_attributes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         return measure_images(pixels).to_numpy(dtype=float)

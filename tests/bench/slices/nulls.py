@@ -114,7 +114,7 @@ def count_draws(cache: Path, draw_count: int, data_sets: tuple[str, ...]) -> dic
     """Return confirmed slices by kind and seed; draws that earlier runs counted are kept.
 
     Args:
-        cache: folder of what is kept.
+        cache: folder of kept results.
         draw_count: independent draws of each kind.
         data_sets: names of the data sets, which are used in turn.
     """

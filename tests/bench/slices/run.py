@@ -3,8 +3,8 @@
     python -m tests.bench.slices.run [--causes development|held_out|all] [--limit N]
 
 The outputs of a clean model, the scores of each peer and the slices of the finder are kept in the
-cache folder. Those of the finder are kept under the version of its code. A run that was stopped
-goes on, and a final run joins what several runs computed side by side.
+cache folder. Those of the finder are kept under the version of its code. A stopped run can
+be continued, and a final run joins what several runs computed side by side.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def measure_settings(settings: list[PlantedSetting], cache: Path, only_kept: boo
 
     Args:
         settings: the settings.
-        cache: folder of what is kept.
+        cache: folder of kept results.
         only_kept: whether settings without a kept result are left out.
     """
     clean_models = {name: CleanModel(name, cache) for name in {s.data for s in settings}}

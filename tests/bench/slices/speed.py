@@ -2,7 +2,7 @@
 
     python -m tests.bench.slices.speed [--images N] [--rounds N]
 
-By default 50,000 images with 512 features and 10 classes. Each measurement is a process of its own
+By default 50,000 images with 512 features and 10 classes. Each measurement is a separate process
 with one thread; the time to draw the arrays is not counted.
 """
 

@@ -54,7 +54,14 @@ def add_dark_images(run: RunFolder, training_images: TrainingImages) -> Training
 
 
 def train_oracle(run: RunFolder, settings: retrain.Config, seed: int, scratch: Path) -> Any:
-    """Return the oracle's network and its metadata."""
+    """Return the oracle's network and its metadata.
+
+    Args:
+        run: a finished run.
+        settings: settings of its arms.
+        seed: seed of the oracle.
+        scratch: folder for checkpoints.
+    """
     images = run.load_artifact("images")
     training_images = select_training_images(
         images, run.load_artifact("splits"), run.load_artifact("pixels"), _load_class_names(run)

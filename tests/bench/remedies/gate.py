@@ -87,7 +87,13 @@ def build_placebo_case(protocol: DayTrainedProtocol, number: int) -> GateCase:
 def judge_candidates(
     protocol: DayTrainedProtocol, case: GateCase, candidate_files: CandidateFiles
 ) -> tuple[bool, str]:
-    """Return whether the candidates pass every condition, and the outcome of the comparison."""
+    """Return whether the candidates pass every condition, and the outcome of the comparison.
+
+    Args:
+        protocol: the protocol.
+        case: plan and artifacts.
+        candidate_files: seed and weights file of each candidate, by arm.
+    """
     needs = set(get_stage("compare").needs) - {"plan", "candidates", "model"}
     artifacts = {name: protocol.run.load_artifact(name) for name in needs} | case.artifacts
     config = compare.Config.model_validate({"max_heat_maps": 0})

@@ -280,5 +280,12 @@ class PlantedDayCase:
 def build_planted_case(
     base: DayTrainedProtocol, cause: str, severity: int, folder: Path
 ) -> PlantedDayCase:
-    """Return one case of the suite."""
+    """Return one case of the suite.
+
+    Args:
+        base: the day-trained protocol.
+        cause: name of the cause.
+        severity: 0 for moderate, 1 for severe.
+        folder: folder of the suite.
+    """
     return PlantedDayCase(base, CAUSES[cause], severity, folder / f"{cause}-{severity}")

@@ -63,7 +63,13 @@ def load_correctness(source: DayTrainedProtocol, folder: Path) -> dict[str, Any]
 def judge_arms(
     protocol: DayTrainedProtocol, correctness: ArmCorrectness, folder: Path
 ) -> list[str]:
-    """Return the gate's outcome for the targeted arm and for the wrong remedy."""
+    """Return the gate's outcome for the targeted arm and for the wrong remedy.
+
+    Args:
+        protocol: the protocol.
+        correctness: by arm: bool [seeds, test].
+        folder: folder of the weights.
+    """
     lines = []
     for arm in GATED_ARMS:
         if arm not in correctness or "control" not in correctness:
@@ -103,7 +109,13 @@ def count_placebos(
 
 
 def measure_planted_closure(case: PlantedDayCase, seed_count: int, folder: Path) -> Row:
-    """Return the closure of one planted cause, and the gain of the oracle."""
+    """Return the closure of one planted cause, and the gain of the oracle.
+
+    Args:
+        case: the planted cause, after its stages.
+        seed_count: seeds of each arm.
+        folder: folder of the weights.
+    """
     correctness = {}
     for arm in CLOSURE_ARMS:
         seeds = range(seed_count)

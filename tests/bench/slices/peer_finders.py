@@ -75,6 +75,13 @@ def split_parts(
 
     Features are reduced to principal components and attributes are standardized, both by the first
     part.
+
+    Args:
+        features: float [images, features].
+        attributes: float [images, attributes], NaN if unknown.
+        logits: float [images, classes].
+        labels: class index of each image.
+        scored_mask: bool [images], the images that peers score.
     """
     medians = np.nanmedian(attributes, axis=0)
     attributes = np.where(np.isnan(attributes), medians, attributes)

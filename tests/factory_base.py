@@ -219,7 +219,9 @@ class Base:
                 "passes": 25600,
                 "temperature": 1.31,
                 "overfitting_from": 600,
-                "judgement": "overfitting from step 600: the holdout's loss rises while training's falls",
+                "judgement": (
+                    "overfitting from step 600: the holdout's loss rises while training's falls"
+                ),
             },
             "metrics": {
                 "accuracy": float((guess == self.label[val]).mean()),

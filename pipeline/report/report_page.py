@@ -200,13 +200,18 @@ class ReportPage:
     def slices(self) -> list[dict[str, Any]]:
         """Return `explanations` as plain dicts, confirmed slices first, then by rank.
 
-        A missing value is None. Each has its text too: `words` (the whole sentence), `title` and
-        `count_text`.
+        A missing value is None. Each has its text too: `words` (the whole sentence), `title`,
+        `count_text` and `common` (what its failing images share, or None).
         """
         rows = unwrap_rows(self.artifacts["explanations"])
         for row in rows:
             text = describe_slice(row)
-            row |= {"words": text.sentence, "title": text.title, "count_text": text.counts}
+            row |= {
+                "words": text.sentence,
+                "title": text.title,
+                "count_text": text.counts,
+                "common": text.common_traits,
+            }
         status_order = list(SliceStatus)
         rows.sort(key=lambda row: (status_order.index(row["status"]), row["rank"]))
         return rows

@@ -34,7 +34,7 @@ EXPLANATION_DTYPES = {
     "frozen": "str",
     "applied": "str",
     "cause": "str",
-    "common": "str",
+    "shared_traits": "str",
     "strength_low": "float64",
     "strength_high": "float64",
     "confidence": "str",
@@ -83,7 +83,7 @@ def build_explanation(
     strength_range: tuple[float, float] | None,
     interventions: pd.DataFrame,
 ) -> dict[str, Any]:
-    """Return the row of `explanations` of one slice, without `common`.
+    """Return the row of `explanations` of one slice, without `shared_traits`.
 
     Args:
         val: the validation set.

@@ -84,6 +84,7 @@ def test_the_images_of_a_sheet_need_no_script(page: ReportPage) -> None:
 def test_an_unnamed_cause_is_stated(page: ReportPage) -> None:
     article = extract_article(str(render(page)), "s2")
     assert "Their cause is <b>unnamed</b>" in article
+    assert "7 of 9 failures are badge predicted as none" in article
     assert "confirmed by intervention" not in article
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.gate_conditions import evaluate_gate, list_limits
+from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import OpeningReason, PowerQuestion
+from pipeline.domain.statuses import OpeningReason, PowerQuestion, PrescriptionKind
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -146,20 +147,18 @@ class Factory(Found):
                 "chosen_on": "val",
             },
             "prescriptions": [
-                {
-                    "slice": "s1",
-                    "kind": "augment",
-                    "words": "Too dark",
-                    "images": len(train),
-                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training images",
-                },
-                {
-                    "slice": "s2",
-                    "kind": "collect",
-                    "words": "High saturation",
-                    "images": 0,
-                    "action": "collect more images like these: no transform was shown to be the cause",
-                },
+                Prescription(
+                    "s1",
+                    PrescriptionKind.AUGMENT,
+                    len(train),
+                    (PrescribedTreatment("exposure", None, len(train), ((0.15, 0.4),)),),
+                    0.58,
+                    PrescribedCorrection("exposure", 2.0),
+                    True,
+                ).build_record(),
+                Prescription(
+                    "s2", PrescriptionKind.COLLECT, 0, (), None, None, False
+                ).build_record(),
             ],
         }
         if not slices:

@@ -50,6 +50,25 @@ class LabelIssueKind(StrEnum):
     """A reviewer marked the label as wrong."""
 
 
+class ModelOrigin(StrEnum):
+    """Where the model of the stage `train` comes from."""
+
+    TRAINED = "trained"
+    CHAMPION = "champion"
+    USER_FILE = "user file"
+
+
+class PrescriptionKind(StrEnum):
+    """What is done with training images about a slice."""
+
+    AUGMENT = "augment"
+    """Images outside the slice are treated, or simulated ones take their place."""
+    OVERSAMPLE = "oversample"
+    REWEIGHT = "reweight"
+    COLLECT = "collect"
+    """Nothing is trained: more images are requested."""
+
+
 class ComparisonOutcome(StrEnum):
     """How far the comparison of the candidates came."""
 

@@ -138,7 +138,7 @@ def _build_remedy(page: ReportPage, prescription: Mapping[str, Any]) -> RemedySu
     return RemedySummary(
         slice=prescription["slice"],
         kind=prescription["kind"],
-        action=prescription["action"],
+        action=remedy["action"],
         training=[PlannedRemedy(**treatment) for treatment in remedy["plan"]],
         correction=remedy["correction"],
     )

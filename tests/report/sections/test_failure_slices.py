@@ -35,7 +35,7 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
         "too dark in the mid-tones",
         "equivalent to the named one",
         "ruled out",
-        "rain with exposure x0.15",
+        "training images treated with exposure x0.15 to x0.4",
         "Separability (AUC)",
     ):
         assert text in article, text

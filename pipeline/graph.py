@@ -129,8 +129,11 @@ STAGES: tuple[Stage, ...] = (
                  "accuracy": "float", "rate": "float"},
                 key_columns=("step", "split"),
             ),
+            # accuracy_gap: between training images and holdout; null without a holdout. origin: a
+            # `ModelOrigin`; model_file: name of the user's file, or null.
             "training": RecordContract(
-                ("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")
+                ("best_step", "steps", "passes", "temperature", "overfitting_from", "accuracy_gap",
+                 "is_gap_wide", "origin", "model_file")
             ),
         },
         is_distributed=True, needs_gpu=True,

@@ -112,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # Images that arrived since the champion's run, compared with the champion's data.
             "drift": RecordContract(
-                ("champion", "why", "images", "slices", "attributes", "new", "conditions")
+                ("champion", "reason", "images", "slices", "attributes", "new", "conditions")
             ),
         },
     ),
@@ -258,7 +258,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "embeddings", "validation_set", "slices", "explanations"),
         makes={
             # Slices over the runs of one config name; see `pipeline.slices.tracking.slice_history`.
-            "followed": RecordContract(("previous", "why", "slices")),
+            "followed": RecordContract(("previous", "reason", "slices")),
             # Groups (hashed) on which a rule was proposed, in the run `since` as slice `first`.
             "proposers": TableContract(
                 {"since": "str", "first": "str", "group": "str"},

@@ -67,7 +67,7 @@ class Factory(Found):
         return {
             **found,
             "champion": "champion-0",
-            "why": None,
+            "reason": None,
             "conditions": traffic_conditions(found, limits),
         }
 

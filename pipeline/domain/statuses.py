@@ -39,6 +39,69 @@ class TrackState(StrEnum):
     CLOSED = "closed"
 
 
+class TrackReason(StrEnum):
+    """Why a slice has its state."""
+
+    FIRST_CONFIRMED = "first confirmed"
+    CONFIRMED_AGAIN = "confirmed again"
+    CONFIRMED_AFTER_CLOSING = "confirmed after closing"
+    RULE_IN_EXCESS = "rule in excess"
+    """It was not confirmed, but its rule has excess error."""
+    NO_EXCESS = "no excess"
+    SMALLER_NOT_GONE = "smaller, not gone"
+    UNDECIDED = "undecided"
+    """Neither an excess nor its absence was shown."""
+    NOT_ASSESSABLE = "not assessable"
+    """The run's images cannot tell; the observation holds the obstacle."""
+
+
+class AssessmentObstacle(StrEnum):
+    """Why a run cannot assess a slice of an earlier run."""
+
+    MISSING_CLASS = "missing class"
+    MISSING_COLUMN = "missing column"
+    COLUMN_NOT_NUMERIC = "column not numeric"
+    MISSING_IMAGE = "missing image"
+    """The data lack an image to which the rule measures distances."""
+    SEALED_IMAGE = "sealed image"
+    UNTESTABLE = "untestable"
+
+
+class FollowObstacle(StrEnum):
+    """Why no earlier slices are followed."""
+
+    NO_EARLIER_RUN = "no earlier run"
+    UNREADABLE_RUN = "unreadable run"
+
+
+class DriftObstacle(StrEnum):
+    """Why no arrived image is compared with the champion's data."""
+
+    NO_CHAMPION = "no champion"
+    """No champion with data of its own was in force."""
+    NO_NEW_IMAGE = "no new image"
+
+
+class UnitBasis(StrEnum):
+    """What counts as one independent observation among arriving images."""
+
+    GROUPS = "groups"
+    STRETCHES = "stretches"
+    """The images of a stretch of time."""
+    GROUPS_AND_STRETCHES = "groups and stretches"
+    IMAGES = "images"
+    """Some or all images have neither group nor time."""
+
+
+class NovelSide(StrEnum):
+    """Where a value lies beyond everything known."""
+
+    BELOW = "below"
+    ABOVE = "above"
+    APART = "apart"
+    """Far from every known value on a circle."""
+
+
 class LabelIssueKind(StrEnum):
     """Why a label is in doubt."""
 

@@ -219,15 +219,16 @@ STAGES: tuple[Stage, ...] = (
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
             # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
-            # the same rule as text. applied: the rule for each half of val, proposed on the other
-            # half, and how many images it admitted. shared_traits: JSON of what the failing images
-            # of a confirmed slice without a cause share (`pipeline.domain.slice_traits`).
+            # the same rule as text. applied_rules: JSON of the rule for each half of val, proposed
+            # on the other half, and how many images it admitted. shared_traits: JSON of what the
+            # failing images of a confirmed slice without a cause share
+            # (`pipeline.domain.slice_traits`).
             "explanations": TableContract(
                 {
                     "slice": "str", "rank": "int", "status": "str", "rule": "str", "frozen": "str",
                     "named_causes": "str", "setting": "str", "setting_failures": "int",
                     "confused_label": "str?", "confused_prediction": "str?",
-                    "repair_strength": "float?", "repair_share": "float?", "applied": "str",
+                    "repair_strength": "float?", "repair_share": "float?", "applied_rules": "str",
                     "cause": "str?", "shared_traits": "str", "strength_low": "float?",
                     "strength_high": "float?", "confidence": "str", "n": "int", "groups": "int",
                     "failures": "int", "error": "float", "expected": "float", "excess": "float",

@@ -21,9 +21,14 @@ VIVID, BLURRED = (
     Rule((Condition("sharpness", "<=", 0.1),)),
 )
 
+
+def _dump_applied(*rules: tuple[str, int, int]) -> str:
+    return json.dumps([dict(zip(("rule", "half", "count"), item, strict=True)) for item in rules])
+
+
 _FIRST = {
     "slice": "s1", "rank": 1, "status": SliceStatus.CONFIRMED, "rule": NIGHT.format_text(), "frozen": NIGHT.dump_json(),
-    "applied": f"{NIGHT.format_text()} (40 images of half 1); luminance <= 60 (40 images of half 2)",
+    "applied_rules": _dump_applied((NIGHT.format_text(), 0, 40), ("luminance <= 60", 1, 40)),
     "cause": "exposure", "shared_traits": "[]", "strength_low": 0.15, "strength_high": 0.4, "groups": 24,
     "confidence": CauseConfidence.INVERSE_CONFIRMED,
     "named_causes": json.dumps([{"remedy": "exposure", "strength": 0.25}]), "confused_label": None,
@@ -47,7 +52,7 @@ _NOTHING = dict.fromkeys(
 _SECOND = _NOTHING | {
     "slice": "s2", "rank": 2, "setting": dump_setting([SettingFact("gate", value="gate-2")]), "setting_failures": 9,
     "named_causes": "[]", "repair_strength": np.nan, "repair_share": np.nan,
-    "rule": VIVID.format_text(), "frozen": VIVID.dump_json(), "applied": f"{VIVID.format_text()} (40 images of half 1)",
+    "rule": VIVID.format_text(), "frozen": VIVID.dump_json(), "applied_rules": _dump_applied((VIVID.format_text(), 0, 40)),
     "cause": None, "remedy": None, "confidence": CauseConfidence.UNNAMED, "n": 40, "groups": 10, "failures": 9,
     "error": 0.225,
     "shared_traits": dump_traits([ConfusionTrait("badge", "none", 7, 9), MeasureTrait("sharpness", -1.2)]),
@@ -56,7 +61,7 @@ _SECOND = _NOTHING | {
 _THIRD = {
     "slice": "s3", "rank": 3, "status": SliceStatus.NOT_TESTABLE, "setting": "[]", "setting_failures": 3,
     "named_causes": "[]", "confidence": CauseConfidence.UNNAMED, "repair_strength": np.nan, "repair_share": np.nan,
-    "rule": BLURRED.format_text(), "frozen": BLURRED.dump_json(), "applied": f"{BLURRED.format_text()} (12 images of half 2)",
+    "rule": BLURRED.format_text(), "frozen": BLURRED.dump_json(), "applied_rules": _dump_applied((BLURRED.format_text(), 1, 12)),
     "cause": None, "shared_traits": "[]", "n": 12, "groups": 3, "failures": 3, "error": 0.25, "expected": 0.1, "excess": 0.15,
     "low": -0.2, "high": 0.5, "p_excess": np.nan, "p_effect": np.nan, "q_value": np.nan, "groups_needed": 18,
     "effect": np.nan,

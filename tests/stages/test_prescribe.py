@@ -69,7 +69,7 @@ def _explain(
         "status": "confirmed",
         "rule": "luminance <= 60",
         "frozen": Rule((Condition("luminance", "<=", 60.0),)).dump_json(),
-        "applied": "luminance <= 60 (9 images of half 1)",
+        "applied_rules": "[]",
         "cause": cause,
         "strength_low": 0.2 if cause else np.nan,
         "strength_high": 0.4 if cause else np.nan,

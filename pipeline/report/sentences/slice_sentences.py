@@ -85,6 +85,18 @@ def add_sentences(explanations: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def describe_applied_rules(explanation: Mapping[Any, Any]) -> str:
+    """Return which rule admitted how many images of each half of the validation set.
+
+    Args:
+        explanation: a row of `explanations`.
+    """
+    parts = []
+    for item in json.loads(explanation["applied_rules"]):
+        parts.append(f"{item['rule']} ({item['count']:,} images of half {item['half'] + 1})")
+    return "; ".join(parts)
+
+
 def describe_cause(remedy: str, strength: float) -> str:
     """Return the look of images under a transform, "too dark"; empty without its plug-in."""
     try:

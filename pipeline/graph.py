@@ -94,7 +94,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "attributes", "pixels", "classes"),
         makes={
             # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere;
-            # reason: why an image was left out.
+            # reason: JSON of why an image was left out (`pipeline.domain.split_exclusions`).
             "splits": TableContract(
                 {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
                 key_columns=("image_id",), row_dimension="images",

@@ -5,6 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class ExclusionKind(StrEnum):
+    """Why an image is in no split."""
+
+    UNKNOWN_PLACE = "unknown place"
+    """Its time or site, by which the images are split, is unknown."""
+    SAME_IMAGE = "same image"
+    """Its bytes are in a split that comes first."""
+    SAME_GROUP = "same group"
+    TIED_GROUP = "tied group"
+    """A near-duplicate of its group is in a split that comes first."""
+    CONDITION_NOT_MET = "condition not met"
+
+
 class SliceStatus(StrEnum):
     """Outcome of the tests of a candidate slice."""
 

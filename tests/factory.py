@@ -344,8 +344,10 @@ def planted(
 ) -> dict[str, Any]:
     """Return a fresh dict of artifacts that are made once; leave them as they are.
 
-    classes: 0 for the two of the gate.
-
-    options: changed, slices, sealed, promoted, see `Factory.make`.
+    Args:
+        classes: number of classes; 0 for the two of the gate.
+        images: number of images.
+        hostile: whether texts try to inject code.
+        options: changed, slices, sealed, promoted, see `Factory.make`.
     """
     return dict(_planted(tuple(sorted(options.items())), classes, images, hostile))

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_IMAGES = int(os.environ.get("NIGHTSHIFT_BENCH_IMAGES", "100000"))
 MANIFEST_ROWS = int(os.environ.get("NIGHTSHIFT_BENCH_ROWS", "1000000"))
 SPEED_IMAGES, SPEED_ROUNDS, GROWTH_ROUNDS = 800, 5, 3
-DISTINCT_IMAGES = 400  # further files repeat these, each with a comment of its own
+DISTINCT_IMAGES = 400  # further files repeat these, each with another comment
 MEASURED = ("seconds", "cpu", "before", "loop", "end", "most")
 SCRIPT = """
 import json, resource, sys, time
@@ -155,7 +155,7 @@ def test_images_a_second(tmp_path: Path) -> None:
 
 
 def _measure_ingest(folder: Path, data: str) -> dict[str, float]:
-    """Return what `SCRIPT` prints about `data` in `folder`, run in a process of its own."""
+    """Return the figures of `SCRIPT` on `data` in `folder`, in a separate process."""
     with tempfile.TemporaryDirectory(dir=folder) as run:
         for name in ("warm", "cold"):
             (Path(run) / name).mkdir()

@@ -19,7 +19,7 @@ KILLS = int(os.environ.get("NIGHTSHIFT_BENCH_KILLS", "100"))
 
 @pytest.mark.timeout(3 * 3600)
 def test_killed_in_every_stage_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """Each run has a runs folder of its own, so that no stage is linked from another run.
+    """Each run has a separate runs folder, so that no stage is linked from another run.
 
     The night of the images is real enough for `retrain` to train and for `compare` to open the
     test set.

@@ -20,7 +20,7 @@ from tests.factory import Factory
 
 # Drawn images, of which three in ten are validation images.
 IMAGES = int(os.environ.get("NIGHTSHIFT_BENCH_IMAGES", "33340"))
-LOADS = 5  # times the page is opened, each in a browser of its own
+LOADS = 5  # times the page is opened, each in a new browser
 USABLE_SCRIPT = """addEventListener("DOMContentLoaded", () => {
   document.querySelector(".cell").click();
   document.querySelector("#cell figure").offsetHeight;

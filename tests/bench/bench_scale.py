@@ -31,7 +31,7 @@ LEFT_OUT = set(filter(None, os.environ.get("NIGHTSHIFT_BENCH_LEFT_OUT", "").spli
 
 
 def _draw_images(root: Path, image_count: int) -> Path:
-    """Write images as MNIST's files: a bright bar that lies (0) or stands (1) on a noisy wall."""
+    """Write MNIST files of noisy images with a bright bar, horizontal (0) or vertical (1)."""
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
     image_header = struct.pack(">HBBIII", 0, 8, 3, image_count, SIDE, SIDE)

@@ -25,7 +25,7 @@ from pipeline.learning.training.training_loop import fit_network
 from pipeline.stages import retrain
 from pipeline.storage.artifact_store import RunFolder, read_json
 
-# Mean luminance below which an image is dark or very dark, and from which it is lit.
+# Mean luminance: an image is dark below the first, very dark below the second, lit from the third.
 DARK_LUMINANCE, VERY_DARK_LUMINANCE, LIT_LUMINANCE = 40, 20, 70
 BOOTSTRAP_DRAWS = 4000
 MODELS = ["before", "control", "targeted", "oracle"]
@@ -54,7 +54,14 @@ def add_dark_images(run: RunFolder, training_images: TrainingImages) -> Training
 
 
 def train_oracle(run: RunFolder, settings: retrain.Config, seed: int, scratch: Path) -> Any:
-    """Return the oracle's network and its metadata."""
+    """Return the oracle's network and its metadata.
+
+    Args:
+        run: a finished run.
+        settings: settings of its arms.
+        seed: seed of the oracle.
+        scratch: folder for checkpoints.
+    """
     images = run.load_artifact("images")
     training_images = select_training_images(
         images, run.load_artifact("splits"), run.load_artifact("pixels"), _load_class_names(run)

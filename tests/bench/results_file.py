@@ -10,7 +10,13 @@ HEAD = "# Benchmarks, as measured\n\nWritten by the commands named; nothing is e
 
 
 def write_section(path: Path, title: str, text: str) -> None:
-    """Write `## title` with `text` over the section of that title, or at the end."""
+    """Write `## title` with `text` over the section of that title, or at the end.
+
+    Args:
+        path: the result file; it is made if it does not exist.
+        title: heading of the section.
+        text: Markdown below the heading.
+    """
     old = path.read_text(encoding="utf-8") if path.is_file() else HEAD
     section = f"## {title}\n\n{text.strip()}\n"
     known = re.search(rf"(?ms)^## {re.escape(title)}\n.*?(?=^## |\Z)", old)

@@ -93,7 +93,7 @@ def repeat_misclassified_images(source: ArmSource) -> TrainingImages:
     """Return the training images, those repeated that a first model misclassifies.
 
     Just Train Twice (Liu et al. 2021). The first model is stopped early, as in the paper: the
-    finished model misclassifies none of its training images.
+    finished model predicts all its training images correctly.
     """
     images = source.training_images
     settings = source.train_settings
@@ -123,7 +123,14 @@ def repeat_misclassified_images(source: ArmSource) -> TrainingImages:
 
 
 def replace_remedy(source: ArmSource, remedy: str, low: float, high: float) -> pd.DataFrame:
-    """Return the product's plan with another remedy in the same images, as often."""
+    """Return the product's plan with another remedy in the same images, as often.
+
+    Args:
+        source: the protocol or planted cause.
+        remedy: name of the other remedy.
+        low: lowest strength, in the unit of that remedy.
+        high: highest strength.
+    """
     return source.plan.assign(remedy=remedy, strength_low=low, strength_high=high)
 
 
@@ -167,7 +174,15 @@ ARMS = {
 
 
 def train_arm(source: ArmSource, arm: Arm, seed: int, folder: Path, name: str) -> Path:
-    """Return the weights `<name>-<seed>.safetensors` in `folder`; they are trained once."""
+    """Return the weights `<name>-<seed>.safetensors` in `folder`; they are trained once.
+
+    Args:
+        source: the protocol or planted cause.
+        arm: the arm.
+        seed: seed of the arm, from 0.
+        folder: folder of the weights.
+        name: start of the file name.
+    """
     file = f"{name}-{seed}.safetensors"
     if not (folder / file).exists():
         network, meta = load_model(source.model_folder)
@@ -189,6 +204,12 @@ def measure_correctness(source: ArmSource, name: str, seed: int, folder: Path) -
     """Return bool [test]: whether one arm and seed predicts an image correctly.
 
     It is kept as long as the baseline, the plan and the budget are the same.
+
+    Args:
+        source: the protocol or planted cause.
+        name: key of `ARMS`.
+        seed: seed of the arm, from 0.
+        folder: folder of the weights and the results.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_outdated_files(source, folder)

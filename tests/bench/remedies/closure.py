@@ -23,7 +23,15 @@ def compute_accuracy(correctness: Mask, subset: Mask) -> float:
 def estimate_gain(
     correctness: ArmCorrectness, arm: str, other: str, subset: Mask, groups: NDArray[np.str_]
 ) -> PairedGain:
-    """Return the gain of one arm over another, over the seeds of both, by the product's rule."""
+    """Return the gain of one arm over another, over the seeds of both, by the product's rule.
+
+    Args:
+        correctness: by arm: bool [seeds, images].
+        arm: the arm that gains.
+        other: the arm that it is compared with.
+        subset: bool [images].
+        groups: group of each image.
+    """
     seeds = min(len(correctness[arm]), len(correctness[other]))
     return estimate_paired_gain(
         correctness[arm][:seeds, subset], correctness[other][:seeds, subset], groups[subset]
@@ -40,6 +48,13 @@ def estimate_closure(
     """Return the share of the gap between control and oracle that an arm closes.
 
     It is (arm - control) / (oracle - control) over seed means.
+
+    Args:
+        correctness: by arm: bool [seeds, images], for `arm`, `control` and `oracle`.
+        subset: bool [images].
+        groups: group of each image.
+        arm: the arm that closes the gap.
+        seed: seed of the bootstrap.
 
     Returns:
         The share and its 95 % interval by bootstrap of whole groups and of seeds.

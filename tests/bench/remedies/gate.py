@@ -1,4 +1,4 @@
-"""The product's own gate on the candidates of a benchmark, in a runs folder of its own."""
+"""The product's gate on the candidates of a benchmark, in a temporary runs folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GateCase:
 
     Attributes:
         plan: the plan of the targeted arm.
-        artifacts: the artifacts that differ from those of the run, by name.
+        artifacts: artifacts that replace the run's, by name.
     """
 
     plan: pd.DataFrame
@@ -87,7 +87,13 @@ def build_placebo_case(protocol: DayTrainedProtocol, number: int) -> GateCase:
 def judge_candidates(
     protocol: DayTrainedProtocol, case: GateCase, candidate_files: CandidateFiles
 ) -> tuple[bool, str]:
-    """Return whether the candidates pass every condition, and the outcome of the comparison."""
+    """Return whether the candidates pass every condition, and the outcome of the comparison.
+
+    Args:
+        protocol: the protocol.
+        case: plan and artifacts.
+        candidate_files: seed and weights file of each candidate, by arm.
+    """
     needs = set(get_stage("compare").needs) - {"plan", "candidates", "model"}
     artifacts = {name: protocol.run.load_artifact(name) for name in needs} | case.artifacts
     config = compare.Config.model_validate({"max_heat_maps": 0})

@@ -20,7 +20,7 @@ class FiveLayers(nn.Module):
     """Three convolutions, each with pooling, and two dense layers (after LeCun et al. 1998)."""
 
     def __init__(self, num_classes: int, drop_rate: float, cfg: dict[str, Any]) -> None:
-        """Keep `cfg` as `pretrained_cfg`, in which the product looks for the name of the head."""
+        """Keep `cfg` as `pretrained_cfg`: the product reads the name of the head from it."""
         super().__init__()
         self.num_classes, self.drop_rate, self.pretrained_cfg = num_classes, drop_rate, cfg
         inputs = (3, *WIDTHS)

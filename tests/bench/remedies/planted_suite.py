@@ -1,6 +1,6 @@
 """The planted suite: a held-out cause in lit images of val and of the test set, none in train.
 
-The model trained by day and its splits are those of the protocol. Whole tracks of val and of the
+The protocol gives the model trained by day and its splits. Whole tracks of val and of the
 test set have the cause. The product proposes, confirms, names and prescribes by its own stages. The
 arms start from the model trained by day.
 """
@@ -35,7 +35,7 @@ from tests.bench.slices.planted_settings import SEVERITIES
 
 PLANTED_SHARE = 0.15  # of the tracks of val and of the test set
 MAX_VAL_IMAGES = 2400
-MIN_PLANTED_SHARE = 0.5  # of the images of a slice, from which it is that of the cause
+MIN_PLANTED_SHARE = 0.5  # of the images of a slice, if it is to show the cause
 STAGES: tuple[tuple[Any, dict[str, Any]], ...] = (
     (probe, {"max_images": 800, "check_shortcuts": False}),
     (cluster, {}),
@@ -233,7 +233,7 @@ class PlantedDayCase:
         self.artifacts = artifacts
 
     def describe_prescription(self) -> dict[str, Any]:
-        """Return what was prescribed.
+        """Return the prescription for the planted cause.
 
         Returns:
             `accuracy_loss` of the planted images of val and their number `images`; `is_confirmed`:
@@ -280,5 +280,12 @@ class PlantedDayCase:
 def build_planted_case(
     base: DayTrainedProtocol, cause: str, severity: int, folder: Path
 ) -> PlantedDayCase:
-    """Return one case of the suite."""
+    """Return one case of the suite.
+
+    Args:
+        base: the day-trained protocol.
+        cause: name of the cause.
+        severity: 0 for moderate, 1 for severe.
+        folder: folder of the suite.
+    """
     return PlantedDayCase(base, CAUSES[cause], severity, folder / f"{cause}-{severity}")

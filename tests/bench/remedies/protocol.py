@@ -42,7 +42,7 @@ retrain: {{image_passes: {arm_passes}, learning_rate: 0.001, max_shift: 0.1}}
 """
 DAY_PASSES = 64_000
 ARM_PASSES = 6_000
-# Mean luminance below which an image is dark or very dark, and from which it is lit.
+# Mean luminance: an image is dark below the first, very dark below the second, lit from the third.
 DARK_LUMINANCE, VERY_DARK_LUMINANCE, LIT_LUMINANCE = 40, 20, 70
 
 
@@ -138,7 +138,7 @@ class DayTrainedProtocol:
 
     @cached_property
     def oracle_images(self) -> TrainingImages:
-        """Return the dark images of the training tracks, on which only the oracle trains."""
+        """Return the dark images of the training tracks, for the oracle only."""
         is_dark = self.luminance < DARK_LUMINANCE
         rows = np.flatnonzero(self.find_split_mask("left_out") & is_dark & (self.labels >= 0))
         return TrainingImages(self.training_images.pixels, rows, self.labels[rows])

@@ -2,9 +2,9 @@
 
     python -m tests.bench.slices.ablation [--limit N] [--draws N] [--data NAME ...]
 
-The settings are those of the benchmark, in the order drawn. The outcomes with nothing planted are
+The settings of the benchmark are used in the order drawn. The outcomes with nothing planted are
 permuted as in `tests.bench.slices.nulls`. The result of each setting is kept in the cache folder
-under the version of the finder's code: a run that was stopped goes on. Decisions that rest on it
+under the version of the finder's code: a stopped run can be continued. Decisions that rest on it
 are in `pipeline/decisions/finder-parts.md`.
 """
 
@@ -114,8 +114,7 @@ PLANTED_MEASURES = {
     "has_cause": "cause in a confirmed slice",
     "overlap": "its overlap",
 }
-NULL_MEASURES = {"null_confirmed": "null slices a draw"}
-MEASURES = PLANTED_MEASURES | NULL_MEASURES
+MEASURES = PLANTED_MEASURES | {"null_confirmed": "null slices a draw"}
 
 
 def _list_sources(confirmed: pd.DataFrame) -> list[str]:
@@ -178,7 +177,13 @@ class AblationCase:
 
 
 def list_cases(clean: CleanModel, draw_count: int, limit: int) -> Iterator[AblationCase]:
-    """Yield the null draws of a data set, then its first valid settings."""
+    """Yield the null draws of a data set, then its first valid settings.
+
+    Args:
+        clean: the clean model of the data set.
+        draw_count: number of null draws.
+        limit: valid settings at most.
+    """
     unplanted = build_unplanted_case(clean)
     for seed in range(draw_count):
         measure = partial(measure_null_draw, unplanted, seed)
@@ -284,8 +289,7 @@ def main() -> None:
     command = format_command("tests.bench.slices.ablation")
     rows: list[Row] = []
     for data in options.data:
-        clean = CleanModel(data, options.cache)
-        for case in list_cases(clean, options.draws, options.limit):
+        for case in list_cases(CleanModel(data, options.cache), options.draws, options.limit):
             began = time.monotonic()
             rows += load_or_measure(case, options.cache)
             write_ablation_results(options.results, rows, command)

@@ -1,4 +1,4 @@
-"""Data sets that are altered before a small model of their own is trained on them."""
+"""Altered data sets, and the small models that are trained on them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AlteredModel(CleanModel):
         return np.asarray(self._altered_images[1][self.val_rows])
 
     def build_case(self, target_mask: Mask, accuracy_loss: float) -> PlantedCase:
-        """Return val as a case in which some images are to be found.
+        """Return val as a case whose target images are to be found.
 
         Args:
             target_mask: bool [val], the images to be found.

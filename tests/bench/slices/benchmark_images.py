@@ -103,7 +103,7 @@ def read_gtsrb(root: Path) -> BenchmarkImages:
 
 
 def read_flowers(root: Path) -> BenchmarkImages:
-    """Return every image, each in a group of its own, exact copies in one group."""
+    """Return every image; each is a group, and exact copies share one."""
     listed: list[ListedImage] = []
     group_by_content: dict[bytes, str] = {}
     for path in sorted(root.glob("*/*.jpg")):

@@ -52,7 +52,7 @@ class ModelOutputs:
 
 
 class CleanModel:
-    """The model of one data set in which no cause is planted.
+    """The model of one data set without a planted cause.
 
     Attributes:
         name: name of the data set.

@@ -22,7 +22,7 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     )
     cache = Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices"))
     parser.add_argument("--data", nargs="+", choices=DATA_SETS, default=list(DATA_SETS))
-    parser.add_argument("--cache", type=Path, default=cache, help="folder of what is kept")
+    parser.add_argument("--cache", type=Path, default=cache, help="folder of kept results")
     parser.add_argument("--results", type=Path, default=RESULTS_FILE, help="result file")
     return parser
 

@@ -53,6 +53,11 @@ def find_equivalent_remedies(clean: CleanModel, cause: str, severity: int) -> fr
 
     A remedy is equivalent if its best-matched copies of clean images cannot be distinguished from
     planted copies of other images, or if each inverse repairs most of the other's damage.
+
+    Args:
+        clean: the clean model of the data set.
+        cause: name of the planted cause.
+        severity: 0 for moderate, 1 for severe.
     """
     planted_cause = CAUSES[cause]
     strengths = planted_cause.strength_ranges[severity]

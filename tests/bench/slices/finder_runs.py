@@ -1,10 +1,9 @@
-"""Runs of the finder on the arrays of the benchmark, by the functions of its own stages."""
+"""Runs of the finder on the arrays of the benchmark, by the functions of the stages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,8 @@ from numpy.typing import NDArray
 from pipeline import remedies
 from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
-from pipeline.domain.rules import Rule
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import extract_features
-from pipeline.slices.candidates.rule_admission import (
-    measure_reference_distances,
-    parse_frozen_rules,
-)
 from pipeline.slices.candidates.rule_application import FinderSettings, apply_proposed_rules
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes
@@ -34,14 +28,13 @@ from pipeline.slices.testing.held_out_slices import (
 from pipeline.slices.testing.slice_confirmation import SliceTest, confirm_slices
 from pipeline.stages import cluster, explain
 from pipeline.statistics.group_sampling import assign_group_folds
-from pipeline.statistics.permutation_tests import estimate_excess_error
 from tests.bench.slices.planted_settings import PlantedCase
 from tests.helpers.validation_sets import make_validation_set
 
 FOLD_COUNT = 5
-HELD_OUT_FOLDS = (3, 4)  # folds on which the scores of every method are judged
+HELD_OUT_FOLDS = (3, 4)  # every method is judged on these
 MATCHED_IMAGES = 120  # images that a cause is matched on
-MIN_ENRICHMENT = 2  # times the planted share of val, from which a slice may be that of the cause
+MIN_ENRICHMENT = 2  # times the planted share of val: such a slice may show the cause
 CONTEXT = StageContext("bench", 0, Path(), Path())
 INTERVENTIONS = pd.DataFrame(remedies.list_interventions(), columns=["remedy", "strength"])
 DOSE_RESPONSE = INTERVENTIONS.assign(accuracy=0.0, low=0.0, high=0.0, repairs=0.0, breaks=0.0)
@@ -99,7 +92,7 @@ def build_val(case: PlantedCase, donor_rows: Rows | None = None) -> ValidationSe
 
 
 def find_held_out_rows(val: ValidationSet) -> Mask:
-    """Return bool [val]: the images on which every method is judged."""
+    """Return bool [val]: the images that judge every method."""
     return np.isin(val.folds, HELD_OUT_FOLDS)
 
 
@@ -147,7 +140,7 @@ def run_finder(
     should_name_cause: bool = True,
     excluded_mask: Mask | None = None,
 ) -> FinderResult:
-    """Return the slices of a case, their tests and the cause of one of them.
+    """Return the slices of a case, their tests, and the cause of one slice.
 
     Args:
         case: the case.
@@ -246,7 +239,7 @@ def _search_cause(
 
 
 def build_tools(case: PlantedCase) -> InterventionTools:
-    """Return the functions by which the finder treats the images of a case."""
+    """Return the functions that treat the images of a case for the finder."""
 
     def measure_attributes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         return measure_images(pixels).to_numpy(dtype=float)
@@ -261,59 +254,3 @@ def build_tools(case: PlantedCase) -> InterventionTools:
         predict_labels,
         embed_images=extract_features,
     )
-
-
-def _build_idle_tools(case: PlantedCase) -> InterventionTools:
-    """Return tools without a model: no cause is searched."""
-
-    def keep_pixels(_remedy: str, pixels: Any, _low: float, _high: float, _seed: int) -> Any:
-        return pixels
-
-    def measure_nothing(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return np.zeros((len(pixels), 1))
-
-    return InterventionTools(case.pixels, keep_pixels, measure_nothing, None)
-
-
-def measure_held_out_excess(case: PlantedCase) -> dict[str, Any]:
-    """Return the excess error of each confirmed rule on folds that entered nothing before.
-
-    The slices are confirmed on the other folds.
-
-    Returns:
-        `confirmed`, the number of slices, and `excess`: for each rule its text, and the excess with
-        its 95 % interval by group.
-    """
-    whole = build_val(case)
-    held_out_mask = find_held_out_rows(whole)
-    val = whole.select_rows(~held_out_mask)
-    proposed = cluster.propose_slices(
-        cluster.Config.model_validate({}), CONTEXT, val, DOSE_RESPONSE
-    )
-    explained = explain.explain_slices(
-        explain.Config.model_validate({}),
-        CONTEXT,
-        val,
-        _build_idle_tools(case),
-        slices=proposed["slices"],
-        membership=proposed["membership"],
-        dose_response=DOSE_RESPONSE,
-    )
-    excess = []
-    for rule in parse_frozen_rules(explained["explanations"]).values():
-        excess.append(_estimate_excess(case, whole, rule, held_out_mask))
-    return {"confirmed": len(excess), "excess": excess}
-
-
-def _estimate_excess(
-    case: PlantedCase, val: ValidationSet, rule: Rule, held_out_mask: Mask
-) -> dict[str, Any]:
-    distances = measure_reference_distances(val.frame, [rule], case.outputs.features)
-    is_member = rule.compute_mask(val.frame, distances)
-    test = estimate_excess_error(
-        val.is_misclassified[held_out_mask],
-        val.labels[held_out_mask],
-        is_member[held_out_mask],
-        val.groups[held_out_mask],
-    )
-    return {"rule": rule.format_text(), **test.interval.build_record()}

@@ -3,7 +3,7 @@
     python -m tests.bench.slices.named [--causes development|held_out|all] [--limit N] [--known]
 
 Of each valid setting, the confirmed slice that holds most of the planted images is judged. Results
-are kept in the cache folder under the version of the finder's code: a run that was stopped goes on.
+are kept in the cache folder under the version of the finder's code: a stopped run can be continued.
 """
 
 from __future__ import annotations

@@ -44,6 +44,11 @@ def draw_outcome_donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -
 
     A group gets the outcomes of another group of its class, repeated or cut to its size. Then no
     outcome depends on the content of an image.
+
+    Args:
+        labels: label of each image.
+        groups: group of each image.
+        seed: seed of the draw.
     """
     rng = np.random.default_rng(seed)
     donors = np.arange(len(labels))
@@ -114,7 +119,7 @@ def count_draws(cache: Path, draw_count: int, data_sets: tuple[str, ...]) -> dic
     """Return confirmed slices by kind and seed; draws that earlier runs counted are kept.
 
     Args:
-        cache: folder of what is kept.
+        cache: folder of kept results.
         draw_count: independent draws of each kind.
         data_sets: names of the data sets, which are used in turn.
     """
@@ -135,7 +140,14 @@ def count_draws(cache: Path, draw_count: int, data_sets: tuple[str, ...]) -> dic
 def write_null_results(
     path: Path, counts_by_kind: dict[str, DrawCounts], data_sets: tuple[str, ...], command: str
 ) -> None:
-    """Write the section on null draws."""
+    """Write the section on null draws.
+
+    Args:
+        path: the result file.
+        counts_by_kind: confirmed slices by kind and seed.
+        data_sets: names of the data sets.
+        command: the command that was run.
+    """
     targets = []
     for kind, counts in counts_by_kind.items():
         false_count = sum(count > 0 for count in counts.values())

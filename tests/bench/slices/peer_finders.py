@@ -1,7 +1,7 @@
 """Other finders on the same arrays: one adapter for each.
 
-An adapter imports an installed or fetched copy, or raises `PeerAbsentError`; none of their code is
-in this repository. Every peer is fitted on one part of val and scores the other part. It returns
+An adapter imports an installed or fetched copy, or raises `PeerAbsentError`; this repository has
+none of their code. Every peer is fitted to one part of val and scores the other part. It returns
 float [scored images, slices] in its own order of slices, ten at most, -inf outside a slice.
 """
 
@@ -71,10 +71,17 @@ PeerFunction = Callable[[PeerPart, PeerPart, int], Floats]
 def split_parts(
     features: Any, attributes: Any, logits: Any, labels: Any, scored_mask: NDArray[np.bool_]
 ) -> tuple[PeerPart, PeerPart]:
-    """Return the part on which peers are fitted, and the part that they score.
+    """Return the part that peers are fitted to, and the part that they score.
 
     Features are reduced to principal components and attributes are standardized, both by the first
     part.
+
+    Args:
+        features: float [images, features].
+        attributes: float [images, attributes], NaN if unknown.
+        logits: float [images, classes].
+        labels: class index of each image.
+        scored_mask: bool [images], the images that peers score.
     """
     medians = np.nanmedian(attributes, axis=0)
     attributes = np.where(np.isnan(attributes), medians, attributes)

@@ -1,8 +1,8 @@
 """The causes that are planted in clean images, written down before anything was measured.
 
 The finder may be improved by looking at the development causes. The held-out causes enter only the
-final figures. A cause for which the finder has no remedy of that name is planted by code of its own
-(motion blur, fog).
+final figures. Motion blur and fog are planted by separate code, the others by the remedies of the
+finder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlantedCause:
         strength_ranges: low and high of the moderate and of the severe cause, in the unit of the
             remedy if `has_remedy_unit`.
         plant: plants it in images.
-        has_remedy_unit: whether the strengths can be compared with those of the remedy.
+        has_remedy_unit: whether the strengths can be compared with the remedy's.
     """
 
     name: str

@@ -107,7 +107,7 @@ def draw_settings(data_sets: tuple[str, ...], causes: tuple[str, ...]) -> list[P
 
 
 def build_unplanted_case(clean: CleanModel) -> PlantedCase:
-    """Return val of a clean model, in which nothing is planted."""
+    """Return val of a clean model without a planted cause."""
     nothing = np.zeros(len(clean.val_rows), bool)
     setting = PlantedSetting(clean.name, "dark", 0, 0.0, "all")
     return PlantedCase(setting, clean, nothing, clean.val_outputs, clean.val_pixels, 0.0)
@@ -143,7 +143,7 @@ def _compute_correctness(clean: CleanModel, outputs: ModelOutputs) -> NDArray[np
 
 
 def _draw_planting_order(setting: PlantedSetting, clean: CleanModel) -> Rows:
-    """Return rows of val by whole groups, in the order in which they are planted.
+    """Return rows of val by whole groups, in planting order.
 
     The smaller prevalence is a part of the larger one.
     """
@@ -177,7 +177,7 @@ def _replace_outputs(
     is_used: NDArray[np.bool_],
     probed_mask: NDArray[np.bool_],
 ) -> ModelOutputs:
-    """Return the clean outputs with those of treated images in their rows.
+    """Return the clean outputs, with the rows of planted images replaced.
 
     Args:
         clean_outputs: outputs on val.

@@ -80,7 +80,14 @@ class Target:
 def build_proportion_targets(
     figure: str, reason: str, goal: float, hits: list[bool]
 ) -> list[Target]:
-    """Return the target of a proportion, or none if there is nothing to count."""
+    """Return the target of a proportion, or none if there is nothing to count.
+
+    Args:
+        figure: name of the figure.
+        reason: key of `MISS_REASONS`.
+        goal: proportion to reach.
+        hits: whether each item counts as a hit.
+    """
     if not hits:
         return []
     text = format_proportion(sum(hits), len(hits))

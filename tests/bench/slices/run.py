@@ -3,8 +3,8 @@
     python -m tests.bench.slices.run [--causes development|held_out|all] [--limit N]
 
 The outputs of a clean model, the scores of each peer and the slices of the finder are kept in the
-cache folder. Those of the finder are kept under the version of its code. A run that was stopped
-goes on, and a final run joins what several runs computed side by side.
+cache folder. Those of the finder are kept under the version of its code. A stopped run can
+be continued, and a final run joins what several runs computed side by side.
 """
 
 from __future__ import annotations
@@ -25,12 +25,8 @@ from tests.bench.slices.command_options import (
     hash_finder_code,
     prepare_process,
 )
-from tests.bench.slices.finder_runs import (
-    build_val,
-    find_held_out_rows,
-    measure_held_out_excess,
-    score_typical_images,
-)
+from tests.bench.slices.finder_runs import build_val, find_held_out_rows, score_typical_images
+from tests.bench.slices.held_out_excess import measure_held_out_excess
 from tests.bench.slices.metrics import compute_top_precisions
 from tests.bench.slices.peer_finders import PEERS, PeerAbsentError, split_parts
 from tests.bench.slices.planted_settings import (
@@ -47,14 +43,26 @@ Row = dict[str, Any]
 
 
 def get_result_file(setting: PlantedSetting, cache: Path, kind: str) -> Path:
-    """Return the file that keeps a result of this version of the finder for a setting."""
+    """Return the file that keeps a result of this version of the finder for a setting.
+
+    Args:
+        setting: the setting.
+        cache: folder of kept results.
+        kind: what is kept.
+    """
     return cache / kind / f"{setting.name}-{hash_finder_code()}.json"
 
 
 def load_or_compute(
     file: Path, build_case: Callable[[], PlantedCase], compute: Callable[[PlantedCase], Row]
 ) -> Row:
-    """Return the result in a file; it is computed if the file does not exist."""
+    """Return the result in a file; it is computed if the file does not exist.
+
+    Args:
+        file: the JSON file.
+        build_case: builds the case, if it is needed.
+        compute: computes the result of a case.
+    """
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(compute(build_case())))
@@ -120,7 +128,7 @@ def measure_settings(settings: list[PlantedSetting], cache: Path, only_kept: boo
 
     Args:
         settings: the settings.
-        cache: folder of what is kept.
+        cache: folder of kept results.
         only_kept: whether settings without a kept result are left out.
     """
     clean_models = {name: CleanModel(name, cache) for name in {s.data for s in settings}}

@@ -2,7 +2,7 @@
 
     python -m tests.bench.slices.speed [--images N] [--rounds N]
 
-By default 50,000 images with 512 features and 10 classes. Each measurement is a process of its own
+By default 50,000 images with 512 features and 10 classes. Each measurement is a separate process
 with one thread; the time to draw the arrays is not counted.
 """
 
@@ -121,7 +121,14 @@ def measure_methods(image_count: int, rounds: int) -> dict[str, list[Measurement
 def write_speed_results(
     path: Path, measurements: dict[str, list[Measurement]], image_count: int, command: str
 ) -> None:
-    """Write the section on time and memory."""
+    """Write the section on time and memory.
+
+    Args:
+        path: the result file.
+        measurements: measurements of each round, by method.
+        image_count: number of images.
+        command: the command that was run.
+    """
     product_seconds = statistics.median(row[0] for row in measurements[PRODUCT])
     rows, targets = [], []
     for name, method_rows in measurements.items():

@@ -2,8 +2,8 @@
 
 Measured: accuracy and CPU time, alternating, on the same images. NIGHTSHIFT_BENCH_DATA: a folder
 with one folder for each class; by default the flowers. NIGHTSHIFT_BENCH_TRAINING_IMAGES: number of
-training images; half as many are tested. NIGHTSHIFT_BENCH_GROUP: a pattern with the group of a file
-name in brackets; images are drawn by whole groups.
+training images; the test images are half of that. NIGHTSHIFT_BENCH_GROUP: a pattern with the group
+of a file name in brackets; images are drawn by whole groups.
 """
 
 from __future__ import annotations

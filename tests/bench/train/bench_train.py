@@ -43,7 +43,7 @@ def _draw_image(class_index: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _draw_images(root: Path, count: int) -> Path:
-    """Write JPEG files of 640 x 480 px: a bright bar on a noisy wall; a fifth as many for val."""
+    """Write `count` training images of 640 x 480 px as JPEG, and a fifth of that for val."""
     rng = np.random.default_rng(0)
     for number in range(count + count // 5):
         class_index = number % 2

@@ -1,4 +1,4 @@
-"""One training in a process of its own, by the product or by another framework.
+"""One training in a separate process, by the product or by another framework.
 
     python -m tests.bench.train.training_loops NAME FOLDER EPOCHS
 
@@ -44,7 +44,7 @@ def read_small_images(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def build_start_network() -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network from which every loop starts, and its metadata."""
+    """Return the start network of every loop, and its metadata."""
     from pipeline.learning.models.backbone import build_network, move_to_device
 
     network, meta = build_network("tf_efficientnet_lite0", "packaged", CLASS_NAMES, SIDE, 0.0)
@@ -67,7 +67,7 @@ def compute_accuracy(network: nn.Module, folder: Path) -> float:
 
 
 class Stopwatch:
-    """Measures seconds and CPU seconds, those of child processes included."""
+    """Measures seconds and CPU seconds, with child processes."""
 
     def __enter__(self) -> Stopwatch:
         self.seconds, self.cpu_seconds = -time.perf_counter(), -self._read_cpu_seconds()
@@ -200,10 +200,7 @@ def train_fastai(folder: Path, epochs: int, stopwatch: Stopwatch) -> float:
 
 
 def train_ultralytics(folder: Path, epochs: int, stopwatch: Stopwatch) -> float:
-    """Train by Ultralytics with a network of its own (yolo11n-cls, from scratch).
-
-    It accepts no other network.
-    """
+    """Train by Ultralytics with yolo11n-cls from scratch: it accepts no other network."""
     with TemporaryDirectory() as scratch:
         # Its settings belong to the machine; here it must not log to MLflow.
         os.environ["YOLO_CONFIG_DIR"] = scratch

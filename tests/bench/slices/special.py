@@ -67,17 +67,17 @@ def list_measurements(cache: Path) -> dict[str, Callable[[], Any]]:
         add_measurement(f"rare {sign}", measure_rare_subclass, rare, ("gtsrb", ""))
     for data in CLASS_PAIRS:
         for causes in CAUSE_PAIRS:
-            name = f"two {data} {' '.join(causes)}"
+            name = f"pairs {data} {' '.join(causes)}"
             add_measurement(name, partial(measure_cause_pair, causes=causes), (data, ""))
-        add_measurement(f"leans {data}", count_false_shortcuts, (data, ""))
-        add_measurement(f"leans {data} labels", count_false_shortcuts, (data, "labels"))
+        add_measurement(f"clean {data}", count_false_shortcuts, (data, ""))
+        add_measurement(f"clean {data} labels", count_false_shortcuts, (data, "labels"))
     for sign in RARE_SIGNS:
-        add_measurement(f"leans {sign}", count_false_shortcuts, ("gtsrb", f"rare-{sign}"))
+        add_measurement(f"clean {sign}", count_false_shortcuts, ("gtsrb", f"rare-{sign}"))
     return measurements
 
 
 HEADINGS = {
-    "two": (
+    "pairs": (
         "Two severe causes at once, in separate groups: is each found, and by a separate slice?"
     ),
     "labels": (
@@ -91,7 +91,7 @@ HEADINGS = {
     "captions": (
         f"A line of print on {CAPTION_SHARE:.0%} of the images of one class: found as a shortcut?"
     ),
-    "leans": "The same search without a caption",
+    "clean": "The same search without a caption",
 }
 
 

@@ -1,7 +1,8 @@
 """`make bench`: how much faster two processes of one thread each train than one.
 
 They alternate, and medians are printed. It needs two idle cores: the shares of a core that the
-processes got are printed too. NIGHTSHIFT_BENCH_STEPS, NIGHTSHIFT_BENCH_BATCH: steps and batch size.
+processes got are printed too. NIGHTSHIFT_BENCH_STEPS, NIGHTSHIFT_BENCH_BATCH and
+NIGHTSHIFT_BENCH_ROUNDS: steps, batch size and rounds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 from tests.bench.train.training_loops import build_start_network
 
-ROUNDS = 3
+ROUNDS = int(os.environ.get("NIGHTSHIFT_BENCH_ROUNDS", "3"))
 STEPS = int(os.environ.get("NIGHTSHIFT_BENCH_STEPS", "48"))
 BATCH_SIZE = int(os.environ.get("NIGHTSHIFT_BENCH_BATCH", "64"))  # of both processes together
 IMAGES, SIDE = 1024, 64

@@ -1,4 +1,4 @@
-"""A small, complete and consistent set of the report stage's artifacts, with drawn images. Seeded."""
+"""A small, complete and consistent set of the artifacts of the report stage, drawn by seed."""
 
 from __future__ import annotations
 
@@ -342,8 +342,12 @@ def _planted(
 def planted(
     classes: int = 0, images: int = 480, hostile: bool = False, **options: bool
 ) -> dict[str, Any]:
-    """A fresh dict of artifacts that are made once (leave them as they are); classes: 0 for the gate's two.
+    """Return a fresh dict of artifacts that are made once; leave them as they are.
 
-    options: changed, slices, sealed, promoted, see `Factory.make`.
+    Args:
+        classes: number of classes; 0 for the two of the gate.
+        images: number of images.
+        hostile: whether texts try to inject code.
+        options: changed, slices, sealed, promoted, see `Factory.make`.
     """
     return dict(_planted(tuple(sorted(options.items())), classes, images, hostile))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,14 @@ class Config(StageSettings):
     file: str | None = Field(
         None, description="column of a manifest that holds the path or address of each image"
     )
-    label: str | None = Field(None, description="column that holds the label")
+    label: str | None = Field(
+        None, description="column that holds the label; or one column for each class, with commas"
+    )
+    multi: Literal["error", "first", "drop", "keep"] = Field(
+        "error",
+        description="an image with several labels: stop, take the first, leave the image out, or "
+        "keep the combination as a class",
+    )
     group: str | None = Field(
         None, description="column whose equal values belong together, as of a track or a person"
     )
@@ -74,7 +81,9 @@ class Config(StageSettings):
     @property
     def options(self) -> ReadOptions:
         """Return the options of the adapter."""
-        return ReadOptions(self.file, self.label, self.crop_boxes, self.follow_links)
+        return ReadOptions(
+            self.file, self.label, self.crop_boxes, self.follow_links, several_labels=self.multi
+        )
 
     @property
     def columns(self) -> ColumnNames:

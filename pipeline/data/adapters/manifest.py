@@ -33,7 +33,9 @@ from pipeline.data.reading.image_record import (
 )
 from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver, PrefixShift, index_image_stems
+from pipeline.data.tables.class_columns import split_names
 from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.label_forms import read_row_labels
 from pipeline.data.tables.table_files import (
     TableColumns,
     convert_to_scalar,
@@ -49,7 +51,7 @@ MANIFEST_NAMES = (
     "metadata.tsv",
     "metadata.xlsx",
 )
-SUPPORTED_OPTIONS = ("file", "label")
+SUPPORTED_OPTIONS = ("file", "label", "multi")
 _PATH_OUTSIDE_REASON = "its path leads out of the data set's folder"
 
 
@@ -161,7 +163,7 @@ def _require_columns(
         (label, "labels", "label"),
     ]
     for name, use, key in wanted if options.is_label_required else wanted[:1]:
-        if name not in column_names:
+        if name not in column_names and not split_names(name, columns):
             raise InputError(
                 f"{manifest_path}: no column {name!r} ({use}); "
                 f"columns found: {', '.join(column_names)}; "
@@ -220,7 +222,10 @@ def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dic
 
 
 def _build_rows(
-    path_resolver: PathResolver, columns: TableColumns, label_column: str, default_split: str | None
+    path_resolver: PathResolver,
+    columns: TableColumns,
+    labels: list[str | None],
+    default_split: str | None,
 ) -> pd.DataFrame:
     """Return the checked columns as text: path, label, split."""
     empty_column = [None] * len(path_resolver.paths)
@@ -228,7 +233,6 @@ def _build_rows(
     for value in columns.get("split", empty_column):
         split = convert_to_text(value) or default_split
         splits.append(SPLIT_ALIASES.get(split.lower(), split) if split else None)
-    labels = list(map(convert_to_text, columns.get(label_column, empty_column)))
     frame = pd.DataFrame(
         {"path": path_resolver.paths, "label": labels, "split": splits}, dtype="str"
     )
@@ -240,19 +244,24 @@ def _read_manifest(
 ) -> Iterator[ImageRecord | RejectedFile]:
     columns = read_columns(tree, name)
     shown_name = name or tree.root.name
-    file, label = _require_columns(tree.root / name if name else tree.root, columns, options)
-    reserved = {file, label, "split", "group", "captured_at"}
+    table_path = tree.root / name if name else tree.root
+    file, label = _require_columns(table_path, columns, options)
+    path_resolver = PathResolver(
+        tree, name.rpartition("/")[0], list(map(convert_to_text, columns[file]))
+    )
+    row_labels = read_row_labels(
+        {**columns, file: path_resolver.paths}, (file, label), options, table_path
+    )
+    reserved = {file, *row_labels.used_columns, "split", "group", "captured_at"}
     as_text = shown_name.lower().endswith((".csv", ".tsv"))
     others = {}
     for column, values in columns.items():
         if column not in reserved:
             others[column] = infer_column_type(values) if as_text else values
-    path_resolver = PathResolver(
-        tree, name.rpartition("/")[0], list(map(convert_to_text, columns[file]))
-    )
-    rows = _build_rows(path_resolver, columns, label, default_split)
-    reasons = _find_row_errors(
-        rows, _build_row_schema(path_resolver, shown_name, options.is_label_required)
+    rows = _build_rows(path_resolver, columns, row_labels.labels, default_split)
+    reasons = row_labels.reasons | _find_row_errors(
+        rows.drop(index=list(row_labels.reasons)),
+        _build_row_schema(path_resolver, shown_name, options.is_label_required),
     )
     problems = {item.path: item.reason for item in tree.rejected_files}
     empty_column = [None] * len(rows)

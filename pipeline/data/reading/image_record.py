@@ -109,6 +109,8 @@ class ReadOptions:
         should_crop_boxes: whether each annotated box becomes one image.
         should_follow_links: whether links out of the data set's folder are followed.
         is_label_required: whether images without a label are rejected.
+        several_labels: what becomes of an image with several labels: error, first, drop or keep
+            (the combination is a class).
     """
 
     file_column: str | None = None
@@ -116,6 +118,7 @@ class ReadOptions:
     should_crop_boxes: bool = False
     should_follow_links: bool = False
     is_label_required: bool = True
+    several_labels: str = "error"
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()

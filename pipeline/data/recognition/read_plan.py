@@ -24,6 +24,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.tables.column_inference import GROUP_WORDS, contains_word, infer_columns
+from pipeline.data.tables.label_forms import find_label_columns
 
 MIN_GROUPS = 10
 """Groups below which a column is not proposed: splits by so few groups would be too coarse."""
@@ -124,6 +125,12 @@ def _infer_manifest_plan(
     name = next(iter(find_manifests(tree)))
     columns = read_columns(tree, name)
     inferred = infer_columns(columns, list_image_stems(tree))
+    inferred["label"] = (
+        find_label_columns(
+            columns, "label" if "label" in columns else inferred["label"], list(inferred.values())
+        )
+        or inferred["label"]
+    )
     file_column = "file_name" if "file_name" in columns else inferred["file"] or ""
     shift = find_manifest_shift(tree, name, file_column)
     if shift:

@@ -50,6 +50,7 @@ MANIFEST_NAMES = (
     "metadata.parquet",
     "metadata.tsv",
     "metadata.xlsx",
+    "_classes.csv",  # Roboflow
 )
 SUPPORTED_OPTIONS = ("file", "label", "multi")
 _PATH_OUTSIDE_REASON = "its path leads out of the data set's folder"

@@ -163,11 +163,10 @@ def _is_exclusive(totals: NDArray[np.float64], weights: NDArray[np.float64]) -> 
     hits = labeled & (np.abs(totals - 1) <= tolerance)
     if hits.sum() < EXCLUSIVE_SHARE * labeled.sum() or hits.sum() * 2 < len(totals):
         return False
-    # A column that never wins is a constant; submissions of contests hold equal shares.
+    # Submissions of contests hold equal shares, so that no class wins.
     top_two = np.sort(weights[hits], axis=1)[:, -2:]
     winners = weights[hits].argmax(axis=1)[top_two[:, 1] > top_two[:, 0]]
-    is_clear = len(winners) * 2 > hits.sum() and len(np.unique(winners)) >= 2
-    return bool(is_clear and weights.any(axis=0).all())
+    return bool(len(winners) * 2 > hits.sum() and len(np.unique(winners)) >= 2)
 
 
 def read_class_columns(numbers: NDArray[np.float64], names: Sequence[str]) -> list[list[str]]:
@@ -182,4 +181,4 @@ def read_class_columns(numbers: NDArray[np.float64], names: Sequence[str]) -> li
         is_class = filled > 0
     else:  # shares: the largest is the class, and equal ones are no decision
         is_class = (filled == filled.max(axis=1, keepdims=True)) & (filled > 0)
-    return [[names[column] for column in np.flatnonzero(row)] for row in is_class]
+    return [[names[int(column)] for column in np.flatnonzero(row)] for row in is_class]

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from pipeline.data.tables.table_files import convert_to_text
@@ -77,7 +78,7 @@ def _choose_splitter(counts: Counter[str]) -> Callable[[str], list[str]] | None:
         parts = {text: split_text(text, separator) for text in texts}
         several = {text: labels for text, labels in parts.items() if len(labels) > 1}
         if several and _are_combinations(several, texts):
-            return lambda text, separator=separator: split_text(text, separator)
+            return partial(split_text, separator=separator)
     return None
 
 

@@ -47,7 +47,7 @@ def test_labels_in_several_rows_stop_too() -> None:
     table: dict[str, list[str | None]] = {"file": files, "label": ["a", "b", "b", "b"]}
     with pytest.raises(InputError, match=r"0\.jpg has a and b"):
         _read(table)
-    labels, reasons = _read(table, "drop")
+    _, reasons = _read(table, "drop")
     assert set(reasons) == {0, 1}
     labels, reasons = _read(table, "first")
     assert labels[0] == "a"

@@ -111,6 +111,9 @@ class ReadOptions:
         is_label_required: whether images without a label are rejected.
         several_labels: what becomes of an image with several labels: error, first, drop or keep
             (the combination is a class).
+        table: path of the table that lists the images, relative to the data set.
+        image_folder: folder of the images, relative to the data set.
+        class_level: `top`, `leaf` or the number of the folder that is the class.
     """
 
     file_column: str | None = None
@@ -118,6 +121,9 @@ class ReadOptions:
     should_crop_boxes: bool = False
     should_follow_links: bool = False
     is_label_required: bool = True
+    table: str | None = None
+    image_folder: str | None = None
+    class_level: str | int | None = None
     several_labels: str = "error"
 
 

@@ -46,30 +46,54 @@ class RowLabels:
     Attributes:
         labels: label of each row, or None.
         reasons: reason for each row that is rejected for its label, by its number.
-        used_columns: columns that hold the labels.
     """
 
     labels: list[str | None]
     reasons: dict[int, str]
-    used_columns: tuple[str, ...]
 
 
-def find_label_columns(
-    columns: TableColumns, label: str | None, used: Sequence[str | None]
-) -> str | None:
-    """Return the setting `ingest.label` for a table whose classes have a column each, or None.
+def fold_class_columns(columns: TableColumns, label: str | None) -> TableColumns:
+    """Return the table with one column of classes in place of exclusive columns of 0 and 1.
+
+    The new column has the joined names of the others. A cell is a class, None, or a tuple of
+    several classes.
 
     Args:
         columns: values by column name.
-        label: the column that looks like the label otherwise.
-        used: columns with another meaning, such as the file.
+        label: `ingest.label`. It may name the columns; any other name leaves the table as it is.
     """
-    found = find_class_columns(columns, used)
-    if found is None or (label is not None and label not in found.names):
-        return None
-    if label is not None and not found.is_exclusive:
-        return None
-    return join_names(found.names)
+    names = split_names(label, columns)
+    if not names and label is None:
+        found = find_class_columns(columns)
+        names = found.names if found is not None and found.is_exclusive else ()
+    return _fold_columns(columns, names)
+
+
+def fold_several_columns(columns: TableColumns) -> tuple[TableColumns, str | None]:
+    """Return the table with its columns of 0 and 1 as several labels, and the new column or None.
+
+    It is for tables without any other label.
+    """
+    found = find_class_columns(columns)
+    if found is None:
+        return columns, None
+    return _fold_columns(columns, found.names), join_names(found.names)
+
+
+def _fold_columns(columns: TableColumns, names: Sequence[str]) -> TableColumns:
+    numbers = stack_numbers(columns, names)
+    if numbers is None:
+        return columns
+    folded: TableColumns = {}
+    cells = read_class_columns(numbers, names)
+    for name, values in columns.items():
+        if name not in names:
+            folded[name] = values
+        elif name == names[0]:
+            folded[join_names(names)] = [
+                tuple(cell) if len(cell) > 1 else next(iter(cell), None) for cell in cells
+            ]
+    return folded
 
 
 def find_taxonomy(columns: TableColumns) -> list[str]:
@@ -86,13 +110,13 @@ def find_taxonomy(columns: TableColumns) -> list[str]:
 
 
 def read_row_labels(
-    columns: TableColumns, names: tuple[str, str], options: ReadOptions, path: Path
+    columns: TableColumns, names: tuple[str, str | None], options: ReadOptions, path: Path
 ) -> RowLabels:
     """Return the label of each row of a table.
 
     Args:
         columns: values by column name.
-        names: column of file names, and column of labels (or several, with commas).
+        names: column of file names, and column of labels.
         options: read options; `several_labels` says what becomes of an image with several labels.
         path: the table, for the error message.
 
@@ -100,21 +124,17 @@ def read_row_labels(
         InputError: images have several labels, and the options do not say which one counts.
     """
     file, label = names
-    class_names = split_names(label, columns)
-    numbers = stack_numbers(columns, class_names)
-    is_by_columns = numbers is not None
-    if numbers is not None:
-        cells, used = read_class_columns(numbers, class_names), class_names
-    else:
-        cells, used = read_label_cells(columns.get(label, [None] * len(columns[file]))), (label,)
+    values = columns.get(str(label), [None] * len(columns[file]))
+    cells = read_label_cells(values)
     if not options.is_label_required:
-        return RowLabels([cell[0] if len(cell) == 1 else None for cell in cells], {}, used)
+        return RowLabels([cell[0] if len(cell) == 1 else None for cell in cells], {})
     reasons = _reject_negatives(columns, file)
     several = {row: cell for row, cell in enumerate(cells) if len(cell) > 1 and row not in reasons}
     labeled = sum(map(bool, cells))
+    is_by_columns = any(isinstance(value, tuple) for value in values)
     is_exception = is_by_columns and len(several) <= SEVERAL_LABELS_SHARE * labeled
     if several and not is_exception and options.several_labels == "error":
-        raise InputError(_explain_several(path, columns[file], several, labeled, label))
+        raise InputError(_explain_several(path, columns[file], several, labeled, str(label)))
     labels: list[str | None] = []
     for row, cell in enumerate(cells):
         is_kept = len(cell) == 1 or (len(cell) > 1 and options.several_labels in ("first", "keep"))
@@ -122,7 +142,7 @@ def read_row_labels(
         if row not in reasons and not is_kept:
             reasons[row] = _explain_row(cell)
     reasons |= _reject_repeated(columns[file], labels, reasons, options, path)
-    return RowLabels(labels, reasons, used)
+    return RowLabels(labels, reasons)
 
 
 def _select_label(cell: list[str], options: ReadOptions) -> str:

@@ -11,8 +11,9 @@ from pipeline.data.reading.image_record import ReadOptions
 from pipeline.data.tables.label_forms import (
     NEGATIVE_REASON,
     NO_LABEL_REASON,
-    find_label_columns,
     find_taxonomy,
+    fold_class_columns,
+    fold_several_columns,
     read_row_labels,
 )
 
@@ -66,21 +67,35 @@ def test_negative_rows_are_no_labels() -> None:
 
 
 def test_rows_with_no_class_or_several_are_exceptions_among_many() -> None:
-    rows = 60
-    files: list[str | None] = [f"{n}.jpg" for n in range(rows)]
-    a: list[str | None] = [str(n % 2) for n in range(rows)]
-    b: list[str | None] = [str(1 - n % 2) for n in range(rows)]
+    a: list[str | None] = [str(n % 2) for n in range(60)]
+    b: list[str | None] = [str(1 - n % 2) for n in range(60)]
     a[0], b[0], a[2] = "0", "0", "1"
-    labels, reasons = _read({"file": files, "a": a, "b": b}, label="a, b")
-    assert reasons == {0: NO_LABEL_REASON, 2: "several labels"}
-    assert labels[1] == "a"
-    assert labels[4] == "b"
+    table = fold_class_columns({"file": [f"{n}.jpg" for n in range(60)], "a": a, "b": b}, None)
+    assert list(table) == ["file", "a, b"]
+    found = read_row_labels(table, ("file", "a, b"), ReadOptions(), TABLE)
+    assert found.reasons == {0: NO_LABEL_REASON, 2: "several labels"}
+    assert found.labels[1:5:2] == ["a", "a"]
+    assert found.labels[4] == "b"
 
 
-def test_a_label_column_is_preferred_to_columns_of_other_facts() -> None:
-    columns = {"kind": ["cat", "dog"] * 10, "male": ["1", "0"] * 10, "female": ["0", "1"] * 10}
-    assert find_label_columns(columns, "kind", []) is None
-    assert find_label_columns(columns, None, ["kind"]) == "male, female"
+def test_columns_are_folded_only_if_the_label_does_not_name_another() -> None:
+    table = {"kind": ["cat", "dog"] * 10, "male": ["1", "0"] * 10, "female": ["0", "1"] * 10}
+    assert list(fold_class_columns(table, None)) == ["kind", "male, female"]
+    assert list(fold_class_columns(table, "male, female")) == ["kind", "male, female"]
+    assert fold_class_columns(table, "male") == table
+    assert fold_class_columns(table, "kind") == table
+
+
+def test_columns_that_are_not_exclusive_stop() -> None:
+    rows = [(n % 2, n // 2 % 2, n // 4 % 2) for n in range(24)]
+    table: dict[str, list[str | None]] = {"file": [f"{n}.jpg" for n in range(24)]}
+    for place, name in enumerate(("car", "person", "dog")):
+        table[name] = [str(row[place]) for row in rows]
+    assert fold_class_columns(table, None) == table
+    folded, label = fold_several_columns(table)
+    assert label == "car, person, dog"
+    with pytest.raises(InputError, match="12 of 21 labeled images have several labels"):
+        read_row_labels(folded, ("file", label), ReadOptions(), TABLE)
 
 
 def test_a_taxonomy_is_listed_from_species_up() -> None:

@@ -45,7 +45,14 @@ class Config(StageSettings):
     file: str | None = Field(
         None, description="column of a manifest that holds the path or address of each image"
     )
-    label: str | None = Field(None, description="column that holds the label")
+    label: str | None = Field(
+        None, description="column that holds the label; or one column for each class, with commas"
+    )
+    multi: Literal["error", "first", "drop", "keep"] = Field(
+        "error",
+        description="an image with several labels: stop, take the first, leave the image out, or "
+        "keep the combination as a class",
+    )
     table: str | None = Field(
         None, description="table that lists the images, where the data set has several"
     )
@@ -97,6 +104,7 @@ class Config(StageSettings):
             table=self.table,
             image_folder=self.photos,
             class_level=self.class_level,
+            several_labels=self.multi,
         )
 
     @property

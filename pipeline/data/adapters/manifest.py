@@ -22,7 +22,7 @@ from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.tables.manifest_plan import MANIFEST_NAMES, plan_manifest
 from pipeline.data.tables.manifest_rows import read_table_rows
 
-SUPPORTED_OPTIONS = ("file", "label", "table", "photos")
+SUPPORTED_OPTIONS = ("file", "label", "table", "photos", "multi")
 
 
 def can_read(tree: FileTree, options: ReadOptions = DEFAULT_READ_OPTIONS) -> str | None:

@@ -122,6 +122,15 @@ class FileTree:
             base = candidate
         return base
 
+    def widen(self) -> FileTree:
+        """Return a tree of the same files relative to the root, documents included."""
+        if not self.base_folder:
+            return self
+        tree = FileTree(self.root, self.should_follow_links)
+        vars(tree).update(base_folder="", _raw_names=self._raw_names)
+        vars(tree)["_file_listing"] = self._file_listing
+        return tree
+
     def _list_folder(self) -> tuple[list[str], list[RejectedFile]]:
         names = []
         rejected = []

@@ -114,6 +114,8 @@ class ReadOptions:
         should_crop_boxes: whether each annotated box becomes one image.
         should_follow_links: whether links out of the data set's folder are followed.
         is_label_required: whether images without a label are rejected.
+        several_labels: what becomes of an image with several labels: error, first, drop or keep
+            (the combination is a class).
         table: path of the table that lists the images, relative to the data set.
         image_folder: folder of the images, relative to the data set.
         class_level: `top`, `leaf` or the number of the folder that is the class.
@@ -127,6 +129,7 @@ class ReadOptions:
     table: str | None = None
     image_folder: str | None = None
     class_level: str | int | None = None
+    several_labels: str = "error"
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()

@@ -2,9 +2,10 @@
 
 An absolute path is a source as it is. All other sources are either an address such as
 `https://...` or `s3://...`, or `kind:container!member` with both parts percent-encoded. The kinds
-are `file:` (a path that is not UTF-8), `zip:`, `tar:`, `idx:`, `npz:` and `arrow:`. The container
-is an absolute path or itself a source (`zip:` or `tar:`). A box in an image is a fragment
-`#xywh=x,y,width,height` in pixels, as in W3C Media Fragments.
+are `file:` (a path that is not UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, `parquet:`,
+`mat:` and `pixels:` (the rows of a CSV). The container is an absolute path or itself a source
+(`zip:` or `tar:`). A box in an image is a fragment `#xywh=x,y,width,height` in pixels, as in W3C
+Media Fragments.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pipeline.contracts import InputError
@@ -13,13 +13,14 @@ from pipeline.data.reading.image_record import TABLE_SUFFIXES, ReadOptions
 from pipeline.data.reading.path_resolution import PathResolver
 from pipeline.data.reading.split_words import parse_table_split, split_into_words
 from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.label_forms import fold_class_columns, fold_several_columns
 from pipeline.data.tables.table_files import TableColumns, convert_to_text, read_table
 
 MAX_TABLES = 40
 """Tables up to which all are read; more of them are one for each image or box."""
 _MAX_TABLE_DEPTH = 3
-_SUBMISSION_WORDS = frozenset("submission submissions submit predictions prediction preds".split())
-_SOLUTION_WORDS = frozenset("solution solutions answers answer".split())
+_SUBMISSION_WORDS = frozenset(["submission", "submissions", "submit", "predictions", "prediction", "preds"])
+_SOLUTION_WORDS = frozenset(["solution", "solutions", "answers", "answer"])
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,16 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
     names = [""] if tree.root_kind == "file" else list_table_names(tree)
     for name in names:
         try:
-            columns = read_columns(tree, name)
+            columns = fold_class_columns(read_columns(tree, name), options.label_column)
         except InputError as error:
             unreadable[name] = error
             continue
         inferred = infer_columns(columns, index)
+        if inferred.label is None and not inferred.candidates and not options.label_column:
+            columns, several = fold_several_columns(columns)
+            inferred = replace(inferred, label=several)
         table = ListingTable(tree, name, columns, inferred, options)
-        if table.file_column and (table.file_column == inferred.file or options.file_column):
-            listing.append(table)
-        elif "file_name" in columns and inferred.file is None:
+        if (table.file_column and (table.file_column == inferred.file or options.file_column)) or ("file_name" in columns and inferred.file is None):
             listing.append(table)
         else:
             others[name] = columns

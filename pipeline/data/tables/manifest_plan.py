@@ -30,6 +30,7 @@ MANIFEST_NAMES = (
     "metadata.parquet",
     "metadata.tsv",
     "metadata.xlsx",
+    "_classes.csv",  # Roboflow
 )
 _MANY_ROWS = 10
 COVERED_SHARE = 0.5
@@ -239,9 +240,7 @@ def _are_disjoint(tables: Sequence[ListingTable]) -> bool:
     return True
 
 
-def _compare_with_folders(
-    plan: ManifestPlan, tree: FileTree, options: ReadOptions
-) -> ManifestPlan:
+def _compare_with_folders(plan: ManifestPlan, tree: FileTree, options: ReadOptions) -> ManifestPlan:
     """Return the plan with the label decided by class folders where the names do not decide it.
 
     A table without labels gives way to class folders.
@@ -325,14 +324,10 @@ def _add_side_tables(plan: ManifestPlan, survey: TableSurvey) -> ManifestPlan:
     if len(set(split_by_image.values())) < 2:
         split_by_image = {}
     key_tables = {} if plan.tables[0].tree.root_kind == "file" else survey.others
-    return replace(
-        plan, side_tables=side, key_tables=key_tables, split_by_image=split_by_image
-    )
+    return replace(plan, side_tables=side, key_tables=key_tables, split_by_image=split_by_image)
 
 
-def join_key_tables(
-    columns: TableColumns, key_tables: Mapping[str, TableColumns]
-) -> TableColumns:
+def join_key_tables(columns: TableColumns, key_tables: Mapping[str, TableColumns]) -> TableColumns:
     """Return the columns that tables without images add by the values of one of `columns`.
 
     A table is joined if one of its columns, with the name of a column of the images, holds each

@@ -25,6 +25,7 @@ from pipeline.data.reading.image_record import (
 from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver
 from pipeline.data.tables.column_kinds import find_split_mapping
+from pipeline.data.tables.label_forms import read_row_labels
 from pipeline.data.tables.listing_tables import ListingTable
 from pipeline.data.tables.manifest_plan import ManifestPlan, join_key_tables
 from pipeline.data.tables.table_files import (
@@ -51,9 +52,14 @@ def read_table_rows(
     file, label = _require_columns(table, options)
     columns = table.columns
     resolver = table.resolver
-    rows = _build_rows(table, label, plan)
+    row_labels = read_row_labels(
+        {**columns, file: resolver.paths}, (file, label), options, tree.root / table.name
+    )
+    rows = _build_rows(table, row_labels.labels, plan)
     schema = _build_row_schema(resolver, shown_name, options.is_label_required)
-    reasons = _find_row_errors(rows, schema)
+    reasons = row_labels.reasons | _find_row_errors(
+        rows.drop(index=list(row_labels.reasons)), schema
+    )
     problems = {item.path: item.reason for item in tree.rejected_files}
     others = _collect_columns(table, plan, {file, label, *_RESERVED_NAMES})
     empty_column = [None] * len(rows)
@@ -155,18 +161,14 @@ def _find_row_errors(rows: pd.DataFrame, schema: pandera.DataFrameSchema) -> dic
     return {}
 
 
-def _build_rows(
-    table: ListingTable, label_column: str | None, plan: ManifestPlan
-) -> pd.DataFrame:
+def _build_rows(table: ListingTable, labels: list[str | None], plan: ManifestPlan) -> pd.DataFrame:
     """Return the checked columns as text: path, label, split."""
     paths = table.resolver.paths
-    empty_column = [None] * len(paths)
     default_split = plan.splits.get(table.name)
     splits = []
     for path, value in zip(paths, _read_splits(table), strict=True):
         split = value or plan.split_by_image.get(path) or default_split
         splits.append(SPLIT_ALIASES.get(split.lower(), split) if split else None)
-    labels = list(map(convert_to_text, table.columns.get(str(label_column), empty_column)))
     frame = pd.DataFrame({"path": paths, "label": labels, "split": splits}, dtype="str")
     return frame.assign(once=frame["path"])
 

@@ -1,6 +1,7 @@
 """`make bench`: the report of 10,000 validation images in 10, 43 and 200 classes.
 
-Measured: seconds to build it, its size, and the time until it is usable.
+Measured: seconds to build it, its size, and the time until it is usable. NIGHTSHIFT_BENCH_IMAGES:
+number of drawn images; 200 classes need about 8,000, so that a cell of the matrix has images.
 """
 
 from __future__ import annotations

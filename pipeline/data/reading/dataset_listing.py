@@ -155,9 +155,7 @@ def _read_splits(records: Sequence[ImageRecord], columns: ColumnNames) -> list[s
     for value in values:
         mapping = known or (value and build_split_mapping([value])) or {}
         splits.append(mapping.get(value, value.lower()) if value else None)
-    unknown = Counter(
-        v for v, s in zip(values, splits, strict=True) if s and s not in SPLIT_ALIASES
-    )
+    unknown = Counter(v for v, s in zip(values, splits, strict=True) if s and s not in SPLIT_ALIASES)
     if unknown.total() * 2 > len(records):
         words = ", ".join(f"{value} ({count})" for value, count in unknown.most_common(6))
         raise InputError(

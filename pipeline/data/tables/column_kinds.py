@@ -28,7 +28,7 @@ _DATE_PATTERN = re.compile(
     r"\d{1,4}[-/.](\d{1,2}|[A-Za-z]{3,9})[-/.]\d{1,4}([ T]\d{1,2}:\d\d(:\d\d)?)?|\d{1,2}:\d\d(:\d\d)?"
 )
 _SPLIT_NAME_WORDS = frozenset(
-    ["split", "splits", "subset", "set", "partition", "fold", "phase", "usage", "part", "stage", "purpose"]
+    "split splits subset set partition fold phase usage part stage purpose".split()
 )
 _TRUTHS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.folder_layout import FolderLayout
 from pipeline.data.reading.image_record import MetadataValue, ReadOptions
-from pipeline.data.tables.column_kinds import find_split_mapping, is_function_of, is_same_partition
+from pipeline.data.tables.column_kinds import (
+    find_split_mapping,
+    is_function_of,
+    is_same_partition,
+)
 from pipeline.data.tables.image_lists import ImageList, find_image_lists
 from pipeline.data.tables.listing_tables import ListingTable, is_submission, survey_tables
 from pipeline.data.tables.table_files import convert_to_scalar, convert_to_text, infer_column_type
@@ -35,7 +39,9 @@ class FolderTables:
         return {name: values.get(path) for name, values in self.columns.items()}
 
 
-def find_folder_tables(tree: FileTree, layout: FolderLayout, options: ReadOptions) -> FolderTables:
+def find_folder_tables(
+    tree: FileTree, layout: FolderLayout, options: ReadOptions
+) -> FolderTables:
     """Return the columns and splits that tables and lists add to images in class folders."""
     labels = _list_labels(tree, layout, options)
     columns: dict[str, dict[str, MetadataValue]] = {}

@@ -62,7 +62,9 @@ def find_group_candidates(records: Sequence[ImageRecord]) -> list[GroupCandidate
 
 
 def _looks_like_groups(
-    records: Sequence[ImageRecord], values: Sequence[MetadataValue], known: Counter[MetadataValue]
+    records: Sequence[ImageRecord],
+    values: Sequence[MetadataValue],
+    known: Counter[MetadataValue],
 ) -> bool:
     """Return whether a column without a group's name holds keys that tie images together."""
     if known.total() < MIN_MEAN_SIZE * len(known):

@@ -52,7 +52,7 @@ GROUP_WORDS = (
 )
 """Words in the name of a column that groups images, in the order of preference."""
 _KEY_WORDS = frozenset(
-    ["id", "ids", "no", "nr", "num", "number", "name", "code", "key", "idx", "index", "uid", "uuid", "hash", "ref", "label", "pseudo", "anon"]
+    "id ids no nr num number name code key idx index uid uuid hash ref label pseudo anon".split()
 )
 _JOINED_PATTERN = re.compile(rf"({'|'.join(GROUP_WORDS)})s?_?({'|'.join(sorted(_KEY_WORDS))})?")
 

@@ -19,8 +19,8 @@ from pipeline.data.tables.table_files import TableColumns, convert_to_text, read
 MAX_TABLES = 40
 """Tables up to which all are read; more of them are one for each image or box."""
 _MAX_TABLE_DEPTH = 3
-_SUBMISSION_WORDS = frozenset(["submission", "submissions", "submit", "predictions", "prediction", "preds"])
-_SOLUTION_WORDS = frozenset(["solution", "solutions", "answers", "answer"])
+_SUBMISSION_WORDS = frozenset("submission submissions submit predictions prediction preds".split())
+_SOLUTION_WORDS = frozenset("solution solutions answers answer".split())
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
             columns, several = fold_several_columns(columns)
             inferred = replace(inferred, label=several)
         table = ListingTable(tree, name, columns, inferred, options)
-        if (table.file_column and (table.file_column == inferred.file or options.file_column)) or ("file_name" in columns and inferred.file is None):
+        if table.file_column and (table.file_column == inferred.file or options.file_column):
+            listing.append(table)
+        elif "file_name" in columns and inferred.file is None:
             listing.append(table)
         else:
             others[name] = columns

@@ -25,7 +25,7 @@ from pipeline.data.reading.image_record import (
 from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver
 from pipeline.data.tables.column_kinds import find_split_mapping
-from pipeline.data.tables.label_forms import read_row_labels
+from pipeline.data.tables.label_forms import NO_LABEL_REASON, read_row_labels
 from pipeline.data.tables.listing_tables import ListingTable
 from pipeline.data.tables.manifest_plan import ManifestPlan, join_key_tables
 from pipeline.data.tables.table_files import (
@@ -57,9 +57,11 @@ def read_table_rows(
     )
     rows = _build_rows(table, row_labels.labels, plan)
     schema = _build_row_schema(resolver, shown_name, options.is_label_required)
-    reasons = row_labels.reasons | _find_row_errors(
-        rows.drop(index=list(row_labels.reasons)), schema
-    )
+    rows.loc[list(row_labels.reasons), "once"] = ""  # what is rejected lists no image
+    reasons = _find_row_errors(rows, schema)
+    for row, reason in row_labels.reasons.items():
+        if reasons.get(row, NO_LABEL_REASON) == NO_LABEL_REASON:
+            reasons[row] = reason
     problems = {item.path: item.reason for item in tree.rejected_files}
     others = _collect_columns(table, plan, {file, label, *_RESERVED_NAMES})
     empty_column = [None] * len(rows)

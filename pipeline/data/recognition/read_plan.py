@@ -38,6 +38,10 @@ class ReadPlan:
         time_column: column that gives the capture time.
         split_column: column that gives the split.
         rivals: columns that may be meant instead, by `file` and `label`.
+        group_pattern: regular expression whose match in the path is the group.
+        is_split_ignored: whether the data set's own split is dropped.
+        value_range: gray values of 16-bit images that become black and white; None for the range
+            that the data set uses.
     """
 
     adapter: str | None
@@ -46,6 +50,9 @@ class ReadPlan:
     time_column: str | None = None
     split_column: str | None = None
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_pattern: str | None = None
+    is_split_ignored: bool = False
+    value_range: tuple[int, int] | None = None
 
 
 def build_read_plan(root: Path, should_follow_links: bool = False) -> ReadPlan:

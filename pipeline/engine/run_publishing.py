@@ -103,5 +103,6 @@ def publish_outcome(run: RunFolder, reports_folder: Path) -> RunOutcome:
         return RunOutcome(run, report_path, has_passed=True)
     verdict = run.load_artifact("verdict")
     headline = compose_headline(verdict).text
-    data_faults = tuple(run.load_artifact("summary")["verdict"].get("data_faults", ()))
+    summary = _load_summary(run) or {}
+    data_faults = tuple(summary.get("verdict", {}).get("data_faults", ()))
     return RunOutcome(run, report_path, bool(verdict["promoted"]), headline, data_faults)

@@ -137,8 +137,12 @@ def test_rows_are_matched_by_id_and_strangers_are_named() -> None:
 
 def test_rounded_probabilities_are_normalized_with_a_note(tmp_path: Path) -> None:
     table = pd.DataFrame(
-        {"image_id": ["1", "2", "3"], "prob_a": [0.33, 0.26, 0.5], "prob_b": [0.33, 0.04, 0.5],
-         "prob_c": [0.33, 0.69, 0.0]}
+        {
+            "image_id": ["1", "2", "3"],
+            "prob_a": [0.33, 0.26, 0.5],
+            "prob_b": [0.33, 0.04, 0.5],
+            "prob_c": [0.33, 0.69, 0.0],
+        }
     )
     notes: list[str] = []
     _, _, logits = read_predictions(_csv(tmp_path, table), notes.append)
@@ -150,5 +154,5 @@ def test_rounded_probabilities_are_normalized_with_a_note(tmp_path: Path) -> Non
 
 def test_more_than_rounding_explains_is_refused(tmp_path: Path) -> None:
     table = pd.DataFrame({"image_id": ["1", "2"], "prob_a": [0.33, 0.5], "prob_b": [0.33, 0.5]})
-    with pytest.raises(InputError, match="add up to 0.66"):
+    with pytest.raises(InputError, match=r"add up to 0\.66"):
         read_predictions(_csv(tmp_path, table))

@@ -177,15 +177,15 @@ def _read_table(objects: list[dict[str, Any]]) -> list[JsonRow]:
     names = dict.fromkeys(str(key) for entry in objects for key in entry)
     columns: dict[str, list[Any]] = {n: [entry.get(n) for entry in objects] for n in names}
     inferred = infer_columns(columns)
-    file = inferred["file"] or next((k for k in _IMAGE_KEYS if k in columns), None)
-    label = inferred["label"]
+    file = inferred.file or next((k for k in _IMAGE_KEYS if k in columns), None)
+    label = inferred.label or next((k for k in _LABEL_KEYS if k in columns), None)
     if file is None:
         return []
     cells = read_label_cells(columns[label]) if label else [[] for _ in objects]
     rows = []
     for entry, cell in zip(objects, cells, strict=True):
         name = convert_to_text(entry.get(file))
-        split = str(entry.get(inferred["split"]) or "").lower() if inferred["split"] else ""
+        split = str(entry.get(inferred.split) or "").lower() if inferred.split else ""
         if name:
             rows.append(JsonRow(name, tuple(cell), SPLIT_ALIASES.get(split)))
     return rows

@@ -239,7 +239,7 @@ def read_images(
         InputError: a file cannot be read, or none labels images.
     """
     names = _list_mat_files(tree)
-    arrays = {name: found for name in names if (found := _find_arrays(tree, name))}
+    arrays = {name: pair for name in names if (pair := _find_arrays(tree, name))}
     if arrays:
         yield from tree.rejected_files
         for name in tree.file_names:

@@ -156,7 +156,8 @@ def read_header(data: bytes) -> ImageHeader:
 
 def _explain_unreadable(data: bytes) -> str:
     """Return why Pillow does not know an image."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+    is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+    if is_heic and not HAS_HEIC_READER:
         return HEIC_HINT
     return _TIFF_HINT if data.startswith(_TIFF_STARTS) else "not an image, or damaged"
 

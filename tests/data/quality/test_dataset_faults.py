@@ -49,7 +49,11 @@ def test_the_grossest_difference_between_splits_is_found() -> None:
     }
     difference = find_split_difference(light, {"train": 100, "val": 40, "test": 5})
     assert difference == {
-        "mark": "blurred", "split": "val", "train": 0.0, "other": 0.325, "value": 0.325
+        "mark": "blurred",
+        "split": "val",
+        "train": 0.0,
+        "other": 0.325,
+        "value": 0.325,
     }
     assert find_split_difference(light, {"val": 40, "test": 50}) == {}
 

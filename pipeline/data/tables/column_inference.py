@@ -27,7 +27,7 @@ _FILE_COLUMN_NAMES = (
 ).split()
 _LABEL_COLUMN_NAMES = (
     "label labels class class_name classname category target species diagnosis breed tag y dx "
-    "label_name class_id classid ground_truth choice finding"
+    "label_name class_id classid ground_truth choice finding predictionstring"
 ).split()
 _LABEL_WORDS = frozenset(
     "label labels class classes classname classid category categories target species diagnosis "

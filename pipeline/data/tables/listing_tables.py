@@ -12,7 +12,7 @@ from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import TABLE_SUFFIXES, ReadOptions
 from pipeline.data.reading.path_resolution import PathResolver
 from pipeline.data.reading.split_words import parse_table_split, split_into_words
-from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.column_inference import InferredColumns, LabelCandidate, infer_columns
 from pipeline.data.tables.label_forms import fold_class_columns, fold_several_columns
 from pipeline.data.tables.table_files import TableColumns, convert_to_text, read_table
 
@@ -148,11 +148,12 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
     names = [""] if tree.root_kind == "file" else list_table_names(tree)
     for name in names:
         try:
-            columns = fold_class_columns(read_columns(tree, name), options.label_column)
+            table_columns = read_columns(tree, name)
         except InputError as error:
             unreadable[name] = error
             continue
-        inferred = infer_columns(columns, index)
+        columns = fold_class_columns(table_columns, options.label_column)
+        inferred = _prefer_folded_column(infer_columns(columns, index), columns, table_columns)
         if inferred.label is None and not inferred.candidates and not options.label_column:
             columns, several = fold_several_columns(columns)
             inferred = replace(inferred, label=several)
@@ -164,6 +165,21 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
         else:
             others[name] = columns
     return TableSurvey(listing, others, unreadable)
+
+
+def _prefer_folded_column(
+    inferred: InferredColumns, columns: TableColumns, table_columns: TableColumns
+) -> InferredColumns:
+    """Return the columns with that of folded classes as the label, if no name says another one.
+
+    Its parts are called as the classes, so a few rows are enough to know it.
+    """
+    folded = next((name for name in columns if name not in table_columns), None)
+    rivals = [c for c in inferred.candidates if c.column != folded]
+    if folded is None or any(c.rank < 2 for c in rivals):
+        return inferred
+    candidate = LabelCandidate(folded, folded.count(",") + 1, 1, False)
+    return replace(inferred, label=folded, candidates=(candidate, *rivals))
 
 
 def is_submission(name: str) -> bool:

@@ -118,7 +118,12 @@ def test_unlabeled_images_are_checked(tmp_path: Path) -> None:
     health = _check(tmp_path)
     assert (health["entries"], health["images"], health["unlabeled"]) == (7, 5, 5)
     assert health["classes"] == {}
-    assert {c["name"] for c in health["conditions"]} == {"max_rejected", "max_duplicate_ratio"}
+    assert {c["name"] for c in health["conditions"]} == {
+        "max_rejected",
+        "max_duplicate_ratio",
+        "max_dark",
+        "max_unused_tables",
+    }
     names = pd.DataFrame({"file_name": [f"{n}.png" for n in range(5)]})
     names.to_csv(tmp_path / "metadata.csv", index=False)
     health = _check(tmp_path)

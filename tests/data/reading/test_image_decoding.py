@@ -18,8 +18,8 @@ from pipeline.data.reading.image_decoding import (
     letterbox_image,
     read_header,
 )
-from pipeline.data.reading.image_sources import open_image
 from pipeline.data.reading.image_record import HAS_HEIC_READER
+from pipeline.data.reading.image_sources import open_image
 
 
 def _draw_image(width: int = 60, height: int = 40) -> Image.Image:

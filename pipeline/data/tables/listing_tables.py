@@ -8,18 +8,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.layout.image_index import ImageIndex
+from pipeline.data.layout.split_words import parse_table_split, split_into_words
+from pipeline.data.reading.file_tree import FileTree, is_regular_file
 from pipeline.data.reading.image_record import TABLE_SUFFIXES, ReadOptions
+from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver
-from pipeline.data.reading.split_words import parse_table_split, split_into_words
 from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.column_kinds import VALUE_SAMPLE_SIZE, find_split_mapping, sample_texts
 from pipeline.data.tables.table_files import TableColumns, convert_to_text, read_table
 
 MAX_TABLES = 40
 """Tables up to which all are read; more of them are one for each image or box."""
 _MAX_TABLE_DEPTH = 3
-_SUBMISSION_WORDS = frozenset("submission submissions submit predictions prediction preds".split())
-_SOLUTION_WORDS = frozenset("solution solutions answers answer".split())
+_MANY_ROWS = 10
+_FEW_ROWS = 4
+_SUBMISSION_WORDS = frozenset(
+    ["submission", "submissions", "submit", "predictions", "prediction", "preds"]
+)
+_SOLUTION_WORDS = frozenset(["solution", "solutions", "answers", "answer"])
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,18 @@ class ListingTable:
 
     @cached_property
     def is_label_named(self) -> bool:
-        """Whether the label is decided, by the config or by a column's name."""
+        """Whether the label is decided, by the config or by a column's name, and varies."""
         if self.options.label_column:
-            return self.label_column is not None
+            return self.label_column is not None and not self.has_idle_label
         return self.inferred.is_label_named
+
+    @cached_property
+    def has_idle_label(self) -> bool:
+        """Whether the label is one value over many rows, as an unknown one is, or never repeats."""
+        values = self.columns.get(str(self.label_column), [])
+        class_count = len({value for value in values if value is not None})
+        is_constant = len(values) >= _MANY_ROWS and class_count < 2
+        return is_constant or (len(values) >= _FEW_ROWS and class_count == len(values))
 
     @cached_property
     def resolver(self) -> PathResolver:
@@ -81,6 +96,29 @@ class ListingTable:
         names = [convert_to_text(value) for value in self.columns[str(self.file_column)]]
         folder = self.name.rpartition("/")[0]
         return PathResolver(self.tree, folder, names, self.split, self.options.image_folder)
+
+    @cached_property
+    def row_splits(self) -> Sequence[str | None]:
+        """The split of each row, from the column `split` or the one that holds splits.
+
+        Words in `split` that are none are kept, so that their rows can be rejected.
+        """
+        column = "split" if "split" in self.columns else self.inferred.split
+        if column is None:
+            return [None] * len(self.resolver.paths)
+        values = list(map(convert_to_text, self.columns[column]))
+        mapping = find_split_mapping(column, values) or {}
+        return [mapping.get(value, value) if value else None for value in values]
+
+    @cached_property
+    def splits_by_image(self) -> Mapping[str, str]:
+        """The split that a column gives each image."""
+        splits = {}
+        for path, row in self.rows_by_image.items():
+            split = self.row_splits[row]
+            if split:
+                splits[path] = split
+        return splits
 
     @cached_property
     def rows_by_image(self) -> Mapping[str, int]:
@@ -126,7 +164,7 @@ def read_columns(tree: FileTree, name: str) -> TableColumns:
         InputError: it cannot be read.
     """
     path = tree.root if tree.root_kind == "file" else tree.root / name
-    index = tree.index_images()
+    index = tree.index_images()  # empty for a table that is named itself
     return read_table(tree.read_file(name), path, lambda text: bool(index.find_by_name(text)))
 
 
@@ -145,21 +183,54 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
     unreadable: dict[str, InputError] = {}
     index = tree.index_images(options.image_folder)
     names = [""] if tree.root_kind == "file" else list_table_names(tree)
+    tables: dict[str, TableColumns] = {}
     for name in names:
         try:
-            columns = read_columns(tree, name)
+            tables[name] = read_columns(tree, name)
         except InputError as error:
             unreadable[name] = error
-            continue
-        inferred = infer_columns(columns, index)
+    shared = _infer_shared_columns(tables, index)
+    for name, columns in tables.items():
+        inferred = shared[name]
+        if tree.root_kind == "file" and not _has_existing_file(tree, columns, inferred.file):
+            inferred = infer_columns(columns, tree.neighbors.index_images(options.image_folder))
         table = ListingTable(tree, name, columns, inferred, options)
-        if table.file_column and (table.file_column == inferred.file or options.file_column):
-            listing.append(table)
-        elif "file_name" in columns and inferred.file is None:
+        if (table.file_column and (table.file_column == inferred.file or options.file_column)) or (
+            "file_name" in columns and inferred.file is None
+        ):
             listing.append(table)
         else:
             others[name] = columns
     return TableSurvey(listing, others, unreadable)
+
+
+def _infer_shared_columns(
+    tables: Mapping[str, TableColumns], index: ImageIndex
+) -> dict[str, InferredColumns]:
+    """Return what the columns of each table mean; tables with equal columns are judged as one."""
+    by_names: dict[tuple[str, ...], list[str]] = {}
+    inferred = {}
+    for name, columns in tables.items():
+        if is_submission(name):
+            inferred[name] = infer_columns(columns, index)
+        else:
+            by_names.setdefault(tuple(columns), []).append(name)
+    for column_names, names in by_names.items():
+        merged = tables[names[0]]
+        if len(names) > 1:
+            merged = {c: [v for name in names for v in tables[name][c]] for c in column_names}
+        inferred |= dict.fromkeys(names, infer_columns(merged, index))
+    return inferred
+
+
+def _has_existing_file(tree: FileTree, columns: TableColumns, column: str | None) -> bool:
+    """Return whether a table that is named itself lists an address, or an image that exists."""
+    texts = sample_texts(columns[column], VALUE_SAMPLE_SIZE) if column else []
+    for text in texts:
+        path = os.path.join(tree.root.parent, text)
+        if REMOTE_PATTERN.match(text) or is_regular_file(path):
+            return True
+    return False
 
 
 def is_submission(name: str) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.adapters.folder import can_read, read_images
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
-from pipeline.data.reading.undecided_data import UndecidedDataError
 
 
 def _touch(root: Path, *paths: str) -> None:
@@ -62,7 +62,11 @@ def test_a_class_called_test_must_be_confirmed(tmp_path: Path) -> None:
     with pytest.raises(UndecidedDataError, match="test beside control may be splits or classes"):
         _images(tmp_path)
     options = ReadOptions(class_level="top")
-    labels = {item.label for item in read_images(FileTree(tmp_path), options) if isinstance(item, ImageRecord)}
+    labels = {
+        item.label
+        for item in read_images(FileTree(tmp_path), options)
+        if isinstance(item, ImageRecord)
+    }
     assert labels == {"test", "control"}
 
 

@@ -159,7 +159,11 @@ def _covers_images(lists: Sequence[ImageList], index: ListedImageFinder) -> bool
 
 
 def can_read(tree: FileTree) -> str | None:
-    """Return the lists that name images with a label or a class folder, or None."""
+    """Return the lists that name images with a label or a class folder, or None.
+
+    Raises:
+        InputError: a list holds several labels for each image.
+    """
     if tree.root_kind not in ("folder", "zip", "tar"):
         return None
     tree = tree.widen()  # lists beside the folder of the images count as documents otherwise
@@ -187,6 +191,8 @@ def _merge_lists(tree: FileTree, lists: Sequence[ImageList]) -> dict[str, Listed
     listed: dict[str, ListedImage] = {}
     label_lists: dict[str, list[str]] = defaultdict(list)
     # a list of train and val together says less than those of one of them
+    for one in lists:
+        _refuse_marks(tree, one)
     for one in sorted(_drop_repeated_folds(lists), key=lambda one: "trainval" in one.name.lower()):
         names = _read_class_names(tree, one.name)
         is_split = _is_split_list(one)
@@ -256,8 +262,6 @@ def _find_label_field(rows: Sequence[list[str]]) -> int | None:
         return None
     width = Counter(map(len, known)).most_common(1)[0][0]
     columns = [[fields[k] for fields in known if len(fields) > k] for k in range(width)]
-    if width > _MAX_LABEL_LEVELS and all(set(c) <= {"0", "1", "-1"} for c in columns):
-        return None
     if width >= _MAX_LABEL_LEVELS and all(map(_is_numeric, columns[:_MAX_LABEL_LEVELS])):
         return None
     for place, values in enumerate(columns):
@@ -265,6 +269,17 @@ def _find_label_field(rows: Sequence[list[str]]) -> int | None:
         if len(kinds) > 1 and (len(kinds) * 2 <= len(values) or len(values) < 20):
             return place
     return 0 if len({fields[0] for fields in known}) == 1 and width == 1 else None
+
+
+def _refuse_marks(tree: FileTree, one: ImageList) -> None:
+    """Raise `InputError` for a list with a mark for each of many attributes (CelebA)."""
+    rows = [fields for _, fields in one.rows]
+    is_marked = all(len(f) > _MAX_LABEL_LEVELS and set(f) <= {"0", "1", "-1"} for f in rows)
+    if rows and is_marked:
+        raise InputError(
+            f"{tree.root / one.name}: holds {len(rows[0])} marks for each image, so that an image "
+            "has several labels; make one of them the label of a metadata.csv (file_name,label)"
+        )
 
 
 def _is_numeric(values: Sequence[str]) -> bool:

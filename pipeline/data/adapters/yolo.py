@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import strip_image_suffix
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.image_index import strip_image_suffix
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,

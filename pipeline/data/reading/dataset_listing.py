@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import read_dataset
+from pipeline.data.layout.split_words import build_split_mapping
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.folder_walk import walk_files
 from pipeline.data.reading.image_record import (
@@ -22,7 +23,6 @@ from pipeline.data.reading.image_record import (
     suggest_name,
 )
 from pipeline.data.reading.image_sources import get_local_path
-from pipeline.data.reading.split_words import build_split_mapping
 
 LISTED_REASONS = 5
 """Reasons for rejection that one note lists; further ones would hide the frequent ones."""
@@ -155,7 +155,9 @@ def _read_splits(records: Sequence[ImageRecord], columns: ColumnNames) -> list[s
     for value in values:
         mapping = known or (value and build_split_mapping([value])) or {}
         splits.append(mapping.get(value, value.lower()) if value else None)
-    unknown = Counter(v for v, s in zip(values, splits, strict=True) if s and s not in SPLIT_ALIASES)
+    unknown = Counter(
+        v for v, s in zip(values, splits, strict=True) if s and s not in SPLIT_ALIASES
+    )
     if unknown.total() * 2 > len(records):
         words = ", ".join(f"{value} ({count})" for value, count in unknown.most_common(6))
         raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
@@ -18,7 +19,6 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.path_resolution import BY_NAME
-from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.tables.group_columns import find_group_column
 from pipeline.data.tables.listing_tables import list_table_names
 from pipeline.data.tables.manifest_plan import ManifestPlan, plan_manifest

@@ -19,6 +19,10 @@ WEAK_SEPARATORS = (",", "+", "&", "/", " ")
 COMBINATION_FACTOR = 1.5
 """Distinct cells for each distinct part from which cells are combinations of the parts. Names of
 classes have more parts than there are classes."""
+MIN_SPREAD_SUBSETS = 2
+"""Cells that are others with parts left out in between, from which cells are combinations."""
+MAX_COMPARED_CELLS = 300
+"""Distinct cells that are compared with each other; the time grows with the square."""
 _BOX_PATTERN = re.compile(r"\s*(\S+)((?:\s+-?\d+(?:\.\d+)?){4})(?=\s|$)")
 """A class and four numbers, as in ImageNet's solution files."""
 _BOXES_PATTERN = re.compile(rf"({_BOX_PATTERN.pattern})+\s*")
@@ -121,12 +125,30 @@ def _are_combinations(several: dict[str, list[str]], texts: Collection[str]) -> 
     for labels in several.values():
         if len(set(labels)) > 1 and single.issuperset(labels):
             return True
+    if _count_spread_subsets(list(several.values())) >= MIN_SPREAD_SUBSETS:
+        return True
     cells_by_part: dict[str, set[str]] = defaultdict(set)
     for text, labels in several.items():
         for label in labels:
             cells_by_part[label].add(text)
     sizes = {len(labels) for labels in several.values()}
     return len(sizes) > 1 and len(several) >= COMBINATION_FACTOR * len(cells_by_part)
+
+
+def _count_spread_subsets(cells: Sequence[Sequence[str]]) -> int:
+    """Return how many cells are others with parts left out in between: `a c` beside `a b c`.
+
+    Names of classes are longer or shorter at their ends.
+    """
+    count = 0
+    for short in cells[:MAX_COMPARED_CELLS]:
+        text = f" {' '.join(short)} "
+        for long in cells[:MAX_COMPARED_CELLS]:
+            is_subset = len(long) > len(short) and set(short) < set(long)
+            if is_subset and text not in f" {' '.join(long)} ":
+                count += 1
+                break
+    return count
 
 
 def split_single(text: str) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import ImageIndex, strip_image_suffix
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.image_index import ImageIndex, strip_image_suffix
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
     ImageRecord,

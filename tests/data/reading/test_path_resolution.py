@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.path_resolution import BY_NAME, PathResolver, PrefixShift
+from pipeline.data.reading.path_resolution import PathResolver, PrefixShift
 from tests.data.sample_images import get_labels, list_dataset, write_images
 
 

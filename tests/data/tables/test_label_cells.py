@@ -54,3 +54,10 @@ def test_a_class_with_boxes_is_the_class() -> None:
     assert read_box_classes(cells) == ["n01", "n02", None, ("n01", "n02")]
     for other in (["1 2 3 4 5", "6 7 8 9 10"], ["n01", "n02"], ["n01 1 2 3"], [1, 2], [None]):
         assert read_box_classes(other) == other
+
+
+def test_parts_left_out_in_between_are_several_labels() -> None:
+    cells = ["clear primary", "clear road primary", "haze primary", "haze water primary", "cloudy"]
+    assert read_label_cells(cells)[1] == ["clear", "road", "primary"]
+    longer = ["tabby cat", "orange tabby cat", "Audi A4", "Audi A4 2010"]
+    assert read_label_cells(longer) == [[name] for name in longer]

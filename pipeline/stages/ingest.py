@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.dataset_listing import (
     ColumnNames,
     describe_rejections,
@@ -79,6 +80,11 @@ class Config(StageSettings):
     crop_boxes: bool = Field(
         False, description="each annotated box (COCO, VOC) becomes an image of its own"
     )
+    range: tuple[int, int] | None = Field(
+        None,
+        description="gray values of 16-bit images that become black and white, as [0, 4095]; "
+        "empty: the range that the data set uses",
+    )
     follow_links: bool = Field(
         False, description="follow links that lead out of the folder of the data set"
     )
@@ -92,6 +98,13 @@ class Config(StageSettings):
         except re.error as error:
             raise ValueError(f"ingest.group_pattern is no regular expression: {error}") from error
         return pattern
+
+    @field_validator("range")
+    @classmethod
+    def _check_range(cls, value_range: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value_range is not None and value_range[0] >= value_range[1]:
+            raise ValueError("ingest.range: the first value must be below the second")
+        return value_range
 
     @property
     def options(self) -> ReadOptions:
@@ -126,6 +139,14 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     """
     root = resolve_data_root(config.data)
     records, rejected = list_records(root, config.adapter, config.options, config.columns)
+    value_range = config.range or find_value_range(records)
+    records = scale_records(records, value_range)
+    if value_range:
+        low, high = value_range
+        context.add_note(
+            f"gray values of 16-bit images from {low} to {high} become black to white "
+            "(ingest.range)"
+        )
     loaded_images, pixels = _copy_images(config, context, records, rejected)
     class_names = sorted({str(image.record.label) for image in loaded_images})
     for line in describe_rejections(rejected, records, set(class_names)):

@@ -7,8 +7,8 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all bench bench-faults bench-slices bench-remedies bench-gpu lint install \
-	chromium postgres airflow airflow-tests dag scheduler
+.PHONY: help demo test test-all settings-table bench bench-faults bench-slices bench-remedies bench-gpu \
+	lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -63,6 +63,11 @@ test: lint chromium airflow-tests postgres  ## lint, doctests and tests: what CI
 test-all: lint chromium airflow-tests postgres  ## also the tests that take minutes
 	$(BIN)/python -m pytest -q $(DOCTESTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+settings-table: install  ## write the table of all settings into configs/README.md
+	$(BIN)/nightshift settings --markdown > .settings.tmp
+	sed -i -e '/<!-- settings -->/,/<!-- end of settings -->/{//!d}' \
+		-e '/<!-- settings -->/r .settings.tmp' configs/README.md && rm .settings.tmp
 
 bench: install  ## measured figures: speed, slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s

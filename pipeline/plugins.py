@@ -26,12 +26,18 @@ DATASET_ADAPTERS = (  # the first adapter that recognizes a path reads it
     "gate",
     "torchvision",
     "huggingface",
+    "parquet_images",
+    "pixel_table",
     "manifest",
     "coco",
     "voc",
+    "yolo",
     "webdataset",
     "idx",
     "npz",
+    "matlab",
+    "json_labels",
+    "text_lists",
     "folder",
 )
 ATTRIBUTE_NAMES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,14 @@ from pipeline.data.reading.dataset_listing import (
     describe_rejections,
     hash_listing,
     list_records,
+    require_learnable_split,
     require_two_classes,
     resolve_data_root,
 )
 from pipeline.data.reading.image_intake import CopyLookup, LoadedImage, PixelStore, load_image
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
+from pipeline.data.tables.group_columns import find_group_warnings
 from pipeline.data.tables.image_columns import build_images_table
 
 
@@ -43,7 +45,24 @@ class Config(StageSettings):
     file: str | None = Field(
         None, description="column of a manifest that holds the path or address of each image"
     )
-    label: str | None = Field(None, description="column that holds the label")
+    label: str | None = Field(
+        None, description="column that holds the label; or one column for each class, with commas"
+    )
+    multi: Literal["error", "first", "drop", "keep"] = Field(
+        "error",
+        description="an image with several labels: stop, take the first, leave the image out, or "
+        "keep the combination as a class",
+    )
+    table: str | None = Field(
+        None, description="table that lists the images, where the data set has several"
+    )
+    photos: str | None = Field(
+        None, description="folder of the images, relative to the data set or to its table"
+    )
+    class_level: Literal["top", "leaf"] | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="which of nested folders is the class: top, leaf, or a number from the top",
+    )
     group: str | None = Field(
         None, description="column whose equal values belong together, as of a track or a person"
     )
@@ -54,6 +73,9 @@ class Config(StageSettings):
     )
     time: str | None = Field(None, description="column that holds the capture time")
     split: str | None = Field(None, description="column that holds train, val or test")
+    given_split: Literal["use", "ignore"] = Field(
+        "use", description="ignore: the data set's own split is dropped and one is drawn"
+    )
     crop_boxes: bool = Field(
         False, description="each annotated box (COCO, VOC) becomes an image of its own"
     )
@@ -74,12 +96,23 @@ class Config(StageSettings):
     @property
     def options(self) -> ReadOptions:
         """Return the options of the adapter."""
-        return ReadOptions(self.file, self.label, self.crop_boxes, self.follow_links)
+        return ReadOptions(
+            file_column=self.file,
+            label_column=self.label,
+            should_crop_boxes=self.crop_boxes,
+            should_follow_links=self.follow_links,
+            table=self.table,
+            image_folder=self.photos,
+            class_level=self.class_level,
+            several_labels=self.multi,
+        )
 
     @property
     def columns(self) -> ColumnNames:
         """Return the columns that give group, capture time and split."""
-        return ColumnNames(self.group, self.group_pattern, self.time, self.split)
+        return ColumnNames(
+            self.group, self.group_pattern, self.time, self.split, self.given_split == "ignore"
+        )
 
 
 def run(config: Config, context: StageContext) -> StageOutputs:
@@ -98,6 +131,10 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     for line in describe_rejections(rejected, records, set(class_names)):
         context.add_note(line)
     require_two_classes(root, class_names, rejected, len(loaded_images))
+    usable = [image.record for image in loaded_images]
+    require_learnable_split(usable)
+    for line in find_group_warnings(usable, config.columns):
+        context.add_note(line)
     rows = [(item.path, item.reason) for item in rejected]
     table = pd.DataFrame(rows, columns=["path", "reason"], dtype="str")
     return {

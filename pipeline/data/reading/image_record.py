@@ -100,6 +100,11 @@ class RejectedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedImage(RejectedFile):
+    """An image that is rejected because its boxes are of several classes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options of an adapter.
 
@@ -109,6 +114,11 @@ class ReadOptions:
         should_crop_boxes: whether each annotated box becomes one image.
         should_follow_links: whether links out of the data set's folder are followed.
         is_label_required: whether images without a label are rejected.
+        several_labels: what becomes of an image with several labels: error, first, drop or keep
+            (the combination is a class).
+        table: path of the table that lists the images, relative to the data set.
+        image_folder: folder of the images, relative to the data set.
+        class_level: `top`, `leaf` or the number of the folder that is the class.
     """
 
     file_column: str | None = None
@@ -116,6 +126,10 @@ class ReadOptions:
     should_crop_boxes: bool = False
     should_follow_links: bool = False
     is_label_required: bool = True
+    table: str | None = None
+    image_folder: str | None = None
+    class_level: str | int | None = None
+    several_labels: str = "error"
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()

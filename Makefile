@@ -7,8 +7,8 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all settings-table bench bench-slices bench-remedies bench-gpu lint install chromium \
-	postgres airflow airflow-tests dag scheduler
+.PHONY: help demo test test-all settings-table bench bench-faults bench-slices bench-remedies bench-gpu \
+	lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -71,6 +71,9 @@ settings-table: install  ## write the table of all settings into configs/README.
 
 bench: install  ## measured figures: speed, slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
+
+bench-faults: install  ## kills, full disks and wrong clocks in every command, into RESULTS.md
+	$(BIN)/python -m pytest tests/bench/bench_faults.py -s
 
 bench-slices: install  ## the finder and other methods on planted causes, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all

@@ -103,8 +103,8 @@ def test_wrong_clocks(base: Path, tmp_path: Path) -> None:
     write_section(
         RESULTS,
         "Clock jumps",
-        f"{count} commands with a clock that is wrong from the start or jumps half-way (to 1996, an "
-        f"hour back, an hour on, to 2198); lost: {len(problems)}.",
+        f"{count} commands with a clock that is wrong from the start or jumps half-way (to 1996, "
+        f"an hour back, an hour on, to 2198); lost: {len(problems)}.",
     )
     assert problems == []
 

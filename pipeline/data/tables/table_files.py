@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -16,10 +17,13 @@ import pyarrow.parquet
 from pyarrow.lib import ArrowException
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.image_record import MetadataValue
+from pipeline.data.reading.image_record import MetadataValue, is_image
 
 TableColumns = dict[str, list[Any]]
 """Values by column name, all columns equally long; None where a row has none."""
+
+ImageTest = Callable[[str], bool]
+"""Whether a text is the name of an image."""
 
 _NUMBER_PATTERN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
 """Numbers that are read as such: up to 18 digits fit into int64, and codes like `007` stay text."""
@@ -41,7 +45,7 @@ def _decode_text(data: bytes) -> str:
         raise ValueError(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
 
-def _parse_csv(data: bytes) -> TableColumns:
+def _parse_csv(data: bytes, is_image_name: ImageTest) -> TableColumns:
     text = _decode_text(data)
     separator_line = re.match(r"sep=(.)\r?\n", text)  # written for Excel
     if separator_line:
@@ -51,9 +55,11 @@ def _parse_csv(data: bytes) -> TableColumns:
         header = re.sub(r'"[^"\n]*"', "", text.partition("\n")[0])
         delimiter = max(",;\t|", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names = _name_columns(next(reader, []))
+    first_row = next(reader, [])
+    has_heading = not any(_is_listed_image(cell, is_image_name) for cell in first_row)
+    names = _name_columns(first_row if has_heading else [""] * len(first_row), has_heading)
     columns: list[list[str | None]] = [[] for _ in names]
-    for row in reader:
+    for row in reader if has_heading else itertools.chain([first_row], reader):
         if not row:
             continue
         if len(row) > len(names):
@@ -65,10 +71,16 @@ def _parse_csv(data: bytes) -> TableColumns:
     return dict(zip(names, columns, strict=True))
 
 
-def _name_columns(header: list[str]) -> list[str]:
+def _is_listed_image(cell: str, is_image_name: ImageTest) -> bool:
+    """Return whether a cell of the first row is an image, so that the table has no heading."""
+    name = cell.strip()
+    return is_image(name) or (bool(re.search(r"\d", name)) and is_image_name(name))
+
+
+def _name_columns(header: list[str], has_heading: bool) -> list[str]:
     """Return unique column names; an empty one becomes `column 3`."""
     names = [name.strip() for name in header]
-    if not any(names):
+    if has_heading and not any(names):
         raise ValueError("the file is empty")
     names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -77,7 +89,7 @@ def _name_columns(header: list[str]) -> list[str]:
     return names
 
 
-def _parse_jsonl(data: bytes) -> TableColumns:
+def _parse_jsonl(data: bytes, is_image_name: ImageTest) -> TableColumns:
     columns: TableColumns = {}
     cell_count = row_count = 0
     for number, line in enumerate(_decode_text(data).split("\n"), start=1):
@@ -101,7 +113,7 @@ def _parse_jsonl(data: bytes) -> TableColumns:
     return columns
 
 
-def _parse_parquet(data: bytes) -> TableColumns:
+def _parse_parquet(data: bytes, is_image_name: ImageTest) -> TableColumns:
     metadata = pyarrow.parquet.read_metadata(io.BytesIO(data))
     if metadata.num_rows > _MAX_PARQUET_ROWS or metadata.num_columns > _MAX_COLUMNS:
         raise ValueError(
@@ -112,7 +124,7 @@ def _parse_parquet(data: bytes) -> TableColumns:
     return columns
 
 
-def _parse_excel(data: bytes) -> TableColumns:
+def _parse_excel(data: bytes, is_image_name: ImageTest) -> TableColumns:
     try:
         frame = pd.read_excel(io.BytesIO(data), dtype=object)
     except ImportError as error:
@@ -123,7 +135,7 @@ def _parse_excel(data: bytes) -> TableColumns:
     return {str(name): frame[name].tolist() for name in frame.columns}
 
 
-_TABLE_PARSERS: dict[str, Callable[[bytes], TableColumns]] = {
+_TABLE_PARSERS: dict[str, Callable[[bytes, ImageTest], TableColumns]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_csv,
     ".jsonl": _parse_jsonl,
@@ -132,16 +144,24 @@ _TABLE_PARSERS: dict[str, Callable[[bytes], TableColumns]] = {
 }
 
 
-def read_table(data: bytes, path: Path) -> TableColumns:
+def read_table(
+    data: bytes, path: Path, is_image_name: ImageTest = lambda name: False
+) -> TableColumns:
     """Return the columns of a table in the format of its suffix.
 
-    Text stays text. An empty cell of a CSV is None.
+    Text stays text. An empty cell of a CSV is None. A CSV whose first row names an image has no
+    heading; its columns are called `column 1`, `column 2`, ...
+
+    Args:
+        data: bytes of the table.
+        path: its path.
+        is_image_name: whether a text is the name of an image of the data set.
 
     Raises:
         InputError: the table cannot be read; the message names the file.
     """
     try:
-        return _TABLE_PARSERS[path.suffix.lower()](data)
+        return _TABLE_PARSERS[path.suffix.lower()](data, is_image_name)
     except (
         csv.Error,
         ValueError,

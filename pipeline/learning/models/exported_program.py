@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +128,10 @@ class ProgramNetwork(nn.Module):
         Raises:
             ValueError: the output has another form.
         """
+        is_free = self.min_batch_size <= 1 and self.max_batch_size is None
+        if is_free and torch.compiler.is_exporting():  # a length would fix the size of the batch
+            scores = self.graph(images)
+            return cast(Tensor, scores[0] if isinstance(scores, (tuple, list)) else scores)
         short = max(self.min_batch_size - len(images), 0)
         filled = (
             torch.cat([images, images.new_zeros((short, *images.shape[1:]))]) if short else images
@@ -141,10 +145,6 @@ class ProgramNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [N, classes] for images float32 [N, 3, S, S]."""
-        if torch.compiler.is_exporting():  # any number of images, which is not known here
-            scores = self.graph(images)
-            scores = scores[0] if isinstance(scores, (tuple, list)) else scores
-            return torch.as_tensor(scores)[:, self.order]
         parts = torch.split(images, self.max_batch_size) if self.max_batch_size else [images]
         return torch.cat([self.compute_scores(part) for part in parts])[:, self.order]
 

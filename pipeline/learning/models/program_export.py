@@ -18,7 +18,6 @@ import torch
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
-from pipeline.learning.models.exported_program import ProgramNetwork
 
 METADATA_KEY = "nightshift"
 """The key under which a file says what it holds, as JSON."""
@@ -45,21 +44,19 @@ def _silence_exporter() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explain_failure(decision_module: DecisionModule) -> Iterator[None]:
-    """Turn a failure of the exporter into one line, if the network is the user's own program.
+def _explain_refusal(format_name: str) -> Iterator[None]:
+    """Turn an error of torch's exporter, which has no common base, into one line.
 
     Raises:
-        InputError: the program cannot be exported again.
+        InputError: the network cannot be exported.
     """
     try:
         yield
-    except Exception as error:  # the exporters' own exceptions have no common base
-        if not isinstance(decision_module.network, ProgramNetwork):
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{decision_module.network.path}: this program cannot be exported for any number of "
-            f"images ({reason}); use --format safetensors, or export the network with a free batch"
+            f"--format {format_name}: torch cannot export this model ({reason}); "
+            "a user's own program needs a free batch size; --format safetensors works for any"
         ) from error
 
 
@@ -77,7 +74,7 @@ def write_onnx_file(
         file_metadata: stored in the file's metadata.
 
     Raises:
-        InputError: a package of the exporter is missing, or the user's program cannot be exported.
+        InputError: a package of the exporter is missing, or torch cannot export the network.
     """
     try:
         import onnx
@@ -86,7 +83,7 @@ def write_onnx_file(
         raise InputError(
             "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
         ) from error
-    with _silence_exporter(), _explain_failure(decision_module):
+    with _silence_exporter(), _explain_refusal("onnx"):
         exported = torch.onnx.export(
             decision_module,
             (_create_example_input(side),),
@@ -118,12 +115,13 @@ def write_torch_program(
         file_metadata: stored as the extra file `nightshift`.
 
     Raises:
-        InputError: the user's program cannot be exported.
+        InputError: torch cannot export the network.
     """
-    with _silence_exporter(), _explain_failure(decision_module):
+    extra_files = {METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
+    content = io.BytesIO()  # torch's own writer hides the error of a full disk
+    with _silence_exporter(), _explain_refusal("torch"):
         program = torch.export.export(
             decision_module, (_create_example_input(side),), dynamic_shapes=_create_dynamic_shapes()
         )
-        torch.export.save(
-            program, path, extra_files={METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
-        )
+        torch.export.save(program, content, extra_files=extra_files)
+    path.write_bytes(content.getbuffer())

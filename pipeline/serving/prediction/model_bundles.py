@@ -46,9 +46,10 @@ def find_graph_file(path: Path) -> Path | None:
     Raises:
         InputError: `path` is an export for another program.
     """
-    if (path / RECORD_FILE).is_file():  # a bundle may hold a program itself
-        return None
+    is_bundle = (path / RECORD_FILE).is_file()  # a user's own program lies in it too
     for file_name, loader in EXTERNAL_LOADERS.items():
+        if is_bundle:
+            continue
         if path.name == file_name or (path / file_name).is_file():
             raise InputError(
                 f"{path}: is for {loader}; name the run, or an export as safetensors or ONNX"

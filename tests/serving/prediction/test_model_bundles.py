@@ -44,8 +44,9 @@ def test_export_for_another_program_is_refused(tmp_path: Path, file_name: str, l
             find_graph_file(path)
 
 
-def test_exported_bundle_with_a_program_of_its_own_is_no_other_export(tmp_path: Path) -> None:
-    for name in ("model.pt2", "bundle.json"):
-        (tmp_path / name).write_bytes(b"{}")
-    assert find_graph_file(tmp_path) is None
-    assert find_bundle(str(tmp_path), tmp_path) == tmp_path
+def test_a_bundle_with_a_users_own_program_is_a_bundle(bundle: Path, tmp_path: Path) -> None:
+    """`export --format safetensors` of such a run writes `model.pt2` beside `bundle.json`."""
+    folder = Path(shutil.copytree(bundle, tmp_path / "export"))
+    (folder / "model.pt2").touch()
+    assert find_graph_file(folder) is None
+    assert find_bundle(str(folder), tmp_path) == folder

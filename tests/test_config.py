@@ -185,3 +185,35 @@ def test_every_renamed_key_names_a_present_setting() -> None:
         fields = classes[section].model_fields
         assert set(keys.values()) <= set(fields), section
         assert not set(keys) & set(fields), section
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("deadline_minutes: .inf", "deadline_minutes: .nan", "deadline_minutes: 1.0e+9"),
+        *("look_seconds: 1000000000000", "settle_seconds: 1.0e+30", "retry_seconds: 99999999"),
+        *("retries: 1000", f"owner: {'x' * 3000}", f"notify: [{', '.join(['log'] * 60)}]"),
+    ],
+)
+def test_every_number_of_the_schedule_is_bounded(tmp_path: Path, line: str) -> None:
+    path = _write_config(tmp_path, f"schedule: {{{line}}}\n")
+    with pytest.raises(InputError, match=r"config\.yaml: schedule\.") as caught:
+        read_general_settings(path, ["train"])
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["'my gate'", "..", ".hidden", "a/b", f"'{'x' * 101}'", "'a\n'"])
+def test_a_name_is_plain_and_short(tmp_path: Path, name: str) -> None:
+    path = _write_config(tmp_path, f"name: {name}\n")
+    with pytest.raises(InputError, match=r"config\.yaml: name: "):
+        read_general_settings(path, ["train"])
+
+
+def test_500_bytes_of_yaml_cost_no_gigabytes(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    path = _write_config(tmp_path, "\n".join(lines))
+    with pytest.raises(InputError, match=r"config\.yaml line 2: .*aliases") as caught:
+        read_general_settings(path, ["train"])
+    assert len(str(caught.value)) < 300

@@ -33,7 +33,7 @@ from pipeline.report.sentences.data_fault_sentences import (
     describe_unjudged_classes,
     describe_untrained_classes,
 )
-from pipeline.report.sentences.slice_sentences import describe_slice
+from pipeline.report.sentences.slice_sentences import describe_applied_rules, describe_slice
 from pipeline.statistics.classification.classification_metrics import count_confusion
 
 TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
@@ -207,13 +207,19 @@ class ReportPage:
     def slices(self) -> list[dict[str, Any]]:
         """Return `explanations` as plain dicts, confirmed slices first, then by rank.
 
-        A missing value is None. Each has its text too: `words` (the whole sentence), `title` and
-        `count_text`.
+        A missing value is None. Each has its text too: `words` (the whole sentence), `title`,
+        `count_text`, `common` (what its failing images share, or None) and `applied`.
         """
         rows = unwrap_rows(self.artifacts["explanations"])
         for row in rows:
             text = describe_slice(row)
-            row |= {"words": text.sentence, "title": text.title, "count_text": text.counts}
+            row |= {
+                "words": text.sentence,
+                "title": text.title,
+                "count_text": text.counts,
+                "common": text.common_traits,
+                "applied": describe_applied_rules(row),
+            }
         status_order = list(SliceStatus)
         rows.sort(key=lambda row: (status_order.index(row["status"]), row["rank"]))
         return rows

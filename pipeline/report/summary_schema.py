@@ -214,7 +214,7 @@ class RunSummary(BaseModel):
     power: list[PowerEstimate]
     data: DataSummary
     drift: dict[str, Any] = Field(
-        description="newly arrived images against the champion's data: the artifact `drift`"
+        description="newly arrived images against the champion's data: `drift`, in words"
     )
     followed: list[SliceTrend] = Field(
         [], description="slices over the runs of this name, the most urgent first"

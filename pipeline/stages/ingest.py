@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.data.quality.group_inference import count_inferred_groups, infer_groups
 from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.dataset_listing import (
     ColumnNames,
@@ -29,6 +30,9 @@ from pipeline.data.reading.image_record import ImageRecord, ReadOptions, Rejecte
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.data.tables.group_columns import find_group_warnings
 from pipeline.data.tables.image_columns import build_images_table
+from pipeline.domain.group_source import GroupSource
+from pipeline.learning.inference.frozen_features import compute_layout_features
+from pipeline.report.sentences.group_sentences import describe_inferred_groups
 
 
 class Config(StageSettings):
@@ -71,6 +75,11 @@ class Config(StageSettings):
         None,
         description="regular expression with one pair of brackets; the group is their match in "
         "the path",
+    )
+    infer_groups: bool = Field(
+        True,
+        description="where no group is given, infer groups from camera and time, from the names of "
+        "bursts, and from looks",
     )
     time: str | None = Field(None, description="column that holds the capture time")
     split: str | None = Field(None, description="column that holds train, val or test")
@@ -156,14 +165,31 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     require_learnable_split(usable)
     for line in find_group_warnings(usable, config.columns):
         context.add_note(line)
+    images = build_images_table(loaded_images, config.columns, context.add_note)
+    if config.infer_groups and (images["group_source"] == GroupSource.BYTES).all():
+        images = _infer_groups(context, images, pixels)
     rows = [(item.path, item.reason) for item in rejected]
     table = pd.DataFrame(rows, columns=["path", "reason"], dtype="str")
     return {
-        "images": build_images_table(loaded_images, config.columns, context.add_note),
+        "images": images,
         "rejected": table.sort_values(["path", "reason"], ignore_index=True),
         "pixels": pixels,
         "classes": {"names": class_names},
     }
+
+
+def _infer_groups(
+    context: StageContext, images: pd.DataFrame, pixels: NDArray[np.uint8]
+) -> pd.DataFrame:
+    """Return `images` with inferred groups; a note gives their number before and after."""
+
+    def compute_layout(rows: NDArray[np.intp]) -> NDArray[np.float16]:
+        return compute_layout_features(pixels, rows, context.track_progress)
+
+    images = infer_groups(images, compute_layout)
+    for line in describe_inferred_groups(count_inferred_groups(images)):
+        context.add_note(line)
+    return images
 
 
 def fingerprint_external_inputs(

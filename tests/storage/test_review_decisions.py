@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,24 @@ def test_a_file_that_no_report_saved_is_refused_in_one_line(
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         review_decisions.apply_review_file(tmp_path, tmp_path / "nowhere.json")
+
+
+def _apply_ten(runs_folder: Path, first: int) -> None:
+    for number in range(first, first + 10):
+        file = runs_folder.parent / f"saved-{number}.json"
+        label = {"image_id": f"i{number}", "decision": "wrong"}
+        file.write_text(json.dumps({"review": 1, "run_id": "r", "labels": [label]}))
+        review_decisions.apply_review_file(runs_folder, file)
+
+
+def test_four_reviewers_at_once_lose_no_decision(tmp_path: Path) -> None:
+    runs_folder = tmp_path / "runs"
+    context = multiprocessing.get_context("spawn")
+    processes = []
+    for first in range(0, 40, 10):
+        processes.append(context.Process(target=_apply_ten, args=(runs_folder, first)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(review_decisions.read_decisions(runs_folder).labels) == 40

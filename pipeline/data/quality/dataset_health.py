@@ -39,8 +39,6 @@ from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.data.recognition.dataset_summary import find_unusual_storage
 from pipeline.data.recognition.read_plan import ReadPlan
 
-MAX_COMPARED_IMAGES = 50_000
-"""Images up to which near-duplicates are searched; the time grows with the square of the number."""
 EXAMPLE_COUNT = 20
 """Examples that the result lists for each finding."""
 
@@ -184,8 +182,8 @@ def _find_duplicates(
     """
     exact = find_exact_duplicates(table["content"], table["label"].fillna("")).assign(kind="exact")
     near = pd.DataFrame({"one": [], "other": [], "distance": []}, dtype="int64").assign(kind="near")
-    is_complete = len(table) <= MAX_COMPARED_IMAGES
-    if len(table) > 1 and is_complete and max_distance >= 0:
+    is_complete = True
+    if len(table) > 1 and max_distance >= 0:
         content_ids = pd.factorize(table["content"])[0].astype(np.int64)
         near = find_near_duplicates(pixels, content_ids, max_distance).assign(kind="near")
         is_complete = bool(near.attrs.get("is_complete", True))

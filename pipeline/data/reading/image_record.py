@@ -106,6 +106,11 @@ class RejectedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedImage(RejectedFile):
+    """An image that is rejected because its boxes are of several classes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options of an adapter.
 

@@ -11,22 +11,18 @@ that become black and white.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.reading import container_members
-from pipeline.data.reading.file_cache import get_cache_folder
 from pipeline.data.reading.image_decoding import (
     ImageError,
     ImageHeader,
@@ -34,6 +30,7 @@ from pipeline.data.reading.image_decoding import (
     decode_image,
     read_header,
 )
+from pipeline.data.reading.remote_files import describe_error, fetch_remote_bytes
 
 MAX_FILE_BYTES = 300_000_000
 """Largest file of one image; a larger one is rejected without being read."""
@@ -143,7 +140,7 @@ def unpack_container(container: str) -> str:
     except ImageError:
         raise
     except Exception as error:  # zipfile, zlib and tarfile raise almost any error
-        raise ImageError(_describe_error(error)) from error
+        raise ImageError(describe_error(error)) from error
 
 
 def fetch_bytes(source: str) -> bytes:
@@ -156,7 +153,7 @@ def fetch_bytes(source: str) -> bytes:
         return read_file(source)
     address = _FRAGMENT_PATTERN.sub("", source)
     if REMOTE_PATTERN.match(address):
-        return read_file(str(fetch_remote_file(address)))
+        return fetch_remote_bytes(address, MAX_FILE_BYTES)
     kind, container, name = _parse_source(source)
     return read_file(container) if kind == "file" else _read_member(kind, container, name)
 
@@ -171,7 +168,7 @@ def _read_member(kind: str, container: str, name: str) -> bytes:
         raise
     except Exception as error:  # zipfile, zlib, tarfile and pyarrow raise almost any error
         file = Path(get_local_path(container) or container).name
-        raise ImageError(f"cannot be read from {file}: {_describe_error(error)}") from error
+        raise ImageError(f"cannot be read from {file}: {describe_error(error)}") from error
 
 
 def read_file(path: str) -> bytes:
@@ -197,52 +194,10 @@ def read_file(path: str) -> bytes:
                 data += block
             after = os.fstat(handle)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageError(f"cannot be read: {_describe_error(error)}") from error
+        raise ImageError(f"cannot be read: {describe_error(error)}") from error
     is_changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if is_changed or len(data) != after.st_size:
         raise ImageError("changed while it was read; run again when it is complete")
-    return data
-
-
-def _describe_error(error: Exception) -> str:
-    text = " ".join(str(error).split())[:120]
-    return getattr(error, "strerror", None) or text or type(error).__name__
-
-
-def fetch_remote_file(address: str) -> Path:
-    """Return the local copy of a remote file, which is fetched once through fsspec.
-
-    Raises:
-        ImageError: the file cannot be fetched, or is too large.
-    """
-    name = hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
-    path = get_cache_folder() / "remote" / name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = _download_bytes(address)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
-            scratch.write(data)
-        os.replace(scratch.name, path)
-    return path
-
-
-def _download_bytes(address: str) -> bytes:
-    import fsspec  # slow to import and seldom needed
-
-    options: dict[str, Any] = {}
-    if address.lower().startswith("http"):
-        from aiohttp import ClientTimeout
-
-        # Seconds: enough for a large image on a slow line, and a dead host does not stop a run.
-        timeout = ClientTimeout(total=120, sock_connect=20, sock_read=30)
-        options = {"client_kwargs": {"timeout": timeout}}
-    try:
-        with fsspec.open(address, "rb", **options) as file:
-            data: bytes = file.read(MAX_FILE_BYTES + 1)
-    except Exception as error:  # each protocol has its own errors
-        raise ImageError(f"cannot be fetched: {_describe_error(error)}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ImageError(f"the file is too large (over {MAX_FILE_BYTES:,} bytes)")
     return data
 
 

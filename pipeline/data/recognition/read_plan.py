@@ -13,6 +13,7 @@ from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,
+    MixedImage,
     ReadOptions,
     RejectedFile,
     is_image,
@@ -101,7 +102,7 @@ def _has_mostly_mixed_images(root: Path, options: ReadOptions) -> bool:
     mixed_count = 0
     for item in read_dataset(root, "coco", options):
         if isinstance(item, RejectedFile):
-            mixed_count += "several classes" in item.reason
+            mixed_count += isinstance(item, MixedImage)
         else:
             single_count += 1
     return mixed_count > single_count

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from pipeline.data.quality.dataset_health import EXAMPLE_COUNT, MAX_COMPARED_IMAGES
+from pipeline.data.quality.dataset_health import EXAMPLE_COUNT
 from pipeline.data.reading.image_record import escape_control_characters
 
 PRINTED_EXAMPLES = 5
@@ -133,9 +133,7 @@ def _format_counts(counts: Mapping[str, int]) -> list[str]:
 def _format_duplicates(health: Mapping[str, Any]) -> list[str]:
     duplicates = health["duplicates"]
     note = ""
-    if health["images"] > MAX_COMPARED_IMAGES:
-        note = f" (near-duplicates are searched up to {MAX_COMPARED_IMAGES:,} images)"
-    elif not health["is_duplicate_search_complete"]:
+    if not health["is_duplicate_search_complete"]:
         note = " (near-duplicates are so many that the search ended early)"
     line = (
         f"duplicates: {duplicates['exact']:,} exact and {duplicates['near']:,} near pairs, "

@@ -18,6 +18,7 @@ from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.rules import Rule
+from pipeline.domain.statuses import UnitBasis
 from pipeline.slices.candidates.rule_admission import compute_slice_masks
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.storage.bundle_record import read_bundle_record
@@ -34,8 +35,8 @@ def list_compared_attributes() -> list[str]:
 
 def assign_units(
     groups: Sequence[Any], capture_times: Sequence[Any]
-) -> tuple[NDArray[np.str_], str]:
-    """Return the independent unit of each image, and a description of the units.
+) -> tuple[NDArray[np.str_], UnitBasis]:
+    """Return the independent unit of each image, and what the units are.
 
     The unit of an image is its group. Without a group it is the stretch of `stretch_minutes` in
     which the image was taken, and without a time the image itself.
@@ -46,10 +47,9 @@ def assign_units(
 
     >>> times = ["2026-03-01T12:01", "2026-03-01T12:09", None]
     >>> assign_units(["v1", "v1", "v2"], times)
-    (array(['gv1', 'gv1', 'gv2'], dtype='<U3'), 'groups')
+    (array(['gv1', 'gv1', 'gv2'], dtype='<U3'), <UnitBasis.GROUPS: 'groups'>)
     """
     minutes = CONSTANTS.tracking.stretch_minutes
-    stretches_text = f"stretches of {minutes} minutes"
     group = pd.Series(list(groups), dtype="object").replace("", None)
     times = pd.to_datetime(pd.Series(list(capture_times), dtype="object"), errors="coerce")
     stretch = times.dt.floor(f"{minutes}min")
@@ -59,10 +59,10 @@ def assign_units(
     without_group = np.where(has_time_only, "t" + stretch.astype(str), image_names)
     units = np.where(has_group, "g" + group.astype(str), without_group).astype(str)
     if has_group.all():
-        return units, "groups"
+        return units, UnitBasis.GROUPS
     if not (has_group | has_time_only).all():
-        return units, "images, some or all of which have neither group nor time"
-    return units, f"groups and {stretches_text}" if has_group.any() else stretches_text
+        return units, UnitBasis.IMAGES
+    return units, UnitBasis.GROUPS_AND_STRETCHES if has_group.any() else UnitBasis.STRETCHES
 
 
 def _get_known_groups(images: pd.DataFrame) -> pd.Series:
@@ -74,8 +74,8 @@ def _get_known_groups(images: pd.DataFrame) -> pd.Series:
 
 def build_reference_frame(
     images: pd.DataFrame, attributes: pd.DataFrame, rules: Mapping[str, Rule]
-) -> tuple[pd.DataFrame, str]:
-    """Return the table of a reference, and a description of its units.
+) -> tuple[pd.DataFrame, UnitBasis]:
+    """Return the table of a reference, and what its units are.
 
     Rules that test a column which the images lack are left out.
 
@@ -127,7 +127,7 @@ def compute_value_ranges(table: pd.DataFrame, stray_unit_count: int) -> dict[str
 
 def summarize_reference(
     table: pd.DataFrame,
-    unit_basis: str,
+    unit_basis: UnitBasis,
     declined: pd.Series,
     seed: int,
     max_images: int = CONSTANTS.tracking.max_reference_images,
@@ -136,7 +136,7 @@ def summarize_reference(
 
     Args:
         table: see `build_reference_frame`.
-        unit_basis: description of the units.
+        unit_basis: what the units are.
         declined: whether the model declines each image; NaN outside the validation set.
         seed: seed of the choice of units.
         max_images: images after which no further unit is kept.

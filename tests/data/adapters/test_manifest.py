@@ -121,7 +121,10 @@ def test_integer_labels_with_a_hole_in_parquet(root: Path) -> None:
 
 def test_other_columns_are_numbers_only_where_all_of_them_are(root: Path) -> None:
     (root / "metadata.csv").write_text(
-        "file_name,label,lux,code,badge,mixed,none\na.jpg,x,3,007,true,1,\nb.jpg,y,4.5,010,False,two,\nc.jpg,y,,011,true,3,\n"
+        "file_name,label,lux,code,badge,mixed,none\n"
+        "a.jpg,x,3,007,true,1,\n"
+        "b.jpg,y,4.5,010,False,two,\n"
+        "c.jpg,y,,011,true,3,\n"
     )
     images = _images(root)
     assert [dict(image.columns) for image in images.values()] == [

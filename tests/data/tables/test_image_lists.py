@@ -1,4 +1,4 @@
-"""Lists in text and JSON: pipeline/data/tables/image_lists.py, folder_tables.py, listing_tables.py."""
+"""Lists in text and JSON: image_lists.py, folder_tables.py, listing_tables.py."""
 
 from __future__ import annotations
 

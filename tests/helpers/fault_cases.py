@@ -1,4 +1,4 @@
-"""Commands that change runs, a folder of runs to try them on, and what must be left after a fault."""
+"""Commands that change runs, a folder of runs to try them on, and what a fault must leave."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all settings-table bench bench-faults bench-slices bench-remedies bench-gpu \
-	lint install chromium postgres airflow airflow-tests dag scheduler
+.PHONY: help demo test test-all settings-table bench bench-faults bench-slices bench-remedies \
+	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -84,6 +84,9 @@ bench-slices: install  ## the finder and other methods on planted causes, into t
 
 bench-remedies: install  ## the remedy, generic augmentation, placebos, an oracle, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run
+
+bench-evidence: install  ## the rules of evidence on simulated models, into RESULTS.md
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.bursts
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

@@ -60,11 +60,12 @@ STAGES: tuple[Stage, ...] = (
         needs=(),
         makes={
             # image_id: hash of bytes, relative path and crop. source: absolute path or address.
+            # group_source: a `GroupSource`.
             "images": TableContract(
                 {
                     "image_id": "str", "content_hash": "str", "path": "str", "source": "str",
-                    "label": "str?", "group": "str", "captured_at": "time?", "width": "int",
-                    "height": "int", "given_split": "str?",
+                    "label": "str?", "group": "str", "group_source": "str",
+                    "captured_at": "time?", "width": "int", "height": "int", "given_split": "str?",
                 },
                 key_columns=("image_id",), row_dimension="images",
                 has_extra_columns=True,  # metadata columns of the data set

@@ -28,6 +28,7 @@ DATASET_ADAPTERS = (  # the first adapter that recognizes a path reads it
     "huggingface",
     "parquet_images",
     "pixel_table",
+    "class_tables",
     "manifest",
     "coco",
     "voc",

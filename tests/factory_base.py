@@ -110,6 +110,7 @@ class Base:
                 + pd.to_timedelta(groups, unit="D"),
                 "width": 640,
                 "height": 480,
+                "group_source": "given",
                 "given_split": pd.Series([None] * n, dtype="object"),
             }
         )

@@ -30,7 +30,16 @@ def _plan_reading(data: Path, config: Path | None) -> ReadPlan:
     ingest = runner.load_config(config).stages["ingest"]
     assert isinstance(ingest, Config)
     adapter = ingest.adapter or find_adapter(data, ingest.options)[0]
-    return ReadPlan(adapter, ingest.options, ingest.group, ingest.time, ingest.split)
+    return ReadPlan(
+        adapter,
+        ingest.options,
+        ingest.group,
+        ingest.time,
+        ingest.split,
+        group_pattern=ingest.group_pattern,
+        is_split_ignored=ingest.given_split == "ignore",
+        value_range=ingest.range,
+    )
 
 
 def _measure_pixels(pixels: NDArray[np.uint8]) -> tuple[float, float]:

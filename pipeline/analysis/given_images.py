@@ -22,6 +22,7 @@ from pipeline.data.reading.image_decoding import (
     read_header,
 )
 from pipeline.data.reading.ordered_threads import map_in_order
+from pipeline.domain.group_source import GroupSource
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def _build_images_table(
         "source": pd.Series([str(path.resolve()) for path in image_paths], dtype="str"),
         "label": table["label"],
         "group": table.get("group", hashes),
+        "group_source": str(GroupSource.GIVEN if "group" in table else GroupSource.BYTES),
         "captured_at": table.get("captured_at", captured_at),
         "width": sizes[:, 0],
         "height": sizes[:, 1],

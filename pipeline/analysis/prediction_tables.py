@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ REQUIRED_COLUMNS = ("image_id", "path", "label")
 RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
 # How far the probabilities of one image may be from adding up to 1.
 PROBABILITY_SUM_TOLERANCE = 1e-3
+# Decimals beyond which rounding moves no sum of probabilities noticeably.
+MAX_ROUNDED_DECIMALS = 6
 TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
 
 
@@ -118,10 +121,54 @@ def _find_score_columns(path: Path, table: pd.DataFrame) -> tuple[list[str], str
     return columns, "prob_" if probabilities else "logit_"
 
 
-def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
+def find_decimals(scores: NDArray[np.float64]) -> int | None:
+    """Return the decimals to which all scores are rounded; None above six.
+
+    >>> find_decimals(np.array([0.25, 0.5])), find_decimals(np.array([1 / 3]))
+    (2, None)
+    """
+    for decimals in range(MAX_ROUNDED_DECIMALS + 1):
+        if np.abs(scores - scores.round(decimals)).max() < 1e-9:
+            return decimals
+    return None
+
+
+def _normalize_rounded(
+    scores: NDArray[np.float64], add_note: Callable[[str], None]
+) -> NDArray[np.float64]:
+    """Return probabilities that add up to 1 where rounding explains that they do not.
+
+    Rounding moves each probability by half a unit of its last digit at most. One that is rounded
+    to 0 becomes a quarter of this unit, its mean.
+    """
+    decimals = find_decimals(scores)
+    if decimals is None or decimals == 0:
+        return scores
+    unit = 10.0**-decimals
+    total = scores.sum(1)
+    is_rounded = (np.abs(total - 1) <= scores.shape[1] * unit / 2 + 1e-9) & (scores >= 0).all(1)
+    off = is_rounded & (np.abs(total - 1) > PROBABILITY_SUM_TOLERANCE)
+    if not off.any():
+        return scores
+    add_note(
+        f"probabilities are rounded to {decimals} decimals: those of {int(off.sum())} of "
+        f"{len(scores)} images did not add up to 1 and were normalized"
+    )
+    filled = np.maximum(scores, unit / 4)
+    normalized = filled / filled.sum(1, keepdims=True)
+    return np.where(is_rounded[:, None], normalized, scores)
+
+
+def read_predictions(
+    path: Path, add_note: Callable[[str], None] = lambda line: None
+) -> tuple[list[str], list[str], NDArray[np.float32]]:
     """Return image ids [N], sorted class names [C] and logits float32 [N, C].
 
-    Logits of probabilities are their logarithms.
+    Logits of probabilities are their logarithms. Rounded probabilities are normalized.
+
+    Args:
+        path: the table.
+        add_note: called with a line if probabilities were normalized.
 
     Raises:
         InputError: scores are missing, negative or do not add up to 1.
@@ -140,6 +187,7 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
             f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing or not finite"
         )
     if kind == "prob_":
+        scores = _normalize_rounded(scores, add_note)
         total = scores.sum(1)
         off = (np.abs(total - 1) > PROBABILITY_SUM_TOLERANCE) | (scores < 0).any(1)
         if off.any():

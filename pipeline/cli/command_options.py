@@ -108,5 +108,7 @@ def exit_with_outcome(outcome: RunOutcome) -> NoReturn:
     """Print a run's verdict and its report's path, and exit with 0, or 1 for a failed condition."""
     if outcome.headline:
         print(outcome.headline)
+    for line in outcome.data_faults:
+        print(line)
     print(outcome.report_path or outcome.run.path)
     raise typer.Exit(0 if outcome.has_passed else 1)

@@ -29,12 +29,14 @@ class RunOutcome:
         report_path: its published page, or None if it made no report.
         has_passed: whether every condition of the gate holds.
         headline: the verdict in one line.
+        data_faults: faults of the data that make the figures untrue, one line each.
     """
 
     run: RunFolder
     report_path: Path | None
     has_passed: bool
     headline: str = ""
+    data_faults: tuple[str, ...] = ()
 
 
 class _ListedVerdict(BaseModel):
@@ -181,4 +183,6 @@ def publish_outcome(run: RunFolder, reports_folder: Path) -> RunOutcome:
         return RunOutcome(run, report_path, has_passed=True)
     verdict = run.load_artifact("verdict")
     headline = compose_headline(verdict).text
-    return RunOutcome(run, report_path, bool(verdict["promoted"]), headline)
+    summary = _load_summary(run) or {}
+    data_faults = tuple(summary.get("verdict", {}).get("data_faults", ()))
+    return RunOutcome(run, report_path, bool(verdict["promoted"]), headline, data_faults)

@@ -209,6 +209,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         headline=compose_headline(verdict).text,
         outcome=outcome,
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
+        data_faults=page.data_faults,
         limits=[describe_limit(limit) for limit in verdict["limits"]],
     )
 

@@ -114,6 +114,9 @@ class VerdictSummary(BaseModel):
     conditions: list[dict[str, Any]] = Field(
         description="name, value, threshold, passed, why, evidence"
     )
+    data_faults: list[str] = Field(
+        [], description="faults of the data that make the figures untrue, in sentences"
+    )
     limits: list[str] = Field(description="what the verdict does not show, in sentences")
 
 

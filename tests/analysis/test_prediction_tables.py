@@ -133,3 +133,26 @@ def test_rows_are_matched_by_id_and_strangers_are_named() -> None:
         align_predictions(IMAGES, ["3", "1", "2", "9"], ["00", "01"], paths)
     with pytest.raises(InputError, match=r"label '00' is no class of P.csv"):
         align_predictions(IMAGES, ["3", "1", "2"], ["0", "01"], paths)
+
+
+def test_rounded_probabilities_are_normalized_with_a_note(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": ["1", "2", "3"],
+            "prob_a": [0.33, 0.26, 0.5],
+            "prob_b": [0.33, 0.04, 0.5],
+            "prob_c": [0.33, 0.69, 0.0],
+        }
+    )
+    notes: list[str] = []
+    _, _, logits = read_predictions(_csv(tmp_path, table), notes.append)
+    shares = np.exp(logits)
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(shares[0], 1 / 3, atol=1e-5)
+    assert "rounded to 2 decimals: those of 2 of 3 images" in notes[0]
+
+
+def test_more_than_rounding_explains_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["1", "2"], "prob_a": [0.33, 0.5], "prob_b": [0.33, 0.5]})
+    with pytest.raises(InputError, match=r"add up to 0\.66"):
+        read_predictions(_csv(tmp_path, table))

@@ -35,6 +35,7 @@ def _make_images(
             "captured_at": pd.Series([pd.NaT] * len(groups), dtype="datetime64[us]"),
             "width": 8,
             "height": 8,
+            "group_source": pd.Series(["given"] * len(groups), dtype="str"),
             "given_split": pd.Series([None] * len(groups), dtype="str"),
         }
     )
@@ -284,7 +285,8 @@ def test_shares_that_leave_no_training_images_are_refused() -> None:
 def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
     from pipeline.stages import ingest
 
-    made = ingest.run(ingest.Config(data=flowers), StageContext("run", 0, tmp_path, tmp_path))
+    config = ingest.Config(data=flowers, infer_groups=False)
+    made = ingest.run(config, StageContext("run", 0, tmp_path, tmp_path))
     images = made["images"]
     alone, _ = _run_split(images, pixels=made["pixels"])
     left = alone["splits"]["split"] == "left_out"

@@ -27,6 +27,7 @@ IMAGES = pd.DataFrame(
         "captured_at": pd.to_datetime(["2026-01-01"]),
         "width": [4],
         "height": [3],
+        "group_source": ["given"],
         "given_split": pd.Series([None], dtype="str"),
     }
 )

@@ -1,19 +1,20 @@
 """Class folders, with or without train / val / test folders above them.
 
 It is the layout of ImageFolder and of YOLO's classifiers. It is the last resort, so it reads only
-folders that can be nothing but classes (`pipeline.data.reading.folder_layout`).
+folders that can be nothing but classes (`pipeline.data.layout.folder_layout`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.folder_layout import (
+from pipeline.data.layout.folder_layout import (
     NOT_IN_CLASS_REASON,
     FolderLayout,
     recognize_tree_layout,
 )
+from pipeline.data.layout.undecided_data import UndecidedDataError
+from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,
@@ -22,8 +23,8 @@ from pipeline.data.reading.image_record import (
     explain_non_image,
     is_image,
 )
-from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.tables.folder_tables import FolderTables, find_folder_tables
+from pipeline.data.tables.image_lists import find_image_lists
 
 SUPPORTED_OPTIONS = ("class_level", "photos")
 
@@ -65,7 +66,8 @@ def read_images(
     layout = recognize_tree_layout(tree, options)
     if layout.problem:
         raise UndecidedDataError(
-            f"ingest.data: {tree.root}: labels by folder are not sure: {layout.problem}",
+            f"ingest.data: {tree.root}: labels by folder are not sure: {layout.problem}"
+            f"{_name_lists(tree, options)}",
             _list_settings(layout),
         )
     tables = find_folder_tables(tree, layout, options)
@@ -80,6 +82,12 @@ def read_images(
         elif path not in tables.names:
             yield RejectedFile(path, explain_non_image(path))
     yield from _reject_empty_folders(tree, layout, used)
+
+
+def _name_lists(tree: FileTree, options: ReadOptions) -> str:
+    """Return a half-sentence on the files that list images and are not read."""
+    names = [image_list.name for image_list in find_image_lists(tree, options.image_folder)]
+    return f"; {', '.join(names[:3])} lists images and is not read" if names else ""
 
 
 def _list_settings(layout: FolderLayout) -> list[str]:

@@ -24,8 +24,8 @@ from pipeline.data.reading.image_record import (
 from pipeline.data.tables.column_inference import infer_columns
 from pipeline.data.tables.label_cells import read_label_cells
 from pipeline.data.tables.listed_images import (
-    ImageIndex,
     ListedImage,
+    ListedImageFinder,
     build_records,
     get_class_folder,
     parse_list_split,
@@ -177,21 +177,21 @@ def _read_table(objects: list[dict[str, Any]]) -> list[JsonRow]:
     names = dict.fromkeys(str(key) for entry in objects for key in entry)
     columns: dict[str, list[Any]] = {n: [entry.get(n) for entry in objects] for n in names}
     inferred = infer_columns(columns)
-    file = inferred["file"] or next((k for k in _IMAGE_KEYS if k in columns), None)
-    label = inferred["label"]
+    file = inferred.file or next((k for k in _IMAGE_KEYS if k in columns), None)
+    label = inferred.label or next((k for k in _LABEL_KEYS if k in columns), None)
     if file is None:
         return []
     cells = read_label_cells(columns[label]) if label else [[] for _ in objects]
     rows = []
     for entry, cell in zip(objects, cells, strict=True):
         name = convert_to_text(entry.get(file))
-        split = str(entry.get(inferred["split"]) or "").lower() if inferred["split"] else ""
+        split = str(entry.get(inferred.split) or "").lower() if inferred.split else ""
         if name:
             rows.append(JsonRow(name, tuple(cell), SPLIT_ALIASES.get(split)))
     return rows
 
 
-def _find_rows(tree: FileTree, index: ImageIndex) -> dict[str, list[tuple[str, JsonRow]]]:
+def _find_rows(tree: FileTree, index: ListedImageFinder) -> dict[str, list[tuple[str, JsonRow]]]:
     """Return by JSON file the rows that name an image, with its path.
 
     At most 40 files in the root or in one folder below it are opened.
@@ -229,7 +229,7 @@ def can_read(tree: FileTree) -> str | None:
         return None
     if not any(name.lower().endswith(".json") for name in tree.file_names):
         return None
-    index = ImageIndex(tree.file_names)
+    index = ListedImageFinder(tree.file_names)
     files = _find_rows(tree, index)
     listed = _merge_rows(files)
     labels = {label for image in listed.values() for label in image.labels}
@@ -249,7 +249,7 @@ def read_images(
     Raises:
         InputError: no JSON file labels images, or images have several labels.
     """
-    index = ImageIndex(tree.file_names)
+    index = ListedImageFinder(tree.file_names)
     files = _find_rows(tree, index)
     if not files:
         raise InputError(f"ingest.data: {tree.root}: no JSON file in it labels its images")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree, open_tree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
@@ -18,7 +19,6 @@ from pipeline.data.reading.image_record import (
     explain_non_image,
     is_image,
 )
-from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.tables.manifest_plan import MANIFEST_NAMES, plan_manifest
 from pipeline.data.tables.manifest_rows import read_table_rows
 

@@ -21,8 +21,8 @@ from pipeline.data.reading.image_record import (
 )
 from pipeline.data.reading.image_sources import build_member_source, unpack_container
 from pipeline.data.tables.listed_images import (
-    ImageIndex,
     ListedImage,
+    ListedImageFinder,
     build_records,
     parse_list_split,
     parse_path_split,
@@ -125,7 +125,7 @@ def _get_item(value: Any) -> Any:
 def _read_labels(tree: FileTree) -> MatLabels:
     """Return the labels of images that lie beside the MATLAB files."""
     files = {name: _load_variables(tree, name) for name in _list_mat_files(tree)}
-    index = ImageIndex(tree.file_names)
+    index = ListedImageFinder(tree.file_names)
     class_names = _find_class_names(files)
     found = MatLabels()
     for name, variables in files.items():
@@ -133,7 +133,7 @@ def _read_labels(tree: FileTree) -> MatLabels:
         split = parse_list_split(name)
         if split:  # the names of two splits may be the same
             folders = [n for n in index.images if parse_path_split(n) == split or _in(n, split)]
-            paths = ImageIndex(folders or index.images).find_images([row[0] for row in rows])
+            paths = ListedImageFinder(folders or index.images).find_images([row[0] for row in rows])
         else:
             paths = index.find_images([row[0] for row in rows])
         if not rows or sum(map(bool, paths)) < _MATCHED_SHARE * len(rows):
@@ -157,7 +157,7 @@ def _name_class(label: str, class_names: list[str]) -> str:
     return class_names[int(label) - 1] if is_number else label
 
 
-def _read_numbered(files: dict[str, dict[str, Any]], index: ImageIndex) -> MatLabels:
+def _read_numbered(files: dict[str, dict[str, Any]], index: ListedImageFinder) -> MatLabels:
     """Return the labels of images in the order of their names (Flowers: `imagelabels.mat`).
 
     Arrays such as `trnid` hold the numbers of a split's images, from 1.
@@ -239,7 +239,7 @@ def read_images(
         InputError: a file cannot be read, or none labels images.
     """
     names = _list_mat_files(tree)
-    arrays = {name: found for name in names if (found := _find_arrays(tree, name))}
+    arrays = {name: pair for name in names if (pair := _find_arrays(tree, name))}
     if arrays:
         yield from tree.rejected_files
         for name in tree.file_names:

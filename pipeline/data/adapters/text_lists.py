@@ -19,11 +19,10 @@ from pipeline.data.reading.image_record import (
     is_image,
 )
 from pipeline.data.tables.listed_images import (
-    ImageIndex,
     ListedImage,
+    ListedImageFinder,
     build_records,
     get_class_folder,
-    is_annotation,
     parse_list_split,
 )
 
@@ -79,7 +78,7 @@ def _split_line(line: str) -> list[str]:
     return [part for part in re.split(r"[\s,;]+", line) if part]
 
 
-def _list_text_files(tree: FileTree, index: ImageIndex) -> list[str]:
+def _list_text_files(tree: FileTree, index: ListedImageFinder) -> list[str]:
     """Return the text files that may list images: not those named as an image is."""
     names = []
     for name in tree.file_names:
@@ -89,7 +88,7 @@ def _list_text_files(tree: FileTree, index: ImageIndex) -> list[str]:
     return names if len(names) <= MAX_LISTS else []
 
 
-def _parse_list(tree: FileTree, name: str, index: ImageIndex) -> ImageList | None:
+def _parse_list(tree: FileTree, name: str, index: ListedImageFinder) -> ImageList | None:
     """Return the list in a text file, or None if most of its lines name no image."""
     rows = [_split_line(line) for line in _read_lines(tree, name)]
     rows = [row for row in rows if row]
@@ -129,7 +128,7 @@ def _join_words(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]
     return [(path, [" ".join(fields)] if fields else []) for path, fields in rows]
 
 
-def _find_path_field(rows: list[list[str]], index: ImageIndex, folder: str) -> int | None:
+def _find_path_field(rows: list[list[str]], index: ListedImageFinder, folder: str) -> int | None:
     """Return the place of the field that names images in most lines, or None."""
     sample = rows[:: max(1, len(rows) // _SAMPLE_LINES)]
     for place in (0, 1, 2):
@@ -145,7 +144,7 @@ def _find_path_field(rows: list[list[str]], index: ImageIndex, folder: str) -> i
     return None
 
 
-def _read_lists(tree: FileTree, index: ImageIndex) -> list[ImageList]:
+def _read_lists(tree: FileTree, index: ListedImageFinder) -> list[ImageList]:
     lists = []
     for name in _list_text_files(tree, index):
         parsed = _parse_list(tree, name, index)
@@ -154,18 +153,21 @@ def _read_lists(tree: FileTree, index: ImageIndex) -> list[ImageList]:
     return lists
 
 
-def _covers_images(lists: Sequence[ImageList], index: ImageIndex) -> bool:
+def _covers_images(lists: Sequence[ImageList], index: ListedImageFinder) -> bool:
     listed = {path for one in lists for path, _ in one.rows}
-    images = [name for name in index.images if not is_annotation(name)]
-    return bool(listed) and len(listed) >= LISTED_SHARE * max(len(images), 1)
+    return bool(listed) and len(listed) >= LISTED_SHARE * max(len(index.images), 1)
 
 
 def can_read(tree: FileTree) -> str | None:
-    """Return the lists that name images with a label or a class folder, or None."""
+    """Return the lists that name images with a label or a class folder, or None.
+
+    Raises:
+        InputError: a list holds several labels for each image.
+    """
     if tree.root_kind not in ("folder", "zip", "tar"):
         return None
     tree = tree.widen()  # lists beside the folder of the images count as documents otherwise
-    index = ImageIndex(tree.file_names)
+    index = ListedImageFinder(tree.file_names)
     if not index.images:
         return None
     lists = _read_lists(tree, index)
@@ -189,6 +191,8 @@ def _merge_lists(tree: FileTree, lists: Sequence[ImageList]) -> dict[str, Listed
     listed: dict[str, ListedImage] = {}
     label_lists: dict[str, list[str]] = defaultdict(list)
     # a list of train and val together says less than those of one of them
+    for one in lists:
+        _refuse_marks(tree, one)
     for one in sorted(_drop_repeated_folds(lists), key=lambda one: "trainval" in one.name.lower()):
         names = _read_class_names(tree, one.name)
         is_split = _is_split_list(one)
@@ -258,8 +262,6 @@ def _find_label_field(rows: Sequence[list[str]]) -> int | None:
         return None
     width = Counter(map(len, known)).most_common(1)[0][0]
     columns = [[fields[k] for fields in known if len(fields) > k] for k in range(width)]
-    if width > _MAX_LABEL_LEVELS and all(set(c) <= {"0", "1", "-1"} for c in columns):
-        return None
     if width >= _MAX_LABEL_LEVELS and all(map(_is_numeric, columns[:_MAX_LABEL_LEVELS])):
         return None
     for place, values in enumerate(columns):
@@ -267,6 +269,17 @@ def _find_label_field(rows: Sequence[list[str]]) -> int | None:
         if len(kinds) > 1 and (len(kinds) * 2 <= len(values) or len(values) < 20):
             return place
     return 0 if len({fields[0] for fields in known}) == 1 and width == 1 else None
+
+
+def _refuse_marks(tree: FileTree, one: ImageList) -> None:
+    """Raise `InputError` for a list with a mark for each of many attributes (CelebA)."""
+    rows = [fields for _, fields in one.rows]
+    is_marked = all(len(f) > _MAX_LABEL_LEVELS and set(f) <= {"0", "1", "-1"} for f in rows)
+    if rows and is_marked:
+        raise InputError(
+            f"{tree.root / one.name}: holds {len(rows[0])} marks for each image, so that an image "
+            "has several labels; make one of them the label of a metadata.csv (file_name,label)"
+        )
 
 
 def _is_numeric(values: Sequence[str]) -> bool:
@@ -350,7 +363,7 @@ def read_images(
         InputError: no list names images, or images have several labels.
     """
     tree = tree.widen()
-    index = ImageIndex(tree.file_names)
+    index = ListedImageFinder(tree.file_names)
     lists = _read_lists(tree, index)
     if not lists:
         raise InputError(f"ingest.data: {tree.root}: no text file in it lists its images")

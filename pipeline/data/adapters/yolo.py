@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import strip_image_suffix
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
@@ -21,7 +22,6 @@ from pipeline.data.reading.image_record import (
     explain_non_image,
     is_image,
 )
-from pipeline.data.reading.path_resolution import strip_image_suffix
 from pipeline.data.tables.listed_images import parse_path_split
 
 _SAMPLE_SIZE = 20

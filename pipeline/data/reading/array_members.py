@@ -246,7 +246,8 @@ def _load_pixel_rows(path: str, stamp: FileStamp, columns: str) -> NDArray[np.ui
         values = np.stack([np.array(text.split(), dtype=np.float32) for text in frame.iloc[:, 0]])
     else:
         values = frame.to_numpy(dtype=np.float32)
-    return np.clip(values * find_pixel_factor(float(np.nanmax(values))), 0, 255).astype(np.uint8)
+    factor = find_pixel_factor(float(np.nanmax(values)))
+    return np.asarray(np.clip(values * factor, 0, 255), dtype=np.uint8)
 
 
 def find_pixel_factor(peak: float) -> float:

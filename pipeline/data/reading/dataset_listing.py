@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import read_dataset
+from pipeline.data.layout.split_words import build_split_mapping
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.folder_walk import walk_files
 from pipeline.data.reading.image_record import (
@@ -22,7 +23,6 @@ from pipeline.data.reading.image_record import (
     suggest_name,
 )
 from pipeline.data.reading.image_sources import get_local_path
-from pipeline.data.reading.split_words import build_split_mapping
 
 LISTED_REASONS = 5
 """Reasons for rejection that one note lists; further ones would hide the frequent ones."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import ImageIndex
 from pipeline.data.reading import container_members
 from pipeline.data.reading.folder_walk import is_ignored_file, is_run_folder, walk_files
 from pipeline.data.reading.image_decoding import ImageError
-from pipeline.data.reading.image_index import ImageIndex
 from pipeline.data.reading.image_record import (
     IMAGE_SUFFIXES,
     NOT_IMAGE_REASON,
@@ -206,6 +206,11 @@ class FileTree:
         if self.root_kind == "folder":
             folders |= set(self._list_subfolders())
         return folders
+
+    @cached_property
+    def neighbors(self) -> FileTree:
+        """The files of the folder in which the root is."""
+        return FileTree(self.root.parent, self.should_follow_links)
 
     def index_images(self, image_folder: str | None = None) -> ImageIndex:
         """Return the images by name, of the whole data set or of one folder in it."""

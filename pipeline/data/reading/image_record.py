@@ -8,11 +8,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.util import find_spec
 
 MetadataValue = str | float | int | bool | None
 
+HAS_HEIC_READER = find_spec("pillow_heif") is not None
+"""Whether the extra `heic` is installed."""
+_HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 IMAGE_SUFFIXES = frozenset(
     (
+        *(_HEIC_SUFFIXES if HAS_HEIC_READER else ()),
         ".jpg",
         ".jpeg",
         ".jpe",
@@ -34,12 +39,13 @@ VIDEO_SUFFIXES = frozenset(
 )
 VIDEO_HINT = "a video; cut it into images first, as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
 HEIC_HINT = (
-    "a HEIC image, which is not read; convert it first, as with: heif-convert IMAGE.heic IMAGE.jpg"
+    "a HEIC image, which is read with the extra heic (pip install 'nightshift[heic]'); or convert "
+    "it first, as with: heif-convert IMAGE.heic IMAGE.jpg"
 )
 NOT_IMAGE_REASON = "not an image file"
 UNSUPPORTED_SUFFIX_HINTS = {
     **dict.fromkeys(VIDEO_SUFFIXES, VIDEO_HINT),
-    **dict.fromkeys((".heic", ".heif", ".hif"), HEIC_HINT),
+    **dict.fromkeys(_HEIC_SUFFIXES, HEIC_HINT),
     **dict.fromkeys(
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
         "a camera's raw image, which is not read; develop it to JPEG first",

@@ -5,7 +5,8 @@ An absolute path is a source as it is. All other sources are either an address s
 are `file:` (a path that is not UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, `parquet:`,
 `mat:` and `pixels:` (the rows of a CSV). The container is an absolute path or itself a source
 (`zip:` or `tar:`). A box in an image is a fragment `#xywh=x,y,width,height` in pixels, as in W3C
-Media Fragments.
+Media Fragments. A fragment `#range=low,high` before it holds the values of a gray image of 16 bits
+that become black and white.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.reading import container_members
-from pipeline.data.reading.image_decoding import ImageError, ImageHeader, decode_image, read_header
+from pipeline.data.reading.image_decoding import (
+    ImageError,
+    ImageHeader,
+    ValueRange,
+    decode_image,
+    read_header,
+)
 from pipeline.data.reading.remote_files import describe_error, fetch_remote_bytes
 
 MAX_FILE_BYTES = 300_000_000
@@ -31,6 +38,8 @@ REMOTE_PATTERN = re.compile(r"(s3|gs|gcs|az|abfs|https?|hf|memory)://[^:]", re.I
 
 _ARCHIVE_PATTERN = re.compile(r"(zip|tar):")
 _CROP_PATTERN = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
+_RANGE_PATTERN = re.compile(r"#range=(-?\d+),(-?\d+)(?=#xywh=|$)")
+_FRAGMENT_PATTERN = re.compile(r"(#range=-?\d+,-?\d+)?(#xywh=\d+,\d+,\d+,\d+)?$")
 CropBox = tuple[int, int, int, int]
 """x, y, width and height in pixels of the upright image."""
 
@@ -77,11 +86,31 @@ def parse_crop_box(source: str) -> CropBox | None:
     return (int(match[1]), int(match[2]), int(match[3]), int(match[4])) if match else None
 
 
+def build_range_source(source: str, value_range: ValueRange) -> str:
+    """Return a source whose gray values of 16 bits are scaled from a range.
+
+    Args:
+        source: another source. A range that it has is replaced.
+        value_range: the values that become black and white.
+    """
+    plain = f"file:{_quote_path(source)}" if source.startswith("/") else source
+    plain = _RANGE_PATTERN.sub("", plain)
+    crop = _CROP_PATTERN.search(plain)
+    end = crop.start() if crop else len(plain)
+    return f"{plain[:end]}#range={value_range[0]},{value_range[1]}{plain[end:]}"
+
+
+def parse_value_range(source: str) -> ValueRange | None:
+    """Return the range of a source, or None if it has none."""
+    match = None if source.startswith("/") else _RANGE_PATTERN.search(source)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 def get_local_path(source: str) -> str | None:
     """Return the local file that holds the bytes of a source, or None for an address."""
     if source.startswith("/"):
         return source
-    if _CROP_PATTERN.sub("", source).partition(":")[2].startswith("//"):
+    if _FRAGMENT_PATTERN.sub("", source).partition(":")[2].startswith("//"):
         return None
     container = _parse_source(source)[1]
     return get_local_path(container) if _ARCHIVE_PATTERN.match(container) else container
@@ -89,7 +118,7 @@ def get_local_path(source: str) -> str | None:
 
 def _parse_source(source: str) -> tuple[str, str, str]:
     """Return kind, container and member of a source that is neither a path nor an address."""
-    kind, _, rest = _CROP_PATTERN.sub("", source).partition(":")
+    kind, _, rest = _FRAGMENT_PATTERN.sub("", source).partition(":")
     container, _, name = rest.partition("!")
     return (
         kind,
@@ -122,7 +151,7 @@ def fetch_bytes(source: str) -> bytes:
     """
     if source.startswith("/"):
         return read_file(source)
-    address = _CROP_PATTERN.sub("", source)
+    address = _FRAGMENT_PATTERN.sub("", source)
     if REMOTE_PATTERN.match(address):
         return fetch_remote_bytes(address, MAX_FILE_BYTES)
     kind, container, name = _parse_source(source)
@@ -209,11 +238,12 @@ def decode_source(
         ImageError: the image cannot be decoded.
     """
     box = parse_crop_box(source)
+    value_range = parse_value_range(source)
     if box is None:
-        return decode_image(data, max_side, image_header)
+        return decode_image(data, max_side, image_header, value_range)
     full_header = read_header(data)
     x, y, width, height = _clamp_box(box, full_header)
-    pixels = decode_image(data, None, full_header)
+    pixels = decode_image(data, None, full_header, value_range)
     return np.ascontiguousarray(pixels[y : y + height, x : x + width])
 
 

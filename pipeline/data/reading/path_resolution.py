@@ -7,16 +7,16 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pipeline.data.reading.file_tree import FileTree, is_regular_file
-from pipeline.data.reading.image_index import (
+from pipeline.data.layout.image_index import (
     ImageIndex,
     clean_listed_name,
     get_base_stem,
     strip_image_suffix,
 )
+from pipeline.data.layout.split_words import parse_split_words
+from pipeline.data.reading.file_tree import FileTree, is_regular_file
 from pipeline.data.reading.image_record import is_image
 from pipeline.data.reading.image_sources import REMOTE_PATTERN, build_file_source
-from pipeline.data.reading.split_words import parse_split_words
 
 NAME_SAMPLE_SIZE = 200
 """Names of a manifest that decide whether its names are valid as listed; each costs a look at the
@@ -119,6 +119,24 @@ def _find_split(prefix: str) -> str | None:
     return next((split for split in reversed(splits) if split), None)
 
 
+def _shift_all(
+    paths: Sequence[str], shift: PrefixShift, index: ImageIndex, prefix: str
+) -> list[str]:
+    """Return the images that paths mean under a shift; others stay as they are.
+
+    Of several images of one name, the one in a folder that holds other listed images is meant.
+    """
+    names = [clean_listed_name(path) if path else "" for path in paths]
+    found = [name and _apply_prefix_shift(name, shift, index) for name in names]
+    if shift == BY_NAME:
+        folders = {path.rpartition("/")[0] for path in found if path}
+        for number, name in enumerate(names):
+            if name and not found[number]:
+                near = [p for p in index.find_by_name(name) if p.rpartition("/")[0] in folders]
+                found[number] = near[0] if len(near) == 1 else None
+    return [prefix + new if new else path for new, path in zip(found, paths, strict=True)]
+
+
 class PathResolver:
     """Resolves the file names of a manifest to paths: relative to the root, absolute, or addresses.
 
@@ -165,7 +183,7 @@ class PathResolver:
         self.paths = [
             self._normalize_path(folder, name.replace("\\", "/")) if name else "" for name in names
         ]
-        self.prefix_shift = None if self.is_single_file else self._shift_paths(split)
+        self.prefix_shift = self._shift_paths(split)
 
     def _normalize_path(self, folder: str, name: str) -> str:
         if REMOTE_PATTERN.match(name):
@@ -183,14 +201,18 @@ class PathResolver:
             if path and not path.startswith("../"):
                 listed.append(clean_listed_name(path))
         for path in listed[:: max(1, len(listed) // NAME_SAMPLE_SIZE)]:
-            if path.startswith("/") and is_regular_file(path):
+            is_own_file = self.is_single_file or path.startswith("/")
+            if is_own_file and is_regular_file(os.path.join(self.base_folder, path)):
                 return None
-        shift = find_prefix_shift(listed, self.index, split)
+        index, prefix = self.index, ""
+        if self.is_single_file:
+            if not listed or all(map(REMOTE_PATTERN.match, listed)):
+                return None
+            neighbors = self.tree.neighbors
+            index, prefix = neighbors.index_images(), neighbors.base_folder
+        shift = find_prefix_shift(listed, index, split)
         if shift:
-            self.paths = [
-                (path and _apply_prefix_shift(clean_listed_name(path), shift, self.index)) or path
-                for path in self.paths
-            ]
+            self.paths = _shift_all(self.paths, shift, index, prefix)
         return shift
 
     def is_outside(self, path: str) -> bool:

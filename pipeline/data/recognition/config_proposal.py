@@ -13,6 +13,7 @@ import yaml
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import read_dataset
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.image_decoding import ImageHeader
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
@@ -20,7 +21,6 @@ from pipeline.data.reading.image_record import (
     RejectedFile,
     escape_control_characters,
 )
-from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.recognition.dataset_summary import (
     find_series,
     format_classes,
@@ -208,8 +208,8 @@ def _format_properties(
         lines.append("most images show several classes: ingest.crop_boxes makes each box an image")
     group = plan.group_column
     if group:
-        others = [c.column for c in find_group_candidates(records) if c.column != group]
-        also = f" (also possible: {', '.join(others[:4])})" if others else ""
+        rivals = [c.column for c in find_group_candidates(records) if c.column != group]
+        also = f" (also possible: {', '.join(rivals[:4])})" if rivals else ""
         lines.append(
             f"column {group} ({_count_groups(records, group):,} values) looks like a group: "
             f"ingest.group is set to it{also}"

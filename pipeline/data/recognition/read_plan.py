@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import find_adapter, read_dataset
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
@@ -19,7 +20,6 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.path_resolution import BY_NAME
-from pipeline.data.reading.undecided_data import UndecidedDataError
 from pipeline.data.tables.group_columns import find_group_column
 from pipeline.data.tables.listing_tables import list_table_names
 from pipeline.data.tables.manifest_plan import ManifestPlan, plan_manifest
@@ -39,6 +39,10 @@ class ReadPlan:
         time_column: column that gives the capture time.
         split_column: column that gives the split.
         rivals: columns that may be meant instead, by `file` and `label`.
+        group_pattern: regular expression whose match in the path is the group.
+        is_split_ignored: whether the data set's own split is dropped.
+        value_range: gray values of 16-bit images that become black and white; None for the range
+            that the data set uses.
     """
 
     adapter: str | None
@@ -47,6 +51,9 @@ class ReadPlan:
     time_column: str | None = None
     split_column: str | None = None
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_pattern: str | None = None
+    is_split_ignored: bool = False
+    value_range: tuple[int, int] | None = None
 
 
 def build_read_plan(root: Path, should_follow_links: bool = False) -> ReadPlan:

@@ -146,22 +146,30 @@ def _find_exclusive_part(numbers: NDArray[np.float64]) -> tuple[int, int] | None
     weights = (numbers > 0).astype(float) if is_binary else numbers
     sums = np.concatenate([np.zeros((len(numbers), 1)), weights.cumsum(axis=1)], axis=1)
     width = numbers.shape[1]
-    for size in range(width, 1, -1):
+    if _is_exclusive(sums[:, width] - sums[:, 0], weights, EXCLUSIVE_SHARE):
+        return 0, width
+    for size in range(width - 1, MIN_ATTRIBUTE_COLUMNS - 1, -1):
         for start in range(width - size + 1):
             end = start + size
-            if _is_exclusive(sums[:, end] - sums[:, start], weights[:, start:end]):
+            if _is_exclusive(sums[:, end] - sums[:, start], weights[:, start:end], 1.0):
                 return start, end
     return None
 
 
-def _is_exclusive(totals: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
-    """Return whether most rows sum to 1, with a clear winner, and two classes or more win."""
+def _is_exclusive(
+    totals: NDArray[np.float64], weights: NDArray[np.float64], required_share: float
+) -> bool:
+    """Return whether enough rows sum to 1, most with a winner, and two classes or more win.
+
+    A part of adjacent columns must hold one class in every row, or it is so by chance.
+    """
     tolerance = _SUM_TOLERANCE if (weights % 1).any() else 1e-9
     labeled = totals > tolerance
     if (weights < 0).any() or not labeled.any():
         return False
     hits = labeled & (np.abs(totals - 1) <= tolerance)
-    if hits.sum() < EXCLUSIVE_SHARE * labeled.sum() or hits.sum() * 2 < len(totals):
+    known_count = len(totals) if required_share == 1 else labeled.sum()
+    if hits.sum() < required_share * known_count or hits.sum() * 2 < len(totals):
         return False
     # Submissions of contests hold equal shares, so that no class wins.
     top_two = np.sort(weights[hits], axis=1)[:, -2:]

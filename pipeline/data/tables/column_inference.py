@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.data.reading.image_index import ImageIndex, clean_listed_name
+from pipeline.data.layout.image_index import ImageIndex, clean_listed_name
+from pipeline.data.layout.split_words import split_into_words
 from pipeline.data.reading.image_record import is_image, parse_datetime
-from pipeline.data.reading.split_words import split_into_words
 from pipeline.data.tables.column_kinds import (
     VALUE_SAMPLE_SIZE,
     ClassValues,
@@ -21,15 +21,147 @@ from pipeline.data.tables.column_kinds import (
 )
 from pipeline.data.tables.group_words import has_group_name
 
-_FILE_COLUMN_NAMES = ["file_name", "filename", "file", "filepath", "filepaths", "path", "image_path", "image_name", "image", "img", "image_id", "photo", "url", "id", "id_code", "name"]
-_LABEL_COLUMN_NAMES = ["label", "labels", "class", "class_name", "classname", "category", "target", "species", "diagnosis", "breed", "tag", "y", "dx", "label_name", "class_id", "classid", "ground_truth", "choice", "finding"]
+_FILE_COLUMN_NAMES = [
+    "file_name",
+    "filename",
+    "file",
+    "filepath",
+    "filepaths",
+    "path",
+    "image_path",
+    "image_name",
+    "image",
+    "img",
+    "image_id",
+    "photo",
+    "url",
+    "id",
+    "id_code",
+    "name",
+]
+_LABEL_COLUMN_NAMES = [
+    "label",
+    "labels",
+    "class",
+    "class_name",
+    "classname",
+    "category",
+    "target",
+    "species",
+    "diagnosis",
+    "breed",
+    "tag",
+    "y",
+    "dx",
+    "label_name",
+    "class_id",
+    "classid",
+    "ground_truth",
+    "choice",
+    "finding",
+    "predictionstring",
+]
 _LABEL_WORDS = frozenset(
-    ["label", "labels", "class", "classes", "classname", "classid", "category", "categories", "target", "species", "diagnosis", "breed", "finding", "findings", "disease", "choice", "dx", "condition", "tag"]
+    [
+        "label",
+        "labels",
+        "class",
+        "classes",
+        "classname",
+        "classid",
+        "category",
+        "categories",
+        "target",
+        "species",
+        "diagnosis",
+        "breed",
+        "finding",
+        "findings",
+        "disease",
+        "choice",
+        "dx",
+        "condition",
+        "tag",
+    ]
 )
+MIN_COVERED_IMAGES = 20
+"""Images below which a column with repeated values is not taken for the names of all images."""
 _CONVENTIONAL_LABELS = ("label", "labels")
-_TAXON_NAMES = frozenset(["kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies"])
+_TAXON_NAMES = frozenset(
+    ["kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies"]
+)
 _ATTRIBUTE_WORDS = frozenset(
-    ["sex", "gender", "age", "view", "position", "modality", "hospital", "city", "country", "weather", "annotator", "rater", "reviewer", "source", "license", "author", "license_name", "date", "time", "year", "month", "day", "hour", "width", "height", "size", "area", "x", "y", "xmin", "ymin", "xmax", "ymax", "roi", "box", "bbox", "count", "score", "confidence", "rating", "weight", "index", "frame", "number", "lat", "lon", "latitude", "longitude", "exposure", "iso", "orientation", "side", "offset", "folder", "format", "channel", "channels", "dataset", "version", "quality", "lighting", "make", "model", "url", "race", "ethnicity", "laterality", "anatomy", "localization"]
+    [
+        "sex",
+        "gender",
+        "age",
+        "view",
+        "position",
+        "modality",
+        "hospital",
+        "city",
+        "country",
+        "weather",
+        "annotator",
+        "rater",
+        "reviewer",
+        "source",
+        "license",
+        "author",
+        "license_name",
+        "date",
+        "time",
+        "year",
+        "month",
+        "day",
+        "hour",
+        "width",
+        "height",
+        "size",
+        "area",
+        "x",
+        "y",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+        "roi",
+        "box",
+        "bbox",
+        "count",
+        "score",
+        "confidence",
+        "rating",
+        "weight",
+        "index",
+        "frame",
+        "number",
+        "lat",
+        "lon",
+        "latitude",
+        "longitude",
+        "exposure",
+        "iso",
+        "orientation",
+        "side",
+        "offset",
+        "folder",
+        "format",
+        "channel",
+        "channels",
+        "dataset",
+        "version",
+        "quality",
+        "lighting",
+        "make",
+        "model",
+        "url",
+        "race",
+        "ethnicity",
+        "laterality",
+        "anatomy",
+        "localization",
+    ]
 )
 """Words of columns that describe an image and are hardly ever its class."""
 _TIME_PATTERN = re.compile(r"time|date|captured|taken")
@@ -122,7 +254,9 @@ def _find_file_column(
         match_share = sum(found) / len(texts)
         suffix_share = sum(is_named_image) / len(texts)
         variety = len(set(texts)) / len(texts)
-        if suffix_share <= 0.5 and (match_share <= 0.5 or variety <= 0.5):
+        # a table may list each image often, as with one row for each of its labels
+        is_repeated = variety <= 0.5 and not (images and _covers_images(values, images))
+        if suffix_share <= 0.5 and (match_share <= 0.5 or is_repeated):
             continue
         score = (round(match_share, 1), round(suffix_share, 1), -_rank_file_name(column), -number)
         scores.append((score, column))
@@ -130,6 +264,11 @@ def _find_file_column(
         return None, ()
     ordered = [column for _, column in sorted(scores, reverse=True)]
     return ordered[0], tuple(ordered[1:])
+
+
+def _covers_images(values: Sequence[Any], images: ImageIndex) -> bool:
+    """Return whether a column has a value for half of the images or more."""
+    return len({str(value) for value in values}) * 2 >= max(len(images.images), MIN_COVERED_IMAGES)
 
 
 def _rank_file_name(column: str) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.data.reading.image_record import is_image, parse_datetime
-from pipeline.data.reading.split_words import (
+from pipeline.data.layout.split_words import (
     build_split_mapping,
     parse_whole_split,
     split_into_words,
 )
+from pipeline.data.reading.image_record import is_image, parse_datetime
 from pipeline.data.tables.table_files import convert_to_text
 
 VALUE_SAMPLE_SIZE = 400
@@ -25,10 +25,23 @@ _MAX_CLASS_CHARACTERS = 80
 _DECIMAL_PATTERN = re.compile(r"-?\d*[.,]\d+(e-?\d+)?", re.IGNORECASE)
 _INTEGER_PATTERN = re.compile(r"-?\d+(\.0+)?")
 _DATE_PATTERN = re.compile(
-    r"\d{1,4}[-/.](\d{1,2}|[A-Za-z]{3,9})[-/.]\d{1,4}([ T]\d{1,2}:\d\d(:\d\d)?)?|\d{1,2}:\d\d(:\d\d)?"
+    r"\d{1,4}[-/.](\d{1,2}|[A-Za-z]{3,9})[-/.]\d{1,4}([ T]\d{1,2}:\d\d(:\d\d)?)?|"
+    r"\d{1,2}:\d\d(:\d\d)?"
 )
 _SPLIT_NAME_WORDS = frozenset(
-    ["split", "splits", "subset", "set", "partition", "fold", "phase", "usage", "part", "stage", "purpose"]
+    [
+        "split",
+        "splits",
+        "subset",
+        "set",
+        "partition",
+        "fold",
+        "phase",
+        "usage",
+        "part",
+        "stage",
+        "purpose",
+    ]
 )
 _TRUTHS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 
@@ -80,6 +93,11 @@ def _is_no_class(text: str) -> bool:
         return True
     if len(text) > _MAX_CLASS_CHARACTERS or "://" in text or is_image(text):
         return True
+    return is_date(text)
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date or a time."""
     return bool(_DATE_PATTERN.fullmatch(text)) or parse_datetime(text) is not None
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.data.layout.folder_layout import FolderLayout
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.folder_layout import FolderLayout
 from pipeline.data.reading.image_record import MetadataValue, ReadOptions
-from pipeline.data.tables.column_kinds import find_split_mapping, is_function_of, is_same_partition
+from pipeline.data.tables.column_kinds import is_function_of, is_same_partition
 from pipeline.data.tables.image_lists import ImageList, find_image_lists
 from pipeline.data.tables.listing_tables import ListingTable, is_submission, survey_tables
-from pipeline.data.tables.table_files import convert_to_scalar, convert_to_text, infer_column_type
+from pipeline.data.tables.table_files import convert_to_scalar, infer_column_type
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def find_folder_tables(tree: FileTree, layout: FolderLayout, options: ReadOption
             continue
         names.append(table.name)
         columns |= _read_columns(table, listed, set(columns))
-        splits.add_table(table, listed)
+        splits.add_table(table, frozenset(listed))
     for image_list in find_image_lists(tree, options.image_folder):
         problem = _find_contradiction(image_list, labels)
         if problem:
@@ -90,16 +90,10 @@ class _SplitCollector:
         self._by_column: dict[str, str] = {}
         self._by_name: dict[str, str] = {}
 
-    def add_table(self, table: ListingTable, listed: Sequence[str]) -> None:
-        column = "split" if "split" in table.columns else table.inferred.split
-        mapping = find_split_mapping(column, table.columns[column]) if column else None
-        for path in listed:
-            if column and mapping:
-                value = convert_to_text(table.columns[column][table.rows_by_image[path]])
-                if value in mapping:
-                    self._by_column[path] = mapping[value]
-            elif table.split:
-                self._by_name[path] = table.split
+    def add_table(self, table: ListingTable, listed: Collection[str]) -> None:
+        self._by_column |= {p: s for p, s in table.splits_by_image.items() if p in listed}
+        if table.split:
+            self._by_name.update(dict.fromkeys(listed, table.split))
 
     def add_list(self, image_list: ImageList) -> None:
         if image_list.split:

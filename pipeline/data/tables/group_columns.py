@@ -10,6 +10,7 @@ from statistics import median
 
 from pipeline.data.reading.dataset_listing import ColumnNames
 from pipeline.data.reading.image_record import ImageRecord, MetadataValue
+from pipeline.data.tables.column_kinds import is_date
 from pipeline.data.tables.group_words import rank_group_name
 
 MIN_GROUPS = 10
@@ -52,7 +53,7 @@ def find_group_candidates(records: Sequence[ImageRecord]) -> list[GroupCandidate
     candidates = []
     for column in dict.fromkeys(name for record in records for name in record.columns):
         values = [record.columns.get(column) for record in records]
-        known = Counter(value for value in values if value is not None)
+        known: Counter[MetadataValue] = Counter(value for value in values if value is not None)
         if not MIN_GROUPS <= len(known) < known.total():
             continue
         rank = rank_group_name(column)
@@ -72,6 +73,8 @@ def _looks_like_groups(
     if any(isinstance(value, float | bool) for value in known):
         return False
     if not all(_KEY_PATTERN.fullmatch(str(value)) for value in known):
+        return False
+    if any(map(is_date, map(str, known))):
         return False
     by_value = defaultdict(list)
     for record, value in zip(records, values, strict=True):

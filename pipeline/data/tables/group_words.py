@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.data.reading.split_words import split_into_words
+from pipeline.data.layout.split_words import split_into_words
 
 GROUP_WORDS = (
     "track",
@@ -52,7 +52,26 @@ GROUP_WORDS = (
 )
 """Words in the name of a column that groups images, in the order of preference."""
 _KEY_WORDS = frozenset(
-    ["id", "ids", "no", "nr", "num", "number", "name", "code", "key", "idx", "index", "uid", "uuid", "hash", "ref", "label", "pseudo", "anon"]
+    [
+        "id",
+        "ids",
+        "no",
+        "nr",
+        "num",
+        "number",
+        "name",
+        "code",
+        "key",
+        "idx",
+        "index",
+        "uid",
+        "uuid",
+        "hash",
+        "ref",
+        "label",
+        "pseudo",
+        "anon",
+    ]
 )
 _JOINED_PATTERN = re.compile(rf"({'|'.join(GROUP_WORDS)})s?_?({'|'.join(sorted(_KEY_WORDS))})?")
 
@@ -63,7 +82,7 @@ def rank_group_name(column: str) -> int | None:
     The name may be in camelCase or joined. The group word is its last word but for words of keys,
     so that the age of a patient is no group.
 
-    >>> rank_group_name("PatientID") == rank_group_name("patient_id") == rank_group_name("patientid")
+    >>> rank_group_name("PatientID") == rank_group_name("patientid") == rank_group_name("pats") - 1
     True
     >>> rank_group_name("Patient Age"), rank_group_name("tracking"), rank_group_name("Tracks")
     (None, None, 0)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import ImageIndex
+from pipeline.data.layout.split_words import parse_table_split
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.image_index import ImageIndex
 from pipeline.data.reading.image_record import is_image
-from pipeline.data.reading.split_words import parse_table_split
 from pipeline.data.tables.column_kinds import examine_classes
 
 LIST_SUFFIXES = (".txt", ".lst", ".list", ".json")

@@ -19,16 +19,21 @@ WEAK_SEPARATORS = (",", "+", "&", "/", " ")
 COMBINATION_FACTOR = 1.5
 """Distinct cells for each distinct part from which cells are combinations of the parts. Names of
 classes have more parts than there are classes."""
+MIN_SPREAD_SUBSETS = 2
+"""Cells that are others with parts left out in between, from which cells are combinations."""
+MAX_COMPARED_CELLS = 300
+"""Distinct cells that are compared with each other; the time grows with the square."""
 _BOX_PATTERN = re.compile(r"\s*(\S+)((?:\s+-?\d+(?:\.\d+)?){4})(?=\s|$)")
 """A class and four numbers, as in ImageNet's solution files."""
+_BOXES_PATTERN = re.compile(rf"({_BOX_PATTERN.pattern})+\s*")
 _LIST_PATTERN = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
 
 
 def read_label_cells(values: Sequence[Any]) -> list[list[str]]:
     """Return the labels of each cell: none, one or several, each once and in order.
 
-    A cell may be a list, the text of a list, a class with the corners of its boxes, or labels with
-    a separator. A separator counts if some cells are combinations of other cells.
+    A cell may be a list, the text of a list, or labels with a separator. A separator counts if
+    some cells are combinations of other cells.
 
     >>> read_label_cells(["rust", "scab", "scab rust", None])
     [['rust'], ['scab'], ['scab', 'rust'], []]
@@ -72,8 +77,6 @@ def _clean_labels(values: Iterable[Any]) -> list[str]:
 def _choose_splitter(counts: Counter[str]) -> Callable[[str], list[str]] | None:
     """Return the function that splits a cell into its labels; None if each cell is one label."""
     texts = list(counts)
-    if texts and all(map(_BOX_PATTERN.match, texts)):
-        return _read_box_classes
     for separator in (*STRONG_SEPARATORS, *WEAK_SEPARATORS):
         parts = {text: split_text(text, separator) for text in texts}
         several = {text: labels for text, labels in parts.items() if len(labels) > 1}
@@ -82,8 +85,25 @@ def _choose_splitter(counts: Counter[str]) -> Callable[[str], list[str]] | None:
     return None
 
 
-def _read_box_classes(text: str) -> list[str]:
-    return [match[1] for match in _BOX_PATTERN.finditer(text)]
+def read_box_classes(values: Sequence[Any]) -> Sequence[Any]:
+    """Return the class of each cell that holds a class and the corners of its box.
+
+    Cells of several classes become tuples. Columns of other cells stay as they are.
+
+    >>> read_box_classes(["n01 1 2 30 40", None, "n01 1 2 3 4 n02 5 6 7 8 "])
+    ['n01', None, ('n01', 'n02')]
+    """
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    if not texts or not all(map(_BOXES_PATTERN.fullmatch, texts)):
+        return values
+    if all(text.split()[0].isdigit() for text in texts):  # five numbers are no class
+        return values
+    cells = []
+    for value in values:
+        names = [match[1] for match in _BOX_PATTERN.finditer(value)] if value else []
+        classes = tuple(dict.fromkeys(names))
+        cells.append(classes if len(classes) > 1 else next(iter(classes), None))
+    return cells
 
 
 def split_text(text: str, separator: str) -> list[str]:
@@ -105,12 +125,30 @@ def _are_combinations(several: dict[str, list[str]], texts: Collection[str]) -> 
     for labels in several.values():
         if len(set(labels)) > 1 and single.issuperset(labels):
             return True
+    if _count_spread_subsets(list(several.values())) >= MIN_SPREAD_SUBSETS:
+        return True
     cells_by_part: dict[str, set[str]] = defaultdict(set)
     for text, labels in several.items():
         for label in labels:
             cells_by_part[label].add(text)
     sizes = {len(labels) for labels in several.values()}
     return len(sizes) > 1 and len(several) >= COMBINATION_FACTOR * len(cells_by_part)
+
+
+def _count_spread_subsets(cells: Sequence[Sequence[str]]) -> int:
+    """Return how many cells are others with parts left out in between: `a c` beside `a b c`.
+
+    Names of classes are longer or shorter at their ends.
+    """
+    count = 0
+    for short in cells[:MAX_COMPARED_CELLS]:
+        text = f" {' '.join(short)} "
+        for long in cells[:MAX_COMPARED_CELLS]:
+            is_subset = len(long) > len(short) and set(short) < set(long)
+            if is_subset and text not in f" {' '.join(long)} ":
+                count += 1
+                break
+    return count
 
 
 def split_single(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.data.tables.class_columns import (
     split_names,
     stack_numbers,
 )
-from pipeline.data.tables.label_cells import read_label_cells
+from pipeline.data.tables.label_cells import read_box_classes, read_label_cells
 from pipeline.data.tables.table_files import TableColumns, convert_to_text
 
 SEVERAL_LABELS_SHARE = 0.1
@@ -28,15 +28,6 @@ NEGATIVE_REASON = "a negative label: the image does not show the class"
 REPEATED_REASON = "a further label of an image that is listed before"
 _EXAMPLES = 3
 _CONFIDENCE_NAMES = ("confidence", "score", "is_present", "present", "verified")
-_TAXONOMY_RANKS = (
-    ("species", "scientific_name", "scientificname"),
-    ("genus",),
-    ("family",),
-    ("order", "tax_order"),
-    ("class", "tax_class"),
-    ("phylum",),
-    ("kingdom",),
-)
 
 
 @dataclass(frozen=True)
@@ -56,12 +47,13 @@ def fold_class_columns(columns: TableColumns, label: str | None) -> TableColumns
     """Return the table with one column of classes in place of exclusive columns of 0 and 1.
 
     The new column has the joined names of the others. A cell is a class, None, or a tuple of
-    several classes.
+    several classes. Cells of a class with boxes become the class.
 
     Args:
         columns: values by column name.
         label: `ingest.label`. It may name the columns; any other name leaves the table as it is.
     """
+    columns = {name: read_box_classes(values) for name, values in columns.items()}
     names = split_names(label, columns)
     if not names and label is None:
         found = find_class_columns(columns)
@@ -94,19 +86,6 @@ def _fold_columns(columns: TableColumns, names: Sequence[str]) -> TableColumns:
                 tuple(cell) if len(cell) > 1 else next(iter(cell), None) for cell in cells
             ]
     return folded
-
-
-def find_taxonomy(columns: TableColumns) -> list[str]:
-    """Return the columns of a taxonomy from the finest to the coarsest; none with fewer than two.
-
-    >>> find_taxonomy({"class": ["a"], "genus": ["b"], "species": ["c"], "file": ["d"]})
-    ['species', 'genus', 'class']
-    """
-    by_name = {name.strip().lower().replace(" ", "_"): name for name in columns}
-    ranks = []
-    for names in _TAXONOMY_RANKS:
-        ranks += [by_name[name] for name in names if name in by_name][:1]
-    return ranks if len(ranks) > 1 and ranks[0] != by_name.get("class") else []
 
 
 def read_row_labels(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import ImageIndex, strip_image_suffix
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
@@ -20,13 +21,7 @@ from pipeline.data.reading.image_record import (
     explain_non_image,
     is_image,
 )
-from pipeline.data.reading.path_resolution import strip_image_suffix
 
-ANNOTATION_FOLDER_PATTERN = re.compile(
-    r"(annotations?|masks?|trimaps?|labels?|segmentations?|ground_?truth|gt|segmaps?)s?",
-    re.IGNORECASE,
-)
-"""Names of folders that hold pictures about the images, under the names of the images."""
 _UPLOAD_PATTERN = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Start of a file name that Label Studio adds when an image is uploaded."""
 _SPLIT_WORD_PATTERN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -47,15 +42,18 @@ class ListedImage:
     columns: dict[str, MetadataValue] = field(default_factory=dict)
 
 
-class ImageIndex:
+class ListedImageFinder:
     """The images of a data set by name, with or without folders and suffix."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """Index the images among the names."""
-        self.images = [name for name in names if is_image(name)]
-        self._exact = frozenset(self.images)
+        all_images = [name for name in names if is_image(name)]
+        self.images = ImageIndex(all_images).images
+        """Images without masks, previews and the like."""
+        self._own = frozenset(self.images)
+        self._exact = frozenset(all_images)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for name in self.images:
+        for name in all_images:
             self._by_stem[strip_image_suffix(posixpath.basename(name))].append(name)
 
     def has_stem(self, stem: str) -> bool:
@@ -67,7 +65,8 @@ class ImageIndex:
 
         A name may lack folders or the suffix, may be an address, and may begin with folders of the
         machine that wrote it. Of equal names in two folders, that counts which shares more
-        folders with the listed name, which is no mask, and whose folder holds more listed images.
+        folders with the listed name, which is no mask or preview, and whose folder holds more
+        listed images.
 
         Args:
             listed_names: names as the list spells them.
@@ -101,7 +100,7 @@ class ImageIndex:
         if len(names) < 2:
             return names
         names = _keep_longest_match(names, [*filter(None, folder.split("/")), *parts[:-1]])
-        return [n for n in names if not is_annotation(n)] or names
+        return [name for name in names if name in self._own] or names
 
 
 def normalize_listed_name(name: str) -> str:
@@ -133,11 +132,6 @@ def _keep_longest_match(names: list[str], folders: Sequence[str]) -> list[str]:
         lengths.append(length)
     longest = max(lengths)
     return [name for name, length in zip(names, lengths, strict=True) if length == longest]
-
-
-def is_annotation(name: str) -> bool:
-    """Return whether a file is below a folder of masks or annotations."""
-    return any(ANNOTATION_FOLDER_PATTERN.fullmatch(part) for part in name.split("/")[:-1])
 
 
 def parse_list_split(name: str) -> str | None:

@@ -8,18 +8,26 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.layout.image_index import ImageIndex
+from pipeline.data.layout.split_words import parse_table_split, split_into_words
+from pipeline.data.reading.file_tree import FileTree, is_regular_file
 from pipeline.data.reading.image_record import TABLE_SUFFIXES, ReadOptions
+from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver
-from pipeline.data.reading.split_words import parse_table_split, split_into_words
-from pipeline.data.tables.column_inference import InferredColumns, infer_columns
+from pipeline.data.tables.class_columns import find_class_columns
+from pipeline.data.tables.column_inference import InferredColumns, LabelCandidate, infer_columns
+from pipeline.data.tables.column_kinds import VALUE_SAMPLE_SIZE, find_split_mapping, sample_texts
 from pipeline.data.tables.label_forms import fold_class_columns, fold_several_columns
 from pipeline.data.tables.table_files import TableColumns, convert_to_text, read_table
 
 MAX_TABLES = 40
 """Tables up to which all are read; more of them are one for each image or box."""
 _MAX_TABLE_DEPTH = 3
-_SUBMISSION_WORDS = frozenset(["submission", "submissions", "submit", "predictions", "prediction", "preds"])
+_MANY_ROWS = 10
+_FEW_ROWS = 4
+_SUBMISSION_WORDS = frozenset(
+    ["submission", "submissions", "submit", "predictions", "prediction", "preds"]
+)
 _SOLUTION_WORDS = frozenset(["solution", "solutions", "answers", "answer"])
 
 
@@ -44,9 +52,8 @@ class ListingTable:
     @cached_property
     def split(self) -> str | None:
         """The split that the table's name, or else its folder's, says."""
-        if _SOLUTION_WORDS & set(split_into_words(self.name)):
-            return "test"
-        return parse_table_split(self.name)
+        is_solution = bool(_SOLUTION_WORDS & set(split_into_words(self.name)))
+        return parse_table_split(self.name) or ("test" if is_solution else None)
 
     @cached_property
     def file_column(self) -> str | None:
@@ -71,10 +78,18 @@ class ListingTable:
 
     @cached_property
     def is_label_named(self) -> bool:
-        """Whether the label is decided, by the config or by a column's name."""
+        """Whether the label is decided, by the config or by a column's name, and varies."""
         if self.options.label_column:
-            return self.label_column is not None
+            return self.label_column is not None and not self.has_idle_label
         return self.inferred.is_label_named
+
+    @cached_property
+    def has_idle_label(self) -> bool:
+        """Whether the label is one value over many rows, as an unknown one is, or never repeats."""
+        values = self.columns.get(str(self.label_column), [])
+        class_count = len({value for value in values if value is not None})
+        is_constant = len(values) >= _MANY_ROWS and class_count < 2
+        return is_constant or (len(values) >= _FEW_ROWS and class_count == len(values))
 
     @cached_property
     def resolver(self) -> PathResolver:
@@ -82,6 +97,29 @@ class ListingTable:
         names = [convert_to_text(value) for value in self.columns[str(self.file_column)]]
         folder = self.name.rpartition("/")[0]
         return PathResolver(self.tree, folder, names, self.split, self.options.image_folder)
+
+    @cached_property
+    def row_splits(self) -> Sequence[str | None]:
+        """The split of each row, from the column `split` or the one that holds splits.
+
+        Words in `split` that are none are kept, so that their rows can be rejected.
+        """
+        column = "split" if "split" in self.columns else self.inferred.split
+        if column is None:
+            return [None] * len(self.resolver.paths)
+        values = list(map(convert_to_text, self.columns[column]))
+        mapping = find_split_mapping(column, values) or {}
+        return [mapping.get(value, value) if value else None for value in values]
+
+    @cached_property
+    def splits_by_image(self) -> Mapping[str, str]:
+        """The split that a column gives each image."""
+        splits = {}
+        for path, row in self.rows_by_image.items():
+            split = self.row_splits[row]
+            if split:
+                splits[path] = split
+        return splits
 
     @cached_property
     def rows_by_image(self) -> Mapping[str, int]:
@@ -127,7 +165,7 @@ def read_columns(tree: FileTree, name: str) -> TableColumns:
         InputError: it cannot be read.
     """
     path = tree.root if tree.root_kind == "file" else tree.root / name
-    index = tree.index_images()
+    index = tree.index_images()  # empty for a table that is named itself
     return read_table(tree.read_file(name), path, lambda text: bool(index.find_by_name(text)))
 
 
@@ -146,22 +184,90 @@ def _survey_tables(tree: FileTree, options: ReadOptions) -> TableSurvey:
     unreadable: dict[str, InputError] = {}
     index = tree.index_images(options.image_folder)
     names = [""] if tree.root_kind == "file" else list_table_names(tree)
+    raw_tables: dict[str, TableColumns] = {}
     for name in names:
         try:
-            columns = fold_class_columns(read_columns(tree, name), options.label_column)
+            raw_tables[name] = read_columns(tree, name)
         except InputError as error:
             unreadable[name] = error
-            continue
-        inferred = infer_columns(columns, index)
-        if inferred.label is None and not inferred.candidates and not options.label_column:
-            columns, several = fold_several_columns(columns)
-            inferred = replace(inferred, label=several)
+    tables, shared = _infer_shared_columns(raw_tables, index, options.label_column)
+    for name, columns in tables.items():
+        inferred = shared[name]
+        if tree.root_kind == "file" and not _has_existing_file(tree, columns, inferred.file):
+            neighbors = tree.neighbors.index_images(options.image_folder)
+            inferred = _infer_columns(columns, raw_tables[name], neighbors)
         table = ListingTable(tree, name, columns, inferred, options)
-        if (table.file_column and (table.file_column == inferred.file or options.file_column)) or ("file_name" in columns and inferred.file is None):
+        if (table.file_column and (table.file_column == inferred.file or options.file_column)) or (
+            "file_name" in columns and inferred.file is None
+        ):
             listing.append(table)
         else:
             others[name] = columns
     return TableSurvey(listing, others, unreadable)
+
+
+def _infer_shared_columns(
+    raw_tables: Mapping[str, TableColumns], index: ImageIndex, label: str | None
+) -> tuple[dict[str, TableColumns], dict[str, InferredColumns]]:
+    """Return the tables with their classes in one column, and what the columns of each mean.
+
+    Tables with equal columns are judged as one.
+    """
+    by_names: dict[tuple[str, ...], list[str]] = {}
+    for name, columns in raw_tables.items():
+        own = (name,) if is_submission(name) else ()
+        by_names.setdefault((*own, *columns), []).append(name)
+    tables: dict[str, TableColumns] = {}
+    inferred = {}
+    for names in by_names.values():
+        parts = [raw_tables[name] for name in names]
+        merged = {c: [value for part in parts for value in part[c]] for c in parts[0]}
+        folded = fold_class_columns(merged, label)
+        meaning = _infer_columns(folded, merged, index)
+        if meaning.label is None and not meaning.candidates and not label:
+            folded, several = fold_several_columns(folded)
+            meaning = replace(meaning, label=several)
+        start = 0
+        for name, part in zip(names, parts, strict=True):
+            end = start + len(next(iter(part.values()), []))
+            tables[name] = {c: list(values[start:end]) for c, values in folded.items()}
+            inferred[name] = meaning
+            start = end
+    return {name: tables[name] for name in raw_tables}, inferred
+
+
+def _infer_columns(
+    columns: TableColumns, raw_columns: TableColumns, index: ImageIndex
+) -> InferredColumns:
+    """Return what columns mean; that of folded classes is the label if no name says another."""
+    inferred = infer_columns(columns, index)
+    folded = next((name for name in columns if name not in raw_columns), None)
+    rivals = [c for c in inferred.candidates if c.column != folded]
+    if folded is None and _is_one_of_many_marks(inferred, columns):
+        return replace(inferred, label=None)
+    if folded is None or any(c.rank < 2 for c in rivals):
+        return inferred
+    candidate = LabelCandidate(folded, folded.count(",") + 1, 1, False)
+    return replace(inferred, label=folded, candidates=(candidate, *rivals))
+
+
+def _is_one_of_many_marks(inferred: InferredColumns, columns: TableColumns) -> bool:
+    """Return whether the label is one of several columns of 0 and 1, which are as likely."""
+    label = inferred.label
+    if label is None or label.lower() in ("label", "labels", "class", "target"):
+        return False
+    marks = find_class_columns(columns)
+    return marks is not None and label in marks.names
+
+
+def _has_existing_file(tree: FileTree, columns: TableColumns, column: str | None) -> bool:
+    """Return whether a table that is named itself lists an address, or an image that exists."""
+    texts = sample_texts(columns[column], VALUE_SAMPLE_SIZE) if column else []
+    for text in texts:
+        path = os.path.join(tree.root.parent, text)
+        if REMOTE_PATTERN.match(text) or is_regular_file(path):
+            return True
+    return False
 
 
 def is_submission(name: str) -> bool:

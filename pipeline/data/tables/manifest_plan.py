@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.folder_layout import recognize_tree_layout
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.folder_layout import recognize_tree_layout
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
     TABLE_SUFFIXES,
@@ -32,7 +32,6 @@ MANIFEST_NAMES = (
     "metadata.xlsx",
     "_classes.csv",  # Roboflow
 )
-_MANY_ROWS = 10
 COVERED_SHARE = 0.5
 """Share of a table's rows whose images lie in class folders, for these to be compared with it."""
 
@@ -109,7 +108,7 @@ def _plan_manifest(tree: FileTree, options: ReadOptions) -> ManifestPlan | None:
     plan = _compare_with_folders(plan, tree, options)
     if not plan.tables:
         return None
-    return _add_side_tables(plan, survey)
+    return _add_folder_splits(_add_side_tables(plan, survey), tree, options)
 
 
 def _list_fixed_tables(tree: FileTree, options: ReadOptions) -> dict[str, str | None]:
@@ -161,8 +160,9 @@ def _choose_tables(survey: TableSurvey, options: ReadOptions) -> ManifestPlan:
     labeled = [table for table in listing if table.has_labels]
     if not options.is_label_required and not labeled:
         labeled = listing
-    named = [table for table in labeled if table.is_label_named]
-    pool = named + _find_siblings(named, listing) if named else labeled
+    if len(labeled) > 1:
+        labeled = [table for table in labeled if not table.has_idle_label] or labeled
+    pool = [table for table in labeled if table.is_label_named] or labeled
     if not pool:
         return ManifestPlan()
     if len(pool) == 1:
@@ -185,26 +185,6 @@ def _choose_tables(survey: TableSurvey, options: ReadOptions) -> ManifestPlan:
         ),
         rival_tables=[table.name for table in pool],
     )
-
-
-def _find_siblings(
-    named: Sequence[ListingTable], listing: Sequence[ListingTable]
-) -> list[ListingTable]:
-    """Return the tables of other splits with the same columns, whose labels hardly vary.
-
-    A label that is constant over many rows stands for an unknown one.
-    """
-    columns = {table.label_column for table in named}
-    splits = {table.split for table in named}
-    siblings = []
-    for table in listing:
-        shared = next((c for c in columns if c in table.columns), None)
-        if table in named or shared is None or table.split in {None, *splits}:
-            continue
-        values = {value for value in table.columns[shared] if value is not None}
-        if len(values) > 1 or (values and len(table.columns[shared]) < _MANY_ROWS):
-            siblings.append(replace(table, inferred=replace(table.inferred, label=shared)))
-    return siblings
 
 
 def _find_whole_table(pool: Sequence[ListingTable]) -> ListingTable | None:
@@ -312,19 +292,41 @@ def _add_side_tables(plan: ManifestPlan, survey: TableSurvey) -> ManifestPlan:
         if table.file_column:
             listed.update(table.rows_by_image)
     side = []
-    split_by_image: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    by_column: dict[str, str] = {}
     for table in survey.listing:
         if table.name in main or is_submission(table.name) or not table.file_column:
             continue
         shared = listed.intersection(table.rows_by_image)
         if shared:
             side.append(table)
+        by_column |= {
+            path: table.splits_by_image[path] for path in shared & set(table.splits_by_image)
+        }
         if table.split:
-            split_by_image.update(dict.fromkeys(shared, table.split))
-    if len(set(split_by_image.values())) < 2:
-        split_by_image = {}
+            by_name.update(dict.fromkeys(shared, table.split))
+    split_by_image = by_column or (by_name if len(set(by_name.values())) > 1 else {})
     key_tables = {} if plan.tables[0].tree.root_kind == "file" else survey.others
     return replace(plan, side_tables=side, key_tables=key_tables, split_by_image=split_by_image)
+
+
+def _add_folder_splits(plan: ManifestPlan, tree: FileTree, options: ReadOptions) -> ManifestPlan:
+    """Return the plan with the splits of the folders, where no table gives any."""
+    has_splits = plan.split_by_image or any(plan.splits.values())
+    has_columns = any(t.inferred.split or "split" in t.columns for t in plan.tables)
+    if has_splits or has_columns or tree.root_kind == "file" or plan.problem:
+        return plan
+    layout = recognize_tree_layout(tree, options)
+    splits = {folder: item.split for folder, item in layout.labels.items() if item.split}
+    found: dict[str, str] = {}
+    for table in plan.tables if splits else ():
+        for path in table.rows_by_image if table.file_column else ():
+            split = splits.get(path.rpartition("/")[0])
+            if split:
+                found[path] = split
+    listed = sum(len(table.rows_by_image) for table in plan.tables if table.file_column)
+    is_division = "train" in found.values() and len(set(found.values())) > 1
+    return replace(plan, split_by_image=found) if is_division and len(found) == listed else plan
 
 
 def join_key_tables(columns: TableColumns, key_tables: Mapping[str, TableColumns]) -> TableColumns:

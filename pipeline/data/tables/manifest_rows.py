@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from pipeline.data.reading.image_record import (
 )
 from pipeline.data.reading.image_sources import REMOTE_PATTERN
 from pipeline.data.reading.path_resolution import PathResolver
-from pipeline.data.tables.column_kinds import find_split_mapping
-from pipeline.data.tables.label_forms import read_row_labels
+from pipeline.data.tables.label_forms import NO_LABEL_REASON, read_row_labels
 from pipeline.data.tables.listing_tables import ListingTable
 from pipeline.data.tables.manifest_plan import ManifestPlan, join_key_tables
 from pipeline.data.tables.table_files import (
@@ -57,9 +56,11 @@ def read_table_rows(
     )
     rows = _build_rows(table, row_labels.labels, plan)
     schema = _build_row_schema(resolver, shown_name, options.is_label_required)
-    reasons = row_labels.reasons | _find_row_errors(
-        rows.drop(index=list(row_labels.reasons)), schema
-    )
+    rows.loc[list(row_labels.reasons), "once"] = ""  # what is rejected lists no image
+    reasons = _find_row_errors(rows, schema)
+    for row, reason in row_labels.reasons.items():
+        if reasons.get(row, NO_LABEL_REASON) == NO_LABEL_REASON:
+            reasons[row] = reason
     problems = {item.path: item.reason for item in tree.rejected_files}
     others = _collect_columns(table, plan, {file, label, *_RESERVED_NAMES})
     empty_column = [None] * len(rows)
@@ -166,24 +167,11 @@ def _build_rows(table: ListingTable, labels: list[str | None], plan: ManifestPla
     paths = table.resolver.paths
     default_split = plan.splits.get(table.name)
     splits = []
-    for path, value in zip(paths, _read_splits(table), strict=True):
+    for path, value in zip(paths, table.row_splits, strict=True):
         split = value or plan.split_by_image.get(path) or default_split
         splits.append(SPLIT_ALIASES.get(split.lower(), split) if split else None)
     frame = pd.DataFrame({"path": paths, "label": labels, "split": splits}, dtype="str")
     return frame.assign(once=frame["path"])
-
-
-def _read_splits(table: ListingTable) -> list[str | None]:
-    """Return the split of each row, from the column `split` or the one that holds splits."""
-    if "split" in table.columns:
-        values = list(map(convert_to_text, table.columns["split"]))
-        mapping = find_split_mapping("split", values) or {}
-        return [mapping.get(value, value) if value else None for value in values]
-    column = table.inferred.split
-    if column is None:
-        return [None] * len(table.resolver.paths)
-    mapping = find_split_mapping(column, table.columns[column]) or {}
-    return [mapping.get(str(convert_to_text(value))) for value in table.columns[column]]
 
 
 def _collect_columns(
@@ -212,7 +200,7 @@ def _infer_types(name: str, values: list[Any]) -> list[Any]:
     return infer_column_type(values) if is_text else values
 
 
-def _keep_unparsed_time(value: object) -> Mapping[str, MetadataValue]:
+def _keep_unparsed_time(value: object) -> dict[str, MetadataValue]:
     """Return a time that cannot be parsed as text in its column."""
     text = convert_to_text(value)
     if text and parse_datetime(value) is None:

@@ -89,12 +89,14 @@ class ExportInputs:
                     gains[split] = row["gain"]
         return gains
 
-    def build_card(self, is_graph: bool) -> str:
+    def build_card(self, graph_file: str | None) -> str:
         """Return the model card.
 
         Args:
-            is_graph: whether the export is a graph, which may omit corrections.
+            graph_file: name of the exported graph, which may omit corrections; None for an export
+                that is no graph.
         """
+        is_graph = graph_file is not None
         descriptions = self.portable_corrections.descriptions if is_graph else []
         if not is_graph:
             complete = {"is_carried": True, "mismatch_count": None}
@@ -108,7 +110,7 @@ class ExportInputs:
         settings = config.read_config(self.run.path / "config.yaml")
         data_source = str(settings["ingest"]["data"])
         summary = self.run.load_artifact("summary")
-        return render_card(summary, self.meta, corrections, data_source)
+        return render_card(summary, self.meta, corrections, data_source, graph_file)
 
 
 def _export_onnx(inputs: ExportInputs, folder: Path) -> str:
@@ -225,7 +227,8 @@ def export_model(
         unfinished = Path(scratch) / "model"
         unfinished.mkdir()
         file_name = FORMAT_WRITERS[format_name](inputs, unfinished)
-        (unfinished / "README.md").write_text(inputs.build_card(is_graph), encoding="utf-8")
+        card = inputs.build_card(file_name if is_graph else None)
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
         replace_folder(unfinished, folder)
     lines = _describe_corrections(inputs.portable_corrections) if is_graph else []
     return folder / file_name, lines

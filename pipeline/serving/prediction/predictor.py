@@ -144,7 +144,14 @@ class Predictor:
     @cached_property
     def _preparer(self) -> ImagePreparer:
         rules = list(self._slice_rules.values())
-        return ImagePreparer(int(self.meta["side"]), rules, self.attributes, self._min_luminance)
+        value_range = self.meta.get("range")
+        return ImagePreparer(
+            int(self.meta["side"]),
+            rules,
+            self.attributes,
+            self._min_luminance,
+            value_range and (int(value_range[0]), int(value_range[1])),
+        )
 
     def _predict_batches(
         self, items: Iterable[PreparedImage | RejectedFile]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.adapters.folder import can_read, read_images
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
-from pipeline.data.reading.undecided_data import UndecidedDataError
 
 
 def _touch(root: Path, *paths: str) -> None:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
 from pipeline.data.adapters.manifest import can_read, read_images
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
-from pipeline.data.reading.undecided_data import UndecidedDataError
 
 Rows = list[dict[str, object]]
 
@@ -206,7 +206,7 @@ def test_a_time_that_cannot_be_read_is_kept_as_text(root: Path) -> None:
             "file_name,lable\na.jpg,x\n",
             r"metadata\.csv: no column 'label'.*found: file_name, lable; did you mean",
         ),
-        ("filenam,label\na,x\nb,y\nd,x\n", r"no column 'file_name'.*did you mean filenam"),
+        ("filenam,label\nq,x\nr,y\ns,x\n", r"no column 'file_name'.*did you mean filenam"),
         ("file_name,label\n", "lists no images"),
         ("", "cannot be read as a table"),
         ("file_name,label\na.jpg,x,y,z\nb.jpg,x\n", "line 2 has more values"),

@@ -188,7 +188,7 @@ def test_redirects_to_other_schemes_or_without_end_are_refused(
 def test_addresses_of_this_machine_are_refused_unless_allowed(
     host: str, serve: Callable[[Reply], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer of the connection decides, so a name that resolves to this machine is refused too."""
+    """The peer of the connection decides, so a name of this machine is refused too."""
     address = serve(_reply_in_chunks).replace("127.0.0.1", host)
     monkeypatch.delenv(LOCAL_ADDRESSES_VARIABLE)
     with pytest.raises(ImageError, match=f"{LOCAL_ADDRESSES_VARIABLE}=1|cannot be fetched"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.data.reading.image_index import ImageIndex
+from pipeline.data.layout.image_index import ImageIndex
 from pipeline.data.tables.column_inference import infer_columns
 
 FILES = [f"img/{n}.jpg" for n in range(20)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.data.tables.label_cells import read_label_cells
+from pipeline.data.tables.label_cells import read_box_classes, read_label_cells
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,6 @@ from pipeline.data.tables.label_cells import read_label_cells
         (["['a', 'b']", '["a"]', "[]"], [["a", "b"], ["a"], []]),
         ([["a", "b"], ["a"], []], [["a", "b"], ["a"], []]),
         (['{"choices": ["a", "b"]}', "a"], [["a", "b"], ["a"]]),
-        (
-            ["n01 1 2 3 4", "n02 1 2 3 4 n01 5 6 7 8", "n01 1 2 3 4 n01 5 6 7 8"],
-            [["n01"], ["n02", "n01"], ["n01"]],
-        ),
     ],
 )
 def test_several_labels_are_found_in_every_form(
@@ -51,3 +47,17 @@ def test_few_tags_in_many_combinations_are_several_labels() -> None:
 )
 def test_names_of_classes_stay_whole(classes: list[str]) -> None:
     assert read_label_cells(classes) == [[name] for name in classes]
+
+
+def test_a_class_with_boxes_is_the_class() -> None:
+    cells = ["n01 1 2 3 4 n01 5 6 7 8", "n02 1 2 3.5 4 ", None, "n01 1 2 3 4 n02 1 2 3 4"]
+    assert read_box_classes(cells) == ["n01", "n02", None, ("n01", "n02")]
+    for other in (["1 2 3 4 5", "6 7 8 9 10"], ["n01", "n02"], ["n01 1 2 3"], [1, 2], [None]):
+        assert read_box_classes(other) == other
+
+
+def test_parts_left_out_in_between_are_several_labels() -> None:
+    cells = ["clear primary", "clear road primary", "haze primary", "haze water primary", "cloudy"]
+    assert read_label_cells(cells)[1] == ["clear", "road", "primary"]
+    longer = ["tabby cat", "orange tabby cat", "Audi A4", "Audi A4 2010"]
+    assert read_label_cells(longer) == [[name] for name in longer]

@@ -11,7 +11,6 @@ from pipeline.data.reading.image_record import ReadOptions
 from pipeline.data.tables.label_forms import (
     NEGATIVE_REASON,
     NO_LABEL_REASON,
-    find_taxonomy,
     fold_class_columns,
     fold_several_columns,
     read_row_labels,
@@ -96,10 +95,3 @@ def test_columns_that_are_not_exclusive_stop() -> None:
     assert label == "car, person, dog"
     with pytest.raises(InputError, match="12 of 21 labeled images have several labels"):
         read_row_labels(folded, ("file", label), ReadOptions(), TABLE)
-
-
-def test_a_taxonomy_is_listed_from_species_up() -> None:
-    ranks = {"Kingdom": [], "class": [], "Family": [], "Scientific Name": []}
-    assert find_taxonomy(ranks) == ["Scientific Name", "Family", "class", "Kingdom"]
-    assert find_taxonomy({"class": [], "label": []}) == []
-    assert find_taxonomy({"class": [], "kingdom": []}) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.data.tables.listed_images import (
-    ImageIndex,
+    ListedImageFinder,
     get_class_folder,
     parse_list_split,
     parse_path_split,
@@ -27,12 +27,12 @@ from pipeline.data.tables.listed_images import (
     ],
 )
 def test_a_name_leads_to_its_image_whatever_is_around_it(listed: str) -> None:
-    index = ImageIndex(["images/IMG_1.jpg", "images/IMG_2.jpg", "list.txt"])
+    index = ListedImageFinder(["images/IMG_1.jpg", "images/IMG_2.jpg", "list.txt"])
     assert index.find_images([listed, "images/IMG_2.jpg"])[0] == "images/IMG_1.jpg"
 
 
 def test_of_equal_names_the_folders_decide() -> None:
-    index = ImageIndex(["a/1.jpg", "b/1.jpg", "images/2.jpg", "masks/2.png"])
+    index = ListedImageFinder(["a/1.jpg", "b/1.jpg", "images/2.jpg", "masks/2.png"])
     assert index.find_images(["b/1.jpg", "/x/a/1", "2"]) == ["b/1.jpg", "a/1.jpg", "images/2.jpg"]
     assert index.find_images(["1.jpg"]) == [None]
     assert index.find_images(["1.jpg"], "b") == ["b/1.jpg"]

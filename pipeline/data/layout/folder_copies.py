@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.data.reading.side_folders import FilesByFolder
+from pipeline.data.layout.side_folders import FilesByFolder
 
 REPEATED_SHARE = 0.9
 """Share of the names of the smaller folder that the other has too, for one to repeat the other."""

@@ -21,7 +21,33 @@ _VALUE_ALIASES = {
     "privatetest": "test",
 }
 _PLAIN_WORDS = frozenset(
-    ["set", "sets", "data", "dataset", "split", "images", "image", "imgs", "img", "photos", "pictures", "pics", "files", "folder", "part", "stage", "phase", "jpg", "jpeg", "png", "rgb", "class", "classes", "crop", "crops"]
+    [
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "split",
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "photos",
+        "pictures",
+        "pics",
+        "files",
+        "folder",
+        "part",
+        "stage",
+        "phase",
+        "jpg",
+        "jpeg",
+        "png",
+        "rgb",
+        "class",
+        "classes",
+        "crop",
+        "crops",
+    ]
 )
 """Words beside a split word that make no name of a class."""
 _NUMBERED_SPLITS = {"0": "train", "1": "val", "2": "test"}

@@ -8,18 +8,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.folder_copies import find_copied_folders, find_repeated_names
-from pipeline.data.reading.folder_splits import FolderLevels, find_folder_levels
-from pipeline.data.reading.image_record import ReadOptions
-from pipeline.data.reading.image_sources import get_local_path
-from pipeline.data.reading.side_folders import (
+from pipeline.data.layout.folder_copies import find_copied_folders, find_repeated_names
+from pipeline.data.layout.folder_splits import FolderLevels, find_folder_levels
+from pipeline.data.layout.side_folders import (
     CONTAINER_NAMES,
     FilesByFolder,
     find_mask_files,
     find_side_folders,
     list_child_folders,
 )
+from pipeline.data.reading.file_tree import FileTree
+from pipeline.data.reading.image_record import ReadOptions
+from pipeline.data.reading.image_sources import get_local_path
 
 NOT_IN_CLASS_REASON = "not in a class folder"
 _STRAY_REASON = "in a folder beside the splits"

@@ -6,30 +6,81 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from pipeline.data.reading.split_words import parse_split_words, split_into_words
+from pipeline.data.layout.split_words import parse_split_words, split_into_words
 
 FilesByFolder = Mapping[str, Sequence[str]]
 """Names of image files by the path of their folder."""
 
 CONTAINER_NAMES = frozenset(
-    ["image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpgs", "jpeg", "jpegs", "png", "pngs", "jpegimages", "frames", "rgb"]
+    [
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "photo",
+        "photos",
+        "picture",
+        "pictures",
+        "pic",
+        "pics",
+        "jpg",
+        "jpgs",
+        "jpeg",
+        "jpegs",
+        "png",
+        "pngs",
+        "jpegimages",
+        "frames",
+        "rgb",
+    ]
 )
 """Folders, in lower case, that hold images and name no class."""
 _SIDE_WORDS = {
     **dict.fromkeys(
-        ["masks", "trimap", "trimaps", "annotation", "annotations", "annot", "annots", "annos", "groundtruth", "segmentation", "segmentations", "bbox", "bboxes", "overlays", "heatmaps", "xmls"],
+        [
+            "masks",
+            "trimap",
+            "trimaps",
+            "annotation",
+            "annotations",
+            "annot",
+            "annots",
+            "annos",
+            "groundtruth",
+            "segmentation",
+            "segmentations",
+            "bbox",
+            "bboxes",
+            "overlays",
+            "heatmaps",
+            "xmls",
+        ],
         "masks or annotations",
     ),
     **dict.fromkeys(["thumbnail", "thumbnails", "thumbs", "preview", "previews"], "previews"),
     **dict.fromkeys(
-        ["unlabeled", "unlabelled", "unsup", "unsupervised", "predict", "prediction", "predictions", "submission", "submissions"],
+        [
+            "unlabeled",
+            "unlabelled",
+            "unsup",
+            "unsupervised",
+            "predict",
+            "prediction",
+            "predictions",
+            "submission",
+            "submissions",
+        ],
         "unlabeled images",
     ),
 }
 """Words of folders that hold no images of classes, and what they hold."""
-_UNSURE_WORDS = frozenset(["mask", "gt", "label", "labels", "depth", "edges", "overlay", "heatmap", "thumb", "pred"])
+_UNSURE_WORDS = frozenset(
+    ["mask", "gt", "label", "labels", "depth", "edges", "overlay", "heatmap", "thumb", "pred"]
+)
 """Words that may as well name a class."""
-_FILLER_WORDS = frozenset(["to", "for", "the", "of", "images", "image", "img", "data", "object", "class", "png", "jpg"])
+_FILLER_WORDS = frozenset(
+    ["to", "for", "the", "of", "images", "image", "img", "data", "object", "class", "png", "jpg"]
+)
 _MASK_ENDINGS = (
     "_mask",
     "-mask",

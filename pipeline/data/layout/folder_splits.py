@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.data.reading.split_words import parse_split_words
+from pipeline.data.layout.split_words import parse_split_words
 
 _PART_PATTERN = re.compile(
     r"(.*[ _-])?(part|batch|chunk|shard|fold|vol|volume|images?|imgs?|set|subset)[ _-]*\d{1,4}",
@@ -68,6 +68,9 @@ def _find_splits(names: Sequence[str], deep: set[str]) -> tuple[dict[str, str], 
     parsed = {name: parse_split_words(name) for name in names}
     whole = {name: split for name, (split, others) in parsed.items() if split and not others}
     partial = {name: split for name, (split, others) in parsed.items() if split and others}
+    affixes = {parsed[name][1] for name in partial}
+    if whole and len(affixes) == 1 and len(whole) + len(partial) == len(names):
+        return {name: str(parsed[name][0]) for name in names}, None
     if whole:
         rest = [name for name in names if name not in whole]
         is_clear = "train" in whole.values() and len(set(whole.values())) > 1
@@ -77,9 +80,9 @@ def _find_splits(names: Sequence[str], deep: set[str]) -> tuple[dict[str, str], 
     if len(set(partial.values())) < 2:
         return {}, None
     rest = [name for name in names if name not in partial]
-    if len({parsed[name][1] for name in partial}) == 1 and (not rest or deep & set(partial)):
+    if len(affixes) == 1 and (not rest or deep & set(partial)):
         return {name: str(split) for name, split in partial.items()}, None
-    if rest and len({parsed[name][1] for name in partial}) == len(partial):
+    if rest and len(affixes) == len(partial):
         return {}, None  # classes such as train_station and test_tube among others
     return {}, _describe_mixture(list(partial), rest)
 

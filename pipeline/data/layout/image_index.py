@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
+from pipeline.data.layout.side_folders import find_side_folders
 from pipeline.data.reading.image_record import is_image
-from pipeline.data.reading.side_folders import find_side_folders
 
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 """Prefix that annotation tools put before the name of an uploaded file."""

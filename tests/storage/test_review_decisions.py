@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
 from pipeline.storage import review_decisions
@@ -87,3 +89,28 @@ def test_four_reviewers_at_once_lose_no_decision(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert len(review_decisions.read_decisions(runs_folder).labels) == 40
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["review", "run_id", "labels", "slices", "key"]), inner
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_json_is_a_review_or_one_line_and_changes_nothing_then(
+    tmp_path_factory: pytest.TempPathFactory, value: object
+) -> None:
+    folder = tmp_path_factory.mktemp("review")
+    (folder / "saved.json").write_text(json.dumps(value))
+    try:
+        review_decisions.apply_review_file(folder / "runs", folder / "saved.json")
+    except InputError as error:
+        message = str(error)
+        assert not (folder / "runs" / "review.json").exists(), message

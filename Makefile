@@ -7,7 +7,7 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all settings-table bench bench-faults bench-slices bench-remedies \
+.PHONY: help demo test test-all audit settings-table bench bench-faults bench-slices bench-remedies \
 	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
@@ -63,6 +63,13 @@ test: lint chromium airflow-tests postgres  ## lint, doctests and tests: what CI
 test-all: lint chromium airflow-tests postgres  ## also the tests that take minutes
 	$(BIN)/python -m pytest -q $(DOCTESTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+AUDIT_INDEX ?= https://pypi.org/pypi/pip/json
+audit: install  ## known vulnerabilities of the installed packages, if the index answers
+	@if $(BIN)/python -c 'import sys, urllib.request; \
+		urllib.request.urlopen(sys.argv[1], timeout=20)' $(AUDIT_INDEX) 2>/dev/null; \
+	then $(BIN)/python -m pip_audit --skip-editable --progress-spinner off; \
+	else echo "audit: $(AUDIT_INDEX) does not answer, so NOTHING WAS AUDITED."; fi
 
 settings-table: install  ## write the table of all settings into configs/README.md
 	$(BIN)/nightshift settings --markdown > .settings.tmp

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.contracts import InputError
+from pipeline.literal_secrets import find_literal_secret
 from pipeline.settings_validation import (
     MAX_YAML_BYTES,
     anchor_paths,
@@ -31,7 +31,6 @@ from pipeline.settings_validation import (
 _PLACE_PATTERN = re.compile(r"log|\$.+|[a-z][a-z0-9+.-]*://\S+")
 VARIABLE_PATTERN = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 """`$NAME` or `${NAME}` in a place of `schedule.notify`."""
-_SECRET_FIELDS = {"pass", "password", "token", "secret", "apikey"}
 MAX_PAUSE_SECONDS = 7 * 24 * 3600
 MAX_DEADLINE_MINUTES = 366 * 24 * 60
 MAX_TEXT_LENGTH = 2000
@@ -66,26 +65,37 @@ def check_place(place: str) -> str:
 
     Raises:
         ValueError: it is neither `log`, nor an address with a scheme, nor `$NAME`.
-        PydanticCustomError: it contains a password.
+        PydanticCustomError: it contains a password or a token.
     """
     if not _PLACE_PATTERN.fullmatch(place):
         raise ValueError(
             "a place is log, an Apprise URL (mailto://, jsons://, slack://, ...) "
             "or $NAME of a variable"
         )
-    parts = urlsplit(place)
-    secrets = [parts.netloc.rpartition("@")[0].partition(":")[2]]
-    for key, value in parse_qsl(parts.query):
-        if key.lower() in _SECRET_FIELDS:
-            secrets.append(value)
-    for secret in secrets:
-        if secret and "$" not in secret:
-            raise PydanticCustomError(
-                "literal_secret",
-                "a config must not contain a password; "
-                "name an environment variable, as in ://user:$NAME@",
-            )
+    _refuse_literal_secret(place)
     return place
+
+
+def _refuse_literal_secret(address: str) -> None:
+    """Raise `PydanticCustomError`, which does not repeat the address, if it holds a secret."""
+    if secret := find_literal_secret(address):
+        raise PydanticCustomError(
+            "literal_secret",
+            "a config must not contain {secret}, since it is copied into every run and report; "
+            "name an environment variable, as in ://user:$NAME@",
+            {"secret": secret},
+        )
+
+
+def check_link_address(address: str | None) -> str | None:
+    """Return the address of published pages unchanged.
+
+    Raises:
+        PydanticCustomError: it contains a password or a token.
+    """
+    if address:
+        _refuse_literal_secret(address)
+    return address
 
 
 class StageSettings(BaseModel):
@@ -138,7 +148,7 @@ class ScheduleSettings(StageSettings):
         max_length=MAX_TEXT_LENGTH,
         description="Airflow queue of the stages that need a GPU",
     )
-    reports_url: str | None = Field(
+    reports_url: Annotated[str | None, AfterValidator(check_link_address)] = Field(
         None,
         max_length=MAX_TEXT_LENGTH,
         description="address under which the folder `reports` is served, for links",

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import InputError
 from pipeline.data.reading.image_record import parse_datetime, suggest_name
+from pipeline.storage.user_files import (
+    MAX_MODEL_BYTES,
+    MAX_TABLE_BYTES,
+    check_parquet_size,
+    check_user_file,
+)
 
 REQUIRED_COLUMNS = ("image_id", "path", "label")
 RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
@@ -20,15 +26,19 @@ RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
 PROBABILITY_SUM_TOLERANCE = 1e-3
 # Decimals beyond which rounding moves no sum of probabilities noticeably.
 MAX_ROUNDED_DECIMALS = 6
+MAX_METADATA_VALUE = 1e30
+"""Larger numbers of a metadata column are taken as unknown: their squares are not finite."""
+MAX_SCORE = 1e6
+"""Largest logit; exp() of a difference of a hundred is zero already."""
 TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
 
 
 def _read_table(path: Path, description: str, required_columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a CSV or Parquet file with the required columns; its ids are unique text."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file ({description})")
+    check_user_file(path, MAX_TABLE_BYTES, description)
     try:
         if path.suffix == ".parquet":
+            check_parquet_size(path)
             table = pd.read_parquet(path)
         else:
             table = pd.read_csv(
@@ -38,7 +48,7 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
                 na_values=[""],
                 encoding="utf-8-sig",
             )
-    except (OSError, ValueError, pyarrow.ArrowException, pd.errors.ParserError) as error:
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     for column in required_columns:
         if column not in table.columns:
@@ -52,10 +62,19 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
     if table.empty:
         raise InputError(f"{path}: holds no row")
     table = table.assign(**{c: table[c].astype(str) for c in required_columns})
+    table = _replace_infinite_values(table)
     duplicate_ids = table["image_id"][table["image_id"].duplicated()]
     if len(duplicate_ids):
         raise InputError(f"{path}: image_id {duplicate_ids.iloc[0]!r} is in more than one row")
     return table.reset_index(drop=True)
+
+
+def _replace_infinite_values(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose infinite metadata are unknown: no condition can hold them."""
+    is_score = table.columns.astype(str).str.startswith(("prob_", "logit_"))
+    numbers = table.loc[:, ~is_score].select_dtypes("float")
+    with np.errstate(invalid="ignore"):
+        return table.assign(**numbers.where(np.abs(numbers) < MAX_METADATA_VALUE))
 
 
 def _parse_times(path: Path, column: pd.Series[Any]) -> pd.Series[Any]:
@@ -181,10 +200,12 @@ def read_predictions(
         raise InputError(
             f"{path}: a {kind} column holds a value that is no number ({error})"
         ) from error
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
+    is_usable = np.isfinite(scores) & (np.abs(scores) <= MAX_SCORE)
+    if not is_usable.all():
+        row = int(np.flatnonzero(~is_usable.all(1))[0])
         raise InputError(
-            f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing or not finite"
+            f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing, not finite, "
+            f"or beyond {MAX_SCORE:,.0f}"
         )
     if kind == "prob_":
         scores = _normalize_rounded(scores, add_note)
@@ -200,7 +221,12 @@ def read_predictions(
             )
         scores = np.log(np.maximum(scores, 1e-12))
     names = [column.removeprefix(kind) for column in columns]
-    return table["image_id"].tolist(), names, scores.astype(np.float32)
+    return table["image_id"].tolist(), names, np.asarray(scores, np.float32)
+
+
+def _convert_to_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # a value that is too large becomes infinite
+        return np.asarray(array, dtype=np.float32)
 
 
 def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
@@ -209,26 +235,28 @@ def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
     Raises:
         InputError: the shape or dtype is wrong, or a value is not finite.
     """
+    check_user_file(path, MAX_MODEL_BYTES, "the embeddings")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(
             f"{path}: cannot be read as an .npy array ({str(error).splitlines()[0]})"
         ) from error
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise InputError(
-            f"{path}: a float array [rows, D] is needed, this is {array.dtype} {list(array.shape)}"
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+        form = (
+            f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
         )
+        raise InputError(f"{path}: a float array [rows, D] is needed, this is {form}")
     if len(array) != row_count:
         raise InputError(
             f"{path}: has {len(array)} rows, the predictions have {row_count}; one row for each, "
             "in their order"
         )
-    if not np.isfinite(array).all():
-        raise InputError(
-            f"{path}: row {int(np.flatnonzero(~np.isfinite(array).all(1))[0])} is not finite"
-        )
-    return np.asarray(array, dtype=np.float32)
+    values = _convert_to_float32(array)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+        raise InputError(f"{path}: row {row} is not finite, or too large for 32 bits")
+    return values
 
 
 def align_predictions(

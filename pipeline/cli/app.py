@@ -6,6 +6,7 @@ Heavy modules are imported inside the commands, so that `--help` is fast.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import sys
@@ -105,7 +106,9 @@ def print_environment_checks(as_json: JsonOption = False) -> None:
 
 
 def _print_error(message: object) -> None:
-    print(f"nightshift: {message}", file=sys.stderr)
+    # Names of files and texts of others must not steer the terminal.
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(message))
+    print(f"nightshift: {text}", file=sys.stderr)
 
 
 def _find_disk_error(error: BaseException) -> OSError | None:
@@ -164,6 +167,8 @@ def main() -> None:
     from pipeline.engine.process_launch import hand_over_exit_code
 
     signals.install_handlers()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(hand_over_exit_code(_run_app()))
 
 

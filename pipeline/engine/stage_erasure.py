@@ -22,6 +22,7 @@ from pipeline.contracts import ArrayContract, FolderContract, ObjectContract, Ta
 from pipeline.graph import ARTIFACT_CONTRACTS, STAGES, get_stage
 from pipeline.storage import artifact_store, stage_swaps
 from pipeline.storage.artifact_store import RunFolder
+from pipeline.storage.csv_tables import unescape_formulas, write_csv
 
 RowMask = NDArray[np.bool_]
 _ID_COLUMNS = ("image_id", "other_id")
@@ -282,7 +283,7 @@ def _write_lists_without(target_folder: Path, folder: Path, erased_images: Erase
     """
     changed = {}
     for file in sorted(folder.glob("*.csv")):
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table = unescape_formulas(pd.read_csv(file, dtype=str, keep_default_na=False))
         reduced = table
         if "path" in reduced:
             reduced = reduced[~reduced["path"].isin(erased_images.paths)]
@@ -294,7 +295,7 @@ def _write_lists_without(target_folder: Path, folder: Path, erased_images: Erase
     if changed:
         shutil.copytree(folder, target_folder)
         for name, table in changed.items():
-            table.to_csv(target_folder / name, index=False)
+            write_csv(target_folder / name, table)
     return bool(changed)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,14 @@ def get_cache_folder() -> Path:
 
 
 def get_file_stamp(path: str) -> FileStamp:
-    """Return size and modification time of a file."""
+    """Return size and modification time of a regular file.
+
+    Raises:
+        OSError: there is no file, or it is a FIFO or a device, which would be waited for.
+    """
     status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
     return status.st_size, status.st_mtime_ns
 
 

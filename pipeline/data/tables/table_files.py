@@ -28,6 +28,10 @@ ImageTest = Callable[[str], bool]
 _NUMBER_PATTERN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
 """Numbers that are read as such: up to 18 digits fit into int64, and codes like `007` stay text."""
 _BOOLEAN_TEXTS = ("true", "false")
+_MAX_JSON_CELLS = 50_000_000
+"""Cells of a table of JSON lines; each key that a line lacks is a cell too."""
+_MAX_PARQUET_ROWS, _MAX_COLUMNS = 10_000_000, 5000
+"""Largest Parquet table; some kilobytes may hold any number of equal rows."""
 _MAX_REASON_CHARACTERS = 300
 """Longest reason in an error message; some parsers quote the whole file."""
 
@@ -87,7 +91,7 @@ def _name_columns(header: list[str], has_heading: bool) -> list[str]:
 
 def _parse_jsonl(data: bytes, is_image_name: ImageTest) -> TableColumns:
     columns: TableColumns = {}
-    row_count = 0
+    cell_count = row_count = 0
     for number, line in enumerate(_decode_text(data).split("\n"), start=1):
         if not line.strip():
             continue
@@ -97,6 +101,12 @@ def _parse_jsonl(data: bytes, is_image_name: ImageTest) -> TableColumns:
         for name, value in row.items():
             columns.setdefault(name, [None] * row_count).append(value)
         row_count += 1
+        cell_count += len(columns)
+        if cell_count > _MAX_JSON_CELLS or len(columns) > _MAX_COLUMNS:
+            raise ValueError(
+                f"its lines have {len(columns):,} keys together, which makes too many cells; "
+                "give all lines the same keys"
+            )
         for column in columns.values():
             if len(column) < row_count:
                 column.append(None)
@@ -104,6 +114,12 @@ def _parse_jsonl(data: bytes, is_image_name: ImageTest) -> TableColumns:
 
 
 def _parse_parquet(data: bytes, is_image_name: ImageTest) -> TableColumns:
+    metadata = pyarrow.parquet.read_metadata(io.BytesIO(data))
+    if metadata.num_rows > _MAX_PARQUET_ROWS or metadata.num_columns > _MAX_COLUMNS:
+        raise ValueError(
+            f"{metadata.num_rows:,} rows of {metadata.num_columns:,} columns are too many "
+            f"(at most {_MAX_PARQUET_ROWS:,} and {_MAX_COLUMNS:,})"
+        )
     columns: TableColumns = pyarrow.parquet.read_table(io.BytesIO(data)).to_pydict()
     return columns
 

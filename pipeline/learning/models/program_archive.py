@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contracts import InputError
+from pipeline.storage.user_files import MAX_MODEL_BYTES, check_user_file
 
 MODEL_MEMBER = "models/model.json"
 WEIGHTS_CONFIG_MEMBER = "data/weights/model_weights_config.json"
@@ -36,6 +37,7 @@ _COPIED_MEMBER_PATTERN = re.compile(
 )
 """Members of raw tensors and of short facts about the archive."""
 _IGNORED_MEMBER_PATTERN = re.compile(r"extra/.*|data/sample_inputs/model\.pt|\.format_version")
+_PICKLED_WEIGHTS = ("data/weights/model.pt", "data/constants/model.pt")
 _PAYLOAD_PATTERN = re.compile(r"(weight|tensor)_\d+")
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9_.+-]{0,1000}")
 """Names of nodes, tensors and arguments; torch writes them into source as they are."""
@@ -118,8 +120,9 @@ def _list_text_arguments(node: ast.AST) -> list[ast.expr]:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
         return []
     pattern, first = _TEXT_ARGUMENTS.get(node.func.id), node.args[0]
-    is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
-    return [first] if pattern and is_text and pattern.fullmatch(str(first.value)) else []
+    if pattern is None or not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return []
+    return [first] if pattern.fullmatch(first.value) else []
 
 
 def _is_safe_node(node: ast.AST) -> bool:
@@ -299,6 +302,8 @@ def _copy_members(source: zipfile.ZipFile, target: zipfile.ZipFile) -> None:
             target.writestr(f"program/{name}", _check_json(source.read(member)))
         elif _COPIED_MEMBER_PATTERN.fullmatch(name):
             target.writestr(f"program/{name}", source.read(member))
+        elif name in _PICKLED_WEIGHTS:
+            raise _UnsafeError("pickled weights, as older torch wrote them (export it again)")
         elif not _IGNORED_MEMBER_PATTERN.fullmatch(name):
             raise _UnsafeError(f"objects or compiled code beside its tensors ({_quote(name)})")
     if missing := [name for name in json_members if name not in seen]:
@@ -313,6 +318,7 @@ def read_program_archive(path: Path) -> io.BytesIO:
         InputError: the file is no archive of `torch.export.save`, or holds anything else: objects,
             compiled code, operators that are not of tensors, or expressions that are not of sizes.
     """
+    check_user_file(path, MAX_MODEL_BYTES, "the model")
     checked = io.BytesIO()
     try:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(checked, "w") as target:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.contracts import InputError
 from pipeline.storage.artifact_store import lock_file, write_text
+from pipeline.storage.csv_tables import format_csv, unescape_formulas
 
 HISTORY_FILE_NAME = "history.csv"
 PSI_PREFIX = "psi "
@@ -55,7 +56,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, "str"))
+        table = unescape_formulas(pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, "str")))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); move it away to begin a new history"
@@ -81,7 +82,7 @@ def add_history_row(folder: Path, row: Mapping[str, Any]) -> pd.DataFrame:
         else:
             rows.append(dict(row))
         table = pd.DataFrame(rows)
-        write_text(folder / HISTORY_FILE_NAME, table.to_csv(index=False))
+        write_text(folder / HISTORY_FILE_NAME, format_csv(table))
         return table
 
 

@@ -31,6 +31,7 @@ from pipeline.slices.tracking.traffic_comparison import (
 )
 from pipeline.statistics.distribution_shift import ShiftEvidence
 from pipeline.storage.artifact_store import compute_key, hash_content, write_json, write_text
+from pipeline.storage.csv_tables import format_csv
 
 BATCH_FILE_NAME = "batch.csv"
 FINDINGS_FILE_NAME = "monitor.json"
@@ -132,7 +133,7 @@ def monitor_traffic(
     key = compute_key(row_hashes, hash_content(bundle / "bundle.json"))[:_KEY_LENGTH]
     history = add_history_row(out, build_history_row(findings, key))
     findings = add_drift_texts(findings) | {"batch": len(batch)}
-    write_text(out / BATCH_FILE_NAME, batch.to_csv(index=False))
+    write_text(out / BATCH_FILE_NAME, format_csv(batch))
     write_json(out / FINDINGS_FILE_NAME, findings)
     write_text(out / PAGE_FILE_NAME, render_monitoring_page(findings, batch, history))
     return findings

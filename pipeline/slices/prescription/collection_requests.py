@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.domain.rules import Mask, iterate_rows
 from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.storage.csv_tables import write_csv
 
 COLLECTION_COLUMNS = ["slice", "words", "rule", "have", "wanted", "examples"]
 RELABELING_COLUMNS = ["path", "label", "suggested", "confidence", "kind", "split"]
@@ -55,7 +56,7 @@ def write_requests(
         }
         rows.append(row)
     requests = pd.DataFrame(rows, columns=COLLECTION_COLUMNS)
-    requests.to_csv(folder / "collect.csv", index=False)
+    write_csv(folder / "collect.csv", requests)
     reviews = label_issues.assign(path=paths[label_issues["image_id"]].to_numpy())
-    reviews[RELABELING_COLUMNS].to_csv(folder / "relabel.csv", index=False)
+    write_csv(folder / "relabel.csv", reviews[RELABELING_COLUMNS])
     return folder

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow.lib import ArrowException
 
 from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError
@@ -21,7 +22,8 @@ from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import UnitBasis
 from pipeline.slices.candidates.rule_admission import compute_slice_masks
 from pipeline.slices.finder_constants import CONSTANTS
-from pipeline.storage.bundle_record import read_bundle_record
+from pipeline.storage.bundle_record import RECORD_FILE, check_reference_fields, read_bundle_record
+from pipeline.storage.user_files import check_parquet_size
 
 REFERENCE_FILE = "reference.parquet"
 # Followed by a slice: the column that holds whether the slice admits the image.
@@ -164,6 +166,15 @@ def summarize_reference(
     return kept[images_before[unit] < max_images].reset_index(drop=True), summary
 
 
+def _read_reference_table(path: Path) -> pd.DataFrame:
+    try:
+        check_parquet_size(path)
+        return pd.read_parquet(path)
+    except (OSError, ValueError, ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read ({reason}); make the model again") from error
+
+
 @dataclass(frozen=True)
 class ReferenceProfile:
     """The reference of a model, as its bundle keeps it.
@@ -194,12 +205,18 @@ class ReferenceProfile:
                 f"{folder}: the bundle lacks a reference of its training data; "
                 f"run the stage promote of {run_name} again"
             )
-        return cls(
-            pd.read_parquet(folder / REFERENCE_FILE),
+        check_reference_fields(record, str(folder / RECORD_FILE))
+        profile = cls(
+            _read_reference_table(folder / REFERENCE_FILE),
             record["reference"],
             record["slices"],
             str(record["run_id"]),
         )
+        try:
+            profile.rules  # noqa: B018
+        except InputError as error:
+            raise InputError(f"{folder}: {error}; make the model again") from error
+        return profile
 
     @property
     def split_tables(self) -> dict[str, pd.DataFrame]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.domain.gate_conditions import evaluate_gate, list_limits
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import OpeningReason, PowerQuestion
+from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -20,8 +20,8 @@ from pipeline.slices.tracking.reference_profile import (
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_traffic
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
-from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
@@ -88,7 +88,11 @@ class Factory(Found):
         after = np.where(
             wrong & (rng.random(len(val)) < 0.6),
             truth,
-            np.where(rng.random(len(val)) < 0.02, (truth + 1) % len(self.names), self.guess),
+            np.where(
+                self.night[val] & (rng.random(len(val)) < 0.06),
+                (truth + 1) % len(self.names),
+                self.guess,
+            ),
         )
         after = after if changed else self.guess
         was, now = ~wrong, after == truth
@@ -212,10 +216,11 @@ class Factory(Found):
         self, trial: ModelComparison, planned: NDArray[np.bool_], alpha: float
     ) -> dict[str, Any]:
         parts = {
-            "primary": trial.compare_subset(planned, alpha),
+            "primary": trial.compare_subset(planned, alpha, is_balanced=True),
             "outside": trial.compare_subset(~planned, alpha),
         }
-        return trial.build_record(alpha, HarmMargins()) | parts
+        safety = trial.build_safety_record(~planned, alpha, HarmMargins())
+        return trial.build_record(alpha) | safety | parts
 
     def _verdict(
         self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool
@@ -276,6 +281,7 @@ class Factory(Found):
         ]
         for row in val["slices"]:
             row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
+        val["gained"] = [row["slice"] for row in val["slices"] if row["planned"]]
         outcome = (
             "tested"
             if record
@@ -288,7 +294,9 @@ class Factory(Found):
         comparison = {
             "outcome": outcome,
             "alpha": 0.05,
-            "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
+            "margins": {"overall": 0.01, "by_class": 0.03, "max_loss_probability": 0.5},
+            "champion": {"status": ChampionStatus.NONE, "run_id": None},
+            "foreseen": None,
             "counts": {
                 "errors": 1,
                 "slices": len(made["explanations"]),
@@ -322,10 +330,11 @@ class Factory(Found):
         verdict = {
             "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
             "outcome": outcome,
-            "gain": record and record["primary"]["gain"],
+            "gain": record and {"reference": "before", **record["primary"]["over"]["before"]},
+            "foreseen": None,
             "conditions": judged,
             "champion": "candidate",
-            "limits": list_limits(comparison, None),
+            "limits": list_limits(comparison),
             "seeds_judged": False,
             "opening": opening["number"],
         }

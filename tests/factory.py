@@ -1,4 +1,4 @@
-"""A small, complete and consistent set of the report stage's artifacts, with drawn images. Seeded."""
+"""A small, complete and consistent set of the artifacts of the report stage, drawn by seed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.gate_conditions import evaluate_gate, list_limits
+from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion
+from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion, PrescriptionKind
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -66,7 +67,7 @@ class Factory(Found):
         return {
             **found,
             "champion": "champion-0",
-            "why": None,
+            "reason": None,
             "conditions": traffic_conditions(found, limits),
         }
 
@@ -150,20 +151,18 @@ class Factory(Found):
                 "chosen_on": "val",
             },
             "prescriptions": [
-                {
-                    "slice": "s1",
-                    "kind": "augment",
-                    "words": "Too dark",
-                    "images": len(train),
-                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training images",
-                },
-                {
-                    "slice": "s2",
-                    "kind": "collect",
-                    "words": "High saturation",
-                    "images": 0,
-                    "action": "collect more images like these: no transform was shown to be the cause",
-                },
+                Prescription(
+                    "s1",
+                    PrescriptionKind.AUGMENT,
+                    len(train),
+                    (PrescribedTreatment("exposure", None, len(train), ((0.15, 0.4),)),),
+                    0.58,
+                    PrescribedCorrection("exposure", 2.0),
+                    True,
+                ).build_record(),
+                Prescription(
+                    "s2", PrescriptionKind.COLLECT, 0, (), None, None, False
+                ).build_record(),
             ],
         }
         if not slices:
@@ -352,8 +351,12 @@ def _planted(
 def planted(
     classes: int = 0, images: int = 480, hostile: bool = False, **options: bool
 ) -> dict[str, Any]:
-    """A fresh dict of artifacts that are made once (leave them as they are); classes: 0 for the gate's two.
+    """Return a fresh dict of artifacts that are made once; leave them as they are.
 
-    options: changed, slices, sealed, promoted, see `Factory.make`.
+    Args:
+        classes: number of classes; 0 for the two of the gate.
+        images: number of images.
+        hostile: whether texts try to inject code.
+        options: changed, slices, sealed, promoted, see `Factory.make`.
     """
     return dict(_planted(tuple(sorted(options.items())), classes, images, hostile))

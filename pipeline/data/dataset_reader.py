@@ -7,7 +7,7 @@ lists images and decodes none: pixels are read through `open_image` alone.
 A function whose first parameter is called `tree` gets the `FileTree` of the root, and so reads zip
 and tar archives as well; any other name gets the path of the root. A function with a parameter
 `options` gets the `ReadOptions`. `SUPPORTED_OPTIONS` of the module names those config keys of
-`ReadOptions` that it uses: file, label, crop_boxes.
+`ReadOptions` that it uses: file, label, crop_boxes, multi, table, photos, class_level.
 
 An adapter for data that can be drawn may also be a simulator: see
 `pipeline.data.reading.simulator_interface`.
@@ -103,6 +103,10 @@ def _check_options(adapter: str, options: ReadOptions) -> None:
         "file": options.file_column,
         "label": options.label_column,
         "crop_boxes": options.should_crop_boxes,
+        "multi": options.several_labels != "error",
+        "table": options.table,
+        "photos": options.image_folder,
+        "class_level": options.class_level,
     }
     for key, value in config_values.items():
         if value and key not in supported:

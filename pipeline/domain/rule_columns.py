@@ -22,6 +22,7 @@ RESERVED_COLUMNS = frozenset(
         "width",
         "height",
         "given_split",
+        "group_source",
         CHOSEN_COLUMN,
     }
 )

@@ -5,6 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class ExclusionKind(StrEnum):
+    """Why an image is in no split."""
+
+    UNKNOWN_PLACE = "unknown place"
+    """Its time or site, by which the images are split, is unknown."""
+    SAME_IMAGE = "same image"
+    """Its bytes are in a split that comes first."""
+    SAME_GROUP = "same group"
+    TIED_GROUP = "tied group"
+    """A near-duplicate of its group is in a split that comes first."""
+    CONDITION_NOT_MET = "condition not met"
+
+
 class SliceStatus(StrEnum):
     """Outcome of the tests of a candidate slice."""
 
@@ -39,6 +52,69 @@ class TrackState(StrEnum):
     CLOSED = "closed"
 
 
+class TrackReason(StrEnum):
+    """Why a slice has its state."""
+
+    FIRST_CONFIRMED = "first confirmed"
+    CONFIRMED_AGAIN = "confirmed again"
+    CONFIRMED_AFTER_CLOSING = "confirmed after closing"
+    RULE_IN_EXCESS = "rule in excess"
+    """It was not confirmed, but its rule has excess error."""
+    NO_EXCESS = "no excess"
+    SMALLER_NOT_GONE = "smaller, not gone"
+    UNDECIDED = "undecided"
+    """Neither an excess nor its absence was shown."""
+    NOT_ASSESSABLE = "not assessable"
+    """The run's images cannot tell; the observation holds the obstacle."""
+
+
+class AssessmentObstacle(StrEnum):
+    """Why a run cannot assess a slice of an earlier run."""
+
+    MISSING_CLASS = "missing class"
+    MISSING_COLUMN = "missing column"
+    COLUMN_NOT_NUMERIC = "column not numeric"
+    MISSING_IMAGE = "missing image"
+    """The data lack an image to which the rule measures distances."""
+    SEALED_IMAGE = "sealed image"
+    UNTESTABLE = "untestable"
+
+
+class FollowObstacle(StrEnum):
+    """Why no earlier slices are followed."""
+
+    NO_EARLIER_RUN = "no earlier run"
+    UNREADABLE_RUN = "unreadable run"
+
+
+class DriftObstacle(StrEnum):
+    """Why no arrived image is compared with the champion's data."""
+
+    NO_CHAMPION = "no champion"
+    """No champion with data of its own was in force."""
+    NO_NEW_IMAGE = "no new image"
+
+
+class UnitBasis(StrEnum):
+    """What counts as one independent observation among arriving images."""
+
+    GROUPS = "groups"
+    STRETCHES = "stretches"
+    """The images of a stretch of time."""
+    GROUPS_AND_STRETCHES = "groups and stretches"
+    IMAGES = "images"
+    """Some or all images have neither group nor time."""
+
+
+class NovelSide(StrEnum):
+    """Where a value lies beyond everything known."""
+
+    BELOW = "below"
+    ABOVE = "above"
+    APART = "apart"
+    """Far from every known value on a circle."""
+
+
 class LabelIssueKind(StrEnum):
     """Why a label is in doubt."""
 
@@ -48,6 +124,25 @@ class LabelIssueKind(StrEnum):
     """The same bytes have two labels."""
     REVIEWED = "reviewed"
     """A reviewer marked the label as wrong."""
+
+
+class ModelOrigin(StrEnum):
+    """Where the model of the stage `train` comes from."""
+
+    TRAINED = "trained"
+    CHAMPION = "champion"
+    USER_FILE = "user file"
+
+
+class PrescriptionKind(StrEnum):
+    """What is done with training images about a slice."""
+
+    AUGMENT = "augment"
+    """Images outside the slice are treated, or simulated ones take their place."""
+    OVERSAMPLE = "oversample"
+    REWEIGHT = "reweight"
+    COLLECT = "collect"
+    """Nothing is trained: more images are requested."""
 
 
 class ComparisonOutcome(StrEnum):

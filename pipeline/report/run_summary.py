@@ -21,13 +21,15 @@ from pipeline.report.sentences.gate_sentences import (
     describe_condition,
     describe_limit,
 )
+from pipeline.report.sentences.traffic_sentences import add_drift_texts
+from pipeline.report.sentences.trend_sentences import add_trend_texts
 from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     choose_outcome_text,
     list_compared_splits,
 )
 from pipeline.report.slice_cards import compute_slice_errors, find_review_decision, summarize_remedy
-from pipeline.report.slice_schema import ShareInterval, SliceSummary, StrengthResponse
+from pipeline.report.slice_schema import ShareInterval, SliceSummary, SliceTrend, StrengthResponse
 from pipeline.report.summary_schema import (
     SCHEMA_VERSION,
     CalibrationSummary,
@@ -140,7 +142,7 @@ def _build_remedy(page: ReportPage, prescription: Mapping[str, Any]) -> RemedySu
     return RemedySummary(
         slice=prescription["slice"],
         kind=prescription["kind"],
-        action=prescription["action"],
+        action=remedy["action"],
         training=[PlannedRemedy(**treatment) for treatment in remedy["plan"]],
         correction=remedy["correction"],
     )
@@ -210,6 +212,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         outcome=outcome,
         champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
+        data_faults=page.data_faults,
         limits=[describe_limit(limit) for limit in verdict["limits"]],
     )
 
@@ -266,8 +269,8 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         opening=_build_opening(page),
         power=list(map(_build_power_estimate, page["comparison"]["power"])),
         data=_build_data_summary(page),
-        drift=page["drift"],
-        followed=page["followed"]["slices"],
+        drift=add_drift_texts(page["drift"]),
+        followed=[SliceTrend(**add_trend_texts(record)) for record in page["followed"]["slices"]],
         notes=page.all_notes,
     )
     return summary.model_dump(mode="json", by_alias=True)

@@ -137,6 +137,9 @@ class VerdictSummary(BaseModel):
     conditions: list[dict[str, Any]] = Field(
         description="id, name, value, threshold, passed, why, evidence"
     )
+    data_faults: list[str] = Field(
+        [], description="faults of the data that make the figures untrue, in sentences"
+    )
     limits: list[str] = Field(description="what the verdict does not show, in sentences")
 
 
@@ -237,7 +240,7 @@ class RunSummary(BaseModel):
     power: list[PowerEstimate]
     data: DataSummary
     drift: dict[str, Any] = Field(
-        description="newly arrived images against the champion's data: the artifact `drift`"
+        description="newly arrived images against the champion's data: `drift`, in words"
     )
     followed: list[SliceTrend] = Field(
         [], description="slices over the runs of this name, the most urgent first"

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.data.quality.value_ranges import find_used_range
 from pipeline.domain.gate_conditions import (
     can_promote,
     evaluate_gate,
@@ -81,6 +82,7 @@ def run(
         "policy": policy,
         "slices": _list_known_slices(explanations),
         "reference": reference_record,
+        "range": find_used_range(images["source"]),
     }
     bundle = _write_bundle(context, record, is_promoted, comparison, Path(model), Path(candidates))
     reference.to_parquet(bundle / REFERENCE_FILE, index=False)

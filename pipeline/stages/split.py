@@ -38,6 +38,8 @@ from pipeline.data.quality.split_strategies import (
     compute_split_times,
 )
 from pipeline.data.tables.row_filter import evaluate_row_filter
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 
 
 class Config(StageSettings):
@@ -231,7 +233,8 @@ def _filter_training_rows(
     is_train = split == "train"
     if not (is_train & is_met).any():
         raise InputError(f"split.train_where: no training image satisfies {condition!r}")
-    return reasons.mask(is_train & ~is_met, f"not {condition}")
+    exclusion = SplitExclusion(ExclusionKind.CONDITION_NOT_MET, condition=condition)
+    return reasons.mask(is_train & ~is_met, exclusion.dump_json())
 
 
 def _require_all_splits(

@@ -31,7 +31,7 @@ def test_images_become_the_graphs_artifacts_and_copies_are_one_group(tmp_path: P
     ARTIFACT_CONTRACTS["pixels"].check_value("pixels", pixels, dims)
     assert images["group"][0] == images["group"][1] != images["group"][2]
     assert pixels[:, 8, 8, 0].tolist() == [80, 80, 200]
-    assert list(images.columns[10:]) == ["camera", "luminance_"]
+    assert list(images.columns[11:]) == ["camera", "luminance_"]
 
 
 def test_groups_of_the_table_are_kept(tmp_path: Path) -> None:

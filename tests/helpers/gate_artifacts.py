@@ -231,6 +231,7 @@ def _draw_images(
             "captured_at": pd.NaT,
             "width": SIDE,
             "height": SIDE,
+            "group_source": "given",
             "given_split": None,
         }
     )

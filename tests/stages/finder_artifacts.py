@@ -74,6 +74,7 @@ def _build_images(frame: pd.DataFrame) -> pd.DataFrame:
         captured_at=pd.Timestamp("2026-01-01"),
         width=16,
         height=16,
+        group_source="given",
         given_split=pd.Series([None] * len(frame), dtype="str"),
     )
 

@@ -123,6 +123,7 @@ def _make_data() -> dict[str, Any]:
             "group": GROUPS.astype(str),
             "captured_at": pd.NaT,
             "height": 64,
+            "group_source": "given",
             "given_split": None,
         }
     )

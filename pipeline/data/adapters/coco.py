@@ -17,6 +17,7 @@ from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,
+    MixedImage,
     ReadOptions,
     RejectedFile,
     explain_non_image,
@@ -90,18 +91,6 @@ def _index_files(tree: FileTree) -> dict[str, str]:
     return index
 
 
-def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
-    """Return the class that all boxes of an image share, and the reason if they share none."""
-    kinds = sorted(set(labels))
-    if len(kinds) == 1:
-        return kinds[0], ""
-    return (
-        None,
-        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box "
-        "an image",
-    )
-
-
 def _read_annotated_images(
     tree: FileTree, annotation_name: str, annotations: dict[str, Any], options: ReadOptions
 ) -> Iterator[ImageRecord | RejectedFile]:
@@ -154,10 +143,16 @@ def label_image(
         labels: classes of its boxes.
         options: read options.
     """
-    label, reason = _find_shared_label(labels) if labels else (None, "no annotation")
-    if label is None and options.is_label_required:
-        return RejectedFile(record.path, reason)
-    return replace(record, label=label)
+    names = sorted(set(labels))
+    if len(names) == 1 or not options.is_label_required:
+        return replace(record, label=names[0] if len(names) == 1 else None)
+    if not names:
+        return RejectedFile(record.path, "no annotation")
+    listed = ", ".join(names[:4])
+    return MixedImage(
+        record.path,
+        f"shows several classes ({listed}); ingest.crop_boxes=true makes each box an image",
+    )
 
 
 def _crop_boxes(

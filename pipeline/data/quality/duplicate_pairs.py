@@ -12,9 +12,6 @@ from pipeline.contracts import ProgressTracker
 from pipeline.data.quality.group_splits import find_group_components
 from pipeline.data.quality.near_duplicates import find_exact_duplicates, find_near_duplicates
 
-MAX_COMPARED_IMAGES = 50_000
-"""Images up to which looks are compared; the time grows with the square of their number."""
-
 
 def find_duplicate_pairs(
     images: pd.DataFrame,
@@ -35,12 +32,6 @@ def find_duplicate_pairs(
     labels = images["label"].astype("str")
     exact = find_exact_duplicates(images["content_hash"], labels).assign(kind="exact")
     if max_distance < 0:
-        return exact
-    if len(images) > MAX_COMPARED_IMAGES:
-        add_note(
-            f"{len(images)} images, above {MAX_COMPARED_IMAGES}: "
-            "duplicates are sought by bytes only, not by look"
-        )
         return exact
     # groups with equal bytes are one already: a copy of a copy is not listed again
     components = find_group_components(images, exact)

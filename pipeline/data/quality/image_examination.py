@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,8 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     for examined in examined_images:
         record = examined.record
         header = examined.header
-        split = _get_text(record, plan.split_column, record.split)
+        given_split = _get_text(record, plan.split_column, record.split)
+        split = None if plan.is_split_ignored else given_split
         column_time = record.columns.get(plan.time_column) if plan.time_column else None
         time = parse_datetime(column_time) or record.captured_at or header.captured_at
         rows.append(
@@ -120,7 +122,7 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
                 "content": examined.content_hash,
                 "label": record.label,
                 "split": SPLIT_ALIASES.get(split.lower()) if split else None,
-                "group": _get_text(record, plan.group_column, record.group),
+                "group": _get_group(record, plan),
                 "hour": None if time is None else time.hour,
                 "width": header.width,
                 "height": header.height,
@@ -131,6 +133,13 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     dtypes = dict.fromkeys(("label", "split", "group"), "str")
     dtypes |= dict.fromkeys(("luminance", "sharpness"), "float")
     return pd.DataFrame(rows, columns=list(_TABLE_COLUMNS)).astype(dtypes)
+
+
+def _get_group(record: ImageRecord, plan: ReadPlan) -> str | None:
+    if plan.group_pattern is None:
+        return _get_text(record, plan.group_column, record.group)
+    match = re.search(plan.group_pattern, record.path)
+    return match[1] if match else None
 
 
 def _get_text(record: ImageRecord, column: str | None, default: MetadataValue) -> str | None:

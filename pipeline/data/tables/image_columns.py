@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,8 @@ from pipeline.contracts import InputError, TableContract
 from pipeline.data.reading.dataset_listing import ColumnNames
 from pipeline.data.reading.image_intake import LoadedImage
 from pipeline.data.reading.image_record import MetadataValue, parse_datetime, suggest_name
+from pipeline.data.reading.pattern_search import search_first_groups
+from pipeline.domain.group_source import GroupSource
 from pipeline.graph import ARTIFACT_CONTRACTS
 
 CAMERA_COLUMN = "camera"
@@ -38,7 +39,7 @@ def build_images_table(
         InputError: no image has the column of the group.
     """
     user_columns = _collect_user_columns(loaded_images, add_note)
-    groups = _assign_groups(loaded_images, columns, user_columns)
+    groups, sources = _assign_groups(loaded_images, columns, user_columns)
     times = _read_capture_times(loaded_images, columns.time or "captured_at", add_note)
     headers = [image.header for image in loaded_images]
     records = [image.record for image in loaded_images]
@@ -49,6 +50,7 @@ def build_images_table(
         "source": [record.source for record in records],
         "label": [record.label for record in records],
         "group": groups,
+        "group_source": pd.Series(sources, dtype="str"),
         "captured_at": pd.Series(times, dtype="datetime64[us]"),
         "width": pd.Series([header.width for header in headers], dtype="int64"),
         "height": pd.Series([header.height for header in headers], dtype="int64"),
@@ -108,13 +110,14 @@ def _assign_groups(
     loaded_images: Sequence[LoadedImage],
     columns: ColumnNames,
     user_columns: Mapping[str, pd.Series[Any]],
-) -> list[str]:
-    """Return the group of each image; an image without one forms a group by its bytes."""
-    groups = []
+) -> tuple[list[str], list[str]]:
+    """Return group and `GroupSource` of each image; one without a group forms one by its bytes."""
+    groups, sources = [], []
     values = _read_group_values(loaded_images, columns, user_columns)
     for value, image in zip(values, loaded_images, strict=True):
         groups.append(str(value) if value else image.content_hash)
-    return groups
+        sources.append(str(GroupSource.GIVEN if value else GroupSource.BYTES))
+    return groups, sources
 
 
 def _read_group_values(
@@ -125,8 +128,9 @@ def _read_group_values(
     """Return the match of the pattern in each path, the values of the column, or the adapter's."""
     records = [image.record for image in loaded_images]
     if columns.group_pattern is not None:
-        matches = [re.search(columns.group_pattern, record.path) for record in records]
-        return [match[1] if match else None for match in matches]
+        paths = [record.path for record in records]
+        groups = search_first_groups(columns.group_pattern, paths, "ingest.group_pattern")
+        return list(groups)
     if columns.group in (None, "group"):
         return [record.group for record in records]
     if columns.group in user_columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ from pipeline.learning.inference.model_outputs import (
 IMAGES_PER_CHUNK = 2048
 """Images held in memory at once: 25 MB of pixels at a side of 64."""
 
+LAYOUT_SIDE = 64
+"""Side to which images are reduced to compare looks: tracks of signs are found at 64 pixels."""
 _ARRAYS: dict[str, tuple[Any, int]] = {
     "embeddings": (np.float32, FEATURE_COUNT),
     "layout": (np.float16, LAYOUT_FEATURE_COUNT),
@@ -67,6 +70,33 @@ def compute_frozen_features(
     layout = np.load(files["layout"], mmap_mode="r")
     distributed.wait_for_ranks()  # until all have opened the files, which the first one will move
     return embeddings, layout
+
+
+def compute_layout_features(
+    pixels: NDArray[np.uint8], rows: NDArray[np.intp], track_progress: ProgressTracker
+) -> NDArray[np.float16]:
+    """Return the layout features of some images at a reduced size, float16 [rows, features].
+
+    Args:
+        pixels: uint8 [images, side, side, 3].
+        rows: rows of the images.
+        track_progress: wraps the loop over chunks.
+    """
+    starts = range(0, len(rows), IMAGES_PER_CHUNK)
+    features = [np.empty((0, LAYOUT_FEATURE_COUNT), np.float16)]
+    unit = f"times {IMAGES_PER_CHUNK} images"
+    for start in track_progress(starts, total=len(starts), unit=unit):
+        chunk = pixels[rows[start : start + IMAGES_PER_CHUNK]]
+        features.append(extract_features_and_layout(_reduce_pixels(chunk))[1])
+    return np.concatenate(features)
+
+
+def _reduce_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images of at most `LAYOUT_SIDE` pixels."""
+    if pixels.shape[1] <= LAYOUT_SIDE:
+        return np.asarray(pixels)
+    size = (LAYOUT_SIDE, LAYOUT_SIDE)
+    return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in pixels])
 
 
 def _write_rows(

@@ -10,10 +10,14 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from pipeline.data.quality.group_inference import count_inferred_groups
+from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
+from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
 MAX_REJECTED_ROWS = 200  # rows that a reader can still scroll; the counts hold all
@@ -73,11 +77,19 @@ def render(page: ReportPage) -> Markup:
         conflicting_count=int((~pairs["same_label"].astype(bool)).sum()),
         balance=_build_balance_rows(page),
         splits=list(SPLIT_TITLES.items()),
+        group_lines=_describe_groups(page.images),
         sizes=page.images["split"].value_counts().to_dict(),
         groups=page.images.groupby("split")["group"].nunique().to_dict(),
         reasons=_count_exclusion_reasons(page["splits"]),
         histograms=histograms,
     )
+
+
+def _describe_groups(images: pd.DataFrame) -> list[str]:
+    """Return sentences on inferred groups; reports of older runs have none."""
+    if "group_source" not in images:
+        return []
+    return describe_inferred_groups(count_inferred_groups(images))
 
 
 def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str, Any] | None:
@@ -116,7 +128,10 @@ def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str
 
 def _count_exclusion_reasons(splits: pd.DataFrame) -> list[tuple[str, int]]:
     reasons = splits.loc[splits["split"] == "left_out", "reason"].dropna().value_counts()
-    return [(str(reason), n) for reason, n in reasons.head(MAX_EXCLUSION_REASONS).items()]
+    counts = []
+    for reason, n in reasons.head(MAX_EXCLUSION_REASONS).items():
+        counts.append((describe_exclusion(SplitExclusion.parse_json(str(reason))), n))
+    return counts
 
 
 def _describe_image(page: ReportPage, image_id: str | None) -> dict[str, Any] | None:

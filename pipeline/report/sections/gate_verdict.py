@@ -48,6 +48,7 @@ def render(page: ReportPage) -> Markup:
         outcome_text=choose_outcome_text(verdict["promoted"], outcome),
         banner_class=choose_banner_class(verdict["promoted"], outcome),
         headline=headline,
+        data_faults=page.data_faults,
         conditions=conditions,
         failed_conditions=[item for item in conditions if item["status_class"] == "failed"],
         key_figures=_build_key_figures(page),

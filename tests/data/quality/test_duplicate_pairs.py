@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import iterate_silently
 from pipeline.data.quality import near_duplicates
-from pipeline.data.quality.duplicate_pairs import MAX_COMPARED_IMAGES, find_duplicate_pairs
+from pipeline.data.quality.duplicate_pairs import find_duplicate_pairs
 
 
 def _draw_images(count: int) -> NDArray[np.uint8]:
@@ -55,15 +55,6 @@ def test_a_copy_of_a_copy_is_not_listed_again() -> None:
     pixels[15] = pixels[2]
     pairs, _ = _find_pairs(images, pixels)
     assert [kind for _, _, kind in pairs] == ["exact", "near"]
-
-
-def test_many_images_are_compared_by_their_bytes_alone() -> None:
-    images = _make_table(MAX_COMPARED_IMAGES + 1)
-    images.loc[7, "content_hash"] = images.loc[0, "content_hash"]
-    pixels = np.zeros((len(images), 1, 1, 3), np.uint8)
-    pairs, notes = _find_pairs(images, pixels)
-    assert pairs == [(0, 7, "exact")]
-    assert "50001 images, above 50000" in notes[0]
 
 
 def test_a_search_that_was_ended_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,30 @@ def test_pairs_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) 
     pd.testing.assert_frame_equal(find_near_duplicates(images, groups, 4), pairs)
 
 
+def test_many_images_are_searched_by_bands_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = _draw_waves(600)
+    images[500:] = np.clip(images[:100] * 1.05, 0, 255).astype(np.uint8)
+    pairs = find_near_duplicates(images, np.arange(600), 4)
+    assert len(pairs) >= 80
+    monkeypatch.setattr(near_duplicates, "MAX_EXHAUSTIVE_IMAGES", 100)
+    pd.testing.assert_frame_equal(find_near_duplicates(images, np.arange(600), 4), pairs)
+
+
+def test_hashes_that_differ_in_four_bits_are_found_by_one_band_or_another() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**63, 2000, dtype=np.uint64)
+    for row in range(1000):
+        flipped = np.uint64(0)
+        for bit in rng.choice(64, int(rng.integers(5)), replace=False):
+            flipped |= np.uint64(1) << np.uint64(bit)
+        hashes[1000 + row] = hashes[row] ^ flipped
+    blocks = near_duplicates._find_close_hashes_by_band(hashes, np.arange(2000), 4)
+    found = [tuple(pair[:2]) for block in blocks for pair in block.tolist()]
+    assert sorted(found) == [(row, row + 1000) for row in range(1000)]
+
+
 def test_two_groups_are_paired_by_their_most_similar_images() -> None:
     images = _draw_waves(6)
     images[3:] = images[:3]

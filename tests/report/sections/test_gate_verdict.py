@@ -115,3 +115,15 @@ def test_a_promising_run_is_not_shown_as_refused(made: dict[str, Any]) -> None:
     html = str(render(build_page(made | {"verdict": verdict, "comparison": comparison})))
     assert 'class="banner nothing"' in html
     assert "72 to 96 % correct on validation" in html
+
+
+def test_a_class_that_training_never_saw_is_named_before_the_figures(made: dict[str, Any]) -> None:
+    assert "training never saw" not in str(render(build_page(made)))
+    images, splits = made["images"], made["splits"].copy()
+    in_train = (splits["split"] == "train").to_numpy()
+    label = images["label"].iloc[-1]
+    members = images.loc[images["label"] == label, "image_id"]
+    splits.loc[in_train & splits["image_id"].isin(members).to_numpy(), "split"] = "left_out"
+    html = str(render(build_page(made | {"splits": splits})))
+    assert f"training never saw ({label})" in html
+    assert html.index("training never saw") < html.index('class="figures"')

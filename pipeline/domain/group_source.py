@@ -1,0 +1,23 @@
+"""Sources of an image's group."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GroupSource(StrEnum):
+    """What put an image into its group."""
+
+    GIVEN = "given"
+    """A column, a pattern or the data format."""
+    TIME = "time"
+    """Capture time and camera."""
+    NAME = "name"
+    """The name of a burst's files."""
+    LOOK = "look"
+    """Near neighbors in frozen features."""
+    BYTES = "bytes"
+    """Its own bytes: it forms a group with its exact copies."""
+
+
+INFERRED_SOURCES = (GroupSource.TIME, GroupSource.NAME, GroupSource.LOOK)

@@ -1,0 +1,1 @@
+"""What the rules of evidence decide on simulated models: false alarms, power, coverage."""

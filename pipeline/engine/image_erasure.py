@@ -156,6 +156,10 @@ def _remove_unfinished(run: RunFolder) -> None:
     for pattern in (*_IMAGE_SCRATCH, f"{TEMPORARY_PREFIX}*"):
         for path in run.path.glob(pattern):
             remove_folder(path)
+    for stage in STAGES:  # what a kill left of a removal
+        folder = run.path / stage.name
+        if folder.is_dir() and not (folder / "stage.json").is_file():
+            remove_folder(folder)
     if not (run.path / STAGES[0].name / "stage.json").is_file():
         stage_swaps.remove_leftovers(run.path)
 

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class ErasedImages:
     def names(self) -> frozenset[str]:
         """Return ids and paths."""
         return self.ids | self.paths
+
+    @cached_property
+    def distinct_names(self) -> frozenset[str]:
+        """Return the ids, and the paths that can be nothing else, such as a class or a number."""
+        return self.ids | {path for path in self.paths if "/" in path or "." in path}
 
 
 def erase_from_stages(run: RunFolder, erased_images: ErasedImages) -> int:
@@ -169,7 +175,7 @@ def _update_key(record: dict[str, Any], stage: str, new_hashes: Mapping[str, str
 
 
 def _has_name(text: str, erased_images: ErasedImages) -> bool:
-    return any(name in text for name in erased_images.names)
+    return any(name in text for name in erased_images.distinct_names)
 
 
 def _write_artifact_without(
@@ -210,7 +216,9 @@ def _write_artifact_without(
         reduced = _drop_table_rows(value, erased_images)
         is_unchanged = len(reduced) == len(value)
     else:
-        reduced = _drop_json_names(value, erased_images.names)
+        reduced = value
+        if name != "classes":
+            reduced = _drop_json_names(value, erased_images.distinct_names)
         is_unchanged = reduced == value
     if not is_unchanged:
         artifact_store.write_artifact(target_path, contract, reduced)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.data.quality.health_limits import HealthLimits
+from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.report.figures.embedding_layout import (
@@ -252,7 +252,7 @@ class ReportPage:
     def _light_shares(self) -> dict[str, dict[str, float]]:
         """Return the shares of dark and blurred images by split, of splits with enough images."""
         table = self.artifacts["attributes"].set_index("image_id")
-        limits = HealthLimits.model_validate({})
+        limits = parse_health_limits([])
         marks = {"dark": ("luminance", limits.dark_below)}
         marks["blurred"] = ("sharpness", limits.blurred_below)
         shares: dict[str, dict[str, float]] = {}

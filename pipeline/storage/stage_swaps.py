@@ -96,7 +96,7 @@ def recover_swaps(run_path: Path) -> None:
     """Complete or undo the swaps that a kill interrupted; the caller holds the run's lock."""
     for stage in STAGES:
         old, target = run_path / f"{OLD_PREFIX}{stage.name}", run_path / stage.name
-        if old.is_dir() and not target.exists():
+        if (old / "stage.json").is_file() and not target.exists():
             old.rename(target)
         elif old.is_dir():
             remove_folder(old)

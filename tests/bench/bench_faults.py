@@ -2,7 +2,8 @@
 
 Every command that changes runs, under a kill, a full disk and an error of the disk at every file
 operation; two at once in every pair; wrong clocks; and an erasure killed at random. The figures go
-into RESULTS.md. NIGHTSHIFT_BENCH_KILLS sets the number of random kills, 200 otherwise.
+into RESULTS.md. NIGHTSHIFT_BENCH_KILLS sets the number of random kills, 200 otherwise, and
+NIGHTSHIFT_BENCH_OPERATIONS bounds the operations of each command, all otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.bench.sections import write_section
 
+from tests.bench.results_file import write_section
 from tests.dags.tiny import build_config, draw_images
 from tests.helpers.fault_cases import (
     CASES,
@@ -26,7 +27,6 @@ from tests.helpers.fault_cases import (
     copy_home,
     count_operations,
     find_traces,
-    list_faults,
     try_fault,
     try_pair,
 )
@@ -34,6 +34,8 @@ from tests.helpers.fault_injection import FAULTS, KILL, Fault, run_command
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 KILLS = int(os.environ.get("NIGHTSHIFT_BENCH_KILLS", "200"))
+MAX_OPERATIONS = int(os.environ.get("NIGHTSHIFT_BENCH_OPERATIONS", "100000"))
+"""Operations of a command that are tried, spread evenly; all by default."""
 CLOCK_JUMPS = (-30 * 365 * 86400.0, -3600.0, 3600.0, 172 * 365 * 86400.0)
 """Seconds: to 1996, the two ends of summer time, to 2198."""
 TRIES_OF_A_PAIR = 3
@@ -45,8 +47,19 @@ STAGES = [
         "stage", ("stage", "measure", "--run", "new", "-c", "c.yaml", "--runs", "runs", "--force")
     ),
 ]
-MAX_STAGE_OPERATIONS = 40
+MAX_STAGE_OPERATIONS = 20
 """Operations of `run` and `stage` that are tried: they read images each time."""
+STAGES_TEXT = (
+    f"`run --to-stage split` and `stage measure --force` on 48 images of 32 px, at "
+    f"{MAX_STAGE_OPERATIONS} operations spread evenly. Whole runs are killed by `bench_kills`."
+)
+FAULTS_TITLE = "Faults at every file operation"
+FAULTS_TEXT = (
+    "SIGKILL, ENOSPC (the disk stays full) and EIO, at each file operation of Python. Afterwards "
+    "the champion can be loaded, every finished stage is intact, and a repeat succeeds; after "
+    "`forget` neither id, name nor pixels of the image are in runs or reports. There is no "
+    "command `label apply` yet."
+)
 pytestmark = pytest.mark.timeout(3 * 3600)
 
 
@@ -55,27 +68,29 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_home(tmp_path_factory.mktemp("faults"))
 
 
-def test_every_fault_at_every_operation(base: Path, tmp_path: Path) -> None:
-    rows, problems, start = [], [], time.monotonic()
-    for case in CASES:
-        count = count_operations(base, tmp_path, case)
-        found = []
-        for fault in list_faults(count, FAULTS):
-            found += try_fault(base, tmp_path, case, fault)
-        rows.append((case.name, count, count * len(FAULTS), len(found)))
-        problems += found
-    lines = ["| command | file operations | faults | lost |", "| --- | --- | --- | --- |"]
-    lines += [f"| {name} | {count} | {faults} | {lost} |" for name, count, faults, lost in rows]
-    total = [sum(row[k] for row in rows) for k in (1, 2, 3)]
-    lines.append(f"| all | {total[0]} | {total[1]} | {total[2]} |")
-    lines.append("")
-    lines.append(
-        "Faults: SIGKILL, ENOSPC (the disk stays full) and EIO, at each file operation of Python. "
-        "Afterwards the champion can be loaded, every finished stage is intact, and a repeat "
-        "succeeds; after `forget` neither id, name nor pixels of the image are in runs or reports. "
-        f"{time.monotonic() - start:,.0f} s. There is no command `label apply` yet."
-    )
-    write_section(RESULTS, "Faults at every file operation", "\n".join(lines))
+def _write_row(title: str, introduction: str, row: dict[str, object]) -> None:
+    """Put a row into the table of a section, in the place of the row of the same command."""
+    text = RESULTS.read_text(encoding="utf-8")
+    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    cells = "| " + " | ".join(str(value) for value in row.values()) + " |"
+    name = cells.split(" | ")[0]
+    lines = sorted([line for line in lines if line.split(" | ")[0] != name] + [cells])
+    head = ["| " + " | ".join(row) + " |", "| --- " * len(row) + "|"]
+    write_section(RESULTS, title, "\n".join([introduction, "", *head, *lines]))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_every_fault_at_every_operation(case: Case, base: Path, tmp_path: Path) -> None:
+    count = count_operations(base, tmp_path, case)
+    tried = sorted({*np.linspace(1, count, min(count, MAX_OPERATIONS)).astype(int).tolist()})
+    problems, start = [], time.monotonic()
+    for kind, operation in itertools.product(FAULTS, tried):
+        problems += try_fault(base, tmp_path, case, Fault(kind, operation))
+    row = {"command": case.name, "file operations": count, "operations tried": len(tried)}
+    row |= {"faults": len(tried) * len(FAULTS), "lost": len(problems)}
+    seconds = f"{time.monotonic() - start:,.0f}"
+    _write_row(FAULTS_TITLE, FAULTS_TEXT, {**row, "seconds": seconds})
     assert problems == []
 
 
@@ -148,24 +163,15 @@ def test_run_and_stage_on_real_images(base: Path, tmp_path: Path) -> None:
     prepared = ("stage", "ingest", "--run", "new", "-c", "c.yaml", "--runs", "runs")
     log = tmp_path / "log"
     assert run_command(prepared, home, output=log)[0] == 0, log.read_text()
-    rows, problems = [], []
+    problems = []
     for case in STAGES:
         count = count_operations(home, tmp_path, case)
         operations = sorted({*np.linspace(1, count, MAX_STAGE_OPERATIONS).astype(int).tolist()})
         found = []
         for kind, operation in itertools.product(FAULTS, operations):
             found += try_fault(home, tmp_path, case, Fault(kind, operation))
-        rows.append(f"| {case.name} | {count} | {len(operations) * len(FAULTS)} | {len(found)} |")
+        row = {"command": case.name, "file operations": count}
+        row |= {"faults": len(operations) * len(FAULTS), "lost": len(found)}
+        _write_row("Faults in run and stage", STAGES_TEXT, row)
         problems += found
-    lines = [
-        "| command | file operations | faults | lost |",
-        "| --- | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-    lines.append(
-        f"`run --to-stage split` and `stage measure --force` on 48 images of 32 px, at "
-        f"{MAX_STAGE_OPERATIONS} operations spread evenly. Whole runs are killed by `bench_kills`."
-    )
-    write_section(RESULTS, "Faults in run and stage", "\n".join(lines))
     assert problems == []

@@ -46,6 +46,13 @@ def test_an_unknown_image_changes_nothing(run: RunFolder) -> None:
     assert {path: path.stat().st_mtime_ns for path in run.path.glob("*/*")} == before
 
 
+def test_a_path_that_may_be_a_class_or_a_number_is_dropped_as_a_path_only(run: RunFolder) -> None:
+    """Images of an array are named by their number."""
+    with run.hold_lock():
+        assert erase_from_stages(run, ErasedImages(frozenset(IDS[:1]), frozenset({"x"}))) == 1
+    assert run.load_artifact("classes") == {"names": ["x"]}
+
+
 def test_a_damaged_stage_leaves_every_stage_as_it_was(run: RunFolder) -> None:
     run.get_artifact_path("attributes").write_bytes(b"cut")
     with pytest.raises(InputError, match=r"attributes\.parquet: cannot be read"):

@@ -1,11 +1,11 @@
-"""Commands that change runs, a folder to try them on, and what must be left after a fault."""
+"""Commands that change runs, a folder of runs to try them on, and what a fault must leave."""
 
 from __future__ import annotations
 
-import itertools
+import importlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,13 @@ PATHS = ["secret-name-0.png", "kept-name-1.png"]
 IDS = ["f0f0aaaa5555f0f0", "1111bbbb22221111"]
 MARK = bytes(range(7, 55))
 """Pixels of the image to forget: they are searched in all files."""
+COMMAND_MODULES = (
+    *("pipeline.engine.image_erasure", "pipeline.engine.run_pruning", "pipeline.engine.runner"),
+    *("pipeline.integrations.object_store", "pipeline.integrations.run_messages"),
+    *("pipeline.integrations.mlflow.mlflow_tracking", "pipeline.report.runs_index"),
+    *("fsspec.implementations.local", "pyarrow.dataset"),
+)
+"""What the commands import."""
 CONFIG = "name: gate\nruns: ..\nreports: ../../reports\ntracking: {mlflow: false}\n"
 GOOD_CODES = {0, 1, 2, 75}
 """Exit codes that are no defect."""
@@ -96,6 +103,8 @@ def _save_stages(run: RunFolder, folder: Path) -> None:
 def build_home(folder: Path) -> Path:
     """Return a home with runs r1 to r3, of which r3 is champion after r2, and a pushed run p1."""
     load_settings_classes()  # imported once, before the processes are forked
+    for name in COMMAND_MODULES:
+        importlib.import_module(name)
     home, parts = folder / "home", folder / "parts"
     home.mkdir()
     parts.mkdir()
@@ -205,12 +214,6 @@ def count_operations(base: Path, folder: Path, case: Case) -> int:
     code, count = run_command(case.arguments, copy_home(base, folder), output=folder / "log")
     assert code == 0, f"{case.name}: {code}: {(folder / 'log').read_text()}"
     return count
-
-
-def list_faults(count: int, kinds: Sequence[str]) -> Iterator[Fault]:
-    """Yield a fault of each kind at each operation."""
-    for kind, operation in itertools.product(kinds, range(1, count + 1)):
-        yield Fault(kind, operation)
 
 
 def try_pair(base: Path, folder: Path, first: Case, second: Case) -> list[str]:

@@ -14,6 +14,7 @@ REPEATED_SHARE = 0.9
 MIN_REPEATED_FILES = 3
 """Files below which equal names may be chance."""
 _SAMPLE_SIZE = 5
+_TEMPLATE_PATTERN = re.compile(r"\d+")
 
 
 def find_copied_folders(
@@ -37,6 +38,8 @@ def find_copied_folders(
             if not shared:
                 continue
             is_deeper = other.count("/") > first.count("/")
+            if not is_deeper and _are_numbered_alike([shared]):
+                continue
             pairs = [(f"{first}/{name}", f"{other}/{name}") for name in shared]
             sample = pairs[:: max(1, len(pairs) // _SAMPLE_SIZE)]
             is_whole = len(shared) == len(files_by_folder[other])
@@ -70,15 +73,21 @@ def find_repeated_names(
         class_folders: names of the image files by class folder.
         splits: the split of each folder.
     """
-    by_stems = defaultdict(list)
+    by_count = defaultdict(list)
     for folder, names in class_folders.items():
         if len(names) >= MIN_REPEATED_FILES:
-            stems = frozenset(os.path.splitext(name)[0] for name in names)
-            by_stems[splits[folder], stems].append(folder)
+            by_count[splits[folder], len(names)].append(folder)
+    by_stems = defaultdict(list)
+    for (split, _), folders in by_count.items():
+        if len(folders) < 2 or _are_numbered_alike([class_folders[folder] for folder in folders]):
+            continue
+        for folder in folders:
+            stems = frozenset(os.path.splitext(name)[0] for name in class_folders[folder])
+            by_stems[split, stems].append(folder)
     for (_, stems), folders in by_stems.items():
         if len(folders) < 2:
             continue
-        templates = {re.sub(r"\d+", "0", stem) for stem in stems}
+        templates = {_TEMPLATE_PATTERN.sub("0", stem) for stem in stems}
         suffixes = {
             frozenset(os.path.splitext(name)[1].lower() for name in class_folders[folder])
             for folder in folders
@@ -89,3 +98,9 @@ def find_repeated_names(
                 "masks do; ingest.class_level=top makes both classes"
             )
     return None
+
+
+def _are_numbered_alike(folders: Sequence[Sequence[str]]) -> bool:
+    """Return whether the names differ in their numbers alone, by the first names of each folder."""
+    sample = {name for names in folders for name in names[:_SAMPLE_SIZE]}
+    return len({_TEMPLATE_PATTERN.sub("0", name) for name in sample}) == 1

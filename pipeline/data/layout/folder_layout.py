@@ -121,6 +121,8 @@ def recognize_layout(
         *problems,
     ]
     labels, level_counts, level_problem = _assign_labels(parts, counts, class_level)
+    if len(set(labels.values())) == 1 and len({splits[f] for f in labels} - {None}) > 1:
+        labels = {}  # a folder that holds the splits
     found = {f: FolderLabel(labels.get(f), splits[f], groups.get(f)) for f in parts}
     has_labels = any(labels.values())
     if not problems and has_labels and class_level is None:

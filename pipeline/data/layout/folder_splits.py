@@ -45,6 +45,10 @@ def find_folder_levels(children: Mapping[str, Sequence[str]]) -> FolderLevels:
         if len(names) > 1 and all(map(_is_part, names)):
             levels.parts.update(prefix + name for name in names)
             continue
+        above = levels.splits.get(parent)
+        if len(names) == 1 and above and parse_split_words(names[0])[0] == above:
+            levels.splits[prefix + names[0]] = above  # seg_train/seg_train
+            continue
         splits, problem = _find_splits(names, deep)
         levels.splits.update({prefix + name: split for name, split in splits.items()})
         if splits:

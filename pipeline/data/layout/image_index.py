@@ -43,12 +43,14 @@ class ImageIndex:
         """Index the images among `file_names`, only those in `image_folder` if it is given."""
         self.file_names = frozenset(file_names)
         below = f"{image_folder.strip('/')}/" if image_folder else ""
-        by_folder: dict[str, list[str]] = defaultdict(list)
-        for path in file_names:
-            if is_image(path) and path.startswith(below):
-                folder, _, name = path.rpartition("/")
-                by_folder[folder].append(name)
-        self.files_by_folder: dict[str, list[str]] = dict(by_folder)
+        self.files_by_folder: dict[str, list[str]] = {}
+        folder, names = None, []
+        for path in file_names:  # those of one folder mostly follow each other
+            if path.startswith(below) and is_image(path):
+                own_folder, _, name = path.rpartition("/")
+                if own_folder != folder:
+                    folder, names = own_folder, self.files_by_folder.setdefault(own_folder, [])
+                names.append(name)
 
     @cached_property
     def images(self) -> list[str]:

@@ -108,7 +108,7 @@ def find_label_folders(table: pd.DataFrame, plan: ReadPlan) -> list[str]:
 
 
 def find_unused_tables(root: Path, plan: ReadPlan) -> list[str]:
-    """Return the tables that list images of the data set and are not read."""
+    """Return the tables that label images of the data set and are not read."""
     tree = FileTree(root, plan.options.should_follow_links)
     if tree.root_kind not in ("folder", "zip", "tar"):
         return []
@@ -122,6 +122,7 @@ def find_unused_tables(root: Path, plan: ReadPlan) -> list[str]:
         used = {table.name for table in listing}
     names = []
     for table in listing:
-        if table.name not in used and not is_submission(table.name) and table.rows_by_image:
+        is_unused = table.name not in used and not is_submission(table.name)
+        if is_unused and table.has_labels and table.rows_by_image:
             names.append(table.name)
     return names

@@ -65,7 +65,7 @@ class HealthLimits(StageSettings):
         description="difference between train and another split in the share of dark, bright or "
         "blurred images",
     )
-    max_unused_tables: int = Field(0, ge=0, description="tables that list images and are not read")
+    max_unused_tables: int = Field(0, ge=0, description="tables that label images and are not read")
     max_label_folders: int = Field(
         0,
         ge=0,

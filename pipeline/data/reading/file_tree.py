@@ -64,6 +64,8 @@ _DOCUMENT_NAMES = frozenset(
 def _is_document(name: str) -> bool:
     """Return whether a file documents a data set, as a README does, and so lists no images."""
     stem, suffix = os.path.splitext(name.rpartition("/")[2].lower())
+    if suffix == ".txt":
+        return any(word in stem for word in _DOCUMENT_NAMES)
     return suffix in _DOCUMENT_SUFFIXES or (not suffix and stem in _DOCUMENT_NAMES)
 
 

@@ -143,7 +143,8 @@ DEFAULT_READ_OPTIONS = ReadOptions()
 
 def is_image(path: str) -> bool:
     """Return whether a file name has the suffix of an image."""
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    start = path.rfind(".")
+    return path[start:].lower() in IMAGE_SUFFIXES and start > 0 and path[start - 1] != "/"
 
 
 def explain_non_image(path: str) -> str:

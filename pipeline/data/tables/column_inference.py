@@ -226,7 +226,7 @@ def infer_columns(columns: TableValues, images: ImageIndex | None = None) -> Inf
     file, file_rivals = _find_file_column(columns, images)
     remaining = {name: values for name, values in columns.items() if name != file}
     split = _find_split_column(remaining)
-    remaining = {name: values for name, values in remaining.items() if name != split}
+    remaining = {n: v for n, v in remaining.items() if n not in (split, "split")}
     candidates = find_label_candidates(remaining)
     label = choose_label(remaining, candidates)
     label_rivals = tuple(c.column for c in candidates if c.column != label and c.rank < 4)

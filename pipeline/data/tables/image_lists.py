@@ -21,6 +21,7 @@ MAX_LISTS = 60
 """List files up to which all are read; more of them are one for each image."""
 MIN_LISTED_IMAGES = 3
 _MAX_LIST_BYTES = 50_000_000
+_MAX_FIELDS = 50
 _BOX_NUMBERS = 4
 """Numbers after a name from which on they are a box."""
 
@@ -129,9 +130,12 @@ def _list_entries(content: Any, depth: int = 0) -> Iterator[tuple[Sequence[str],
         return
     if isinstance(content, dict):
         scalars = {k: v for k, v in content.items() if not isinstance(v, dict | list)}
-        if depth and len(scalars) * 2 > len(content) and len(content) < 50:
-            texts = [value for value in scalars.values() if isinstance(value, str)]
-            yield texts, [v for v in scalars.values() if v not in texts[:1]]
+        texts = [value for value in scalars.values() if isinstance(value, str)]
+        if any(is_image(text) for text in texts) and len(content) < _MAX_FIELDS:
+            yield (
+                [text for text in texts if is_image(text)],
+                [v for v in scalars.values() if not (isinstance(v, str) and is_image(v))],
+            )
         else:
             for key, value in scalars.items():
                 yield [key], [value]

@@ -85,7 +85,7 @@ def _choose_splitter(counts: Counter[str]) -> Callable[[str], list[str]] | None:
     return None
 
 
-def read_box_classes(values: Sequence[Any]) -> Sequence[Any]:
+def read_box_classes(values: list[Any]) -> list[Any]:
     """Return the class of each cell that holds a class and the corners of its box.
 
     Cells of several classes become tuples. Columns of other cells stay as they are.

@@ -148,10 +148,10 @@ class TableSurvey:
 
 def list_table_names(tree: FileTree) -> list[str]:
     """Return the tables of a data set; those in the root alone if there are very many."""
+    suffixes = tuple(TABLE_SUFFIXES)
     names = []
     for name in tree.file_names:
-        is_table = os.path.splitext(name)[1].lower() in TABLE_SUFFIXES
-        if is_table and name.count("/") <= _MAX_TABLE_DEPTH:
+        if name.lower().endswith(suffixes) and name.count("/") <= _MAX_TABLE_DEPTH:
             names.append(name)
     if len(names) > MAX_TABLES:
         names = [name for name in names if "/" not in name]

@@ -133,9 +133,8 @@ class ProgramNetwork(nn.Module):
         Raises:
             ValueError: the output has another form.
         """
-        if (
-            self.has_free_batch and torch.compiler.is_exporting()
-        ):  # a length would fix the size of the batch
+        # A length would fix the size of the batch.
+        if self.has_free_batch and torch.compiler.is_exporting():
             scores = self.graph(images)
             return cast(Tensor, scores[0] if isinstance(scores, (tuple, list)) else scores)
         short = max(self.min_batch_size - len(images), 0)

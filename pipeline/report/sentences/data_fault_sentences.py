@@ -26,6 +26,8 @@ def describe_untrained_classes(images: pd.DataFrame, is_correct: Mapping[str, bo
     """
     labeled = images.dropna(subset=["label", "split"])
     trained = set(labeled.loc[labeled["split"] == "train", "label"])
+    if not trained:  # the model was trained elsewhere
+        return []
     sentences = []
     for split, title in SPLIT_TITLES.items():
         members = labeled[labeled["split"] == split]

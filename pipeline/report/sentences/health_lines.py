@@ -31,7 +31,7 @@ _CONDITION_TEXTS = {
     "max_dark": "dark images",
     "max_equal": "images that look alike",
     "max_split_difference": "difference between train and another split",
-    "max_unused_tables": "tables that list images and are not read",
+    "max_unused_tables": "tables that label images and are not read",
     "max_label_folders": "folders of one label each whose images are no group",
 }
 _REMEDIES = {

@@ -95,3 +95,15 @@ def test_simulated_images_are_stated_to_be_in_training_alone(made: dict[str, Any
         assert shown in html
         assert "broken; no simulated image is in validation or test." in html
     assert "simulator" not in str(render(build_page(made)))
+
+
+def test_a_class_that_training_never_saw_is_named_before_the_figures(made: dict[str, Any]) -> None:
+    assert "training never saw" not in str(render(build_page(made)))
+    images, splits = made["images"], made["splits"].copy()
+    in_train = (splits["split"] == "train").to_numpy()
+    label = images["label"].iloc[-1]
+    members = images.loc[images["label"] == label, "image_id"]
+    splits.loc[in_train & splits["image_id"].isin(members).to_numpy(), "split"] = "left_out"
+    html = str(render(build_page(made | {"splits": splits})))
+    assert f"training never saw ({label})" in html
+    assert html.index("training never saw") < html.index('class="figures"')

@@ -18,6 +18,7 @@ import torch
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
+from pipeline.learning.models.exported_program import ProgramNetwork
 
 METADATA_KEY = "nightshift"
 """The key under which a file says what it holds, as JSON."""

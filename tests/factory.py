@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.domain.gate_conditions import evaluate_gate, list_limits
 from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import OpeningReason, PowerQuestion, PrescriptionKind
+from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion, PrescriptionKind
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -21,8 +21,8 @@ from pipeline.slices.tracking.reference_profile import (
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_traffic
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
-from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
@@ -89,7 +89,11 @@ class Factory(Found):
         after = np.where(
             wrong & (rng.random(len(val)) < 0.6),
             truth,
-            np.where(rng.random(len(val)) < 0.02, (truth + 1) % len(self.names), self.guess),
+            np.where(
+                self.night[val] & (rng.random(len(val)) < 0.06),
+                (truth + 1) % len(self.names),
+                self.guess,
+            ),
         )
         after = after if changed else self.guess
         was, now = ~wrong, after == truth
@@ -211,10 +215,11 @@ class Factory(Found):
         self, trial: ModelComparison, planned: NDArray[np.bool_], alpha: float
     ) -> dict[str, Any]:
         parts = {
-            "primary": trial.compare_subset(planned, alpha),
+            "primary": trial.compare_subset(planned, alpha, is_balanced=True),
             "outside": trial.compare_subset(~planned, alpha),
         }
-        return trial.build_record(alpha, HarmMargins()) | parts
+        safety = trial.build_safety_record(~planned, alpha, HarmMargins())
+        return trial.build_record(alpha) | safety | parts
 
     def _verdict(
         self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool
@@ -275,6 +280,7 @@ class Factory(Found):
         ]
         for row in val["slices"]:
             row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
+        val["gained"] = [row["slice"] for row in val["slices"] if row["planned"]]
         outcome = (
             "tested"
             if record
@@ -287,7 +293,9 @@ class Factory(Found):
         comparison = {
             "outcome": outcome,
             "alpha": 0.05,
-            "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
+            "margins": {"overall": 0.01, "by_class": 0.03, "max_loss_probability": 0.5},
+            "champion": {"status": ChampionStatus.NONE, "run_id": None},
+            "foreseen": None,
             "counts": {
                 "errors": 1,
                 "slices": len(made["explanations"]),
@@ -321,10 +329,11 @@ class Factory(Found):
         verdict = {
             "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
             "outcome": outcome,
-            "gain": record and record["primary"]["gain"],
+            "gain": record and {"reference": "before", **record["primary"]["over"]["before"]},
+            "foreseen": None,
             "conditions": judged,
             "champion": "candidate",
-            "limits": list_limits(comparison, None),
+            "limits": list_limits(comparison),
             "seeds_judged": False,
             "opening": opening["number"],
         }

@@ -154,6 +154,8 @@ class ComparisonOutcome(StrEnum):
     NO_CANDIDATES = "no candidates"
     NO_TEST = "no test"
     REFUSED_ON_VAL = "refused on val"
+    PROMISING_ON_VAL = "promising on val"
+    """Validation passed, but the test set holds too few groups to decide and stays sealed."""
     USED_UP = "used up"
     TESTED = "tested"
 
@@ -188,9 +190,11 @@ class OpeningReason(StrEnum):
     NO_CANDIDATES = "no candidates"
     NO_TEST = "no test"
     NO_GAIN_ON_VAL = "no gain on val"
-    """No planned slice gained over the control."""
+    """No planned slice gained over the control and over the model in force."""
     HARM_ON_VAL = "harm on val"
-    """A planned slice gained, but the targeted arm may be worse overall or for a class."""
+    """A planned slice gained, but the targeted arm may be worse overall or for some images."""
+    CANNOT_DECIDE = "cannot decide"
+    """Validation passed, but the test set holds too few groups of the planned slices."""
     USED_UP = "used up"
     VAL_PASSED = "val passed"
     OPENED_BEFORE = "opened before"
@@ -206,30 +210,54 @@ class PowerQuestion(StrEnum):
     SLICE_GAIN = "slice gain"
 
 
+class ChampionStatus(StrEnum):
+    """Whether the model in force could be compared."""
+
+    NONE = "none"
+    """No champion is in force: the candidate would replace the baseline."""
+    IS_BASELINE = "is baseline"
+    """The run took the champion as its baseline."""
+    COMPARED = "compared"
+    OTHER_CLASSES = "other classes"
+    OTHER_SIZE = "other size"
+    """It reads larger images than this run keeps."""
+    MISSING = "missing"
+    """Its folder is gone or cannot be read."""
+    REPLACED = "replaced"
+    """Another run was promoted after this run began, and was not compared."""
+
+
 class GateCondition(StrEnum):
     """Condition of the gate."""
 
     PLANNED_SLICE = "planned slice"
     """A confirmed slice has a remedy for training."""
+    CHAMPION_COMPARED = "champion compared"
+    """The model in force was compared on the same images."""
     SLICE_GAIN = "slice gain"
     """The best planned slice gains over the control."""
     PLANNED_GAIN = "planned gain"
     """The planned slices together gain over the control."""
+    GAIN_IN_FORCE = "gain in force"
+    """They gain over the model in force."""
     GENERIC_NOT_BETTER = "generic not better"
     """Generic augmentation of the same budget was not shown to be better."""
     OVERALL_NOT_WORSE = "overall not worse"
     NO_CLASS_WORSE = "no class worse"
+    NO_SLICE_WORSE = "no slice worse"
+    """No slice, and no class within a slice, probably loses more than the margin."""
     NO_HARM_OUTSIDE = "no harm outside"
-    """No harm was shown to images outside the planned slices."""
+    """The images outside the planned slices do not probably lose more than the margin."""
     TEST_OPENED = "test opened"
 
 
 class GateLimit(StrEnum):
-    """What a verdict does not show."""
+    """A caveat: what a verdict does not show."""
 
     SINGLE_SEED = "single seed"
     TOO_FEW_GROUPS = "too few groups"
     NO_GENERIC_ARM = "no generic arm"
     GENERIC_NOT_BEATEN = "generic not beaten"
     WEIGHTED_ERRORS = "weighted errors"
-    OTHER_CHAMPION = "other champion"
+    UNJUDGED_CHAMPION = "unjudged champion"
+    """The model in force could not be compared, and the config accepts that."""

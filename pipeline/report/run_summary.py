@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
+from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import describe_power_question
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
@@ -36,6 +37,7 @@ from pipeline.report.summary_schema import (
     ConfusionCell,
     DataSummary,
     GainInterval,
+    PartChange,
     PlannedRemedy,
     PowerEstimate,
     RemedySummary,
@@ -208,6 +210,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         word=choose_outcome_text(verdict["promoted"], outcome),
         headline=compose_headline(verdict).text,
         outcome=outcome,
+        champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
         data_faults=page.data_faults,
         limits=[describe_limit(limit) for limit in verdict["limits"]],
@@ -217,6 +220,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
 def _build_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
     text = describe_condition(condition)
     return {
+        "id": condition["condition"],
         "name": text.name,
         "value": condition["value"],
         "threshold": condition["threshold"],
@@ -253,6 +257,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         seed=page.seed,
         verdict=_build_verdict(page),
         metrics=metrics,
+        by_part=[PartChange(**row) for row in build_change_rows(page["comparison"])],
         slices=[_build_slice(page, row) for row in page.slices],
         remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
         refused=page["policy"]["refused"],

@@ -165,6 +165,7 @@ _ATTRIBUTE_WORDS = frozenset(
 )
 """Words of columns that describe an image and are hardly ever its class."""
 _TIME_PATTERN = re.compile(r"time|date|captured|taken")
+_MANY_MARKS = 3
 _MAX_CLASS_NUMBERS = 50
 """Integers up to which an unnamed column of 0, 1, 2, ... may be class numbers."""
 
@@ -373,12 +374,23 @@ def choose_label(columns: TableValues, candidates: Sequence[LabelCandidate]) -> 
         return None
     first = candidates[0]
     rivals = [c for c in candidates[1:] if c.rank == first.rank]
+    if first.rank > 0 and first.is_numeric and _has_many_marks(columns, candidates):
+        return None
     if not rivals:
         is_sure = first.rank < 3 or _has_class_numbers(columns[first.column])
         return first.column if is_sure else None
     is_conventional = _normalize_name(first.column) in _CONVENTIONAL_LABELS
     nested = [c for c in rivals if _is_nested(columns[first.column], columns[c.column])]
     return first.column if is_conventional and not nested else None
+
+
+def _has_many_marks(columns: TableValues, candidates: Sequence[LabelCandidate]) -> bool:
+    """Return whether three columns or more hold 0 and 1 (or -1), as one for each class does."""
+    marked = 0
+    for candidate in candidates:
+        texts = sample_texts(columns[candidate.column], VALUE_SAMPLE_SIZE)
+        marked += {text.removesuffix(".0") for text in texts} <= {"-1", "0", "1"}
+    return marked >= _MANY_MARKS
 
 
 def _is_nested(first: Sequence[Any], second: Sequence[Any]) -> bool:

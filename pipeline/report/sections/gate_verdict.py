@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import SubsetNames
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
@@ -55,6 +56,8 @@ def render(page: ReportPage) -> Markup:
         levels=describe_levels(page) if page.has_targeted_arm else "",
         has_unnamed_cause=has_unnamed_cause(page),
         limits=[describe_limit(limit, names) for limit in verdict["limits"]],
+        changed_parts=build_change_rows(page["comparison"], names),
+        class_margin=page["comparison"]["margins"]["by_class"],
     )
 
 

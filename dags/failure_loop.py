@@ -195,6 +195,7 @@ def build_broken_dag(file: ConfigFile) -> DAG:
 for file in read_config_files(CONFIGS):
     try:
         dag = build_dag(file) if file.settings else build_broken_dag(file)
+        dag.validate()
     except Exception as error:  # such as a schedule that Airflow cannot read
         dag = build_broken_dag(replace(file, reason=f"{file.path}: {error}"[:MAX_REASON]))
     globals()[f"dag_{file.dag_id}"] = dag

@@ -62,6 +62,8 @@ def erase_from_all_runs(
         InputError: no run has an image of that id or path; then nothing is changed.
     """
     with lock_file(runs_folder / JOURNAL_FILE):
+        for leftover in runs_folder.glob(f"{TEMPORARY_PREFIX}{JOURNAL_FILE}.*"):
+            leftover.unlink()  # a journal that a kill left half written
         journal = _open_journal(runs_folder, ids_or_paths)
         erase_review_labels(runs_folder, journal.images)
         change_detection.drop_file_names(runs_folder, journal.images.paths)

@@ -49,9 +49,8 @@ def _map_texts(table: pd.DataFrame, convert: Any) -> pd.DataFrame:
         column = table[name]
         is_number = pd.api.types.is_numeric_dtype(column)
         if not is_number and not pd.api.types.is_datetime64_any_dtype(column):
-            converted[name] = pd.Series(
-                list(map(convert, column)), index=column.index, dtype="object"
-            )
+            dtype = column.dtype if pd.api.types.is_string_dtype(column.dtype) else "object"
+            converted[name] = pd.Series(list(map(convert, column)), column.index, dtype)
     return table.assign(**converted).rename(columns=convert)
 
 

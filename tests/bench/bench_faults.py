@@ -34,6 +34,7 @@ from tests.helpers.fault_injection import FAULTS, KILL, Fault, run_command
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 KILLS = int(os.environ.get("NIGHTSHIFT_BENCH_KILLS", "200"))
+KILL_SEEDS = 4
 MAX_OPERATIONS = int(os.environ.get("NIGHTSHIFT_BENCH_OPERATIONS", "100000"))
 """Operations of a command that are tried, spread evenly; all by default."""
 CLOCK_JUMPS = (-30 * 365 * 86400.0, -3600.0, 3600.0, 172 * 365 * 86400.0)
@@ -52,6 +53,10 @@ MAX_STAGE_OPERATIONS = 20
 STAGES_TEXT = (
     f"`run --to-stage split` and `stage measure --force` on 48 images of 32 px, at "
     f"{MAX_STAGE_OPERATIONS} operations spread evenly. Whole runs are killed by `bench_kills`."
+)
+KILLS_TEXT = (
+    "`nightshift runs forget`, killed at random file operations and called again until it ends. "
+    "Then id, name, content hash and pixels of the image are searched in every file."
 )
 FAULTS_TITLE = "Faults at every file operation"
 FAULTS_TEXT = (
@@ -124,12 +129,13 @@ def test_wrong_clocks(base: Path, tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_an_erasure_killed_at_random_leaves_no_trace(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(KILL_SEEDS))
+def test_an_erasure_killed_at_random_leaves_no_trace(seed: int, base: Path, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "forget")
-    rng, kills, problems = np.random.default_rng(0), 0, []
+    rng, kills, problems = np.random.default_rng(seed), 0, []
     count = count_operations(base, tmp_path, case)
     tries = Counter[int]()
-    while kills < KILLS:
+    while kills < KILLS // KILL_SEEDS:
         home, state = copy_home(base, tmp_path), HomeState.read(base)
         tries_here = 0
         while True:
@@ -145,13 +151,9 @@ def test_an_erasure_killed_at_random_leaves_no_trace(base: Path, tmp_path: Path)
             problems.append(f"exit code {code}")
         problems += state.find_losses(home, (), is_erasing=True)
         problems += find_traces(home / "runs") + find_traces(home / "reports")
-    write_section(
-        RESULTS,
-        "An erasure killed at random",
-        f"`nightshift runs forget`, killed {kills} times at random file operations (up to "
-        f"{max(tries)} times in a row on one folder of runs, {tries.total()} folders); traces of "
-        f"the image by id, name, content hash or pixels: {len(problems)}.",
-    )
+    row = {"seed": seed, "kills": kills, "folders of runs": tries.total()}
+    row |= {"calls of one folder at most": max(tries), "traces or losses": len(problems)}
+    _write_row("An erasure killed at random", KILLS_TEXT, row)
     assert problems == []
 
 

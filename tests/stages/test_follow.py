@@ -150,9 +150,10 @@ def test_unfinished_and_damaged_runs_are_not_followed(
 
 
 def test_a_run_chooses_its_previous_run_once(artifacts: dict[str, Any], tmp_path: Path) -> None:
+    earlier = _begin_run(tmp_path, 1)
     run = _begin_run(tmp_path, 3)
     alone = follow.fingerprint_external_inputs(CONFIG, run.path, None)
-    _run_follow(_begin_run(tmp_path, 1), artifacts)
+    _run_follow(earlier, artifacts)
     before = follow.fingerprint_external_inputs(CONFIG, run.path, None)
     assert before != alone
     shutil.rmtree(tmp_path / "gate-1")

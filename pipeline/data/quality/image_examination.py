@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.image_sources import decode_source, fetch_bytes, read_source_header
+from pipeline.data.reading.pattern_search import search_first_groups
 from pipeline.data.recognition.read_plan import ReadPlan
 
 COMPARISON_SIDE = 64
@@ -109,7 +109,8 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     luminance and sharpness.
     """
     rows = []
-    for examined in examined_images:
+    groups = _list_groups([examined.record for examined in examined_images], plan)
+    for examined, group in zip(examined_images, groups, strict=True):
         record = examined.record
         header = examined.header
         given_split = _get_text(record, plan.split_column, record.split)
@@ -122,7 +123,7 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
                 "content": examined.content_hash,
                 "label": record.label,
                 "split": SPLIT_ALIASES.get(split.lower()) if split else None,
-                "group": _get_group(record, plan),
+                "group": group,
                 "hour": None if time is None else time.hour,
                 "width": header.width,
                 "height": header.height,
@@ -135,11 +136,11 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     return pd.DataFrame(rows, columns=list(_TABLE_COLUMNS)).astype(dtypes)
 
 
-def _get_group(record: ImageRecord, plan: ReadPlan) -> str | None:
+def _list_groups(records: Sequence[ImageRecord], plan: ReadPlan) -> list[str | None]:
     if plan.group_pattern is None:
-        return _get_text(record, plan.group_column, record.group)
-    match = re.search(plan.group_pattern, record.path)
-    return match[1] if match else None
+        return [_get_text(record, plan.group_column, record.group) for record in records]
+    paths = [record.path for record in records]
+    return search_first_groups(plan.group_pattern, paths, "ingest.group_pattern")
 
 
 def _get_text(record: ImageRecord, column: str | None, default: MetadataValue) -> str | None:

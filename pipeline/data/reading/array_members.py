@@ -34,6 +34,8 @@ _IDX_DTYPES: dict[int, np.dtype[Any]] = {
     13: np.dtype(">f4"),
     14: np.dtype(">f8"),
 }
+_LARGEST_ITEM_BYTES = {"uint8": 1, "int8": 1, "logical": 1, "char": 2, "uint16": 2, "int16": 2}
+"""Bytes of a value of a MATLAB array by its kind; 8 for others."""
 _open_lock = threading.RLock()
 
 
@@ -204,8 +206,11 @@ def read_parquet(path: str, name: str, max_bytes: int) -> bytes:
 
 @lru_cache(maxsize=4)
 def _load_mat(path: str, stamp: FileStamp) -> dict[str, Any]:
-    from scipy.io import loadmat  # slow to import and seldom needed
+    from scipy.io import loadmat, whosmat  # slow to import and seldom needed
 
+    for name, shape, kind in whosmat(path):
+        if math.prod(shape) * _LARGEST_ITEM_BYTES.get(kind, 8) > _MAX_ARRAY_BYTES:
+            raise ImageError(f"the array {name} is too large")
     return {
         name: value
         for name, value in loadmat(path, squeeze_me=True).items()

@@ -11,6 +11,7 @@ from pipeline.data.layout.image_index import ImageIndex, clean_listed_name
 from pipeline.data.layout.split_words import split_into_words
 from pipeline.data.reading.image_record import is_image, parse_datetime
 from pipeline.data.tables.column_kinds import (
+    ATTRIBUTE_WORDS,
     VALUE_SAMPLE_SIZE,
     ClassValues,
     examine_classes,
@@ -90,81 +91,8 @@ _CONVENTIONAL_LABELS = ("label", "labels")
 _TAXON_NAMES = frozenset(
     ["kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies"]
 )
-_ATTRIBUTE_WORDS = frozenset(
-    [
-        "sex",
-        "gender",
-        "age",
-        "view",
-        "position",
-        "modality",
-        "hospital",
-        "city",
-        "country",
-        "weather",
-        "annotator",
-        "rater",
-        "reviewer",
-        "source",
-        "license",
-        "author",
-        "license_name",
-        "date",
-        "time",
-        "year",
-        "month",
-        "day",
-        "hour",
-        "width",
-        "height",
-        "size",
-        "area",
-        "x",
-        "y",
-        "xmin",
-        "ymin",
-        "xmax",
-        "ymax",
-        "roi",
-        "box",
-        "bbox",
-        "count",
-        "score",
-        "confidence",
-        "rating",
-        "weight",
-        "index",
-        "frame",
-        "number",
-        "lat",
-        "lon",
-        "latitude",
-        "longitude",
-        "exposure",
-        "iso",
-        "orientation",
-        "side",
-        "offset",
-        "folder",
-        "format",
-        "channel",
-        "channels",
-        "dataset",
-        "version",
-        "quality",
-        "lighting",
-        "make",
-        "model",
-        "url",
-        "race",
-        "ethnicity",
-        "laterality",
-        "anatomy",
-        "localization",
-    ]
-)
-"""Words of columns that describe an image and are hardly ever its class."""
 _TIME_PATTERN = re.compile(r"time|date|captured|taken")
+_MANY_MARKS = 3
 _MAX_CLASS_NUMBERS = 50
 """Integers up to which an unnamed column of 0, 1, 2, ... may be class numbers."""
 
@@ -353,7 +281,7 @@ def _rank_label_name(column: str, is_taxonomy: bool) -> int:
         return 1
     if name in _LABEL_COLUMN_NAMES:
         return 0
-    if has_group_name(column) or any(word in _ATTRIBUTE_WORDS for word in words):
+    if has_group_name(column) or any(word in ATTRIBUTE_WORDS for word in words):
         return 4
     return 1 if any(word in _LABEL_WORDS for word in words) else 2
 
@@ -373,12 +301,23 @@ def choose_label(columns: TableValues, candidates: Sequence[LabelCandidate]) -> 
         return None
     first = candidates[0]
     rivals = [c for c in candidates[1:] if c.rank == first.rank]
+    if first.rank > 0 and first.is_numeric and _has_many_marks(columns, candidates):
+        return None
     if not rivals:
         is_sure = first.rank < 3 or _has_class_numbers(columns[first.column])
         return first.column if is_sure else None
     is_conventional = _normalize_name(first.column) in _CONVENTIONAL_LABELS
     nested = [c for c in rivals if _is_nested(columns[first.column], columns[c.column])]
     return first.column if is_conventional and not nested else None
+
+
+def _has_many_marks(columns: TableValues, candidates: Sequence[LabelCandidate]) -> bool:
+    """Return whether three columns or more hold 0 and 1 (or -1), as one for each class does."""
+    marked = 0
+    for candidate in candidates:
+        texts = sample_texts(columns[candidate.column], VALUE_SAMPLE_SIZE)
+        marked += {text.removesuffix(".0") for text in texts} <= {"-1", "0", "1"}
+    return marked >= _MANY_MARKS
 
 
 def _is_nested(first: Sequence[Any], second: Sequence[Any]) -> bool:

@@ -117,6 +117,11 @@ class ProgramNetwork(nn.Module):
         sides = [size for size in self.input_shape[2:] if isinstance(size, int)]
         return sides[0] if sides else None
 
+    @property
+    def has_free_batch(self) -> bool:
+        """Whether the program takes any number of images."""
+        return self.min_batch_size <= 1 and self.max_batch_size is None
+
     def train(self, mode: bool = True) -> ProgramNetwork:
         """Change nothing in the network, which has one mode."""
         self.training = mode
@@ -128,8 +133,8 @@ class ProgramNetwork(nn.Module):
         Raises:
             ValueError: the output has another form.
         """
-        is_free = self.min_batch_size <= 1 and self.max_batch_size is None
-        if is_free and torch.compiler.is_exporting():  # a length would fix the size of the batch
+        # A length would fix the size of the batch.
+        if self.has_free_batch and torch.compiler.is_exporting():
             scores = self.graph(images)
             return cast(Tensor, scores[0] if isinstance(scores, (tuple, list)) else scores)
         short = max(self.min_batch_size - len(images), 0)

@@ -18,6 +18,7 @@ import torch
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
+from pipeline.learning.models.exported_program import ProgramNetwork
 
 METADATA_KEY = "nightshift"
 """The key under which a file says what it holds, as JSON."""
@@ -60,6 +61,16 @@ def _explain_refusal(format_name: str) -> Iterator[None]:
         ) from error
 
 
+def _require_free_batch(decision_module: DecisionModule, format_name: str) -> None:
+    """Raise `InputError` if the network is a user's program for batches of one size."""
+    network = decision_module.network
+    if isinstance(network, ProgramNetwork) and not network.has_free_batch:
+        raise InputError(
+            f"--format {format_name}: {network.path} takes batches of one size; "
+            "export the network with a free batch size; --format safetensors works for any"
+        )
+
+
 def write_onnx_file(
     decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
 ) -> None:
@@ -83,6 +94,7 @@ def write_onnx_file(
         raise InputError(
             "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
         ) from error
+    _require_free_batch(decision_module, "onnx")
     with _silence_exporter(), _explain_refusal("onnx"):
         exported = torch.onnx.export(
             decision_module,
@@ -117,6 +129,7 @@ def write_torch_program(
     Raises:
         InputError: torch cannot export the network.
     """
+    _require_free_batch(decision_module, "torch")
     extra_files = {METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
     content = io.BytesIO()  # torch's own writer hides the error of a full disk
     with _silence_exporter(), _explain_refusal("torch"):

@@ -9,7 +9,6 @@ import pytest
 from pipeline.contracts import InputError
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions
-from pipeline.data.tables.listing_tables import survey_tables
 from pipeline.data.tables.manifest_plan import ManifestPlan, plan_manifest
 from pipeline.data.tables.manifest_rows import read_table_rows
 
@@ -92,13 +91,3 @@ def test_class_folders_decide_between_columns(tmp_path: Path) -> None:
     rows = [f"{n:02d},{n % 5}" for n in range(12)]
     (tmp_path / "list.csv").write_text("\n".join(["name,age", *rows]))
     assert plan_manifest(FileTree(tmp_path), ReadOptions()) is None, text
-
-
-def test_survey_reports_tables_that_list_nothing_or_cannot_be_read(root: Path) -> None:
-    _write(root, "labels.csv", "name,label", "{n:02d},{label}")
-    (root / "classes.csv").write_text("label,title\na,Ant\nb,Bee\n")
-    (root / "broken.csv").write_bytes(b"a,b\n\xff\xfe")
-    survey = survey_tables(FileTree(root), ReadOptions())
-    assert [table.name for table in survey.listing] == ["labels.csv"]
-    assert list(survey.others) == ["classes.csv"]
-    assert list(survey.unreadable) == ["broken.csv"]

@@ -125,6 +125,6 @@ class _FixedBatch(torch.nn.Module):
 @pytest.mark.parametrize("write", [write_onnx_file, write_torch_program])
 def test_a_program_of_a_fixed_batch_is_one_line(write: Any, tmp_path: Path) -> None:
     served = _serve_program(_FixedBatch(), tmp_path / "user.pt2", 4)
-    with pytest.raises(InputError, match=r"user\.pt2: .*--format safetensors") as caught:
+    with pytest.raises(InputError, match="--format safetensors") as caught:
         write(served, 32, tmp_path / "m.pt2", {})
     assert "\n" not in str(caught.value)

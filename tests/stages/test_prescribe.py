@@ -106,7 +106,8 @@ def test_a_slice_with_a_cause_gets_treatments_and_a_correction(
     is_val = (artifacts["splits"]["split"] == "val").to_numpy()
     artifacts["pixels"] = artifacts["pixels"] // 2 + 60
     artifacts["pixels"][is_val] //= 8
-    made, _ = _run_prescribe(artifacts, tmp_path)
+    made, notes = _run_prescribe(artifacts, tmp_path)
+    assert any(note.startswith("the test holds no image of s1") for note in notes)
     plan = made["plan"]
     assert len(plan) == 960
     assert plan["image_id"].str.startswith("t").all()

@@ -7,8 +7,8 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all bench bench-slices bench-remedies bench-evidence bench-gpu lint install chromium \
-	postgres airflow airflow-tests dag scheduler
+.PHONY: help demo test test-all audit settings-table bench bench-faults bench-slices bench-remedies \
+	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -64,8 +64,23 @@ test-all: lint chromium airflow-tests postgres  ## also the tests that take minu
 	$(BIN)/python -m pytest -q $(DOCTESTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+AUDIT_INDEX ?= https://pypi.org/pypi/pip/json
+audit: install  ## known vulnerabilities of the installed packages, if the index answers
+	@if $(BIN)/python -c 'import sys, urllib.request; \
+		urllib.request.urlopen(sys.argv[1], timeout=20)' $(AUDIT_INDEX) 2>/dev/null; \
+	then $(BIN)/python -m pip_audit --skip-editable --progress-spinner off; \
+	else echo "audit: $(AUDIT_INDEX) does not answer, so NOTHING WAS AUDITED."; fi
+
+settings-table: install  ## write the table of all settings into configs/README.md
+	$(BIN)/nightshift settings --markdown > .settings.tmp
+	sed -i -e '/<!-- settings -->/,/<!-- end of settings -->/{//!d}' \
+		-e '/<!-- settings -->/r .settings.tmp' configs/README.md && rm .settings.tmp
+
 bench: install  ## measured figures: speed, slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
+
+bench-faults: install  ## kills, full disks and wrong clocks in every command, into RESULTS.md
+	$(BIN)/python -m pytest tests/bench/bench_faults.py -s
 
 bench-slices: install  ## the finder and other methods on planted causes, into tests/bench/RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.run --causes all
@@ -82,6 +97,7 @@ bench-evidence: install  ## the rules of evidence on simulated models, into RESU
 	$(BIN)/python -m tests.bench.evidence.decline_rules
 	$(BIN)/python -m tests.bench.evidence.label_savings
 	$(BIN)/python -m tests.bench.evidence.challenge_month
+	$(BIN)/python -m tests.bench.evidence.gate
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

@@ -11,12 +11,13 @@ Exit codes of a task's command:
   cleared task continues the same run.
 - 75: a killed task's process still works in the run. The task is tried again later.
 
-One process at a time holds a run, so one task runs at a time. A config that cannot be read becomes
-a DAG that fails every night with the error. Messages about failures, deadlines and new slices go to
-the places in `schedule.notify`; see `dags.messages`.
+One process at a time holds a run, so one task runs at a time. A config that cannot be used becomes
+a DAG that fails every night with the reason. Messages about failures, deadlines and new slices go
+to the places in `schedule.notify`; see `dags.messages`.
 """
 
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,10 +34,16 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from dags.messages import build_run_name, send_message
+from dags.config_files import (
+    MAX_REASON,
+    OVERRIDE_PATTERN,
+    ConfigFile,
+    quote_template,
+    read_config_files,
+)
+from dags.messages import FailureReporter, build_run_name
 from dags.watch import DatasetTrigger
-from pipeline.config import GeneralSettings, ScheduleSettings, read_general_settings
-from pipeline.contracts import InputError
+from pipeline.config import GeneralSettings, ScheduleSettings
 from pipeline.graph import STAGES, list_upstream_stages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +51,7 @@ CONFIGS = ROOT / os.environ.get("NIGHTSHIFT_CONFIGS", "configs")
 NIGHTSHIFT = os.environ.get("NIGHTSHIFT", str(ROOT / ".venv/bin/nightshift"))
 COMMAND = """
 readarray -t more < <(printf '%s' "$OVERRIDES")
-"$NIGHTSHIFT" stage "$STAGE" --run "$RUN" -c "$CONFIG" "${more[@]}" || code=$?
+"$NIGHTSHIFT" stage "$STAGE" --run "$RUN" -c "$CONFIG" -- "${more[@]}" || code=$?
 [ "${code:-0}" = 1 ] && { echo "refused: a condition failed, see the report"; exit 0; }
 exit "${code:-0}"
 """
@@ -52,7 +59,8 @@ RUN = "{{ build_run_name(dag.dag_id, run_id) }}"
 OVERRIDES = Param(
     [],
     type="array",
-    items={"type": "string"},
+    items={"type": "string", "pattern": OVERRIDE_PATTERN, "maxLength": 1000},
+    maxItems=100,
     description="Settings that override the file's: stage.key=value",
 )
 
@@ -88,35 +96,6 @@ class StageOperator(BashOperator):
         return result
 
 
-class FailureReporter:
-    """Sends a message when a stage has failed for good.
-
-    The task itself reports its failure. If its process was killed, the DAG reports it.
-    """
-
-    def __init__(self, config: Path):
-        """Store the config, which lists the places."""
-        self.config = str(config)
-
-    def report_task(self, context):
-        """Report a failed task; Airflow calls this in the task's process."""
-        self._send(context, context.get("exception") or "no reason is known")
-        context["ti"].xcom_push("is_reported", True)
-
-    def report_run(self, context):
-        """Report a failed run whose task could not report itself."""
-        task = context.get("ti")
-        if task is None or not task.xcom_pull(task_ids=task.task_id, key="is_reported"):
-            self._send(context, "Airflow lost its process, which was killed")
-
-    def _send(self, context, reason):
-        config, task = context["dag"].dag_id, context.get("ti")
-        text = f"{config}: {task.task_id if task else 'the run'} failed: {reason}"
-        log = [f"Its log: {task.log_url}"] if task else []
-        run = build_run_name(config, context["run_id"])
-        send_message(NIGHTSHIFT, self.config, "failure", text, run, details=log, folder=str(ROOT))
-
-
 def build_deadline(plan: ScheduleSettings, config: Path) -> DeadlineAlert | None:
     """Return the alert for a run that takes too long, or None without a deadline."""
     if plan.deadline_minutes is None:
@@ -150,8 +129,9 @@ def select_gpu_options(plan: ScheduleSettings, needs_gpu: bool) -> dict:
     return {key: value for key, value in options.items() if value}
 
 
-def build_dag(general: GeneralSettings, config: Path) -> DAG:
+def build_dag(file: ConfigFile) -> DAG:
     """Return the DAG of one config."""
+    general, config = file.settings, file.path.absolute()
     plan = general.schedule
     reports = (plan.reports_url or "").rstrip("/") or (ROOT / general.reports).as_uri()
     task_defaults = {
@@ -159,7 +139,7 @@ def build_dag(general: GeneralSettings, config: Path) -> DAG:
         "retries": plan.retries,
         "retry_delay": timedelta(seconds=plan.retry_seconds),
     }
-    reporter = FailureReporter(config)
+    reporter = FailureReporter(NIGHTSHIFT, config, str(ROOT))
     if plan.notify:
         task_defaults["on_failure_callback"] = reporter.report_task
     with DAG(
@@ -182,7 +162,7 @@ def build_dag(general: GeneralSettings, config: Path) -> DAG:
                 "NIGHTSHIFT": NIGHTSHIFT,
                 "STAGE": stage.name,
                 "RUN": RUN,
-                "CONFIG": str(config),
+                "CONFIG": quote_template(str(config)),
                 "OVERRIDES": "{{ params.overrides | join('\n') }}",
             }
             options = select_gpu_options(plan, stage.needs_gpu)
@@ -194,10 +174,10 @@ def build_dag(general: GeneralSettings, config: Path) -> DAG:
     return dag
 
 
-def build_broken_dag(config: Path, reason: str) -> DAG:
-    """Return a DAG for a config that cannot be read; it fails with the error."""
+def build_broken_dag(file: ConfigFile) -> DAG:
+    """Return a DAG for a config that cannot be used; it fails with the reason."""
     with DAG(
-        config.stem,
+        file.dag_id,
         schedule="@daily",
         start_date=datetime(2025, 1, 1),
         catchup=False,
@@ -206,20 +186,16 @@ def build_broken_dag(config: Path, reason: str) -> DAG:
         BashOperator(
             task_id="config",
             bash_command='echo "$REASON"; exit 2',
-            env={"REASON": reason},
+            env={"REASON": quote_template(file.reason)},
             append_env=True,
         )
     return dag
 
 
-for path in sorted(CONFIGS.glob("*.yaml")):
+for file in read_config_files(CONFIGS):
     try:
-        general = read_general_settings(path, [stage.name for stage in STAGES])
-        if f"dag_{general.name}" in globals():
-            raise InputError(
-                f"{path}: name: another config here is called {general.name} too; rename one"
-            )
-        dag = build_dag(general, path.absolute())
-    except (InputError, ValueError) as error:  # ValueError: a schedule that Airflow cannot read
-        dag = build_broken_dag(path, str(error))
-    globals()[f"dag_{dag.dag_id}"] = dag
+        dag = build_dag(file) if file.settings else build_broken_dag(file)
+        dag.validate()
+    except Exception as error:  # such as a schedule that Airflow cannot read
+        dag = build_broken_dag(replace(file, reason=f"{file.path}: {error}"[:MAX_REASON]))
+    globals()[f"dag_{file.dag_id}"] = dag

@@ -12,17 +12,33 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.contracts import InputError
-from pipeline.settings_validation import anchor_paths, apply_override, validate_section
+from pipeline.literal_secrets import find_literal_secret
+from pipeline.settings_validation import (
+    MAX_YAML_BYTES,
+    anchor_paths,
+    apply_override,
+    parse_yaml,
+    quote_value,
+    validate_section,
+)
 
 _PLACE_PATTERN = re.compile(r"log|\$.+|[a-z][a-z0-9+.-]*://\S+")
-_SECRET_FIELDS = {"pass", "password", "token", "secret", "apikey"}
+VARIABLE_PATTERN = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+"""`$NAME` or `${NAME}` in a place of `schedule.notify`."""
+MAX_PAUSE_SECONDS = 7 * 24 * 3600
+MAX_DEADLINE_MINUTES = 366 * 24 * 60
+MAX_TEXT_LENGTH = 2000
+MAX_NAME_LENGTH = 100
+"""Characters of a config's name: with time or Airflow's run id a run's name stays under 200."""
+MAX_PLACES = 50
+MAX_SEED = 2**32 - 1
+"""Largest seed of numpy."""
 SettingsClasses = Mapping[str, "type[StageSettings]"]
 """The `Config` class of each section, by section name."""
 
@@ -49,26 +65,37 @@ def check_place(place: str) -> str:
 
     Raises:
         ValueError: it is neither `log`, nor an address with a scheme, nor `$NAME`.
-        PydanticCustomError: it contains a password.
+        PydanticCustomError: it contains a password or a token.
     """
     if not _PLACE_PATTERN.fullmatch(place):
         raise ValueError(
             "a place is log, an Apprise URL (mailto://, jsons://, slack://, ...) "
             "or $NAME of a variable"
         )
-    parts = urlsplit(place)
-    secrets = [parts.netloc.rpartition("@")[0].partition(":")[2]]
-    for key, value in parse_qsl(parts.query):
-        if key.lower() in _SECRET_FIELDS:
-            secrets.append(value)
-    for secret in secrets:
-        if secret and "$" not in secret:
-            raise PydanticCustomError(
-                "literal_secret",
-                "a config must not contain a password; "
-                "name an environment variable, as in ://user:$NAME@",
-            )
+    _refuse_literal_secret(place)
     return place
+
+
+def _refuse_literal_secret(address: str) -> None:
+    """Raise `PydanticCustomError`, which does not repeat the address, if it holds a secret."""
+    if secret := find_literal_secret(address):
+        raise PydanticCustomError(
+            "literal_secret",
+            "a config must not contain {secret}, since it is copied into every run and report; "
+            "name an environment variable, as in ://user:$NAME@",
+            {"secret": secret},
+        )
+
+
+def check_link_address(address: str | None) -> str | None:
+    """Return the address of published pages unchanged.
+
+    Raises:
+        PydanticCustomError: it contains a password or a token.
+    """
+    if address:
+        _refuse_literal_secret(address)
+    return address
 
 
 class StageSettings(BaseModel):
@@ -84,33 +111,59 @@ class ScheduleSettings(StageSettings):
         "time", description="time: by `schedule`; data: when `ingest.data` changes"
     )
     schedule: str | None = Field(
-        None, description="cron expression or preset such as @daily; null: started by hand only"
+        None,
+        max_length=MAX_TEXT_LENGTH,
+        description="cron expression or preset such as @daily; null: started by hand only",
     )
-    look_seconds: int = Field(60, ge=1, description="data: seconds between two checks for changes")
+    look_seconds: int = Field(
+        60, ge=1, le=MAX_PAUSE_SECONDS, description="data: seconds between two checks for changes"
+    )
     settle_seconds: int = Field(
-        120, ge=0, description="data: seconds without a change after which the data are complete"
+        120,
+        ge=0,
+        le=MAX_PAUSE_SECONDS,
+        description="data: seconds without a change after which the data are complete",
     )
-    owner: str = Field("nightshift", min_length=1, description="owner that Airflow shows")
+    owner: str = Field(
+        "nightshift",
+        min_length=1,
+        max_length=MAX_TEXT_LENGTH,
+        description="owner that Airflow shows",
+    )
     retries: int = Field(
         2, ge=0, le=20, description="retries of a failed task; bad input is never retried"
     )
-    retry_seconds: int = Field(300, ge=0, description="seconds between two tries")
+    retry_seconds: int = Field(
+        300, ge=0, le=MAX_PAUSE_SECONDS, description="seconds between two tries"
+    )
     gpu_pool: str | None = Field(
-        None, min_length=1, description="Airflow pool of the stages that need a GPU"
+        None,
+        min_length=1,
+        max_length=MAX_TEXT_LENGTH,
+        description="Airflow pool of the stages that need a GPU",
     )
     gpu_queue: str | None = Field(
-        None, min_length=1, description="Airflow queue of the stages that need a GPU"
+        None,
+        min_length=1,
+        max_length=MAX_TEXT_LENGTH,
+        description="Airflow queue of the stages that need a GPU",
     )
-    reports_url: str | None = Field(
-        None, description="address under which the folder `reports` is served, for links"
+    reports_url: Annotated[str | None, AfterValidator(check_link_address)] = Field(
+        None,
+        max_length=MAX_TEXT_LENGTH,
+        description="address under which the folder `reports` is served, for links",
     )
     notify: list[Annotated[str, AfterValidator(check_place)]] = Field(
         [],
+        max_length=MAX_PLACES,
         description="places that get messages: log, Apprise URLs, http(s):// webhooks; "
         "$NAME: value of that environment variable",
     )
     deadline_minutes: float | None = Field(
-        None, gt=0, description="minutes after which an unfinished run is reported"
+        None,
+        gt=0,
+        le=MAX_DEADLINE_MINUTES,
+        description="minutes after which an unfinished run is reported",
     )
 
     @model_validator(mode="after")
@@ -153,9 +206,12 @@ class GeneralSettings(StageSettings):
     """Settings of no single stage; the top level of the YAML."""
 
     name: str = Field(
-        "run", pattern=r"^[A-Za-z0-9._-]+$", description="names the run folders of this config"
+        "run",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        max_length=MAX_NAME_LENGTH,
+        description="names the run folders of this config",
     )
-    seed: int = Field(0, ge=0, description="seed of everything random")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of everything random")
     runs: Annotated[Path, BeforeValidator(require_local_folder)] = Field(
         Path("runs"), description="the folder of all runs, local or mounted"
     )
@@ -198,6 +254,12 @@ class ResolvedConfig(BaseModel):
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
+def _read_bounded_text(path: Path) -> str:
+    """Return the text of a file, and of a longer one its beginning, which `parse_yaml` refuses."""
+    with path.open(encoding="utf-8") as file:
+        return file.read(MAX_YAML_BYTES + 1)
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, unchecked; empty for an empty file.
 
@@ -207,7 +269,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such config file")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(_read_bounded_text(path))
     except (yaml.YAMLError, OSError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -248,6 +310,19 @@ def read_general_settings(path: Path, stage_names: Iterable[str]) -> GeneralSett
     return settings
 
 
+def read_variable_names(path: Path) -> frozenset[str]:
+    """Return the environment variables that a file's own `schedule.notify` names.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    places = read_section(path, "schedule").get("notify") or []
+    names = set[str]()
+    for place in places if isinstance(places, list) else []:
+        names |= {match[1] or match[2] for match in VARIABLE_PATTERN.finditer(str(place))}
+    return frozenset(names)
+
+
 def read_section(path: Path, name: str) -> dict[str, Any]:
     """Return one section as the file has it, unchecked; empty if the file lacks it.
 
@@ -256,7 +331,9 @@ def read_section(path: Path, name: str) -> dict[str, Any]:
     """
     section = read_config(path).get(name) or {}
     if not isinstance(section, dict):
-        raise InputError(f"{path}: {name}: a section is a mapping of keys, not {section!r}")
+        raise InputError(
+            f"{path}: {name}: a section is a mapping of keys, not {quote_value(section)}"
+        )
     return section
 
 

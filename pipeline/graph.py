@@ -95,7 +95,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "attributes", "pixels", "classes"),
         makes={
             # split: train | val | test | left_out; fold: 0.. within val, -1 elsewhere;
-            # reason: why an image was left out.
+            # reason: JSON of why an image was left out (`pipeline.domain.split_exclusions`).
             "splits": TableContract(
                 {"image_id": "str", "split": "str", "fold": "int", "reason": "str?"},
                 key_columns=("image_id",), row_dimension="images",
@@ -113,7 +113,7 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # Images that arrived since the champion's run, compared with the champion's data.
             "drift": RecordContract(
-                ("champion", "why", "images", "slices", "attributes", "new", "conditions")
+                ("champion", "reason", "images", "slices", "attributes", "new", "conditions")
             ),
         },
     ),
@@ -130,8 +130,11 @@ STAGES: tuple[Stage, ...] = (
                  "accuracy": "float", "rate": "float"},
                 key_columns=("step", "split"),
             ),
+            # accuracy_gap: between training images and holdout; null without a holdout. origin: a
+            # `ModelOrigin`; model_file: name of the user's file, or null.
             "training": RecordContract(
-                ("best_step", "steps", "passes", "temperature", "overfitting_from", "judgement")
+                ("best_step", "steps", "passes", "temperature", "overfitting_from", "accuracy_gap",
+                 "is_gap_wide", "origin", "model_file")
             ),
         },
         is_distributed=True, needs_gpu=True,
@@ -217,16 +220,17 @@ STAGES: tuple[Stage, ...] = (
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
             # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
-            # the same rule as text. applied: the rule for each half of val, proposed on the other
-            # half, and how many images it admitted. common: traits that the images of a confirmed
-            # slice without a cause share, in words.
+            # the same rule as text. applied_rules: JSON of the rule for each half of val, proposed
+            # on the other half, and how many images it admitted. shared_traits: JSON of what the
+            # failing images of a confirmed slice without a cause share
+            # (`pipeline.domain.slice_traits`).
             "explanations": TableContract(
                 {
                     "slice": "str", "rank": "int", "status": "str", "rule": "str", "frozen": "str",
                     "named_causes": "str", "setting": "str", "setting_failures": "int",
                     "confused_label": "str?", "confused_prediction": "str?",
-                    "repair_strength": "float?", "repair_share": "float?", "applied": "str",
-                    "cause": "str?", "common": "str?", "strength_low": "float?",
+                    "repair_strength": "float?", "repair_share": "float?", "applied_rules": "str",
+                    "cause": "str?", "shared_traits": "str", "strength_low": "float?",
                     "strength_high": "float?", "confidence": "str", "n": "int", "groups": "int",
                     "failures": "int", "error": "float", "expected": "float", "excess": "float",
                     "low": "float", "high": "float", "p_excess": "float?", "remedy": "str?",
@@ -256,7 +260,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "embeddings", "validation_set", "slices", "explanations"),
         makes={
             # Slices over the runs of one config name; see `pipeline.slices.tracking.slice_history`.
-            "followed": RecordContract(("previous", "why", "slices")),
+            "followed": RecordContract(("previous", "reason", "slices")),
             # Groups (hashed) on which a rule was proposed, in the run `since` as slice `first`.
             "proposers": TableContract(
                 {"since": "str", "first": "str", "group": "str"},
@@ -307,6 +311,7 @@ STAGES: tuple[Stage, ...] = (
             "comparison": RecordContract(
                 ("val", "test", "opening", "power", "decline", "corrections")
             ),
+            # Predictions of each image of val by arm; after: of the targeted arm, if there is one.
             # change: fixed | broken | still wrong | still right. declined_*: with corrections.
             "flips": TableContract(
                 {"image_id": "str", "label": "str", "before": "str", "control": "str",

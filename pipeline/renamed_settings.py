@@ -48,7 +48,6 @@ RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
     "compare": {
         "margin": "harm_margin",
         "class_margin": "class_harm_margin",
-        "class_groups": "min_class_groups",
         "saliency": "max_heat_maps",
     },
     "report": {"photos": "image_mode", "contact": "contact_sheet_images"},

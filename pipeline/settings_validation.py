@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -16,8 +18,66 @@ from pydantic.fields import FieldInfo
 from pipeline.contracts import InputError
 from pipeline.renamed_settings import describe_renamed_key
 
+MAX_YAML_DEPTH = 20
+"""Nesting of a config; the deepest setting takes five levels."""
+MAX_YAML_BYTES = 1_000_000
+"""Size of a config. The costs of a thousand classes take 100 kB."""
+_KEY_PATTERN = re.compile(r"[A-Za-z_][\w-]*(\.[^.=\s]+){0,9}")
+_quoter = reprlib.Repr()
+_quoter.maxstring, _quoter.maxother, _quoter.maxlong, _quoter.maxlevel = 200, 200, 50, 3
 PATH_SETTING: JsonDict = {"is_path": True}
 """`json_schema_extra` of a text setting that may hold a path, such as `train.weights`."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which make gigabytes of 500 bytes, and of bounded nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return a node.
+
+        Raises:
+            ComposerError: it is an alias, or nested too deeply.
+        """
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*NAME) are refused", mark)
+        if self.depth >= MAX_YAML_DEPTH:
+            problem = f"nested more than {MAX_YAML_DEPTH} levels deep"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text.
+
+    >>> parse_yaml("{epochs: 3}")
+    {'epochs': 3}
+
+    Raises:
+        YAMLError: it is no YAML, contains aliases, or is nested too deeply.
+        ValueError: it is too long, or a number or a date in it is impossible.
+    """
+    if len(text) > MAX_YAML_BYTES:
+        raise ValueError(f"longer than {MAX_YAML_BYTES:,} characters")
+    try:
+        return yaml.load(text, _PlainLoader)  # a SafeLoader
+    except (RecursionError, OverflowError, TypeError, AttributeError) as error:
+        raise ValueError(f"no plain values ({type(error).__name__})") from error
+
+
+def quote_value(value: Any) -> str:
+    """Return a value as a message quotes it, cut where it is long or deep.
+
+    >>> quote_value({"a": [1, 2]})
+    "{'a': [1, 2]}"
+    """
+    return _quoter.repr(value)
 
 
 def _may_hold_path(field: FieldInfo) -> bool:
@@ -75,8 +135,8 @@ def apply_override(tree: dict[str, Any], assignment: str) -> None:
         InputError: it has no `=`, its value is not YAML, or a parent key holds a value.
     """
     key, equals, value = assignment.partition("=")
-    if not equals:
-        raise InputError(f"{assignment!r}: write an override as stage.key=value")
+    if not equals or not _KEY_PATTERN.fullmatch(key):
+        raise InputError(f"{quote_value(assignment)}: write an override as stage.key=value")
     *parents, leaf = key.split(".")
     for parent in parents:
         branch = tree.setdefault(parent, {})
@@ -86,9 +146,9 @@ def apply_override(tree: dict[str, Any], assignment: str) -> None:
             raise InputError(f"{key}: {parent} is a value, not a section")
         tree = branch
     try:
-        tree[leaf] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        raise InputError(f"{key}: {value!r} is not a YAML value") from error
+        tree[leaf] = parse_yaml(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{key}: {quote_value(value)} is not a YAML value") from error
 
 
 def _join_key(section: str, key: str) -> str:
@@ -131,7 +191,9 @@ def validate_section(
         InputError: one line that names the file and the key.
     """
     if not isinstance(tree, dict):
-        raise InputError(f"{origin}: {section}: a section is a mapping of keys, not {tree!r}")
+        raise InputError(
+            f"{origin}: {section}: a section is a mapping of keys, not {quote_value(tree)}"
+        )
     try:
         return settings_class(**{str(key): value for key, value in tree.items()})
     except ValidationError as error:
@@ -151,5 +213,5 @@ def _describe_error(
         renamed = describe_renamed_key(section, key)
         return renamed or f"unknown key {name}; {_suggest_key(section, key, known_keys)}"
     reason = first["msg"].replace("Input should", "must").removeprefix("Value error, ")
-    value = "" if first["type"] == "literal_secret" else f" (got {first['input']!r})"
+    value = "" if first["type"] == "literal_secret" else f" (got {quote_value(first['input'])})"
     return f"{name}: {reason}{value}"

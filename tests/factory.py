@@ -1,4 +1,4 @@
-"""A small, complete and consistent set of the report stage's artifacts, with drawn images. Seeded."""
+"""A small, complete and consistent set of the artifacts of the report stage, drawn by seed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.gate_conditions import evaluate_gate, list_limits
+from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import OpeningReason, PowerQuestion
+from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion, PrescriptionKind
 from pipeline.slices.tracking.reference_profile import (
     ReferenceProfile,
     build_reference_frame,
@@ -21,8 +22,8 @@ from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
 from pipeline.statistics.classification.selective_prediction import DeclineStatus
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
-from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
 from tests.factory_base import HOSTILE
 from tests.factory_found import Found
@@ -67,7 +68,7 @@ class Factory(Found):
         return {
             **found,
             "champion": "champion-0",
-            "why": None,
+            "reason": None,
             "conditions": traffic_conditions(found, limits),
         }
 
@@ -89,7 +90,11 @@ class Factory(Found):
         after = np.where(
             wrong & (rng.random(len(val)) < 0.6),
             truth,
-            np.where(rng.random(len(val)) < 0.02, (truth + 1) % len(self.names), self.guess),
+            np.where(
+                self.night[val] & (rng.random(len(val)) < 0.06),
+                (truth + 1) % len(self.names),
+                self.guess,
+            ),
         )
         after = after if changed else self.guess
         was, now = ~wrong, after == truth
@@ -153,20 +158,18 @@ class Factory(Found):
                 "chosen_on": "val",
             },
             "prescriptions": [
-                {
-                    "slice": "s1",
-                    "kind": "augment",
-                    "words": "Too dark",
-                    "images": len(train),
-                    "action": f"train with exposure x0.15 to exposure x0.4 on {len(train)} training images",
-                },
-                {
-                    "slice": "s2",
-                    "kind": "collect",
-                    "words": "High saturation",
-                    "images": 0,
-                    "action": "collect more images like these: no transform was shown to be the cause",
-                },
+                Prescription(
+                    "s1",
+                    PrescriptionKind.AUGMENT,
+                    len(train),
+                    (PrescribedTreatment("exposure", None, len(train), ((0.15, 0.4),)),),
+                    0.58,
+                    PrescribedCorrection("exposure", 2.0),
+                    True,
+                ).build_record(),
+                Prescription(
+                    "s2", PrescriptionKind.COLLECT, 0, (), None, None, False
+                ).build_record(),
             ],
         }
         if not slices:
@@ -219,10 +222,11 @@ class Factory(Found):
         self, trial: ModelComparison, planned: NDArray[np.bool_], alpha: float
     ) -> dict[str, Any]:
         parts = {
-            "primary": trial.compare_subset(planned, alpha),
+            "primary": trial.compare_subset(planned, alpha, is_balanced=True),
             "outside": trial.compare_subset(~planned, alpha),
         }
-        return trial.build_record(alpha, HarmMargins()) | parts
+        safety = trial.build_safety_record(~planned, alpha, HarmMargins())
+        return trial.build_record(alpha) | safety | parts
 
     def _verdict(
         self, made: dict[str, Any], changed: bool, shut: bool, promoted: bool
@@ -283,6 +287,7 @@ class Factory(Found):
         ]
         for row in val["slices"]:
             row |= {"words": "Too dark", "planned": row["slice"] == "s1"}
+        val["gained"] = [row["slice"] for row in val["slices"] if row["planned"]]
         outcome = (
             "tested"
             if record
@@ -295,7 +300,9 @@ class Factory(Found):
         comparison = {
             "outcome": outcome,
             "alpha": 0.05,
-            "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
+            "margins": {"overall": 0.01, "by_class": 0.03, "max_loss_probability": 0.5},
+            "champion": {"status": ChampionStatus.NONE, "run_id": None},
+            "foreseen": None,
             "counts": {
                 "errors": 1,
                 "slices": len(made["explanations"]),
@@ -329,10 +336,11 @@ class Factory(Found):
         verdict = {
             "promoted": promoted and bool(record) and all(c["passed"] for c in judged),
             "outcome": outcome,
-            "gain": record and record["primary"]["gain"],
+            "gain": record and {"reference": "before", **record["primary"]["over"]["before"]},
+            "foreseen": None,
             "conditions": judged,
             "champion": "candidate",
-            "limits": list_limits(comparison, None),
+            "limits": list_limits(comparison),
             "seeds_judged": False,
             "opening": opening["number"],
         }
@@ -350,8 +358,12 @@ def _planted(
 def planted(
     classes: int = 0, images: int = 480, hostile: bool = False, **options: bool
 ) -> dict[str, Any]:
-    """A fresh dict of artifacts that are made once (leave them as they are); classes: 0 for the gate's two.
+    """Return a fresh dict of artifacts that are made once; leave them as they are.
 
-    options: changed, slices, sealed, promoted, see `Factory.make`.
+    Args:
+        classes: number of classes; 0 for the two of the gate.
+        images: number of images.
+        hostile: whether texts try to inject code.
+        options: changed, slices, sealed, promoted, see `Factory.make`.
     """
     return dict(_planted(tuple(sorted(options.items())), classes, images, hostile))

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.domain.statuses import ModelOrigin
 from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS
 
 HOSTILE = [
@@ -220,7 +221,10 @@ class Base:
                 "passes": 25600,
                 "temperature": 1.31,
                 "overfitting_from": 600,
-                "judgement": "overfitting from step 600: the holdout's loss rises while training's falls",
+                "accuracy_gap": 0.06,
+                "is_gap_wide": False,
+                "origin": ModelOrigin.TRAINED,
+                "model_file": None,
             },
             "metrics": {
                 "accuracy": float((guess == self.label[val]).mean()),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, dump_setting
+from pipeline.domain.slice_traits import ConfusionTrait, MeasureTrait, dump_traits
 from pipeline.domain.statuses import CauseConfidence, SliceStatus
 from tests.factory_base import HOSTILE, Base
 
@@ -20,17 +21,42 @@ VIVID, BLURRED = (
     Rule((Condition("sharpness", "<=", 0.1),)),
 )
 
+
+def _dump_applied(*rules: tuple[str, int, int]) -> str:
+    return json.dumps([dict(zip(("rule", "half", "count"), item, strict=True)) for item in rules])
+
+
 _FIRST = {
-    "slice": "s1", "rank": 1, "status": SliceStatus.CONFIRMED, "rule": NIGHT.format_text(), "frozen": NIGHT.dump_json(),
-    "applied": f"{NIGHT.format_text()} (40 images of half 1); luminance <= 60 (40 images of half 2)",
-    "cause": "exposure", "common": None, "strength_low": 0.15, "strength_high": 0.4, "groups": 24,
+    "slice": "s1",
+    "rank": 1,
+    "status": SliceStatus.CONFIRMED,
+    "rule": NIGHT.format_text(),
+    "frozen": NIGHT.dump_json(),
+    "applied_rules": _dump_applied((NIGHT.format_text(), 0, 40), ("luminance <= 60", 1, 40)),
+    "cause": "exposure",
+    "shared_traits": "[]",
+    "strength_low": 0.15,
+    "strength_high": 0.4,
+    "groups": 24,
     "confidence": CauseConfidence.INVERSE_CONFIRMED,
-    "named_causes": json.dumps([{"remedy": "exposure", "strength": 0.25}]), "confused_label": None,
-    "confused_prediction": None, "repair_strength": 2.0, "repair_share": 0.71,
-    "expected": 0.21, "low": 0.14, "high": 0.41, "p_excess": 0.0005, "remedy": "exposure", "strength": 2.0,
-    "effect": 0.31, "effect_low": 0.18, "effect_high": 0.44, "p_effect": 0.0005, "q_value": 0.0015,
+    "named_causes": json.dumps([{"remedy": "exposure", "strength": 0.25}]),
+    "confused_label": None,
+    "confused_prediction": None,
+    "repair_strength": 2.0,
+    "repair_share": 0.71,
+    "expected": 0.21,
+    "low": 0.14,
+    "high": 0.41,
+    "p_excess": 0.0005,
+    "remedy": "exposure",
+    "strength": 2.0,
+    "effect": 0.31,
+    "effect_low": 0.18,
+    "effect_high": 0.44,
+    "p_effect": 0.0005,
+    "q_value": 0.0015,
     "groups_needed": None,
-}  # fmt: skip
+}
 _NOTHING = dict.fromkeys(
     (
         "strength_low",
@@ -44,26 +70,75 @@ _NOTHING = dict.fromkeys(
     np.nan,
 )
 _SECOND = _NOTHING | {
-    "slice": "s2", "rank": 2, "setting": dump_setting([SettingFact("gate", value="gate-2")]), "setting_failures": 9,
-    "named_causes": "[]", "repair_strength": np.nan, "repair_share": np.nan,
-    "rule": VIVID.format_text(), "frozen": VIVID.dump_json(), "applied": f"{VIVID.format_text()} (40 images of half 1)",
-    "cause": None, "remedy": None, "confidence": CauseConfidence.UNNAMED, "n": 40, "groups": 10, "failures": 9,
+    "slice": "s2",
+    "rank": 2,
+    "setting": dump_setting([SettingFact("gate", value="gate-2")]),
+    "setting_failures": 9,
+    "named_causes": "[]",
+    "repair_strength": np.nan,
+    "repair_share": np.nan,
+    "rule": VIVID.format_text(),
+    "frozen": VIVID.dump_json(),
+    "applied_rules": _dump_applied((VIVID.format_text(), 0, 40)),
+    "cause": None,
+    "remedy": None,
+    "confidence": CauseConfidence.UNNAMED,
+    "n": 40,
+    "groups": 10,
+    "failures": 9,
     "error": 0.225,
-    "common": "7 of 9 failures are badge predicted as none; sharpness 1.2 standard deviations below others of their class",
-    "expected": 0.09, "excess": 0.135, "low": 0.02, "high": 0.25, "q_value": 0.03,
-}  # fmt: skip
+    "shared_traits": dump_traits(
+        [ConfusionTrait("badge", "none", 7, 9), MeasureTrait("sharpness", -1.2)]
+    ),
+    "expected": 0.09,
+    "excess": 0.135,
+    "low": 0.02,
+    "high": 0.25,
+    "q_value": 0.03,
+}
 _THIRD = {
-    "slice": "s3", "rank": 3, "status": SliceStatus.NOT_TESTABLE, "setting": "[]", "setting_failures": 3,
-    "named_causes": "[]", "confidence": CauseConfidence.UNNAMED, "repair_strength": np.nan, "repair_share": np.nan,
-    "rule": BLURRED.format_text(), "frozen": BLURRED.dump_json(), "applied": f"{BLURRED.format_text()} (12 images of half 2)",
-    "cause": None, "common": None, "n": 12, "groups": 3, "failures": 3, "error": 0.25, "expected": 0.1, "excess": 0.15,
-    "low": -0.2, "high": 0.5, "p_excess": np.nan, "p_effect": np.nan, "q_value": np.nan, "groups_needed": 18,
+    "slice": "s3",
+    "rank": 3,
+    "status": SliceStatus.NOT_TESTABLE,
+    "setting": "[]",
+    "setting_failures": 3,
+    "named_causes": "[]",
+    "confidence": CauseConfidence.UNNAMED,
+    "repair_strength": np.nan,
+    "repair_share": np.nan,
+    "rule": BLURRED.format_text(),
+    "frozen": BLURRED.dump_json(),
+    "applied_rules": _dump_applied((BLURRED.format_text(), 1, 12)),
+    "cause": None,
+    "shared_traits": "[]",
+    "n": 12,
+    "groups": 3,
+    "failures": 3,
+    "error": 0.25,
+    "expected": 0.1,
+    "excess": 0.15,
+    "low": -0.2,
+    "high": 0.5,
+    "p_excess": np.nan,
+    "p_effect": np.nan,
+    "q_value": np.nan,
+    "groups_needed": 18,
     "effect": np.nan,
-}  # fmt: skip
+}
 _TRIED = (
-    "slice", "remedy", "strength", "attribute_distance", "auc", "reproduction_rate", "repair_effect",
-    "repair_p_value", "attributed_share", "attribution_lead", "is_equivalent", "is_named",
-)  # fmt: skip
+    "slice",
+    "remedy",
+    "strength",
+    "attribute_distance",
+    "auc",
+    "reproduction_rate",
+    "repair_effect",
+    "repair_p_value",
+    "attributed_share",
+    "attribution_lead",
+    "is_equivalent",
+    "is_named",
+)
 _CAUSES = (
     ("s1", "exposure", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, np.nan, np.nan, False, True),
     ("s1", "gamma", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, np.nan, np.nan, True, False),

@@ -1,6 +1,10 @@
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 
 from pipeline.config import StageSettings, read_general_settings, read_section, resolve_config
@@ -185,3 +189,65 @@ def test_every_renamed_key_names_a_present_setting() -> None:
         fields = classes[section].model_fields
         assert set(keys.values()) <= set(fields), section
         assert not set(keys) & set(fields), section
+
+
+_KEYS = st.sampled_from(["name", "seed", "runs", "schedule", "tracking", "ingest", "x"])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.integers(), inner),
+    max_leaves=8,
+)
+
+
+@given(tree=st.one_of(st.dictionaries(_KEYS, _VALUES), _VALUES))
+@settings(deadline=None)
+def test_any_yaml_is_settings_or_one_line(
+    tree: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "c.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    with suppress(InputError):  # any other error is a defect
+        read_general_settings(path, CLASSES)
+
+
+@given(content=st.binary(max_size=60))
+@settings(deadline=None)
+def test_any_bytes_are_settings_or_one_line(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "c.yaml"
+    path.write_bytes(content)
+    with suppress(InputError):  # any other error is a defect
+        read_general_settings(path, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("deadline_minutes: .inf", "deadline_minutes: .nan", "deadline_minutes: 1.0e+9"),
+        *("look_seconds: 1000000000000", "settle_seconds: 1.0e+30", "retry_seconds: 99999999"),
+        *("retries: 1000", f"owner: {'x' * 3000}", f"notify: [{', '.join(['log'] * 60)}]"),
+    ],
+)
+def test_every_number_of_the_schedule_is_bounded(tmp_path: Path, line: str) -> None:
+    path = _write_config(tmp_path, f"schedule: {{{line}}}\n")
+    with pytest.raises(InputError, match=r"config\.yaml: schedule\.") as caught:
+        read_general_settings(path, ["train"])
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["'my gate'", "..", ".hidden", "a/b", f"'{'x' * 101}'", "'a\n'"])
+def test_a_name_is_plain_and_short(tmp_path: Path, name: str) -> None:
+    path = _write_config(tmp_path, f"name: {name}\n")
+    with pytest.raises(InputError, match=r"config\.yaml: name: "):
+        read_general_settings(path, ["train"])
+
+
+def test_500_bytes_of_yaml_cost_no_gigabytes(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    path = _write_config(tmp_path, "\n".join(lines))
+    with pytest.raises(InputError, match=r"config\.yaml line 2: .*aliases") as caught:
+        read_general_settings(path, ["train"])
+    assert len(str(caught.value)) < 300

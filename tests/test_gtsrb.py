@@ -7,7 +7,7 @@ import pytest
 from pipeline.engine import runner
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.stages import retrain
-from tests.bench.gtsrb import measure
+from tests.bench.gtsrb import measure_closure
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +33,6 @@ def test_the_dark_is_found_named_and_repaired_on_real_images(gtsrb: Path, tmp_pa
     assert run.load_artifact("comparison")["test"] is not None
     budget = settings.stages["retrain"]
     assert isinstance(budget, retrain.Config)
-    figures = measure(run, budget, tmp_path / "oracle")
+    figures = measure_closure(run, budget, tmp_path / "oracle")
     assert figures["closure"] >= 0.4, figures
     assert figures["rows"]["lit"]["targeted"] >= figures["rows"]["lit"]["control"] - 0.01, figures

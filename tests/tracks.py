@@ -72,4 +72,8 @@ def drawn_tracking(words: str = WORDS) -> dict[str, Any]:
         drawn_val(80, 44),
     )
     left = after((two[0], [dark, cut]), (two[1], [dark]), (two[2], []), (two[3], [dark]))
-    return {"previous": "r3", "why": None, "slices": [track.build_record() for track in left[-1]]}
+    return {
+        "previous": "r3",
+        "reason": None,
+        "slices": [track.build_record() for track in left[-1]],
+    }

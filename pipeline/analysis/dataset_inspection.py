@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.attributes import DecodedImage, luminance, sharpness
+from pipeline.data.dataset_reader import find_adapter
 from pipeline.data.quality.dataset_health import check_dataset
 from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.data.recognition.read_plan import ReadPlan, build_read_plan
@@ -28,8 +29,17 @@ def _plan_reading(data: Path, config: Path | None) -> ReadPlan:
         return build_read_plan(data)
     ingest = runner.load_config(config).stages["ingest"]
     assert isinstance(ingest, Config)
-    adapter = ingest.adapter or build_read_plan(data, ingest.follow_links).adapter
-    return ReadPlan(adapter, ingest.options, ingest.group, ingest.time, ingest.split)
+    adapter = ingest.adapter or find_adapter(data, ingest.options)[0]
+    return ReadPlan(
+        adapter,
+        ingest.options,
+        ingest.group,
+        ingest.time,
+        ingest.split,
+        group_pattern=ingest.group_pattern,
+        is_split_ignored=ingest.given_split == "ignore",
+        value_range=ingest.range,
+    )
 
 
 def _measure_pixels(pixels: NDArray[np.uint8]) -> tuple[float, float]:

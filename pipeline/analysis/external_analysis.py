@@ -98,7 +98,7 @@ def _load_inputs(
 ) -> tuple[AnalysisArtifacts, NDArray[np.float32], bool]:
     """Return artifacts of ingest and split, logits by image, and whether folds were drawn."""
     table, fold = read_image_table(inputs.images_path)
-    ids, names, logits = read_predictions(inputs.predictions_path)
+    ids, names, logits = read_predictions(inputs.predictions_path, context.add_note)
     rows = align_predictions(table, ids, names, (inputs.images_path, inputs.predictions_path))
     images, pixels = load_table_images(table, inputs.images_path, side, context.track_progress)
     drawn = fold is None

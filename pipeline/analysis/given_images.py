@@ -21,6 +21,7 @@ from pipeline.data.reading.image_decoding import (
     letterbox_image,
     read_header,
 )
+from pipeline.data.reading.image_sources import read_file
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.domain.group_source import GroupSource
 
@@ -37,15 +38,13 @@ class _ImageFile:
 def _load_image_file(image_path: Path, side: int) -> _ImageFile | str:
     """Return one image, or the reason why it cannot be used."""
     try:
-        data = image_path.read_bytes()
+        data = read_file(str(image_path))
         head = read_header(data)
         return _ImageFile(
             hashlib.sha256(data).hexdigest()[:32],
             head,
             letterbox_image(decode_image(data, side, head), side),
         )
-    except OSError as error:
-        return str(error.strerror)
     except ImageError as error:
         return str(error)
 

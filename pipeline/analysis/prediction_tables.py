@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,32 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import InputError
 from pipeline.data.reading.image_record import parse_datetime, suggest_name
+from pipeline.storage.user_files import (
+    MAX_MODEL_BYTES,
+    MAX_TABLE_BYTES,
+    check_parquet_size,
+    check_user_file,
+)
 
 REQUIRED_COLUMNS = ("image_id", "path", "label")
 RESERVED_COLUMNS = (*REQUIRED_COLUMNS, "fold", "group", "captured_at")
 # How far the probabilities of one image may be from adding up to 1.
 PROBABILITY_SUM_TOLERANCE = 1e-3
+# Decimals beyond which rounding moves no sum of probabilities noticeably.
+MAX_ROUNDED_DECIMALS = 6
+MAX_METADATA_VALUE = 1e30
+"""Larger numbers of a metadata column are taken as unknown: their squares are not finite."""
+MAX_SCORE = 1e6
+"""Largest logit; exp() of a difference of a hundred is zero already."""
 TEXT_COLUMN_TYPES = dict.fromkeys((*REQUIRED_COLUMNS, "group"), str)
 
 
 def _read_table(path: Path, description: str, required_columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a CSV or Parquet file with the required columns; its ids are unique text."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file ({description})")
+    check_user_file(path, MAX_TABLE_BYTES, description)
     try:
         if path.suffix == ".parquet":
+            check_parquet_size(path)
             table = pd.read_parquet(path)
         else:
             table = pd.read_csv(
@@ -35,7 +48,7 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
                 na_values=[""],
                 encoding="utf-8-sig",
             )
-    except (OSError, ValueError, pyarrow.ArrowException, pd.errors.ParserError) as error:
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     for column in required_columns:
         if column not in table.columns:
@@ -49,10 +62,19 @@ def _read_table(path: Path, description: str, required_columns: tuple[str, ...])
     if table.empty:
         raise InputError(f"{path}: holds no row")
     table = table.assign(**{c: table[c].astype(str) for c in required_columns})
+    table = _replace_infinite_values(table)
     duplicate_ids = table["image_id"][table["image_id"].duplicated()]
     if len(duplicate_ids):
         raise InputError(f"{path}: image_id {duplicate_ids.iloc[0]!r} is in more than one row")
     return table.reset_index(drop=True)
+
+
+def _replace_infinite_values(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose infinite metadata are unknown: no condition can hold them."""
+    is_score = table.columns.astype(str).str.startswith(("prob_", "logit_"))
+    numbers = table.loc[:, ~is_score].select_dtypes("float")
+    with np.errstate(invalid="ignore"):
+        return table.assign(**numbers.where(np.abs(numbers) < MAX_METADATA_VALUE))
 
 
 def _parse_times(path: Path, column: pd.Series[Any]) -> pd.Series[Any]:
@@ -118,10 +140,54 @@ def _find_score_columns(path: Path, table: pd.DataFrame) -> tuple[list[str], str
     return columns, "prob_" if probabilities else "logit_"
 
 
-def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
+def find_decimals(scores: NDArray[np.float64]) -> int | None:
+    """Return the decimals to which all scores are rounded; None above six.
+
+    >>> find_decimals(np.array([0.25, 0.5])), find_decimals(np.array([1 / 3]))
+    (2, None)
+    """
+    for decimals in range(MAX_ROUNDED_DECIMALS + 1):
+        if np.abs(scores - scores.round(decimals)).max() < 1e-9:
+            return decimals
+    return None
+
+
+def _normalize_rounded(
+    scores: NDArray[np.float64], add_note: Callable[[str], None]
+) -> NDArray[np.float64]:
+    """Return probabilities that add up to 1 where rounding explains that they do not.
+
+    Rounding moves each probability by half a unit of its last digit at most. One that is rounded
+    to 0 becomes a quarter of this unit, its mean.
+    """
+    decimals = find_decimals(scores)
+    if decimals is None or decimals == 0:
+        return scores
+    unit = 10.0**-decimals
+    total = scores.sum(1)
+    is_rounded = (np.abs(total - 1) <= scores.shape[1] * unit / 2 + 1e-9) & (scores >= 0).all(1)
+    off = is_rounded & (np.abs(total - 1) > PROBABILITY_SUM_TOLERANCE)
+    if not off.any():
+        return scores
+    add_note(
+        f"probabilities are rounded to {decimals} decimals: those of {int(off.sum())} of "
+        f"{len(scores)} images did not add up to 1 and were normalized"
+    )
+    filled = np.maximum(scores, unit / 4)
+    normalized = filled / filled.sum(1, keepdims=True)
+    return np.where(is_rounded[:, None], normalized, scores)
+
+
+def read_predictions(
+    path: Path, add_note: Callable[[str], None] = lambda line: None
+) -> tuple[list[str], list[str], NDArray[np.float32]]:
     """Return image ids [N], sorted class names [C] and logits float32 [N, C].
 
-    Logits of probabilities are their logarithms.
+    Logits of probabilities are their logarithms. Rounded probabilities are normalized.
+
+    Args:
+        path: the table.
+        add_note: called with a line if probabilities were normalized.
 
     Raises:
         InputError: scores are missing, negative or do not add up to 1.
@@ -134,12 +200,15 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
         raise InputError(
             f"{path}: a {kind} column holds a value that is no number ({error})"
         ) from error
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
+    is_usable = np.isfinite(scores) & (np.abs(scores) <= MAX_SCORE)
+    if not is_usable.all():
+        row = int(np.flatnonzero(~is_usable.all(1))[0])
         raise InputError(
-            f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing or not finite"
+            f"{path}: image {table['image_id'][row]!r} has a {kind} that is missing, not finite, "
+            f"or beyond {MAX_SCORE:,.0f}"
         )
     if kind == "prob_":
+        scores = _normalize_rounded(scores, add_note)
         total = scores.sum(1)
         off = (np.abs(total - 1) > PROBABILITY_SUM_TOLERANCE) | (scores < 0).any(1)
         if off.any():
@@ -152,7 +221,12 @@ def read_predictions(path: Path) -> tuple[list[str], list[str], NDArray[np.float
             )
         scores = np.log(np.maximum(scores, 1e-12))
     names = [column.removeprefix(kind) for column in columns]
-    return table["image_id"].tolist(), names, scores.astype(np.float32)
+    return table["image_id"].tolist(), names, np.asarray(scores, np.float32)
+
+
+def _convert_to_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # a value that is too large becomes infinite
+        return np.asarray(array, dtype=np.float32)
 
 
 def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
@@ -161,26 +235,28 @@ def read_embeddings(path: Path, row_count: int) -> NDArray[np.float32]:
     Raises:
         InputError: the shape or dtype is wrong, or a value is not finite.
     """
+    check_user_file(path, MAX_MODEL_BYTES, "the embeddings")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(
             f"{path}: cannot be read as an .npy array ({str(error).splitlines()[0]})"
         ) from error
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise InputError(
-            f"{path}: a float array [rows, D] is needed, this is {array.dtype} {list(array.shape)}"
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+        form = (
+            f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
         )
+        raise InputError(f"{path}: a float array [rows, D] is needed, this is {form}")
     if len(array) != row_count:
         raise InputError(
             f"{path}: has {len(array)} rows, the predictions have {row_count}; one row for each, "
             "in their order"
         )
-    if not np.isfinite(array).all():
-        raise InputError(
-            f"{path}: row {int(np.flatnonzero(~np.isfinite(array).all(1))[0])} is not finite"
-        )
-    return np.asarray(array, dtype=np.float32)
+    values = _convert_to_float32(array)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+        raise InputError(f"{path}: row {row} is not finite, or too large for 32 bits")
+    return values
 
 
 def align_predictions(

@@ -6,7 +6,9 @@ Heavy modules are imported inside the commands, so that `--help` is fast.
 from __future__ import annotations
 
 import errno
+import io
 import os
+import shutil
 import sys
 import traceback
 from typing import Annotated
@@ -31,8 +33,13 @@ from pipeline.cli.settings_command import print_settings
 from pipeline.contracts import InputError
 from pipeline.storage import signals
 
-UNWRITABLE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""Errors of a full disk and of a file or folder without permission, which the user can fix."""
+UNWRITABLE_ERRNOS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ENAMETOOLONG, errno.EFBIG, errno.EMFILE),
+}
+"""Errors of a full or broken disk and of a file or folder without permission.
+
+The user can fix them."""
 EXIT_BAD_INPUT = 2
 EXIT_DEFECT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
@@ -101,7 +108,26 @@ def print_environment_checks(as_json: JsonOption = False) -> None:
 
 
 def _print_error(message: object) -> None:
-    print(f"nightshift: {message}", file=sys.stderr)
+    # Names of files and texts of others must not steer the terminal.
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(message))
+    print(f"nightshift: {text}", file=sys.stderr)
+
+
+def _find_disk_error(error: BaseException) -> OSError | None:
+    """Return the error of the disk behind an error, or None.
+
+    `shutil` lists the errors of a tree as text only, and libraries raise errors of their own while
+    they handle one of the disk.
+    """
+    if isinstance(error, shutil.Error):
+        for _, target, reason in error.args[0]:
+            for number in UNWRITABLE_ERRNOS:
+                if f"[Errno {number}]" in str(reason):
+                    return OSError(number, os.strerror(number), str(target))
+    if isinstance(error, OSError) and error.errno in UNWRITABLE_ERRNOS:
+        return error
+    behind = error.__cause__ or error.__context__
+    return _find_disk_error(behind) if behind is not None else None
 
 
 def _run_app() -> int:
@@ -118,9 +144,10 @@ def _run_app() -> int:
         _print_error(f"stopped by {stop}")
         return stop.exit_code
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in UNWRITABLE_ERRNOS:
-            place = f"{error.filename}: " if error.filename else ""
-            _print_error(f"{place}{os.strerror(error.errno)}")
+        disk_error = _find_disk_error(error)
+        if disk_error is not None:
+            place = f"{disk_error.filename}: " if disk_error.filename else ""
+            _print_error(f"{place}{os.strerror(disk_error.errno or 0)}")
             return EXIT_BAD_INPUT
         if isinstance(error, ConnectionError):
             _print_error(error)
@@ -142,6 +169,8 @@ def main() -> None:
     from pipeline.engine.process_launch import hand_over_exit_code
 
     signals.install_handlers()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(hand_over_exit_code(_run_app()))
 
 

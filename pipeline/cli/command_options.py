@@ -79,13 +79,18 @@ def resolve_run_path(run: str, runs_folder: Path) -> Path:
     """Return the folder of the run with this name or path.
 
     Raises:
-        InputError: it is an address.
+        InputError: it is an address, or the name is empty, hidden or otherwise no name of a run.
     """
-    if "://" in run:
-        from pipeline.contracts import InputError
+    from pipeline.contracts import InputError
+    from pipeline.storage.run_record import check_run_id
 
+    if "://" in run:
         raise InputError(f"{run}: download it first: nightshift runs pull {run}")
-    return Path(run) if os.sep in run else runs_folder / run
+    path = Path(run) if os.sep in run else runs_folder / run
+    is_new_with_slash = run.endswith(os.sep) and not (path / "run.json").exists()
+    name = "" if is_new_with_slash else run.rstrip(os.sep).rpartition(os.sep)[2]
+    check_run_id(name, run)
+    return path
 
 
 def find_run(run: str, runs_folder: Path) -> RunFolder:
@@ -103,5 +108,7 @@ def exit_with_outcome(outcome: RunOutcome) -> NoReturn:
     """Print a run's verdict and its report's path, and exit with 0, or 1 for a failed condition."""
     if outcome.headline:
         print(outcome.headline)
+    for line in outcome.data_faults:
+        print(line)
     print(outcome.report_path or outcome.run.path)
     raise typer.Exit(0 if outcome.has_passed else 1)

@@ -30,5 +30,7 @@ def write_initial_config(
         print(line)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(proposal.config_yaml, encoding="utf-8")
+    if proposal.undecided:
+        raise InputError(f"{proposal.undecided}; {output} lists the choices in comments")
     print(f"next: nightshift run -c {output}")
     print(output)

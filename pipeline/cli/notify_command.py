@@ -18,7 +18,7 @@ def send_notification(
     detail: Annotated[list[str] | None, typer.Option(help="A further line.")] = None,
 ) -> None:
     """Send a message to the places of `schedule.notify`; a scheduler calls this."""
-    from pipeline.config import read_general_settings
+    from pipeline.config import read_general_settings, read_variable_names
     from pipeline.graph import STAGES
     from pipeline.integrations.notifications import Message, RunEvent, send_message
 
@@ -26,4 +26,4 @@ def send_notification(
         raise InputError(f"{event!r}: an event is {', '.join(RunEvent)}")
     general = read_general_settings(config, [stage.name for stage in STAGES])
     message = Message(RunEvent(event), general.name, run, text, tuple(detail or ()))
-    send_message(message, general.schedule.notify)
+    send_message(message, general.schedule.notify, read_variable_names(config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,20 +58,23 @@ def predict_images(
     predictor = load_predictor(model, runs_folder, attribute_names)
     for correction in predictor.engine.omitted_corrections:
         log_line(f"  predict: this file lacks a correction, so it is not applied: {correction}")
-    if watch and output is not None:
-        known_paths = row_writers.read_predicted_paths(output)
-        arriving = input_images.watch_folder(Path(inputs[0]), known_paths)
-        rows: Any = _predict_one_by_one(predictor, arriving)
-    else:
-        rows = predictor.stream_rows(input_images.list_images(inputs, sys.stdin))
     counts = dict.fromkeys(("answer", "decline", "error"), 0)
-    counted_rows = row_writers.count_decisions(rows, counts)
-    row_writers.write_rows(
-        iterate_with_count("predict", counted_rows, "images"),
-        predictor.columns,
-        output,
-        append=watch,
-    )
+    with row_writers.hold_output(output) if watch and output is not None else nullcontext():
+        if watch and output is not None:
+            known_paths, failed_paths = row_writers.read_predicted_paths(output)
+            arriving = input_images.watch_folder(
+                Path(inputs[0]), known_paths, failed_paths=failed_paths
+            )
+            rows: Any = _predict_one_by_one(predictor, arriving)
+        else:
+            rows = predictor.stream_rows(input_images.list_images(inputs, sys.stdin))
+        counted_rows = row_writers.count_decisions(rows, counts)
+        row_writers.write_rows(
+            iterate_with_count("predict", counted_rows, "images"),
+            predictor.columns,
+            output,
+            append=watch,
+        )
     log_line(
         f"  predict: {counts['answer']:,} answered, {counts['decline']:,} declined, "
         f"{counts['error']:,} could not be read"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +20,7 @@ from pipeline.cli.command_options import (
     find_run,
     resolve_run_path,
 )
-from pipeline.contracts import InputError
+from pipeline.contracts import InputError, RunBusyError
 
 if TYPE_CHECKING:
     from pipeline.config import ResolvedConfig
@@ -64,7 +66,7 @@ def run_pipeline(
     ] = False,
 ) -> None:
     """Run every stage that is not up to date."""
-    from pipeline.engine import change_detection, process_launch, runner
+    from pipeline.engine import process_launch, runner
     from pipeline.integrations import run_messages
     from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
 
@@ -72,31 +74,73 @@ def run_pipeline(
     _check_stage_name(from_stage)
     if not config and (only_when_changed or not resume):
         raise InputError("name a config (-c CONFIG) or a run to resume (--resume RUN)")
-    dataset = change = None
-    if only_when_changed and config:
-        dataset = change_detection.read_watched_dataset(config)
+    follow = _follow_changes(config) if only_when_changed and config else nullcontext("")
+    with follow as idle_reason:
+        if idle_reason:
+            print(idle_reason)
+            return
+        resumed_run = find_run(resume, runs_folder or DEFAULT_RUNS_FOLDER) if resume else None
+        config_path = config or (resumed_run.path / "config.yaml" if resumed_run else None)
+        runs_override = [f"runs={runs_folder}"] if runs_folder else []
+        settings = runner.load_config(config_path, [*(overrides or []), *runs_override])
+        check_tracking(settings.general)
+        run = _open_run(resumed_run, settings)
+        is_launched = process_launch.is_launched()
+        watch = run_messages.watch_run(run, settings.general, _list_variables(config))
+        with nullcontext() if is_launched else watch:
+            if processes > 1 and not is_launched:
+                raise typer.Exit(process_launch.launch_processes(processes, run.path))
+            with log_run_on_exit(run, settings.general):
+                outcome = runner.execute_run(
+                    run, settings, to_stage=to_stage, from_stage=from_stage, force=force
+                )
+    run_messages.send_slices(outcome, settings.general, _list_variables(config))
+    exit_with_outcome(outcome)
+
+
+def _list_variables(config: Path | None) -> Collection[str]:
+    """Return the environment variables that the user's own config names; none without one."""
+    from pipeline.config import read_variable_names
+
+    return read_variable_names(config) if config else ()
+
+
+@contextmanager
+def _follow_changes(config: Path) -> Iterator[str]:
+    """Yield why there is nothing to run, or an empty string, and note how the run ends.
+
+    The data set is held meanwhile, so that a second call starts no parallel run. A run that cannot
+    use its data is not begun again before the data or the config change.
+    """
+    from pipeline.engine import change_detection
+
+    dataset = change_detection.read_watched_dataset(config)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(change_detection.hold_dataset(dataset))
+        except RunBusyError:
+            yield "at work: another process checks the data or runs on an earlier change"
+            return
         change = change_detection.detect_changes(dataset)
         if change.state != "changed":
-            print(f"{change.state}: {change.words}")
+            yield f"{change.state}: {change.words}"
             return
-    resumed_run = find_run(resume, runs_folder or DEFAULT_RUNS_FOLDER) if resume else None
-    config_path = config or (resumed_run.path / "config.yaml" if resumed_run else None)
-    runs_override = [f"runs={runs_folder}"] if runs_folder else []
-    settings = runner.load_config(config_path, [*(overrides or []), *runs_override])
-    check_tracking(settings.general)
-    run = _open_run(resumed_run, settings)
-    is_launched = process_launch.is_launched()
-    with nullcontext() if is_launched else run_messages.watch_run(run, settings.general):
-        if processes > 1 and not is_launched:
-            raise typer.Exit(process_launch.launch_processes(processes, run.path))
-        with log_run_on_exit(run, settings.general):
-            outcome = runner.execute_run(
-                run, settings, to_stage=to_stage, from_stage=from_stage, force=force
-            )
-    if dataset and change:
+        if failure := change_detection.read_failure(dataset, change.mark):
+            yield f"unchanged since a run failed: {failure}"
+            return
+        try:
+            yield ""
+        except RunBusyError:
+            raise
+        except InputError as error:
+            change_detection.note_failure(dataset, change.mark, str(error))
+            raise
+        except typer.Exit as end:
+            if end.exit_code > 1:
+                raise
+            change_detection.accept_changes(dataset, change.mark)
+            raise
         change_detection.accept_changes(dataset, change.mark)
-    run_messages.send_slices(outcome, settings.general)
-    exit_with_outcome(outcome)
 
 
 def run_single_stage(
@@ -130,7 +174,7 @@ def run_single_stage(
         print(folder.path)
         return
     if name == "report":
-        run_messages.send_slices(outcome, settings.general)
+        run_messages.send_slices(outcome, settings.general, _list_variables(config))
     exit_with_outcome(outcome)
 
 

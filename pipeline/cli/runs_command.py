@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from pipeline.cli.command_options import (
     find_run,
     print_rows,
 )
+from pipeline.contracts import InputError, RunBusyError
 
 app = typer.Typer(help="List, compare, promote, prune or copy runs.", no_args_is_help=True)
 
@@ -22,14 +24,18 @@ def list_all_runs(
     as_json: JsonOption = False, runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER
 ) -> None:
     """List all runs, newest first; kept: why a run is never pruned."""
+    from pipeline.engine.progress_reporting import log_line
     from pipeline.engine.run_pruning import explain_protected_runs
-    from pipeline.engine.run_publishing import summarize_run
-    from pipeline.storage import artifact_store
+    from pipeline.engine.run_publishing import list_run_rows
 
-    reasons = explain_protected_runs(runs_folder)
-    rows = []
-    for run in artifact_store.list_runs(runs_folder):
-        rows.append(summarize_run(run) | {"kept": reasons.get(run.run_id, "")})
+    reasons = {}
+    try:
+        reasons = explain_protected_runs(runs_folder)
+    except InputError as error:
+        log_line(f"champions are unknown: {error}")
+    rows, problems = list_run_rows(runs_folder, reasons)
+    for problem in problems:
+        log_line(f"skipped: {problem}")
     print_rows(rows, rows, as_json)
 
 
@@ -49,19 +55,29 @@ def show_run(
         rows.append(
             {
                 "stage": name,
-                "seconds": record["seconds"],
+                "seconds": record.get("seconds", 0.0),
                 "from": record.get("linked_from", ""),
-                "notes": "; ".join(record["notes"]),
+                "notes": "; ".join(record.get("notes", [])),
             }
         )
     summary = None
     if folder.get_artifact_path("summary").is_file():
         summary = folder.load_artifact("summary")
     print_rows({"run": folder.run_id, "stages": rows, "summary": summary}, rows, as_json)
-    if not as_json and summary:
-        print(summary["verdict"]["headline"])
+    if as_json or not summary:
+        return
+    try:
+        lines = [str(summary["verdict"]["headline"])]
         for track in summary.get("followed", []):
-            print(f"{track['state']}, since {track['since']}: {track['words']} ({track['why']})")
+            lines.append(
+                f"{track['state']}, since {track['since']}: {track['words']} ({track['why']})"
+            )
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder.get_artifact_path('summary')}: not the summary of a run; "
+            f"render it again: nightshift report {folder.run_id}"
+        ) from error
+    print("\n".join(lines))
 
 
 @app.command("compare")
@@ -135,18 +151,35 @@ def log_run_to_mlflow(
 
 @app.command("forget")
 def forget_images(
-    images: Annotated[list[str], typer.Argument(help="Image ids, or paths within the data set.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Image ids, or paths within the data set; none: complete an interrupted call."
+        ),
+    ] = None,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
-    """Erase images from the pixels, tables and pages of every run; files and weights stay."""
+    """Erase images from the pixels, tables and pages of every run; files and weights stay.
+
+    Exit code 1: a damaged run was not looked at. Exit code 75: a run is at work; call again.
+    """
     from pipeline.engine.image_erasure import erase_from_all_runs
     from pipeline.integrations.mlflow.mlflow_tracking import log_changed_run
 
-    for run_id, count in erase_from_all_runs(runs_folder, images):
-        print(f"{run_id}: {count} removed")
-        if count:
-            log_changed_run(runs_folder / run_id)
+    problems, is_busy = [], False
+    for erased in erase_from_all_runs(runs_folder, images or []):
+        if erased.problem:
+            problems.append(f"{erased.run_id}: not looked at: {erased.problem}")
+            is_busy |= erased.is_busy
+            continue
+        print(f"{erased.run_id}: {erased.count} removed")
+        if erased.count:
+            log_changed_run(runs_folder / erased.run_id)
     print("delete the images' own files too: a new run reads every file of the data set")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise typer.Exit(RunBusyError.exit_code if is_busy else 1)
 
 
 @app.command("pin")

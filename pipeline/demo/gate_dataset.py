@@ -25,10 +25,12 @@ from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.demo.gate_camera import encode_photo
 from pipeline.demo.gate_plan import BLACK_GAIN, PlannedPhoto, plan_photos
 from pipeline.demo.gate_simulator import SIMULATED_CONDITIONS, simulate_images
+from pipeline.storage.csv_tables import CsvRowWriter
 
 __all__ = ["SIMULATED_CONDITIONS", "can_read", "generate_dataset", "read_images", "simulate_images"]
 
 MARKER_NAME, TABLE_NAME, TRUTH_NAME = "gate.json", "metadata.csv", ".truth.json"
+TABLE_COLUMNS = ("file_name", "label", "split", "group", "camera")
 GENERATOR_VERSION = 1
 """Raised whenever the same photos and seed give other bytes: older folders are replaced."""
 
@@ -167,13 +169,12 @@ def _write_photo(root: Path, seed: int, file: PlannedPhoto) -> None:
 def _write_table(path: Path, files: list[PlannedPhoto]) -> None:
     """Write the table as a user would keep it; the times are in the photos' EXIF."""
     with path.open("w", encoding="utf-8", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(("file_name", "label", "split", "group", "camera"))
+        table = CsvRowWriter(lines, TABLE_COLUMNS, "\n")
         for file in files:
             visit = file.visit
-            table.writerow(
-                (file.file_name, file.label, visit.split, f"visit-{visit.number:04d}", visit.camera)
-            )
+            group = f"visit-{visit.number:04d}"
+            values = (file.file_name, file.label, visit.split, group, visit.camera)
+            table.write_row(dict(zip(TABLE_COLUMNS, values, strict=True)))
 
 
 def _build_truth(files: list[PlannedPhoto]) -> dict[str, dict[str, Any]]:

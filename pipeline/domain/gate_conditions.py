@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.domain.statuses import ComparisonOutcome, GateCondition, GateLimit
+from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, GateLimit
 
 Record = Mapping[str, Any]
+_JUDGED_CHAMPIONS = {ChampionStatus.NONE, ChampionStatus.IS_BASELINE, ChampionStatus.COMPARED}
 
 
-def evaluate_gate(comparison: Record) -> list[dict[str, Any]]:
+def evaluate_gate(
+    comparison: Record, *, is_unjudged_champion_accepted: bool = False
+) -> list[dict[str, Any]]:
     """Return every condition that could be judged, in the order in which they are reported.
 
     Args:
         comparison: the artifact of that name.
+        is_unjudged_champion_accepted: whether a model in force that cannot be compared may be
+            replaced.
 
     Returns:
         Records with condition (`GateCondition`), split, slice, value, threshold, passed and facts,
@@ -37,6 +42,7 @@ def evaluate_gate(comparison: Record) -> list[dict[str, Any]]:
     ]
     has_targeted_arm = "targeted" in (comparison["val"].get("arms") or {})
     if counts["planned"] and has_targeted_arm:
+        conditions += _judge_champion(comparison["champion"], is_unjudged_champion_accepted)
         conditions += _judge_val(comparison)
         conditions += _judge_test(comparison)
     return conditions
@@ -48,17 +54,19 @@ def can_promote(comparison: Record, conditions: list[dict[str, Any]]) -> bool:
     return is_tested and all(condition["passed"] for condition in conditions)
 
 
-def list_limits(comparison: Record, other_champion: str | None) -> list[dict[str, Any]]:
-    """Return what the verdict does not show.
+def list_limits(comparison: Record) -> list[dict[str, Any]]:
+    """Return the caveats of the verdict: what it does not show.
 
     Args:
         comparison: the artifact of that name.
-        other_champion: run of the champion in force, if it is another run.
 
     Returns:
         Records with limit (`GateLimit`) and its numbers.
     """
     limits: list[dict[str, Any]] = []
+    champion = comparison["champion"]
+    if champion["status"] not in _JUDGED_CHAMPIONS:
+        limits.append({"limit": GateLimit.UNJUDGED_CHAMPION, **champion})
     if comparison["counts"]["seeds"] == 1:
         limits.append({"limit": GateLimit.SINGLE_SEED})
     for row in comparison["power"]:
@@ -67,8 +75,6 @@ def list_limits(comparison: Record, other_champion: str | None) -> list[dict[str
     limits += _list_generic_limits(comparison)
     if comparison.get("costs"):
         limits.append({"limit": GateLimit.WEIGHTED_ERRORS})
-    if other_champion:
-        limits.append({"limit": GateLimit.OTHER_CHAMPION, "run_id": other_champion})
     return limits
 
 
@@ -93,16 +99,41 @@ def _build_condition(
     }
 
 
+def _judge_champion(champion: Record, is_accepted: bool) -> list[dict[str, Any]]:
+    """Return whether the model in force was compared; nothing where no other run's is in force."""
+    if champion["status"] in (ChampionStatus.NONE, ChampionStatus.IS_BASELINE):
+        return []
+    is_compared = champion["status"] == ChampionStatus.COMPARED
+    return [
+        _build_condition(
+            GateCondition.CHAMPION_COMPARED,
+            value=None,
+            threshold=None,
+            is_passed=is_compared or is_accepted,
+            facts={**champion, "is_accepted": is_accepted},
+        )
+    ]
+
+
 def _judge_val(comparison: Record) -> list[dict[str, Any]]:
+    """Return the conditions of the screen on validation."""
     val = comparison["val"]
     planned = [item for item in val["slices"] if item["planned"]]
-    best = max(planned, key=lambda item: (item["passed"], item["gain"]["bound"] or -1.0))
-    return [
-        _judge_gain(GateCondition.SLICE_GAIN, "val", best, best["slice"]),
-        *_judge_generic_arm("val", val["primary"]),
-        *_judge_non_inferiority("val", val["non_inferiority"], comparison["margins"]),
-        _judge_outside("val", val["outside"]),
-    ]
+    best = max(
+        planned, key=lambda item: (item["slice"] in val["gained"], item["gain"]["bound"] or -1.0)
+    )
+    is_passed = best["slice"] in val["gained"]
+    facts = _collect_gain_facts(best, "control", name_arm_in_force(comparison))
+    gain = _build_condition(
+        GateCondition.SLICE_GAIN,
+        value=best["gain"]["bound"],
+        threshold=0.0,
+        is_passed=is_passed,
+        split="val",
+        slice_name=best["slice"],
+        facts=facts | {"groups_needed": None if is_passed else best["groups_needed"]},
+    )
+    return [gain, *_judge_generic_arm("val", val["primary"]), *_judge_safety("val", comparison)]
 
 
 def _judge_test(comparison: Record) -> list[dict[str, Any]]:
@@ -117,37 +148,56 @@ def _judge_test(comparison: Record) -> list[dict[str, Any]]:
     test = comparison["test"]
     if test is None:
         return [opened]
+    primary, arm_in_force = test["primary"], name_arm_in_force(comparison)
     return [
         opened,
-        _judge_gain(GateCondition.PLANNED_GAIN, "test", test["primary"]),
-        *_judge_generic_arm("test", test["primary"]),
-        *_judge_non_inferiority("test", test["non_inferiority"], comparison["margins"]),
-        _judge_outside("test", test["outside"]),
+        _judge_gain(GateCondition.PLANNED_GAIN, primary, "control", arm_in_force),
+        _judge_gain(GateCondition.GAIN_IN_FORCE, primary, arm_in_force, arm_in_force),
+        *_judge_generic_arm("test", primary),
+        *_judge_safety("test", comparison),
     ]
 
 
+def name_arm_in_force(comparison: Record) -> str:
+    """Return the arm of the model that the candidate would replace."""
+    is_compared = comparison["champion"]["status"] == ChampionStatus.COMPARED
+    return "champion" if is_compared else "before"
+
+
+def _collect_gain_facts(subset: Record, reference: str, arm_in_force: str) -> dict[str, Any]:
+    gain = subset["over"][reference]
+    return {
+        "reference": reference,
+        "mean": gain["mean"],
+        "bound": gain["bound"],
+        "shipped": gain["shipped"],
+        "shipped_in_force": subset["over"][arm_in_force]["shipped"],
+        "arm_in_force": arm_in_force,
+        "n": subset["n"],
+        "groups": subset["groups"],
+    }
+
+
 def _judge_gain(
-    condition: GateCondition, split: str, subset: Record, slice_name: str | None = None
+    condition: GateCondition, subset: Record, reference: str, arm_in_force: str
 ) -> dict[str, Any]:
-    """Return whether the lower bound of a gain is above zero, over all seeds and for the first."""
-    gain = subset["gain"]
-    bounds = [gain["bound"], subset["first_seed"]["bound"]]
-    bound = gain["bound"] if None in bounds else min(bounds)
-    needed = None if subset["passed"] else subset["groups_needed"]
+    """Return whether the lower bound of a gain on test is above zero.
+
+    The model that would ship must have gained itself, over the model before too.
+    """
+    gain = subset["over"][reference]
+    values = [gain["bound"]]
+    if condition == GateCondition.GAIN_IN_FORCE:
+        values += [subset["over"][arm]["shipped"] for arm in (reference, "before")]
+    is_passed = all(value is not None and value > 0 for value in values)
+    facts = _collect_gain_facts(subset, reference, arm_in_force)
     return _build_condition(
         condition,
-        value=bound,
+        value=gain["bound"],
         threshold=0.0,
-        is_passed=bool(subset["passed"]),
-        split=split,
-        slice_name=slice_name,
-        facts={
-            "mean": gain["mean"],
-            "bound": bound,
-            "n": subset["n"],
-            "groups": subset["groups"],
-            "groups_needed": needed,
-        },
+        is_passed=is_passed,
+        split="test",
+        facts=facts | {"groups_needed": None if is_passed else subset["groups_needed"]},
     )
 
 
@@ -168,65 +218,65 @@ def _judge_generic_arm(split: str, subset: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _judge_non_inferiority(
-    split: str, non_inferiority: Record, margins: Record
-) -> list[dict[str, Any]]:
-    """Return two conditions: not worse overall, and not worse for any class."""
-    overall = non_inferiority["overall"]
-    classes = non_inferiority["classes"]
-    harmed = [item["class"] for item in classes if item["status"] == "harmed"]
-    unjudged_count = sum(item["status"] == "not assessable" for item in classes)
-    is_pooled_judged = non_inferiority["pooled_passed"] is not None
-    pooled_bound = non_inferiority["pooled"]["bound"] if is_pooled_judged else None
-    value: float | None = float(len(harmed))
-    threshold = 0.0
-    if non_inferiority["pooled_passed"] is False and not harmed:
-        value = pooled_bound
-        threshold = -margins["by_class"]
+def _judge_safety(split: str, comparison: Record) -> list[dict[str, Any]]:
+    """Return whether nobody is worse off than with the model in force, before, or the control."""
+    safety, margins = comparison[split]["safety"], comparison["margins"]
+    outside = {arm: [item["outside"]] for arm, item in safety.items() if item["outside"]}
+    classes = {arm: item["classes"] for arm, item in safety.items()}
+    slices = {arm: item["slices"] + item["slice_classes"] for arm, item in safety.items()}
     return [
-        _build_condition(
-            GateCondition.OVERALL_NOT_WORSE,
-            value=overall["bound"],
-            threshold=-margins["overall"],
-            is_passed=non_inferiority["overall_passed"],
-            split=split,
-            facts={
-                "mean": overall["mean"],
-                "bound": overall["bound"],
-                "margin": margins["overall"],
-            },
-        ),
-        _build_condition(
-            GateCondition.NO_CLASS_WORSE,
-            value=value,
-            threshold=threshold,
-            is_passed=non_inferiority["classes_passed"],
-            split=split,
-            facts={
-                "harmed": harmed,
-                "unjudged": unjudged_count,
-                "classes": len(classes),
-                "is_pooled_judged": is_pooled_judged,
-                "pooled_bound": pooled_bound,
-                "margin": margins["by_class"],
-            },
-        ),
+        _judge_overall(split, safety, margins),
+        _judge_parts(GateCondition.NO_CLASS_WORSE, split, classes, margins),
+        _judge_parts(GateCondition.NO_SLICE_WORSE, split, slices, margins),
+        _judge_parts(GateCondition.NO_HARM_OUTSIDE, split, outside, margins),
     ]
 
 
-def _judge_outside(split: str, subset: Record) -> dict[str, Any]:
-    """Return whether harm was shown to images outside the planned slices.
+def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any]:
+    """Return whether no arm is left behind by more than the margin over all images.
 
-    A difference that cannot be judged does not count as harm.
+    On validation no such loss may show; on test it must be excluded.
     """
-    gain = subset["gain"]
+    changes, values = [], []
+    for arm, item in safety.items():
+        overall = item["overall"]
+        changes.append({"reference": arm} | {k: overall[k] for k in ("mean", "bound", "shipped")})
+        values += [overall["shipped"], overall["mean" if split == "val" else "bound"]]
+    value = None if None in values else min(values)
     return _build_condition(
-        GateCondition.NO_HARM_OUTSIDE,
-        value=gain["high"],
-        threshold=0.0,
-        is_passed=not _is_harm_shown(gain),
+        GateCondition.OVERALL_NOT_WORSE,
+        value=value,
+        threshold=-margins["overall"],
+        is_passed=value is not None and value > -margins["overall"],
         split=split,
-        facts={key: gain[key] for key in ("mean", "low", "high")} | {"n": subset["n"]},
+        facts={"changes": changes, "margin": margins["overall"]},
+    )
+
+
+def _judge_parts(
+    condition: GateCondition,
+    split: str,
+    parts_by_arm: Mapping[str, list[dict[str, Any]]],
+    margins: Record,
+) -> dict[str, Any]:
+    """Return whether no part probably loses more than the margin, against any arm."""
+    parts = []
+    for arm, items in parts_by_arm.items():
+        parts += [{"reference_arm": arm, **item} for item in items]
+    worst = max(parts, key=lambda part: part["loss_probability"], default=None)
+    harmed = [part for part in parts if part["status"] == "harmed"]
+    return _build_condition(
+        condition,
+        value=worst["loss_probability"] if worst else None,
+        threshold=margins["max_loss_probability"],
+        is_passed=not harmed,
+        split=split,
+        facts={
+            "harmed": harmed,
+            "worst": worst,
+            "parts": len({(part["slice"], part["class"]) for part in parts}),
+            "margin": margins["by_class"],
+        },
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.attribute_values import format_value
+from pipeline.domain.rule_records import read_rule_record
 
 Mask = NDArray[np.bool_]
 # Followed by a class: the column that holds whether an image bears the mark of that class.
@@ -274,16 +275,17 @@ class Rule:
     def parse_json(cls, text: str) -> Rule:
         """Return the rule that `dump_json` wrote.
 
-        >>> rule = Rule((Condition("hour", "between", [21.0, 5.0]),), "badge", source="class")
+        >>> rule = Rule((Condition("hour", "between", (21.0, 5.0)),), "badge", source="class")
         >>> parsed = Rule.parse_json(rule.dump_json())
         >>> parsed == rule, parsed.source
         (True, 'class')
+
+        Raises:
+            InputError: it is anything else.
         """
-        record = json.loads(text)
-        conditions = []
-        for item in record["conditions"]:
-            conditions.append(Condition(**item))
-        return cls(tuple(conditions), record["label"], record["source"])
+        record = read_rule_record(text)
+        conditions = [Condition(c.column, c.op, c.value) for c in record.conditions]
+        return cls(tuple(conditions), record.label, record.source)
 
 
 def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:

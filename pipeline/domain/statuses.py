@@ -5,6 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class ExclusionKind(StrEnum):
+    """Why an image is in no split."""
+
+    UNKNOWN_PLACE = "unknown place"
+    """Its time or site, by which the images are split, is unknown."""
+    SAME_IMAGE = "same image"
+    """Its bytes are in a split that comes first."""
+    SAME_GROUP = "same group"
+    TIED_GROUP = "tied group"
+    """A near-duplicate of its group is in a split that comes first."""
+    CONDITION_NOT_MET = "condition not met"
+
+
 class SliceStatus(StrEnum):
     """Outcome of the tests of a candidate slice."""
 
@@ -39,6 +52,69 @@ class TrackState(StrEnum):
     CLOSED = "closed"
 
 
+class TrackReason(StrEnum):
+    """Why a slice has its state."""
+
+    FIRST_CONFIRMED = "first confirmed"
+    CONFIRMED_AGAIN = "confirmed again"
+    CONFIRMED_AFTER_CLOSING = "confirmed after closing"
+    RULE_IN_EXCESS = "rule in excess"
+    """It was not confirmed, but its rule has excess error."""
+    NO_EXCESS = "no excess"
+    SMALLER_NOT_GONE = "smaller, not gone"
+    UNDECIDED = "undecided"
+    """Neither an excess nor its absence was shown."""
+    NOT_ASSESSABLE = "not assessable"
+    """The run's images cannot tell; the observation holds the obstacle."""
+
+
+class AssessmentObstacle(StrEnum):
+    """Why a run cannot assess a slice of an earlier run."""
+
+    MISSING_CLASS = "missing class"
+    MISSING_COLUMN = "missing column"
+    COLUMN_NOT_NUMERIC = "column not numeric"
+    MISSING_IMAGE = "missing image"
+    """The data lack an image to which the rule measures distances."""
+    SEALED_IMAGE = "sealed image"
+    UNTESTABLE = "untestable"
+
+
+class FollowObstacle(StrEnum):
+    """Why no earlier slices are followed."""
+
+    NO_EARLIER_RUN = "no earlier run"
+    UNREADABLE_RUN = "unreadable run"
+
+
+class DriftObstacle(StrEnum):
+    """Why no arrived image is compared with the champion's data."""
+
+    NO_CHAMPION = "no champion"
+    """No champion with data of its own was in force."""
+    NO_NEW_IMAGE = "no new image"
+
+
+class UnitBasis(StrEnum):
+    """What counts as one independent observation among arriving images."""
+
+    GROUPS = "groups"
+    STRETCHES = "stretches"
+    """The images of a stretch of time."""
+    GROUPS_AND_STRETCHES = "groups and stretches"
+    IMAGES = "images"
+    """Some or all images have neither group nor time."""
+
+
+class NovelSide(StrEnum):
+    """Where a value lies beyond everything known."""
+
+    BELOW = "below"
+    ABOVE = "above"
+    APART = "apart"
+    """Far from every known value on a circle."""
+
+
 class LabelIssueKind(StrEnum):
     """Why a label is in doubt."""
 
@@ -50,6 +126,25 @@ class LabelIssueKind(StrEnum):
     """A reviewer marked the label as wrong."""
 
 
+class ModelOrigin(StrEnum):
+    """Where the model of the stage `train` comes from."""
+
+    TRAINED = "trained"
+    CHAMPION = "champion"
+    USER_FILE = "user file"
+
+
+class PrescriptionKind(StrEnum):
+    """What is done with training images about a slice."""
+
+    AUGMENT = "augment"
+    """Images outside the slice are treated, or simulated ones take their place."""
+    OVERSAMPLE = "oversample"
+    REWEIGHT = "reweight"
+    COLLECT = "collect"
+    """Nothing is trained: more images are requested."""
+
+
 class ComparisonOutcome(StrEnum):
     """How far the comparison of the candidates came."""
 
@@ -59,6 +154,8 @@ class ComparisonOutcome(StrEnum):
     NO_CANDIDATES = "no candidates"
     NO_TEST = "no test"
     REFUSED_ON_VAL = "refused on val"
+    PROMISING_ON_VAL = "promising on val"
+    """Validation passed, but the test set holds too few groups to decide and stays sealed."""
     USED_UP = "used up"
     TESTED = "tested"
 
@@ -93,9 +190,11 @@ class OpeningReason(StrEnum):
     NO_CANDIDATES = "no candidates"
     NO_TEST = "no test"
     NO_GAIN_ON_VAL = "no gain on val"
-    """No planned slice gained over the control."""
+    """No planned slice gained over the control and over the model in force."""
     HARM_ON_VAL = "harm on val"
-    """A planned slice gained, but the targeted arm may be worse overall or for a class."""
+    """A planned slice gained, but the targeted arm may be worse overall or for some images."""
+    CANNOT_DECIDE = "cannot decide"
+    """Validation passed, but the test set holds too few groups of the planned slices."""
     USED_UP = "used up"
     VAL_PASSED = "val passed"
     OPENED_BEFORE = "opened before"
@@ -111,30 +210,54 @@ class PowerQuestion(StrEnum):
     SLICE_GAIN = "slice gain"
 
 
+class ChampionStatus(StrEnum):
+    """Whether the model in force could be compared."""
+
+    NONE = "none"
+    """No champion is in force: the candidate would replace the baseline."""
+    IS_BASELINE = "is baseline"
+    """The run took the champion as its baseline."""
+    COMPARED = "compared"
+    OTHER_CLASSES = "other classes"
+    OTHER_SIZE = "other size"
+    """It reads larger images than this run keeps."""
+    MISSING = "missing"
+    """Its folder is gone or cannot be read."""
+    REPLACED = "replaced"
+    """Another run was promoted after this run began, and was not compared."""
+
+
 class GateCondition(StrEnum):
     """Condition of the gate."""
 
     PLANNED_SLICE = "planned slice"
     """A confirmed slice has a remedy for training."""
+    CHAMPION_COMPARED = "champion compared"
+    """The model in force was compared on the same images."""
     SLICE_GAIN = "slice gain"
     """The best planned slice gains over the control."""
     PLANNED_GAIN = "planned gain"
     """The planned slices together gain over the control."""
+    GAIN_IN_FORCE = "gain in force"
+    """They gain over the model in force."""
     GENERIC_NOT_BETTER = "generic not better"
     """Generic augmentation of the same budget was not shown to be better."""
     OVERALL_NOT_WORSE = "overall not worse"
     NO_CLASS_WORSE = "no class worse"
+    NO_SLICE_WORSE = "no slice worse"
+    """No slice, and no class within a slice, probably loses more than the margin."""
     NO_HARM_OUTSIDE = "no harm outside"
-    """No harm was shown to images outside the planned slices."""
+    """The images outside the planned slices do not probably lose more than the margin."""
     TEST_OPENED = "test opened"
 
 
 class GateLimit(StrEnum):
-    """What a verdict does not show."""
+    """A caveat: what a verdict does not show."""
 
     SINGLE_SEED = "single seed"
     TOO_FEW_GROUPS = "too few groups"
     NO_GENERIC_ARM = "no generic arm"
     GENERIC_NOT_BEATEN = "generic not beaten"
     WEIGHTED_ERRORS = "weighted errors"
-    OTHER_CHAMPION = "other champion"
+    UNJUDGED_CHAMPION = "unjudged champion"
+    """The model in force could not be compared, and the config accepts that."""

@@ -4,7 +4,8 @@ Names, sizes and modification times are compared first. Only files that are new 
 once. So a file that is touched, or replaced by an equal copy, is not a change.
 
 Two indexes are kept beside the runs. `.NAME.seen.json` lists the files that the last run used.
-`.NAME.next.json` lists the files of the last check, until a run uses them.
+`.NAME.next.json` lists the files of the last check, until a run uses them. `.NAME.failed.json`
+names the files and the config with which a run failed: it is not begun again with the same.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from pipeline.data.reading.folder_walk import walk_files
 from pipeline.graph import STAGES
 from pipeline.settings_validation import join_path
 from pipeline.storage import artifact_store
+from pipeline.storage.atomic_files import TEMPORARY_PREFIX
 
 MAX_SETTLE_PERIODS = 30
 """Multiple of `settle_seconds` after which files that keep changing are used as they are."""
@@ -34,11 +37,10 @@ READER_THREADS = 8
 FileEntry = tuple[int, int, str]
 """A file's size in bytes, modification time in ns, and hash of its content."""
 FileIndex = dict[str, FileEntry]
-FileStat = tuple[int, int, float]
-"""A file's size in bytes, modification time in ns, and time of the last change in s.
+FileStat = tuple[int, int, tuple[float, float]]
+"""A file's size in bytes, modification time in ns, and times of modification and inode change in s.
 
-The last is the later one of modification and inode change: a copier may set back only the
-    former."""
+A copier may set back only the former."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,16 @@ class WatchedDataset:
         general: the config's general part.
         data_path: a folder or a file.
         should_follow_links: whether links that lead out of the folder are followed.
+        config_hash: hash of the config's file.
     """
 
     general: GeneralSettings
     data_path: Path
     should_follow_links: bool
+    config_hash: str = ""
 
     def get_index_path(self, index_name: str) -> Path:
-        """Return the path of the index `seen` or `next`."""
+        """Return the path of the file `seen`, `next` or `failed`."""
         return self.general.runs / f".{self.general.name}.{index_name}.json"
 
 
@@ -93,12 +97,24 @@ def read_watched_dataset(config_path: Path) -> WatchedDataset:
             f"{config_path}: ingest.data: {data}: "
             "only a folder or a file of this machine can be watched"
         )
-    return WatchedDataset(general, Path(path), ingest.get("follow_links") is True)
+    config_hash = artifact_store.hash_content(config_path)
+    return WatchedDataset(general, Path(path), ingest.get("follow_links") is True, config_hash)
+
+
+@contextmanager
+def hold_dataset(dataset: WatchedDataset) -> Iterator[None]:
+    """Hold a data set for one run from the check of its changes to the end.
+
+    Raises:
+        RunBusyError: another process checks it or runs on its changes.
+    """
+    with artifact_store.lock_file(dataset.get_index_path("run"), should_wait=False):
+        yield
 
 
 def _read_stat(path: Path | str) -> FileStat:
     stat = os.stat(path)
-    return stat.st_size, stat.st_mtime_ns, max(stat.st_mtime, stat.st_ctime)
+    return stat.st_size, stat.st_mtime_ns, (stat.st_mtime, stat.st_ctime)
 
 
 def _iterate_stats(dataset: WatchedDataset) -> Iterator[tuple[str, FileStat]]:
@@ -128,7 +144,7 @@ def _read_index(path: Path) -> FileIndex | None:
     try:
         entries = json.loads(path.read_text())
         return {name: (entry[0], entry[1], entry[2]) for name, entry in entries.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -137,12 +153,20 @@ def _write_index(path: Path, index: Mapping[str, FileEntry]) -> None:
     artifact_store.write_text(path, json.dumps(index))
 
 
-def _is_settled(change_times: list[float], settle_seconds: int, now: float) -> bool:
-    """Return whether the files that changed at these times are no longer being written."""
+def _is_settled(times: Iterable[tuple[float, float]], settle_seconds: int, now: float) -> bool:
+    """Return whether the files that changed at these times are no longer being written.
+
+    A time in the future says nothing: a camera's clock may be wrong. A little later than now is the
+    clock of a file server.
+    """
+    latest = []
+    for file_times in times:
+        past = [time for time in file_times if time <= now + settle_seconds]
+        latest += [max(past)] if past else []
     return (
-        not change_times
-        or now - max(change_times) >= settle_seconds
-        or now - min(change_times) >= MAX_SETTLE_PERIODS * settle_seconds
+        not latest
+        or now - max(latest) >= settle_seconds
+        or now - min(latest) >= MAX_SETTLE_PERIODS * settle_seconds
     )
 
 
@@ -198,12 +222,16 @@ def detect_changes(dataset: WatchedDataset, now: float | None = None) -> Dataset
         dataset: the data set.
         now: seconds since the epoch; None for the clock's time.
     """
+    with artifact_store.lock_file(dataset.get_index_path("seen")):
+        return _compare_with_seen(dataset, time.time() if now is None else now)
+
+
+def _compare_with_seen(dataset: WatchedDataset, now: float) -> DatasetChange:
     seen_index = _read_index(dataset.get_index_path("seen"))
     known = seen_index or {}
     stats = dict(_iterate_stats(dataset))
     odd = [name for name, stat in stats.items() if known.get(name, ())[:2] != stat[:2]]
     change_times = [stats[name][2] for name in odd]
-    now = time.time() if now is None else now
     if not _is_settled(change_times, dataset.general.schedule.settle_seconds, now):
         words = f"{len(odd):,} of {len(stats):,} files are new or being written"
         return DatasetChange("settling", "", f"{words}; waiting until they stop changing")
@@ -226,8 +254,40 @@ def accept_changes(dataset: WatchedDataset, fingerprint: str) -> bool:
     Returns:
         False if a later check found other files.
     """
-    index = _read_index(dataset.get_index_path("next"))
-    if index is None or _fingerprint_index(index) != fingerprint:
-        return False
-    dataset.get_index_path("next").replace(dataset.get_index_path("seen"))
-    return True
+    with artifact_store.lock_file(dataset.get_index_path("seen")):
+        index = _read_index(dataset.get_index_path("next"))
+        if index is None or _fingerprint_index(index) != fingerprint:
+            return False
+        dataset.get_index_path("next").replace(dataset.get_index_path("seen"))
+        return True
+
+
+def note_failure(dataset: WatchedDataset, fingerprint: str, reason: str) -> None:
+    """Remember that a run on the files with this fingerprint failed, and why."""
+    record = {"mark": fingerprint, "config": dataset.config_hash, "why": reason}
+    artifact_store.write_json(dataset.get_index_path("failed"), record)
+
+
+def read_failure(dataset: WatchedDataset, fingerprint: str) -> str:
+    """Return why a run on the same files with the same config failed; empty if none did."""
+    try:
+        record = artifact_store.read_json(dataset.get_index_path("failed"))
+        is_same = (record["mark"], record["config"]) == (fingerprint, dataset.config_hash)
+        return str(record["why"]) if is_same else ""
+    except (InputError, LookupError, TypeError):
+        return ""
+
+
+def drop_file_names(runs_folder: Path, names: Collection[str]) -> None:
+    """Remove files from every index in a folder of runs; a damaged index is removed."""
+    for path in [*runs_folder.glob(".*.seen.json"), *runs_folder.glob(".*.next.json")]:
+        seen = path.with_name(path.name.replace(".next.json", ".seen.json"))
+        with artifact_store.lock_file(seen):
+            index = _read_index(path)
+            if index is None:
+                path.unlink(missing_ok=True)
+            elif not index.keys().isdisjoint(names):
+                kept = {name: entry for name, entry in index.items() if name not in names}
+                _write_index(path, kept)
+    for leftover in runs_folder.glob(f"{TEMPORARY_PREFIX}.*"):
+        leftover.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def log_line(line: str) -> None:
     """Print one line to the log (standard error)."""
-    console.print(line, markup=False)
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in line)
+    console.print(text, markup=False)
 
 
 def _iterate_with_bar(stage: str, items: Iterable[Any], total: int, unit: str) -> Iterator[Any]:

@@ -90,7 +90,7 @@ def _load_previous_outputs(
 
 
 def _has_same_code(used_parts: Mapping[str, Any], key_parts: Mapping[str, Any]) -> bool:
-    return all(used_parts[part] == key_parts[part] for part in ("settings", "code"))
+    return all(used_parts.get(part) == key_parts[part] for part in ("settings", "code"))
 
 
 def _find_linkable_run(run: RunFolder, stage: Stage, key: str) -> RunFolder | None:

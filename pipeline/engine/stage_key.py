@@ -24,7 +24,7 @@ def _collect_inputs(run: RunFolder, config: ResolvedConfig, stage: Stage) -> dic
     for need in stage.needs:
         producer = find_producer(need).name
         record = run.read_record(producer)
-        if record is None:
+        if record is None or need not in record["artifacts"]:
             raise InputError(
                 f"{run.path}: stage {stage.name} needs {need}; run the stage {producer} first"
             )
@@ -43,7 +43,7 @@ def _require_current_upstream(run: RunFolder, config: ResolvedConfig, stage: Sta
         inputs = _collect_inputs(run, config, get_stage(name))
         changed = []
         for part, value in inputs.items():
-            if record and record["went_in"][part] != value:
+            if record and record["went_in"].get(part) != value:
                 changed.append(part)
         if changed:
             parts = " and ".join(changed)

@@ -2,8 +2,9 @@
 
 A destination is one line of `schedule.notify`: `log`, an Apprise URL, or an http(s):// address, to
 which the message is posted as JSON. `$NAME` in it is replaced by that environment variable when a
-message is sent, so that no secret is in a config, a run or a report. A destination that cannot be
-reached is a warning, never an error.
+message is sent, so that no secret is in a config, a run or a report. Only the variables that the
+config's own file names are expanded, and those that begin with NIGHTSHIFT_. A destination that
+cannot be reached, or that redirects, is a warning, never an error.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from io import StringIO
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from pipeline.config import VARIABLE_PATTERN
 
 INSTALL_COMMAND = "pip install 'nightshift[notify]'"
 LOG_DESTINATION = "log"
-_VARIABLE_PATTERN = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+VARIABLE_PREFIX = "NIGHTSHIFT_"
+"""Beginning of the variables that a place may name wherever it comes from."""
+MAX_SENDING_SECONDS = 60.0
+"""Bound on a message's sending to all places; Airflow's call of `notify` is ended after 120 s."""
 # Status of an HTTP response, as Apprise logs it.
 _STATUS_PATTERN = re.compile(r"error=(\d{3})\b")
 _log = logging.getLogger("nightshift")
@@ -67,52 +75,93 @@ class _NotSentError(Exception):
     """Why a message was not sent, in words without a secret."""
 
 
-def send_message(message: Message, destinations: Iterable[str]) -> dict[str, str]:
+def send_message(
+    message: Message,
+    destinations: Sequence[str],
+    variables: Collection[str] = (),
+    max_seconds: float = MAX_SENDING_SECONDS,
+) -> dict[str, str]:
     """Send a message to each destination and return why it failed, by destination.
 
     Each failure is also logged as a warning.
+
+    Args:
+        message: the message.
+        destinations: the places; those that wait too long are given up.
+        variables: environment variables that may be expanded besides `NIGHTSHIFT_*`.
+        max_seconds: bound on the whole sending, shared equally.
     """
     failures = {}
     for destination in destinations:
-        try:
-            if destination == LOG_DESTINATION:
-                _log.warning("%s: %s", message.title, " | ".join(message.body.splitlines()))
-            else:
-                _send_by_apprise(message, _expand_variables(destination))
-        except Exception as error:  # no error of a service may stop the run
-            # The text of an unknown error may hold a password.
-            is_known = isinstance(error, _NotSentError | ImportError)
-            failures[destination] = str(error) if is_known else type(error).__name__
-            _log.warning("notify: %s could not be reached: %s", destination, failures[destination])
+        if destination == LOG_DESTINATION:
+            _log.warning("%s: %s", message.title, " | ".join(message.body.splitlines()))
+            continue
+        reason = _send_within(
+            max_seconds / len(destinations), message, destination, frozenset(variables)
+        )
+        if reason:
+            failures[destination] = reason
+            _log.warning("notify: %s could not be reached: %s", destination, reason)
     return failures
 
 
-def _replace_variables(text: str, encode: Callable[[str], str] = str) -> str:
+def _send_within(
+    seconds: float, message: Message, destination: str, variables: frozenset[str]
+) -> str:
+    """Send a message in a thread, and return why it failed; empty if it was sent.
+
+    A service may answer a byte a minute, which no timeout of a socket ends.
+    """
+    reasons: list[str] = []
+
+    def send() -> None:
+        try:
+            _send_by_apprise(message, _expand_variables(destination, variables))
+            reasons.append("")
+        except Exception as error:  # no error of a service may stop the run
+            # The text of an unknown error may hold a password.
+            is_known = isinstance(error, _NotSentError | ImportError)
+            reasons.append(str(error) if is_known else type(error).__name__)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return reasons[0] if reasons else f"no answer within {seconds:.0f} seconds"
+
+
+def _replace_variables(
+    text: str, variables: frozenset[str], encode: Callable[[str], str] = str
+) -> str:
     """Return the text with the encoded values of its variables.
 
     Raises:
-        _NotSentError: a variable is not set.
+        _NotSentError: a variable is not set, or may not be expanded.
     """
 
     def read_variable(match: re.Match[str]) -> str:
         name = match[1] or match[2]
+        if name not in variables and not name.startswith(VARIABLE_PREFIX):
+            raise _NotSentError(
+                f"the environment variable {name} is not expanded: "
+                f"the config's own file must name it, or it must begin with {VARIABLE_PREFIX}"
+            )
         if name not in os.environ:
             raise _NotSentError(f"the environment variable {name} is not set")
         return encode(os.environ[name])
 
-    return _VARIABLE_PATTERN.sub(read_variable, text)
+    return VARIABLE_PATTERN.sub(read_variable, text)
 
 
-def _expand_variables(destination: str) -> str:
+def _expand_variables(destination: str, variables: frozenset[str]) -> str:
     """Return a destination with the values of its variables; user and password are encoded."""
     scheme, separator, rest = destination.partition("://")
     if not separator:
-        return _replace_variables(destination)
+        return _replace_variables(destination, variables)
     network = re.split(r"[/?#]", rest, maxsplit=1)[0]
     path = rest[len(network) :]
     login, at_sign, host = network.rpartition("@")
-    login = _replace_variables(login, lambda value: quote(value, safe=""))
-    return f"{scheme}://{login}{at_sign}{_replace_variables(host + path)}"
+    login = _replace_variables(login, variables, lambda value: quote(value, safe=""))
+    return f"{scheme}://{login}{at_sign}{_replace_variables(host + path, variables)}"
 
 
 def _convert_webhook(url: str) -> str:
@@ -138,6 +187,20 @@ def _capture_apprise_log() -> Iterator[StringIO]:
         logger.removeHandler(handler)
 
 
+@contextmanager
+def _refuse_redirects() -> Iterator[None]:
+    """Make requests return a redirect as the response: a POST does not arrive behind one."""
+    import requests
+
+    session: Any = requests.Session
+    follow = session.resolve_redirects
+    session.resolve_redirects = lambda *_, **__: iter(())
+    try:
+        yield
+    finally:
+        session.resolve_redirects = follow
+
+
 def _send_by_apprise(message: Message, url: str) -> None:
     """Send a message.
 
@@ -148,7 +211,7 @@ def _send_by_apprise(message: Message, url: str) -> None:
         import apprise
     except ImportError as error:
         raise _NotSentError(f"apprise is not installed: {INSTALL_COMMAND}") from error
-    with _capture_apprise_log() as captured:
+    with _capture_apprise_log() as captured, _refuse_redirects():
         service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
         if service is None and url.startswith(("http://", "https://")):
             service = apprise.Apprise.instantiate(_convert_webhook(url), suppress_exceptions=True)

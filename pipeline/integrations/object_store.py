@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from pipeline.contracts import InputError
 from pipeline.engine.progress_reporting import create_tracker
+from pipeline.engine.published_pages import PULL_PREFIX, is_abandoned
 from pipeline.graph import STAGES
 from pipeline.integrations.push_manifest import (
     MANIFEST,
@@ -28,6 +29,8 @@ from pipeline.integrations.remote_folder import RemoteFolder
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, hash_content, list_finished_stages
 from pipeline.storage.champion_registry import PLAIN_NAME
+from pipeline.storage.run_record import assign_sequence
+from pipeline.storage.stage_swaps import remove_folder
 
 _MOVE_REASON = "pushed"
 
@@ -125,6 +128,7 @@ def push_champion(run: RunFolder, destination: str) -> str:
     if store.is_local:
         runs_folder = Path(store.root)
         with champion_registry.lock_pointer(runs_folder, config) as pointer:
+            RunFolder.open_existing(runs_folder / run.run_id)  # a prune may have removed it there
             champion_registry.set_champion(
                 runs_folder, config, pointer, (run.run_id, kind), _MOVE_REASON
             )
@@ -153,8 +157,10 @@ def _swap_pointer(store: RemoteFolder, pointer_name: str, run_id: str, kind: str
     if stored is not None:
         content, tag = stored
         try:
-            pointer = dict(json.loads(content))
-        except ValueError as error:
+            pointer = champion_registry.parse_pointer(
+                dict(json.loads(content)), f"{store.address}/{pointer_name}"
+            )
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{store.address}/{pointer_name}: cannot be read ({error}); remove it"
             ) from error
@@ -211,11 +217,14 @@ def pull_run(source: str, runs_folder: Path) -> RunFolder:
     if target.exists():
         return _open_equal_run(target, manifest)
     runs_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs_folder, prefix=".pull-") as scratch:
+    _remove_abandoned(runs_folder)
+    with tempfile.TemporaryDirectory(dir=runs_folder, prefix=PULL_PREFIX) as scratch:
         unfinished = Path(scratch) / manifest.run_id
-        unfinished.mkdir()
-        _download_files(store, manifest, unfinished)
+        with RunFolder(Path(scratch)).hold_lock():  # an abandoned download is held by no process
+            unfinished.mkdir()
+            _download_files(store, manifest, unfinished)
         RunFolder.open_existing(unfinished)  # refuses a run of another version
+        assign_sequence(runs_folder, unfinished)
         try:
             os.rename(unfinished, target)
         except OSError:
@@ -223,6 +232,13 @@ def pull_run(source: str, runs_folder: Path) -> RunFolder:
                 raise
             return _open_equal_run(target, manifest)  # another process pulled it meanwhile
     return RunFolder.open_existing(target)
+
+
+def _remove_abandoned(runs_folder: Path) -> None:
+    """Remove the downloads of processes that were killed."""
+    for folder in runs_folder.glob(f"{PULL_PREFIX}*/"):
+        if is_abandoned(folder):
+            remove_folder(folder)
 
 
 def _open_equal_run(target: Path, manifest: PushManifest) -> RunFolder:

@@ -7,23 +7,24 @@ failures and deadlines, since they also cover a stage that was killed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import GeneralSettings
+from pipeline.contracts import InputError
 from pipeline.domain.statuses import TrackState
 from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations.notifications import Message, RunEvent, send_message
 from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
+from pipeline.storage.atomic_files import read_json_object
+from pipeline.storage.run_record import SENT_FILE
 
 REPORTED_STATES = (TrackState.NEW, TrackState.BACK)
 SECONDS_PER_MINUTE = 60.0
-SENT_FILE = ".notified.json"
-"""In the run's folder: hash of the message that was sent, by destination."""
 
 
 def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) -> Message | None:
@@ -62,8 +63,16 @@ def _find_report(outcome: RunOutcome, general: GeneralSettings) -> str:
     return str(Path(outcome.report_path or "").resolve())
 
 
-def send_slices(outcome: RunOutcome, general: GeneralSettings) -> None:
-    """Report a run's slices that are new or back, once to each destination."""
+def send_slices(
+    outcome: RunOutcome, general: GeneralSettings, variables: Collection[str] = ()
+) -> None:
+    """Report a run's slices that are new or back, once to each destination.
+
+    Args:
+        outcome: the run's outcome.
+        general: its settings.
+        variables: environment variables that the config's own file names.
+    """
     run, destinations = outcome.run, general.schedule.notify
     if outcome.report_path is None or not destinations:
         return
@@ -73,9 +82,11 @@ def send_slices(outcome: RunOutcome, general: GeneralSettings) -> None:
         return
     path = run.path / SENT_FILE
     message_hash = artifact_store.compute_key(message.body)
-    sent = artifact_store.read_json(path) if path.is_file() else {}
+    sent = {}
+    with suppress(InputError):  # a damaged record: the message is sent again
+        sent = read_json_object(path) if path.is_file() else {}
     pending = [name for name in destinations if sent.get(name) != message_hash]
-    failures = send_message(message, pending)
+    failures = send_message(message, pending, variables)
     for name in pending:
         if name not in failures:
             sent[name] = message_hash
@@ -83,13 +94,21 @@ def send_slices(outcome: RunOutcome, general: GeneralSettings) -> None:
 
 
 @contextmanager
-def watch_run(run: RunFolder, general: GeneralSettings) -> Iterator[None]:
-    """Report a run that misses its deadline at that moment, and a run that fails."""
+def watch_run(
+    run: RunFolder, general: GeneralSettings, variables: Collection[str] = ()
+) -> Iterator[None]:
+    """Report a run that misses its deadline at that moment, and a run that fails.
+
+    Args:
+        run: the run.
+        general: its settings.
+        variables: environment variables that the config's own file names.
+    """
     schedule = general.schedule
 
     def send_event(event: RunEvent, text: str) -> None:
         message = Message(event, general.name, run.run_id, f"{general.name}: {text}")
-        send_message(message, schedule.notify)
+        send_message(message, schedule.notify, variables)
 
     minutes = schedule.deadline_minutes or 0
     deadline_text = f"not finished after {minutes:g} minutes"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -20,7 +18,6 @@ _FLIP_COLUMNS = [
     "p_after",
     "group",
 ]
-_FORMULA_CHARACTERS = "=+-@\t\r"  # a spreadsheet runs a text that begins with one of these
 
 
 def build_image_table(page: ReportPage) -> pd.DataFrame:
@@ -70,24 +67,8 @@ def _format_top_predictions(page: ReportPage, ranked: RankedClasses) -> str:
 def select_failures(image_table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are misclassified before or after, worst first.
 
-    A text that a spreadsheet would run as a formula is prefixed with an apostrophe.
-
-    Source: OWASP, CSV injection.
-
     Args:
         image_table: see `build_image_table`.
     """
     failures = image_table[image_table["change"] != "still right"]
-    failures = failures.sort_values(["change", "p_after"], kind="stable")
-    escaped: dict[str, Any] = {}
-    for name in failures.columns:
-        is_text = not pd.api.types.is_numeric_dtype(failures[name]) and name != "captured_at"
-        if is_text:
-            escaped[name] = list(map(_escape_formula, failures[name]))
-    return failures.assign(**escaped)
-
-
-def _escape_formula(value: object) -> object:
-    if isinstance(value, str) and value and value[0] in _FORMULA_CHARACTERS:
-        return f"'{value}"
-    return value
+    return failures.sort_values(["change", "p_after"], kind="stable")

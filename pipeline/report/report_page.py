@@ -1,10 +1,9 @@
 """The page that every section of the report draws from.
 
-A section is a module `pipeline/report/sections/<name>.py` with `render(page) -> Markup` and
-`TITLE`. It reads the artifacts on the page and nothing else. Its Markup is placed below its
-heading; empty Markup omits the section. Images come from `page.thumbnails.draw_thumbnail()`,
-which stores each of them once. The page's Content-Security-Policy forbids inline styles and
-handlers: use classes, SVG attributes and `data-*`.
+A section (`pipeline.report.sections`) reads the artifacts on the page and nothing else. Images come
+from `page.thumbnails.draw_thumbnail()`, which stores each of them once. The page's
+Content-Security-Policy forbids inline styles and handlers: use classes, SVG attributes and
+`data-*`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.report.figures.embedding_layout import (
@@ -26,7 +26,13 @@ from pipeline.report.figures.embedding_layout import (
     compute_tsne_positions,
 )
 from pipeline.report.figures.thumbnails import ThumbnailStore
-from pipeline.report.sentences.slice_sentences import describe_slice
+from pipeline.report.sentences.data_fault_sentences import (
+    MIN_SPLIT_IMAGES,
+    describe_split_differences,
+    describe_unjudged_classes,
+    describe_untrained_classes,
+)
+from pipeline.report.sentences.slice_sentences import describe_applied_rules, describe_slice
 from pipeline.statistics.classification.classification_metrics import count_confusion
 
 TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
@@ -109,7 +115,7 @@ class ReportPage:
 
     @cached_property
     def flips(self) -> pd.DataFrame:
-        """Return `flips` indexed by image_id, with the group and the class indices of each image.
+        """Return `flips`, the predictions for validation before and after, indexed by image_id.
 
         The added columns are `group` and, as int, `label_index`, `before_index` and `after_index`.
         """
@@ -200,13 +206,19 @@ class ReportPage:
     def slices(self) -> list[dict[str, Any]]:
         """Return `explanations` as plain dicts, confirmed slices first, then by rank.
 
-        A missing value is None. Each has its text too: `words` (the whole sentence), `title` and
-        `count_text`.
+        A missing value is None. Each has its text too: `words` (the whole sentence), `title`,
+        `count_text`, `common` (what its failing images share, or None) and `applied`.
         """
         rows = unwrap_rows(self.artifacts["explanations"])
         for row in rows:
             text = describe_slice(row)
-            row |= {"words": text.sentence, "title": text.title, "count_text": text.counts}
+            row |= {
+                "words": text.sentence,
+                "title": text.title,
+                "count_text": text.counts,
+                "common": text.common_traits,
+                "applied": describe_applied_rules(row),
+            }
         status_order = list(SliceStatus)
         rows.sort(key=lambda row: (status_order.index(row["status"]), row["rank"]))
         return rows
@@ -224,6 +236,33 @@ class ReportPage:
         """
         val = self.artifacts["comparison"].get("val") or {}
         return bool(val.get("arms", {}).get("targeted"))
+
+    @cached_property
+    def data_faults(self) -> list[str]:
+        """Return sentences on faults of the data that make the figures of the run untrue."""
+        is_correct = {str(i): not wrong for i, wrong in self.is_misclassified.items()}
+        return [
+            *describe_untrained_classes(self.images, is_correct),
+            *describe_unjudged_classes(self.images),
+            *describe_split_differences(self._light_shares),
+        ]
+
+    @property
+    def _light_shares(self) -> dict[str, dict[str, float]]:
+        """Return the shares of dark and blurred images by split, of splits with enough images."""
+        table = self.artifacts["attributes"].set_index("image_id")
+        limits = parse_health_limits([])
+        marks = {"dark": ("luminance", limits.dark_below)}
+        marks["blurred"] = ("sharpness", limits.blurred_below)
+        shares: dict[str, dict[str, float]] = {}
+        for split, rows in table.groupby(self.images["split"].reindex(table.index)):
+            if len(rows) >= MIN_SPLIT_IMAGES:
+                shares[str(split)] = {
+                    mark: float((rows[column] < limit).mean())
+                    for mark, (column, limit) in marks.items()
+                    if column in rows
+                }
+        return shares
 
     @cached_property
     def all_notes(self) -> list[dict[str, str]]:

@@ -14,19 +14,22 @@ import numpy as np
 from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
+from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import describe_power_question
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_condition,
     describe_limit,
 )
+from pipeline.report.sentences.traffic_sentences import add_drift_texts
+from pipeline.report.sentences.trend_sentences import add_trend_texts
 from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     choose_outcome_text,
     list_compared_splits,
 )
 from pipeline.report.slice_cards import compute_slice_errors, find_review_decision, summarize_remedy
-from pipeline.report.slice_schema import ShareInterval, SliceSummary, StrengthResponse
+from pipeline.report.slice_schema import ShareInterval, SliceSummary, SliceTrend, StrengthResponse
 from pipeline.report.summary_schema import (
     SCHEMA_VERSION,
     CalibrationSummary,
@@ -34,6 +37,7 @@ from pipeline.report.summary_schema import (
     ConfusionCell,
     DataSummary,
     GainInterval,
+    PartChange,
     PlannedRemedy,
     PowerEstimate,
     RemedySummary,
@@ -138,7 +142,7 @@ def _build_remedy(page: ReportPage, prescription: Mapping[str, Any]) -> RemedySu
     return RemedySummary(
         slice=prescription["slice"],
         kind=prescription["kind"],
-        action=prescription["action"],
+        action=remedy["action"],
         training=[PlannedRemedy(**treatment) for treatment in remedy["plan"]],
         correction=remedy["correction"],
     )
@@ -206,7 +210,9 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         word=choose_outcome_text(verdict["promoted"], outcome),
         headline=compose_headline(verdict).text,
         outcome=outcome,
+        champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
+        data_faults=page.data_faults,
         limits=[describe_limit(limit) for limit in verdict["limits"]],
     )
 
@@ -214,6 +220,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
 def _build_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
     text = describe_condition(condition)
     return {
+        "id": condition["condition"],
         "name": text.name,
         "value": condition["value"],
         "threshold": condition["threshold"],
@@ -250,6 +257,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         seed=page.seed,
         verdict=_build_verdict(page),
         metrics=metrics,
+        by_part=[PartChange(**row) for row in build_change_rows(page["comparison"])],
         slices=[_build_slice(page, row) for row in page.slices],
         remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
         refused=page["policy"]["refused"],
@@ -261,8 +269,8 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         opening=_build_opening(page),
         power=list(map(_build_power_estimate, page["comparison"]["power"])),
         data=_build_data_summary(page),
-        drift=page["drift"],
-        followed=page["followed"]["slices"],
+        drift=add_drift_texts(page["drift"]),
+        followed=[SliceTrend(**add_trend_texts(record)) for record in page["followed"]["slices"]],
         notes=page.all_notes,
     )
     return summary.model_dump(mode="json", by_alias=True)

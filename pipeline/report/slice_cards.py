@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.domain.prescriptions import Prescription
 from pipeline.domain.rules import Rule
 from pipeline.remedies import load_remedy
 from pipeline.report.figures.dose_response_charts import (
@@ -15,7 +16,8 @@ from pipeline.report.figures.dose_response_charts import (
     draw_dose_response,
 )
 from pipeline.report.report_page import ReportPage, unwrap_rows
-from pipeline.report.sentences.number_format import format_plugin_name, format_rule, set_minus_signs
+from pipeline.report.sentences.number_format import format_plugin_name, format_rule
+from pipeline.report.sentences.prescription_sentences import describe_prescription
 from pipeline.report.sentences.slice_sentences import describe_cause
 from pipeline.report.sentences.strength_format import format_remedy_strength, format_strength_range
 
@@ -44,14 +46,16 @@ def compute_slice_errors(page: ReportPage, slice_name: str) -> dict[str, Any]:
 def summarize_remedy(page: ReportPage, slice_name: str) -> dict[str, Any]:
     """Return the remedy of a slice: action, correction at prediction time, training plan."""
     policy, plan = page["policy"], page["plan"]
-    actions = {item["slice"]: item["action"] for item in policy["prescriptions"]}
+    actions = {}
+    for record in policy["prescriptions"]:
+        actions[record["slice"]] = describe_prescription(Prescription.parse_record(record))
     corrections = {item["slice"]: item for item in policy["corrections"]}
     slice_plan = plan[plan["slice"] == slice_name]
     treatments = []
     for (remedy, simulator), rows in slice_plan.groupby(["remedy", "simulator"], dropna=False):
         treatments.append(_summarize_treatment(str(remedy), simulator, rows))
     return {
-        "action": set_minus_signs(actions.get(slice_name, "")),
+        "action": actions.get(slice_name, ""),
         "correction": corrections.get(slice_name),
         "plan": treatments,
     }

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.report.slice_schema import ShareInterval, SliceSummary, SliceTrend
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class GainInterval(ShareInterval):
@@ -45,6 +45,26 @@ class ComparedSubset(BaseModel):
     over_generic: GainInterval | None = Field(
         None, description="the targeted arm less the generic arm, as `gain`"
     )
+
+
+class PartChange(BaseModel):
+    """How many of a thousand images of a part are right, before and after.
+
+    Attributes:
+        reference: the model before: that in force if it could be compared, else the baseline.
+    """
+
+    split: str = Field(description="test (if it was opened), else val")
+    reference: str
+    kind: str = Field(description="class | slice | slice class | others")
+    slice: str | None
+    class_name: str | None = Field(alias="class")
+    n: int
+    groups: int
+    before: int
+    after: int
+    loss_probability: float = Field(description="probability of a loss beyond the margin")
+    status: str = Field(description="harmed | not worse | uncertain")
 
 
 class SplitMetrics(BaseModel):
@@ -111,8 +131,14 @@ class VerdictSummary(BaseModel):
     word: str
     headline: str
     outcome: str | None
+    champion: dict[str, Any] = Field(
+        description="the model in force: status (`ChampionStatus`) and run_id"
+    )
     conditions: list[dict[str, Any]] = Field(
-        description="name, value, threshold, passed, why, evidence"
+        description="id, name, value, threshold, passed, why, evidence"
+    )
+    data_faults: list[str] = Field(
+        [], description="faults of the data that make the figures untrue, in sentences"
     )
     limits: list[str] = Field(description="what the verdict does not show, in sentences")
 
@@ -191,6 +217,9 @@ class RunSummary(BaseModel):
     seed: int
     verdict: VerdictSummary
     metrics: dict[str, SplitMetrics] = Field(description="by split: test (if it was opened), val")
+    by_part: list[PartChange] = Field(
+        description="for whom it got better and for whom worse, in images of a thousand"
+    )
     slices: list[SliceSummary]
     remedies: list[RemedySummary]
     refused: list[dict[str, Any]] = Field(
@@ -211,7 +240,7 @@ class RunSummary(BaseModel):
     power: list[PowerEstimate]
     data: DataSummary
     drift: dict[str, Any] = Field(
-        description="newly arrived images against the champion's data: the artifact `drift`"
+        description="newly arrived images against the champion's data: `drift`, in words"
     )
     followed: list[SliceTrend] = Field(
         [], description="slices over the runs of this name, the most urgent first"

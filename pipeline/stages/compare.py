@@ -3,11 +3,14 @@
 `comparison` holds, besides the keys of the graph page:
 
 - outcome: a `ComparisonOutcome`. counts: errors, slices, confirmed and planned slices, seeds.
-- val and test (null while sealed): n, groups, alpha; arms, the scores of each arm by seed;
-  non_inferiority; and for overall, each of slices, primary (the planned slices together) and
-  outside (all other images): the accuracy of each arm with its interval, the gain over the control
-  with its bound and `within_noise`, first_seed, over_generic and groups_needed. Of the test set
-  there are aggregates only.
+- champion: whether the model in force could be compared (`ChampionStatus`), and its run.
+- val and test (null while sealed): n, groups, alpha; arms, the scores of each arm by seed; safety,
+  by reference arm: the change overall, outside the planned slices, of each class, of each slice and
+  of each class in each slice; and for overall, each of slices, primary (the planned slices
+  together) and outside (all other images): the accuracy of each arm with its interval, the gain
+  over each reference arm with its bound and `within_noise`, over_generic and groups_needed. In
+  slices every class counts alike. Of the test set there are aggregates only.
+- foreseen: what the sealed test can show about the planned slices.
 - costs: the errors that cost less than the worst. budget: image passes of each arm. primary: the
   endpoint that was declared before the opening. power: what each test can decide.
 - decline: by arm, the rule chosen on validation, its coverage and error on test. corrections: by
@@ -35,11 +38,13 @@ from pipeline.slices.comparison.arm_predictions import (
     find_admitted_rows,
     find_val_members,
 )
+from pipeline.slices.comparison.champion_arm import ChampionArm, find_champion_arm
 from pipeline.slices.comparison.comparison_inputs import ComparisonInputs
 from pipeline.slices.comparison.comparison_record import (
     OUTCOMES,
     build_split_record,
     find_sealing_reason,
+    foresee_test,
     judge_val_record,
     list_power_rows,
     list_sealed_power_rows,
@@ -51,10 +56,11 @@ from pipeline.statistics.classification.prediction_changes import (
     select_changed_images,
     stack_probabilities,
 )
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import Mask, ModelComparison
-from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.storage.artifact_store import compute_key, hash_content
-from pipeline.storage.test_ledger import build_sealed_record, open_test_set
+from pipeline.storage.champion_registry import fingerprint_bundle, read_recorded_champion
+from pipeline.storage.test_ledger import build_sealed_record, compute_opening_alpha, open_test_set
 
 LEDGER_FILE = "ledger.jsonl"
 PRIMARY_ENDPOINT = (
@@ -78,15 +84,26 @@ class Config(StageSettings):
         description="loss of accuracy overall, as a share, that does not count as worse",
     )
     class_harm_margin: float = Field(
-        0.03, gt=0, lt=1, description="loss of a class that does not count as worse"
+        0.03, gt=0, lt=1, description="loss of a class or a slice that does not count as worse"
     )
-    min_class_groups: int = Field(20, ge=2, description="groups from which a class is judged alone")
+    max_loss_probability: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="highest probability that a class or a slice loses more than its margin",
+    )
+    min_test_power: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="probability of showing the gain below which the test set stays sealed",
+    )
     max_heat_maps: int = Field(60, ge=0, description="images at most with heat maps")
 
     @property
     def margins(self) -> HarmMargins:
         """Return the losses that do not count as worse."""
-        return HarmMargins(self.harm_margin, self.class_harm_margin, self.min_class_groups)
+        return HarmMargins(self.harm_margin, self.class_harm_margin, self.max_loss_probability)
 
 
 def run(
@@ -129,16 +146,22 @@ def run(
         Path(candidates),
     )
     predictor = ArmPredictor(inputs, context)
+    champion = find_champion_arm(
+        context, inputs.model_folder, inputs.class_names, int(pixels.shape[1])
+    )
+    val_rows = inputs.validation_rows
+    candidates_on_val = predictor.predict_candidates(val_rows)
+    champion_on_val = champion.predict(pixels, val_rows, context) if candidates_on_val else []
     val = inputs.build_comparison(
-        inputs.validation_rows,
-        [predictor.load_val_baseline(), *predictor.predict_candidates(inputs.validation_rows)],
+        val_rows,
+        [predictor.load_val_baseline(), *champion_on_val, *candidates_on_val],
         find_val_members(inputs),
     )
     flips = build_prediction_changes(validation_set.image_ids, val)
     changed_rows = select_changed_images(flips, config.max_heat_maps)
     heat_maps = _compute_heat_maps(inputs, flips, changed_rows, context)
     flips.loc[changed_rows[: len(heat_maps)], "saliency"] = np.arange(len(heat_maps))
-    comparison, is_declined = _compare(config, predictor, policy, val)
+    comparison, is_declined = _compare(config, predictor, champion, policy, val)
     flips["declined_before"] = is_declined["before"]
     flips["declined_after"] = is_declined["targeted" if val.has_comparison_arms else "before"]
     return {
@@ -149,18 +172,42 @@ def run(
     }
 
 
+def fingerprint_external_inputs(
+    config: Config, run_path: Path, earlier_fingerprint: str | None
+) -> str:
+    """Return a hash of the champion in force when the run began, a part of the stage's key.
+
+    Args:
+        config: settings of the stage.
+        run_path: folder of the run.
+        earlier_fingerprint: hash that this run recorded before.
+    """
+    if earlier_fingerprint is not None:
+        return earlier_fingerprint
+    pointer = read_recorded_champion(run_path)
+    folder = run_path.parents[1] / str(pointer["bundle"]) if pointer else None
+    return fingerprint_bundle(folder if folder and folder.is_dir() else None)
+
+
 def _compare(
-    config: Config, predictor: ArmPredictor, policy: dict[str, Any], val: ModelComparison
+    config: Config,
+    predictor: ArmPredictor,
+    champion: ChampionArm,
+    policy: dict[str, Any],
+    val: ModelComparison,
 ) -> tuple[dict[str, Any], dict[str, Mask]]:
     """Return the record, and by arm whether it declines a validation image."""
     inputs = predictor.inputs
     planned_slices = inputs.planned_slices
     val_record = judge_val_record(
-        build_split_record(val, planned_slices, config.alpha, config.margins)
+        build_split_record(val, planned_slices, config.alpha, config.margins), val.arm_in_force
     )
-    reason = find_sealing_reason(inputs, val, val_record)
-    opening = build_sealed_record(reason) if reason else _open_test_set(config, predictor)
-    test = _compare_on_test(predictor) if opening["opened"] else None
+    admitted = find_admitted_rows(inputs, inputs.test_rows, can_read_pixels=False)
+    opening_alpha = compute_opening_alpha(config.alpha, 1)
+    foreseen = foresee_test(inputs, val, val_record, admitted, opening_alpha)
+    reason = find_sealing_reason(inputs, val, val_record, foreseen, config.min_test_power)
+    opening = build_sealed_record(reason) if reason else _open_test_set(config, predictor, champion)
+    test = _compare_on_test(predictor, champion) if opening["opened"] else None
     test_record = None
     if test:
         test_record = build_split_record(test, planned_slices, opening["alpha"], config.margins)
@@ -174,7 +221,6 @@ def _compare(
     if test_record:
         power += list_power_rows("test", test_record)
     else:
-        admitted = find_admitted_rows(inputs, inputs.test_rows, can_read_pixels=False)
         power += list_sealed_power_rows(inputs, val_record, admitted)
     served = evaluate_served_decisions(predictor, policy, val, test)
     record = {
@@ -190,8 +236,10 @@ def _compare(
         "margins": {
             "overall": config.harm_margin,
             "by_class": config.class_harm_margin,
-            "many": config.min_class_groups,
+            "max_loss_probability": config.max_loss_probability,
         },
+        "champion": champion.build_record(),
+        "foreseen": foreseen,
         "costs": list_reduced_costs(inputs.error_costs, inputs.class_names),
         "budget": inputs.arm_budgets,
         "val": val_record,
@@ -204,7 +252,9 @@ def _compare(
     return record, served.is_declined
 
 
-def _open_test_set(config: Config, predictor: ArmPredictor) -> dict[str, Any]:
+def _open_test_set(
+    config: Config, predictor: ArmPredictor, champion: ChampionArm
+) -> dict[str, Any]:
     """Return the record of the opening, which is on disk before the test images are read."""
     inputs = predictor.inputs
     context = predictor.context
@@ -212,17 +262,19 @@ def _open_test_set(config: Config, predictor: ArmPredictor) -> dict[str, Any]:
         context.runs_folder / LEDGER_FILE,
         context.run_id,
         inputs.images["group"].iloc[inputs.test_rows].astype(str),
-        _hash_comparison(config, inputs),
+        _hash_comparison(config, inputs, champion),
         config.alpha,
         f"{PRIMARY_ENDPOINT}: {', '.join(inputs.planned_slices)}",
     )
     return opening.build_record()
 
 
-def _hash_comparison(config: Config, inputs: ComparisonInputs) -> str:
+def _hash_comparison(config: Config, inputs: ComparisonInputs, champion: ChampionArm) -> str:
     """Return a hash of models, margins and endpoint; a change of any makes another opening."""
     files = [inputs.candidates_folder / run["file"] for run in inputs.candidate_runs]
     files.append(inputs.model_folder / WEIGHTS_FILE)
+    if champion.folder:
+        files.append(champion.folder / WEIGHTS_FILE)
     return compute_key(
         [hash_content(file) for file in files if file.exists()],
         vars(config.margins),
@@ -231,11 +283,15 @@ def _hash_comparison(config: Config, inputs: ComparisonInputs) -> str:
     )
 
 
-def _compare_on_test(predictor: ArmPredictor) -> ModelComparison:
+def _compare_on_test(predictor: ArmPredictor, champion: ChampionArm) -> ModelComparison:
     """Return the comparison on test; called only after the opening is on disk."""
     inputs = predictor.inputs
     rows = inputs.test_rows
-    models = [predictor.predict_baseline(rows), *predictor.predict_candidates(rows)]
+    models = [
+        predictor.predict_baseline(rows),
+        *champion.predict(inputs.pixels, rows, predictor.context),
+        *predictor.predict_candidates(rows),
+    ]
     slice_masks = find_admitted_rows(inputs, rows, can_read_pixels=True)
     return inputs.build_comparison(rows, models, slice_masks)
 

@@ -13,6 +13,7 @@ from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rules import Mask
+from pipeline.domain.slice_traits import SliceTrait, dump_traits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
@@ -22,7 +23,7 @@ from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes, suspect_cause
 from pipeline.slices.causes.good_images import select_good_images
 from pipeline.slices.causes.repair_test import InterventionTools
-from pipeline.slices.causes.shared_traits import describe_shared_traits
+from pipeline.slices.causes.shared_traits import find_shared_traits
 from pipeline.slices.causes.slice_explanations import (
     CAUSE_DTYPES,
     EXPLANATION_DTYPES,
@@ -123,11 +124,12 @@ def explain_slices(
         row = build_explanation(
             val, held_out, slice_test, candidates, strength_range, dose_response
         )
-        row["common"] = None
+        traits: list[SliceTrait] = []
         if should_name_cause and row["cause"] is None:
-            row["common"] = describe_shared_traits(
+            traits = find_shared_traits(
                 val, held_out.is_member, held_out.tested_columns, context.seed
             )
+        row["shared_traits"] = dump_traits(traits)
         rows.append(row)
         if tools.predict_labels:
             cause_rows += list_cause_rows(held_out.name, candidates)

@@ -13,7 +13,7 @@ from pydantic import Field
 from pipeline.config import StageSettings
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.rules import Rule
-from pipeline.domain.statuses import TrackState
+from pipeline.domain.statuses import FollowObstacle, TrackState
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.cross_fitting import assign_halves
@@ -70,15 +70,15 @@ def run(
         images: the artifact of that name, as the further arguments.
     """
     previous_run = _find_followed_run(context.runs_folder / context.run_id)
-    reason = None if previous_run else "no earlier run of this name followed its slices"
+    reason = None if previous_run else FollowObstacle.NO_EARLIER_RUN
     earlier: list[TrackedSlice] = []
     if previous_run:
         try:
             earlier = _load_earlier_slices(previous_run)
         except (InputError, KeyError, TypeError, ValueError) as error:
             previous_run = None
-            reason = f"the previous run cannot be read: {error}"
-            context.add_note(reason)
+            reason = FollowObstacle.UNREADABLE_RUN
+            context.add_note(f"the previous run cannot be read: {error}")
     val = validation_set.exclude_label_issues()
     # the rule of an earlier run may test a column that the rules of this run may not
     val = replace(val, frame=val.all_columns)
@@ -99,7 +99,7 @@ def run(
             context.add_note(f"{track.state} since run {previous_run.run_id}: {track.description}")
     followed = {
         "previous": previous_run.run_id if previous_run else None,
-        "why": reason,
+        "reason": reason,
         "slices": [track.build_record() for track in tracks],
     }
     return {"followed": followed, "proposers": _build_proposers(tracks)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,20 @@ from pydantic import Field, field_validator
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.quality.group_inference import count_inferred_groups, infer_groups
+from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.dataset_listing import (
     ColumnNames,
     describe_rejections,
     hash_listing,
     list_records,
+    require_learnable_split,
     require_two_classes,
     resolve_data_root,
 )
 from pipeline.data.reading.image_intake import CopyLookup, LoadedImage, PixelStore, load_image
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
+from pipeline.data.tables.group_columns import find_group_warnings
 from pipeline.data.tables.image_columns import build_images_table
 from pipeline.domain.group_source import GroupSource
 from pipeline.learning.inference.frozen_features import compute_layout_features
@@ -47,7 +50,24 @@ class Config(StageSettings):
     file: str | None = Field(
         None, description="column of a manifest that holds the path or address of each image"
     )
-    label: str | None = Field(None, description="column that holds the label")
+    label: str | None = Field(
+        None, description="column that holds the label; or one column for each class, with commas"
+    )
+    multi: Literal["error", "first", "drop", "keep"] = Field(
+        "error",
+        description="an image with several labels: stop, take the first, leave the image out, or "
+        "keep the combination as a class",
+    )
+    table: str | None = Field(
+        None, description="table that lists the images, where the data set has several"
+    )
+    photos: str | None = Field(
+        None, description="folder of the images, relative to the data set or to its table"
+    )
+    class_level: Literal["top", "leaf"] | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="which of nested folders is the class: top, leaf, or a number from the top",
+    )
     group: str | None = Field(
         None, description="column whose equal values belong together, as of a track or a person"
     )
@@ -63,8 +83,16 @@ class Config(StageSettings):
     )
     time: str | None = Field(None, description="column that holds the capture time")
     split: str | None = Field(None, description="column that holds train, val or test")
+    given_split: Literal["use", "ignore"] = Field(
+        "use", description="ignore: the data set's own split is dropped and one is drawn"
+    )
     crop_boxes: bool = Field(
         False, description="each annotated box (COCO, VOC) becomes an image of its own"
+    )
+    range: tuple[int, int] | None = Field(
+        None,
+        description="gray values of 16-bit images that become black and white, as [0, 4095]; "
+        "empty: the range that the data set uses",
     )
     follow_links: bool = Field(
         False, description="follow links that lead out of the folder of the data set"
@@ -80,15 +108,33 @@ class Config(StageSettings):
             raise ValueError(f"ingest.group_pattern is no regular expression: {error}") from error
         return pattern
 
+    @field_validator("range")
+    @classmethod
+    def _check_range(cls, value_range: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value_range is not None and value_range[0] >= value_range[1]:
+            raise ValueError("ingest.range: the first value must be below the second")
+        return value_range
+
     @property
     def options(self) -> ReadOptions:
         """Return the options of the adapter."""
-        return ReadOptions(self.file, self.label, self.crop_boxes, self.follow_links)
+        return ReadOptions(
+            file_column=self.file,
+            label_column=self.label,
+            should_crop_boxes=self.crop_boxes,
+            should_follow_links=self.follow_links,
+            table=self.table,
+            image_folder=self.photos,
+            class_level=self.class_level,
+            several_labels=self.multi,
+        )
 
     @property
     def columns(self) -> ColumnNames:
         """Return the columns that give group, capture time and split."""
-        return ColumnNames(self.group, self.group_pattern, self.time, self.split)
+        return ColumnNames(
+            self.group, self.group_pattern, self.time, self.split, self.given_split == "ignore"
+        )
 
 
 def run(config: Config, context: StageContext) -> StageOutputs:
@@ -102,11 +148,23 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     """
     root = resolve_data_root(config.data)
     records, rejected = list_records(root, config.adapter, config.options, config.columns)
+    value_range = config.range or find_value_range(records)
+    records = scale_records(records, value_range)
+    if value_range:
+        low, high = value_range
+        context.add_note(
+            f"gray values of 16-bit images from {low} to {high} become black to white "
+            "(ingest.range)"
+        )
     loaded_images, pixels = _copy_images(config, context, records, rejected)
     class_names = sorted({str(image.record.label) for image in loaded_images})
     for line in describe_rejections(rejected, records, set(class_names)):
         context.add_note(line)
     require_two_classes(root, class_names, rejected, len(loaded_images))
+    usable = [image.record for image in loaded_images]
+    require_learnable_split(usable)
+    for line in find_group_warnings(usable, config.columns):
+        context.add_note(line)
     images = build_images_table(loaded_images, config.columns, context.add_note)
     if config.infer_groups and (images["group_source"] == GroupSource.BYTES).all():
         images = _infer_groups(context, images, pixels)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.domain.statuses import DriftObstacle
 from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
@@ -34,7 +35,7 @@ def run(
 ) -> StageOutputs:
     """Return `drift`: images that the champion's run did not have, against the champion's data.
 
-    `why` is the reason if nothing could be compared, else null.
+    `reason` is a `DriftObstacle` if nothing could be compared, else null.
 
     Args:
         config: settings of the stage.
@@ -43,14 +44,13 @@ def run(
     """
     folder = _find_champion_bundle(context.runs_folder / context.run_id)
     if folder is None:
-        return _build_empty_drift(None, "no champion with data of its own was in force")
+        return _build_empty_drift(None, DriftObstacle.NO_CHAMPION)
     reference = ReferenceProfile.load_bundle(folder)
     table, basis = build_reference_frame(images, attributes, reference.rules)
     is_new = _find_new_images(images, context.runs_folder / reference.run_id)
     arrived = table[is_new.to_numpy()].reset_index(drop=True)
     if arrived.empty:
-        reason = "no image arrived that its run did not have"
-        return _build_empty_drift(reference.run_id, reason)
+        return _build_empty_drift(reference.run_id, DriftObstacle.NO_NEW_IMAGE)
     findings = compare_traffic(reference, ArrivedTraffic(arrived, basis), config)
     conditions = evaluate_conditions(findings, config)
     for condition in conditions:
@@ -58,7 +58,7 @@ def run(
             context.add_note(
                 f"against the data of champion {reference.run_id}: {describe_condition(condition)}"
             )
-    record = {"champion": reference.run_id, "why": None, "conditions": conditions}
+    record = {"champion": reference.run_id, "reason": None, "conditions": conditions}
     return {"drift": {**findings, **record}}
 
 
@@ -100,6 +100,6 @@ def _find_new_images(images: pd.DataFrame, champion_run: Path) -> pd.Series[bool
     return ~images["content_hash"].isin(known["content_hash"])
 
 
-def _build_empty_drift(champion: str | None, reason: str) -> dict[str, Any]:
+def _build_empty_drift(champion: str | None, reason: DriftObstacle) -> dict[str, Any]:
     empty = {"images": 0, "slices": [], "attributes": [], "new": [], "conditions": []}
-    return {"drift": {**empty, "champion": champion, "why": reason}}
+    return {"drift": {**empty, "champion": champion, "reason": reason}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.reading.image_record import suggest_name
 from pipeline.data.reading.simulator_interface import find_simulators, simulate_plan_images
+from pipeline.domain.prescriptions import Prescription
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
@@ -23,6 +26,10 @@ from pipeline.learning.models.backbone import has_trainable_weights, load_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
+from pipeline.report.sentences.prescription_sentences import (
+    describe_refusals,
+    describe_searched_plan,
+)
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import (
     compute_slice_masks,
@@ -31,12 +38,9 @@ from pipeline.slices.candidates.rule_admission import (
 )
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.comparison.comparison_inputs import get_luminance
-from pipeline.slices.prescription.collection_requests import mark_untrained_slices, write_requests
+from pipeline.slices.prescription.collection_requests import write_requests
 from pipeline.slices.prescription.plan_choice import choose_plan
-from pipeline.slices.prescription.refused_treatments import (
-    describe_refusals,
-    find_refused_treatments,
-)
+from pipeline.slices.prescription.refused_treatments import find_refused_treatments
 from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
 from pipeline.statistics.classification.error_costs import compute_utilities
@@ -152,7 +156,7 @@ def run(
         val,
         treatable_images,
         tools,
-        explanations=add_sentences(explanations[explanations["status"] == SliceStatus.CONFIRMED]),
+        explanations=explanations[explanations["status"] == SliceStatus.CONFIRMED],
         causes=causes,
         membership=membership,
     )
@@ -200,7 +204,6 @@ def run(
             training=training,
             membership=membership,
         )
-        mark_untrained_slices(made.prescriptions, set(plan["slice"]))
     simulated, simulated_pixels = simulate_plan_images(
         plan,
         class_names,
@@ -210,7 +213,7 @@ def run(
         frozenset(images["content_hash"]),
     )
     folder = context.scratch_folder / "exports"
-    tables = (images, splits, confirmed, membership, label_issues)
+    tables = (images, splits, add_sentences(confirmed), membership, label_issues)
     return {
         "plan": plan,
         "simulated": simulated,
@@ -219,7 +222,7 @@ def run(
             "search": search,
             "corrections": made.corrections,
             "refused": refused,
-            "prescriptions": made.prescriptions,
+            "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
         "exports": write_requests(folder, rule_masks, *tables),
@@ -283,13 +286,27 @@ def _search_plan(
         val=val,
         membership=membership,
     )
-    result = f"{choice.description} is trained" if choice.description else "none helped"
+    result = "none helped"
+    for row in choice.tried:
+        if row["chosen"]:
+            keys = ("slices", "is_whole", "is_reduced")
+            result = f"{describe_searched_plan(*(row[key] for key in keys))} is trained"
     context.add_note(
         f"search: {len(choice.tried)} plans tried, {plan_trial.image_passes:,} image passes each "
         f"and as many without a remedy; {result}"
     )
     passes = plan_trial.image_passes * (1 + len(choice.tried))
     return choice.plan, {"passes": passes, "tried": choice.tried, "chosen_on": "val"}
+
+
+def _build_records(
+    prescriptions: Sequence[Prescription], plan: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Return the prescriptions as JSON; those that a search left out are not trained."""
+    trained = set(plan["slice"])
+    return [
+        replace(item, is_trained=item.slice in trained).build_record() for item in prescriptions
+    ]
 
 
 def _choose_decline_rule(

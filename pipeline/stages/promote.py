@@ -8,10 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
-from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
+from pipeline.data.quality.value_ranges import find_used_range
+from pipeline.domain.gate_conditions import (
+    can_promote,
+    evaluate_gate,
+    list_limits,
+    name_arm_in_force,
+)
+from pipeline.domain.statuses import ChampionStatus
 from pipeline.learning.training_settings import PROGRAM_FILE
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
@@ -29,7 +37,13 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 class Config(StageSettings):
-    """No settings: the gate uses the levels and margins of the comparison."""
+    """Settings of the gate; levels and margins are those of the comparison."""
+
+    replace_unjudged: bool = Field(
+        False,
+        description="replace a model in force that cannot be compared, such as one of other "
+        "classes",
+    )
 
 
 def run(
@@ -55,7 +69,8 @@ def run(
         context: seed, progress, notes and folders.
         comparison: the artifact of that name, as the further arguments.
     """
-    conditions = evaluate_gate(comparison)
+    comparison = _note_replaced_champion(context, comparison)
+    conditions = evaluate_gate(comparison, is_unjudged_champion_accepted=config.replace_unjudged)
     is_promoted = can_promote(comparison, conditions)
     is_declined = flips.set_index("image_id")[
         "declined_after" if is_promoted else "declined_before"
@@ -67,24 +82,49 @@ def run(
         "policy": policy,
         "slices": _list_known_slices(explanations),
         "reference": reference_record,
+        "range": find_used_range(images["source"]),
     }
     bundle = _write_bundle(context, record, is_promoted, comparison, Path(model), Path(candidates))
     reference.to_parquet(bundle / REFERENCE_FILE, index=False)
     has_harm = any(has_shown_harm(comparison[split]) for split in ("val", "test"))
-    champion, other_run = _move_champion_pointer(context, is_promoted, has_harm)
-    test = comparison["test"]
-    gain = test["primary"]["gain"] if test else None
+    champion = _move_champion_pointer(context, is_promoted, has_harm)
     verdict = {
         "promoted": is_promoted,
         "outcome": comparison["outcome"],
-        "gain": gain and {key: gain[key] for key in ("mean", "bound", "seeds_judged")},
+        "gain": _select_gain(comparison),
+        "foreseen": comparison["foreseen"],
         "conditions": conditions,
-        "limits": list_limits(comparison, other_run),
+        "limits": list_limits(comparison),
         "champion": champion,
         "seeds_judged": comparison["counts"]["seeds"] > 1,
         "opening": comparison["opening"]["number"],
     }
     return {"verdict": verdict, "bundle": bundle}
+
+
+def _select_gain(comparison: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the gain over the model in force on the planned slices of test; None if sealed."""
+    if not comparison["test"]:
+        return None
+    arm = name_arm_in_force(comparison)
+    gain = comparison["test"]["primary"]["over"][arm]
+    return {"reference": arm} | {key: gain[key] for key in ("mean", "bound", "seeds_judged")}
+
+
+def _note_replaced_champion(context: StageContext, comparison: dict[str, Any]) -> dict[str, Any]:
+    """Return the comparison, its champion marked as replaced if another run was promoted since."""
+    name = _read_config_name(context)
+    pointer = champion_registry.read_pointer(context.runs_folder, name)
+    known = {None, context.run_id, comparison["champion"]["run_id"]}
+    if pointer is None or pointer["run_id"] in known:
+        return comparison
+    record = {"status": ChampionStatus.REPLACED, "run_id": str(pointer["run_id"])}
+    return {**comparison, "champion": record}
+
+
+def _read_config_name(context: StageContext) -> str:
+    name = champion_registry.read_config_name(context.runs_folder / context.run_id)
+    return name or champion_registry.DEFAULT_NAME
 
 
 def _list_known_slices(explanations: pd.DataFrame) -> list[dict[str, Any]]:
@@ -177,9 +217,7 @@ def _build_served_policy(
     return {**policy, "decline": comparison["decline"][arm], "corrections": corrections}
 
 
-def _move_champion_pointer(
-    context: StageContext, is_promoted: bool, has_harm: bool
-) -> tuple[str, str | None]:
+def _move_champion_pointer(context: StageContext, is_promoted: bool, has_harm: bool) -> str:
     """Put the candidate in force if it is promoted, or the baseline if nothing is in force yet.
 
     Args:
@@ -188,27 +226,23 @@ def _move_champion_pointer(
         has_harm: whether harm was shown; then no first model is put in force.
 
     Returns:
-        The model in force (candidate, baseline, kept or none), and the run of another champion
-        that was in force before.
+        The model in force: candidate, baseline, kept or none.
     """
     runs_folder = context.runs_folder
-    config_name = champion_registry.read_config_name(runs_folder / context.run_id)
-    name = config_name or champion_registry.DEFAULT_NAME
+    name = _read_config_name(context)
     with champion_registry.lock_pointer(runs_folder, name) as pointer:
-        other = None
-        if pointer and pointer["run_id"] != context.run_id:
-            other = str(pointer["run_id"])
-        if not is_promoted and other:
-            return "kept", other
+        has_other = pointer is not None and pointer["run_id"] != context.run_id
+        if not is_promoted and has_other:
+            return "kept"
         if not is_promoted and pointer and pointer.get("champion") == "baseline":
-            return "baseline", None
+            return "baseline"
         if not is_promoted and has_harm and not pointer:
             context.add_note(
                 f"harm was shown, so no model of {name} is in force; "
                 "see: nightshift runs promote RUN"
             )
-            return "none", None
+            return "none"
         kind = "candidate" if is_promoted else "baseline"
         reason = "promoted" if is_promoted else "the first model"
         champion_registry.set_champion(runs_folder, name, pointer, (context.run_id, kind), reason)
-    return kind, other
+    return kind

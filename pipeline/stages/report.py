@@ -24,6 +24,7 @@ from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
 from pipeline.report.sections import list_sections
 from pipeline.storage import review_decisions
+from pipeline.storage.csv_tables import write_csv
 
 TEXT_BYTES_PER_IMAGE = 420
 """First estimate of the text that comes with an image; the size of the page corrects it."""
@@ -79,7 +80,7 @@ def run(
     (folder / "index.html").write_text(html, encoding="utf-8")
     table = build_image_table(page)
     table.to_parquet(folder / "images.parquet", index=False)
-    select_failures(table).to_csv(folder / "failures.csv", index=False)
+    write_csv(folder / "failures.csv", select_failures(table))
     artifacts["predictions"].to_parquet(folder / "predictions.parquet", index=False)
     return {"html": folder, "summary": build_summary(page)}
 

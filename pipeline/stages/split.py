@@ -32,12 +32,15 @@ from pipeline.data.quality.split_notes import (
     describe_split_sizes,
     describe_tied_groups,
 )
+from pipeline.data.quality.split_strata import draw_stratified_part, list_strata
 from pipeline.data.quality.split_strategies import (
     assign_split_by_site,
     assign_split_by_time,
     compute_split_times,
 )
 from pipeline.data.tables.row_filter import evaluate_row_filter
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 
 
 class Config(StageSettings):
@@ -184,11 +187,18 @@ def _assign_splits(
         context.add_note(f"{count} images have no given split; theirs is drawn by group")
         return given.fillna(given.groupby(units).transform("first")).fillna(drawn)
     missing = [name for name in ("val", "test") if not (given == name).any()]
-    if missing:
+    if "val" in missing:
+        context.add_note("the given split has no val; drawn from its train part by group")
+        given = given.mask((given == "train") & (drawn == "val"), drawn)
+    if "test" in missing:
+        strata = list_strata(images)
         context.add_note(
-            f"the given split has no {' and no '.join(missing)}; drawn from its train part by group"
+            "the given split has no test; drawn from all its parts by group, with a share of each "
+            f"{', '.join(strata.columns) or 'group'}"
         )
-    return given.mask((given == "train") & drawn.isin(missing), drawn)
+        is_test = draw_stratified_part(strata, units, positions, config.test)
+        given = given.mask(is_test, "test")
+    return given
 
 
 def _split_by_time(config: Config, context: StageContext, images: pd.DataFrame) -> pd.Series[str]:
@@ -231,7 +241,8 @@ def _filter_training_rows(
     is_train = split == "train"
     if not (is_train & is_met).any():
         raise InputError(f"split.train_where: no training image satisfies {condition!r}")
-    return reasons.mask(is_train & ~is_met, f"not {condition}")
+    exclusion = SplitExclusion(ExclusionKind.CONDITION_NOT_MET, condition=condition)
+    return reasons.mask(is_train & ~is_met, exclusion.dump_json())
 
 
 def _require_all_splits(

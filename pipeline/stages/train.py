@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.training_settings import FitSettings, UserModelSettings
 from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
@@ -232,14 +233,15 @@ def _check_classes(
 def _build_training_record(
     fitted: FitResult, temperature: float, holdout: dict[str, Any]
 ) -> dict[str, Any]:
-    from pipeline.learning.training.overfitting import describe_overfitting, find_overfitting_step
+    from pipeline.learning.training.overfitting import assess_overfitting
 
     return {
         "best_step": fitted.best_step,
         "steps": fitted.step_count,
         "passes": fitted.image_passes,
         "temperature": temperature,
-        "overfitting_from": find_overfitting_step(fitted.history),
-        "judgement": describe_overfitting(fitted.history, fitted.best_step),
+        **assess_overfitting(fitted.history),
+        "origin": ModelOrigin.TRAINED,
+        "model_file": None,
         "holdout": holdout,
     }

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
 from pipeline.statistics.group_intervals import encode_groups
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 
 Floats = NDArray[np.float64]
 # Bins of a plain number, by its quantiles.
@@ -57,7 +58,7 @@ class ShiftTest:
     psi: float | None
     p: float | None
     unit_count: int
-    reason: str | None = None
+    reason: UntestableReason | None = None
 
 
 def compute_bin_edges(values: ArrayLike, period: float | None = None) -> Floats:
@@ -189,17 +190,14 @@ def measure_shift(
     known = len(sides[0])
     arrived = len(sides[1])
     if not known or not arrived:
-        return ShiftTest(
-            None,
-            None,
-            arrived,
-            "unknown of the images known" if arrived else "unknown of what arrived",
-        )
+        kind = UntestableKind.UNKNOWN_REFERENCE if arrived else UntestableKind.UNKNOWN_TRAFFIC
+        return ShiftTest(None, None, arrived, UntestableReason(kind))
     index = float(compute_stability_index(sides[0].sum(0), sides[1].sum(0)))
     if min(known, arrived) < evidence.min_units:
-        return ShiftTest(
-            index, None, arrived, f"{min(known, arrived)} units; {evidence.min_units} would do"
+        reason = UntestableReason(
+            UntestableKind.TOO_FEW_UNITS, min(known, arrived), evidence.min_units
         )
+        return ShiftTest(index, None, arrived, reason)
     return ShiftTest(index, _compute_permutation_p(sides[0], sides[1], evidence), arrived)
 
 

@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from pipeline.statistics.classification.classification_metrics import score_logits
 from pipeline.statistics.classification.error_costs import compute_utilities
-from pipeline.statistics.group_intervals import estimate_cluster_mean
-from pipeline.statistics.paired_comparison import (
+from pipeline.statistics.gains.harm_assessment import (
+    SHOWN_LEVEL,
     HarmMargins,
-    NonInferiorityResult,
-    PairedGain,
-    assess_non_inferiority,
-    estimate_paired_gain,
+    ModelPair,
+    SafetyResult,
+    assess_safety,
 )
+from pipeline.statistics.group_intervals import estimate_cluster_mean
+from pipeline.statistics.paired_comparison import PairedGain
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
-ARM_NAMES = ("before", "control", "targeted", "generic")
+Utilities = NDArray[np.float64]
+ARM_NAMES = ("before", "champion", "control", "targeted", "generic")
+IN_FORCE_ARMS = ("champion", "before")
+"""Single models that the candidate would replace, the one in force first."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class ModelComparison:
             [m.logits.argmax(1) == self.labels for m in self.select_arm(arm)], dtype=np.bool_
         ).reshape(-1, len(self.labels))
 
-    def compute_arm_utilities(self, arm: str) -> Floats:
+    def compute_arm_utilities(self, arm: str) -> Utilities:
         """Return the utility of each prediction of an arm, float64 [seeds, n]; 1 if correct."""
         utilities = [
             compute_utilities(self.labels, m.logits.argmax(1), self.error_costs)
@@ -92,41 +96,69 @@ class ModelComparison:
         """Return whether there are a targeted and a control arm."""
         return bool(self.select_arm("targeted") and self.select_arm("control"))
 
+    @property
+    def reference_arms(self) -> list[str]:
+        """Return the arms that the candidate must not be worse than, the one in force first."""
+        return [arm for arm in (*IN_FORCE_ARMS, "control") if self.select_arm(arm)]
+
+    @property
+    def arm_in_force(self) -> str:
+        """Return the arm that the candidate would replace: the champion, else the baseline."""
+        return self.reference_arms[0]
+
+    def pair_arms(self, reference_arm: str) -> ModelPair:
+        """Return all seeds of the targeted arm beside another arm."""
+        treated = self.compute_arm_utilities("targeted")
+        return ModelPair(treated, self.compute_arm_utilities(reference_arm), self.groups)
+
+    def pair_shipped(self, reference_arm: str) -> ModelPair:
+        """Return the model that would ship, the first seed, beside a single model.
+
+        Beside an arm of several seeds stand all of them: this shows what the remedy does.
+        """
+        pair = self.pair_arms(reference_arm)
+        if reference_arm in IN_FORCE_ARMS:
+            return ModelPair(pair.treated[:1], pair.reference, self.groups)
+        return pair
+
+    def compute_balanced_weights(self, inside: Mask) -> Utilities:
+        """Return weights float64 [n] under which every class of a subset counts alike."""
+        counts = np.bincount(self.labels[inside], minlength=len(self.class_names))
+        return np.asarray(1 / np.maximum(counts, 1)[self.labels], dtype=np.float64)
+
     def estimate_gain(
         self,
         inside: Mask,
         alpha: float,
-        seed_count: int | None = None,
         reference_arm: str = "control",
+        *,
+        is_balanced: bool = False,
     ) -> PairedGain:
         """Return the gain of the targeted arm over another one on a subset.
 
         Args:
             inside: the subset, bool [n].
             alpha: level of the bound.
-            seed_count: number of seeds to use, the first ones; None for all.
             reference_arm: the other arm.
+            is_balanced: whether every class of the subset counts alike.
         """
-        treated = self.compute_arm_utilities("targeted")[:seed_count, inside]
-        other = self.compute_arm_utilities(reference_arm)[:seed_count, inside]
-        return estimate_paired_gain(treated, other, self.groups[inside], alpha)
+        weights = self.compute_balanced_weights(inside) if is_balanced else None
+        return self.pair_arms(reference_arm).estimate_gain(inside, alpha, weights)
 
-    def check_non_inferiority(self, alpha: float, margins: HarmMargins) -> NonInferiorityResult:
-        """Return whether the targeted arm is not worse than the control arm, overall and by class.
+    def assess_safety(
+        self, reference_arm: str, outside: Mask | None, alpha: float, margins: HarmMargins
+    ) -> SafetyResult:
+        """Return whether the targeted arm is not worse than another one, for anybody.
 
         Args:
-            alpha: level of the bounds.
-            margins: margins and levels.
+            reference_arm: the other arm.
+            outside: images outside the planned slices, bool [n]; None without such slices.
+            alpha: level of the bound over all images.
+            margins: losses that are accepted.
         """
         labels = np.array(self.class_names)[self.labels]
-        return assess_non_inferiority(
-            self.compute_arm_utilities("targeted"),
-            self.compute_arm_utilities("control"),
-            labels,
-            self.groups,
-            alpha,
-            margins,
-        )
+        pairs = (self.pair_arms(reference_arm), self.pair_shipped(reference_arm))
+        return assess_safety(pairs, labels, self.slice_masks, outside, alpha, margins)
 
     def score_arms(self) -> dict[str, list[dict[str, Any]]]:
         """Return the scores of each model by arm, first seed first."""
@@ -144,72 +176,137 @@ class ModelComparison:
             if self.select_arm(arm)
         }
 
-    def compare_subset(self, inside: Mask, alpha: float) -> dict[str, Any]:
+    def compare_subset(
+        self, inside: Mask, alpha: float, *, is_balanced: bool = False
+    ) -> dict[str, Any]:
         """Return the accuracy of each arm on a subset, and the gain of the targeted arm there.
 
+        Args:
+            inside: the subset, bool [n].
+            alpha: level of the bounds.
+            is_balanced: whether every class of the subset counts alike.
+
         Returns:
-            Accuracies of the first seeds. `gain`: over the control arm, all seeds. `first_seed`:
-            the same with the first seed alone. `passed`: both lower bounds exceed zero.
-            `over_generic`: the gain over the generic arm, None without one.
+            Accuracies of the first seeds. `gain`: over the control arm, all seeds. `over`: by
+            reference arm, the gain over it. `over_generic`: the gain over the generic arm, None
+            without one. `passed`: see `is_improved`. `groups_needed`: for both gains.
         """
-        record: dict[str, Any] = {
-            "n": int(inside.sum()),
-            "groups": len(np.unique(self.groups[inside])),
-        }
+        groups = self.groups[inside]
+        record: dict[str, Any] = {"n": int(inside.sum()), "groups": len(np.unique(groups))}
+        weights = self.compute_balanced_weights(inside)[inside] if is_balanced else None
         for arm in ARM_NAMES:
-            accuracy = (
-                estimate_cluster_mean(self.compute_correctness(arm)[0, inside], self.groups[inside])
-                if self.select_arm(arm)
-                else None
-            )
-            record[arm] = accuracy.build_record() if accuracy else None
+            record[arm] = None
+            if self.select_arm(arm):
+                correct = self.compute_correctness(arm)[0, inside]
+                share = estimate_cluster_mean(correct, groups, weights=weights)
+                record[arm] = share.build_record()
         if not self.has_comparison_arms:
-            nothing = dict.fromkeys(("gain", "first_seed", "over_generic", "groups_needed"))
-            return {**record, **nothing, "passed": False}
-        gain = self.estimate_gain(inside, alpha)
-        first = self.estimate_gain(inside, alpha, seed_count=1)
+            nothing = dict.fromkeys(("gain", "over_generic", "groups_needed"))
+            return {**record, **nothing, "over": {}, "passed": False}
+        gains, over = {}, {}
+        for arm in self.reference_arms:
+            gains[arm] = self.estimate_gain(inside, alpha, arm, is_balanced=is_balanced)
+            shipped = self._average_shipped_gain(inside, arm, is_balanced=is_balanced)
+            over[arm] = {**gains[arm].build_record(), "shipped": shipped}
+        generic = None
+        if self.select_arm("generic"):
+            gain = self.estimate_gain(inside, alpha, "generic", is_balanced=is_balanced)
+            generic = gain.build_record()
         return {
             **record,
-            "gain": gain.build_record(),
-            "first_seed": first.build_record(),
-            "over_generic": self.estimate_gain(
-                inside, alpha, reference_arm="generic"
-            ).build_record()
-            if self.select_arm("generic")
-            else None,
-            "passed": bool(gain.bound > 0 and first.bound > 0),
-            "groups_needed": gain.estimate_required_groups(0.0, alpha),
+            "gain": over["control"],
+            "over": over,
+            "over_generic": generic,
+            "passed": is_improved(over, self.arm_in_force),
+            "groups_needed": self._estimate_required_groups(gains, alpha),
         }
 
-    def build_record(self, alpha: float, margins: HarmMargins) -> dict[str, Any]:
-        """Return the whole comparison on this split as finite JSON, slice by slice."""
-        worse = self.check_non_inferiority(alpha, margins) if self.has_comparison_arms else None
+    def _average_shipped_gain(
+        self, inside: Mask, reference_arm: str, *, is_balanced: bool
+    ) -> float | None:
+        """Return the mean gain of the model that would ship; None on an empty subset."""
+        if not inside.any():
+            return None
+        pair = self.pair_shipped(reference_arm)
+        weights = self.compute_balanced_weights(inside) if is_balanced else np.ones(len(inside))
+        differences = pair.treated.mean(axis=0) - pair.reference.mean(axis=0)
+        return float(np.average(differences[inside], weights=weights[inside]))
+
+    def _estimate_required_groups(
+        self, gains: Mapping[str, PairedGain], alpha: float
+    ) -> int | None:
+        """Return how many groups would show both gains; None if no number would."""
+        needed = []
+        for arm in {"control", self.arm_in_force}:
+            needed.append(gains[arm].estimate_required_groups(0.0, alpha))
+        known = [number for number in needed if number is not None]
+        return max(known) if len(known) == len(needed) else None
+
+    def build_record(self, alpha: float) -> dict[str, Any]:
+        """Return the comparison on this split as finite JSON, slice by slice."""
+        slices = []
+        for name, mask in self.slice_masks.items():
+            slices.append({"slice": name, **self.compare_subset(mask, alpha, is_balanced=True)})
         return {
             "n": len(self.labels),
             "groups": len(np.unique(self.groups)),
             "alpha": alpha,
             "arms": self.score_arms(),
             "overall": self.compare_subset(self.full_mask, alpha),
-            "slices": [
-                {"slice": name, **self.compare_subset(mask, alpha)}
-                for name, mask in self.slice_masks.items()
-            ],
-            "non_inferiority": worse.build_record() if worse else None,
-            "overall_needed": worse.overall_gain.estimate_required_groups(-margins.overall, alpha)
-            if worse
-            else None,
+            "slices": slices,
         }
+
+    def build_safety_record(
+        self, outside: Mask | None, alpha: float, margins: HarmMargins
+    ) -> dict[str, Any]:
+        """Return `safety`, by reference arm, and `overall_needed`, the groups that would decide it.
+
+        Args:
+            outside: images outside the planned slices, bool [n]; None without such slices.
+            alpha: level of the bound over all images.
+            margins: losses that are accepted.
+        """
+        if not self.has_comparison_arms:
+            return {"safety": {}, "overall_needed": None}
+        results, needed = {}, []
+        for arm in self.reference_arms:
+            result = self.assess_safety(arm, outside, alpha, margins)
+            results[arm] = result.build_record()
+            needed.append(result.overall_gain.estimate_required_groups(-margins.overall, alpha))
+        known = [number for number in needed if number is not None]
+        overall_needed = max(known) if len(known) == len(needed) else None
+        return {"safety": results, "overall_needed": overall_needed}
+
+
+def is_improved(
+    over: Mapping[str, Mapping[str, Any]], arm_in_force: str, *, is_screening: bool = False
+) -> bool:
+    """Return whether a subset gained over the control arm and over the model in force.
+
+    A subset that the model before got right as often is not improved, even if the control became
+    worse. The model that would ship must have gained itself.
+
+    Args:
+        over: by reference arm, the gain over it, as `ModelComparison.compare_subset` makes it.
+        arm_in_force: the arm that would be replaced.
+        is_screening: whether the gain over the model in force need not be shown yet.
+    """
+    bounds = [over["control"]["bound"]]
+    if not is_screening:
+        bounds.append(over[arm_in_force]["bound"])
+    gains = [over[arm]["shipped"] for arm in (arm_in_force, "before")]
+    return all(value is not None and value > 0 for value in (*bounds, *gains))
 
 
 def has_shown_harm(record: Mapping[str, Any] | None) -> bool:
-    """Return whether a split's record shows harm to a class, or outside the slices with a remedy.
+    """Return whether a split's record shows a loss beyond the margin of some part.
 
     Args:
-        record: As `ModelComparison.build_record` makes it, with the subset `outside`; None where
-            the
-            split was not opened.
+        record: a split of the artifact `comparison`; None where it was not opened.
     """
-    classes = ((record or {}).get("non_inferiority") or {}).get("classes", [])
-    gain = ((record or {}).get("outside") or {}).get("gain") or {"high": None}
-    is_harmful_outside = gain["high"] is not None and gain["high"] < 0
-    return is_harmful_outside or any(row["status"] == "harmed" for row in classes)
+    for safety in ((record or {}).get("safety") or {}).values():
+        outside = [safety["outside"]] if safety["outside"] else []
+        for part in (*outside, *safety["classes"], *safety["slices"], *safety["slice_classes"]):
+            if part["loss_probability"] >= 1 - SHOWN_LEVEL:
+                return True
+    return False

@@ -27,6 +27,7 @@ from pipeline.statistics.unit_permutations import (
     compute_permutation_p,
     sum_by_unit,
 )
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 
 Floats = NDArray[np.float64]
 CORRECT_MARGIN_QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -74,7 +75,7 @@ class PermutationTest:
     statistic: float | None
     p: float | None
     inside_group_count: int
-    reason: str | None
+    reason: UntestableReason | None
     interval: ConfidenceInterval
     is_large: bool
     required_groups: int | None
@@ -154,9 +155,9 @@ def _estimate_interval(
     )
 
 
-def _explain_untestable(
+def _find_untestable_reason(
     inputs: _TestInputs, limits: PermutationLimits, required_groups: int
-) -> str | None:
+) -> UntestableReason | None:
     """Return why this cannot be tested and what would be enough; None if it can be tested."""
     n, groups = int(inputs.inside.sum()), inputs.inside_group_count
     outside = (
@@ -167,14 +168,17 @@ def _explain_untestable(
         float(inputs.weights[inputs.inside].sum()), 1e-12
     )
     if groups < limits.min_groups:
-        return f"{groups} groups inside; {max(limits.min_groups, required_groups)} would do"
+        required = max(limits.min_groups, required_groups)
+        return UntestableReason(UntestableKind.TOO_FEW_GROUPS, groups, required)
     if n < limits.min_images:
-        return f"{n} images inside; {limits.min_images} would do"
-    if len(np.unique(inputs.groups[~inputs.inside])) < limits.min_groups:
-        return f"fewer than {limits.min_groups} groups outside to compare with"
+        return UntestableReason(UntestableKind.TOO_FEW_IMAGES, n, limits.min_images)
+    outside_groups = len(np.unique(inputs.groups[~inputs.inside]))
+    if outside_groups < limits.min_groups:
+        return UntestableReason(
+            UntestableKind.TOO_FEW_GROUPS_OUTSIDE, outside_groups, limits.min_groups
+        )
     if covered < limits.min_coverage:
-        needed = f"{limits.min_coverage:.0%} would be enough"
-        return f"only {covered:.0%} of it has comparable images outside; {needed}"
+        return UntestableReason(UntestableKind.NOT_COMPARABLE, covered, limits.min_coverage)
     return None
 
 
@@ -203,13 +207,14 @@ def _run_test(
 ) -> PermutationTest:
     if not len(inputs.values):
         empty = ConfidenceInterval(math.nan, -math.inf, math.inf, 0, 0)
-        return PermutationTest(None, None, 0, "no images", empty, False, limits.min_groups)
+        nothing = UntestableReason(UntestableKind.NO_IMAGES)
+        return PermutationTest(None, None, 0, nothing, empty, False, limits.min_groups)
     units, chosen = inputs.unit_membership
     sums = sum_by_unit(inputs.values, inputs.weights, inputs.strata, units)
     interval = _estimate_interval(inputs, sums, chosen, alpha)
     large = bool(interval.value >= limits.min_effect)
     needed = _count_required_groups(interval, limits, alpha)
-    reason = _explain_untestable(inputs, limits, needed or limits.min_groups)
+    reason = _find_untestable_reason(inputs, limits, needed or limits.min_groups)
     if reason:
         return PermutationTest(None, None, interval.groups, reason, interval, large, needed)
     if should_use_tables:

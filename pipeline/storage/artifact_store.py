@@ -36,41 +36,20 @@ from pipeline.contracts import (
     TableContract,
 )
 from pipeline.graph import ARTIFACT_CONTRACTS, STAGES, find_producer
-
-SCHEMA_VERSION = 2
-"""Version of the run folder's layout; nightshift 0.1 wrote 1."""
+from pipeline.storage import run_record, stage_swaps
+from pipeline.storage.atomic_files import lock_file as lock_file
+from pipeline.storage.atomic_files import open_lock_file, read_json_object
+from pipeline.storage.atomic_files import read_json as read_json
+from pipeline.storage.atomic_files import write_json as write_json
+from pipeline.storage.atomic_files import write_text as write_text
+from pipeline.storage.run_record import LOCK_FILE, RECORD_FILE, list_foreign_entries
+from pipeline.storage.run_record import SCHEMA_VERSION as SCHEMA_VERSION
+from pipeline.storage.stage_swaps import SCRATCH_PREFIX, STAGING_PREFIX
 
 MAX_LOADED_ARRAY_BYTES = 1 << 20
 """Larger array files are memory-mapped: a map costs more than a read of a small file."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically: a reader of `path` gets the old text or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON atomically."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON value in `path`.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); delete its folder and run again with --resume"
-        ) from error
+MAX_HOLDER_BYTES = 300
+"""Bytes that are read of a lock file: a process id and the name of a machine."""
 
 
 def hash_content(path: Path) -> str:
@@ -106,18 +85,6 @@ def compute_stamp(path: Path) -> str:
 def compute_key(*parts: Any) -> str:
     """Return the SHA-256 (hex) of parts that JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def lock_file(path: Path) -> Iterator[None]:
-    """Hold `path` for one process at a time, by a lock file beside it.
-
-    On a mounted folder this holds between machines if the file system's `flock` does (NFS 4).
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _save_array(path: Path, value: Any) -> None:
@@ -161,6 +128,25 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def _lock_descriptor(descriptor: int, path: Path) -> None:
+    """Lock a run's open lock file without waiting, and write the holder into it.
+
+    Raises:
+        RunBusyError: another process holds it.
+        InputError: the run was removed meanwhile.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        text = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace")
+        raise RunBusyError(f"{path.parent}: {_describe_lock_holder(text)}") from error
+    if not path.exists() or path.stat().st_ino != os.fstat(descriptor).st_ino:
+        raise InputError(f"{path.parent}: another process removed this run")
+    with suppress(OSError):  # the holder's name is a courtesy, on a full disk too
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {platform.node()}".encode(), 0)
+
+
 def _describe_lock_holder(lock_text: str) -> str:
     """Return a sentence on the process that holds a lock, from the text that it wrote into it."""
     process_id, _, host = lock_text.partition(" ")
@@ -191,7 +177,7 @@ class RunFolder:
 
     @classmethod
     def create_run(cls, runs_folder: Path, name: str, facts: Mapping[str, Any] = {}) -> RunFolder:
-        """Return a new, empty run folder named by time and config.
+        """Return a new, empty run folder named by time (UTC) and config.
 
         Args:
             runs_folder: folder of all runs.
@@ -201,7 +187,7 @@ class RunFolder:
         Raises:
             InputError: a thousand runs began in the same second.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         for number in range(1, 1000):
             suffix = f"-{number}" if number > 1 else ""
             path = runs_folder / f"{stamp}-{name}{suffix}"
@@ -221,15 +207,16 @@ class RunFolder:
             facts: further fields of a new `run.json`.
 
         Raises:
-            InputError: it was written by another version.
+            InputError: the name is not that of a run, the folder holds something else, or the run
+                was written by another version.
         """
-        path.mkdir(parents=True, exist_ok=True)
-        if not (path / "run.json").exists():
-            created = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(
-                path / "run.json",
-                {"schema": SCHEMA_VERSION, "version": __version__, "created": created, **facts},
-            )
+        run_record.check_run_id(path.name, str(path))
+        if not (path / RECORD_FILE).exists():
+            _refuse_foreign_folder(path)
+            path.mkdir(parents=True, exist_ok=True)
+            run_record.assign_sequence(path.parent, path)
+            record = {"schema": SCHEMA_VERSION, "version": __version__}
+            write_json(path / RECORD_FILE, {**record, "created": run_record.format_now(), **facts})
         return cls.open_existing(path)
 
     @classmethod
@@ -237,17 +224,13 @@ class RunFolder:
         """Return the run in `path`.
 
         Raises:
-            InputError: there is none, or it was written by another version.
+            InputError: there is none, its record is damaged, or it was written by another version.
         """
-        if not (path / "run.json").is_file():
+        run_record.check_run_id(path.name, str(path))
+        if not (path / RECORD_FILE).is_file():
             known = ", ".join(run.run_id for run in list_runs(path.parent)[:5]) or "none"
             raise InputError(f"{path}: no such run; the latest are: {known}")
-        schema = read_json(path / "run.json").get("schema")
-        if schema != SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: written by another version of nightshift (schema {schema}, "
-                f"this one reads {SCHEMA_VERSION}); start a new run, or use that version"
-            )
+        run_record.read_run_record(path)
         return cls(path)
 
     @contextmanager
@@ -260,33 +243,38 @@ class RunFolder:
         Raises:
             RunBusyError: another process holds it.
         """
-        with (self.path / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise RunBusyError(f"{self.path}: {_describe_lock_holder(file.read())}") from error
-            file.truncate(0)
-            file.write(f"{os.getpid()} {platform.node()}")
-            file.flush()
-            os.set_inheritable(file.fileno(), True)
+        path = self.path / LOCK_FILE
+        descriptor = open_lock_file(path)
+        try:
+            _lock_descriptor(descriptor, path)
+            stage_swaps.recover_swaps(self.path)
+            os.set_inheritable(descriptor, True)
             yield
+        finally:
+            os.close(descriptor)
 
     def discard_if_empty(self) -> None:
         """Remove a run without a finished stage or checkpoint, and an empty folder of runs.
 
-        The caller holds the run's lock.
+        Files that this program did not write stay, and so does a folder that holds them. The caller
+        holds the run's lock.
         """
-        if list_finished_stages(self) or any(self.path.glob(".work-*/*")):
+        if list_finished_stages(self) or any(self.path.glob(f"{SCRATCH_PREFIX}*/*")):
             return
-        shutil.rmtree(self.path)
+        if list_foreign_entries(self.path):
+            return
+        stage_swaps.remove_folder(self.path)
         with suppress(OSError):  # other files are in it
+            (self.path.parent / f".{RECORD_FILE}.lock").unlink(missing_ok=True)
             self.path.parent.rmdir()
 
     def read_record(self, stage: str) -> dict[str, Any] | None:
-        """Return `stage.json` of a finished stage, or None."""
-        path = self.path / stage / "stage.json"
-        return dict(read_json(path)) if path.is_file() else None
+        """Return `stage.json` of a finished stage, or None.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        return run_record.read_stage_record(self.path, stage)
 
     def get_artifact_path(self, artifact: str) -> Path:
         """Return the path of an artifact of this run."""
@@ -311,29 +299,24 @@ class RunFolder:
                 return np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False)
             if isinstance(contract, ObjectContract):
                 return contract.import_class().load(path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(
                 f"{path}: cannot be read ({error}); delete its folder and run again"
             ) from error
-        return read_json(path) if isinstance(contract, RecordContract) else path
+        return read_json_object(path) if isinstance(contract, RecordContract) else path
 
     def prepare_scratch(self, stage: str, key: str) -> Path:
         """Return the folder for checkpoints of a stage with these inputs; it survives a kill."""
-        for other in self.path.glob(f".work-{stage}-*"):
+        for other in self.path.glob(f"{SCRATCH_PREFIX}{stage}-*"):
             if not other.name.endswith(key[:12]):
                 shutil.rmtree(other)
-        path = self.path / f".work-{stage}-{key[:12]}"
+        path = self.path / f"{SCRATCH_PREFIX}{stage}-{key[:12]}"
         path.mkdir(exist_ok=True)
         return path
 
     def _move_into_place(self, staging_folder: Path, stage: str) -> None:
-        target, old = self.path / stage, self.path / f".old-{stage}"
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        staging_folder.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        for work in self.path.glob(f".work-{stage}-*"):
+        stage_swaps.swap_stage(self.path, staging_folder, stage)
+        for work in self.path.glob(f"{SCRATCH_PREFIX}{stage}-*"):
             shutil.rmtree(work)
 
     def save_stage(self, stage: str, outputs: Mapping[str, Any], record: Mapping[str, Any]) -> None:
@@ -355,7 +338,7 @@ class RunFolder:
         self._move_into_place(staging_folder, stage)
 
     def _make_staging_folder(self, stage: str) -> Path:
-        folder = self.path / f".tmp-{stage}"
+        folder = self.path / f"{STAGING_PREFIX}{stage}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return folder
@@ -389,17 +372,33 @@ class RunFolder:
         return not self.find_damage(stage)
 
 
-def list_runs(runs_folder: Path) -> list[RunFolder]:
-    """Return the run folders of this version, newest first, and skip others."""
-    dated_runs = []
-    for path in runs_folder.glob("*/run.json"):
+def scan_runs(runs_folder: Path) -> tuple[list[RunFolder], list[str]]:
+    """Return the runs of this version, newest first, and one line on each that was skipped."""
+    ordered, problems = [], []
+    for path in sorted(runs_folder.glob(f"*/{RECORD_FILE}")):
+        if path.parent.name.startswith("."):
+            continue
         try:
             run = RunFolder.open_existing(path.parent)
-            dated_runs.append((str(read_json(path).get("created", "")), run.run_id, run))
-        except InputError:
-            continue
-    dated_runs.sort(key=lambda entry: entry[:2], reverse=True)
-    return [run for _, _, run in dated_runs]
+            record = run_record.read_run_record(run.path)
+            ordered.append((run_record.get_order(run.path, record), run))
+        except InputError as error:
+            problems.append(str(error))
+    ordered.sort(key=lambda entry: entry[0], reverse=True)
+    return [run for _, run in ordered], problems
+
+
+def list_runs(runs_folder: Path) -> list[RunFolder]:
+    """Return the run folders of this version, newest first, and skip others."""
+    return scan_runs(runs_folder)[0]
+
+
+def _refuse_foreign_folder(path: Path) -> None:
+    """Raise `InputError` if a folder without `run.json` holds something else than a run."""
+    if path.is_dir() and (entries := list_foreign_entries(path)):
+        raise InputError(
+            f"{path}: no run, and not empty (it holds {entries[0]}); name a folder for one run"
+        )
 
 
 def list_finished_stages(run: RunFolder) -> list[str]:

@@ -8,11 +8,9 @@ as a whole under a lock, so that pointer and history always agree.
 
 from __future__ import annotations
 
-import os
-import re
-import time
+import posixpath
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,11 @@ from pipeline.storage.artifact_store import (
     compute_key,
     hash_content,
     list_finished_stages,
-    lock_file,
-    read_json,
-    write_json,
 )
+from pipeline.storage.atomic_files import lock_file, read_json_object, sync_folder, write_json
 from pipeline.storage.bundle_record import read_bundle_record
+from pipeline.storage.run_record import PLAIN_NAME as PLAIN_NAME
+from pipeline.storage.run_record import RECORD_FILE, check_run_id, format_now, read_run_record
 
 WEIGHTS_FILE = "model.safetensors"
 FOLDER = "champions"
@@ -35,22 +33,21 @@ OLD_POINTER = "champion.json"
 """The single champion of all configs that version 0.1 kept."""
 DEFAULT_NAME = "run"
 """Name of a config that sets none, and of a run that records none."""
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-"""A name that is safe as a file name: it stays in its folder and is not hidden."""
+POINTER_REMEDY = (
+    "restore it from a backup, or remove it and put a run in force: nightshift runs promote RUN"
+)
 _POINTER_KEYS = ("run_id", "bundle", "champion")
 
 
 def read_config_name(run: Path) -> str | None:
     """Return the `name` of the config under which a run was begun, or None if it is unknown."""
-    record = _read_run_record(run)
-    if "name" not in record and (run / "config.yaml").is_file():  # begun by version 0.1
-        record = config.read_config(run / "config.yaml")
-    return str(record["name"]) if record.get("name") else None
-
-
-def _read_run_record(run: Path) -> dict[str, Any]:
-    """Return `run.json` of a run's folder, or an empty record."""
-    return dict(read_json(run / "run.json")) if (run / "run.json").is_file() else {}
+    if not (run / RECORD_FILE).is_file():
+        return None
+    record = read_run_record(run)
+    if "name" not in record.model_fields_set and (run / "config.yaml").is_file():
+        name = config.read_config(run / "config.yaml").get("name")  # begun by version 0.1
+        return str(name) if name else None
+    return record.name or None
 
 
 def get_pointer_path(runs_folder: Path, name: str) -> Path:
@@ -72,12 +69,22 @@ def get_pointer_path(runs_folder: Path, name: str) -> Path:
 def _refuse_old_pointer(runs_folder: Path) -> None:
     old = runs_folder / OLD_POINTER
     if old.is_file():
-        owner = read_config_name(runs_folder / str(read_json(old).get("run_id"))) or "NAME"
+        owner = _read_old_owner(runs_folder, old)
         raise InputError(
             f"{old}: version 0.1 kept one champion for all configs, now each config has one; "
             "move it: "
             f"mkdir -p {runs_folder / FOLDER} && mv {old} {runs_folder / FOLDER / owner}.json"
         )
+
+
+def _read_old_owner(runs_folder: Path, old_pointer: Path) -> str:
+    """Return the config's name of the run that a pointer of version 0.1 names, else `NAME`."""
+    with suppress(InputError):
+        run_path = runs_folder / str(read_json_object(old_pointer).get("run_id"))
+        record = read_json_object(run_path / RECORD_FILE)
+        tree = record if record.get("name") else config.read_config(run_path / "config.yaml")
+        return str(tree.get("name") or "NAME")
+    return "NAME"
 
 
 def list_champion_names(runs_folder: Path) -> list[str]:
@@ -122,9 +129,39 @@ def read_pointer(runs_folder: Path, name: str) -> dict[str, Any] | None:
     path = get_pointer_path(runs_folder, name)
     if not path.is_file():
         return None
-    pointer = dict(read_json(path))
+    pointer = parse_pointer(read_json_object(path, POINTER_REMEDY), str(path))
     _check_owner(runs_folder, pointer, name)
     return pointer
+
+
+def parse_pointer(pointer: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Return a pointer unchanged after a check of its run, bundle and history.
+
+    Args:
+        pointer: the JSON object.
+        origin: its file, for the message.
+
+    Raises:
+        InputError: a field has another type, or the bundle is not below the folder of runs.
+    """
+    earlier, log = pointer.get("earlier", []), pointer.get("log", [])
+    for model in [pointer, *(earlier if isinstance(earlier, list) else [None])]:
+        if not isinstance(model, dict) or not _is_model_entry(model):
+            raise InputError(f"{origin}: names no run and bundle; {POINTER_REMEDY}")
+    if not isinstance(log, list):
+        raise InputError(f"{origin}: log: must be a list; {POINTER_REMEDY}")
+    return pointer
+
+
+def _is_model_entry(model: dict[str, Any]) -> bool:
+    """Return whether an entry names a run, and a bundle that is a relative path in plain form."""
+    run_id, bundle = model.get("run_id"), model.get("bundle", "")
+    if not isinstance(run_id, str) or not isinstance(bundle, str):
+        return False
+    is_below = posixpath.normpath(bundle or ".") == (bundle or ".") and not bundle.startswith(
+        ("/", "..")
+    )
+    return bool(PLAIN_NAME.fullmatch(run_id)) and is_below
 
 
 def _check_owner(runs_folder: Path, pointer: Mapping[str, Any], name: str) -> None:
@@ -141,24 +178,37 @@ def _check_owner(runs_folder: Path, pointer: Mapping[str, Any], name: str) -> No
 
 def create_run(runs_folder: Path, name: str) -> RunFolder:
     """Return a new run folder of the config `name`; it records the champion in force now."""
-    return RunFolder.create_run(
-        runs_folder, name, {"name": name, "champion": read_pointer(runs_folder, name)}
-    )
+    with _hold_pointer(runs_folder, name) as pointer:
+        return RunFolder.create_run(runs_folder, name, {"name": name, "champion": pointer})
 
 
 def begin_run(path: Path, name: str) -> RunFolder:
     """Return the run folder at `path`, made as a run of the config `name` if it is new."""
-    facts: dict[str, Any] = {}
-    if not (path / "run.json").is_file():
-        facts = {"name": name, "champion": read_pointer(path.parent, name)}
-    return RunFolder.open_or_create(path, facts)
+    check_run_id(path.name, str(path))
+    if (path / RECORD_FILE).is_file():
+        return RunFolder.open_existing(path)
+    with _hold_pointer(path.parent, name) as pointer:
+        return RunFolder.open_or_create(path, {"name": name, "champion": pointer})
+
+
+@contextmanager
+def _hold_pointer(runs_folder: Path, name: str) -> Iterator[dict[str, Any] | None]:
+    """Yield a config's pointer, which no other process moves or prunes meanwhile, if there is one.
+
+    A run that begins under it needs its champion, and records that before the lock is released.
+    """
+    path = get_pointer_path(runs_folder, name)
+    with lock_file(path) if path.is_file() else nullcontext():
+        yield read_pointer(runs_folder, name)
 
 
 def read_recorded_champion(run: Path) -> dict[str, Any] | None:
     """Return the champion that was in force when a run began, whatever was promoted since."""
-    record = _read_run_record(run)
-    if "champion" in record:
-        return dict(record["champion"]) if record["champion"] else None
+    if not (run / RECORD_FILE).is_file():
+        return read_pointer(run.parent, DEFAULT_NAME)
+    record = read_run_record(run)
+    if "champion" in record.model_fields_set:
+        return dict(record.champion) if record.champion else None
     return read_pointer(run.parent, read_config_name(run) or DEFAULT_NAME)
 
 
@@ -219,11 +269,7 @@ def lock_pointer(runs_folder: Path, name: str) -> Iterator[dict[str, Any] | None
     path = get_pointer_path(runs_folder, name)
     with lock_file(path):
         yield read_pointer(runs_folder, name)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def compose_move(
@@ -250,7 +296,7 @@ def compose_move(
         earlier = list((previous_pointer or {}).get("earlier", []))
         if previous_pointer and previous_pointer.get("run_id") != model["run_id"]:
             earlier.append({key: previous_pointer.get(key) for key in _POINTER_KEYS})
-    move = {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "how": reason, "run_id": model["run_id"]}
+    move = {"at": format_now(), "how": reason, "run_id": model["run_id"]}
     log = [*(previous_pointer or {}).get("log", []), move]
     return {**{key: model[key] for key in _POINTER_KEYS}, "earlier": earlier, "log": log}
 
@@ -312,8 +358,9 @@ def promote_run(runs_folder: Path, run: RunFolder) -> str:
     Raises:
         InputError: the run made no model, or its model is damaged.
     """
-    kind, name = get_model_kind(run), read_config_name(run.path) or DEFAULT_NAME
+    name = read_config_name(run.path) or DEFAULT_NAME
     with lock_pointer(runs_folder, name) as pointer:
+        kind = get_model_kind(run)  # under the lock: a prune may have removed the run
         set_champion(runs_folder, name, pointer, (run.run_id, kind), "promoted by hand")
     return name
 

@@ -25,9 +25,17 @@ def find_previous_run(
         return None
     for run in _list_earlier_runs(run_path):
         is_finished = set(required_stages) <= set(list_finished_stages(run))
-        if is_finished and _read_run_name(run) == name and run.is_intact(intact_stage):
+        if is_finished and _read_run_name(run) == name and _is_intact(run, intact_stage):
             return run
     return None
+
+
+def _is_intact(run: RunFolder, stage: str) -> bool:
+    """Return whether a stage is undamaged; a record that cannot be read is damage too."""
+    try:
+        return run.is_intact(stage)
+    except InputError:
+        return False
 
 
 def _list_earlier_runs(run_path: Path) -> list[RunFolder]:

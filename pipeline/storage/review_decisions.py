@@ -15,8 +15,11 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.contracts import InputError
-from pipeline.storage.artifact_store import lock_file, write_text
+from pipeline.storage.artifact_store import RunFolder, lock_file, read_json, write_text
+from pipeline.storage.user_files import MAX_RECORD_BYTES, check_user_file
 
+PLAIN_NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$"
+"""A run's name: it stays in the folder of runs, and prints as it is."""
 REVIEW_FILE_NAME = "review.json"
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
@@ -55,9 +58,9 @@ class LabelReview(_StrictModel):
 
     image_id: str = Field(min_length=1, max_length=200)
     path: str = Field("", max_length=4000)
-    label: str = ""
+    label: str = Field("", max_length=2000)
     decision: Literal["wrong", "right", ""] = ""
-    suggested: str = ""
+    suggested: str = Field("", max_length=2000)
     note: str = Field("", max_length=2000)
 
 
@@ -65,7 +68,7 @@ class ReviewFile(_StrictModel):
     """The file that the report's page saves."""
 
     review: Literal[1]
-    run_id: str
+    run_id: str = Field(pattern=PLAIN_NAME_PATTERN)
     slices: list[SliceReview] = []
     labels: list[LabelReview] = []
 
@@ -78,6 +81,7 @@ class ReviewDecisions(_StrictModel):
 
 
 def _parse_file(model: type[ModelType], path: Path) -> ModelType:
+    check_user_file(path, MAX_RECORD_BYTES, "decisions of reviewers")
     try:
         return model.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -111,6 +115,20 @@ def hash_decisions(runs_folder: Path, section: Literal["slices", "labels"] | Non
     return hashlib.sha256(text.encode()).hexdigest() if selected else ""
 
 
+def _check_classes(runs_folder: Path, review: ReviewFile, file: Path) -> None:
+    """Raise `InputError` if a suggested class is none of the run's; a run that is gone has none."""
+    path = RunFolder(runs_folder / review.run_id).get_artifact_path("classes")
+    if not path.is_file():
+        return
+    known = set(map(str, read_json(path)["names"]))
+    for label_review in review.labels:
+        if label_review.suggested and label_review.suggested not in known:
+            raise InputError(
+                f"{file}: {label_review.suggested[:80]!a} is no class of {review.run_id}; "
+                f"there are: {', '.join(sorted(known)[:20])}"
+            )
+
+
 def apply_review_file(runs_folder: Path, file: Path) -> ReviewFile:
     """Merge the decisions of `file` into `runs_folder`, and return the parsed file.
 
@@ -118,9 +136,10 @@ def apply_review_file(runs_folder: Path, file: Path) -> ReviewFile:
     withdraws the earlier one.
 
     Raises:
-        InputError: the file was not saved by a report.
+        InputError: the file was not saved by a report, or names a class that its run does not have.
     """
     review = _parse_file(ReviewFile, file)
+    _check_classes(runs_folder, review, file)
     with lock_file(runs_folder / REVIEW_FILE_NAME):
         decisions = read_decisions(runs_folder)
         slices = dict(decisions.slices)

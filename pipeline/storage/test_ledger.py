@@ -23,6 +23,7 @@ from pipeline.domain.statuses import OpeningReason
 
 MAX_OPENINGS = 5
 """Openings of one test set. A sixth could spend alpha / 42, too little to decide anything."""
+_ENTRY_FIELDS = {"test_id", "run_id", "number", "alpha", "time", "candidates", "groups"}
 ORDINAL_WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -104,11 +105,26 @@ def _read_entries(file: IO[bytes], path: Path) -> list[dict[str, Any]]:
     if len(whole) < len(text):
         file.truncate(len(whole))
     try:
-        return [dict(json.loads(line)) for line in whole.decode().splitlines() if line.strip()]
-    except ValueError as error:
+        lines = whole.decode().split("\n")
+        return [_parse_entry(line) for line in lines if line.strip()]
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: the ledger of test openings is damaged; restore it from a backup"
         ) from error
+
+
+def _parse_entry(line: str) -> dict[str, Any]:
+    """Return an entry of the ledger.
+
+    Raises:
+        ValueError: it is no entry.
+    """
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or not set(entry) >= _ENTRY_FIELDS:
+        raise ValueError("not an opening")
+    if not isinstance(entry["groups"], list):
+        raise TypeError("groups must be a list")
+    return entry
 
 
 def _append_entry(file: IO[bytes], path: Path, entry: dict[str, Any]) -> None:

@@ -83,6 +83,11 @@ def test_a_bad_table_of_images_raises_a_one_line_error(
         (SCORES.assign(prob_00=[1.3, 0.2, 0.5], prob_01=[-0.3, 0.8, 0.5]), "image '1'"),
         (SCORES.assign(prob_00=[0.7, None, 0.5]), "image '2' has a prob_ that is missing"),
         (SCORES.assign(prob_00=["high", "low", "low"]), "holds a value that is no number"),
+        (
+            pd.DataFrame({"image_id": ["1"], "logit_a": [1e300], "logit_b": [0.0]}),
+            "image '1' has a logit_ that is .* beyond",
+        ),
+        (SCORES.assign(prob_00=[np.inf, 0.2, 0.5]), "not finite"),
         (SCORES.assign(logit_00=1.0), "both prob_ and logit_"),
         (SCORES[["image_id"]], "no column prob_<class> or logit_<class>"),
         (SCORES.drop(columns="prob_01"), "is the only class"),
@@ -114,6 +119,8 @@ def test_files_that_are_not_there_or_not_readable(tmp_path: Path) -> None:
         (np.zeros((3, 2), np.int64), "a float array"),
         (np.zeros(3), "a float array"),
         (np.array([[1.0], [np.nan], [2.0]]), "row 1 is not finite"),
+        (np.array([[1.0], [1e300], [2.0]]), "row 1 is not finite, or too large"),
+        (np.array([[{}], [None], [1]], dtype=object), "cannot be read as an .npy array"),
     ],
 )
 def test_embeddings_of_another_shape_are_refused(
@@ -122,6 +129,19 @@ def test_embeddings_of_another_shape_are_refused(
     np.save(tmp_path / "e.npy", array)
     with pytest.raises(InputError, match=words):
         read_embeddings(tmp_path / "e.npy", 3)
+
+
+def test_infinite_and_huge_metadata_are_unknown(tmp_path: Path) -> None:
+    table = IMAGES.assign(weight=[1.5, np.inf, -1e300], note=["a", "b", "c"])
+    read, _ = read_image_table(_csv(tmp_path, table))
+    assert read["weight"].isna().tolist() == [False, True, True]
+    assert read["note"].tolist() == ["a", "b", "c"]
+
+
+def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", a=np.zeros((3, 2)))
+    with pytest.raises(InputError, match="this is an archive"):
+        read_embeddings(tmp_path / "e.npz", 3)
 
 
 def test_rows_are_matched_by_id_and_strangers_are_named() -> None:
@@ -133,3 +153,26 @@ def test_rows_are_matched_by_id_and_strangers_are_named() -> None:
         align_predictions(IMAGES, ["3", "1", "2", "9"], ["00", "01"], paths)
     with pytest.raises(InputError, match=r"label '00' is no class of P.csv"):
         align_predictions(IMAGES, ["3", "1", "2"], ["0", "01"], paths)
+
+
+def test_rounded_probabilities_are_normalized_with_a_note(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": ["1", "2", "3"],
+            "prob_a": [0.33, 0.26, 0.5],
+            "prob_b": [0.33, 0.04, 0.5],
+            "prob_c": [0.33, 0.69, 0.0],
+        }
+    )
+    notes: list[str] = []
+    _, _, logits = read_predictions(_csv(tmp_path, table), notes.append)
+    shares = np.exp(logits)
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(shares[0], 1 / 3, atol=1e-5)
+    assert "rounded to 2 decimals: those of 2 of 3 images" in notes[0]
+
+
+def test_more_than_rounding_explains_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["1", "2"], "prob_a": [0.33, 0.5], "prob_b": [0.33, 0.5]})
+    with pytest.raises(InputError, match=r"add up to 0\.66"):
+        read_predictions(_csv(tmp_path, table))

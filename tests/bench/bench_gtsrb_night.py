@@ -1,6 +1,7 @@
-"""`make bench`: the day-trained protocol on real traffic signs, against its oracle. Prints; asserts only that it ran.
+"""`make bench`: the day-trained protocol on real traffic signs, against its oracle.
 
-NIGHTSHIFT_RUN names a finished run of configs/gtsrb_night.yaml to measure; without it one is made.
+It prints figures and asserts only that it ran. NIGHTSHIFT_RUN: a finished run of
+configs/gtsrb_night.yaml to measure; without it one is made.
 """
 
 import os
@@ -12,7 +13,7 @@ import pytest
 from pipeline.engine import runner
 from pipeline.stages import retrain
 from pipeline.storage.artifact_store import RunFolder
-from tests.bench.gtsrb import measure
+from tests.bench.gtsrb import measure_closure
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,26 +21,24 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.data
 @pytest.mark.timeout(3600)
 def test_closure_on_the_sealed_test(gtsrb: Path, tmp_path: Path) -> None:
-    named = os.environ.get("NIGHTSHIFT_RUN")
-    settings = runner.load_config(
+    config = runner.load_config(
         ROOT / "configs" / "gtsrb_night.yaml",
         [f"ingest.data={gtsrb}", f"runs={tmp_path / 'runs'}", f"reports={tmp_path / 'reports'}"],
     )
-    began = time.monotonic()
-    run = (
-        RunFolder.open_existing(Path(named))
-        if named
-        else runner.execute_run(runner.create_run_folder(settings), settings).run
-    )
-    if not named:
+    finished_run = os.environ.get("NIGHTSHIFT_RUN")
+    if finished_run:
+        run = RunFolder.open_existing(Path(finished_run))
+    else:
+        began = time.monotonic()
+        run = runner.execute_run(runner.create_run_folder(config), config).run
         print(f"\nthe run took {time.monotonic() - began:.0f} s")
-    budget = settings.stages["retrain"]
-    assert isinstance(budget, retrain.Config)
-    figures = measure(run, budget, tmp_path / "oracle")
-    for part, row in figures["rows"].items():
-        print(f"{part:<10}" + "".join(f"  {k} {v}" for k, v in row.items()))
+    settings = config.stages["retrain"]
+    assert isinstance(settings, retrain.Config)
+    result = measure_closure(run, settings, tmp_path / "oracle")
+    for subset, row in result["rows"].items():
+        print(f"{subset:<10}" + "".join(f"  {name} {value}" for name, value in row.items()))
     print(
-        f"closure on dark images {figures['closure']:.2f} ({figures['low']:.2f} to "
-        f"{figures['high']:.2f} by track)"
+        f"closure on dark images {result['closure']:.2f} ({result['low']:.2f} to "
+        f"{result['high']:.2f} by track)"
     )
-    assert figures["rows"]["dark"]["n"] > 0
+    assert result["rows"]["dark"]["n"] > 0

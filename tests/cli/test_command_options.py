@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.command_options import find_run, print_rows, resolve_runs_folder
+from pipeline.cli.command_options import find_run, print_rows, resolve_run_path, resolve_runs_folder
 from pipeline.contracts import InputError
 from pipeline.storage.artifact_store import RunFolder
 
@@ -36,3 +36,14 @@ def test_rows_are_printed_as_a_table_or_as_json(capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "[red]a" in out, "names are data, not markup"
     assert "state" in out
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "runs/", "runs/..", "a/.hidden", "/", " "])
+def test_an_empty_or_dotted_name_is_no_run(tmp_path: Path, run: str) -> None:
+    with pytest.raises(InputError, match="not the name of a run"):
+        resolve_run_path(run, tmp_path)
+
+
+def test_a_run_that_exists_may_end_with_a_slash(tmp_path: Path) -> None:
+    RunFolder.open_or_create(tmp_path / "one")
+    assert find_run(f"{tmp_path}/one/", Path("elsewhere")).run_id == "one"

@@ -1,13 +1,16 @@
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.cli.settings_command import list_settings
+from pipeline.cli.settings_command import build_settings_table, list_settings
 from pipeline.contracts import InputError
 from pipeline.engine import runner
 from pipeline.graph import STAGES
+
+CONFIGS_PAGE = Path(__file__).resolve().parents[2] / "configs" / "README.md"
 
 
 def test_every_setting_of_every_stage_has_its_default_and_a_description() -> None:
@@ -37,3 +40,9 @@ def test_one_section_is_printed_as_json_and_as_a_table() -> None:
 def test_an_unknown_section_is_an_input_error() -> None:
     with pytest.raises(InputError, match="'trian': no such section; there are: general, ingest"):
         list_settings("trian")
+
+
+def test_the_page_of_the_configs_shows_the_settings_as_they_are() -> None:
+    text = CONFIGS_PAGE.read_text(encoding="utf-8")
+    written = text.partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    assert written.strip() == build_settings_table(), "run: make settings-table"

@@ -30,6 +30,17 @@ case "$2" in {exits} *) exit 0;; esac
 """
 
 
+BROKEN_CONFIGS = {
+    "a file with blanks": "name: '{{ 7*7 }}'\n",
+    "alias": "name: &a alias\nx: *a\n",
+    "cron": "name: cron\nschedule: {schedule: every day}\n",
+    "deep": "[" * 100_000,
+    "fed": "name: fed\nschedule: {look_seconds: 0}\n",
+    "infinite": "name: infinite\nschedule: {deadline_minutes: .inf}\n",
+}
+"""Each becomes a DAG that fails; the file `fed` has the name of another config."""
+
+
 def _list_texts(tree: ast.AST) -> set[str]:
     return {
         node.value
@@ -43,10 +54,11 @@ def test_it_names_no_stage_and_imports_only_the_graph_and_the_config() -> None:
     imports = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
         alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
     }
-    ours = {"pipeline.config", "pipeline.contracts", "pipeline.graph"}
+    ours = {"pipeline.config", "pipeline.graph"}
     assert {m for m in imports if m.startswith("pipeline")} == ours
     assert {m.split(".")[0] for m in imports} == {
         "os",
+        "dataclasses",
         "datetime",
         "pathlib",
         "airflow",
@@ -90,9 +102,11 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
         f"name: gate\n{plan}\ntrain: {{unread: here}}\n", encoding="utf-8"
     )
     fed = "name: fed\nschedule: {when: data, look_seconds: 7, deadline_minutes: 240}\n"
-    (configs / "fed.yaml").write_text(fed, encoding="utf-8")
+    (configs / "fed data.yaml").write_text(fed, encoding="utf-8")
     (configs / "typo.yaml").write_text("name: typo\nschedule: {retires: 1}\n", encoding="utf-8")
     (configs / "twin.yaml").write_text("name: gate\n", encoding="utf-8")
+    for name, text in BROKEN_CONFIGS.items():
+        (configs / f"{name}.yaml").write_text(text, encoding="utf-8")
     env = build_environment(home, configs)
     subprocess.run(
         [commands / "airflow", "db", "migrate"],
@@ -156,7 +170,14 @@ print(json.dumps({
     "max_runs": loop.dag_gate.max_active_runs,
     "deadline": loop.dag_fed.deadline[0].interval.total_seconds(),
     "trigger": watcher.trigger.serialize(),
-    "broken": [d.task_dict["config"].env["REASON"] for d in (loop.dag_typo, loop.dag_twin)],
+    "broken": {
+        name.removeprefix("dag_"): dag.task_dict["config"].env["REASON"]
+        for name, dag in vars(loop).items() if name.startswith("dag_") and "broken" in dag.tags
+    },
+    "valid": sorted(
+        name.removeprefix("dag_")
+        for name, dag in vars(loop).items() if name.startswith("dag_") and "broken" not in dag.tags
+    ),
 }))
 assert not {"torch", "numpy", "pandas"} & set(sys.modules)
 """
@@ -175,10 +196,17 @@ assert not {"torch", "numpy", "pandas"} & set(sys.modules)
     assert (dag["max_runs"], dag["deadline"]) == (1, 240 * 60)
     class_path, arguments = dag["trigger"]
     assert (class_path, arguments["seconds"]) == ("dags.watch.DatasetTrigger", 7)
-    assert arguments["config"].endswith("/configs/fed.yaml")
-    typo, twin = dag["broken"]
-    assert "unknown key schedule.retires; did you mean schedule.retries?" in typo
-    assert "another config here is called gate too" in twin
+    assert arguments["config"].endswith("/configs/fed data.yaml")
+    broken = dag["broken"]
+    assert dag["valid"] == ["fed", "gate"], "no file hides them"
+    assert sorted(broken) == sorted(
+        ["a_file_with_blanks", "alias", "cron", "deep", "fed-broken-1", "infinite", "twin", "typo"]
+    )
+    assert "unknown key schedule.retires; did you mean schedule.retries?" in broken["typo"]
+    assert "another config here is called gate too" in broken["twin"]
+    assert "aliases" in broken["alias"]
+    assert "deadline_minutes" in broken["infinite"]
+    assert "{{ '{' }}{{ '{' }} 7*7 }}" in broken["a_file_with_blanks"], "no template"
 
 
 @pytest.mark.airflow
@@ -210,7 +238,7 @@ def test_bad_input_stops_the_dependent_stages(
 ) -> None:
     command, calls = _write_fake_command(tmp_path, {"split": 2})
     with webhook() as (hook, posts):
-        overrides = json.dumps({"overrides": ["name=my gate; exit 0", "seed=1"]})
+        overrides = json.dumps({"overrides": ["split.train_where=a; exit 0", "train.epochs=1"]})
         done = _run_dag(airflow, command, "--conf", overrides, hook=hook)
     assert "state=failed" in done.stdout + done.stderr
     (post,) = posts
@@ -226,8 +254,19 @@ def test_bad_input_stops_the_dependent_stages(
     assert (
         calls.read_text(encoding="utf-8")
         .splitlines()[0]
-        .endswith("gate.yaml name=my gate; exit 0 seed=1")
+        .endswith("gate.yaml -- split.train_where=a; exit 0 train.epochs=1")
     )
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("override", ["--help", "name=x", "train.epochs=1\n--help"])
+def test_an_option_or_a_setting_of_no_stage_is_no_override(
+    airflow: tuple[Path, dict[str, str]], tmp_path: Path, override: str
+) -> None:
+    command, calls = _write_fake_command(tmp_path, {})
+    done = _run_dag(airflow, command, "--conf", json.dumps({"overrides": [override]}))
+    assert done.returncode != 0
+    assert not calls.exists()
 
 
 @pytest.mark.airflow

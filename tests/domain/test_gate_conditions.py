@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
-from pipeline.domain.statuses import GateCondition, GateLimit
+from pipeline.domain.statuses import ChampionStatus, GateLimit
 from tests.helpers.comparisons import (
     make_comparison,
     make_gain,
-    make_non_inferiority,
+    make_safety,
     make_split_record,
     make_subset,
 )
@@ -21,11 +21,14 @@ ORDER = [
     ("slice gain", "val"),
     ("overall not worse", "val"),
     ("no class worse", "val"),
+    ("no slice worse", "val"),
     ("no harm outside", "val"),
     ("test opened", None),
     ("planned gain", "test"),
+    ("gain in force", "test"),
     ("overall not worse", "test"),
     ("no class worse", "test"),
+    ("no slice worse", "test"),
     ("no harm outside", "test"),
 ]
 
@@ -71,11 +74,16 @@ def test_a_sealed_test_is_a_failed_condition_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("change", "failed"),
     [
-        ({"primary": make_subset(make_gain(0.05, 0.1), is_passed=False)}, "planned gain"),
-        ({"outside": make_subset(make_gain(-0.1, 0.05))}, "no harm outside"),
-        ({"non_inferiority": make_non_inferiority(overall_bound=-0.02)}, "overall not worse"),
-        ({"non_inferiority": make_non_inferiority(harmed=["badge"])}, "no class worse"),
-        ({"non_inferiority": make_non_inferiority(pooled_bound=-0.05)}, "no class worse"),
+        ({"primary": make_subset(make_gain(), control=make_gain(0.05, 0.1))}, "planned gain"),
+        ({"primary": make_subset(make_gain(), before=make_gain(0.05, 0.1))}, "gain in force"),
+        (
+            {"primary": make_subset(make_gain(), before=make_gain() | {"shipped": -0.01})},
+            "gain in force",
+        ),
+        ({"safety": make_safety(outside=0.9)}, "no harm outside"),
+        ({"safety": make_safety(overall_bound=-0.02)}, "overall not worse"),
+        ({"safety": make_safety(harmed=("badge",))}, "no class worse"),
+        ({"safety": make_safety(harmed_in_slice=("badge",))}, "no slice worse"),
         (
             {"primary": make_subset(make_gain(), generic_gain=make_gain(-0.1, 0.05))},
             "generic not better",
@@ -83,33 +91,55 @@ def test_a_sealed_test_is_a_failed_condition_with_its_reason() -> None:
     ],
 )
 def test_one_failure_on_test_refuses_the_candidate(change: dict[str, Any], failed: str) -> None:
-    comparison = make_comparison(test=make_split_record() | change)
+    comparison = make_comparison(test=make_split_record(**change))
     assert _list_failed(comparison) == [(failed, "test")]
     assert not can_promote(comparison, evaluate_gate(comparison))
 
 
-def test_an_unknown_difference_is_no_harm() -> None:
-    unknown = dict.fromkeys(make_gain(), None) | {"seeds_judged": False}
-    comparison = make_comparison(test=make_split_record() | {"outside": make_subset(unknown)})
-    assert _list_failed(comparison) == []
+def test_harm_against_any_reference_counts() -> None:
+    record = make_split_record()
+    record["safety"]["control"] = make_safety(harmed=("no_badge",))
+    comparison = make_comparison(test=record)
+    assert _list_failed(comparison) == [("no class worse", "test")]
+    condition = next(item for item in evaluate_gate(comparison) if not item["passed"])
+    assert [part["reference_arm"] for part in condition["facts"]["harmed"]] == ["control"]
 
 
-def test_the_weaker_of_all_seeds_and_the_first_counts() -> None:
-    subset = make_subset(make_gain(0.2, 0.05)) | {"first_seed": make_gain(0.1, 0.08)}
-    comparison = make_comparison(test=make_split_record() | {"primary": subset})
-    value = next(
-        item["value"]
-        for item in evaluate_gate(comparison)
-        if item["condition"] == GateCondition.PLANNED_GAIN
-    )
-    assert value == pytest.approx(min(0.2 - 0.05, 0.1 - 0.08))
+def test_a_candidate_must_beat_the_champion_where_it_was_compared() -> None:
+    weaker = make_gain(-0.02, 0.03)
+    record = make_split_record(primary=make_subset(make_gain(), champion=weaker))
+    comparison = make_comparison(test=record, champion=ChampionStatus.COMPARED)
+    for split in ("val", "test"):
+        for subset in comparison[split]["slices"]:
+            subset["over"] = subset["over"] | {"champion": make_gain()}
+    assert _list_failed(comparison) == [("gain in force", "test")]
+
+
+@pytest.mark.parametrize("status", ["other classes", "other size", "missing", "replaced"])
+def test_a_champion_that_cannot_be_compared_is_replaced_by_setting_only(status: str) -> None:
+    comparison = make_comparison(champion=status)
+    assert _list_failed(comparison) == [("champion compared", None)]
+    accepted = evaluate_gate(comparison, is_unjudged_champion_accepted=True)
+    assert can_promote(comparison, accepted)
+    limits = list_limits(comparison)
+    assert limits[0] == {"limit": GateLimit.UNJUDGED_CHAMPION, "status": status, "run_id": "run-7"}
+
+
+def test_validation_is_a_screen_on_which_no_loss_may_show() -> None:
+    wide = make_safety(overall_bound=-0.3)
+    assert _list_failed(make_comparison(val=make_split_record(wide))) == []
+    lost = make_safety()
+    lost["overall"] = make_gain(-0.02, 0.05)
+    assert _list_failed(make_comparison(val=make_split_record(lost))) == [
+        ("overall not worse", "val")
+    ]
 
 
 def test_the_best_planned_slice_represents_val() -> None:
     weak = make_subset(make_gain(0.3, 0.4), is_passed=False) | {"slice": "s1", "planned": True}
     strong = make_subset(make_gain(0.1, 0.05)) | {"slice": "s2", "planned": True}
     other = make_subset(make_gain(0.9, 0.01)) | {"slice": "s3", "planned": False}
-    val = make_split_record() | {"slices": [weak, strong, other]}
+    val = make_split_record(slices=[weak, strong, other], gained=["s2"])
     assert evaluate_gate(make_comparison(val=val))[1]["slice"] == "s2"
 
 
@@ -122,18 +152,16 @@ def test_the_limits_follow_from_the_record() -> None:
         row | {"groups": 40, "groups_needed": 20, "enough": True},
         row | {"groups": 40, "groups_needed": None, "enough": None},
     ]
-    limits = list_limits(comparison, "run-7")
+    limits = list_limits(comparison)
     assert [item["limit"] for item in limits] == [
         GateLimit.SINGLE_SEED,
         GateLimit.TOO_FEW_GROUPS,
         GateLimit.NO_GENERIC_ARM,
         GateLimit.WEIGHTED_ERRORS,
-        GateLimit.OTHER_CHAMPION,
     ]
     assert limits[1]["groups_needed"] == 90
-    assert limits[-1]["run_id"] == "run-7"
     plain = make_comparison(seeds=3)
-    assert [item["limit"] for item in list_limits(plain, None)] == [GateLimit.NO_GENERIC_ARM]
+    assert [item["limit"] for item in list_limits(plain)] == [GateLimit.NO_GENERIC_ARM]
 
 
 @pytest.mark.parametrize(("half_width", "is_limit"), [(0.05, False), (0.2, True)])
@@ -141,6 +169,6 @@ def test_generic_augmentation_that_was_not_beaten_is_a_limit(
     half_width: float, is_limit: bool
 ) -> None:
     subset = make_subset(make_gain(), generic_gain=make_gain(0.1, half_width))
-    comparison = make_comparison(test=make_split_record() | {"primary": subset}, seeds=3)
-    limits = [item["limit"] for item in list_limits(comparison, None)]
+    comparison = make_comparison(test=make_split_record(primary=subset), seeds=3)
+    limits = [item["limit"] for item in list_limits(comparison)]
     assert limits == ([GateLimit.GENERIC_NOT_BEATEN] if is_limit else [])

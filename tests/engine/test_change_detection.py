@@ -3,17 +3,22 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.contracts import InputError
+from pipeline.contracts import InputError, RunBusyError
 from pipeline.engine.change_detection import (
     MAX_SETTLE_PERIODS,
     DatasetChange,
     WatchedDataset,
     accept_changes,
     detect_changes,
+    drop_file_names,
+    hold_dataset,
+    note_failure,
+    read_failure,
     read_watched_dataset,
 )
 
@@ -158,6 +163,48 @@ def test_an_address_or_no_data_is_refused(tmp_path: Path, data: str) -> None:
         read_watched_dataset(tmp_path / "c.yaml")
 
 
+def test_a_file_dated_in_the_future_does_not_block_for_ever(dataset: WatchedDataset) -> None:
+    for name in ("badge/1.png", "badge/4.png"):
+        _write(dataset.data_path / name, f"of a camera with a wrong clock: {name}")
+        os.utime(dataset.data_path / name, (4e9, 4e9))
+    assert detect_changes(dataset).state == "settling", "by the time of the inode"
+    assert _check_later(dataset).state == "changed"
+    _accept(dataset)
+    assert _check_later(dataset).state == "unchanged"
+
+
+def test_one_process_at_a_time_runs_on_a_change(dataset: WatchedDataset) -> None:
+    with (
+        hold_dataset(dataset),
+        pytest.raises(RunBusyError, match="another process is at work"),
+        hold_dataset(dataset),
+    ):
+        pass
+
+
+def test_a_failure_is_remembered_until_the_data_or_the_config_change(
+    dataset: WatchedDataset,
+) -> None:
+    mark = _check_later(dataset).mark
+    note_failure(dataset, mark, "no image can be read")
+    assert read_failure(dataset, mark) == "no image can be read"
+    assert read_failure(dataset, "another") == ""
+    assert read_failure(replace(dataset, config_hash="another"), mark) == ""
+    dataset.get_index_path("failed").write_text("[]")
+    assert read_failure(dataset, mark) == ""
+
+
+def test_names_are_dropped_from_the_indexes(dataset: WatchedDataset) -> None:
+    _accept(dataset)
+    _write(dataset.data_path / "badge/4.png", "new")
+    _check_later(dataset)
+    drop_file_names(dataset.general.runs, {"badge/1.png"})
+    for name in ("seen", "next"):
+        index = json.loads(dataset.get_index_path(name).read_text())
+        assert "badge/1.png" not in index
+        assert "badge/2.png" in index
+
+
 def test_a_check_imports_no_torch() -> None:
     code = (
         "import sys, pipeline.engine.change_detection; "
@@ -167,7 +214,7 @@ def test_a_check_imports_no_torch() -> None:
 
 
 def test_the_command_line_runs_only_when_the_data_changed(tmp_path: Path) -> None:
-    """As in a crontab: a failed run leaves the change for the next one."""
+    """As in a crontab: a failed run is begun again when the data or the config change."""
     _write(tmp_path / "images/cat/1.png", "no image")
     _write(
         tmp_path / "c.yaml", "name: gate\nschedule: {settle_seconds: 0}\ningest: {data: images}\n"
@@ -183,6 +230,8 @@ def test_the_command_line_runs_only_when_the_data_changed(tmp_path: Path) -> Non
 
     failed, _ = call("run", "-c", "c.yaml", "--when-changed")
     assert failed == 2, "no image in it can be read"
+    code, output = call("run", "-c", "c.yaml", "--when-changed")
+    assert (code, output.split(":")[0]) == (0, "unchanged since a run failed")
     code, output = call("datasets", "changed", "-c", "c.yaml", "--json")
     assert (code, json.loads(output)["state"]) == (0, "changed")
     assert call("datasets", "changed", "-c", "c.yaml", "--take", json.loads(output)["mark"])[0] == 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
@@ -18,11 +20,12 @@ from pipeline.contracts import (
     RecordContract,
     TableContract,
 )
-from pipeline.engine import runner
-from pipeline.engine.image_erasure import find_images
+from pipeline.engine import image_erasure, runner
+from pipeline.engine.image_erasure import erase_from_all_runs, find_images
 from pipeline.graph import ARTIFACT_CONTRACTS, STAGES
 from pipeline.storage import artifact_store, review_decisions
 from pipeline.storage.artifact_store import RunFolder
+from tests.helpers.fault_cases import IDS, PATHS, build_home, find_traces
 from tests.night import config, draw
 
 
@@ -110,3 +113,81 @@ def test_the_stages_are_still_up_to_date(home: Path) -> None:
 def test_an_unknown_image_is_an_input_error(home: Path) -> None:
     with pytest.raises(InputError, match=r"unknown\.png: no run has an image"):
         find_images(artifact_store.list_runs(home / "runs"), ["unknown.png"])
+
+
+def _build_home(folder: Path) -> Path:
+    return build_home(folder) / "runs"
+
+
+def _call(home: Path, *images: str) -> Result:
+    return CliRunner().invoke(app, ["runs", "forget", *images, "--runs", str(home)])
+
+
+def test_an_interrupted_erasure_is_completed_by_any_later_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = _build_home(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(image_erasure, "_renew_page", _be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(erase_from_all_runs(runs, [PATHS[0]]))
+    assert (runs / "forget.json").is_file()
+    assert find_images([RunFolder(runs / "r2")], [PATHS[0]]).ids, "the others still have it"
+    result = _call(runs)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(": 1 removed") == 3
+    assert find_traces(tmp_path / "home" / "runs") == []
+    assert find_traces(tmp_path / "home" / "reports") == []
+    assert not (runs / "forget.json").exists()
+    with pytest.raises(InputError, match="no erasure was interrupted"):
+        list(erase_from_all_runs(runs, []))
+
+
+def _be_killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_damaged_runs_leftovers_and_pages_without_a_run_are_covered(tmp_path: Path) -> None:
+    runs = _build_home(tmp_path)
+    reports = runs.parent / "reports"
+    (runs / "r2" / "run.json").write_text("[]")
+    (runs / "r3" / "run.json").write_text('{"schema": 1}')
+    (runs / "r1").rename(runs / ".pruned-r1")
+    shutil.copytree(reports / "r3", reports / "r7")
+    (reports / "r7" / "summary.json").write_text('{"run_id": "r7"}')
+    begun = RunFolder.open_or_create(runs / "begun")
+    for name in (".work-ingest-abc", ".tmp-ingest", ".old-ingest", ".work-report-abc"):
+        (begun.path / name).mkdir()
+        (begun.path / name / "part").write_text(PATHS[0])
+    (runs / ".pull-x").mkdir()
+    (runs / ".pull-x" / "part").write_text(PATHS[0])
+    index = {PATHS[0]: [1, 2, "a"], PATHS[1]: [1, 2, "b"]}
+    (runs / ".gate.seen.json").write_text(json.dumps(index))
+    result = _call(runs, PATHS[0])
+    assert result.exit_code == 0, result.output
+    assert find_traces(runs) == []
+    assert find_traces(reports) == []
+    assert list(json.loads((runs / ".gate.seen.json").read_text())) == PATHS[1:]
+    assert (runs / "r3" / "ingest" / "images.parquet").exists()
+
+
+def test_what_was_not_looked_at_is_said(tmp_path: Path) -> None:
+    runs = _build_home(tmp_path)
+    RunFolder(runs / "r2").get_artifact_path("attributes").write_bytes(b"cut")
+    result = _call(runs, PATHS[0])
+    assert result.exit_code == 1
+    assert "r2: not looked at: " in result.stderr
+    assert "attributes.parquet" in result.stderr
+    with RunFolder(runs / "r2").hold_lock():
+        result = _call(runs, IDS[0])
+    assert result.exit_code == 75
+    assert (runs / "forget.json").is_file(), "a later call looks again"
+
+
+def test_an_image_of_the_second_call_is_erased_too(tmp_path: Path) -> None:
+    runs = _build_home(tmp_path)
+    with RunFolder(runs / "r1").hold_lock():
+        assert _call(runs, IDS[0]).exit_code == 75
+    assert _call(runs, PATHS[1]).exit_code == 0
+    for run in artifact_store.list_runs(runs):
+        assert len(run.load_artifact("images")) == 0

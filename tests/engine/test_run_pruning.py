@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.contracts import InputError
+from pipeline.engine import published_pages
 from pipeline.engine.run_pruning import explain_protected_runs, prune_runs, set_pinned
-from pipeline.storage import artifact_store
+from pipeline.storage import artifact_store, champion_registry
 from pipeline.storage.artifact_store import RunFolder
 from tests.storage.test_artifact_store import OUTPUTS
 
@@ -26,9 +27,18 @@ def _make_runs(folder: Path, count: int = 6) -> list[RunFolder]:
             {"schema": artifact_store.SCHEMA_VERSION, "created": f"2026-01-0{n + 1} 00:00:00"},
         )
         (run.path / "config.yaml").write_text(f"name: x\nreports: {folder / 'reports'}\n")
-        (folder / "reports" / run.run_id).mkdir(parents=True)
+        _publish_page(folder, run.run_id)
         runs.append(run)
+    published_pages.register_reports_folder(folder / "runs", folder / "reports")
     return runs
+
+
+def _publish_page(folder: Path, run_id: str) -> Path:
+    page = folder / "reports" / run_id
+    page.mkdir(parents=True)
+    (page / "index.html").write_text("a page")
+    (page / "summary.json").write_text(json.dumps({"run_id": run_id}))
+    return page
 
 
 def _write_pointer(home: Path, pointer: dict[str, Any], name: str = "x") -> None:
@@ -52,7 +62,7 @@ def test_old_runs_are_removed_with_their_reports_except_champion_and_pinned(tmp_
     done = RUNNER.invoke(app, ["runs", "prune", "--keep", "2", *call])
     assert done.stdout.splitlines() == ["r3: removed", "r1: removed"]
     assert _list_run_ids(home) == ["r0", "r2", "r4", "r5"]
-    assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "reports").glob("[!.]*")) == [
         "index.html",
         "r0",
         "r2",
@@ -139,3 +149,72 @@ def test_a_run_at_work_is_skipped_and_a_killed_prune_is_completed(tmp_path: Path
 def test_a_missing_folder_of_runs_is_empty(tmp_path: Path) -> None:
     assert list(prune_runs(tmp_path / "none", 3)) == []
     set_pinned(RunFolder.open_or_create(tmp_path / "r"), False)
+
+
+def test_a_run_that_becomes_champion_or_pinned_meanwhile_is_kept(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    _make_runs(tmp_path)
+    removed = prune_runs(home, 1)
+    assert next(removed) == "r4"
+    _write_pointer(home, {"run_id": "r3", "bundle": "runs/r3/promote/bundle"})
+    set_pinned(RunFolder(home / "r2"), True)
+    assert list(removed) == ["r1", "r0"]
+    assert _list_run_ids(home) == ["r2", "r3", "r5"]
+
+
+def test_a_run_that_was_removed_cannot_be_pinned_or_promoted(tmp_path: Path) -> None:
+    run = _make_runs(tmp_path)[0]
+    assert list(prune_runs(tmp_path / "runs", 5)) == ["r0"]
+    with pytest.raises(InputError, match="another process removed this run"):
+        set_pinned(run, True)
+    with pytest.raises(InputError):
+        champion_registry.promote_run(tmp_path / "runs", run)
+    assert champion_registry.read_pointer(tmp_path / "runs", "x") is None
+
+
+def test_the_config_in_a_run_decides_no_deletion(tmp_path: Path) -> None:
+    home, precious = tmp_path / "runs", tmp_path / "elsewhere" / "r0"
+    run = _make_runs(tmp_path)[0]
+    precious.mkdir(parents=True)
+    (precious / "index.html").write_text("mine")
+    (run.path / "config.yaml").write_text(f"name: x\nreports: {precious.parent}\n")
+    assert list(prune_runs(home, 5)) == ["r0"]
+    assert (precious / "index.html").read_text() == "mine"
+    assert not (tmp_path / "reports" / "r0").exists(), "the page that it published"
+
+
+def test_links_and_runs_with_foreign_files_are_skipped_with_a_line(tmp_path: Path) -> None:
+    home, lines = tmp_path / "runs", []
+    runs = _make_runs(tmp_path)
+    (runs[0].path / "notes.txt").write_text("mine")
+    runs[1].path.rename(tmp_path / "moved")
+    runs[1].path.symlink_to(tmp_path / "moved")
+    assert list(prune_runs(home, 4, log=lines.append)) == []
+    assert "holds notes.txt" in lines[1]
+    assert "a symbolic link" in lines[0]
+    assert (tmp_path / "moved" / "run.json").exists()
+    assert not list(home.glob(".pruned-*"))
+
+
+def test_one_odd_run_stops_neither_the_list_nor_the_prune(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    runs = _make_runs(tmp_path)
+    (runs[2].path / "run.json").write_text("[]")
+    runs[1].save_stage("report", {"summary": {"slices": 3, "verdict": []}}, {})
+    listed = RUNNER.invoke(app, ["runs", "list", "--json", "--runs", str(home)])
+    assert listed.exit_code == 0, listed.output
+    assert [row["run"] for row in json.loads(listed.stdout)] == ["r5", "r4", "r3", "r0"]
+    lines: list[str] = []
+    assert list(prune_runs(home, 2, log=lines.append)) == ["r3", "r1", "r0"]
+    (line,) = lines
+    assert "r2/run.json" in line
+    assert runs[2].path.is_dir()
+
+
+def test_a_prune_that_was_killed_leaves_no_page(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    runs = _make_runs(tmp_path)
+    runs[0].path.rename(home / ".pruned-r0")  # the kill came just after the first rename
+    assert list(prune_runs(home, 6)) == []
+    assert not (tmp_path / "reports" / "r0").exists()
+    assert not (home / ".pruned-r0").exists()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts import InputError
+from pipeline.domain.statuses import DriftObstacle
 from pipeline.engine import run_publishing, runner
 from pipeline.graph import STAGES
 from pipeline.report.sentences.slice_sentences import describe_slice
@@ -88,7 +89,7 @@ def test_an_equal_second_run_links_the_stages_without_side_effects(
     run_again |= {"monitor", "follow"}  # they compare with the first run
     assert linked == [s.name for s in STAGES if s.name not in run_again]
     assert again.load_artifact("drift")["champion"] == finished.run_id
-    assert again.load_artifact("drift")["why"] == "no image arrived that its run did not have"
+    assert again.load_artifact("drift")["reason"] == DriftObstacle.NO_NEW_IMAGE
 
 
 def test_current_stages_are_skipped_and_a_changed_setting_reruns_its_stage(
@@ -344,5 +345,5 @@ def test_a_slice_is_closed_under_a_repaired_champion_and_back_under_a_new_model(
     third = runner.create_run_folder(new_model)
     runner.execute_run(third, new_model, to_stage="follow")
     (track,) = third.load_artifact("followed")["slices"]
-    assert (track["state"], track["since"]) == ("back", finished.run_id), track["why"]
+    assert (track["state"], track["since"]) == ("back", finished.run_id), track["reason"]
     assert [point["state"] for point in track["history"]][-2:] == ["closed", "back"]

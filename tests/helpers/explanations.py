@@ -31,5 +31,6 @@ def make_text_columns(named_causes: str = "[]", **columns: Any) -> dict[str, Any
         "confused_prediction": None,
         "repair_strength": np.nan,
         "repair_share": np.nan,
+        "shared_traits": "[]",
     }
     return neutral | columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipeline.learning.models.backbone import load_model, save_model
 from pipeline.learning.models.user_model import load_user_model
 from pipeline.learning.training_settings import UserModelSettings
 from pipeline.slices.comparison.comparison_inputs import ComparisonInputs
+from pipeline.storage import champion_registry
+from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE
 from tests.helpers.validation_sets import build_from_artifacts
 
 CLASS_NAMES = ["badge", "none"]
@@ -171,6 +174,26 @@ class GateArtifacts:
         names = ("membership", "explanations", "plan", "candidates")
         last = [self.artifacts[name] for name in names]
         return ComparisonInputs(*first, build_from_artifacts(self.artifacts), *last)
+
+
+def put_champion_in_force(gate: GateArtifacts, rates: tuple[float, float] | None) -> Path:
+    """Put a champion of run "old" in force, and return its bundle.
+
+    Args:
+        gate: the artifacts; its folder of runs gets the bundle.
+        rates: error rates on dark and on lit images; None for the weights of the baseline.
+    """
+    bundle = gate.folder / "old" / "promote" / "bundle"
+    shutil.copytree(gate.artifacts["model"], bundle)
+    weights = bundle / "model.safetensors"
+    if rates:
+        _write_rates(weights, weights, *rates)
+    (bundle / RECORD_FILE).write_text(json.dumps({FORMAT_KEY: BUNDLE_FORMAT, "run_id": "old"}))
+    with champion_registry.lock_pointer(gate.folder, "run") as pointer:
+        champion_registry.set_champion(
+            gate.folder, "run", pointer, ("old", "candidate"), "promoted"
+        )
+    return bundle
 
 
 def make_explanation(slice_name: str, status: str) -> dict[str, Any]:

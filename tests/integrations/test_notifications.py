@@ -3,12 +3,14 @@ import logging
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import apprise
 import pytest
 
-from pipeline.config import read_general_settings
+from pipeline.config import read_general_settings, read_variable_names
 from pipeline.contracts import InputError
 from pipeline.integrations import notifications
 from pipeline.integrations.notifications import INSTALL_COMMAND, Message, RunEvent, send_message
@@ -32,7 +34,7 @@ def test_every_kind_of_destination_receives_the_whole_message(
         monkeypatch.setenv("PORT", server.rpartition(":")[2])
         mail = "mailto://127.0.0.1:${PORT}?from=nightshift@gate.example&to=night@gate.example"
         destinations = ["log", "$GATE_HOOK", hook.replace("http", "json"), mail]
-        assert send_message(MESSAGE, destinations) == {}
+        assert send_message(MESSAGE, destinations, {"GATE_HOOK", "PORT"}) == {}
     assert len(posted) == 2
     for post in posted:
         assert post["title"] == "Nightshift, gate: slice"
@@ -57,7 +59,8 @@ def test_failed_destination_is_a_warning_without_its_password_and_the_others_sti
         refused = f"jsons://me:$PASSWORD@127.0.0.1:{closed.getsockname()[1]}/x"
         with webhook(500) as (broken, _), webhook() as (good, posted):
             caplog.set_level(logging.WARNING)
-            failures = send_message(MESSAGE, [refused, broken, "$NOT_SET", "$SECRET", good])
+            names = {"NOT_SET", "SECRET", "PASSWORD"}
+            failures = send_message(MESSAGE, [refused, broken, "$NOT_SET", "$SECRET", good], names)
     assert set(failures) == {refused, broken, "$NOT_SET", "$SECRET"}
     assert "status 500" in failures[broken]
     assert failures["$NOT_SET"] == "the environment variable NOT_SET is not set"
@@ -71,10 +74,54 @@ def test_password_with_the_marks_of_an_address_is_kept_whole(
 ) -> None:
     monkeypatch.setenv("PASSWORD", "h@sh/?#:%41")
     monkeypatch.setenv("HOST", "gate.example:8080/hook")
-    url = notifications._expand_variables("json://me:$PASSWORD@${HOST}?to=a@b.example")
+    url = notifications._expand_variables(
+        "json://me:$PASSWORD@${HOST}?to=a@b.example", frozenset({"PASSWORD", "HOST"})
+    )
     service = apprise.Apprise.instantiate(url)
     assert (service.user, service.password, service.host) == ("me", "h@sh/?#:%41", "gate.example")
     assert (service.port, service.fullpath) == (8080, "/hook")
+
+
+def test_only_variables_that_the_config_names_are_expanded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text("schedule: {notify: [log, $HOOK, '${PATH_OF_HOOK}/x']}\n")
+    assert read_variable_names(tmp_path / "c.yaml") == {"HOOK", "PATH_OF_HOOK"}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    with webhook() as (hook, posted):
+        monkeypatch.setenv("NIGHTSHIFT_HOOK", hook)
+        stolen = f"{hook}?key=$AWS_SECRET_ACCESS_KEY"
+        failures = send_message(MESSAGE, [stolen, "$NIGHTSHIFT_HOOK"])
+    assert list(failures) == [stolen]
+    assert "is not expanded" in failures[stolen]
+    assert len(posted) == 1
+
+
+def test_a_redirect_is_a_failure_since_the_message_does_not_arrive() -> None:
+    class Redirect(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Redirect) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        hook = f"http://127.0.0.1:{server.server_port}/hook"
+        assert send_message(MESSAGE, [hook]) == {hook: "it responded with status 302"}
+        server.shutdown()
+
+
+def test_a_place_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hook = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
+        failures = send_message(MESSAGE, [hook, "log"], max_seconds=0.4)
+    assert failures == {hook: "no answer within 0 seconds"}
 
 
 def test_webhook_keeps_its_query() -> None:

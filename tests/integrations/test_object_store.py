@@ -77,7 +77,7 @@ def test_pulled_run_equals_the_pushed_one_and_repetitions_change_nothing(
     assert all(pulled.is_intact(stage.name) for stage in STAGES)
     assert pull_run(address, tmp_path / "elsewhere") == pulled
     assert push_run(pulled, destination) == address
-    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["one"]
+    assert [path.name for path in (tmp_path / "elsewhere").glob("[!.]*")] == ["one"]
 
 
 def test_other_content_of_the_same_id_is_refused_both_ways(

@@ -1,9 +1,17 @@
 import hashlib
-from pathlib import Path
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
+import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
+from pipeline.integrations.object_store import pull_run
 from pipeline.integrations.push_manifest import (
     MANIFEST,
     PushedFile,
@@ -68,3 +76,40 @@ def test_plain_names_are_accepted() -> None:
 def test_run_id_must_be_the_name_of_its_folder(run_id: str) -> None:
     with pytest.raises(InputError, match="is not the plain name of this folder"):
         check_names(_build_manifest(run_id=run_id), "s3://b/r")
+
+
+@given(st.text(alphabet="./\\ab\0\n~", max_size=9), st.text(alphabet="./\\ab\0", max_size=6))
+def test_every_accepted_name_stays_below_the_folder(name: str, run_id: str) -> None:
+    """Whatever a manifest in a store names: it is refused, or it is a visible file of the run."""
+    with suppress(InputError):
+        check_names(_build_manifest(name, run_id=run_id), f"s3://bucket/{run_id}")
+        folder = PurePosixPath("/runs", run_id)
+        assert folder.parent == PurePosixPath("/runs")
+        assert run_id not in ("", ".", "..")
+        target = os.path.normpath(folder / name)
+        assert target.startswith(f"{folder}/")
+        assert not any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+)
+
+
+@given(st.one_of(_JSON, st.fixed_dictionaries({"run_id": _JSON, "files": _JSON, "push": _JSON})))
+def test_any_manifest_in_a_store_is_read_or_one_line(manifest: object) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/runs/r/push.json", json.dumps(manifest).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        with suppress(InputError):  # any other error is a defect
+            pull_run("memory://runs/r", Path(folder))
+        assert not list(Path(folder).glob("*"))
+
+
+def test_a_deeply_nested_manifest_is_one_line(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe_file("/runs/r/push.json", b"[" * 100_000)
+    with pytest.raises(InputError, match="not a pushed run"):
+        pull_run("memory://runs/r", tmp_path)

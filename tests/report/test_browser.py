@@ -216,6 +216,23 @@ def test_decisions_are_stored_listed_and_saved_as_a_file_that_can_be_applied(
     assert "No decisions" in tab.locator("#review-list").inner_text()
 
 
+@pytest.mark.parametrize(
+    "stored",
+    ["null", "[]", "7", '{"slices": null, "labels": {"a": null, "b": 3, "c": {"note": []}}}'],
+)
+def test_strange_content_of_the_storage_is_left_out(stored: str, html: str, visit: Visit) -> None:
+    """Every page of one origin, such as all files of a disk, shares the storage."""
+    tab = visit(html)
+    panel = tab.locator('[data-review="s1"]')
+    panel.get_by_role("button", name="Mute").click()
+    tab.evaluate("text => localStorage.setItem(Object.keys(localStorage)[0], text)", stored)
+    tab.reload()
+    wait_for_layout(tab)
+    assert "No decisions" in tab.locator("#review-list").inner_text()
+    panel.get_by_role("button", name="Mute").click()
+    assert "muted" in tab.locator("#review-list").inner_text()
+
+
 def test_the_map_is_drawn_when_in_view_and_walked_by_keys(html: str, visit: Visit) -> None:
     tab = visit(html)
     assert tab.locator("#map svg").count() == 0

@@ -15,7 +15,7 @@ from tests.report.conftest import build_page
 def test_the_summary_holds_the_whole_run(page: ReportPage) -> None:
     summary = build_summary(page)
     ARTIFACT_CONTRACTS["summary"].check_value("summary", summary, {})
-    assert summary["schema"] == 1
+    assert summary["schema"] == 2
     assert summary["verdict"]["promoted"] is True
     conditions = summary["verdict"]["conditions"]
     assert [(c["value"], c["passed"]) for c in conditions] == [

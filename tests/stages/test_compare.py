@@ -24,6 +24,7 @@ from tests.helpers.gate_artifacts import (
     SIDE,
     GateArtifacts,
     make_explanation,
+    put_champion_in_force,
 )
 from tests.helpers.validation_sets import collect_needs
 
@@ -59,7 +60,7 @@ def test_a_repair_passes_val_and_opens_the_test_once(gate: GateArtifacts) -> Non
     assert test["alpha"] == 0.025
     assert test["primary"]["passed"]
     assert test["primary"]["gain"]["mean"] > 0.3
-    assert test["non_inferiority"]["passed"]
+    assert test["safety"]["before"]["overall_passed"]
     assert pixels.read_rows >= gate.test_rows
     assert {row["split"] for row in comparison["power"]} == {"val", "test"}
     assert [row["question"] for row in comparison["power"] if row["split"] == "test"] == [
@@ -161,6 +162,24 @@ def test_heat_maps_belong_to_their_images(gate: GateArtifacts) -> None:
     models = [(model, weights), (model, candidates / "targeted-0.safetensors")]
     expected = compute_heat_maps(models, gate.artifacts["pixels"][rows], targets)
     np.testing.assert_array_equal(made["saliency"], expected)
+
+
+def test_a_better_champion_of_another_run_keeps_the_test_sealed(gate: GateArtifacts) -> None:
+    put_champion_in_force(gate, (0.0, 0.0))
+    comparison = _run_compare(gate)["comparison"]
+    assert comparison["champion"] == {"status": "compared", "run_id": "old"}
+    assert comparison["val"]["slices"][0]["gain"]["bound"] > 0, "better than the control"
+    assert comparison["val"]["slices"][0]["over"]["champion"]["mean"] < 0
+    assert comparison["opening"]["reason"] == "no gain on val"
+
+
+def test_a_worse_champion_is_compared_on_both_splits(gate: GateArtifacts) -> None:
+    put_champion_in_force(gate, (0.5, 0.06))
+    comparison = _run_compare(gate)["comparison"]
+    assert comparison["outcome"] == "tested"
+    for split in ("val", "test"):
+        assert list(comparison[split]["safety"]) == ["champion", "before", "control"]
+        assert comparison[split]["primary"]["over"]["champion"]["mean"] > 0.2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
 from pipeline.domain.rules import Rule
+from pipeline.domain.slice_traits import ConfusionTrait, parse_traits
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.report.sentences.slice_sentences import add_sentences, describe_slice
@@ -112,9 +114,9 @@ def test_one_tested_rule_is_frozen_and_every_applied_rule_is_listed(
         counts = (fold_of[members] % 2).value_counts()
         applied = []
         for half, rule in sorted(rules.items()):
-            count = counts.get(half, 0)
-            applied.append(f"{rule.format_text()} ({count:,} images of half {half + 1})")
-        assert row["applied"] == "; ".join(applied)
+            count = int(counts.get(half, 0))
+            applied.append({"rule": rule.format_text(), "half": half, "count": count})
+        assert json.loads(row["applied_rules"]) == applied
         assert row["n"] == counts.sum()
 
 
@@ -125,7 +127,7 @@ def test_slices_without_a_named_cause_say_so(planted: dict[str, Any]) -> None:
     assert set(named["slice"]) == set(explanations["slice"]) - set(unnamed["slice"])
     assert add_sentences(unnamed)["words"].str.contains("cause unnamed").all()
     assert (unnamed["confidence"] == "unnamed").all()
-    assert explanations.loc[explanations["cause"].notna(), "common"].isna().all()
+    assert (explanations.loc[explanations["cause"].notna(), "shared_traits"] == "[]").all()
 
 
 def test_a_confirmed_slice_without_a_cause_is_described_by_shared_traits(tmp_path: Path) -> None:
@@ -133,9 +135,11 @@ def test_a_confirmed_slice_without_a_cause_is_described_by_shared_traits(tmp_pat
     is_confirmed = explanations["status"] == "confirmed"
     assert is_confirmed.any()
     assert explanations["cause"].isna().all()
-    traits = explanations.loc[is_confirmed, "common"]
-    assert traits.str.contains(r"\d+ of \d+ failures are \w+ predicted as \w+").all()
-    assert explanations.loc[~is_confirmed, "common"].isna().all()
+    for text in explanations.loc[is_confirmed, "shared_traits"]:
+        confusion = parse_traits(text)[0]
+        assert isinstance(confusion, ConfusionTrait)
+        assert 0 < confusion.count <= confusion.failures
+    assert (explanations.loc[~is_confirmed, "shared_traits"] == "[]").all()
 
 
 def test_images_without_the_mark_of_their_class_are_a_slice_without_a_cause(
@@ -155,7 +159,7 @@ def test_images_without_the_mark_of_their_class_are_a_slice_without_a_cause(
     assert first["n"] == is_missed.sum()
     assert "without the mark of a" in describe_slice(first).sentence.lower()
     assert pd.isna(first["cause"])
-    assert pd.isna(first["common"])
+    assert first["shared_traits"] == "[]"
 
 
 def test_without_a_planted_slice_little_is_confirmed(model: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.contracts import StageContext
 from pipeline.domain.rules import Rule
+from pipeline.domain.statuses import AssessmentObstacle, FollowObstacle
 from pipeline.engine.run_pruning import prune_runs
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.slices.causes.slice_explanations import CAUSE_DTYPES, EXPLANATION_DTYPES
@@ -90,7 +91,7 @@ def test_a_first_run_measures_new_slices_on_the_half_that_did_not_propose_them(
     run = _begin_run(tmp_path, 1)
     followed, notes = _run_follow(run, artifacts)
     assert (followed["previous"], notes) == (None, [])
-    assert followed["why"] == "no earlier run of this name followed its slices"
+    assert followed["reason"] == FollowObstacle.NO_EARLIER_RUN
     (track,) = followed["slices"]
     assert (track["state"], track["slice"], track["since"]) == ("new", "s1", "gate-1")
     folds = artifacts["splits"].set_index("image_id")["fold"]
@@ -149,9 +150,10 @@ def test_unfinished_and_damaged_runs_are_not_followed(
 
 
 def test_a_run_chooses_its_previous_run_once(artifacts: dict[str, Any], tmp_path: Path) -> None:
+    earlier = _begin_run(tmp_path, 1)
     run = _begin_run(tmp_path, 3)
     alone = follow.fingerprint_external_inputs(CONFIG, run.path, None)
-    _run_follow(_begin_run(tmp_path, 1), artifacts)
+    _run_follow(earlier, artifacts)
     before = follow.fingerprint_external_inputs(CONFIG, run.path, None)
     assert before != alone
     shutil.rmtree(tmp_path / "gate-1")
@@ -191,7 +193,9 @@ def test_a_missing_column_makes_a_slice_not_assessable(
         explanations=_select_no_slice(artifacts),
     )
     assert _list_states(followed) == ["not assessable"]
-    assert "no longer" in followed["slices"][0]["why"]
+    obstacle = followed["slices"][0]["now"]["obstacle"]
+    assert obstacle["kind"] == AssessmentObstacle.MISSING_COLUMN
+    assert obstacle["name"] in columns
     again, _ = _run_follow(_begin_run(tmp_path, 3), artifacts)
     assert _list_states(again) == ["open"], "it was never shown to be closed"
     more_classes = {"names": ["a", "b", "c", "new"]}
@@ -225,4 +229,5 @@ def test_a_rule_may_measure_the_distance_from_an_image(
         explanations=_select_no_slice(artifacts),
     )
     assert later["slices"][0]["state"] == "not assessable"
-    assert "sealed test" in later["slices"][0]["why"]
+    obstacle = later["slices"][0]["now"]["obstacle"]
+    assert (obstacle["kind"], obstacle["name"]) == (AssessmentObstacle.SEALED_IMAGE, "i0")

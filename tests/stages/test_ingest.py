@@ -335,3 +335,29 @@ def test_the_two_empty_traffic_signs_are_rejected(gtsrb: Path, tmp_path: Path) -
         "07_00026": 29,
         "33_00015": 29,
     }
+
+
+def _write_twelve_bits(root: Path) -> Path:
+    for number in range(8):
+        values = np.linspace(0, 4000 - 40 * number, 32 * 32).reshape(32, 32).astype(np.uint16)
+        path = root / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(path)
+    return root
+
+
+def test_twelve_bits_in_sixteen_use_all_gray_levels_with_a_note(tmp_path: Path) -> None:
+    root = _write_twelve_bits(tmp_path / "data")
+    context = _make_context(tmp_path)
+    made = _run_ingest(Config(data=root, side=32), context)
+    assert made["pixels"].max() >= 240
+    assert len(np.unique(made["pixels"])) > 200
+    assert any("0 to 4095" in note and "ingest.range" in note for note in context.notes)
+    chosen = _run_ingest(Config(data=root, side=32, range=(0, 65535)), _make_context(tmp_path, "b"))
+    assert chosen["pixels"].max() < 20
+    assert set(chosen["images"]["image_id"]).isdisjoint(made["images"]["image_id"])
+
+
+def test_a_range_must_rise() -> None:
+    with pytest.raises(ValidationError, match="below the second"):
+        Config(range=(5, 5))

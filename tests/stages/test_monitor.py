@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts import StageContext
+from pipeline.domain.statuses import DriftObstacle
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import monitor
 from pipeline.storage.artifact_store import RunFolder
@@ -59,14 +60,14 @@ def test_only_images_that_are_new_to_the_champions_run_are_compared(tmp_path: Pa
     images = pd.concat([old_images, new_images], ignore_index=True)
     attributes = pd.concat([old_attributes, new_attributes], ignore_index=True)
     drift, notes = _run_monitor(home, images, attributes)
-    assert (drift["champion"], drift["images"], drift["why"]) == ("run1", 80, None)
+    assert (drift["champion"], drift["images"], drift["reason"]) == ("run1", 80, None)
     failed = {item["name"] for item in drift["conditions"] if not item["passed"]}
     assert failed == {"max_psi", "max_slice_rise"}
     start = "against the data of champion run1: slices that grew: s1"
     assert any(note.startswith(start) for note in notes)
     assert [row["slice"] for row in drift["slices"]] == ["s1"]
     drift, _ = _run_monitor(home, old_images, old_attributes)
-    assert drift["why"] == "no image arrived that its run did not have"
+    assert drift["reason"] == DriftObstacle.NO_NEW_IMAGE
     assert drift["champion"] == "run1"
 
 
@@ -84,6 +85,7 @@ def test_without_a_champion_or_its_data_nothing_is_compared(tmp_path: Path) -> N
     for _ in range(2):
         drift, _ = _run_monitor(home, *_draw_data(0.9, 3))
         assert (drift["champion"], drift["conditions"]) == (None, [])
+        assert drift["reason"] == DriftObstacle.NO_CHAMPION
         assert monitor.fingerprint_external_inputs(CONFIG, home / "run2", None) == ""
         (home / "champions" / "run.json").unlink(missing_ok=True)
 

@@ -69,7 +69,7 @@ def _explain(
         "status": "confirmed",
         "rule": "luminance <= 60",
         "frozen": Rule((Condition("luminance", "<=", 60.0),)).dump_json(),
-        "applied": "luminance <= 60 (9 images of half 1)",
+        "applied_rules": "[]",
         "cause": cause,
         "strength_low": 0.2 if cause else np.nan,
         "strength_high": 0.4 if cause else np.nan,
@@ -243,7 +243,7 @@ def test_a_search_fine_tunes_every_plan_on_one_budget(
     assert bool(chosen) is not made["plan"].empty
     trained = set(made["plan"]["slice"])
     for prescription in made["policy"]["prescriptions"]:
-        assert bool(prescription["images"]) is (prescription["slice"] in trained)
+        assert prescription["is_trained"] is (prescription["slice"] in trained)
 
 
 GATE_SETTINGS: dict[str, Any] = {"simulator": "gate", "simulated_images": 3}
@@ -288,7 +288,10 @@ def test_a_share_of_the_views_shows_simulated_images(
     }
     assert simulated["strength"].between(0.2, 0.4).all()
     assert made["simulated_pixels"].mean((1, 2, 3)).max() < 60, "drawn dark"
-    assert "simulator of gate" in made["policy"]["prescriptions"][0]["action"]
+    treatments = made["policy"]["prescriptions"][0]["treatments"]
+    assert {treatment["simulator"] for treatment in treatments} == {
+        name or None for name in probabilities
+    }
 
 
 def test_simulated_images_are_new_and_for_training_alone(

@@ -15,9 +15,10 @@ from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import OpeningReason, PowerQuestion
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.report.sentences.gate_sentences import compose_headline
+from pipeline.slices.comparison.comparison_record import build_split_record, judge_val_record
 from pipeline.stages import promote
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
-from pipeline.statistics.paired_comparison import HarmMargins
 from pipeline.statistics.test_power import build_power_row
 from pipeline.storage import champion_registry
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
@@ -60,18 +61,17 @@ def _make_split(
             models.append(_make_output("control", seed, SAME))
             models.append(_make_output("targeted", seed, targeted))
     comparison = ModelComparison(LABELS, GROUPS, ["badge", "none"], models, {"s1": IS_DARK})
-    record = comparison.build_record(alpha, HarmMargins())
-    for row in record["slices"]:
-        row["planned"] = targeted is not None
-    return {
-        **record,
-        "primary": comparison.compare_subset(IS_DARK, alpha),
-        "outside": comparison.compare_subset(~IS_DARK, alpha),
-    }
+    planned_slices = ["s1"] if targeted else []
+    record = build_split_record(comparison, planned_slices, alpha, HarmMargins())
+    return judge_val_record(record, "before")
 
 
 def _make_comparison(
-    outcome: str, val: ErrorRates = GOOD, test: ErrorRates | None = None, seeds: int = 1
+    outcome: str,
+    val: ErrorRates = GOOD,
+    test: ErrorRates | None = None,
+    seeds: int = 1,
+    champion: str = "none",
 ) -> dict[str, Any]:
     has_plan = outcome not in ("no slice", "no plan", "no failures")
     val_record = _make_split(val if has_plan else None, seeds, 0.05)
@@ -96,7 +96,9 @@ def _make_comparison(
             "planned": int(has_plan),
             "seeds": seeds if has_plan else 0,
         },
-        "margins": {"overall": 0.01, "by_class": 0.03, "many": 20},
+        "margins": {"overall": 0.01, "by_class": 0.03, "max_loss_probability": 0.5},
+        "champion": {"status": champion, "run_id": "old" if champion != "none" else None},
+        "foreseen": None,
         "val": val_record,
         "opening": opening,
         "test": _make_split(test, seeds, 0.025) if test else None,
@@ -156,7 +158,7 @@ class GateRuns:
         (self.candidates / "candidates.json").write_text(json.dumps(entries))
 
     def run_promote(
-        self, comparison: dict[str, Any], run_id: str = "run1"
+        self, comparison: dict[str, Any], run_id: str = "run1", *, replace_unjudged: bool = False
     ) -> tuple[dict[str, Any], Path]:
         """Run the stage, and return the verdict and the bundle."""
         scratch = self.home / run_id / "scratch"
@@ -169,7 +171,7 @@ class GateRuns:
             frozen=Rule(()).dump_json(),
         )
         made = promote.run(
-            promote.Config(),
+            promote.Config(replace_unjudged=replace_unjudged),
             context,
             comparison=comparison,
             candidates=self.candidates,
@@ -206,10 +208,11 @@ def test_a_candidate_that_passes_every_condition_is_promoted(runs: GateRuns) -> 
     comparison = _make_comparison("tested", test=GOOD)
     verdict, bundle = runs.run_promote(comparison)
     assert verdict["promoted"]
-    assert len(verdict["conditions"]) == 10
+    assert len(verdict["conditions"]) == 13
     assert _list_failed(verdict) == set()
-    gain = comparison["test"]["primary"]["gain"]
-    assert verdict["gain"] == {"mean": gain["mean"], "bound": gain["bound"], "seeds_judged": False}
+    gain = comparison["test"]["primary"]["over"]["before"]
+    kept = {"mean": gain["mean"], "bound": gain["bound"], "seeds_judged": False}
+    assert verdict["gain"] == {"reference": "before", **kept}
     assert compose_headline(verdict).state == "promoted"
     assert (bundle / "model.safetensors").read_text() == "the candidate"
     record = json.loads((bundle / "bundle.json").read_text())
@@ -246,8 +249,8 @@ def test_several_seeds_are_judged(runs: GateRuns) -> None:
 @pytest.mark.parametrize(
     ("test", "failed"),
     [
-        (SAME, {"planned gain", "overall not worse"}),
-        (HARM, {"no harm outside"}),
+        (SAME, {"planned gain", "gain in force", "overall not worse"}),
+        (HARM, {"no harm outside", "overall not worse", "no class worse"}),
         (WORSE, {"overall not worse", "no class worse", "no harm outside"}),
     ],
 )
@@ -313,7 +316,9 @@ def test_each_config_of_a_folder_has_a_champion(runs: GateRuns) -> None:
         verdict, _ = runs.run_promote(_make_comparison("no slice"), run_id)
         assert verdict["champion"] == "baseline"
     champion_registry.begin_run(runs.home / "b2", "line_b")
-    verdict, _ = runs.run_promote(_make_comparison("tested", test=GOOD), "b2")
+    comparison = _make_comparison("tested", test=GOOD, champion="is baseline")
+    comparison["champion"]["run_id"] = "b1"
+    verdict, _ = runs.run_promote(comparison, "b2")
     assert verdict["champion"] == "candidate"
     run_ids = {}
     for name in champion_registry.list_champion_names(runs.home):
@@ -333,11 +338,27 @@ def test_a_repeated_promotion_changes_nothing(runs: GateRuns) -> None:
     assert not list((runs.home / "champions").glob(".run.json.[0-9]*"))
 
 
-def test_a_champion_of_another_run_is_a_limit(runs: GateRuns) -> None:
+def test_a_champion_that_was_promoted_meanwhile_is_not_replaced(runs: GateRuns) -> None:
     runs.run_promote(_make_comparison("no slice"), "old")
-    verdict, _ = runs.run_promote(_make_comparison("tested", test=GOOD), "new")
+    unaware = _make_comparison("tested", test=GOOD)
+    verdict, _ = runs.run_promote(unaware, "new")
+    assert _list_failed(verdict) == {("champion compared", None)}
+    assert verdict["limits"][0] == {
+        "limit": "unjudged champion",
+        "status": "replaced",
+        "run_id": "old",
+    }
+    assert runs.pointer["run_id"] == "old"
+
+
+def test_a_champion_of_other_classes_is_replaced_by_setting(runs: GateRuns) -> None:
+    runs.run_promote(_make_comparison("no slice"), "old")
+    comparison = _make_comparison("tested", test=GOOD, champion="other classes")
+    verdict, _ = runs.run_promote(comparison, "new")
+    assert not verdict["promoted"]
+    verdict, _ = runs.run_promote(comparison, "new", replace_unjudged=True)
+    assert verdict["promoted"]
     assert runs.pointer["run_id"] == "new"
-    assert {"limit": "other champion", "run_id": "old"} in verdict["limits"]
 
 
 def test_the_bundle_describes_train_and_val_without_names(runs: GateRuns) -> None:
@@ -373,7 +394,8 @@ def test_generic_augmentation_must_not_be_better(
 ) -> None:
     comparison = _make_comparison("tested", test=GOOD)
     for split, alpha in (("val", 0.05), ("test", 0.025)):
-        comparison[split]["primary"] = _make_split((0.3, 0.1), 1, alpha, generic)["primary"]
+        weaker = _make_split((0.3, 0.1), 1, alpha, generic)
+        comparison[split]["primary"] = weaker["primary"]
     verdict, _ = runs.run_promote(comparison)
     conditions = [item["condition"] for item in verdict["conditions"]]
     assert conditions.count("generic not better") == (2 if generic else 0)

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.data.quality.group_splits import hash_group
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.stages import split
 from pipeline.stages.split import Config
@@ -150,9 +152,8 @@ def test_a_given_split_is_kept() -> None:
     assert list(made["splits"]["split"]) == given
 
 
-@pytest.mark.parametrize("missing", ["val", "test"])
-def test_a_missing_split_is_drawn_from_train(missing: str) -> None:
-    other = {"val": "test", "test": "val"}[missing]
+def test_a_missing_val_is_drawn_from_train() -> None:
+    missing, other = "val", "test"
     given = ["train", "train", "train", other] * 40
     images = _make_images(_name_groups(80, 2), given_split=given)
     images["group"] = [f"{group}{part}" for group, part in zip(images["group"], given, strict=True)]
@@ -162,6 +163,20 @@ def test_a_missing_split_is_drawn_from_train(missing: str) -> None:
     assert set(splits.loc[splits["given_split"] == "train", "split"]) == {"train", missing}
     assert (splits.groupby("group")["split"].nunique() == 1).all()
     assert any(f"has no {missing}; drawn from its train part" in note for note in context.notes)
+
+
+def test_a_missing_test_is_drawn_from_all_parts_with_a_share_of_each_camera() -> None:
+    given = ["train", "train", "train", "val"] * 40
+    images = _make_images(_name_groups(160, 1), given_split=given)
+    rare = (np.arange(160) % 16 == 3) | (np.arange(160) % 16 == 0)
+    images["camera"] = np.where(rare, "north", "south")
+    made, context = _run_split(images)
+    splits = made["splits"].merge(images, on="image_id")
+    is_test = splits["split"] == "test"
+    assert set(splits.loc[is_test, "given_split"]) == {"train", "val"}
+    assert (splits.loc[~is_test, "split"] == splits.loc[~is_test, "given_split"]).all()
+    assert is_test[splits["camera"] == "north"].sum() >= 4
+    assert any("camera" in note for note in context.notes)
 
 
 def test_a_partly_given_split_keeps_groups_whole() -> None:
@@ -181,12 +196,12 @@ def test_leaks_of_a_given_split_are_left_out() -> None:
     pixels[11] = pixels[4]  # test, looks like one of train
     made, context = _run_split(images, pixels=pixels)
     splits = made["splits"]
-    left = splits[splits["split"] == "left_out"]["reason"]
+    left = splits[splits["split"] == "left_out"]["reason"].map(SplitExclusion.parse_json)
     assert dict(left) == {
-        3: "same image as p/0.jpg in train",
-        6: "same group as p/1.jpg in train",
-        10: "same image as p/7.jpg in test",
-        11: "tied by a duplicate to p/4.jpg in train",
+        3: SplitExclusion(ExclusionKind.SAME_IMAGE, "p/0.jpg", "train"),
+        6: SplitExclusion(ExclusionKind.SAME_GROUP, "p/1.jpg", "train"),
+        10: SplitExclusion(ExclusionKind.SAME_IMAGE, "p/7.jpg", "test"),
+        11: SplitExclusion(ExclusionKind.TIED_GROUP, "p/4.jpg", "train"),
     }
     pairs = made["duplicates"].set_index("other_id")
     assert pairs["across_splits"].all()
@@ -215,8 +230,9 @@ def test_train_where_filters_training_rows_only() -> None:
     splits = made["splits"]
     kept = (light >= 30) & (images["camera"] == "n")
     assert (splits["split"] == everything.mask((everything == "train") & ~kept, "left_out")).all()
-    reasons = splits.loc[splits["split"] == "left_out", "reason"]
-    assert set(reasons) == {"not luminance >= 30 and camera in ['n']"}
+    reasons = splits.loc[splits["split"] == "left_out", "reason"].map(SplitExclusion.parse_json)
+    condition = "luminance >= 30 and camera in ['n']"
+    assert set(reasons) == {SplitExclusion(ExclusionKind.CONDITION_NOT_MET, condition=condition)}
     assert any("left out" in note for note in context.notes)
     assert not any("val and test are left out" in note for note in context.notes)
 
@@ -306,7 +322,8 @@ def test_a_near_duplicate_across_a_given_split_is_left_out_of_test() -> None:
         "splits"
     ]
     assert splits["split"].tolist() == [*given[:3], "left_out", *given[4:]]
-    assert splits["reason"][3] == "tied by a duplicate to p/0.jpg in train"
+    tied = SplitExclusion(ExclusionKind.TIED_GROUP, "p/0.jpg", "train")
+    assert SplitExclusion.parse_json(splits["reason"][3]) == tied
 
 
 def test_a_new_image_that_bridges_two_old_ones_moves_neither() -> None:
@@ -321,7 +338,7 @@ def test_a_new_image_that_bridges_two_old_ones_moves_neither() -> None:
     kept = [row for row in range(60) if row != other]
     assert (after["split"][kept] == before[kept]).all()
     assert after["split"][other] == "left_out"
-    assert "in train" in after["reason"][other]
+    assert SplitExclusion.parse_json(after["reason"][other]).split == "train"
     assert any(
         "left out: the same image or group is in another split" in note for note in context.notes
     )
@@ -335,7 +352,8 @@ def test_train_val_and_test_follow_each_other_in_time(has_dates: bool) -> None:
     dates = {"val_from": "2024-03-01", "test_from": "2024-03-22"} if has_dates else {}
     made, context = _run_split(images, Config.model_validate({"strategy": "time", **dates}))
     splits = made["splits"].assign(at=images["captured_at"])
-    assert splits["reason"].dropna().tolist() == ["its place is not known"] * 2
+    reasons = splits["reason"].dropna().map(SplitExclusion.parse_json).tolist()
+    assert reasons == [SplitExclusion(ExclusionKind.UNKNOWN_PLACE)] * 2
     ends = splits.groupby("split")["at"].agg(["min", "max"])
     assert ends.loc["train", "max"] < ends.loc["val", "min"]
     assert ends.loc["val", "max"] < ends.loc["test", "min"]
@@ -377,7 +395,8 @@ def test_a_group_in_two_cities_is_left_out_of_test() -> None:
         0
     ]["splits"]
     assert splits["split"][0] == "left_out"
-    assert splits["reason"][0] == "same group as p/1.jpg in train"
+    same_group = SplitExclusion(ExclusionKind.SAME_GROUP, "p/1.jpg", "train")
+    assert SplitExclusion.parse_json(splits["reason"][0]) == same_group
 
 
 @pytest.mark.parametrize(

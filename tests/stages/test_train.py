@@ -14,6 +14,7 @@ import torch
 from safetensors.numpy import load_file
 
 from pipeline.contracts import InputError
+from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model
 from pipeline.learning.training.holdout_split import select_training_images, split_holdout
@@ -63,7 +64,8 @@ def test_a_model_is_trained_and_its_record_is_complete(tmp_path: Path) -> None:
     assert meta["backbone"] == "test_efficientnet"
     assert record["best_step"] in set(made["history"]["step"])
     assert record["passes"] == record["steps"] * 8
-    assert record["judgement"]
+    assert record["origin"] == ModelOrigin.TRAINED
+    assert -1 < record["accuracy_gap"] < 1
     assert "seconds" not in str(record), "wall-clock times differ from run to run"
 
 

@@ -13,6 +13,7 @@ from pipeline.statistics.distribution_shift import (
     flag_distant_values,
     measure_shift,
 )
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 
 FEW = ShiftEvidence(draw_count=199)
 
@@ -103,11 +104,11 @@ def test_bins_are_tenths_with_one_beyond_either_end_and_unknown_values_in_none()
 def test_too_few_units_are_not_tested_and_say_what_would_do() -> None:
     shift = measure_shift([np.arange(40) % 2, np.zeros(30, int)], [np.arange(40), np.zeros(30)], 2)
     assert (shift.p, shift.unit_count) == (None, 1)
-    assert shift.reason == "1 units; 10 would do"
+    assert shift.reason == UntestableReason(UntestableKind.TOO_FEW_UNITS, 1, 10)
     assert shift.psi is not None
     assert shift.psi > 0.2
     nothing = measure_shift([np.arange(40) % 2, np.full(3, -1)], [np.arange(40), np.arange(3)], 2)
-    assert (nothing.psi, nothing.reason) == (None, "unknown of what arrived")
+    assert (nothing.psi, nothing.reason) == (None, UntestableReason(UntestableKind.UNKNOWN_TRAFFIC))
 
 
 def test_a_sample_of_very_many_units_agrees_with_all_units(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pipeline.statistics.permutation_tests import (
     estimate_excess_error,
     estimate_matched_effect,
 )
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 
 RUNS = 250
 AT_MOST = 0.05 + 2.6 * (0.05 * 0.95 / RUNS) ** 0.5  # binomial, 99 %
@@ -128,29 +129,32 @@ def test_too_few_groups_are_not_tested_and_the_number_is_named() -> None:
     test = estimate_excess_error(np.arange(1500) % 7 == 0, np.zeros(1500), group < 6, group)
     assert (test.p, test.statistic, test.inside_group_count) == (None, None, 6)
     assert test.reason is not None
-    assert "6 groups inside; " in test.reason
+    assert (test.reason.kind, test.reason.found) == (UntestableKind.TOO_FEW_GROUPS, 6)
+    assert test.reason.required > 6
 
 
 @pytest.mark.parametrize(
     ("inside", "reason"),
     [
-        (np.arange(300) < 20, "20 images inside"),
-        (np.arange(300) < 295, "fewer than 10 groups outside"),
-        (np.zeros(300, bool), "0 groups inside"),
-        (np.ones(300, bool), "fewer than 10 groups outside"),
+        (np.arange(300) < 20, UntestableReason(UntestableKind.TOO_FEW_IMAGES, 20, 30)),
+        (np.arange(300) < 295, UntestableReason(UntestableKind.TOO_FEW_GROUPS_OUTSIDE, 5, 10)),
+        (np.zeros(300, bool), UntestableReason(UntestableKind.TOO_FEW_GROUPS, 0, 10)),
+        (np.ones(300, bool), UntestableReason(UntestableKind.TOO_FEW_GROUPS_OUTSIDE, 0, 10)),
     ],
 )
-def test_other_reasons(inside: np.ndarray, reason: str) -> None:
+def test_other_reasons(inside: np.ndarray, reason: UntestableReason) -> None:
     test = estimate_excess_error(np.arange(300) % 5 == 0, np.zeros(300), inside, np.arange(300))
     assert test.p is None
-    assert reason in str(test.reason)
+    assert test.reason == reason
 
 
 def test_a_slice_without_comparable_outsiders_is_not_tested() -> None:
     label = np.where(np.arange(300) < 100, "only here", "elsewhere")
     inside = np.arange(300) < 120
     test = estimate_excess_error(np.arange(300) % 5 == 0, label, inside, np.arange(300))
-    assert "17% of it has comparable images outside" in str(test.reason)
+    assert test.reason is not None
+    assert test.reason.kind == UntestableKind.NOT_COMPARABLE
+    assert test.reason.found == pytest.approx(20 / 120)
     lenient = PermutationLimits(min_coverage=0.1)
     assert (
         estimate_excess_error(
@@ -161,7 +165,8 @@ def test_a_slice_without_comparable_outsiders_is_not_tested() -> None:
 
 
 def test_no_images_and_no_errors_end_quietly() -> None:
-    assert estimate_excess_error([], [], [], []).reason == "no images"
+    nothing = estimate_excess_error([], [], [], []).reason
+    assert nothing == UntestableReason(UntestableKind.NO_IMAGES)
     perfect = estimate_excess_error(
         np.zeros(200), np.zeros(200), np.arange(200) < 50, np.arange(200)
     )

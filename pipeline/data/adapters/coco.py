@@ -10,6 +10,7 @@ import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pipeline.contracts import InputError
@@ -17,6 +18,8 @@ from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     DEFAULT_READ_OPTIONS,
     ImageRecord,
+    MetadataValue,
+    MixedImage,
     ReadOptions,
     RejectedFile,
     explain_non_image,
@@ -25,9 +28,13 @@ from pipeline.data.reading.image_record import (
     parse_split_name,
 )
 from pipeline.data.reading.image_sources import build_crop_source
-from pipeline.data.tables.table_files import convert_to_text
+from pipeline.data.tables.table_files import convert_to_scalar, convert_to_text
 
 SUPPORTED_OPTIONS = ("crop_boxes",)
+_TIME_KEYS = ("date_captured", "datetime")
+_OWN_KEYS = frozenset(
+    ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", *_TIME_KEYS)
+)
 _REQUIRED_KEYS = ("images", "annotations", "categories")
 
 
@@ -90,18 +97,6 @@ def _index_files(tree: FileTree) -> dict[str, str]:
     return index
 
 
-def _find_shared_label(labels: list[str]) -> tuple[str | None, str]:
-    """Return the class that all boxes of an image share, and the reason if they share none."""
-    kinds = sorted(set(labels))
-    if len(kinds) == 1:
-        return kinds[0], ""
-    return (
-        None,
-        f"shows several classes ({', '.join(kinds[:4])}); ingest.crop_boxes=true makes each box "
-        "an image",
-    )
-
-
 def _read_annotated_images(
     tree: FileTree, annotation_name: str, annotations: dict[str, Any], options: ReadOptions
 ) -> Iterator[ImageRecord | RejectedFile]:
@@ -134,14 +129,30 @@ def _read_annotated_images(
             tree.get_source(image_name),
             image_name,
             None,
-            captured_at=parse_datetime(entry.get("date_captured")),
+            captured_at=_read_time(entry),
             split=split,
+            columns=_read_columns(entry),
         )
         yield from (
             _crop_boxes(base, labeled_boxes)
             if options.should_crop_boxes
             else [label_image(base, [c for _, c in labeled_boxes if c], options)]
         )
+
+
+def _read_time(entry: Mapping[str, Any]) -> datetime | None:
+    """Return the capture time of an entry; camera traps write `datetime`."""
+    times = (parse_datetime(entry[key]) for key in _TIME_KEYS if entry.get(key))
+    return next(filter(None, times), None)
+
+
+def _read_columns(entry: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Return the other fields of an entry, such as `seq_id` and `location` of camera traps."""
+    columns = {}
+    for key, value in entry.items():
+        if key not in _OWN_KEYS and not isinstance(value, dict | list):
+            columns[str(key)] = convert_to_scalar(value)
+    return columns
 
 
 def label_image(
@@ -154,10 +165,16 @@ def label_image(
         labels: classes of its boxes.
         options: read options.
     """
-    label, reason = _find_shared_label(labels) if labels else (None, "no annotation")
-    if label is None and options.is_label_required:
-        return RejectedFile(record.path, reason)
-    return replace(record, label=label)
+    names = sorted(set(labels))
+    if len(names) == 1 or not options.is_label_required:
+        return replace(record, label=names[0] if len(names) == 1 else None)
+    if not names:
+        return RejectedFile(record.path, "no annotation")
+    listed = ", ".join(names[:4])
+    return MixedImage(
+        record.path,
+        f"shows several classes ({listed}); ingest.crop_boxes=true makes each box an image",
+    )
 
 
 def _crop_boxes(

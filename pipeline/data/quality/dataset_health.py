@@ -14,6 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
+from pipeline.data.quality.dataset_faults import (
+    compute_equal_share,
+    find_label_folders,
+    find_split_difference,
+    find_unjudged_classes,
+    find_untrained_classes,
+    find_unused_tables,
+)
 from pipeline.data.quality.health_limits import HealthLimits, evaluate_limits
 from pipeline.data.quality.image_examination import (
     COMPARISON_SIDE,
@@ -24,6 +32,7 @@ from pipeline.data.quality.image_examination import (
     list_entries,
 )
 from pipeline.data.quality.near_duplicates import find_exact_duplicates, find_near_duplicates
+from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.image_intake import PixelStore
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
@@ -68,6 +77,7 @@ def check_dataset(
             rejected.append(item)
     if not records and not rejected:
         raise InputError(f"{root}: no file in it")
+    records = scale_records(records, plan.value_range or find_value_range(records))
     with (
         tempfile.TemporaryDirectory() as folder,
         PixelStore(Path(folder), COMPARISON_SIDE) as store,
@@ -82,7 +92,9 @@ def check_dataset(
                 store.add_copy(result[0].content_hash[:16], result[1])
         store.flush_files()
         table = build_image_table(examined, plan)
-        pairs, is_complete = _find_duplicates(table, store.map_pixels(), limits.near_duplicates)
+        pixels = store.map_pixels()
+        pairs, is_complete = _find_duplicates(table, pixels, limits.near_duplicates)
+        equal_share = compute_equal_share(pixels)
     health = {
         "data": str(root),
         "adapter": plan.adapter,
@@ -96,7 +108,39 @@ def check_dataset(
         "hours": [int((table["hour"] == hour).sum()) for hour in range(24)],
         "labels": find_suspected_labels(*run_tables, table) if run_tables else None,
     }
+    health["faults"] = _summarize_faults(root, plan, table, health) | {"equal_share": equal_share}
     return health | {"conditions": evaluate_limits(health, limits)}
+
+
+def _summarize_faults(
+    root: Path, plan: ReadPlan, table: pd.DataFrame, health: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the counts of faults, and examples of each by the name of its condition."""
+    untrained, unjudged = find_untrained_classes(table), find_unjudged_classes(table)
+    tables = find_unused_tables(root, plan)
+    folders = find_label_folders(table, plan)
+    difference = find_split_difference(health["light"], health["splits"])
+    examples = {
+        "min_classes": list(health["classes"]),
+        "max_untrained_classes": [f"{name}: {count} images" for name, count in untrained.items()],
+        "max_unjudged_classes": [f"{name}: {count} images" for name, count in unjudged.items()],
+        "max_unused_tables": tables,
+        "max_label_folders": folders,
+        "max_split_groups": health["leaks"]["examples"],
+    }
+    if difference:
+        examples["max_split_difference"] = [
+            f"{difference['mark']}: {difference['train']:.1%} of train, "
+            f"{difference['other']:.1%} of {difference['split']}"
+        ]
+    return {
+        "untrained_classes": len(untrained),
+        "unjudged_classes": len(unjudged),
+        "unused_tables": len(tables),
+        "label_folders": len(folders),
+        "split_difference": difference,
+        "examples": {name: items[:EXAMPLE_COUNT] for name, items in examples.items() if items},
+    }
 
 
 def _summarize_entries(table: pd.DataFrame, rejected: Sequence[RejectedFile]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 from pipeline.statistics.group_sampling import assign_group_folds
 
 SPLIT_NAMES = ("train", "val", "test")
@@ -104,7 +106,7 @@ def find_sufficient_salt(
 def find_leak_reasons(
     images: pd.DataFrame, splits: pd.Series[str], components: NDArray[np.int64]
 ) -> pd.Series[str]:
-    """Return why an image of val or test must be left out, null if it may stay.
+    """Return why an image of val or test must be left out (JSON), null if it may stay.
 
     It must if its bytes, its group or a near-duplicate of its group are in train too, and from val
     also if they are in test.
@@ -116,20 +118,22 @@ def find_leak_reasons(
     """
     images = images.assign(component=components)
     reasons = pd.Series(None, images.index, dtype="str")
-    reasons = reasons.mask(splits == "left_out", "its place is not known")
-    relations = {
-        "content_hash": "same image as",
-        "group": "same group as",
-        "component": "tied by a duplicate to",
+    unknown_place = SplitExclusion(ExclusionKind.UNKNOWN_PLACE)
+    reasons = reasons.mask(splits == "left_out", unknown_place.dump_json())
+    kinds = {
+        "content_hash": ExclusionKind.SAME_IMAGE,
+        "group": ExclusionKind.SAME_GROUP,
+        "component": ExclusionKind.TIED_GROUP,
     }
-    for column, relation in relations.items():
+    for column, kind in kinds.items():
         for kept, losing in (("train", ("val", "test")), ("test", ("val",))):
             is_usable = (splits == kept) & reasons.isna()
             first = images[is_usable].drop_duplicates(column).set_index(column)["path"]
             path = images[column].map(first)
             is_leak = splits.isin(losing) & path.notna() & reasons.isna()
-            text = f"{relation} " + path.astype("str") + f" in {kept}"
-            reasons = reasons.mask(is_leak, text)
+            texts = [SplitExclusion(kind, str(name), kept).dump_json() for name in path[is_leak]]
+            leaks = pd.Series(texts, images.index[is_leak], dtype="str")
+            reasons = reasons.mask(is_leak, leaks.reindex(images.index))
     return reasons
 
 

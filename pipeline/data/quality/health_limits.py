@@ -10,6 +10,9 @@ from pydantic import Field
 from pipeline.config import StageSettings, resolve_config
 from pipeline.data.reading.image_record import NOT_IMAGE_REASON
 
+MIN_COMPARED_IMAGES = 20
+"""Images from which equal looks are judged."""
+
 
 class HealthLimits(StageSettings):
     """Limits of the health check.
@@ -37,6 +40,36 @@ class HealthLimits(StageSettings):
     min_class_images: int = Field(20, ge=0, description="images of every class")
     max_unlabeled: float = Field(
         0.0, ge=0, le=1, description="share of images without a label, if any image has one"
+    )
+    min_classes: int = Field(2, ge=0, description="classes, if any image has a label")
+    max_untrained_classes: int = Field(
+        0, ge=0, description="classes of val or test without an image in train"
+    )
+    max_unjudged_classes: int = Field(
+        0, ge=0, description="classes of train without an image in val or test"
+    )
+    max_near_label_conflicts: int = Field(
+        0, ge=0, description="near-duplicate pairs under two labels"
+    )
+    min_test_images: int = Field(
+        1, ge=0, description="images of test, if the data set defines splits"
+    )
+    max_dark: float = Field(0.95, ge=0, le=1, description="share of dark images")
+    max_equal: float = Field(
+        0.9, ge=0, le=1, description="share of images in the largest set of equal looks"
+    )
+    max_split_difference: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="difference between train and another split in the share of dark, bright or "
+        "blurred images",
+    )
+    max_unused_tables: int = Field(0, ge=0, description="tables that label images and are not read")
+    max_label_folders: int = Field(
+        0,
+        ge=0,
+        description="folders of one label each, more than classes, whose images are no group",
     )
     max_suspected: float = Field(
         0.05, ge=0, le=1, description="share of images whose label a run suspects"
@@ -74,7 +107,7 @@ def parse_health_limits(assignments: Iterable[str]) -> HealthLimits:
 
 
 def evaluate_limits(health: Mapping[str, Any], limits: HealthLimits) -> list[dict[str, Any]]:
-    """Return the result of each condition that applies: name, value, limit, passed.
+    """Return the result of each condition that applies: name, value, limit, passed, examples.
 
     Conditions on labels apply only to a data set with labels, those on splits only to one with
     splits.
@@ -84,7 +117,13 @@ def evaluate_limits(health: Mapping[str, Any], limits: HealthLimits) -> list[dic
         limit = float(getattr(limits, name))
         passed = value >= limit if name.startswith("min_") else value <= limit
         conditions.append(
-            {"name": name, "value": round(float(value), 6), "limit": limit, "passed": passed}
+            {
+                "name": name,
+                "value": round(float(value), 6),
+                "limit": limit,
+                "passed": passed,
+                "examples": health["faults"]["examples"].get(name, []),
+            }
         )
     return conditions
 
@@ -93,20 +132,33 @@ def _measure_conditions(health: Mapping[str, Any]) -> dict[str, float]:
     """Return the value of each condition that applies, by the name of its limit."""
     image_count = max(health["images"], 1)
     duplicates = health["duplicates"]
+    faults = health["faults"]
     class_sizes = health["classes"].values()
     rejected_images = health["rejected"] - health["reasons"].get(NOT_IMAGE_REASON, 0)
     values = {
         "max_rejected": rejected_images / max(health["entries"], 1),
         "max_duplicate_ratio": duplicates["exact"] / image_count,
+        "max_dark": health["light"]["all"]["dark"],
+        "max_unused_tables": faults["unused_tables"],
     }
+    if health["images"] >= MIN_COMPARED_IMAGES:
+        values["max_equal"] = faults["equal_share"]
     if health["splits"]:
         values["max_cross_split_pairs"] = duplicates["cross_split"]
         values["max_split_groups"] = health["leaks"]["split_groups"]
+        values["min_test_images"] = health["splits"].get("test", 0)
+        values["max_split_difference"] = faults["split_difference"].get("value", 0.0)
     if class_sizes:
+        values["min_classes"] = len(class_sizes)
         values["max_label_conflicts"] = duplicates["label_conflicts"]
+        values["max_near_label_conflicts"] = duplicates["near_label_conflicts"]
+        values["max_label_folders"] = faults["label_folders"]
         values["min_class_images"] = min(class_sizes)
         values["max_class_ratio"] = max(class_sizes) / min(class_sizes)
         values["max_unlabeled"] = health["unlabeled"] / image_count
+    if class_sizes and health["splits"]:
+        values["max_untrained_classes"] = faults["untrained_classes"]
+        values["max_unjudged_classes"] = faults["unjudged_classes"]
     if health["labels"]:
         values["max_suspected"] = health["labels"]["suspected"] / image_count
     return values

@@ -24,6 +24,7 @@ from pipeline.data.reading.image_record import (
     parse_datetime,
 )
 from pipeline.data.reading.image_sources import decode_source, fetch_bytes, read_source_header
+from pipeline.data.reading.pattern_search import search_first_groups
 from pipeline.data.recognition.read_plan import ReadPlan
 
 COMPARISON_SIDE = 64
@@ -108,10 +109,12 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     luminance and sharpness.
     """
     rows = []
-    for examined in examined_images:
+    groups = _list_groups([examined.record for examined in examined_images], plan)
+    for examined, group in zip(examined_images, groups, strict=True):
         record = examined.record
         header = examined.header
-        split = _get_text(record, plan.split_column, record.split)
+        given_split = _get_text(record, plan.split_column, record.split)
+        split = None if plan.is_split_ignored else given_split
         column_time = record.columns.get(plan.time_column) if plan.time_column else None
         time = parse_datetime(column_time) or record.captured_at or header.captured_at
         rows.append(
@@ -120,7 +123,7 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
                 "content": examined.content_hash,
                 "label": record.label,
                 "split": SPLIT_ALIASES.get(split.lower()) if split else None,
-                "group": _get_text(record, plan.group_column, record.group),
+                "group": group,
                 "hour": None if time is None else time.hour,
                 "width": header.width,
                 "height": header.height,
@@ -131,6 +134,13 @@ def build_image_table(examined_images: Sequence[ExaminedImage], plan: ReadPlan) 
     dtypes = dict.fromkeys(("label", "split", "group"), "str")
     dtypes |= dict.fromkeys(("luminance", "sharpness"), "float")
     return pd.DataFrame(rows, columns=list(_TABLE_COLUMNS)).astype(dtypes)
+
+
+def _list_groups(records: Sequence[ImageRecord], plan: ReadPlan) -> list[str | None]:
+    if plan.group_pattern is None:
+        return [_get_text(record, plan.group_column, record.group) for record in records]
+    paths = [record.path for record in records]
+    return search_first_groups(plan.group_pattern, paths, "ingest.group_pattern")
 
 
 def _get_text(record: ImageRecord, column: str | None, default: MetadataValue) -> str | None:

@@ -1,4 +1,4 @@
-"""Images in files of arrays and tables: MNIST's idx format, npz and Arrow.
+"""Images in files of arrays and tables: idx (MNIST), npz, Arrow, Parquet, MATLAB and CSV.
 
 Each file is opened once and kept. The readers take (absolute path, member, limit in bytes), may be
 called from many threads, and raise what the libraries raise, or `ImageError` with a reason.
@@ -6,6 +6,7 @@ called from many threads, and raise what the libraries raise, or `ImageError` wi
 
 from __future__ import annotations
 
+import bisect
 import gzip
 import math
 import struct
@@ -15,7 +16,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 from numpy.typing import NDArray
 
 from pipeline.data.reading.file_cache import FileStamp, get_file_stamp
@@ -31,6 +34,8 @@ _IDX_DTYPES: dict[int, np.dtype[Any]] = {
     13: np.dtype(">f4"),
     14: np.dtype(">f8"),
 }
+_LARGEST_ITEM_BYTES = {"uint8": 1, "int8": 1, "logical": 1, "char": 2, "uint16": 2, "int16": 2}
+"""Bytes of a value of a MATLAB array by its kind; 8 for others."""
 _open_lock = threading.RLock()
 
 
@@ -157,3 +162,130 @@ def read_arrow(path: str, name: str, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise ImageError("the file is too large")
     return data
+
+
+@lru_cache(maxsize=16)
+def _open_parquet(path: str, stamp: FileStamp) -> tuple[pyarrow.parquet.ParquetFile, list[int]]:
+    """Return the file, and the number of rows before each row group."""
+    file = pyarrow.parquet.ParquetFile(path)
+    sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+    return file, [sum(sizes[:k]) for k in range(len(sizes))]
+
+
+@lru_cache(maxsize=2)  # a row group may hold some hundred MB
+def _load_row_group(path: str, stamp: FileStamp, group: int, column: str) -> pa.ChunkedArray:
+    file, _ = _open_parquet(path, stamp)
+    return file.read_row_group(group, columns=[column]).column(0)
+
+
+def read_parquet(path: str, name: str, max_bytes: int) -> bytes:
+    """Return the encoded image in one cell of a Parquet file.
+
+    Args:
+        path: the Parquet file.
+        name: `column/number`, the column and the row, as in `read_arrow`.
+        max_bytes: largest image.
+
+    Raises:
+        ImageError: the cell holds no bytes, or too many.
+    """
+    column, _, number = name.rpartition("/")
+    with _open_lock:
+        stamp = get_file_stamp(path)
+        _, starts = _open_parquet(path, stamp)
+        group = bisect.bisect_right(starts, int(number)) - 1
+        cells = _load_row_group(path, stamp, group, column)
+    value = cells[int(number) - starts[group]].as_py()
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes):
+        raise ImageError("its row holds no image")
+    if len(data) > max_bytes:
+        raise ImageError("the file is too large")
+    return data
+
+
+@lru_cache(maxsize=4)
+def _load_mat(path: str, stamp: FileStamp) -> dict[str, Any]:
+    from scipy.io import loadmat, whosmat  # slow to import and seldom needed
+
+    for name, shape, kind in whosmat(path):
+        if math.prod(shape) * _LARGEST_ITEM_BYTES.get(kind, 8) > _MAX_ARRAY_BYTES:
+            raise ImageError(f"the array {name} is too large")
+    return {
+        name: value
+        for name, value in loadmat(path, squeeze_me=True).items()
+        if not name.startswith("__")
+    }
+
+
+def load_mat_variables(path: str) -> dict[str, Any]:
+    """Return the variables of a MATLAB file by name.
+
+    Raises:
+        NotImplementedError: it is of version 7.3, which is HDF5.
+        ValueError: it is no MATLAB file.
+    """
+    with _open_lock:
+        return _load_mat(path, get_file_stamp(path))
+
+
+def read_mat(path: str, name: str, max_bytes: int) -> bytes:
+    """Return one image of an array in a MATLAB file as PGM or PPM.
+
+    Args:
+        path: the MATLAB file.
+        name: `variable/number`; the last axis of the array counts the images.
+        max_bytes: unused; the array is limited as a whole.
+    """
+    variable, _, number = name.rpartition("/")
+    return encode_netpbm(np.ascontiguousarray(load_mat_variables(path)[variable][..., int(number)]))
+
+
+@lru_cache(maxsize=4)
+def _load_pixel_rows(path: str, stamp: FileStamp, columns: str) -> NDArray[np.uint8]:
+    first, _, last = columns.partition(":")
+    header = 0 if columns.endswith("h") else None
+    places = range(int(first), int(last.rstrip("h")))
+    frame = pd.read_csv(path, header=header, usecols=list(places), index_col=False)
+    if frame.shape[1] == 1:  # one cell holds all values of an image
+        values = np.stack([np.array(text.split(), dtype=np.float32) for text in frame.iloc[:, 0]])
+    else:
+        values = frame.to_numpy(dtype=np.float32)
+    factor = find_pixel_factor(float(np.nanmax(values)))
+    return np.asarray(np.clip(values * factor, 0, 255), dtype=np.uint8)
+
+
+def find_pixel_factor(peak: float) -> float:
+    """Return the factor from the values of a table to gray levels.
+
+    Args:
+        peak: the largest value. Up to 1 and up to 16 are the full range of some tables.
+    """
+    if peak <= 1:
+        return 255.0
+    return 255 / 16 if peak <= 16 else 1.0
+
+
+def load_pixel_rows(path: str, columns: str) -> NDArray[np.uint8]:
+    """Return the pixels in a CSV, uint8 [rows, values].
+
+    Args:
+        path: the CSV.
+        columns: `first:last` of the columns that hold pixels, with `h` at the end if there is a
+            header. A single column holds all values with spaces.
+    """
+    with _open_lock:
+        return _load_pixel_rows(path, get_file_stamp(path), columns)
+
+
+def read_pixel_row(path: str, name: str, max_bytes: int) -> bytes:
+    """Return the image in one row of a CSV as PGM or PPM.
+
+    Args:
+        path: the CSV.
+        name: `columns/height/width/channels/number`.
+        max_bytes: unused; the table is limited as a whole.
+    """
+    columns, height, width, channels, number = name.split("/")
+    values = load_pixel_rows(path, columns)[int(number)]
+    return encode_netpbm(values.reshape(int(height), int(width), int(channels)))

@@ -21,7 +21,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.data.reading.array_members import read_arrow, read_idx, read_npz
+from pipeline.data.reading.array_members import (
+    read_arrow,
+    read_idx,
+    read_mat,
+    read_npz,
+    read_parquet,
+    read_pixel_row,
+)
 from pipeline.data.reading.file_cache import FileStamp, cache_file, get_file_stamp
 from pipeline.data.reading.image_decoding import ImageError
 
@@ -188,5 +195,8 @@ MEMBER_READERS: dict[str, Callable[[str, str, int], bytes]] = {
     "idx": read_idx,
     "npz": read_npz,
     "arrow": read_arrow,
+    "parquet": read_parquet,
+    "mat": read_mat,
+    "pixels": read_pixel_row,
 }
 """Reader of each kind of container."""

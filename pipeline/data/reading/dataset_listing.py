@@ -11,11 +11,13 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import read_dataset
+from pipeline.data.layout.split_words import build_split_mapping
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.folder_walk import walk_files
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
     ImageRecord,
+    MetadataValue,
     ReadOptions,
     RejectedFile,
     suggest_name,
@@ -36,12 +38,14 @@ class ColumnNames:
             image; the text in the brackets is the group.
         time: column with the capture time, or None for the adapter's.
         split: column with train, val or test, or None for the adapter's.
+        is_split_ignored: whether the split that the data set gives is dropped.
     """
 
     group: str | None = None
     group_pattern: str | None = None
     time: str | None = None
     split: str | None = None
+    is_split_ignored: bool = False
 
 
 def resolve_data_root(data: Path | None) -> Path:
@@ -122,8 +126,8 @@ def list_records(
             records.append(item)
     _require_columns(columns, records)
     images: dict[str, ImageRecord] = {}
-    for record in records:
-        split = _get_split_name(record, columns.split)
+    splits = _read_splits(records, columns)
+    for record, split in zip(records, splits, strict=True):
         if not record.label:
             rejected.append(RejectedFile(record.path, "no label"))
         elif split and split not in SPLIT_ALIASES:
@@ -135,11 +139,57 @@ def list_records(
     return [images[path] for path in sorted(images)], rejected
 
 
-def _get_split_name(record: ImageRecord, column: str | None) -> str | None:
-    """Return the split that the column, or without a column the adapter, gives an image."""
-    if column in (None, "split"):
-        return record.split
-    return str(record.columns.get(str(column)) or "").lower()
+def _read_splits(records: Sequence[ImageRecord], columns: ColumnNames) -> list[str | None]:
+    """Return the split that the column, or without a column the adapter, gives each image.
+
+    Raises:
+        InputError: most values of the column are no splits.
+    """
+    if columns.is_split_ignored:
+        return [None] * len(records)
+    if columns.split in (None, "split"):
+        return [record.split for record in records]
+    values = [_read_text(record.columns.get(str(columns.split))) for record in records]
+    known = build_split_mapping([value for value in values if value]) or {}
+    splits: list[str | None] = []
+    for value in values:
+        mapping = known or (value and build_split_mapping([value])) or {}
+        splits.append(mapping.get(value, value.lower()) if value else None)
+    unknown = Counter(
+        v for v, s in zip(values, splits, strict=True) if s and s not in SPLIT_ALIASES
+    )
+    if unknown.total() * 2 > len(records):
+        words = ", ".join(f"{value} ({count})" for value, count in unknown.most_common(6))
+        raise InputError(
+            f"ingest.split: the values of {columns.split!r} are not train, val or test: {words}; "
+            "write such words, or 0, 1 and 2, into it, or remove ingest.split"
+        )
+    return splits
+
+
+def _read_text(value: MetadataValue) -> str:
+    """Return a value as text; 0 is a value, and None is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
+
+
+def require_learnable_split(records: Sequence[ImageRecord]) -> None:
+    """Raise `InputError` if the given training part holds one class, and there are several.
+
+    Images without a split are drawn into it as well, so that it may hold more.
+    """
+    if any(record.split is None for record in records):
+        return
+    trained = {record.label for record in records if record.split == "train"}
+    classes = {record.label for record in records}
+    if len(trained) == 1 and len(classes) > 1:
+        others = sorted(str(label) for label in classes - trained)
+        raise InputError(
+            f"ingest.data: the data set's own training part holds one class, {trained.pop()!r}; "
+            f"{', '.join(others[:4])} are in its other parts only; ingest.given_split=ignore draws "
+            "a new split"
+        )
 
 
 def _require_columns(columns: ColumnNames, records: Sequence[ImageRecord]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +26,14 @@ def get_cache_folder() -> Path:
 
 
 def get_file_stamp(path: str) -> FileStamp:
-    """Return size and modification time of a file."""
+    """Return size and modification time of a regular file.
+
+    Raises:
+        OSError: there is no file, or it is a FIFO or a device, which would be waited for.
+    """
     status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
     return status.st_size, status.st_mtime_ns
 
 
@@ -39,11 +48,24 @@ def cache_file(cache_key: str, write_file: Callable[[Path], None]) -> str:
     name = hashlib.sha256(cache_key.encode("utf-8", "surrogateescape")).hexdigest()
     path = get_cache_folder() / "unpacked" / name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch_path = path.with_suffix(f".{os.getpid()}")
-        try:
-            write_file(scratch_path)
-            scratch_path.rename(path)
-        finally:
-            scratch_path.unlink(missing_ok=True)
+        write_cache_file(path, write_file)
     return str(path)
+
+
+def write_cache_file(path: Path, write_file: Callable[[Path], object]) -> None:
+    """Write a file of the cache folder aside and rename it, so that it is always complete.
+
+    Processes and threads that write one file at the same time do not disturb each other. The file
+    gets the rights that the user's umask leaves, so that a shared cache can be read by others.
+
+    Args:
+        path: the file.
+        write_file: writes the content to the path that it is called with.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch_path = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        write_file(scratch_path)
+        scratch_path.replace(path)
+    finally:
+        scratch_path.unlink(missing_ok=True)

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pipeline.contracts import InputError
+from pipeline.data.layout.image_index import ImageIndex
 from pipeline.data.reading import container_members
 from pipeline.data.reading.folder_walk import is_ignored_file, is_run_folder, walk_files
 from pipeline.data.reading.image_decoding import ImageError
@@ -62,6 +64,8 @@ _DOCUMENT_NAMES = frozenset(
 def _is_document(name: str) -> bool:
     """Return whether a file documents a data set, as a README does, and so lists no images."""
     stem, suffix = os.path.splitext(name.rpartition("/")[2].lower())
+    if suffix == ".txt":
+        return any(word in stem for word in _DOCUMENT_NAMES)
     return suffix in _DOCUMENT_SUFFIXES or (not suffix and stem in _DOCUMENT_NAMES)
 
 
@@ -71,6 +75,7 @@ class FileTree:
     Attributes:
         root: the folder, archive or file.
         should_follow_links: whether links out of the folder are followed.
+        findings: what was recognized in the files, by a key of the function that did.
     """
 
     def __init__(self, root: Path, should_follow_links: bool = False) -> None:
@@ -78,6 +83,8 @@ class FileTree:
         self.root = root
         self.should_follow_links = should_follow_links
         self._raw_names: dict[str, str] = {}
+        self._indexes: dict[str | None, ImageIndex] = {}
+        self.findings: dict[Any, Any] = {}
 
     @cached_property
     def root_kind(self) -> str:
@@ -116,6 +123,15 @@ class FileTree:
                 break
             base = candidate
         return base
+
+    def widen(self) -> FileTree:
+        """Return a tree of the same files relative to the root, documents included."""
+        if not self.base_folder:
+            return self
+        tree = FileTree(self.root, self.should_follow_links)
+        vars(tree).update(base_folder="", _raw_names=self._raw_names)
+        vars(tree)["_file_listing"] = self._file_listing
+        return tree
 
     def _list_folder(self) -> tuple[list[str], list[RejectedFile]]:
         names = []
@@ -192,6 +208,17 @@ class FileTree:
         if self.root_kind == "folder":
             folders |= set(self._list_subfolders())
         return folders
+
+    @cached_property
+    def neighbors(self) -> FileTree:
+        """The files of the folder in which the root is."""
+        return FileTree(self.root.parent, self.should_follow_links)
+
+    def index_images(self, image_folder: str | None = None) -> ImageIndex:
+        """Return the images by name, of the whole data set or of one folder in it."""
+        if image_folder not in self._indexes:
+            self._indexes[image_folder] = ImageIndex(self.file_names, image_folder)
+        return self._indexes[image_folder]
 
     def _list_subfolders(self) -> Iterator[str]:
         top = os.path.join(self.root, self.base_folder)

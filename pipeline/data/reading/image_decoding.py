@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from pipeline.data.reading.image_record import HEIC_HINT, parse_datetime
+from pipeline.data.reading.image_record import HAS_HEIC_READER, HEIC_HINT, parse_datetime
+
+if HAS_HEIC_READER:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 PIXEL_LIMIT = 100_000_000
 """Images of more pixels are rejected: a file of a few kilobytes may unpack to gigabytes."""
@@ -26,7 +31,7 @@ SERIAL_DECODE_PIXELS = 12_000_000
 Image.init()
 READABLE_FORMATS = tuple(
     kind
-    for kind in ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF")
+    for kind in ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "HEIF")
     if kind in Image.OPEN
 )
 """Formats that are read, whatever the suffix. Formats that start other programs (EPS) are not."""
@@ -44,6 +49,16 @@ _REDUCED_READ_FLAGS = {  # by factor: OpenCV shrinks a JPEG while it decodes
 _serial_decode_lock = threading.Lock()
 # Pillow warns about broken EXIF and the like; the image is either used or rejected anyway.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+ValueRange = tuple[int, int]
+"""Values of a gray image of 16 bits that become black and white."""
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_TIFF_HINT = (
+    "a TIFF of a kind that is not read (16-bit color, or a rare compression); convert it to PNG"
+)
+_PHOTOMETRIC_TAG = 262
+_WHITE_IS_ZERO = 0
 
 
 class ImageError(Exception):
@@ -121,8 +136,7 @@ def read_header(data: bytes) -> ImageHeader:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("too many pixels to be decoded safely") from error
     except Exception as error:  # Pillow raises almost any error on malformed bytes
-        is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
-        raise ImageError(HEIC_HINT if is_heic else "not an image, or damaged") from error
+        raise ImageError(_explain_unreadable(data)) from error
     if width * height > PIXEL_LIMIT:
         raise ImageError(f"too many pixels to be decoded safely ({width} x {height})")
     # Pillow applies the orientation of a TIFF itself.
@@ -140,36 +154,81 @@ def read_header(data: bytes) -> ImageHeader:
     )
 
 
-def _convert_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _convert_deep_gray(image)
+def _explain_unreadable(data: bytes) -> str:
+    """Return why Pillow does not know an image."""
+    is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+    if is_heic and not HAS_HEIC_READER:
+        return HEIC_HINT
+    return _TIFF_HINT if data.startswith(_TIFF_STARTS) else "not an image, or damaged"
+
+
+def is_deep_gray(mode: str) -> bool:
+    """Return whether an image of this mode is gray with more than 8 bits."""
+    return mode.startswith("I;16") or mode in ("I", "F")
+
+
+def read_deep_values(data: bytes) -> NDArray[np.float32]:
+    """Return the values of a gray image of more than 8 bits, float32 [H, W].
+
+    Raises:
+        ImageError: the image cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
+            return np.nan_to_num(np.asarray(image, dtype=np.float32))
+    except Exception as error:  # Pillow raises almost any error on malformed bytes
+        raise ImageError("damaged: it cannot be decoded") from error
+
+
+def _convert_to_rgb(
+    image: Image.Image, value_range: ValueRange | None, is_inverted: bool
+) -> NDArray[np.uint8]:
+    if is_deep_gray(image.mode):
+        return _convert_deep_gray(image, value_range, is_inverted)
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def _convert_deep_gray(image: Image.Image) -> NDArray[np.uint8]:
-    """Return a gray image of 16 or 32 bits as uint8 [H, W, 3], scaled by its largest value."""
+def _convert_deep_gray(
+    image: Image.Image, value_range: ValueRange | None, is_inverted: bool
+) -> NDArray[np.uint8]:
+    """Return a gray image of 16 or 32 bits as uint8 [H, W, 3].
+
+    It is scaled from the range of its data set, or without one by its largest value.
+
+    Args:
+        image: the image.
+        value_range: the values that become black and white.
+        is_inverted: whether the largest value is black.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    if values.max() <= 1 and image.mode == "F":
-        white = 1.0
-    elif values.max() <= 255:
-        white = 255.0
-    else:
-        white = 65535.0
-    gray = np.clip(values * (255.0 / white), 0, 255).astype(np.uint8)
+    low, high = value_range or (0, _choose_white(float(values.max()), image.mode))
+    gray = np.clip((values - low) * (255.0 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
+    if is_inverted:
+        gray = 255 - gray
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _decode_with_pillow(data: bytes, max_side: int | None) -> NDArray[np.uint8]:
+def _choose_white(peak: float, mode: str) -> float:
+    if peak <= 1 and mode == "F":
+        return 1.0
+    return 255.0 if peak <= 255 else 65535.0
+
+
+def _decode_with_pillow(
+    data: bytes, max_side: int | None, value_range: ValueRange | None = None
+) -> NDArray[np.uint8]:
     """Decode with Pillow, which reads every format and color mode and rejects truncated files."""
     try:
         with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
             if max_side is not None and image.format == "JPEG":
                 scale = max(1, max(image.size) // max_side)
                 image.draft(None, (image.size[0] // scale, image.size[1] // scale))
-            return _convert_to_rgb(ImageOps.exif_transpose(image))
+            tags = getattr(image, "tag_v2", {})
+            is_inverted = tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+            return _convert_to_rgb(ImageOps.exif_transpose(image), value_range, is_inverted)
     except Exception as error:  # Pillow raises almost any error on malformed bytes
         is_truncated = "truncated" in str(error)
         raise ImageError(
@@ -199,7 +258,10 @@ def _can_opencv_decode(data: bytes, image_header: ImageHeader) -> bool:
 
 
 def decode_image(
-    data: bytes, max_side: int | None = None, image_header: ImageHeader | None = None
+    data: bytes,
+    max_side: int | None = None,
+    image_header: ImageHeader | None = None,
+    value_range: ValueRange | None = None,
 ) -> NDArray[np.uint8]:
     """Return the pixels of an encoded image, upright (EXIF): uint8 [H, W, 3] RGB.
 
@@ -210,6 +272,8 @@ def decode_image(
         max_side: a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as
             its longer side is at least this many pixels; None decodes the full size.
         image_header: header of the image, if it was read before.
+        value_range: values of a gray image of 16 bits that become black and white; None for 0 and
+            the largest value of its type.
 
     Raises:
         ImageError: the image is empty, not an image, truncated, damaged, or has too many pixels.
@@ -217,9 +281,10 @@ def decode_image(
     image_header = image_header or read_header(data)
     is_large = image_header.width * image_header.height > SERIAL_DECODE_PIXELS
     with _serial_decode_lock if is_large else nullcontext():
-        if _can_opencv_decode(data, image_header):
+        is_scaled = value_range is not None and is_deep_gray(image_header.mode)
+        if not is_scaled and _can_opencv_decode(data, image_header):
             return _decode_with_opencv(data, _select_read_flag(image_header, max_side), max_side)
-        return _decode_with_pillow(data, max_side)
+        return _decode_with_pillow(data, max_side, value_range)
 
 
 def is_same_decoding(image_header: ImageHeader, first_side: int, second_side: int) -> bool:

@@ -18,6 +18,7 @@ from pipeline.data.reading.image_sources import (
     decode_source,
     fetch_bytes,
     parse_crop_box,
+    parse_value_range,
     read_source_header,
 )
 
@@ -34,7 +35,7 @@ class LoadedImage:
 
     Attributes:
         record: the image as its adapter lists it.
-        image_id: hash of bytes, relative path and crop; 16 hexadecimal digits.
+        image_id: hash of bytes, relative path, crop and range; 16 hexadecimal digits.
         content_hash: hash of bytes and crop; 32 hexadecimal digits.
         header: header of the image, or of its crop.
     """
@@ -49,11 +50,13 @@ def hash_image(record: ImageRecord, data: bytes) -> tuple[str, str]:
     """Return the `image_id` and the `content_hash` of an image (see `LoadedImage`)."""
     box = parse_crop_box(record.source)
     crop = "" if box is None else ",".join(map(str, box))
+    value_range = parse_value_range(record.source)
+    scaling = "" if value_range is None else f"range {value_range[0]} {value_range[1]}"
     digest = hashlib.sha256(data)
     if crop:
         digest.update(f"#{crop}".encode())
     content_hash = digest.hexdigest()[:32]
-    identity = "\0".join((content_hash, record.path, crop)).encode("utf-8", "replace")
+    identity = "\0".join((content_hash, record.path, crop + scaling)).encode("utf-8", "replace")
     return hashlib.sha256(identity).hexdigest()[:16], content_hash
 
 

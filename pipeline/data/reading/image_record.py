@@ -8,11 +8,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.util import find_spec
 
 MetadataValue = str | float | int | bool | None
 
+HAS_HEIC_READER = find_spec("pillow_heif") is not None
+"""Whether the extra `heic` is installed."""
+_HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 IMAGE_SUFFIXES = frozenset(
     (
+        *(_HEIC_SUFFIXES if HAS_HEIC_READER else ()),
         ".jpg",
         ".jpeg",
         ".jpe",
@@ -34,12 +39,13 @@ VIDEO_SUFFIXES = frozenset(
 )
 VIDEO_HINT = "a video; cut it into images first, as with: ffmpeg -i VIDEO -vf fps=1 CLASS/%05d.jpg"
 HEIC_HINT = (
-    "a HEIC image, which is not read; convert it first, as with: heif-convert IMAGE.heic IMAGE.jpg"
+    "a HEIC image, which is read with the extra heic (pip install 'nightshift[heic]'); or convert "
+    "it first, as with: heif-convert IMAGE.heic IMAGE.jpg"
 )
 NOT_IMAGE_REASON = "not an image file"
 UNSUPPORTED_SUFFIX_HINTS = {
     **dict.fromkeys(VIDEO_SUFFIXES, VIDEO_HINT),
-    **dict.fromkeys((".heic", ".heif", ".hif"), HEIC_HINT),
+    **dict.fromkeys(_HEIC_SUFFIXES, HEIC_HINT),
     **dict.fromkeys(
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
         "a camera's raw image, which is not read; develop it to JPEG first",
@@ -100,6 +106,11 @@ class RejectedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedImage(RejectedFile):
+    """An image that is rejected because its boxes are of several classes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options of an adapter.
 
@@ -109,6 +120,11 @@ class ReadOptions:
         should_crop_boxes: whether each annotated box becomes one image.
         should_follow_links: whether links out of the data set's folder are followed.
         is_label_required: whether images without a label are rejected.
+        several_labels: what becomes of an image with several labels: error, first, drop or keep
+            (the combination is a class).
+        table: path of the table that lists the images, relative to the data set.
+        image_folder: folder of the images, relative to the data set.
+        class_level: `top`, `leaf` or the number of the folder that is the class.
     """
 
     file_column: str | None = None
@@ -116,6 +132,10 @@ class ReadOptions:
     should_crop_boxes: bool = False
     should_follow_links: bool = False
     is_label_required: bool = True
+    table: str | None = None
+    image_folder: str | None = None
+    class_level: str | int | None = None
+    several_labels: str = "error"
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()
@@ -123,7 +143,8 @@ DEFAULT_READ_OPTIONS = ReadOptions()
 
 def is_image(path: str) -> bool:
     """Return whether a file name has the suffix of an image."""
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    start = path.rfind(".")
+    return path[start:].lower() in IMAGE_SUFFIXES and start > 0 and path[start - 1] != "/"
 
 
 def explain_non_image(path: str) -> str:

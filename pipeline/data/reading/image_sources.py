@@ -2,30 +2,35 @@
 
 An absolute path is a source as it is. All other sources are either an address such as
 `https://...` or `s3://...`, or `kind:container!member` with both parts percent-encoded. The kinds
-are `file:` (a path that is not UTF-8), `zip:`, `tar:`, `idx:`, `npz:` and `arrow:`. The container
-is an absolute path or itself a source (`zip:` or `tar:`). A box in an image is a fragment
-`#xywh=x,y,width,height` in pixels, as in W3C Media Fragments.
+are `file:` (a path that is not UTF-8), `zip:`, `tar:`, `idx:`, `npz:`, `arrow:`, `parquet:`,
+`mat:` and `pixels:` (the rows of a CSV). The container is an absolute path or itself a source
+(`zip:` or `tar:`). A box in an image is a fragment `#xywh=x,y,width,height` in pixels, as in W3C
+Media Fragments. A fragment `#range=low,high` before it holds the values of a gray image of 16 bits
+that become black and white.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.reading import container_members
-from pipeline.data.reading.file_cache import get_cache_folder
-from pipeline.data.reading.image_decoding import ImageError, ImageHeader, decode_image, read_header
+from pipeline.data.reading.image_decoding import (
+    ImageError,
+    ImageHeader,
+    ValueRange,
+    decode_image,
+    read_header,
+)
+from pipeline.data.reading.remote_files import describe_error, fetch_remote_bytes
 
 MAX_FILE_BYTES = 300_000_000
 """Largest file of one image; a larger one is rejected without being read."""
@@ -33,6 +38,8 @@ REMOTE_PATTERN = re.compile(r"(s3|gs|gcs|az|abfs|https?|hf|memory)://[^:]", re.I
 
 _ARCHIVE_PATTERN = re.compile(r"(zip|tar):")
 _CROP_PATTERN = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
+_RANGE_PATTERN = re.compile(r"#range=(-?\d+),(-?\d+)(?=#xywh=|$)")
+_FRAGMENT_PATTERN = re.compile(r"(#range=-?\d+,-?\d+)?(#xywh=\d+,\d+,\d+,\d+)?$")
 CropBox = tuple[int, int, int, int]
 """x, y, width and height in pixels of the upright image."""
 
@@ -79,11 +86,31 @@ def parse_crop_box(source: str) -> CropBox | None:
     return (int(match[1]), int(match[2]), int(match[3]), int(match[4])) if match else None
 
 
+def build_range_source(source: str, value_range: ValueRange) -> str:
+    """Return a source whose gray values of 16 bits are scaled from a range.
+
+    Args:
+        source: another source. A range that it has is replaced.
+        value_range: the values that become black and white.
+    """
+    plain = f"file:{_quote_path(source)}" if source.startswith("/") else source
+    plain = _RANGE_PATTERN.sub("", plain)
+    crop = _CROP_PATTERN.search(plain)
+    end = crop.start() if crop else len(plain)
+    return f"{plain[:end]}#range={value_range[0]},{value_range[1]}{plain[end:]}"
+
+
+def parse_value_range(source: str) -> ValueRange | None:
+    """Return the range of a source, or None if it has none."""
+    match = None if source.startswith("/") else _RANGE_PATTERN.search(source)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 def get_local_path(source: str) -> str | None:
     """Return the local file that holds the bytes of a source, or None for an address."""
     if source.startswith("/"):
         return source
-    if _CROP_PATTERN.sub("", source).partition(":")[2].startswith("//"):
+    if _FRAGMENT_PATTERN.sub("", source).partition(":")[2].startswith("//"):
         return None
     container = _parse_source(source)[1]
     return get_local_path(container) if _ARCHIVE_PATTERN.match(container) else container
@@ -91,7 +118,7 @@ def get_local_path(source: str) -> str | None:
 
 def _parse_source(source: str) -> tuple[str, str, str]:
     """Return kind, container and member of a source that is neither a path nor an address."""
-    kind, _, rest = _CROP_PATTERN.sub("", source).partition(":")
+    kind, _, rest = _FRAGMENT_PATTERN.sub("", source).partition(":")
     container, _, name = rest.partition("!")
     return (
         kind,
@@ -113,7 +140,7 @@ def unpack_container(container: str) -> str:
     except ImageError:
         raise
     except Exception as error:  # zipfile, zlib and tarfile raise almost any error
-        raise ImageError(_describe_error(error)) from error
+        raise ImageError(describe_error(error)) from error
 
 
 def fetch_bytes(source: str) -> bytes:
@@ -124,9 +151,9 @@ def fetch_bytes(source: str) -> bytes:
     """
     if source.startswith("/"):
         return read_file(source)
-    address = _CROP_PATTERN.sub("", source)
+    address = _FRAGMENT_PATTERN.sub("", source)
     if REMOTE_PATTERN.match(address):
-        return read_file(str(fetch_remote_file(address)))
+        return fetch_remote_bytes(address, MAX_FILE_BYTES)
     kind, container, name = _parse_source(source)
     return read_file(container) if kind == "file" else _read_member(kind, container, name)
 
@@ -141,7 +168,7 @@ def _read_member(kind: str, container: str, name: str) -> bytes:
         raise
     except Exception as error:  # zipfile, zlib, tarfile and pyarrow raise almost any error
         file = Path(get_local_path(container) or container).name
-        raise ImageError(f"cannot be read from {file}: {_describe_error(error)}") from error
+        raise ImageError(f"cannot be read from {file}: {describe_error(error)}") from error
 
 
 def read_file(path: str) -> bytes:
@@ -167,52 +194,10 @@ def read_file(path: str) -> bytes:
                 data += block
             after = os.fstat(handle)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageError(f"cannot be read: {_describe_error(error)}") from error
+        raise ImageError(f"cannot be read: {describe_error(error)}") from error
     is_changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if is_changed or len(data) != after.st_size:
         raise ImageError("changed while it was read; run again when it is complete")
-    return data
-
-
-def _describe_error(error: Exception) -> str:
-    text = " ".join(str(error).split())[:120]
-    return getattr(error, "strerror", None) or text or type(error).__name__
-
-
-def fetch_remote_file(address: str) -> Path:
-    """Return the local copy of a remote file, which is fetched once through fsspec.
-
-    Raises:
-        ImageError: the file cannot be fetched, or is too large.
-    """
-    name = hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
-    path = get_cache_folder() / "remote" / name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = _download_bytes(address)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
-            scratch.write(data)
-        os.replace(scratch.name, path)
-    return path
-
-
-def _download_bytes(address: str) -> bytes:
-    import fsspec  # slow to import and seldom needed
-
-    options: dict[str, Any] = {}
-    if address.lower().startswith("http"):
-        from aiohttp import ClientTimeout
-
-        # Seconds: enough for a large image on a slow line, and a dead host does not stop a run.
-        timeout = ClientTimeout(total=120, sock_connect=20, sock_read=30)
-        options = {"client_kwargs": {"timeout": timeout}}
-    try:
-        with fsspec.open(address, "rb", **options) as file:
-            data: bytes = file.read(MAX_FILE_BYTES + 1)
-    except Exception as error:  # each protocol has its own errors
-        raise ImageError(f"cannot be fetched: {_describe_error(error)}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ImageError(f"the file is too large (over {MAX_FILE_BYTES:,} bytes)")
     return data
 
 
@@ -253,11 +238,12 @@ def decode_source(
         ImageError: the image cannot be decoded.
     """
     box = parse_crop_box(source)
+    value_range = parse_value_range(source)
     if box is None:
-        return decode_image(data, max_side, image_header)
+        return decode_image(data, max_side, image_header, value_range)
     full_header = read_header(data)
     x, y, width, height = _clamp_box(box, full_header)
-    pixels = decode_image(data, None, full_header)
+    pixels = decode_image(data, None, full_header, value_range)
     return np.ascontiguousarray(pixels[y : y + height, x : x + width])
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from pipeline.contracts import InputError
 from pipeline.data.dataset_reader import read_dataset
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.image_decoding import ImageHeader
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
@@ -30,7 +31,8 @@ from pipeline.data.recognition.dataset_summary import (
     format_times,
     read_sample_headers,
 )
-from pipeline.data.recognition.read_plan import ReadPlan, find_group_column, infer_read_plan
+from pipeline.data.recognition.read_plan import ReadPlan, infer_read_plan
+from pipeline.data.tables.group_columns import find_group_candidates, find_group_column
 
 SMALL_CLASS_SIZE = 20
 """Images of a class below which it is called small: a 95 % interval of its error rate may be 44
@@ -54,6 +56,7 @@ class ConfigProposal:
         problems: problems of the data set, one line each.
         summary_lines: summary for people, problems included.
         config_yaml: the config as YAML.
+        undecided: what the config must still decide before it can run, as one sentence, or None.
     """
 
     adapter: str
@@ -66,6 +69,7 @@ class ConfigProposal:
     problems: list[str] = field(default_factory=list)
     summary_lines: list[str] = field(default_factory=list)
     config_yaml: str = ""
+    undecided: str | None = None
 
 
 def propose_config(
@@ -83,14 +87,26 @@ def propose_config(
 
     Raises:
         InputError: there is no data set, or no labeled image in it.
+
+    A data set that can be read in several ways gets a config that lists the choices in comments.
     """
-    plan, description = infer_read_plan(root, should_follow_links)
-    items = list(read_dataset(root, plan.adapter, plan.options))
+    try:
+        plan, description = infer_read_plan(root, should_follow_links)
+        items = list(read_dataset(root, plan.adapter, plan.options))
+    except UndecidedDataError as error:
+        return _propose_choice(root, config_folder, str(error), error.settings)
     images = [item for item in items if isinstance(item, ImageRecord) and item.label]
     rejected = [item for item in items if isinstance(item, RejectedFile)]
     if not images:
         raise InputError(_explain_missing_labels(root, description, rejected))
     class_counts = dict(sorted(Counter(str(image.label) for image in images).items()))
+    if len(class_counts) == 1:
+        message = (
+            f"{root}: {description}, but all {len(images):,} images are of one class, "
+            f"{images[0].label!r}; a classifier needs two"
+        )
+        settings = [f"label: {column}" for column in plan.rivals.get("label", ())]
+        return _propose_choice(root, config_folder, message, settings or ["label: COLUMN"])
     headers, unreadable_count = read_sample_headers(images)
     plan = replace(plan, group_column=find_group_column(images))
     split_counts = _count_splits(images, plan)
@@ -117,6 +133,30 @@ def propose_config(
         problems=problems,
         summary_lines=list(map(escape_control_characters, lines)),
         config_yaml=_format_config(root, config_folder, title, plan, images),
+    )
+
+
+def _propose_choice(
+    root: Path, config_folder: Path | None, message: str, settings: Sequence[str]
+) -> ConfigProposal:
+    """Return a proposal whose config lists, in comments, the settings that decide."""
+    lines = [
+        "# This config is not complete: choose one of the lines in comments.",
+        _format_yaml_line("name", _format_name(root)),
+        "",
+        "ingest:",
+        "  " + _format_yaml_line("data", _format_data_path(root, config_folder)),
+        *(f"  # {escape_control_characters(line)}" for line in settings),
+    ]
+    return ConfigProposal(
+        adapter="",
+        image_count=0,
+        rejected_count=0,
+        class_counts={},
+        split_counts={},
+        group_column=None,
+        config_yaml="\n".join(lines) + "\n",
+        undecided=escape_control_characters(message),
     )
 
 
@@ -160,15 +200,19 @@ def _format_properties(
         "split": plan.split_column,
     }
     for key, column in inferred.items():
+        others = plan.rivals.get(key, ())
         if column:
-            lines.append(f"column {column} looks like the {key}: ingest.{key} is set to it")
+            also = f" (also possible: {', '.join(others[:4])})" if others else ""
+            lines.append(f"column {column} looks like the {key}: ingest.{key} is set to it{also}")
     if plan.options.should_crop_boxes:
         lines.append("most images show several classes: ingest.crop_boxes makes each box an image")
     group = plan.group_column
     if group:
+        rivals = [c.column for c in find_group_candidates(records) if c.column != group]
+        also = f" (also possible: {', '.join(rivals[:4])})" if rivals else ""
         lines.append(
             f"column {group} ({_count_groups(records, group):,} values) looks like a group: "
-            "ingest.group is set to it"
+            f"ingest.group is set to it{also}"
         )
     if plan.time_column:
         lines.append(f"capture times in column {plan.time_column}: ingest.time is set to it")
@@ -201,8 +245,12 @@ def _find_problems(
             f"{format_count(unreadable_count, 'image')} of the sample cannot be read; ingest lists "
             "each with its reason"
         )
-    if len(class_counts) == 1:
-        problems.append("one class only: a classifier needs at least two")
+    trained = {record.label for record in records if record.split == "train"}
+    if len(trained) == 1:
+        problems.append(
+            f"the given training part holds one class, {trained.pop()}; ingest.given_split: ignore "
+            "draws a new split"
+        )
     similar_names = _find_similar_names(class_counts)
     if similar_names:
         problems.append(
@@ -236,6 +284,10 @@ def _format_yaml_line(key: str, value: object, comment: str = "") -> str:
     return f"{yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()}{comment}"
 
 
+def _format_name(root: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", root.name or root.resolve().name).strip("-") or "run"
+
+
 def _format_data_path(root: Path, config_folder: Path | None) -> str:
     """Return the data set's path as a config in `config_folder` names it."""
     if not root.exists():  # an address, such as torchvision:NAME
@@ -253,10 +305,9 @@ def _format_config(
     records: Sequence[ImageRecord],
 ) -> str:
     """Return a config with the settings that differ from the defaults, and a few suggestions."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name or root.resolve().name).strip("-") or "run"
     lines = [
         f"# {title}. Settings that are not written here have their defaults.",
-        _format_yaml_line("name", name),
+        _format_yaml_line("name", _format_name(root)),
         "",
         "ingest:",
         "  "
@@ -287,6 +338,7 @@ def _list_settings(
     group = plan.group_column
     group_count = _count_groups(records, group) if group else 0
     return [
+        ("table", plan.options.table, "the table that lists the images"),
         ("file", plan.options.file_column, "the image's path or address"),
         ("label", plan.options.label_column, "the class"),
         ("crop_boxes", plan.options.should_crop_boxes, "each annotated box is an image"),

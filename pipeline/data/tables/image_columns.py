@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline.contracts import InputError, TableContract
 from pipeline.data.reading.dataset_listing import ColumnNames
 from pipeline.data.reading.image_intake import LoadedImage
 from pipeline.data.reading.image_record import MetadataValue, parse_datetime, suggest_name
+from pipeline.data.reading.pattern_search import search_first_groups
 from pipeline.domain.group_source import GroupSource
 from pipeline.graph import ARTIFACT_CONTRACTS
 
@@ -128,8 +128,9 @@ def _read_group_values(
     """Return the match of the pattern in each path, the values of the column, or the adapter's."""
     records = [image.record for image in loaded_images]
     if columns.group_pattern is not None:
-        matches = [re.search(columns.group_pattern, record.path) for record in records]
-        return [match[1] if match else None for match in matches]
+        paths = [record.path for record in records]
+        groups = search_first_groups(columns.group_pattern, paths, "ingest.group_pattern")
+        return list(groups)
     if columns.group in (None, "group"):
         return [record.group for record in records]
     if columns.group in user_columns:

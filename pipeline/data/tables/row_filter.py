@@ -39,19 +39,29 @@ _ALLOWED_NODES = (
 )
 
 
+_MAX_EXPRESSION_CHARACTERS = 2000
+"""Longest expression: nesting costs stack, and nobody reads a longer one."""
+
+
 def _validate_expression(expression: str, column_names: Collection[str], config_key: str) -> None:
     """Raise `InputError` for anything but comparisons, `and`, `or`, `not`, values and columns."""
+    if len(expression) > _MAX_EXPRESSION_CHARACTERS:
+        raise InputError(
+            f"{config_key}: an expression of {len(expression):,} characters; "
+            f"at most {_MAX_EXPRESSION_CHARACTERS:,}"
+        )
     try:
         tree = ast.parse(expression, mode="eval")
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"{config_key}: {expression!r} is not an expression; write one like luminance >= 70"
+            f"{config_key}: {expression[:200]!r} is not an expression; "
+            "write one like luminance >= 70"
         ) from error
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED_NODES):
             raise InputError(
-                f"{config_key}: {expression!r}: only comparisons of columns with values, joined by "
-                f"and, or, not, are allowed (found {type(node).__name__})"
+                f"{config_key}: {expression[:200]!r}: only comparisons of columns with values, "
+                f"joined by and, or, not, are allowed (found {type(node).__name__})"
             )
         if isinstance(node, ast.Name) and node.id not in column_names:
             renamed = describe_rename("attributes", node.id)
@@ -77,9 +87,12 @@ def evaluate_row_filter(expression: str, table: pd.DataFrame, config_key: str) -
     try:
         mask = table.eval(expression, engine="python")
     except Exception as error:  # pandas raises many errors for operands that do not compare
-        raise InputError(f"{config_key}: {expression!r}: {' '.join(str(error).split())}") from error
+        raise InputError(
+            f"{config_key}: {expression[:200]!r}: {' '.join(str(error).split())[:200]}"
+        ) from error
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
         raise InputError(
-            f"{config_key}: {expression!r} is not true or false; compare a column with a value"
+            f"{config_key}: {expression[:200]!r} is not true or false; "
+            "compare a column with a value"
         )
     return mask.to_numpy(dtype=bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -16,14 +17,21 @@ import pyarrow.parquet
 from pyarrow.lib import ArrowException
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.image_record import MetadataValue
+from pipeline.data.reading.image_record import MetadataValue, is_image
 
 TableColumns = dict[str, list[Any]]
 """Values by column name, all columns equally long; None where a row has none."""
 
+ImageTest = Callable[[str], bool]
+"""Whether a text is the name of an image."""
+
 _NUMBER_PATTERN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
 """Numbers that are read as such: up to 18 digits fit into int64, and codes like `007` stay text."""
 _BOOLEAN_TEXTS = ("true", "false")
+_MAX_JSON_CELLS = 50_000_000
+"""Cells of a table of JSON lines; each key that a line lacks is a cell too."""
+_MAX_PARQUET_ROWS, _MAX_COLUMNS = 10_000_000, 5000
+"""Largest Parquet table; some kilobytes may hold any number of equal rows."""
 _MAX_REASON_CHARACTERS = 300
 """Longest reason in an error message; some parsers quote the whole file."""
 
@@ -37,7 +45,7 @@ def _decode_text(data: bytes) -> str:
         raise ValueError(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
 
-def _parse_csv(data: bytes) -> TableColumns:
+def _parse_csv(data: bytes, is_image_name: ImageTest) -> TableColumns:
     text = _decode_text(data)
     separator_line = re.match(r"sep=(.)\r?\n", text)  # written for Excel
     if separator_line:
@@ -47,9 +55,11 @@ def _parse_csv(data: bytes) -> TableColumns:
         header = re.sub(r'"[^"\n]*"', "", text.partition("\n")[0])
         delimiter = max(",;\t|", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names = _name_columns(next(reader, []))
+    first_row = next(reader, [])
+    has_heading = not any(_is_listed_image(cell, is_image_name) for cell in first_row)
+    names = _name_columns(first_row if has_heading else [""] * len(first_row), has_heading)
     columns: list[list[str | None]] = [[] for _ in names]
-    for row in reader:
+    for row in reader if has_heading else itertools.chain([first_row], reader):
         if not row:
             continue
         if len(row) > len(names):
@@ -61,10 +71,16 @@ def _parse_csv(data: bytes) -> TableColumns:
     return dict(zip(names, columns, strict=True))
 
 
-def _name_columns(header: list[str]) -> list[str]:
+def _is_listed_image(cell: str, is_image_name: ImageTest) -> bool:
+    """Return whether a cell of the first row is an image, so that the table has no heading."""
+    name = cell.strip()
+    return is_image(name) or (bool(re.search(r"\d", name)) and is_image_name(name))
+
+
+def _name_columns(header: list[str], has_heading: bool) -> list[str]:
     """Return unique column names; an empty one becomes `column 3`."""
     names = [name.strip() for name in header]
-    if not any(names):
+    if has_heading and not any(names):
         raise ValueError("the file is empty")
     names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -73,9 +89,9 @@ def _name_columns(header: list[str]) -> list[str]:
     return names
 
 
-def _parse_jsonl(data: bytes) -> TableColumns:
+def _parse_jsonl(data: bytes, is_image_name: ImageTest) -> TableColumns:
     columns: TableColumns = {}
-    row_count = 0
+    cell_count = row_count = 0
     for number, line in enumerate(_decode_text(data).split("\n"), start=1):
         if not line.strip():
             continue
@@ -85,18 +101,30 @@ def _parse_jsonl(data: bytes) -> TableColumns:
         for name, value in row.items():
             columns.setdefault(name, [None] * row_count).append(value)
         row_count += 1
+        cell_count += len(columns)
+        if cell_count > _MAX_JSON_CELLS or len(columns) > _MAX_COLUMNS:
+            raise ValueError(
+                f"its lines have {len(columns):,} keys together, which makes too many cells; "
+                "give all lines the same keys"
+            )
         for column in columns.values():
             if len(column) < row_count:
                 column.append(None)
     return columns
 
 
-def _parse_parquet(data: bytes) -> TableColumns:
+def _parse_parquet(data: bytes, is_image_name: ImageTest) -> TableColumns:
+    metadata = pyarrow.parquet.read_metadata(io.BytesIO(data))
+    if metadata.num_rows > _MAX_PARQUET_ROWS or metadata.num_columns > _MAX_COLUMNS:
+        raise ValueError(
+            f"{metadata.num_rows:,} rows of {metadata.num_columns:,} columns are too many "
+            f"(at most {_MAX_PARQUET_ROWS:,} and {_MAX_COLUMNS:,})"
+        )
     columns: TableColumns = pyarrow.parquet.read_table(io.BytesIO(data)).to_pydict()
     return columns
 
 
-def _parse_excel(data: bytes) -> TableColumns:
+def _parse_excel(data: bytes, is_image_name: ImageTest) -> TableColumns:
     try:
         frame = pd.read_excel(io.BytesIO(data), dtype=object)
     except ImportError as error:
@@ -107,7 +135,7 @@ def _parse_excel(data: bytes) -> TableColumns:
     return {str(name): frame[name].tolist() for name in frame.columns}
 
 
-_TABLE_PARSERS: dict[str, Callable[[bytes], TableColumns]] = {
+_TABLE_PARSERS: dict[str, Callable[[bytes, ImageTest], TableColumns]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_csv,
     ".jsonl": _parse_jsonl,
@@ -116,16 +144,24 @@ _TABLE_PARSERS: dict[str, Callable[[bytes], TableColumns]] = {
 }
 
 
-def read_table(data: bytes, path: Path) -> TableColumns:
+def read_table(
+    data: bytes, path: Path, is_image_name: ImageTest = lambda name: False
+) -> TableColumns:
     """Return the columns of a table in the format of its suffix.
 
-    Text stays text. An empty cell of a CSV is None.
+    Text stays text. An empty cell of a CSV is None. A CSV whose first row names an image has no
+    heading; its columns are called `column 1`, `column 2`, ...
+
+    Args:
+        data: bytes of the table.
+        path: its path.
+        is_image_name: whether a text is the name of an image of the data set.
 
     Raises:
         InputError: the table cannot be read; the message names the file.
     """
     try:
-        return _TABLE_PARSERS[path.suffix.lower()](data)
+        return _TABLE_PARSERS[path.suffix.lower()](data, is_image_name)
     except (
         csv.Error,
         ValueError,

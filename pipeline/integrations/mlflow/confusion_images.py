@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.storage.csv_tables import write_csv
+
 # Side of a chart for each class, so that the class names do not overlap.
 INCHES_PER_CLASS = 0.35
 # Room for the title and the axes.
@@ -31,7 +33,7 @@ def write_confusion_matrices(summary: Mapping[str, Any], folder: Path) -> None:
     cells = pd.DataFrame(summary["confusion"])
     if cells.empty:
         return
-    cells.to_csv(folder / "confusion.csv", index=False)
+    write_csv(folder / "confusion.csv", cells)
     class_names = [str(name) for name in summary["data"]["classes"]]
     for model in ("before", "after"):
         if cells[model].notna().all():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline.config import read_config
 from pipeline.domain.statuses import SliceStatus
 from pipeline.storage.artifact_store import RunFolder, compute_key, list_finished_stages, read_json
+from pipeline.storage.run_record import read_run_record
 
 UNLOGGED_SECTIONS = ("schedule", "tracking")
 """Sections of the config that do not affect the results, so they are not parameters."""
@@ -43,15 +44,17 @@ class RunMetric:
 
 def build_identity_tags(run: RunFolder) -> dict[str, str]:
     """Return tags that identify a run, also among runs of the same name in other folders."""
-    created = str(read_json(run.path / "run.json").get("created", ""))
+    created = read_run_record(run.path).created
     key = compute_key(run.run_id, created)[:_KEY_LENGTH]
     return {"nightshift.run": run.run_id, "nightshift.key": key}
 
 
 def read_start_time(run: RunFolder) -> int:
     """Return when the run began, in milliseconds since 1970."""
-    created = read_json(run.path / "run.json").get("created") or "1970-01-01 00:00:00"
-    return int(1000 * time.mktime(time.strptime(created, "%Y-%m-%d %H:%M:%S")))
+    try:
+        return int(1000 * datetime.fromisoformat(read_run_record(run.path).created).timestamp())
+    except ValueError:
+        return 0
 
 
 def read_stage_end_time(run: RunFolder, stage: str) -> int:

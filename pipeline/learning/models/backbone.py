@@ -20,6 +20,7 @@ from pipeline.contracts import InputError
 from pipeline.learning.models.exported_program import ProgramNetwork
 from pipeline.learning.models.weight_files import read_weights
 from pipeline.learning.training_settings import PACKAGED_BACKBONE, PROGRAM_BACKBONE, PROGRAM_FILE
+from pipeline.storage.bundle_record import check_model_fields
 
 ModelMetadata = dict[str, Any]
 """`model.json`.
@@ -222,19 +223,21 @@ def load_model_metadata(folder: Path) -> ModelMetadata:
     path = folder / METADATA_FILE if (folder / METADATA_FILE).is_file() else folder / BUNDLE_FILE
     try:
         meta: ModelMetadata = json.loads(path.read_text(encoding="utf-8"))
-        if absent := {"backbone", "classes", "side", "mean", "std"} - set(meta):
-            raise ValueError(f"lacks {', '.join(sorted(absent))}")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not the description of a model ({error}); create the model again"
         ) from error
+    check_model_fields(meta, str(path))
     return meta
 
 
 def _create_architecture(folder: Path, meta: ModelMetadata) -> nn.Module:
     """Return the network of the model in `folder`, without its weights."""
     if meta["backbone"] == PROGRAM_BACKBONE:
-        return ProgramNetwork(folder / PROGRAM_FILE, meta["order"])
+        order = meta.get("order")
+        if order is None or len(order) != len(meta["classes"]):
+            raise InputError(f"{folder}: names no order of its classes; make the model again")
+        return ProgramNetwork(folder / PROGRAM_FILE, order)
     require_timm_model(meta["backbone"])
     return create_timm_model(
         meta["backbone"], len(meta["classes"]), meta["side"], drop_rate=meta.get("dropout", 0.0)

@@ -5,28 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
+from pipeline.learning.models.program_archive import read_program_archive
 from pipeline.learning.training_settings import PROGRAM_FILE
 
 WEIGHTS_ONLY_VARIABLE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-PICKLED_MEMBER_PREFIXES = (
-    "data/constants/custom_obj_",
-    "data/constants/opaque_obj_",
-    "data/aotinductor/",
-)
-"""What an archive may hold beside a graph and its tensors.
-
-Objects to unpickle, and compiled libraries.
-"""
 
 
 @contextmanager
@@ -49,28 +40,11 @@ def _force_weights_only() -> Iterator[None]:
             os.environ[WEIGHTS_ONLY_VARIABLE] = before
 
 
-def _require_tensors_only(path: Path) -> None:
-    """Raise `InputError` unless the file is an exported program that holds tensors only."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [name.partition("/")[2] for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: no program of torch.export ({error})") from error
-    if "models/model.json" not in members:
-        raise InputError(
-            f"{path}: no program of torch.export.save; export the network with torch 2.9 or newer"
-        )
-    if any(name.startswith(PICKLED_MEMBER_PREFIXES) for name in members):
-        raise InputError(
-            f"{path}: holds objects or compiled code beside its tensors, and is not unpickled"
-        )
-
-
 def _load_program(path: Path) -> Any:
-    _require_tensors_only(path)
+    archive = read_program_archive(path)
     try:
         with _force_weights_only():
-            return torch.export.load(path)
+            return torch.export.load(archive)
     except Exception as error:  # the loader's own exceptions have no common base
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: torch.export cannot load it ({reason})") from error
@@ -143,6 +117,11 @@ class ProgramNetwork(nn.Module):
         sides = [size for size in self.input_shape[2:] if isinstance(size, int)]
         return sides[0] if sides else None
 
+    @property
+    def has_free_batch(self) -> bool:
+        """Whether the program takes any number of images."""
+        return self.min_batch_size <= 1 and self.max_batch_size is None
+
     def train(self, mode: bool = True) -> ProgramNetwork:
         """Change nothing in the network, which has one mode."""
         self.training = mode
@@ -154,6 +133,10 @@ class ProgramNetwork(nn.Module):
         Raises:
             ValueError: the output has another form.
         """
+        # A length would fix the size of the batch.
+        if self.has_free_batch and torch.compiler.is_exporting():
+            scores = self.graph(images)
+            return cast(Tensor, scores[0] if isinstance(scores, (tuple, list)) else scores)
         short = max(self.min_batch_size - len(images), 0)
         filled = (
             torch.cat([images, images.new_zeros((short, *images.shape[1:]))]) if short else images

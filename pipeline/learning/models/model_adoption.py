@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
+from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model, save_model
@@ -47,7 +48,7 @@ def adopt_champion(
             f"set ingest.side={meta['side']}"
         )
     context.add_note(f"took the champion of run {folder.parent.parent.name} as it is")
-    return _save_untrained_model("the champion", model, meta, holdout_share, context)
+    return _save_untrained_model(None, model, meta, holdout_share, context)
 
 
 def describe_class_changes(champion_classes: list[str], class_names: list[str]) -> str:
@@ -115,7 +116,11 @@ def adopt_user_model(
 
 
 def _save_untrained_model(
-    title: str, model: nn.Module, meta: dict[str, Any], holdout_share: float, context: StageContext
+    model_file: str | None,
+    model: nn.Module,
+    meta: dict[str, Any],
+    holdout_share: float,
+    context: StageContext,
 ) -> StageOutputs:
     record = {
         "best_step": 0,
@@ -123,7 +128,10 @@ def _save_untrained_model(
         "passes": 0,
         "temperature": float(meta.get("temperature") or 1.0),
         "overfitting_from": None,
-        "judgement": f"{title} was taken as it is: nothing was trained",
+        "accuracy_gap": None,
+        "is_gap_wide": False,
+        "origin": ModelOrigin.USER_FILE if model_file else ModelOrigin.CHAMPION,
+        "model_file": model_file,
         "holdout": {"share": holdout_share, "seed": context.seed},
     }
     return {

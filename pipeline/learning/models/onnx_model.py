@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contracts import InputError
+from pipeline.storage.user_files import MAX_MODEL_BYTES, check_user_file
 
 PixelArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -88,8 +89,7 @@ def open_session(path: Path) -> Any:
         raise InputError(
             f"{path}: ONNX needs onnxruntime: pip install 'nightshift[onnx]'"
         ) from error
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (the model)")
+    check_user_file(path, MAX_MODEL_BYTES, "the model")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -18,6 +18,7 @@ import torch
 
 from pipeline.contracts import InputError
 from pipeline.learning.models.decision_module import OUTPUT_NAMES, DecisionModule
+from pipeline.learning.models.exported_program import ProgramNetwork
 
 METADATA_KEY = "nightshift"
 """The key under which a file says what it holds, as JSON."""
@@ -43,6 +44,33 @@ def _silence_exporter() -> Iterator[None]:
     logging.getLogger("torch.onnx").setLevel(level)
 
 
+@contextlib.contextmanager
+def _explain_refusal(format_name: str) -> Iterator[None]:
+    """Turn an error of torch's exporter, which has no common base, into one line.
+
+    Raises:
+        InputError: the network cannot be exported.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"--format {format_name}: torch cannot export this model ({reason}); "
+            "a user's own program needs a free batch size; --format safetensors works for any"
+        ) from error
+
+
+def _require_free_batch(decision_module: DecisionModule, format_name: str) -> None:
+    """Raise `InputError` if the network is a user's program for batches of one size."""
+    network = decision_module.network
+    if isinstance(network, ProgramNetwork) and not network.has_free_batch:
+        raise InputError(
+            f"--format {format_name}: {network.path} takes batches of one size; "
+            "export the network with a free batch size; --format safetensors works for any"
+        )
+
+
 def write_onnx_file(
     decision_module: DecisionModule, side: int, path: Path, file_metadata: Mapping[str, Any]
 ) -> None:
@@ -57,7 +85,7 @@ def write_onnx_file(
         file_metadata: stored in the file's metadata.
 
     Raises:
-        InputError: a package of the exporter is missing.
+        InputError: a package of the exporter is missing, or torch cannot export the network.
     """
     try:
         import onnx
@@ -66,7 +94,8 @@ def write_onnx_file(
         raise InputError(
             "--format onnx needs onnx and onnxscript: pip install 'nightshift[onnx]'"
         ) from error
-    with _silence_exporter():
+    _require_free_batch(decision_module, "onnx")
+    with _silence_exporter(), _explain_refusal("onnx"):
         exported = torch.onnx.export(
             decision_module,
             (_create_example_input(side),),
@@ -96,11 +125,16 @@ def write_torch_program(
         side: side of the images, in pixels.
         path: the file to write.
         file_metadata: stored as the extra file `nightshift`.
+
+    Raises:
+        InputError: torch cannot export the network.
     """
-    with _silence_exporter():
+    _require_free_batch(decision_module, "torch")
+    extra_files = {METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
+    content = io.BytesIO()  # torch's own writer hides the error of a full disk
+    with _silence_exporter(), _explain_refusal("torch"):
         program = torch.export.export(
             decision_module, (_create_example_input(side),), dynamic_shapes=_create_dynamic_shapes()
         )
-        torch.export.save(
-            program, path, extra_files={METADATA_KEY: json.dumps(file_metadata, ensure_ascii=False)}
-        )
+        torch.export.save(program, content, extra_files=extra_files)
+    path.write_bytes(content.getbuffer())

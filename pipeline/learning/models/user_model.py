@@ -29,7 +29,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {**content, **content.get("pretrained_cfg", {})}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{MODEL_SETTING}: {file}: cannot be read ({error}); repair or remove it"
         ) from error
@@ -39,7 +39,7 @@ def _extract_class_names(file_metadata: dict[str, Any]) -> list[str] | None:
     """Return the classes that a file names, in the order of its outputs; None if it names none."""
     for key in CLASS_NAME_KEYS:
         value = file_metadata.get(key)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(isinstance(item, int) for item in value.values()):
             return list(map(str, sorted(value, key=lambda name: int(value[name]))))
         if isinstance(value, (list, tuple)) and value:
             return list(map(str, value))
@@ -78,7 +78,14 @@ def _resolve_normalization(
     settings: UserModelSettings, file_metadata: dict[str, Any], key: str
 ) -> list[float] | None:
     value = getattr(settings, key) or file_metadata.get(key)
-    return None if value is None else list(map(float, value))
+    if value is None:
+        return None
+    try:
+        return list(map(float, value))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{MODEL_SETTING}: the file's {key} are no numbers; set train.{key}"
+        ) from error
 
 
 def _list_head_tensors(model: nn.Module) -> list[str]:

@@ -14,12 +14,14 @@ from timm.models import clean_state_dict
 from torch import Tensor
 
 from pipeline.contracts import InputError
+from pipeline.storage.user_files import MAX_MODEL_BYTES, check_user_file
 
 STATE_DICT_KEYS = ("state_dict", "model")
 """Keys under which a checkpoint that holds more than tensors keeps them."""
 
 
 def _load_weight_file(path: Path, setting_key: str) -> Any:
+    check_user_file(path, MAX_MODEL_BYTES, f"the weights of {setting_key}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

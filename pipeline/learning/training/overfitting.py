@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 RELATIVE_LOSS_RISE = 0.05
 """A holdout loss has risen if it is higher than the lowest one by this share..."""
 MINIMUM_LOSS_RISE = 0.01
 """...and by this many nats; a smaller rise of a tiny loss is noise."""
-MAXIMUM_GAP_POINTS = 10.0
-"""A larger gap in accuracy, in points, between training images and the holdout is reported."""
+MAX_GAP = 0.1
+"""A larger gap in accuracy between training images and the holdout is called wide."""
 PERSISTENT_EVALUATIONS = 2
 """A rise is persistent if it lasts for this many evaluations; a single one is noise."""
 
@@ -43,24 +45,23 @@ def find_overfitting_step(history: pd.DataFrame) -> int | None:
     return int(risen["step"].iloc[0])
 
 
-def describe_overfitting(history: pd.DataFrame, best_step: int) -> str:
-    """Return one sentence about the final gap in accuracy between training images and holdout.
+def assess_overfitting(history: pd.DataFrame) -> dict[str, Any]:
+    """Return the final gap in accuracy between training images and holdout, and overfitting.
 
     Args:
         history: the training curves, with the columns step, split, loss and accuracy.
-        best_step: the step whose weights were kept.
+
+    Returns:
+        overfitting_from: the step of `find_overfitting_step`, or None. accuracy_gap: a share; None
+        without a holdout. is_gap_wide: whether it is larger than `MAX_GAP`.
     """
     train = _select_split(history, "train")
     holdout = _select_split(history, "holdout")
-    if holdout.empty or train.empty:
-        return "overfitting was not judged: there is no holdout"
-    gap = 100 * (float(train["accuracy"].iloc[-1]) - float(holdout["accuracy"].iloc[-1]))
-    gap_words = f"train/holdout gap {gap:.1f} points at the end"
-    step = find_overfitting_step(history)
-    if step is not None:
-        return (
-            f"overfitting from step {step}: {gap_words}; the weights of step {best_step} were kept"
-        )
-    if gap > MAXIMUM_GAP_POINTS:
-        return f"it generalizes poorly, though the holdout's loss did not rise: {gap_words}"
-    return f"no overfitting seen: {gap_words}"
+    gap = None
+    if len(train) and len(holdout):
+        gap = float(train["accuracy"].iloc[-1]) - float(holdout["accuracy"].iloc[-1])
+    return {
+        "overfitting_from": find_overfitting_step(history),
+        "accuracy_gap": gap,
+        "is_gap_wide": gap is not None and gap > MAX_GAP,
+    }

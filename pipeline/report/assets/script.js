@@ -331,7 +331,13 @@ if (browser) {
 /* Review decisions: stored in this browser, saved as a file. */
 const MAX_NOTE = 2000, storageKey = "nightshift review " + data.run_id;
 let decisions = {slices: {}, labels: {}};
-try { decisions = {...decisions, ...JSON.parse(localStorage.getItem(storageKey))}; } catch { /* no storage, or damaged: start empty */ }
+const isRecord = value => typeof value === "object" && value !== null && !Array.isArray(value);
+/* Other pages may write to the same storage: only decisions of the right shape are taken. */
+const keepDecisions = stored => Object.fromEntries(Object.entries(isRecord(stored) ? stored : {}).filter(([, item]) => isRecord(item) && Object.values(item).every(text => typeof text === "string")));
+try {
+  const stored = JSON.parse(localStorage.getItem(storageKey));
+  for (const kind of ["slices", "labels"]) decisions[kind] = keepDecisions(stored?.[kind]);
+} catch { /* no storage, or damaged: start empty */ }
 const earlier = {slices: data.reviews.slices ?? {}, labels: data.reviews.labels ?? {}};
 const getDecision = (kind, key) => decisions[kind][key] ?? earlier[kind][key] ?? {};
 function storeDecision(kind, key, item, change) {

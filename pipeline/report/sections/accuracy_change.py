@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.sentences.comparison_sentences import describe_opening_reason
+from pipeline.report.sentences.comparison_sentences import REFERENCE_NAMES, describe_opening_reason
 from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     build_power_rows,
@@ -44,7 +44,7 @@ def render(page: ReportPage) -> Markup:
         f1_rows=_build_f1_rows(records),
         power_rows=power_rows,
         underpowered_tests=[row for row in power_rows if row["enough"] is False],
-        non_inferiority=records[main_row["split"]].get("non_inferiority"),
+        overall_changes=_list_overall_changes(records[main_row["split"]]),
         margins=comparison.get("margins"),
         sealing_reason=_describe_sealing(comparison),
         seeds=main_row["gain"]["seeds"] if main_row["gain"] else 0,
@@ -52,6 +52,15 @@ def render(page: ReportPage) -> Markup:
         costs=comparison.get("costs"),
         budget=[arm for arm in comparison.get("budget", ()) if arm["passes"]],
     )
+
+
+def _list_overall_changes(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the overall change against each reference arm."""
+    changes = []
+    for arm, safety in record["safety"].items():
+        overall = safety["overall"]
+        changes.append({"name": REFERENCE_NAMES[arm]} | {k: overall[k] for k in ("mean", "bound")})
+    return changes
 
 
 def _describe_sealing(comparison: Mapping[str, Any]) -> str:

@@ -11,11 +11,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.data.quality.group_inference import count_inferred_groups
+from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
 MAX_REJECTED_ROWS = 200  # rows that a reader can still scroll; the counts hold all
@@ -126,7 +128,10 @@ def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str
 
 def _count_exclusion_reasons(splits: pd.DataFrame) -> list[tuple[str, int]]:
     reasons = splits.loc[splits["split"] == "left_out", "reason"].dropna().value_counts()
-    return [(str(reason), n) for reason, n in reasons.head(MAX_EXCLUSION_REASONS).items()]
+    counts = []
+    for reason, n in reasons.head(MAX_EXCLUSION_REASONS).items():
+        counts.append((describe_exclusion(SplitExclusion.parse_json(str(reason))), n))
+    return counts
 
 
 def _describe_image(page: ReportPage, image_id: str | None) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import SubsetNames
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
@@ -47,6 +48,7 @@ def render(page: ReportPage) -> Markup:
         outcome_text=choose_outcome_text(verdict["promoted"], outcome),
         banner_class=choose_banner_class(verdict["promoted"], outcome),
         headline=headline,
+        data_faults=page.data_faults,
         conditions=conditions,
         failed_conditions=[item for item in conditions if item["status_class"] == "failed"],
         key_figures=_build_key_figures(page),
@@ -54,6 +56,8 @@ def render(page: ReportPage) -> Markup:
         levels=describe_levels(page) if page.has_targeted_arm else "",
         has_unnamed_cause=has_unnamed_cause(page),
         limits=[describe_limit(limit, names) for limit in verdict["limits"]],
+        changed_parts=build_change_rows(page["comparison"], names),
+        class_margin=page["comparison"]["margins"]["by_class"],
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.report.figures.charts import draw_sparkline
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.number_format import count_slice_states, format_percent, format_rule
+from pipeline.report.sentences.trend_sentences import describe_trend
 
 TITLE = "Slice trends"
 _CLASSES_OF_STATE = {
@@ -43,6 +44,7 @@ def _build_trend_row(trend: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **trend,
         "title": title,
+        "why": describe_trend(trend),
         "css_class": _CLASSES_OF_STATE.get(trend["state"], "unknown"),
         "rule_text": format_rule(trend["rule"]),
         "sparkline": draw_sparkline(errors, alt_text),

@@ -12,7 +12,7 @@ from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_a
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.number_format import format_plugin_name, format_rule
-from pipeline.report.sentences.traffic_sentences import describe_condition
+from pipeline.report.sentences.traffic_sentences import add_drift_texts, describe_condition
 
 TITLE = "Traffic drift"
 MAX_ATTRIBUTE_CHARTS = 4  # charts that fit a screen, of the attributes that drifted most
@@ -23,14 +23,14 @@ _TICK_STEP = 3  # label every third bin edge, so that the labels do not overlap
 def render(page: ReportPage) -> Markup:
     """Return the arrived images against the champion's data; empty without a champion."""
     drift = page["drift"]
-    return render_drift(drift) if drift["champion"] else Markup("")
+    return render_drift(add_drift_texts(drift)) if drift["champion"] else Markup("")
 
 
 def render_drift(drift: Mapping[str, Any]) -> Markup:
-    """Return the artifact `drift` as HTML: conditions, new values, slices and attributes.
+    """Return a comparison as HTML: conditions, new values, slices and attributes.
 
     Args:
-        drift: see `pipeline.slices.tracking.traffic_comparison`.
+        drift: the return value of `add_drift_texts`.
     """
     conditions = []
     for condition in drift["conditions"]:

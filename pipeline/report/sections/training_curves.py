@@ -17,6 +17,7 @@ from pipeline.report.figures.charts import (
 )
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.sentences.training_sentences import describe_training
 
 TITLE = "Training curves"
 AXIS_MARGIN = 0.02  # room of an axis of shares below its lowest value
@@ -25,7 +26,7 @@ _MARKS = (("best_step", "kept"), ("overfitting_from", "overfitting"))
 
 
 def render(page: ReportPage) -> Markup:
-    """Return the training curves with the gap, the early stop and the judgement."""
+    """Return the training curves with the gap, the early stop and the judgment."""
     training, history = page["training"], page["history"]
     curves = []
     if not history.empty:
@@ -35,6 +36,7 @@ def render(page: ReportPage) -> Markup:
     return render_template(
         "training_curves.html",
         training=training,
+        judgment=describe_training(training),
         curves=curves,
         accuracy=_get_kept_accuracy(history, training.get("best_step")),
     )

@@ -15,8 +15,13 @@ _OPENING_REASONS = {
     OpeningReason.NO_PLAN: "no confirmed slice has a remedy for training images",
     OpeningReason.NO_CANDIDATES: "there is no targeted and control model to compare",
     OpeningReason.NO_TEST: "there is no labeled image in test",
-    OpeningReason.NO_GAIN_ON_VAL: "val has not passed: no planned slice gained over the control",
-    OpeningReason.HARM_ON_VAL: "val has not passed: targeted may be worse than control",
+    OpeningReason.NO_GAIN_ON_VAL: (
+        "val has not passed: no planned slice gained over the control and the model before"
+    ),
+    OpeningReason.HARM_ON_VAL: "val has not passed: some images may be worse off",
+    OpeningReason.CANNOT_DECIDE: (
+        "val has passed, but test holds too few groups of these slices to decide"
+    ),
     OpeningReason.USED_UP: (
         f"this test set has been opened {MAX_OPENINGS} times; replace it by newly arrived groups"
     ),
@@ -47,6 +52,13 @@ class SubsetNames:
         return self.split_titles.get(split, split)
 
 
+REFERENCE_NAMES = {
+    "champion": "the model in force",
+    "before": "the model before",
+    "control": "the control",
+}
+"""What the candidate is compared with, by arm."""
+
 PLAIN_NAMES = SubsetNames()
 """Names as the artifacts have them."""
 
@@ -65,6 +77,31 @@ def describe_power_question(row: Mapping[str, Any], names: SubsetNames = PLAIN_N
             return "gain of the planned slices"
         case PowerQuestion.SLICE_GAIN:
             return f"gain of {names.name_slice(row['slice'])}"
+
+
+MANY_TIMES = 10
+"""Times the groups at hand from which a number of groups is no realistic plan."""
+
+
+def describe_required_groups(groups: int, groups_needed: int | None) -> str:
+    """Return how many groups would decide a test, and what that number means.
+
+    Args:
+        groups: groups at hand.
+        groups_needed: groups that would decide; None if no number would.
+
+    >>> describe_required_groups(20, 31)
+    'about 31 groups would decide it, and 20 are at hand'
+    """
+    if groups_needed is None:
+        return "no number of groups would decide it: the gain seen is not above zero, or seeds vary"
+    if groups_needed > MANY_TIMES * max(groups, 1):
+        times = round(groups_needed / max(groups, 1))
+        return (
+            f"the difference seen is too small to decide with such a test: it would take about "
+            f"{groups_needed:,} groups, {times:,} times the {groups:,} at hand"
+        )
+    return f"about {groups_needed:,} groups would decide it, and {groups:,} are at hand"
 
 
 def describe_opening_reason(reason: str) -> str:

@@ -23,8 +23,38 @@ _CONDITION_TEXTS = {
     "max_class_ratio": "largest class by smallest",
     "max_unlabeled": "images without a label",
     "max_suspected": "suspected wrong labels",
+    "min_classes": "classes",
+    "max_untrained_classes": "classes of val or test that train lacks",
+    "max_unjudged_classes": "classes of train that val and test lack",
+    "max_near_label_conflicts": "near-duplicates under two labels",
+    "min_test_images": "images of test",
+    "max_dark": "dark images",
+    "max_equal": "images that look alike",
+    "max_split_difference": "difference between train and another split",
+    "max_unused_tables": "tables that label images and are not read",
+    "max_label_folders": "folders of one label each whose images are no group",
 }
-_SHARE_CONDITIONS = ("max_rejected", "max_duplicate_ratio", "max_unlabeled", "max_suspected")
+_REMEDIES = {
+    "min_classes": "name the folder or the column of the classes (ingest.data, ingest.label)",
+    "max_untrained_classes": "move images of them to train, or write ingest.given_split: ignore",
+    "max_unjudged_classes": "move images of them to val and test, or write "
+    "ingest.given_split: ignore",
+    "min_test_images": "write ingest.given_split: ignore, so that a test is drawn",
+    "max_unused_tables": "name the table to read in ingest.table",
+    "max_label_folders": "write ingest.group_pattern: '^(.*)/' to keep each folder in one split",
+    "max_split_groups": "write ingest.given_split: ignore, so that groups stay together",
+    "max_dark": "for 16-bit images write ingest.range: [LOW, HIGH]",
+}
+"""What to do about a failed condition."""
+_SHARE_CONDITIONS = (
+    "max_rejected",
+    "max_duplicate_ratio",
+    "max_unlabeled",
+    "max_suspected",
+    "max_dark",
+    "max_equal",
+    "max_split_difference",
+)
 
 
 def describe_condition(condition: Mapping[str, Any]) -> str:
@@ -61,6 +91,11 @@ def format_health_lines(health: Mapping[str, Any]) -> list[str]:
     for condition in health["conditions"]:
         result = "ok    " if condition["passed"] else "FAILED"
         lines.append(f"{result} {describe_condition(condition)}")
+        if not condition["passed"]:
+            examples = condition["examples"]
+            lines += _format_examples(examples, len(examples))
+            if condition["name"] in _REMEDIES:
+                lines.append(f"  {_REMEDIES[condition['name']]}")
     return list(map(escape_control_characters, lines))
 
 

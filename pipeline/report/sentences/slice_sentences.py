@@ -13,8 +13,10 @@ from pipeline.attributes import list_attributes, load_attribute
 from pipeline.domain.attribute_values import get_period
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, parse_setting
+from pipeline.domain.slice_traits import parse_traits
 from pipeline.domain.statuses import CauseConfidence
 from pipeline.remedies import load_remedy, phrase_intervention
+from pipeline.report.sentences.trait_sentences import describe_traits
 
 CAMERA_COLUMN = "camera"  # the metadata column that names the camera of an image
 HOURS_PER_DAY = 24
@@ -28,11 +30,14 @@ class SliceText:
         title: what its images have in common, with when and where they were taken.
         subject: the same without when and where.
         counts: how many are misclassified, as which class, and what repairs them.
+        common_traits: what the failing images share; None unless the slice is confirmed and has
+            no cause.
     """
 
     title: str
     subject: str
     counts: str
+    common_traits: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -60,20 +65,36 @@ def describe_slice(explanation: Mapping[Any, Any]) -> SliceText:
         counts = f"{failures} of {explanation['n']:,} images are misclassified"
         title = subject
     counts += f"{_describe_confusion(explanation)}{_describe_repair(explanation)}."
-    return SliceText(title, subject, counts)
+    common_traits = describe_traits(parse_traits(explanation["shared_traits"])) or None
+    return SliceText(title, subject, counts, common_traits)
 
 
 def add_sentences(explanations: pd.DataFrame) -> pd.DataFrame:
-    """Return `explanations` with the columns `words` (a sentence for each slice) and `title`."""
-    sentences, titles = [], []
-    for row in explanations.to_dict("records"):
-        text = describe_slice(row)
-        sentences.append(text.sentence)
-        titles.append(text.title)
+    """Return `explanations` with the columns `words` (a sentence), `title` and `common`."""
+    texts = [describe_slice(row) for row in explanations.to_dict("records")]
+    columns = {
+        "words": [text.sentence for text in texts],
+        "title": [text.title for text in texts],
+        "common": [text.common_traits for text in texts],
+    }
     return explanations.assign(
-        words=pd.Series(sentences, explanations.index, dtype="str"),
-        title=pd.Series(titles, explanations.index, dtype="str"),
+        **{
+            name: pd.Series(values, explanations.index, dtype="str")
+            for name, values in columns.items()
+        }
     )
+
+
+def describe_applied_rules(explanation: Mapping[Any, Any]) -> str:
+    """Return which rule admitted how many images of each half of the validation set.
+
+    Args:
+        explanation: a row of `explanations`.
+    """
+    parts = []
+    for item in json.loads(explanation["applied_rules"]):
+        parts.append(f"{item['rule']} ({item['count']:,} images of half {item['half'] + 1})")
+    return "; ".join(parts)
 
 
 def describe_cause(remedy: str, strength: float) -> str:

@@ -12,6 +12,7 @@ from pipeline.report.sentences.number_format import format_confidence_level
 SPLIT_TITLES = (("test", "Test"), ("val", "Validation"))  # the strongest evidence first
 PROMOTED_TEXT = "Promoted"
 REFUSED_TEXT = "Refused"
+PROMISING_TEXT = "Promising on validation"
 _OUTCOME_TEXTS: dict[str | None, str] = {
     ComparisonOutcome.NO_FAILURES: "Nothing to fix",
     ComparisonOutcome.NO_SLICE: "No common cause",
@@ -41,6 +42,8 @@ def choose_outcome_text(is_promoted: bool, outcome: str | None) -> str:
     """
     if is_promoted:
         return PROMOTED_TEXT
+    if outcome == ComparisonOutcome.PROMISING_ON_VAL:
+        return PROMISING_TEXT
     return _OUTCOME_TEXTS.get(outcome, REFUSED_TEXT)
 
 
@@ -48,7 +51,8 @@ def choose_banner_class(is_promoted: bool, outcome: str | None) -> str:
     """Return the CSS class of the verdict's banner: promoted, refused or nothing."""
     if is_promoted:
         return "promoted"
-    return "nothing" if outcome in _OUTCOME_TEXTS else "refused"
+    is_undecided = outcome in _OUTCOME_TEXTS or outcome == ComparisonOutcome.PROMISING_ON_VAL
+    return "nothing" if is_undecided else "refused"
 
 
 def list_compared_splits(page: ReportPage) -> list[tuple[str, str, dict[str, Any]]]:

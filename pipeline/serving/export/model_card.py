@@ -135,8 +135,28 @@ def _build_metadata(
     )
 
 
+def _describe_feeding(bundle: JsonObject, graph_file: str) -> dict[str, str]:
+    """Return what the code that feeds a graph depends on.
+
+    Args:
+        bundle: the record of the bundle.
+        graph_file: name of the file with the graph.
+    """
+    value_range = bundle.get("range")
+    return {
+        "file": graph_file,
+        "library": "onnxruntime" if graph_file.endswith(".onnx") else "torch",
+        "range": f"({value_range[0]}, {value_range[1]})" if value_range else "None",
+        "classes": repr(list(bundle["classes"])),
+    }
+
+
 def render_card(
-    summary: JsonObject, bundle: JsonObject, corrections: Sequence[JsonObject], data_source: str
+    summary: JsonObject,
+    bundle: JsonObject,
+    corrections: Sequence[JsonObject],
+    data_source: str,
+    graph_file: str | None = None,
 ) -> str:
     """Return the whole card as text.
 
@@ -145,6 +165,7 @@ def render_card(
         bundle: the record of the bundle.
         corrections: descriptions as in `PortableCorrections`, with `gains` by split.
         data_source: location of the data set.
+        graph_file: name of the exported graph, for the code that feeds it; None without a graph.
     """
     is_promoted = bundle["arm"] == "targeted"
     arm = "after" if is_promoted else "before"
@@ -165,6 +186,7 @@ def render_card(
         decline=bundle["policy"]["decline"],
         limits=summary["verdict"]["limits"],
         share=format_share,
+        feeding=_describe_feeding(bundle, graph_file) if graph_file else None,
         split_names=_SPLIT_NAMES,
         **{key: bundle[key] for key in ("classes", "backbone", "side", "run_id", "seed")},
     )

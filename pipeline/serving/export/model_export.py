@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from pipeline.serving.export.portable_corrections import (
 from pipeline.serving.prediction.model_bundles import find_bundle
 from pipeline.storage.artifact_store import RunFolder
 from pipeline.storage.bundle_record import read_bundle_record
+from pipeline.storage.stage_swaps import replace_folder
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,14 @@ class ExportInputs:
                     gains[split] = row["gain"]
         return gains
 
-    def build_card(self, is_graph: bool) -> str:
+    def build_card(self, graph_file: str | None) -> str:
         """Return the model card.
 
         Args:
-            is_graph: whether the export is a graph, which may omit corrections.
+            graph_file: name of the exported graph, which may omit corrections; None for an export
+                that is no graph.
         """
+        is_graph = graph_file is not None
         descriptions = self.portable_corrections.descriptions if is_graph else []
         if not is_graph:
             complete = {"is_carried": True, "mismatch_count": None}
@@ -108,7 +110,7 @@ class ExportInputs:
         settings = config.read_config(self.run.path / "config.yaml")
         data_source = str(settings["ingest"]["data"])
         summary = self.run.load_artifact("summary")
-        return render_card(summary, self.meta, corrections, data_source)
+        return render_card(summary, self.meta, corrections, data_source, graph_file)
 
 
 def _export_onnx(inputs: ExportInputs, folder: Path) -> str:
@@ -146,6 +148,10 @@ FORMAT_WRITERS: dict[str, Callable[[ExportInputs, Path], str]] = {
 the folder itself."""
 
 
+EXPORTED_FILES = {"model.onnx", "model.pt2", "model.safetensors", "MLmodel"}
+"""Files of which each export has one."""
+
+
 def open_export_inputs(model_name: str, runs_folder: Path) -> ExportInputs:
     """Return the run of that name, or the run that made the champion.
 
@@ -177,6 +183,14 @@ def _describe_corrections(portable_corrections: PortableCorrections) -> list[str
     return lines
 
 
+def _can_replace(folder: Path) -> bool:
+    """Return whether a folder is empty or an earlier export."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return not names or ("README.md" in names and bool(names & EXPORTED_FILES))
+
+
 def export_model(
     model_name: str,
     runs_folder: Path,
@@ -205,15 +219,16 @@ def export_model(
     folder = out or Path("exports") / inputs.run.run_id / format_name
     if folder.exists() and not should_replace:
         raise InputError(f"{folder}: exists already; choose another with -o, or --force")
+    if folder.exists() and not _can_replace(folder):
+        raise InputError(f"{folder}: holds something else than an export; choose another with -o")
     folder.parent.mkdir(parents=True, exist_ok=True)
     is_graph = format_name in GRAPH_WRITERS
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
         unfinished = Path(scratch) / "model"
         unfinished.mkdir()
         file_name = FORMAT_WRITERS[format_name](inputs, unfinished)
-        (unfinished / "README.md").write_text(inputs.build_card(is_graph), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(unfinished, folder)
+        card = inputs.build_card(file_name if is_graph else None)
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        replace_folder(unfinished, folder)
     lines = _describe_corrections(inputs.portable_corrections) if is_graph else []
     return folder / file_name, lines

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.domain.rule_columns import CHOSEN_COLUMN
 from pipeline.domain.statuses import Decision
-from pipeline.slices.tracking.novel_values import describe_novel_values
+from pipeline.report.sentences.traffic_sentences import describe_novel_side
+from pipeline.slices.tracking.novel_values import flag_novel_values
 from pipeline.slices.tracking.reference_profile import SLICE_COLUMN_PREFIX, ReferenceProfile
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, list_shared_attributes
 
@@ -35,7 +36,8 @@ def build_strata(reference: ReferenceProfile, traffic: ArrivedTraffic) -> dict[s
         description = f"{name}: {reference.format_slice_rule(name)}"
         strata[description] = table[SLICE_COLUMN_PREFIX + name].to_numpy(bool)
     for name in list_shared_attributes(reference, traffic):
-        for words, mask, _ in describe_novel_values(name, reference, table):
+        for side, mask in flag_novel_values(name, reference, table):
+            words = describe_novel_side(name, side)
             strata[f"{words} beyond anything known"] = mask
     is_covered = np.zeros(len(table), bool)
     for mask in strata.values():

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts import InputError
-from pipeline.storage.artifact_store import write_text
+from pipeline.storage.artifact_store import lock_file, write_text
+from pipeline.storage.csv_tables import format_csv, unescape_formulas
 
 HISTORY_FILE_NAME = "history.csv"
 PSI_PREFIX = "psi "
@@ -55,7 +56,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, "str"))
+        table = unescape_formulas(pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, "str")))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); move it away to begin a new history"
@@ -72,16 +73,17 @@ def add_history_row(folder: Path, row: Mapping[str, Any]) -> pd.DataFrame:
 
     A row of the same key is replaced and keeps its time; any other row is added at the end.
     """
-    rows: list[dict[Any, Any]] = read_history(folder).to_dict("records")
-    keys = [known["key"] for known in rows]
-    if row["key"] in keys:
-        index = keys.index(row["key"])
-        rows[index] = {**row, "monitored_at": rows[index]["monitored_at"]}
-    else:
-        rows.append(dict(row))
-    table = pd.DataFrame(rows)
-    write_text(folder / HISTORY_FILE_NAME, table.to_csv(index=False))
-    return table
+    with lock_file(folder / HISTORY_FILE_NAME):
+        rows: list[dict[Any, Any]] = read_history(folder).to_dict("records")
+        keys = [known["key"] for known in rows]
+        if row["key"] in keys:
+            index = keys.index(row["key"])
+            rows[index] = {**row, "monitored_at": rows[index]["monitored_at"]}
+        else:
+            rows.append(dict(row))
+        table = pd.DataFrame(rows)
+        write_text(folder / HISTORY_FILE_NAME, format_csv(table))
+        return table
 
 
 def extract_series(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from pyarrow.lib import ArrowException
 
 from pipeline.contracts import InputError
 from pipeline.domain.statuses import Decision
@@ -19,6 +20,13 @@ from pipeline.slices.tracking.reference_profile import (
     list_compared_attributes,
 )
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic
+from pipeline.storage.csv_tables import unescape_formulas
+from pipeline.storage.user_files import (
+    MAX_COLUMNS,
+    MAX_TABLE_BYTES,
+    check_parquet_size,
+    check_user_file,
+)
 
 REQUIRED_COLUMNS = ("path", "predicted", "probability", "decision", "slices", "model")
 
@@ -27,27 +35,34 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
     """Return the rows of a file of JSON lines, without a last line that is still being written."""
     text = path.read_text(encoding="utf-8")
     complete_text = text[: text.rfind("\n") + 1]
-    lines = filter(str.strip, complete_text.splitlines())
-    return pd.DataFrame(list(map(json.loads, lines)))
+    # splitlines() would also divide at characters that JSON keeps in its texts, such as U+2028.
+    lines = filter(str.strip, complete_text.split("\n"))
+    rows = list(map(json.loads, lines))
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+        if len(names) > MAX_COLUMNS:
+            raise ValueError(f"its lines have more than {MAX_COLUMNS} keys together")
+    return pd.DataFrame(rows)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     if path.suffix not in OUTPUT_SUFFIXES:
         raise InputError(f"{path}: rows of nightshift predict end in .jsonl, .csv or .parquet")
     if path.suffix == ".parquet":
+        check_parquet_size(path)
         return pd.read_parquet(path)
     if path.suffix == ".csv":
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "str"))
+        return unescape_formulas(pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "str")))
     return _read_json_lines(path)
 
 
 def _read_prediction_file(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a file that nightshift predict wrote")
+    check_user_file(path, MAX_TABLE_BYTES, "rows of nightshift predict", may_be_empty=True)
     try:
         table = _read_table(path)
-    except (OSError, ValueError) as error:
-        cause = str(error).splitlines()[0]
+    except (OSError, ValueError, TypeError, RecursionError, ArrowException) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path}: cannot be read as rows of nightshift predict ({cause}); predict again"
         ) from error

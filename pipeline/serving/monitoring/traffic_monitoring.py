@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.domain.statuses import Decision
+from pipeline.report.sentences.traffic_sentences import add_drift_texts
 from pipeline.serving.monitoring.labeling_batch import choose_batch
 from pipeline.serving.monitoring.monitoring_history import add_history_row, build_history_row
 from pipeline.serving.monitoring.monitoring_page import render_monitoring_page
@@ -20,7 +21,7 @@ from pipeline.serving.monitoring.traffic_limits import (
     check_conditions,
     parse_limits,
 )
-from pipeline.slices.tracking.novel_values import describe_novel_values
+from pipeline.slices.tracking.novel_values import flag_novel_values
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
 from pipeline.slices.tracking.traffic_comparison import (
     ArrivedTraffic,
@@ -30,6 +31,7 @@ from pipeline.slices.tracking.traffic_comparison import (
 )
 from pipeline.statistics.distribution_shift import ShiftEvidence
 from pipeline.storage.artifact_store import compute_key, hash_content, write_json, write_text
+from pipeline.storage.csv_tables import format_csv
 
 BATCH_FILE_NAME = "batch.csv"
 FINDINGS_FILE_NAME = "monitor.json"
@@ -80,7 +82,7 @@ def _compute_novel_share(inputs: _MonitoringInputs) -> float | None:
         return None
     is_novel = np.zeros(len(table), bool)
     for name in names:
-        for _, mask, _ in describe_novel_values(name, inputs.reference, table):
+        for _, mask in flag_novel_values(name, inputs.reference, table):
             is_novel |= mask
     return float(is_novel.mean())
 
@@ -91,7 +93,7 @@ def _build_findings(inputs: _MonitoringInputs, limits: MonitoringLimits) -> Json
     findings = compare_traffic(inputs.reference, inputs.traffic, limits, [decline])
     findings |= {
         "champion": inputs.reference.run_id,
-        "why": None,
+        "reason": None,
         "decline": decline,
         "novel_share": _compute_novel_share(inputs),
         "rows": len(inputs.rows) + inputs.unreadable_count,
@@ -130,8 +132,8 @@ def monitor_traffic(
     row_hashes = sorted(hash_content(path) for path in paths)
     key = compute_key(row_hashes, hash_content(bundle / "bundle.json"))[:_KEY_LENGTH]
     history = add_history_row(out, build_history_row(findings, key))
-    findings["batch"] = len(batch)
-    write_text(out / BATCH_FILE_NAME, batch.to_csv(index=False))
+    findings = add_drift_texts(findings) | {"batch": len(batch)}
+    write_text(out / BATCH_FILE_NAME, format_csv(batch))
     write_json(out / FINDINGS_FILE_NAME, findings)
     write_text(out / PAGE_FILE_NAME, render_monitoring_page(findings, batch, history))
     return findings

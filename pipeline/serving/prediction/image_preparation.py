@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from pipeline.data.reading.image_decoding import (
     ImageError,
     ImageHeader,
+    ValueRange,
     is_same_decoding,
     letterbox_image,
 )
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile, escape_invalid_bytes
 from pipeline.data.reading.image_sources import (
     build_file_source,
+    build_range_source,
     decode_source,
     fetch_bytes,
     read_source_header,
@@ -77,6 +79,7 @@ class ImagePreparer:
         rules: Sequence[Rule],
         row_attributes: Sequence[str],
         min_luminance: float | None,
+        value_range: ValueRange | None = None,
     ) -> None:
         """Choose the values to read from each image.
 
@@ -85,8 +88,10 @@ class ImagePreparer:
             rules: image rules of the slices.
             row_attributes: attributes that the rows show.
             min_luminance: luminance below which every image is declined; None for no limit.
+            value_range: gray values of 16-bit images that become black and white.
         """
         self._side = side
+        self._value_range = value_range
         self._rule_attributes = RuleAttributes(rules, row_attributes, min_luminance)
         names = set(row_attributes)
         for rule in rules:
@@ -157,14 +162,15 @@ class ImagePreparer:
             return RejectedFile(record.path, "too large to be decoded in this machine's memory")
 
     def _decode_image(self, record: ImageRecord, data: bytes) -> PreparedImage:
-        header = read_source_header(record.source, data)
-        pixels = decode_source(record.source, data, self._side, header)
+        source = record.source
+        if self._value_range is not None:
+            source = build_range_source(source, self._value_range)
+        header = read_source_header(source, data)
+        pixels = decode_source(source, data, self._side, header)
         captured_at = record.captured_at or header.captured_at
         decode_full_size = None
         if not is_same_decoding(header, MAX_MEASURED_SIDE, self._side):
-            decode_full_size = partial(
-                decode_source, record.source, data, MAX_MEASURED_SIDE, header
-            )
+            decode_full_size = partial(decode_source, source, data, MAX_MEASURED_SIDE, header)
         measured = self._rule_attributes.measure_values(
             pixels, header, captured_at, decode_full_size
         )

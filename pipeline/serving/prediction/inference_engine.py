@@ -18,7 +18,12 @@ from pipeline.learning.models.backbone import load_model
 from pipeline.learning.models.onnx_model import open_session
 from pipeline.learning.models.program_export import INPUT_NAME, METADATA_KEY
 from pipeline.remedies import apply_remedy
-from pipeline.storage.bundle_record import check_bundle_format, read_bundle_record
+from pipeline.storage.bundle_record import (
+    RECORD_FILE,
+    check_bundle_fields,
+    check_bundle_format,
+    read_bundle_record,
+)
 
 Pixels = NDArray[np.uint8]
 SliceMasks = Mapping[str, NDArray[np.bool_]]
@@ -72,6 +77,7 @@ class NetworkEngine:
             InputError: the folder is not a bundle of this version.
         """
         self.meta: Mapping[str, Any] = read_bundle_record(folder)
+        check_bundle_fields(self.meta, str(folder / RECORD_FILE))
         self.network, _ = load_model(folder)
 
     def _apply_corrections(
@@ -123,8 +129,7 @@ class GraphEngine:
                 f"{path}: not written by nightshift export; "
                 "for another model use nightshift analyze --model"
             )
-        self.meta: Mapping[str, Any] = json.loads(metadata)
-        check_bundle_format(self.meta, str(path))
+        self.meta: Mapping[str, Any] = _read_metadata(metadata, path)
         corrections = self.meta["graph"]["corrections"]
         self.correction_words = [item["words"] for item in corrections if item["is_carried"]]
         self.omitted_corrections: Sequence[str] = [
@@ -141,6 +146,25 @@ class GraphEngine:
         )
         descriptions = [self.correction_words[k] if k >= 0 else "" for k in correction_rows]
         return EnginePredictions(probabilities.astype(np.float64), is_answered, descriptions)
+
+
+def _read_metadata(text: str, path: Path) -> Mapping[str, Any]:
+    """Return the record in an exported graph.
+
+    Raises:
+        InputError: it is damaged, or of another version.
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: its metadata cannot be read ({error}); export it again"
+        ) from error
+    if not isinstance(record, dict) or not isinstance(record.get("graph"), dict):
+        raise InputError(f"{path}: its metadata is no record of a model; export it again")
+    check_bundle_format(record, str(path))
+    check_bundle_fields(record, str(path))
+    return record
 
 
 def open_engine(path: Path) -> InferenceEngine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.contracts import InputError
+from pipeline.storage.bundle_record import RECORD_FILE
 from pipeline.storage.champion_registry import find_champion_bundle
 
 EXTERNAL_LOADERS = {"model.pt2": "torch.export.load", "MLmodel": "mlflow.pyfunc.load_model"}
@@ -31,7 +32,7 @@ def find_bundle(model_name: str, runs_folder: Path) -> Path:
         Path(model_name),
     )
     for folder in candidates:
-        if (folder / "bundle.json").is_file():
+        if (folder / RECORD_FILE).is_file():
             return folder
     raise InputError(
         f"{model_name}: neither champion, nor a run in {runs_folder} that finished its stage "
@@ -45,7 +46,10 @@ def find_graph_file(path: Path) -> Path | None:
     Raises:
         InputError: `path` is an export for another program.
     """
+    is_bundle = (path / RECORD_FILE).is_file()  # a user's own program lies in it too
     for file_name, loader in EXTERNAL_LOADERS.items():
+        if is_bundle:
+            continue
         if path.name == file_name or (path / file_name).is_file():
             raise InputError(
                 f"{path}: is for {loader}; name the run, or an export as safetensors or ONNX"

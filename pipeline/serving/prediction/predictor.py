@@ -114,6 +114,23 @@ class Predictor:
     def _top_count(self) -> int:
         return min(TOP_CLASS_COUNT, len(self.meta["classes"]))
 
+    def check_rules(self, origin: str) -> None:
+        """Raise `InputError` unless the rules of the slices can be read, and corrections have one.
+
+        Args:
+            origin: the model's file or folder, as the error message names it.
+        """
+        try:
+            rules = self._slice_rules
+        except InputError as error:
+            raise InputError(f"{origin}: {error}; make the model again") from error
+        for correction in self.meta["policy"]["corrections"]:
+            if correction["slice"] not in rules:
+                raise InputError(
+                    f"{origin}: corrects the slice {correction['slice']!r}, which has no rule; "
+                    "make the model again"
+                )
+
     @cached_property
     def _slice_rules(self) -> dict[str, Rule]:
         return {item["slice"]: Rule.parse_json(item["rule"]) for item in self.meta["slices"]}
@@ -127,7 +144,14 @@ class Predictor:
     @cached_property
     def _preparer(self) -> ImagePreparer:
         rules = list(self._slice_rules.values())
-        return ImagePreparer(int(self.meta["side"]), rules, self.attributes, self._min_luminance)
+        value_range = self.meta.get("range")
+        return ImagePreparer(
+            int(self.meta["side"]),
+            rules,
+            self.attributes,
+            self._min_luminance,
+            value_range and (int(value_range[0]), int(value_range[1])),
+        )
 
     def _predict_batches(
         self, items: Iterable[PreparedImage | RejectedFile]
@@ -242,4 +266,6 @@ def load_predictor(
                 f"--attributes: there is no attribute {name!r}; there are: {', '.join(known)}"
             )
     location = find_graph_file(Path(model_name)) or find_bundle(model_name, Path(runs_folder))
-    return Predictor(open_engine(location), tuple(attributes))
+    predictor = Predictor(open_engine(location), tuple(attributes))
+    predictor.check_rules(str(location))
+    return predictor

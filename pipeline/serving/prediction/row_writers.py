@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -16,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contracts import InputError
+from pipeline.storage.artifact_store import lock_file
+from pipeline.storage.csv_tables import CsvRowWriter
 
 # Rows that are in memory before they become a row group of a Parquet file.
 PARQUET_GROUP_ROWS = 1024
@@ -104,13 +105,12 @@ def write_rows(
         return _write_parquet(rows, columns, out)
     row_count = 0
     with _open_output(out, "a" if append else "w") as file:
-        table = csv.DictWriter(file, columns) if out is not None and out.suffix == ".csv" else None
-        if table:
-            table.writeheader()
+        is_csv = out is not None and out.suffix == ".csv"
+        table = CsvRowWriter(file, columns) if is_csv else None
         for row in rows:
             row_count += 1
             if table:
-                table.writerow(row)
+                table.write_row(row)
             else:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             if append:
@@ -119,26 +119,43 @@ def write_rows(
     return row_count
 
 
-def read_predicted_paths(out: Path) -> set[str]:
-    """Return the paths in a file of JSON lines; an incomplete last line is removed from the file.
+@contextmanager
+def hold_output(out: Path) -> Iterator[None]:
+    """Hold a file of rows for one watcher.
+
+    Raises:
+        RunBusyError: another watcher appends to it.
+    """
+    with lock_file(out, should_wait=False):
+        yield
+
+
+def read_predicted_paths(out: Path) -> tuple[set[str], set[str]]:
+    """Return the paths in a file of JSON lines: those with a prediction, and those with an error.
+
+    An incomplete last line is removed from the file.
 
     Raises:
         InputError: the file holds a line that `nightshift predict` did not write.
     """
+    if not out.exists():
+        return set(), set()
     if not out.is_file():
-        return set()
+        raise InputError(f"{out}: not a regular file; name another")
     complete_size = 0
-    paths = set()
+    is_predicted: dict[str, bool] = {}
     with out.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 break
             complete_size += len(line)
             try:
-                paths.add(str(json.loads(line)["path"]))
-            except (ValueError, KeyError, TypeError) as error:
+                row = json.loads(line)
+                is_predicted[str(row["path"])] = row.get("error") is None
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise InputError(
                     f"{out}: holds a line that nightshift predict did not write; name another"
                 ) from error
     os.truncate(out, complete_size)
-    return paths
+    predicted = {path for path, is_good in is_predicted.items() if is_good}
+    return predicted, set(is_predicted) - predicted

@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 
 from pipeline.domain.attribute_values import get_period
 from pipeline.domain.rules import Mask
+from pipeline.domain.slice_traits import (
+    ClassNeighborsTrait,
+    ConfusionTrait,
+    MeasureTrait,
+    SliceNeighborsTrait,
+    SliceTrait,
+    ValueTrait,
+)
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.finder_constants import CONSTANTS
 
@@ -19,13 +27,13 @@ MIN_NORM = 1e-9  # keeps the cosine of an embedding of zeros defined
 FIRST_CONDITION_COLUMN = 3  # the frame starts with image_id, label and group
 
 
-def describe_shared_traits(
+def find_shared_traits(
     val: ValidationSet, slice_mask: Mask, reported_columns: set[str], seed: int
-) -> str | None:
-    """Return what the failing images of a slice share, in words.
+) -> list[SliceTrait]:
+    """Return what the failing images of a slice share.
 
-    The text names the classes that they confuse, their nearest neighbors, and the measures and
-    metadata values that distinguish them from other images of their classes.
+    These are the classes that they confuse, their nearest neighbors, and the measures and metadata
+    values that distinguish them from other images of their classes.
 
     Args:
         val: the validation set.
@@ -34,43 +42,37 @@ def describe_shared_traits(
         seed: seed of the sample of failing images.
 
     Returns:
-        None if too few images of the slice fail.
+        The traits in this order; none if too few images of the slice fail.
     """
     failing = slice_mask & val.is_misclassified
     if failing.sum() < CONSTANTS.causes.min_described_failures:
-        return None
-    phrases = [_describe_confusion(val, failing)]
+        return []
+    traits: list[SliceTrait] = [_find_confusion(val, failing)]
     if val.embeddings.shape[1]:
         shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(failing))
         rows = np.sort(shuffled[: CONSTANTS.causes.max_described_failures])
-        phrases += _describe_neighbors(val, slice_mask, rows)
+        traits += _find_neighbors(val, slice_mask, rows)
     columns = [
         name for name in val.frame.columns[FIRST_CONDITION_COLUMN:] if name not in reported_columns
     ]
-    measures = _describe_measures(val, slice_mask, failing, columns)
-    if measures:
-        phrases.append(f"{', '.join(measures)} others of their class")
-    return "; ".join([*phrases, *_describe_values(val, slice_mask, failing, columns)])
+    traits += _find_measures(val, slice_mask, failing, columns)
+    traits += _find_values(val, slice_mask, failing, columns)
+    return traits
 
 
-def _format_percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _describe_confusion(val: ValidationSet, failing_mask: Mask) -> str:
+def _find_confusion(val: ValidationSet, failing_mask: Mask) -> ConfusionTrait:
     """Return the most frequent confusion and its count."""
     labels = val.labels[failing_mask].tolist()
     predictions = val.predictions[failing_mask].tolist()
     (label, prediction), count = Counter(zip(labels, predictions, strict=True)).most_common(1)[0]
-    return (
-        f"{count:,} of {int(failing_mask.sum()):,} failures are {val.class_names[label]} "
-        f"predicted as {val.class_names[prediction]}"
+    return ConfusionTrait(
+        val.class_names[label], val.class_names[prediction], count, int(failing_mask.sum())
     )
 
 
-def _describe_neighbors(
+def _find_neighbors(
     val: ValidationSet, slice_mask: Mask, failing_rows: NDArray[np.intp]
-) -> Iterator[str]:
+) -> Iterator[SliceTrait]:
     """Yield the slice and the class of the failing images' nearest neighbors, if they are unusual.
 
     Neighbors are the most similar images of other groups, by cosine in frozen features.
@@ -86,17 +88,14 @@ def _describe_neighbors(
     if has_neighbor.any():
         share = float(slice_mask[similarity[has_neighbor].argmax(1)].mean())
     if share >= expected + CONSTANTS.causes.min_share_difference:
-        yield (
-            f"{_format_percent(share)} of them look most like another image of the slice, "
-            f"{_format_percent(expected)} would by chance"
-        )
+        yield SliceNeighborsTrait(share, expected)
     similarity[val.labels[failing_rows][:, None] == val.labels[None]] = -np.inf
-    yield from _describe_neighbor_class(val, failing_rows, similarity)
+    yield from _find_neighbor_class(val, failing_rows, similarity)
 
 
-def _describe_neighbor_class(
+def _find_neighbor_class(
     val: ValidationSet, failing_rows: NDArray[np.intp], similarity: NDArray[np.floating]
-) -> Iterator[str]:
+) -> Iterator[ClassNeighborsTrait]:
     """Yield the other class that the failing images resemble most, if it is unusual.
 
     Args:
@@ -113,10 +112,7 @@ def _describe_neighbor_class(
     share = count / int(has_neighbor.sum())
     expected = float((is_other_class & (val.labels == label)).sum() / is_other_class.sum())
     if share >= expected + CONSTANTS.causes.min_share_difference:
-        yield (
-            f"of the other classes they look most like {val.class_names[label]}: "
-            f"{_format_percent(share)} of them do, {_format_percent(expected)} would by chance"
-        )
+        yield ClassNeighborsTrait(val.class_names[label], share, expected)
 
 
 def _compare_to_class(
@@ -153,11 +149,11 @@ def _is_measure(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _describe_measures(
+def _find_measures(
     val: ValidationSet, slice_mask: Mask, failing_mask: Mask, columns: list[str]
-) -> list[str]:
+) -> list[MeasureTrait]:
     """Return the numbers that distinguish the failing images from their classes, largest first."""
-    deviations: list[tuple[float, str]] = []
+    traits = []
     for name in columns:
         column = val.frame[name]
         if get_period(name) is not None or not _is_measure(column):
@@ -165,16 +161,14 @@ def _describe_measures(
         values = column.to_numpy(dtype=float, na_value=np.nan)
         difference, spread = _compare_to_class(values, val.labels, slice_mask, failing_mask)
         if spread > 0 and abs(difference / spread) >= CONSTANTS.causes.min_deviation:
-            side = "above" if difference > 0 else "below"
-            deviation = abs(difference / spread)
-            deviations.append((deviation, f"{name} {deviation:.1f} standard deviations {side}"))
-    deviations.sort(key=lambda item: -item[0])
-    return [words for _, words in deviations[: CONSTANTS.causes.max_reported_measures]]
+            traits.append(MeasureTrait(name, difference / spread))
+    traits.sort(key=lambda trait: -abs(trait.deviation))
+    return traits[: CONSTANTS.causes.max_reported_measures]
 
 
-def _describe_values(
+def _find_values(
     val: ValidationSet, slice_mask: Mask, failing_mask: Mask, columns: list[str]
-) -> Iterator[str]:
+) -> Iterator[ValueTrait]:
     """Yield the metadata values that are more frequent among failing images than in their class."""
     for name in columns:
         column = val.frame[name]
@@ -188,8 +182,4 @@ def _describe_values(
         excess, _ = _compare_to_class(has_value, val.labels, slice_mask, failing_mask)
         if excess >= CONSTANTS.causes.min_share_difference:
             share = float(has_value[failing_mask].mean())
-            expected = max(share - excess, 0.0)
-            yield (
-                f"{name} {value} for {_format_percent(share)}, "
-                f"{_format_percent(expected)} of others of their class"
-            )
+            yield ValueTrait(name, str(value), share, max(share - excess, 0.0))

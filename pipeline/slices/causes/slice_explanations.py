@@ -32,9 +32,9 @@ EXPLANATION_DTYPES = {
     "repair_share": "float64",
     "rule": "str",
     "frozen": "str",
-    "applied": "str",
+    "applied_rules": "str",
     "cause": "str",
-    "common": "str",
+    "shared_traits": "str",
     "strength_low": "float64",
     "strength_high": "float64",
     "confidence": "str",
@@ -83,7 +83,7 @@ def build_explanation(
     strength_range: tuple[float, float] | None,
     interventions: pd.DataFrame,
 ) -> dict[str, Any]:
-    """Return the row of `explanations` of one slice, without `common`.
+    """Return the row of `explanations` of one slice, without `shared_traits`.
 
     Args:
         val: the validation set.
@@ -106,7 +106,7 @@ def build_explanation(
         **_describe_failures(val, held_out, cause, interventions),
         "rule": rule.format_text(),
         "frozen": rule.dump_json(),
-        "applied": held_out.describe_applied_rules(assign_halves(val.folds)),
+        "applied_rules": json.dumps(held_out.list_applied_rules(assign_halves(val.folds))),
         "cause": cause.remedy if cause else None,
         "strength_low": low,
         "strength_high": high,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -14,12 +14,16 @@ class PlanCandidate:
     """A plan that may be trained.
 
     Attributes:
-        description: the plan in words.
         plan: rows of the artifact `plan`.
+        slices: the slices that it treats, by effect.
+        is_whole: whether these are all planned slices.
+        is_reduced: whether fewer views of them are treated.
     """
 
-    description: str
     plan: pd.DataFrame
+    slices: tuple[str, ...]
+    is_whole: bool
+    is_reduced: bool = False
 
 
 def build_plan_candidates(
@@ -41,16 +45,12 @@ def build_plan_candidates(
     names = [name for name in ordered if name in planned]
     candidates = []
     for count in range(1, len(names) + 1):
-        suffix = "" if count == len(names) else " alone" if count == 1 else " only"
-        description = f"{' and '.join(names[:count])}{suffix}"
         part = plan[plan["slice"].isin(names[:count])]
-        candidates.append(PlanCandidate(description, part))
+        candidates.append(PlanCandidate(part, tuple(names[:count]), count == len(names)))
     if not candidates:
         return []
     whole = candidates[-1]
-    reduced = PlanCandidate(
-        f"{whole.description}, in half as many views", _reduce_probabilities(whole.plan)
-    )
+    reduced = replace(whole, plan=_reduce_probabilities(whole.plan), is_reduced=True)
     if len(candidates) < max_candidates:
         return [*candidates, reduced]
     return [*candidates[: max_candidates - 1], whole][:max_candidates]

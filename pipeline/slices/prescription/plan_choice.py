@@ -25,12 +25,11 @@ class PlanChoice:
 
     Attributes:
         plan: the chosen plan; empty if none helped.
-        description: the chosen plan in words, or None.
-        tried: description, gains and whether it was chosen, for each plan that was tried.
+        tried: slices, is_whole, is_reduced, gains and whether it was chosen, for each plan that was
+            tried.
     """
 
     plan: pd.DataFrame
-    description: str | None
     tried: list[dict[str, Any]]
 
 
@@ -65,9 +64,13 @@ def choose_plan(
     tried = []
     for position, candidate in enumerate(candidates):
         tried.append(
-            {"words": candidate.description, **gains[position], "chosen": position == chosen}
+            {
+                "slices": list(candidate.slices),
+                "is_whole": candidate.is_whole,
+                "is_reduced": candidate.is_reduced,
+                **gains[position],
+                "chosen": position == chosen,
+            }
         )
-    if chosen is None:
-        return PlanChoice(nothing, None, tried)
-    best = candidates[chosen]
-    return PlanChoice(best.plan.reset_index(drop=True), best.description, tried)
+    best = nothing if chosen is None else candidates[chosen].plan.reset_index(drop=True)
+    return PlanChoice(best, tried)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -73,21 +72,3 @@ def list_checked_strengths(explanations: pd.DataFrame) -> dict[str, list[float]]
         if item.fitted_remedy in strengths:
             strengths[item.fitted_remedy] |= {float(item.fitted_low), float(item.fitted_high)}
     return {remedy: sorted(values) for remedy, values in strengths.items()}
-
-
-def describe_refusals(refused: Iterable[dict[str, Any]]) -> list[str]:
-    """Return one line for each remedy with the classes for which it is refused.
-
-    Examples:
-        >>> describe_refusals([{"remedy": "rotation", "from": "6", "to": "9"}])
-        ['rotation changes labels and is refused for: 6 to 9']
-    """
-    pairs: dict[str, set[str]] = {}
-    for change in refused:
-        pair = f"{change['from']} to {change['to']}"
-        pairs.setdefault(change["remedy"], set()).add(pair)
-    lines = []
-    for remedy in sorted(pairs):
-        listed = ", ".join(sorted(pairs[remedy]))
-        lines.append(f"{remedy} changes labels and is refused for: {listed}")
-    return lines

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import iterate_rows
+from pipeline.domain.statuses import PrescriptionKind
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import describe_intervention, find_training_remedy
 from pipeline.slices.causes.repair_test import InterventionTools
-from pipeline.slices.prescription.collection_requests import describe_prescription
 from pipeline.slices.prescription.strength_fitting import FIT_COLUMNS, fit_remedy
 from pipeline.slices.prescription.strength_ranges import list_strength_ranges
 from pipeline.slices.prescription.treatment_plan import (
@@ -33,12 +34,12 @@ class SlicePrescriptions:
     Attributes:
         plan: rows of the artifact `plan`.
         corrections: corrections at prediction time, one for each slice with a cause.
-        prescriptions: kind and action of each slice, in words.
+        prescriptions: what is done about each slice.
     """
 
     plan: pd.DataFrame
     corrections: list[dict[str, Any]]
-    prescriptions: list[dict[str, Any]]
+    prescriptions: list[Prescription]
 
 
 def fit_treatments(
@@ -89,7 +90,7 @@ def prescribe_slices(
 
     Args:
         context: the tables that prescriptions are made from.
-        explanations: the confirmed slices with `FIT_COLUMNS` and `words`.
+        explanations: the confirmed slices with `FIT_COLUMNS`.
         membership: images of each slice.
         remedy_share: share of a training image's views that are treated, over all slices.
         max_repeats: largest factor by which images of a slice without a cause are repeated.
@@ -116,7 +117,7 @@ def prescribe_slices(
             corrections.append(correction)
         if len(plan):
             plans.append(plan)
-        prescriptions.append(describe_prescription(explanation, plan, correction))
+        prescriptions.append(build_prescription(explanation, plan, correction))
     plan = pd.concat(plans).reset_index(drop=True).astype(PLAN_COLUMNS)
     return SlicePrescriptions(plan, corrections, prescriptions)
 
@@ -131,3 +132,53 @@ def _choose_correction(
     correction = context.choose_correction(explanation, is_member)
     words = describe_intervention(correction["remedy"], correction["strength"])
     return correction | {"words": words}
+
+
+def build_prescription(
+    explanation: Any, plan: pd.DataFrame, correction: dict[str, Any] | None
+) -> Prescription:
+    """Return the prescription of one slice.
+
+    Args:
+        explanation: row of `explanations` with the columns `FIT_COLUMNS`.
+        plan: the slice's rows of the plan, with any index.
+        correction: the correction at prediction time that was considered, if any.
+    """
+    image_count = int(plan["image_id"].nunique()) if len(plan) else 0
+    kind = _choose_kind(explanation, plan)
+    has_treated_images = kind == PrescriptionKind.AUGMENT and plan["simulator"].isna().any()
+    fit_auc = None
+    if has_treated_images and np.isfinite(explanation.fit_auc):
+        fit_auc = float(explanation.fit_auc)
+    helpful = None
+    if correction and correction["helps"]:
+        helpful = PrescribedCorrection(correction["remedy"], correction["strength"])
+    treatments = tuple(_list_treatments(plan))
+    return Prescription(
+        explanation.slice, kind, image_count, treatments, fit_auc, helpful, image_count > 0
+    )
+
+
+def _choose_kind(explanation: Any, plan: pd.DataFrame) -> PrescriptionKind:
+    if not len(plan):
+        return PrescriptionKind.COLLECT
+    if pd.notna(explanation.cause):
+        return PrescriptionKind.AUGMENT
+    if plan["remedy"].iloc[0] == "reweighting":
+        return PrescriptionKind.REWEIGHT
+    return PrescriptionKind.OVERSAMPLE
+
+
+def _list_treatments(plan: pd.DataFrame) -> Iterator[PrescribedTreatment]:
+    """Yield the parts of a slice's plan, by remedy and simulator."""
+    if not len(plan):
+        return
+    by_treatment = plan.groupby(["remedy", "simulator"], sort=False, dropna=False)
+    for (remedy, simulator), rows in by_treatment:
+        ranges = rows[["strength_low", "strength_high"]].drop_duplicates().to_numpy()
+        yield PrescribedTreatment(
+            str(remedy),
+            simulator if isinstance(simulator, str) else None,  # NaN without one
+            len(rows),
+            tuple((float(low), float(high)) for low, high in ranges),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,17 +55,20 @@ class HeldOutSlice:
         """Return the rule in force outside the validation images: that of the best tested half."""
         return self.rules_by_half[sorted(self.rules_by_half)[slice_test.best_index]]
 
-    def describe_applied_rules(self, row_halves: NDArray[np.intp]) -> str:
-        """Return in words which rule admitted how many images of which half.
+    def list_applied_rules(self, row_halves: NDArray[np.intp]) -> list[dict[str, Any]]:
+        """Return which rule admitted how many images of which half.
 
         Args:
             row_halves: half of each row, 0 or 1.
+
+        Returns:
+            rule (in numbers), half and count of each half with a rule.
         """
-        parts = []
+        applied = []
         for half, rule in sorted(self.rules_by_half.items()):
             count = int((self.is_member & (row_halves == half)).sum())
-            parts.append(f"{rule.format_text()} ({count:,} images of half {half + 1})")
-        return "; ".join(parts)
+            applied.append({"rule": rule.format_text(), "half": half, "count": count})
+        return applied
 
 
 def load_held_out_slices(

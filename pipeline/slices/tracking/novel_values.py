@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.attributes import load_attribute
 from pipeline.domain.attribute_values import format_value, get_period
+from pipeline.domain.statuses import NovelSide
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
 from pipeline.statistics import distribution_shift
 
@@ -18,9 +18,9 @@ Row = dict[str, Any]
 Mask = NDArray[np.bool_]
 
 
-def describe_novel_values(
+def flag_novel_values(
     attribute: str, reference: ReferenceProfile, table: pd.DataFrame
-) -> Iterator[tuple[str, Mask, str]]:
+) -> Iterator[tuple[NovelSide, Mask]]:
     """Yield how a value can be novel: below or above the known range.
 
     On a circle there is one way: a value is far from every known one.
@@ -31,22 +31,19 @@ def describe_novel_values(
         table: the arriving images.
 
     Yields:
-        A description, bool [rows] whether each image is novel in this way, and the known range.
+        The side, and bool [rows] whether each image is novel in this way.
     """
     values = table[attribute].to_numpy(np.float64)
     period = get_period(attribute)
     if period:
         known = reference.table[attribute].to_numpy(np.float64)
         is_distant = distribution_shift.flag_distant_values(values, known, period)
-        yield f"{attribute} unlike any", is_distant, f"none within {period / 24:g}"
+        yield NovelSide.APART, is_distant
         return
     low, high = reference.summary["spans"][attribute]
-    low_word, high_word = load_attribute(attribute).LOW_HIGH_WORDS
-    stray, units = reference.summary["stray"], reference.summary["units"]
-    exception = f", but for {stray} of {units:,} units" if stray else ""
     with np.errstate(invalid="ignore"):
-        yield low_word, values < low, f"{format_value(attribute, low)} or more{exception}"
-        yield high_word, values > high, f"{format_value(attribute, high)} or less{exception}"
+        yield NovelSide.BELOW, values < low
+        yield NovelSide.ABOVE, values > high
 
 
 def find_novel_values(
@@ -63,7 +60,7 @@ def find_novel_values(
         table: the arriving images.
         shift_p: p-value of the attribute's shift; None if it was not tested.
     """
-    for words, mask, known_range in describe_novel_values(attribute, reference, table):
+    for side, mask in flag_novel_values(attribute, reference, table):
         if not mask.any():
             continue
         novel = table[mask]
@@ -71,17 +68,27 @@ def find_novel_values(
         p = shift_p if is_periodic else _compute_novelty_p(attribute, reference, table, mask)
         yield {
             "attribute": attribute,
-            "words": words,
+            "side": side,
             "share": float(mask.mean()),
             "images": int(mask.sum()),
             "units": novel["unit"].nunique(),
             "low": format_value(attribute, float(novel[attribute].min())),
             "high": format_value(attribute, float(novel[attribute].max())),
-            "where": known_range,
+            "known_bound": _format_bound(attribute, reference, side),
+            "stray": reference.summary["stray"],
+            "known_units": reference.summary["units"],
             "q": None,
             "reason": None,
             "p": p,
         }
+
+
+def _format_bound(attribute: str, reference: ReferenceProfile, side: NovelSide) -> str | None:
+    """Return the end of the known range that was passed; None on a circle, which has none."""
+    if side == NovelSide.APART:
+        return None
+    low, high = reference.summary["spans"][attribute]
+    return format_value(attribute, low if side == NovelSide.BELOW else high)
 
 
 def _compute_novelty_p(

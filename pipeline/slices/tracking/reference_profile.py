@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow.lib import ArrowException
 
 from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.rules import Rule
+from pipeline.domain.statuses import UnitBasis
 from pipeline.slices.candidates.rule_admission import compute_slice_masks
 from pipeline.slices.finder_constants import CONSTANTS
-from pipeline.storage.bundle_record import read_bundle_record
+from pipeline.storage.bundle_record import RECORD_FILE, check_reference_fields, read_bundle_record
+from pipeline.storage.user_files import check_parquet_size
 
 REFERENCE_FILE = "reference.parquet"
 # Followed by a slice: the column that holds whether the slice admits the image.
@@ -34,8 +37,8 @@ def list_compared_attributes() -> list[str]:
 
 def assign_units(
     groups: Sequence[Any], capture_times: Sequence[Any]
-) -> tuple[NDArray[np.str_], str]:
-    """Return the independent unit of each image, and a description of the units.
+) -> tuple[NDArray[np.str_], UnitBasis]:
+    """Return the independent unit of each image, and what the units are.
 
     The unit of an image is its group. Without a group it is the stretch of `stretch_minutes` in
     which the image was taken, and without a time the image itself.
@@ -46,10 +49,9 @@ def assign_units(
 
     >>> times = ["2026-03-01T12:01", "2026-03-01T12:09", None]
     >>> assign_units(["v1", "v1", "v2"], times)
-    (array(['gv1', 'gv1', 'gv2'], dtype='<U3'), 'groups')
+    (array(['gv1', 'gv1', 'gv2'], dtype='<U3'), <UnitBasis.GROUPS: 'groups'>)
     """
     minutes = CONSTANTS.tracking.stretch_minutes
-    stretches_text = f"stretches of {minutes} minutes"
     group = pd.Series(list(groups), dtype="object").replace("", None)
     times = pd.to_datetime(pd.Series(list(capture_times), dtype="object"), errors="coerce")
     stretch = times.dt.floor(f"{minutes}min")
@@ -59,10 +61,10 @@ def assign_units(
     without_group = np.where(has_time_only, "t" + stretch.astype(str), image_names)
     units = np.where(has_group, "g" + group.astype(str), without_group).astype(str)
     if has_group.all():
-        return units, "groups"
+        return units, UnitBasis.GROUPS
     if not (has_group | has_time_only).all():
-        return units, "images, some or all of which have neither group nor time"
-    return units, f"groups and {stretches_text}" if has_group.any() else stretches_text
+        return units, UnitBasis.IMAGES
+    return units, UnitBasis.GROUPS_AND_STRETCHES if has_group.any() else UnitBasis.STRETCHES
 
 
 def _get_known_groups(images: pd.DataFrame) -> pd.Series:
@@ -74,8 +76,8 @@ def _get_known_groups(images: pd.DataFrame) -> pd.Series:
 
 def build_reference_frame(
     images: pd.DataFrame, attributes: pd.DataFrame, rules: Mapping[str, Rule]
-) -> tuple[pd.DataFrame, str]:
-    """Return the table of a reference, and a description of its units.
+) -> tuple[pd.DataFrame, UnitBasis]:
+    """Return the table of a reference, and what its units are.
 
     Rules that test a column which the images lack are left out.
 
@@ -127,7 +129,7 @@ def compute_value_ranges(table: pd.DataFrame, stray_unit_count: int) -> dict[str
 
 def summarize_reference(
     table: pd.DataFrame,
-    unit_basis: str,
+    unit_basis: UnitBasis,
     declined: pd.Series,
     seed: int,
     max_images: int = CONSTANTS.tracking.max_reference_images,
@@ -136,7 +138,7 @@ def summarize_reference(
 
     Args:
         table: see `build_reference_frame`.
-        unit_basis: description of the units.
+        unit_basis: what the units are.
         declined: whether the model declines each image; NaN outside the validation set.
         seed: seed of the choice of units.
         max_images: images after which no further unit is kept.
@@ -162,6 +164,15 @@ def summarize_reference(
     images_before = sizes.cumsum() - sizes
     kept = table.assign(unit=unit, declined=declined.astype(np.float64).to_numpy(), val=is_val)
     return kept[images_before[unit] < max_images].reset_index(drop=True), summary
+
+
+def _read_reference_table(path: Path) -> pd.DataFrame:
+    try:
+        check_parquet_size(path)
+        return pd.read_parquet(path)
+    except (OSError, ValueError, ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read ({reason}); make the model again") from error
 
 
 @dataclass(frozen=True)
@@ -194,12 +205,18 @@ class ReferenceProfile:
                 f"{folder}: the bundle lacks a reference of its training data; "
                 f"run the stage promote of {run_name} again"
             )
-        return cls(
-            pd.read_parquet(folder / REFERENCE_FILE),
+        check_reference_fields(record, str(folder / RECORD_FILE))
+        profile = cls(
+            _read_reference_table(folder / REFERENCE_FILE),
             record["reference"],
             record["slices"],
             str(record["run_id"]),
         )
+        try:
+            profile.rules  # noqa: B018
+        except InputError as error:
+            raise InputError(f"{folder}: {error}; make the model again") from error
+        return profile
 
     @property
     def split_tables(self) -> dict[str, pd.DataFrame]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.domain.rules import Rule
-from pipeline.domain.statuses import TrackState
+from pipeline.domain.statuses import TrackReason, TrackState
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import (
     ConfidenceInterval,
@@ -39,7 +39,8 @@ _FIELD_BY_KEY = {
     "excess": "last_excess",
     "closed": "closing_run_id",
     "state": "state",
-    "why": "reason",
+    "reason": "reason",
+    "closed_before": "earlier_closing_run_id",
     "change": "change",
 }
 
@@ -62,7 +63,8 @@ class TrackedSlice:
         last_excess: excess error of the rule in that run.
         closing_run_id: the run that showed it to be gone; None if it is not, or is back.
         state: its state in this run.
-        reason: why it has that state, in words.
+        reason: why it has that state.
+        earlier_closing_run_id: the run that had closed it, if this run confirmed it again.
         change: change of the share of all images that are misclassified in it, with its interval,
             since the previous assessable run.
         history: what every run measured (`CurrentRun.evaluate_rule`) and its state, oldest first.
@@ -80,7 +82,8 @@ class TrackedSlice:
     last_excess: float | None = None
     closing_run_id: str | None = None
     state: str = TrackState.NEW
-    reason: str = ""
+    reason: str = TrackReason.FIRST_CONFIRMED
+    earlier_closing_run_id: str | None = None
     change: Row | None = None
     history: tuple[Row, ...] = ()
 
@@ -93,7 +96,7 @@ class TrackedSlice:
     def previous_point(self) -> Row | None:
         """Return what the latest earlier run measured that could assess the slice, or None."""
         for point in reversed(self.history[:-1]):
-            if not point["reason"]:
+            if point["obstacle"] is None:
                 return point
         return None
 
@@ -137,41 +140,25 @@ def _load_burden(point: Row) -> ConfidenceInterval:
 
 
 def _compute_change(current_point: Row, previous_point: Row | None) -> Row | None:
-    if previous_point is None or current_point["reason"]:
+    if previous_point is None or current_point["obstacle"]:
         return None
     current, previous = _load_burden(current_point), _load_burden(previous_point)
     return dump_interval(estimate_difference(current, previous))
 
 
-def _format_points(interval: Row) -> str:
-    """Return an interval of shares as text, in percentage points."""
-    value, low, high = (100 * interval[end] for end in ("value", "low", "high"))
-    return f"{value:+.1f} points, {low:+.1f} to {high:+.1f}"
+def _classify_change(change: Row | None) -> TrackState:
+    """Return growing or shrinking; open if no change was shown."""
+    if change is None or change["low"] <= 0 <= change["high"]:
+        return TrackState.OPEN
+    return TrackState.GROWING if change["low"] > 0 else TrackState.SHRINKING
 
 
-def _classify_change(track: TrackedSlice) -> tuple[TrackState, str]:
-    """Return growing or shrinking and why; open if no change was shown."""
-    change, previous = track.change, track.previous_point
-    if change is None or previous is None:
-        return TrackState.OPEN, ""
-    if change["low"] <= 0 <= change["high"]:
-        return TrackState.OPEN, f"; no change was shown since run {previous['run']}"
-    is_growing = change["low"] > 0
-    comparative = "more" if is_growing else "fewer"
-    reason = (
-        f"; {comparative} of all images are in it and misclassified than in run "
-        f"{previous['run']} ({_format_points(change)})"
-    )
-    return TrackState.GROWING if is_growing else TrackState.SHRINKING, reason
-
-
-def _classify_confirmed(track: TrackedSlice) -> tuple[TrackState, str]:
+def _classify_confirmed(track: TrackedSlice) -> tuple[TrackState, TrackReason]:
     if len(track.history) == 1:
-        return TrackState.NEW, "first confirmed in this run"
+        return TrackState.NEW, TrackReason.FIRST_CONFIRMED
     if track.closing_run_id:
-        return TrackState.BACK, f"closed in run {track.closing_run_id}, and confirmed again"
-    state, reason = _classify_change(track)
-    return state, f"confirmed again{reason}"
+        return TrackState.BACK, TrackReason.CONFIRMED_AFTER_CLOSING
+    return _classify_change(track.change), TrackReason.CONFIRMED_AGAIN
 
 
 def bound_excess_error(point: Row) -> float:
@@ -204,20 +191,21 @@ def is_slice_gone(track: TrackedSlice, closing_limit: float) -> bool:
     return bool(has_fallen and not has_excess and bound_excess_error(point) < margin)
 
 
-def _classify_unconfirmed(track: TrackedSlice, closing_limit: float) -> tuple[TrackState, str]:
+def _classify_unconfirmed(
+    track: TrackedSlice, closing_limit: float
+) -> tuple[TrackState, TrackReason]:
     point = track.current_point
-    if point["reason"]:
+    if point["obstacle"]:
         state = TrackState.CLOSED if track.closing_run_id else TrackState.NOT_ASSESSABLE
-        return state, str(point["reason"])
-    state, change = _classify_change(track)
-    excess = f"excess error {_format_points(point['excess'])}"
+        return state, TrackReason.NOT_ASSESSABLE
+    state = _classify_change(track.change)
     if point["excess"]["low"] > 0:
-        return state, f"not confirmed in this run, but its rule still shows it: {excess}{change}"
+        return state, TrackReason.RULE_IN_EXCESS
     if is_slice_gone(track, closing_limit) or track.closing_run_id:
-        return TrackState.CLOSED, f"no longer in excess: {excess}"
+        return TrackState.CLOSED, TrackReason.NO_EXCESS
     if state == TrackState.SHRINKING:
-        return state, f"not confirmed in this run, and not shown to be gone: {excess}{change}"
-    return TrackState.NOT_ASSESSABLE, f"neither shown to be there nor to be gone: {excess}"
+        return state, TrackReason.SMALLER_NOT_GONE
+    return TrackState.NOT_ASSESSABLE, TrackReason.UNDECIDED
 
 
 def append_run(
@@ -243,11 +231,12 @@ def append_run(
     else:
         state, reason = _classify_unconfirmed(track, closing_limit)
     history = (*history, {**point, "state": state})
-    track = replace(track, state=state, reason=reason, history=history)
+    track = replace(track, state=state, reason=reason, earlier_closing_run_id=None, history=history)
     if slice_name:
         return replace(
             track,
             closing_run_id=None,
+            earlier_closing_run_id=track.closing_run_id,
             last_run_id=point["run"],
             last_error=point["error"]["value"],
             last_excess=point["excess"]["value"],

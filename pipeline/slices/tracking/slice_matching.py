@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.rules import Condition, Mask, Rule
+from pipeline.domain.statuses import AssessmentObstacle
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.candidates.cross_fitting import compute_overlap
 from pipeline.slices.finder_constants import CONSTANTS
@@ -28,6 +29,7 @@ from pipeline.slices.tracking.slice_history import (
 )
 from pipeline.statistics.group_intervals import estimate_cluster_mean, sanitize_float
 from pipeline.statistics.permutation_tests import estimate_excess_error
+from pipeline.statistics.untestable_reasons import UntestableReason
 
 
 def hash_groups(groups: Iterable[str]) -> NDArray[np.str_]:
@@ -39,6 +41,12 @@ def hash_groups(groups: Iterable[str]) -> NDArray[np.str_]:
         digest = hashlib.sha256(str(name).encode("utf-8", "replace")).hexdigest()
         hashes.append(digest[:digits])
     return np.array(hashes, dtype=f"<U{digits}")[codes]
+
+
+def _build_obstacle(
+    kind: AssessmentObstacle, name: str | None, reason: UntestableReason | None = None
+) -> Row:
+    return {"kind": kind, "name": name, "reason": reason and reason.build_record()}
 
 
 @dataclass(frozen=True)
@@ -85,34 +93,31 @@ class CurrentRun:
         """Hash the groups once."""
         object.__setattr__(self, "groups", hash_groups(self.val.groups))
 
-    def describe_missing_data(self, rule: Rule) -> str:
-        """Return what a rule needs and the data lacks, in words; empty if nothing is missing."""
+    def find_missing_data(self, rule: Rule) -> Row | None:
+        """Return the kind and name of what a rule needs and the data lacks; None for nothing."""
         if rule.label is not None and rule.label not in self.val.class_names:
-            return f"the data no longer has the class {rule.label} of its rule"
+            return _build_obstacle(AssessmentObstacle.MISSING_CLASS, rule.label)
         for condition in rule.conditions:
-            missing = self._describe_missing_column(condition)
-            if missing:
-                return missing
-        return ""
+            kind = self._find_column_obstacle(condition)
+            if kind:
+                return _build_obstacle(kind, condition.column)
+        return None
 
-    def _describe_missing_column(self, condition: Condition) -> str:
+    def _find_column_obstacle(self, condition: Condition) -> AssessmentObstacle | None:
         name, frame = condition.column, self.val.frame
         if condition.op == "near":
-            return self._describe_missing_image(name)
+            return self._find_image_obstacle(name)
         if name not in frame:
-            return f"the data no longer has the column {name} of its rule"
+            return AssessmentObstacle.MISSING_COLUMN
         if condition.op != "is" and not pd.api.types.is_numeric_dtype(frame[name]):
-            return f"the column {name} of its rule is no longer a number"
-        return ""
+            return AssessmentObstacle.COLUMN_NOT_NUMERIC
+        return None
 
-    def _describe_missing_image(self, image_id: str) -> str:
+    def _find_image_obstacle(self, image_id: str) -> AssessmentObstacle | None:
         distances = self.reference_distances.get(image_id)
-        subject = f"image {image_id}, to which its rule measures distances,"
         if distances is None:
-            return f"{subject} is no longer in the data"
-        if np.isnan(distances).all():
-            return f"{subject} is now in the sealed test set"
-        return ""
+            return AssessmentObstacle.MISSING_IMAGE
+        return AssessmentObstacle.SEALED_IMAGE if np.isnan(distances).all() else None
 
     def compute_mask(self, rule: Rule) -> Mask:
         """Return bool [rows]: whether the rule admits each validation image."""
@@ -128,13 +133,14 @@ class CurrentRun:
         Returns:
             run; n, groups and failures: of the images that the rule admits; share: their share of
             all images; error: mean loss among them; burden: that loss per image of the whole;
-            excess: their excess error over the same classes outside; reason: why these cannot be
-            assessed, or empty. error, burden and excess have their 95 % interval by group.
+            excess: their excess error over the same classes outside; obstacle: why these cannot be
+            assessed (kind, name and reason of the test), or None. error, burden and excess have
+            their 95 % interval by group.
         """
-        missing = self.describe_missing_data(rule)
+        obstacle = self.find_missing_data(rule)
         is_eligible = ~np.isin(self.groups, list(proposing_groups))
         inside = np.zeros(int(is_eligible.sum()), bool)
-        if not missing:
+        if not obstacle:
             inside = self.compute_mask(rule)[is_eligible]
         losses = self.val.error_losses[is_eligible]
         groups = self.val.groups[is_eligible]
@@ -142,7 +148,8 @@ class CurrentRun:
         test = estimate_excess_error(losses, labels, inside, groups, draws=0)
         error = estimate_cluster_mean(losses[inside], groups[inside], bounds=(0, 1))
         burden = estimate_cluster_mean(losses * inside, groups, bounds=(0, 1))
-        too_few = f"too few images to assess it: {test.reason}" if test.reason else ""
+        if test.reason and not obstacle:
+            obstacle = _build_obstacle(AssessmentObstacle.UNTESTABLE, None, test.reason)
         return {
             "run": self.run_id,
             "n": int(inside.sum()),
@@ -152,7 +159,7 @@ class CurrentRun:
             "error": dump_interval(error),
             "burden": dump_interval(burden),
             "excess": dump_interval(test.interval),
-            "reason": missing or too_few,
+            "obstacle": obstacle,
         }
 
 
@@ -177,7 +184,7 @@ def match_slices(
     confirmed_masks = [current_run.compute_mask(item.rule) for item in confirmed_slices]
     pairs = []
     for tracked, track in enumerate(tracked_slices):
-        if current_run.describe_missing_data(track.rule):
+        if current_run.find_missing_data(track.rule):
             continue
         mask = current_run.compute_mask(track.rule)
         for confirmed, confirmed_mask in enumerate(confirmed_masks):

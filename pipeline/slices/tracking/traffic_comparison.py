@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.attribute_values import format_value, get_period
+from pipeline.domain.statuses import UnitBasis
 from pipeline.slices.tracking.novel_values import find_novel_values
 from pipeline.slices.tracking.reference_profile import SLICE_COLUMN_PREFIX, ReferenceProfile
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
@@ -30,11 +31,11 @@ class ArrivedTraffic:
     Attributes:
         table: one row for each image, with `unit` and any of the attributes and slices of
             `ReferenceProfile.table`.
-        unit_basis: description of the units.
+        unit_basis: what the units are.
     """
 
     table: pd.DataFrame
-    unit_basis: str
+    unit_basis: UnitBasis
 
 
 def _combine_shifts(shifts: Mapping[str, ShiftTest]) -> Row:
@@ -52,7 +53,7 @@ def _combine_shifts(shifts: Mapping[str, ShiftTest]) -> Row:
         "p": max(p_values, default=None),
         "q": None,
         "units": max(shift.unit_count for shift in shifts.values()),
-        "reason": None if p_values else reasons[-1],
+        "reason": None if p_values else reasons[-1].build_record(),
     }
 
 

@@ -60,7 +60,8 @@ def evaluate_condition(finding: FindingKind, limit: float, alpha: float) -> Row:
 
     Returns:
         name, limit, passed; value: the largest value that chance does not explain, None if none
-        could be tested; exceeded: label and value of each finding above the limit, largest first;
+        could be tested; exceeded: label, side (of a novel value) and value of each finding above
+        the limit, largest first;
         untested_reason: why none could be tested, or None.
     """
     real = [row for row in finding.rows if row["q"] is not None and row["q"] <= alpha]
@@ -70,7 +71,7 @@ def evaluate_condition(finding: FindingKind, limit: float, alpha: float) -> Row:
         value = float(row[finding.value_key])
         if value > limit:
             label = str(row[finding.label_key]) if finding.label_key else ""
-            exceeded.append({"label": label, "value": value})
+            exceeded.append({"label": label, "side": row.get("side"), "value": value})
     is_tested = not finding.rows or any(row["q"] is not None for row in finding.rows)
     largest = 0.0 if is_tested else None
     if real:
@@ -94,7 +95,7 @@ def evaluate_conditions(comparison: Row, limits: TrafficLimits) -> list[Row]:
     """
     findings = [
         FindingKind("max_psi", "psi", comparison["attributes"], "attribute"),
-        FindingKind("max_new", "share", comparison["new"], "words"),
+        FindingKind("max_new", "share", comparison["new"], "attribute"),
         FindingKind("max_slice_rise", "rise", comparison["slices"], "slice"),
     ]
     conditions = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from tests.bench.sections import write_section
 
 from pipeline.statistics.classification.selective_prediction import (
     AnsweredImages,
@@ -17,7 +18,6 @@ from pipeline.statistics.classification.selective_prediction import (
     apply_decline_rule,
     choose_decline_rule,
 )
-from tests.bench.sections import write_section
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 DRAWS = 500

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tests.bench.sections import write_section
 
 from pipeline.statistics.active_evaluation import LabeledTraffic, draw_labels, estimate_labeled_gain
-from tests.bench.sections import write_section
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 IMAGES = 4000

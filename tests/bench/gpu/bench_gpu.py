@@ -1,7 +1,8 @@
-"""`make bench-gpu`: what a training makes of a GPU; prints a table, and is skipped with a reason where there is none.
+"""`make bench-gpu`: how well a training uses a GPU; skipped with a reason without one.
 
-NIGHTSHIFT_BENCH_CIFAR: a folder that torchvision.datasets.CIFAR10 reads (cifar-10-batches-py within), for the seconds
-to 94 %. NIGHTSHIFT_BENCH_BACKBONE: a timm network for that, with weights `none`.
+NIGHTSHIFT_BENCH_CIFAR: a folder that torchvision.datasets.CIFAR10 reads (cifar-10-batches-py in
+it), for the seconds to 94 %. NIGHTSHIFT_BENCH_BACKBONE: a timm network for that, with weights
+`none`.
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy
 
 GPU = torch.device("cuda")
-SIDE, BATCH, STEPS, ROUNDS, NAMES = 64, 256, 400, 3, ["lying", "standing"]
+SIDE, BATCH_SIZE, STEPS, ROUNDS, IMAGES = 64, 256, 400, 3, 20_000
+WARMUP_STEPS = 20  # before the clock starts
+CLASS_NAMES = ["lying", "standing"]
 SETTINGS = FitSettings(
-    image_passes=BATCH * STEPS, batch_size=BATCH, compile=False, evaluation_interval=STEPS
+    image_passes=BATCH_SIZE * STEPS, batch_size=BATCH_SIZE, compile=False, evaluation_interval=STEPS
 )
-BUDGETS = (4, 8, 16, 32)  # epochs
-LINE = [
+TARGET_ACCURACY = 0.94
+EPOCH_BUDGETS = (4, 8, 16, 32)
+UTILIZATION_COMMAND = [
     "nvidia-smi",
     "--query-gpu=utilization.gpu",
     "--format=csv,noheader,nounits",
@@ -57,166 +61,172 @@ LINE = [
 ]
 pytestmark = [
     pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="no CUDA GPU here: torch.cuda.is_available() says no"
+        not torch.cuda.is_available(), reason="no CUDA GPU here: torch.cuda.is_available() is False"
     ),
     pytest.mark.timeout(3600),
 ]
 
 
 @contextmanager
-def _busy() -> Iterator[list[float]]:
-    """Shares of the GPU's time in which a kernel ran, by nvidia-smi, tenth of a second by tenth of a second."""
+def _watch_utilization() -> Iterator[list[float]]:
+    """Yield a list that afterwards holds the GPU's utilization in each tenth of a second."""
     shares: list[float] = []
-    with subprocess.Popen(LINE, stdout=subprocess.PIPE, text=True) as watch:
+    with subprocess.Popen(UTILIZATION_COMMAND, stdout=subprocess.PIPE, text=True) as process:
         yield shares
-        watch.terminate()
-        shares += [
-            float(line) / 100 for line in (watch.communicate()[0] or "").split() if line.isdigit()
-        ]
+        process.terminate()
+        lines = (process.communicate()[0] or "").split()
+        shares += [float(line) / 100 for line in lines if line.isdigit()]
 
 
-def _images(count: int = 20_000) -> TrainingImages:
-    pixels = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
-    return TrainingImages(pixels, np.arange(count), np.arange(count) % 2)
+def _draw_images() -> TrainingImages:
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
+    return TrainingImages(pixels, np.arange(IMAGES), np.arange(IMAGES) % 2)
 
 
-def _bare() -> float:
-    """Images a second of the step alone, on one batch that lies on the GPU."""
-    model, meta = build_network("tf_efficientnet_lite0", "packaged", NAMES, SIDE, 0.0)
-    use = choose_precision(describe_device(GPU), 0)
-    apply_precision(use)
-    optimizer = create_optimizer(move_to_device(model).train(), SETTINGS)
-    x = normalize_pixels(torch.rand(BATCH, 3, SIDE, SIDE, device=GPU) * 255, meta)
-    truth = torch.arange(BATCH, device=GPU) % 2
-    for step in range(STEPS + 20):
-        if step == 20:
+def _measure_bare_step() -> float:
+    """Return images a second of the step alone, on one batch in the memory of the GPU."""
+    network, meta = build_network("tf_efficientnet_lite0", "packaged", CLASS_NAMES, SIDE, 0.0)
+    precision = choose_precision(describe_device(GPU), 0)
+    apply_precision(precision)
+    optimizer = create_optimizer(move_to_device(network).train(), SETTINGS)
+    pixels = torch.rand(BATCH_SIZE, 3, SIDE, SIDE, device=GPU) * 255
+    inputs = normalize_pixels(pixels, meta)
+    labels = torch.arange(BATCH_SIZE, device=GPU) % 2
+    for step in range(STEPS + WARMUP_STEPS):
+        if step == WARMUP_STEPS:
             torch.cuda.synchronize()
             began = time.perf_counter()
-        with create_autocast(GPU, use):
-            loss = F.cross_entropy(model(x).float(), truth)
+        with create_autocast(GPU, precision):
+            loss = F.cross_entropy(network(inputs).float(), labels)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
     torch.cuda.synchronize()
-    return BATCH * STEPS / (time.perf_counter() - began)
+    return BATCH_SIZE * STEPS / (time.perf_counter() - began)
 
 
-def _plan(remedy: str, low: float, high: float, images: TrainingImages) -> TargetedTreatment:
-    row = {
-        "remedy": remedy,
-        "strength_low": low,
-        "strength_high": high,
-        "probability": 0.5,
-        "simulator": None,
-        "slice": "s",
-    }
-    ids = [str(k) for k in images.image_rows.tolist()]
-    plan = pd.DataFrame([row | {"image_id": i} for i in ids])
-    return build_targeted_treatment(
-        plan, pd.DataFrame({"image_id": ids, "label": "a"}), apply_remedy
+def _build_treatment(
+    remedy: str, low: float, high: float, images: TrainingImages
+) -> TargetedTreatment:
+    ids = [str(row) for row in images.image_rows.tolist()]
+    plan = pd.DataFrame({"image_id": ids}).assign(
+        slice="s",
+        remedy=remedy,
+        strength_low=low,
+        strength_high=high,
+        probability=0.5,
+        simulator=None,
     )
+    image_table = pd.DataFrame({"image_id": ids, "label": "a"})
+    return build_targeted_treatment(plan, image_table, apply_remedy)
 
 
-def _ours(
+def _measure_training(
     images: TrainingImages, scratch: Path, treatment: TargetedTreatment | None
 ) -> tuple[float, float]:
-    """Images a second of `fit`, from its first step on, and the busy share meanwhile."""
-    model, meta = build_network("tf_efficientnet_lite0", "packaged", NAMES, SIDE, 0.0)
+    """Return images a second of a training after its first steps, and the GPU's utilization."""
+    network, meta = build_network("tf_efficientnet_lite0", "packaged", CLASS_NAMES, SIDE, 0.0)
     began: list[float] = []
 
-    def watched(items: Any, *, total: int, unit: str) -> Iterator[Any]:
+    def track_progress(items: Any, *, total: int, unit: str) -> Iterator[Any]:
         for number, item in enumerate(items):
-            if number == 20:
+            if number == WARMUP_STEPS:
                 torch.cuda.synchronize()
                 began.append(time.perf_counter())
             yield item
 
-    with _busy() as shares:
+    with _watch_utilization() as shares:
         fit_network(
-            model,
+            network,
             meta,
             images,
             SETTINGS,
             treatment=treatment,
             seed=0,
             scratch_folder=scratch,
-            track=watched,
+            track=track_progress,
         )
         torch.cuda.synchronize()
-        took = time.perf_counter() - began[0]
-    busy = shares[len(shares) // 3 :]  # the start is set-up
-    return BATCH * (STEPS - 20) / took, statistics.mean(busy) if busy else float("nan")
+        seconds = time.perf_counter() - began[0]
+    training_shares = shares[len(shares) // 3 :]  # the start is set-up
+    utilization = statistics.mean(training_shares) if training_shares else float("nan")
+    return BATCH_SIZE * (STEPS - WARMUP_STEPS) / seconds, utilization
 
 
 def test_a_training_keeps_the_gpu_busy(tmp_path: Path) -> None:
-    images, got = _images(), dict[str, list[tuple[float, float]]]()
-    plans = {"plain": None, "exposure (twin)": _plan("exposure", 0.2, 1.0, images)}
-    plans |= {
-        "low_light (twin)": _plan("low_light", 0.2, 1.0, images),
-        "jpeg (CPU)": _plan("jpeg", 20, 60, images),
+    images = _draw_images()
+    treatments = {
+        "plain": None,
+        "exposure (twin)": _build_treatment("exposure", 0.2, 1.0, images),
+        "low_light (twin)": _build_treatment("low_light", 0.2, 1.0, images),
+        "jpeg (CPU)": _build_treatment("jpeg", 20, 60, images),
     }
+    measurements: dict[str, list[tuple[float, float]]] = {"bare step": []}
     for number in range(ROUNDS):
-        got.setdefault("bare step", []).append((_bare(), 1.0))
-        for name, plan in plans.items():
-            got.setdefault(name, []).append(_ours(images, tmp_path / f"{number}-{name}", plan))
-    print(
-        f"\n{torch.cuda.get_device_name()}, "
-        f"{choose_precision(describe_device(GPU), images.pixels.nbytes)}, medians of {ROUNDS}"
-    )
-    bare = statistics.median(rate for rate, _ in got["bare step"])
-    for name, rows in got.items():
-        rate, busy = (statistics.median(values) for values in zip(*rows, strict=True))
+        measurements["bare step"].append((_measure_bare_step(), 1.0))
+        for name, treatment in treatments.items():
+            measured = _measure_training(images, tmp_path / f"{number}-{name}", treatment)
+            measurements.setdefault(name, []).append(measured)
+    precision = choose_precision(describe_device(GPU), images.pixels.nbytes)
+    print(f"\n{torch.cuda.get_device_name()}, {precision}, medians of {ROUNDS}")
+    bare_rate = statistics.median(rate for rate, _ in measurements["bare step"])
+    for name, rows in measurements.items():
+        rate, utilization = (statistics.median(column) for column in zip(*rows, strict=True))
         print(
-            f"{name:<18} {rate:9,.0f} images/s, {rate / bare:.2f} of the bare step, GPU busy "
-            f"{busy:.0%}"
+            f"{name:<18} {rate:9,.0f} images/s, {rate / bare_rate:.2f} of the bare step, GPU busy "
+            f"{utilization:.0%}"
         )
-    assert bare > 0
+    assert bare_rate > 0
 
 
-def _cifar(root: str) -> tuple[TrainingImages, TrainingImages]:
+def _load_cifar(root: str) -> tuple[TrainingImages, TrainingImages]:
+    """Return the training images and the test images of CIFAR-10."""
     from torchvision.datasets import CIFAR10
 
     parts = []
-    for train in (True, False):
-        data = CIFAR10(root, train=train, download=False)
-        pixels = np.stack(
-            [cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for p in data.data]
-        )
-        parts.append(
-            TrainingImages(pixels, np.arange(len(pixels)), np.array(data.targets, dtype=np.int64))
-        )
+    for is_training in (True, False):
+        data = CIFAR10(root, train=is_training, download=False)
+        images = []
+        for image in data.data:
+            images.append(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
+        labels = np.array(data.targets, dtype=np.int64)
+        parts.append(TrainingImages(np.stack(images), np.arange(len(images)), labels))
     return parts[0], parts[1]
+
+
+def _train_on_cifar(
+    backbone: str, training_images: TrainingImages, epochs: int, scratch: Path
+) -> tuple[Any, dict[str, Any], float]:
+    """Return the trained network, its metadata and the seconds of the training."""
+    class_names = [str(number) for number in range(10)]
+    network, meta = build_network(backbone, "none", class_names, SIDE, 0.0)
+    settings = FitSettings(epochs=epochs, batch_size=512, max_crop=0.2, evaluation_interval=10**6)
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    fitted = fit_network(network, meta, training_images, settings, seed=0, scratch_folder=scratch)
+    torch.cuda.synchronize()
+    return fitted.model, meta, time.perf_counter() - began
 
 
 @pytest.mark.skipif(
     "NIGHTSHIFT_BENCH_CIFAR" not in os.environ, reason="NIGHTSHIFT_BENCH_CIFAR names no CIFAR-10"
 )
 def test_seconds_to_94_percent_on_cifar10(tmp_path: Path) -> None:
-    """Whole trainings of more and more epochs: the first that reaches it counts (airbench94.
+    """The first of several ever longer trainings that reaches it counts.
 
-    2.6 s on an A100).
+    For comparison: airbench94 takes 2.6 s on an A100.
     """
-    train, test = _cifar(os.environ["NIGHTSHIFT_BENCH_CIFAR"])
+    training_images, test_images = _load_cifar(os.environ["NIGHTSHIFT_BENCH_CIFAR"])
     backbone = os.environ.get("NIGHTSHIFT_BENCH_BACKBONE", "resnet18")
-    for epochs in BUDGETS:
-        model, meta = build_network(backbone, "none", [str(k) for k in range(10)], SIDE, 0.0)
-        settings = FitSettings(
-            epochs=epochs, batch_size=512, max_crop=0.2, evaluation_interval=10**6
+    for epochs in EPOCH_BUDGETS:
+        scratch = tmp_path / str(epochs)
+        network, meta, seconds = _train_on_cifar(backbone, training_images, epochs, scratch)
+        logits = compute_logits(network, test_images.pixels, meta, batch_size=512)
+        accuracy = float((logits.argmax(1) == test_images.labels).mean())
+        print(
+            f"\n{backbone}, {epochs} epochs: {seconds:.1f} s, {accuracy:.2%} of the test images "
+            "right"
         )
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        fitted = fit_network(
-            model, meta, train, settings, seed=0, scratch_folder=tmp_path / str(epochs)
-        )
-        torch.cuda.synchronize()
-        took = time.perf_counter() - began
-        right = float(
-            (
-                compute_logits(fitted.model, test.pixels, meta, batch_size=512).argmax(1)
-                == test.labels
-            ).mean()
-        )
-        print(f"\n{backbone}, {epochs} epochs: {took:.1f} s, {right:.2%} of the test images right")
-        if right >= 0.94:
+        if accuracy >= TARGET_ACCURACY:
             break
-    assert right > 0.5
+    assert accuracy > 0.5

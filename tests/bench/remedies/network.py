@@ -1,6 +1,6 @@
 """The benchmark's small network: five layers, made for 32 px.
 
-Timm knows it by `NAME` once this module is imported.
+Importing this module registers it with timm as `BACKBONE_NAME`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SIDE = 32
 
 
 class FiveLayers(nn.Module):
-    """Three convolutions, each halved by pooling, and two dense layers (after LeCun et al. 1998)."""
+    """Three convolutions, each with pooling, and two dense layers (after LeCun et al. 1998)."""
 
     def __init__(self, num_classes: int, drop_rate: float, cfg: dict[str, Any]) -> None:
-        """cfg: kept as `pretrained_cfg`, where the product looks for the head's name."""
+        """Keep `cfg` as `pretrained_cfg`: the product reads the name of the head from it."""
         super().__init__()
         self.num_classes, self.drop_rate, self.pretrained_cfg = num_classes, drop_rate, cfg
         inputs = (3, *WIDTHS)
-        parts = [
+        blocks = [
             nn.Sequential(
                 nn.Conv2d(a, b, 3, padding=1, bias=False),
                 nn.BatchNorm2d(b),
@@ -33,30 +33,30 @@ class FiveLayers(nn.Module):
             )
             for a, b in zip(inputs, WIDTHS, strict=False)
         ]
-        self.features = nn.Sequential(*parts)
-        flat = WIDTHS[-1] * (SIDE // 2 ** len(WIDTHS)) ** 2
+        self.features = nn.Sequential(*blocks)
+        flat_width = WIDTHS[-1] * (SIDE // 2 ** len(WIDTHS)) ** 2
         self.hidden = nn.Sequential(
-            nn.Linear(flat, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
+            nn.Linear(flat_width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
         )
         self.head = nn.Linear(HIDDEN, num_classes)
 
     def get_classifier(self) -> nn.Module:
-        """As timm's networks."""
+        """Return the head, as timm's networks do."""
         return self.head
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32 [N, 3, 32, 32] to [N, classes]."""
-        seen = self.hidden(self.features(x).flatten(1))
-        return cast(Tensor, self.head(F.dropout(seen, self.drop_rate, self.training)))
+        """Return logits [N, classes] of images, float32 [N, 3, 32, 32]."""
+        hidden = self.hidden(self.features(x).flatten(1))
+        return cast(Tensor, self.head(F.dropout(hidden, self.drop_rate, self.training)))
 
 
-def five_layers(
+def build_five_layers(
     pretrained: bool = False, num_classes: int = 43, drop_rate: float = 0.0, **_: Any
 ) -> FiveLayers:
-    """As timm's model functions."""
+    """Return the network, as timm's model functions do."""
     return FiveLayers(num_classes, drop_rate, {"classifier": "head"})
 
 
-NAME = five_layers.__name__
-if not timm.is_model(NAME):
-    timm.models.register_model(five_layers)
+BACKBONE_NAME = build_five_layers.__name__
+if not timm.is_model(BACKBONE_NAME):
+    timm.models.register_model(build_five_layers)

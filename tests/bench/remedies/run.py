@@ -1,12 +1,13 @@
-"""`make bench-remedies`: what the prescribed remedy closes of the gap to real dark images, against generic policies.
+"""`make bench-remedies`: what the prescribed remedy closes of the gap to real dark images.
 
-    python -m tests.bench.remedies.run                           everything, on real traffic signs by day and night
-    python -m tests.bench.remedies.run --arms control targeted   a part; what is there already is kept and written too
+    python -m tests.bench.remedies.run                           every part
+    python -m tests.bench.remedies.run --arms control targeted   some arms
     python -m tests.bench.remedies.run --seeds 5 --placebos 0 20
-    python -m tests.bench.remedies.run --arms --planted fog-1 --planted-seeds 2    one setting of the planted suite
+    python -m tests.bench.remedies.run --arms --planted fog-1 --planted-seeds 2
 
-Every arm: the same start (a small network trained by day at 32 px), the same passes and schedule. --cache keeps the
-run, the weights and the answers, so that parts add up.
+The signs are real, by day and night, and generic augmentation is compared. Every arm has the same
+start (a small network trained by day at 32 px), the same passes and schedule. --cache keeps the
+run, the weights and the correctness, so that parts of several runs add up.
 """
 
 from __future__ import annotations
@@ -23,254 +24,217 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.bench.remedies.arms import ARMS, answers
-from tests.bench.remedies.figures import Right, accuracy, closure, gain
-from tests.bench.remedies.gate import as_prescribed, placebo_promoted, promoted
-from tests.bench.remedies.planted import Planted, setting
-from tests.bench.remedies.protocol import Protocol
-from tests.bench.sections import write_section
-from tests.bench.slices.causes import HELD_OUT
-from tests.bench.slices.figures import exact, table
+from tests.bench.remedies.arms import ARMS, measure_correctness
+from tests.bench.remedies.closure import ArmCorrectness, compute_accuracy, estimate_closure
+from tests.bench.remedies.gate import build_prescribed_case, is_placebo_promoted, judge_candidates
+from tests.bench.remedies.planted_suite import PlantedDayCase, build_planted_case
+from tests.bench.remedies.protocol import ARM_PASSES, DAY_PASSES, DayTrainedProtocol
+from tests.bench.remedies.result_texts import (
+    CLOSURE_ARMS,
+    Row,
+    format_arms,
+    format_closure,
+    format_suite,
+)
+from tests.bench.results_file import write_section
+from tests.bench.slices.metrics import format_proportion
+from tests.bench.slices.planted_causes import HELD_OUT_CAUSES
 
-HERE = Path(__file__).parent
-COUNTS = 0.1  # gain of the oracle from which a setting counts
-GATED = ("targeted", "wrong remedy")
-PLANTED = ": held-out causes in lit images of val and of the test, none in train; the day's model and its stages."
-CLOSING = ("control", "targeted", "oracle")
+RESULTS_FILE = Path(__file__).parents[1] / "RESULTS.md"
+MAX_SEEDS = 50
+GATED_ARMS = ("targeted", "wrong remedy")
+SUITE_TEXT = (
+    "held-out causes in lit images of val and of the test, none in train; the model trained by day "
+    "and its stages."
+)
 
 
-def _rows(protocol: Protocol, right: Right) -> list[dict[str, Any]]:
-    groups, rows = protocol.images["group"].to_numpy(dtype=str)[protocol.test], []
-    for arm in right:
-        row: dict[str, Any] = {"arm": arm, "seeds": len(right[arm])}
-        row |= {
-            name: f"{accuracy(right[arm], inside):.3f}" for name, inside in protocol.parts.items()
+def load_correctness(source: DayTrainedProtocol, folder: Path) -> dict[str, Any]:
+    """Return the correctness of each arm, for the seeds that are kept."""
+    correctness = {}
+    for arm in ARMS:
+        seeds = [seed for seed in range(MAX_SEEDS) if (folder / f"{arm}-{seed}.npy").exists()]
+        if seeds:
+            rows = [measure_correctness(source, arm, seed, folder) for seed in seeds]
+            correctness[arm] = np.stack(rows)
+    return correctness
+
+
+def judge_arms(
+    protocol: DayTrainedProtocol, correctness: ArmCorrectness, folder: Path
+) -> list[str]:
+    """Return the gate's outcome for the targeted arm and for the wrong remedy.
+
+    Args:
+        protocol: the protocol.
+        correctness: by arm: bool [seeds, test].
+        folder: folder of the weights.
+    """
+    lines = []
+    for arm in GATED_ARMS:
+        if arm not in correctness or "control" not in correctness:
+            continue
+        seeds = range(min(len(correctness[arm]), len(correctness["control"])))
+        files = {
+            role: [(seed, folder / f"{name}-{seed}.safetensors") for seed in seeds]
+            for role, name in (("control", "control"), ("targeted", arm))
         }
-        if arm != "targeted" and "targeted" in right:
-            more = gain(right, "targeted", arm, protocol.parts["dark"], groups)
-            row["targeted less it, dark"] = (
-                f"{100 * more.mean:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
-            )
-        rows.append({**row, "targeted less it, dark": row.get("targeted less it, dark", "")})
-    return rows
-
-
-def _told(protocol: Protocol, right: Right, gates: dict[str, str]) -> list[str]:
-    dark, groups = (
-        protocol.parts["dark"],
-        protocol.images["group"].to_numpy(dtype=str)[protocol.test],
-    )
-    plan = protocol.plan
-    strengths = (
-        plan.groupby(["slice", "remedy", "strength_low", "strength_high"]).size().reset_index()
-    )
-    given = [
-        f"{r.remedy} {r.strength_low:.3g} to {r.strength_high:.3g} for {r.slice}"
-        for r in strengths.itertuples()
-    ]
-    lines = [f"- prescribed by the product: {'; '.join(given) or 'nothing'}"]
-    if {"control", "targeted", "oracle"} <= set(right):
-        reach = accuracy(right["oracle"], dark) - accuracy(right["control"], dark)
-        counts = (
-            "it counts" if reach >= COUNTS else "below the 10 points from which a setting counts"
-        )
-        share, low, high = closure(right, dark, groups)
-        lines.append(f"- the oracle gains {100 * reach:.1f} points on dark images: {counts}")
-        lines.append(
-            f"- closure {share:.0%}, 95 % interval {low:.0%} to {high:.0%} by track and seed"
-        )
-        for part in ("all", "lit"):
-            more = gain(right, "targeted", "control", protocol.parts[part], groups)
-            said = f"{100 * more.mean:+.1f} points, at least {100 * more.bound:+.1f}"
-            lines.append(f"- {part}: targeted less control {said}")
-    lines += [f"- gate, {arm}: {outcome}" for arm, outcome in gates.items()]
+        is_promoted, outcome = judge_candidates(protocol, build_prescribed_case(protocol), files)
+        verdict = "promoted" if is_promoted else "not promoted"
+        lines.append(f"- gate, {arm}: {verdict} ({outcome}), {len(seeds)} seeds")
     return lines
 
 
-def _gates(protocol: Protocol, right: Right, folder: Path) -> dict[str, str]:
-    """What the gate says of the targeted arm and of the wrong remedy, over the seeds that are there."""
-    found = {}
-    for arm in GATED:
-        if arm in right and "control" in right:
-            seeds = range(min(len(right[arm]), len(right["control"])))
-            files = {"control": "control", "targeted": arm}
-            weights = {
-                k: [(s, folder / f"{name}-{s}.safetensors") for s in seeds]
-                for k, name in files.items()
-            }
-            yes, how = promoted(protocol, as_prescribed(protocol), weights)
-            found[arm] = f"{'promoted' if yes else 'not promoted'} ({how}), {len(seeds)} seeds"
-    return found
-
-
-def _placebos(options: argparse.Namespace, protocol: Protocol, folder: Path) -> list[str]:
-    """Those asked for where they are not known yet.
-
-    Then what is known of all, by the seeds of each.
-    """
+def count_placebos(
+    options: argparse.Namespace, protocol: DayTrainedProtocol, folder: Path
+) -> list[str]:
+    """Judge the requested placebos, and return a line for each number of seeds that is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
     seeds = options.placebo_seeds
     file = folder / f"placebos-{seeds}.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
+    outcomes = json.loads(file.read_text()) if file.exists() else {}
     for number in range(*options.placebos):
-        if str(number) not in known:
-            known[str(number)] = placebo_promoted(protocol, number, seeds, folder)
-            print(
-                f"placebo {number}: {'promoted' if known[str(number)] else 'refused'}", flush=True
-            )
-            file.write_text(json.dumps(known))
-    told = []
-    for file in sorted(folder.glob("placebos-*.json")):
-        outcomes, pairs = json.loads(file.read_text()), file.stem.rsplit("-", 1)[1]
-        said = exact(sum(outcomes.values()), len(outcomes))
-        told.append(f"- placebos promoted: {said}, pairs of arms for each: {pairs}")
-    return told
+        if str(number) not in outcomes:
+            outcomes[str(number)] = is_placebo_promoted(protocol, number, seeds, folder)
+            file.write_text(json.dumps(outcomes))
+            outcome = "promoted" if outcomes[str(number)] else "refused"
+            print(f"placebo {number}: {outcome}", flush=True)
+    lines = []
+    for kept_file in sorted(folder.glob("placebos-*.json")):
+        kept = json.loads(kept_file.read_text())
+        proportion = format_proportion(sum(kept.values()), len(kept))
+        pairs = kept_file.stem.rsplit("-", 1)[1]
+        lines.append(f"- placebos promoted: {proportion}, pairs of arms for each: {pairs}")
+    return lines
 
 
-def _reached(case: Planted, seeds: int, folder: Path) -> dict[str, Any]:
-    """Closure of one planted cause over these seeds, and what the oracle gains."""
-    right = {
-        a: np.stack([answers(case, a, s, folder / "arms") for s in range(seeds)]) for a in CLOSING
-    }
-    inside, groups = case.parts["planted"], case.images["group"].to_numpy(dtype=str)[case.test]
-    reach = accuracy(right["oracle"], inside) - accuracy(right["control"], inside)
-    share = dict(zip(("closure", "low", "high"), closure(right, inside, groups), strict=True))
-    told = {
-        f"{part}, {arm}": accuracy(right[arm], mask)
-        for part, mask in case.parts.items()
-        for arm in right
-    }
-    return {"seeds": seeds, "oracle": reach, "n": int(inside.sum()), **share, **told}
+def measure_planted_closure(case: PlantedDayCase, seed_count: int, folder: Path) -> Row:
+    """Return the closure of one planted cause, and the gain of the oracle.
 
-
-def _suite(options: argparse.Namespace, protocol: Protocol) -> list[dict[str, Any]]:
-    """What is known of each planted setting.
-
-    Those asked for are measured where they are not known yet.
+    Args:
+        case: the planted cause, after its stages.
+        seed_count: seeds of each arm.
+        folder: folder of the weights.
     """
+    correctness = {}
+    for arm in CLOSURE_ARMS:
+        seeds = range(seed_count)
+        correctness[arm] = np.stack(
+            [measure_correctness(case, arm, seed, folder / "arms") for seed in seeds]
+        )
+    is_planted, groups = case.subsets["planted"], case.base.groups[case.test_rows]
+    oracle_accuracy = compute_accuracy(correctness["oracle"], is_planted)
+    control_accuracy = compute_accuracy(correctness["control"], is_planted)
+    closure, low, high = estimate_closure(correctness, is_planted, groups)
+    row: Row = {
+        "seeds": seed_count,
+        "oracle_gain": oracle_accuracy - control_accuracy,
+        "test_images": int(is_planted.sum()),
+        "closure": closure,
+        "low": low,
+        "high": high,
+    }
+    for name, subset in case.subsets.items():
+        for arm in correctness:
+            row[f"{name}, {arm}"] = compute_accuracy(correctness[arm], subset)
+    return row
+
+
+def measure_suite(options: argparse.Namespace, protocol: DayTrainedProtocol) -> list[Row]:
+    """Measure the requested planted settings, and return the row of each that is kept."""
     folder = options.cache / "planted"
     folder.mkdir(exist_ok=True)
     for name in options.planted:
         cause, severity = name.rsplit("-", 1)
         file = folder / f"{name}.json"
-        known = json.loads(file.read_text()) if file.exists() else {}
-        if known.get("seeds", -1) < options.planted_seeds:
-            case = setting(protocol, cause, int(severity), folder)
-            case.prescribe()
-            known = {"cause": cause, "severity": int(severity), "seeds": 0, **case.found}
-            if options.planted_seeds and known["given"]:
-                known |= _reached(case, options.planted_seeds, folder / name)
-            file.write_text(json.dumps(known))
-        print(name, known, flush=True)
+        row = json.loads(file.read_text()) if file.exists() else {}
+        if row.get("seeds", -1) < options.planted_seeds:
+            case = build_planted_case(protocol, cause, int(severity), folder)
+            case.run_stages()
+            row = {"cause": cause, "severity": int(severity), "seeds": 0}
+            row |= case.describe_prescription()
+            if options.planted_seeds and row["remedy"]:
+                row |= measure_planted_closure(case, options.planted_seeds, folder / name)
+            file.write_text(json.dumps(row))
+        print(name, row, flush=True)
     return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
 
 
-def _planted_told(found: list[dict[str, Any]]) -> list[str]:
-    """The suite's table and its figures."""
-    rows = []
-    for f in found:
-        strengths = " to ".join(f"{d:.3g}" for d in f["strengths"])
-        row = {
-            "planted": f"{f['cause']} {('moderate', 'severe')[f['severity']]}",
-            "images": f["images"],
-        }
-        row |= {
-            "accuracy lost": f"{100 * f['drop']:.1f}",
-            "confirmed": "yes" if f["confirmed"] else "no",
-        }
-        row |= {
-            "given": f"{f['given']} {strengths}" if f["given"] else "",
-            "right": "yes" if f["right"] else "no",
-        }
-        closed = f"{f['closure']:.0%} ({f['low']:.0%} to {f['high']:.0%})" if f["seeds"] else ""
-        rows.append(
-            {
-                **row,
-                "oracle gains": f"{100 * f['oracle']:.1f}" if f["seeds"] else "",
-                "closure": closed,
-            }
-        )
-    confirmed = [f for f in found if f["confirmed"] and f["drop"] >= COUNTS]
-    right = exact(sum(f["right"] for f in confirmed), len(confirmed))
-    said = f"- right remedy prescribed first in confirmed planted slices (accuracy lost at least 10 points): {right}"
-    return [table(rows), said] if found else []
-
-
-def _asked() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    asked.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("NIGHTSHIFT_GTSRB", "data/gtsrb"))
+    data = Path(os.environ.get("NIGHTSHIFT_GTSRB", "data/gtsrb"))
+    cache = Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-remedies"))
+    suite = [f"{cause}-{severity}" for cause in HELD_OUT_CAUSES for severity in (0, 1)]
+    parser.add_argument("--data", type=Path, default=data, help="the unpacked traffic signs")
+    parser.add_argument("--cache", type=Path, default=cache, help="folder of kept results")
+    parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of each arm")
+    parser.add_argument("--passes", type=int, default=ARM_PASSES, help="image passes of each arm")
+    parser.add_argument(
+        "--day-passes", type=int, default=DAY_PASSES, help="image passes of the day's model"
     )
-    asked.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-remedies")),
+    parser.add_argument(
+        "--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST")
     )
-    asked.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
-    asked.add_argument("--seeds", type=int, default=5)
-    asked.add_argument("--passes", type=int, default=6_000)
-    asked.add_argument("--placebos", type=int, nargs=2, default=[0, 100], metavar=("FIRST", "LAST"))
-    every = [f"{cause}-{severity}" for cause in HELD_OUT for severity in (0, 1)]
-    asked.add_argument(
-        "--placebo-seeds",
-        type=int,
-        default=5,
-        help="pairs of arms of each placebo, as of every arm",
+    parser.add_argument(
+        "--placebo-seeds", type=int, default=5, help="pairs of arms of each placebo"
     )
-    asked.add_argument(
-        "--planted", nargs="*", choices=every, default=every, metavar="CAUSE-SEVERITY"
+    parser.add_argument(
+        "--planted", nargs="*", choices=suite, default=suite, metavar="CAUSE-SEVERITY"
     )
-    asked.add_argument("--planted-seeds", type=int, default=2)
-    asked.add_argument("--gates", action=argparse.BooleanOptionalAction, default=True)
-    asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
-    return asked.parse_args()
+    parser.add_argument("--planted-seeds", type=int, default=2, help="seeds of each planted arm")
+    parser.add_argument("--gates", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--results", type=Path, default=RESULTS_FILE, help="result file")
+    return parser.parse_args()
+
+
+def _describe_run(options: argparse.Namespace, protocol: DayTrainedProtocol) -> str:
+    groups = protocol.groups[protocol.test_rows]
+    counts = []
+    for name, subset in protocol.subsets.items():
+        track_count = len(np.unique(groups[subset]))
+        counts.append(f"{int(subset.sum()):,} {name} of {track_count} tracks")
+    return (
+        f"GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network at "
+        f"32 px.\n\nTest images: {', '.join(counts)}."
+    )
 
 
 def main() -> None:
-    """Run and write."""
-    options = _asked()
+    """Measure the requested parts, and write the results."""
+    options = parse_options()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    protocol = Protocol(options.data, options.cache, options.passes)
+    protocol = DayTrainedProtocol(options.data, options.cache, options.passes, options.day_passes)
     folder = options.cache / "arms"
     for seed in range(options.seeds):
         for arm in options.arms:
-            answers(protocol, arm, seed, folder)
+            measure_correctness(protocol, arm, seed, folder)
             print(f"seed {seed}, {arm}", flush=True)
-    there = {arm: [s for s in range(50) if (folder / f"{arm}-{s}.npy").exists()] for arm in ARMS}
-    right = {
-        arm: np.stack([answers(protocol, arm, s, folder) for s in seeds])
-        for arm, seeds in there.items()
-        if seeds
-    }
-    head = f"{time.strftime('%Y-%m-%d')}, `python -m {' '.join(['tests.bench.remedies.run', *sys.argv[1:]])}`"
-    known = _placebos(options, protocol, folder)
-    suite = _planted_told(_suite(options, protocol))
+    correctness = load_correctness(protocol, folder)
+    command = " ".join(["python -m tests.bench.remedies.run", *sys.argv[1:]])
+    head = f"{time.strftime('%Y-%m-%d')}, `{command}`: "
+    about = head + _describe_run(options, protocol)
+    placebo_lines = count_placebos(options, protocol, folder)
+    if placebo_lines:
+        text = "\n\n".join([about, "\n".join(placebo_lines)])
+        write_section(options.results, "Placebos", text)
+    suite = format_suite(measure_suite(options, protocol))
     if suite:
-        write_section(
-            options.results, "Remedies for planted causes", "\n\n".join([head + PLANTED, *suite])
-        )
-    parts, groups = protocol.parts, protocol.images["group"].to_numpy(dtype=str)[protocol.test]
-    tracks = {k: len(np.unique(groups[v])) for k, v in parts.items()}
-    counts = ", ".join(f"{int(v.sum()):,} {k} of {tracks[k]} tracks" for k, v in parts.items())
-    about = [
-        f"{head}: GTSRB trained by day, {options.passes:,} passes for each arm, five-layer network "
-        "at 32 px.",
-        f"Test images: {counts}.",
-    ]
-    if known:
-        write_section(options.results, "Placebos", "\n\n".join([*about, "\n".join(known)]))
-    told = _told(protocol, right, _gates(protocol, right, folder) if options.gates else {})
-    text = [
-        *about,
-        "Accuracies are means over seeds.",
-        table(_rows(protocol, right)),
-        "\n".join(told),
-    ]
-    if right:
-        write_section(options.results, "Remedies", "\n\n".join(text))
-    print("\n\n".join([*suite, *text]))
+        text = "\n\n".join([head + SUITE_TEXT, *suite])
+        write_section(options.results, "Remedies for planted causes", text)
+        print(text)
+    if correctness:
+        lines = format_closure(protocol, correctness)
+        if options.gates:
+            lines += judge_arms(protocol, correctness, folder)
+        table = format_arms(protocol, correctness)
+        text = "\n\n".join([about, "Accuracies are means over seeds.", table, "\n".join(lines)])
+        write_section(options.results, "Remedies", text)
+        print(text)
 
 
 if __name__ == "__main__":

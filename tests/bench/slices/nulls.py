@@ -1,167 +1,186 @@
-"""Null draws, so that real images hold nothing to be found: outcomes permuted by whole groups within class.
-
-For the paired test alone: what interventions do, permuted within margin strata (real errors hold natural slices).
+"""Null draws: in real images nothing is left to be found, and confirmed slices are counted.
 
     python -m tests.bench.slices.nulls [--draws N] [--data NAME ...] [--cache FOLDER]
+
+Outcomes are permuted by whole groups within class. For the paired test alone, the effects of
+interventions are permuted within strata of the margin, since real errors hold natural slices.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import sys
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipeline.engine.code_fingerprint import hash_stage_code
 from pipeline.slices.testing.held_out_slices import collect_slice_evidence, load_held_out_slices
 from pipeline.slices.testing.slice_confirmation import SliceEvidence, confirm_slices
 from pipeline.stages import cluster, explain
 from pipeline.statistics.permutation_tests import assign_margin_strata
-from tests.bench.sections import write_section
-from tests.bench.slices.clean import Clean
-from tests.bench.slices.figures import exact, table
-from tests.bench.slices.finder import CONTEXT, DOSES, val_of, verdict
-from tests.bench.slices.results import RESULTS, Bar, bar
-from tests.bench.slices.settings import Case, Setting
+from tests.bench.results_file import write_section
+from tests.bench.slices.clean_models import CleanModel
+from tests.bench.slices.command_options import (
+    build_parser,
+    format_command,
+    hash_finder_code,
+    prepare_process,
+)
+from tests.bench.slices.finder_runs import CONTEXT, DOSE_RESPONSE, build_val, run_finder
+from tests.bench.slices.metrics import format_proportion
+from tests.bench.slices.planted_settings import PlantedCase, build_unplanted_case
+from tests.bench.slices.result_sections import Target, format_targets
 from tests.helpers.validation_sets import encode_responses
 
+DRAWS_PER_SECTION = 50
+MAX_FALSE_SHARE = 0.05
 
-def donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -> NDArray[np.intp]:
-    """The image [n] whose outcomes (answer, margin, answers after each intervention) each image gets: a group takes
-    those of another group of its class, repeated or cut to its size. Nothing then goes with what a image looks like."""
-    rng, donor = np.random.default_rng(seed), np.arange(len(labels))
+
+def draw_outcome_donors(labels: NDArray[Any], groups: NDArray[Any], seed: int) -> NDArray[np.intp]:
+    """Return for each image the image that gives it its outcomes, [images].
+
+    A group gets the outcomes of another group of its class, repeated or cut to its size. Then no
+    outcome depends on the content of an image.
+
+    Args:
+        labels: label of each image.
+        groups: group of each image.
+        seed: seed of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    donors = np.arange(len(labels))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        names, code = np.unique(groups[rows], return_inverse=True)
+        names, codes = np.unique(groups[rows], return_inverse=True)
+        rows_by_group = [rows[codes == code] for code in range(len(names))]
         order = rng.permutation(len(names))
-        parts = [rows[code == k] for k in range(len(names))]
-        for k, mine in enumerate(parts):
-            donor[mine] = np.resize(rng.permutation(parts[order[k]]), len(mine))
-    return donor
+        for own_rows, donor_group in zip(rows_by_group, order, strict=True):
+            donor_rows = rng.permutation(rows_by_group[donor_group])
+            donors[own_rows] = np.resize(donor_rows, len(own_rows))
+    return donors
 
 
-def _errors(case: Case, seed: int) -> int:
-    """Slices confirmed where outcomes are permuted."""
-    clean = case.clean
-    donor = donors(clean.images.labels[clean.val], clean.images.groups[clean.val], seed)
-    return len(verdict(case, donor, name=False).confirmed)
+def count_confirmed_by_errors(case: PlantedCase, seed: int) -> int:
+    """Return how many slices are confirmed if outcomes are permuted."""
+    labels = case.clean.images.labels[case.clean.val_rows]
+    donors = draw_outcome_donors(labels, case.clean.val_groups, seed)
+    return len(run_finder(case, donors, should_name_cause=False).confirmed)
 
 
-def _effects(case: Case, seed: int) -> int:
-    """Slices confirmed by the effect of an intervention where effects are permuted."""
-    val = val_of(case)
-    probe, strata = (
-        val.probe_results,
-        assign_margin_strata(~val.probe_results.correct, val.probe_results.margin),
-    )
-    rng, donor = np.random.default_rng(seed), np.arange(len(strata))
+def count_confirmed_by_effects(case: PlantedCase, seed: int) -> int:
+    """Return how many slices are confirmed by effects alone if effects are permuted."""
+    val = build_val(case)
+    results = val.probe_results
+    strata = assign_margin_strata(~results.correct, results.margin)
+    rng = np.random.default_rng(seed)
+    donors = np.arange(len(strata))
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        donor[rows] = rng.permutation(rows)
+        donors[rows] = rng.permutation(rows)
     labels = val.labels[val.probed_rows]
-    responses = encode_responses(probe.after[donor], labels, len(val.class_names))
-    drawn = replace(val, responses=responses)
-    made = cluster.propose_slices(cluster.Config.model_validate({}), CONTEXT, drawn, DOSES)
-    found = load_held_out_slices(drawn, made["slices"], made["membership"], DOSES)
-    tests = [collect_slice_evidence(drawn, item, CONTEXT.seed) for item in found]
-    alone = [(_untested(whole), [_untested(part) for part in parts]) for whole, parts in tests]
-    return sum(
-        t.status == "confirmed"
-        for t in confirm_slices(alone, explain.Config.model_validate({}).false_discovery_rate)
+    responses = encode_responses(results.after[donors], labels, len(val.class_names))
+    permuted = replace(val, responses=responses)
+    proposed = cluster.propose_slices(
+        cluster.Config.model_validate({}), CONTEXT, permuted, DOSE_RESPONSE
     )
-
-
-def _untested(pair: SliceEvidence) -> SliceEvidence:
-    """Without the test of the errors."""
-    return SliceEvidence(replace(pair.excess_test, p=None), pair.effect_test)
-
-
-KINDS = {"errors": _errors, "effects": _effects}
-
-
-def _file(cache: Path, data: tuple[str, ...], kind: str) -> Path:
-    """Where the draws already judged are kept: under the version of the finder's code."""
-    return (
-        cache
-        / f"nulls-{kind}-{'-'.join(data)}-{hash_stage_code('cluster')[:8]}{hash_stage_code('explain')[:8]}.json"
+    held_out = load_held_out_slices(
+        permuted, proposed["slices"], proposed["membership"], DOSE_RESPONSE
     )
+    evidence = []
+    for item in held_out:
+        whole, halves = collect_slice_evidence(permuted, item, CONTEXT.seed)
+        evidence.append((_drop_excess_test(whole), [_drop_excess_test(half) for half in halves]))
+    level = explain.Config.model_validate({}).false_discovery_rate
+    return sum(test.status == "confirmed" for test in confirm_slices(evidence, level))
 
 
-def _read(file: Path) -> dict[str, int]:
-    found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    return found
+def _drop_excess_test(evidence: SliceEvidence) -> SliceEvidence:
+    return SliceEvidence(replace(evidence.excess_test, p=None), evidence.effect_test)
 
 
-def known(cache: Path, data: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """What earlier runs with this finder counted, by kind.
+COUNTERS = {"errors": count_confirmed_by_errors, "effects": count_confirmed_by_effects}
+DrawCounts = dict[str, int]
+"""Confirmed slices by seed."""
 
-    Draws, and those in which anything was confirmed.
+
+def _get_counts_file(cache: Path, data_sets: tuple[str, ...], kind: str) -> Path:
+    return cache / f"nulls-{kind}-{'-'.join(data_sets)}-{hash_finder_code()}.json"
+
+
+def _load_counts(file: Path) -> DrawCounts:
+    counts: DrawCounts = json.loads(file.read_text()) if file.exists() else {}
+    return counts
+
+
+def count_draws(cache: Path, draw_count: int, data_sets: tuple[str, ...]) -> dict[str, DrawCounts]:
+    """Return confirmed slices by kind and seed; draws that earlier runs counted are kept.
+
+    Args:
+        cache: folder of kept results.
+        draw_count: independent draws of each kind.
+        data_sets: names of the data sets, which are used in turn.
     """
-    found = {kind: _read(_file(cache, data, kind)) for kind in KINDS}
-    return {
-        kind: {"draws": len(s), "confirmed": sum(v > 0 for v in s.values())}
-        for kind, s in found.items()
-    }
+    clean_models = [CleanModel(name, cache) for name in data_sets]
+    counts_by_kind = {}
+    for kind, count_confirmed in COUNTERS.items():
+        file = _get_counts_file(cache, data_sets, kind)
+        counts = _load_counts(file)
+        for seed in range(draw_count):
+            if str(seed) not in counts:
+                clean = clean_models[seed % len(clean_models)]
+                counts[str(seed)] = count_confirmed(build_unplanted_case(clean), seed)
+                file.write_text(json.dumps(counts))
+        counts_by_kind[kind] = counts
+    return counts_by_kind
 
 
-def run(cache: Path, draws: int, data: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """In how many of `draws` independent draws of each kind anything was confirmed."""
-    cleans = [Clean(name, cache) for name in data]
-    for kind, count in KINDS.items():
-        file = _file(cache, data, kind)
-        seeds = _read(file)
-        for seed in (s for s in range(draws) if str(s) not in seeds):
-            clean = cleans[seed % len(cleans)]
-            none, pixels = np.zeros(len(clean.val), bool), clean.images.pixels[clean.val]
-            case = Case(
-                Setting(clean.name, "dark", 0, 0.0, "all"),
-                clean,
-                none,
-                clean.as_they_are,
-                pixels,
-                0.0,
+def write_null_results(
+    path: Path, counts_by_kind: dict[str, DrawCounts], data_sets: tuple[str, ...], command: str
+) -> None:
+    """Write the section on null draws.
+
+    Args:
+        path: the result file.
+        counts_by_kind: confirmed slices by kind and seed.
+        data_sets: names of the data sets.
+        command: the command that was run.
+    """
+    targets = []
+    for kind, counts in counts_by_kind.items():
+        false_count = sum(count > 0 for count in counts.values())
+        targets.append(
+            Target(
+                f"null draws ({kind} permuted) with anything confirmed",
+                "",
+                MAX_FALSE_SHARE,
+                false_count / max(len(counts), 1),
+                format_proportion(false_count, len(counts)),
+                is_maximum=True,
             )
-            seeds[str(seed)] = count(case, seed)
-            file.write_text(json.dumps(seeds))
-    return known(cache, data)
+        )
+    date = time.strftime("%Y-%m-%d")
+    head = f"{date}, `{command}`: val of {' and '.join(data_sets)} in turn."
+    write_section(path, "Null draws", f"{head}\n\n{format_targets(targets)}")
 
 
 def main() -> None:
-    """Draw, and write the section of RESULTS.md after each fifty draws."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--draws", type=int, default=300)
-    asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
-    asked.add_argument(
-        "--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices"))
-    )
-    options = asked.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    command, data = (
-        f"python -m {' '.join(['tests.bench.slices.nulls', *sys.argv[1:]])}",
-        tuple(options.data),
-    )
-    for draws in [*range(50, options.draws, 50), options.draws]:
-        found = run(options.cache, draws, data)
-        lines: list[Bar] = []
-        for kind, v in found.items():
-            part = v["confirmed"] / max(v["draws"], 1)
-            name = f"null draws ({kind} permuted) with anything confirmed"
-            lines.append((name, "null", 0.05, part, exact(v["confirmed"], v["draws"]), "<="))
-        head = f"{time.strftime('%Y-%m-%d')}, `{command}`: val of {' and '.join(data)} in turn."
-        write_section(
-            RESULTS, "Null draws", "\n\n".join([head, table([bar(line) for line in lines])])
-        )
-        print(found, flush=True)
+    """Count the draws, and write the results after each fifty."""
+    parser = build_parser(__doc__)
+    parser.add_argument("--draws", type=int, default=300)
+    options = parser.parse_args()
+    prepare_process()
+    command = format_command("tests.bench.slices.nulls")
+    data_sets = tuple(options.data)
+    steps = [*range(DRAWS_PER_SECTION, options.draws, DRAWS_PER_SECTION), options.draws]
+    for draw_count in steps:
+        counts_by_kind = count_draws(options.cache, draw_count, data_sets)
+        write_null_results(options.results, counts_by_kind, data_sets, command)
+        for kind, counts in counts_by_kind.items():
+            false_count = sum(count > 0 for count in counts.values())
+            print(f"{kind}: {false_count} of {len(counts)} draws confirm a slice", flush=True)
 
 
 if __name__ == "__main__":

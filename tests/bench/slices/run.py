@@ -1,160 +1,168 @@
-"""`make bench-slices`: run the finder and its peers on every setting, and write `tests/bench/RESULTS.md`.
+"""`make bench-slices`: run the finder and its peers on every setting, and write the results.
 
-    python -m tests.bench.slices.run [--causes development|held_out|all] [--cache FOLDER] [--results FILE]
+    python -m tests.bench.slices.run [--causes development|held_out|all] [--limit N]
 
-What a clean model says, what each peer scored, and what the finder found is kept in the cache folder, the last under
-the version of its code: a run that was stopped goes on, and a final run joins what several did side by side.
+The outputs of a clean model, the scores of each peer and the slices of the finder are kept in the
+cache folder. Those of the finder are kept under the version of its code. A stopped run can
+be continued, and a final run joins what several runs computed side by side.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from pipeline.engine.code_fingerprint import hash_stage_code
 from pipeline.storage.artifact_store import hash_content
-from tests.bench.slices.causes import DEVELOPMENT, HELD_OUT
-from tests.bench.slices.clean import Clean
-from tests.bench.slices.figures import precisions
-from tests.bench.slices.finder import HELD, held_out_scores, real_in, val_of
-from tests.bench.slices.peers import PEERS, Absent, parts
-from tests.bench.slices.results import write_results
-from tests.bench.slices.settings import Case, Setting, plant, settings
+from tests.bench.slices.clean_models import CleanModel
+from tests.bench.slices.command_options import (
+    build_parser,
+    format_command,
+    hash_finder_code,
+    prepare_process,
+)
+from tests.bench.slices.finder_runs import build_val, find_held_out_rows, score_typical_images
+from tests.bench.slices.held_out_excess import measure_held_out_excess
+from tests.bench.slices.metrics import compute_top_precisions
+from tests.bench.slices.peer_finders import PEERS, PeerAbsentError, split_parts
+from tests.bench.slices.planted_settings import (
+    CAUSE_SETS,
+    PlantedCase,
+    PlantedSetting,
+    draw_settings,
+    plant_setting,
+)
+from tests.bench.slices.result_sections import write_slice_results
 
-HERE = Path(__file__).parent
-WHICH = {"development": DEVELOPMENT, "held_out": HELD_OUT, "all": (*DEVELOPMENT, *HELD_OUT)}
-
-
-def drawn(data: tuple[str, ...], causes: tuple[str, ...]) -> list[Setting]:
-    """The settings in an order drawn by seed from all there are, whichever of them are valid: a run that is stopped, or
-    that names some only, leaves a fair sample."""
-    every = list(settings(("flowers", "gtsrb"), WHICH["all"]))
-    order = np.argsort(np.random.default_rng(0).permutation(len(every)))
-    return [every[k] for k in order if every[k].data in data and every[k].cause in causes]
-
-
-def file_of(setting: Setting, cache: Path, what: str) -> Path:
-    """Where it is kept what this version of the finder says of a setting."""
-    version = hash_stage_code("cluster")[:8] + hash_stage_code("explain")[:8]
-    return cache / what / f"{setting.name}-{version}.json"
+PEER_MODULE = Path(__file__).with_name("peer_finders.py")
+Row = dict[str, Any]
 
 
-def kept(
-    case: Callable[[], Case], file: Path, what: Callable[[Case], dict[str, Any]]
-) -> dict[str, Any]:
-    """What `what` says of a case, from the file where it has said it before."""
+def get_result_file(setting: PlantedSetting, cache: Path, kind: str) -> Path:
+    """Return the file that keeps a result of this version of the finder for a setting.
+
+    Args:
+        setting: the setting.
+        cache: folder of kept results.
+        kind: what is kept.
+    """
+    return cache / kind / f"{setting.name}-{hash_finder_code()}.json"
+
+
+def load_or_compute(
+    file: Path, build_case: Callable[[], PlantedCase], compute: Callable[[PlantedCase], Row]
+) -> Row:
+    """Return the result in a file; it is computed if the file does not exist.
+
+    Args:
+        file: the JSON file.
+        build_case: builds the case, if it is needed.
+        compute: computes the result of a case.
+    """
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(what(case())))
-    found: dict[str, Any] = json.loads(file.read_text())
-    return found
+        file.write_text(json.dumps(compute(build_case())))
+    result: Row = json.loads(file.read_text())
+    return result
 
 
-def peers_of(case: Case, cache: Path) -> dict[str, list[float]]:
-    """precision@10 of the first three slices of every peer that is there, kept in the cache."""
-    arrays = hashlib.sha256(
-        case.answers.attributes.to_numpy().tobytes() + case.answers.logits.tobytes()
-    ).hexdigest()
-    version = hash_content(HERE / "peers.py")[:8] + arrays[:8]
+def measure_peers(case: PlantedCase, cache: Path) -> dict[str, list[float]]:
+    """Return the precision at ten of the first three slices of every peer that is installed."""
+    outputs = case.outputs
+    content = outputs.attributes.to_numpy().tobytes() + outputs.logits.tobytes()
+    version = hash_content(PEER_MODULE)[:8] + hashlib.sha256(content).hexdigest()[:8]
     file = cache / "peers" / f"{case.setting.name}-{version}.json"
-    known: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
-    val = val_of(case)
-    held = np.isin(val.folds, HELD)
-    attributes = val.frame[list(case.answers.attributes)].to_numpy(dtype=float)
-    fit, there = parts(case.answers.features, attributes, case.answers.logits, val.labels, held)
-    for name, peer in PEERS.items():
-        if name not in known:
-            try:
-                known[name] = precisions(peer(fit, there, 0), case.planted[held])
-            except Absent as reason:
-                print(f"{name}: absent ({reason})", flush=True)
+    precisions: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
+    val = build_val(case)
+    held_out_mask = find_held_out_rows(val)
+    attributes = val.frame[list(outputs.attributes)].to_numpy(dtype=float)
+    fitted, judged = split_parts(
+        outputs.features, attributes, outputs.logits, val.labels, held_out_mask
+    )
+    for name, find_slices in PEERS.items():
+        if name in precisions:
+            continue
+        try:
+            scores = find_slices(fitted, judged, 0)
+        except PeerAbsentError as error:
+            print(f"{name}: absent ({error})", flush=True)
+            continue
+        precisions[name] = compute_top_precisions(scores, case.is_planted[held_out_mask])
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(known))
-    return known
+    file.write_text(json.dumps(precisions))
+    return precisions
 
 
-def found_in(case: Case) -> dict[str, Any]:
-    """precision@10 of the finder's first three slices."""
-    held = np.isin(val_of(case).folds, HELD)
-    found = precisions(held_out_scores(case)[held], case.planted[held])
-    return {"first": found[0], "best": max(found)}
+def measure_finder(case: PlantedCase) -> Row:
+    """Return the precision at ten of the first slice, and the best of the first three."""
+    held_out_mask = find_held_out_rows(build_val(case))
+    scores = score_typical_images(case)[held_out_mask]
+    precisions = compute_top_precisions(scores, case.is_planted[held_out_mask])
+    return {"first": precisions[0], "best": max(precisions)}
 
 
-def precise_in(case: Case, cache: Path) -> dict[str, Any]:
-    """What there is to tell of a setting; of one that is not valid, how far it falls short."""
-    row: dict[str, Any] = {
+def measure_case(case: PlantedCase, cache: Path) -> Row:
+    """Return every figure of a setting; of an invalid one only its size and accuracy loss."""
+    row: Row = {
         "setting": case.setting.name,
         "cause": case.setting.cause,
-        "drop": case.drop,
+        "accuracy_loss": case.accuracy_loss,
+        "prevalence": float(case.is_planted.mean()),
+        "images": int(case.is_planted.sum()),
+        "is_valid": case.is_valid,
     }
-    row |= {
-        "prevalence": float(case.planted.mean()),
-        "images": int(case.planted.sum()),
-        "valid": case.valid,
-    }
-    if case.valid:
-        for name, what in (("ours", found_in), ("real", real_in)):
-            row[name] = kept(lambda: case, file_of(case.setting, cache, what.__name__), what)
-        row["peers"] = peers_of(case, cache)
+    if case.is_valid:
+        for kind, measure in (("finder", measure_finder), ("held_out", measure_held_out_excess)):
+            file = get_result_file(case.setting, cache, kind)
+            row[kind] = load_or_compute(file, lambda: case, measure)
+        row["peers"] = measure_peers(case, cache)
     return row
 
 
-def told(asked: list[Setting], cache: Path, known: bool) -> Iterator[dict[str, Any]]:
-    """The row of every valid setting; which ones are not is printed. known.
+def measure_settings(settings: list[PlantedSetting], cache: Path, only_kept: bool) -> Iterator[Row]:
+    """Yield the row of every valid setting; each is printed, valid or not.
 
-    Only of those in the cache.
+    Args:
+        settings: the settings.
+        cache: folder of kept results.
+        only_kept: whether settings without a kept result are left out.
     """
-    cleans = {name: Clean(name, cache) for name in {s.data for s in asked}}
-    for setting in asked:
-        file = file_of(setting, cache, "row")
-        if file.exists() or not known:
-            case = partial(plant, setting, cleans[setting.data])
-            row = kept(case, file, partial(precise_in, cache=cache))
-            line = (
-                f"best {max(row['ours']['best'], row['ours']['first']):.1f}"
-                if row["valid"]
-                else "not valid"
-            )
-            print(
-                f"{setting.name}: {row['images']} images, drop {row['drop']:.1%}, {line}",
-                flush=True,
-            )
-            if row["valid"]:
-                yield row
+    clean_models = {name: CleanModel(name, cache) for name in {s.data for s in settings}}
+    for setting in settings:
+        file = get_result_file(setting, cache, "rows")
+        if only_kept and not file.exists():
+            continue
+        build_case = partial(plant_setting, setting, clean_models[setting.data])
+        row = load_or_compute(file, build_case, partial(measure_case, cache=cache))
+        outcome = f"best {row['finder']['best']:.1f}" if row["is_valid"] else "not valid"
+        print(
+            f"{setting.name}: {row['images']} images, accuracy loss {row['accuracy_loss']:.1%}, "
+            f"{outcome}",
+            flush=True,
+        )
+        if row["is_valid"]:
+            yield row
 
 
 def main() -> None:
-    """Run and write."""
-    asked = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    asked.add_argument("--causes", choices=list(WHICH), default="development")
-    asked.add_argument("--data", nargs="+", default=["flowers", "gtsrb"])
-    asked.add_argument(
-        "--cache", type=Path, default=Path(os.environ.get("NIGHTSHIFT_BENCH", "data/bench-slices"))
-    )
-    asked.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
-    asked.add_argument(
+    """Measure the settings and write the results."""
+    parser = build_parser(__doc__)
+    parser.add_argument("--causes", choices=list(CAUSE_SETS), default="development")
+    parser.add_argument("--limit", type=int, help="valid settings at most")
+    parser.add_argument(
         "--known", action="store_true", help="only what earlier runs left in the cache"
     )
-    options = asked.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    command = f"python -m {' '.join(['tests.bench.slices.run', *sys.argv[1:]])}"
-    data, causes = tuple(options.data), WHICH[options.causes]
-    rows = list(told(drawn(data, causes), options.cache, options.known))
-    write_results(options.results, rows, (options.causes, command))
+    options = parser.parse_args()
+    prepare_process()
+    settings = draw_settings(tuple(options.data), CAUSE_SETS[options.causes])
+    measured = measure_settings(settings, options.cache, options.known)
+    rows = list(islice(measured, options.limit))
+    command = format_command("tests.bench.slices.run")
+    write_slice_results(options.results, rows, options.causes, command)
 
 
 if __name__ == "__main__":

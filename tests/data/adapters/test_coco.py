@@ -141,3 +141,24 @@ def test_in_an_archive_it_is_as_in_a_folder(root: Path, form: str, boxes: bool) 
     aside["stray.png"] = aside.pop("val2017/stray.png")
     assert get_labels(inside) == get_labels(images) != {}
     assert aside == rejected != {}
+
+
+def test_fields_of_camera_traps_are_kept(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png", "b.png")
+    entries: list[dict[str, object]] = [
+        {
+            "id": f"x{n}",
+            "file_name": name,
+            "seq_id": "s1",
+            "location": 46,
+            "datetime": "2013-05-31 08:00:00",
+            "rights": ["us"],
+        }
+        for n, name in enumerate(("a.png", "b.png"))
+    ]
+    value = json.loads(_coco(entries, []))
+    value["annotations"] = [{"id": n, "image_id": f"x{n}", "category_id": 1} for n in (0, 1)]
+    (tmp_path / "camera_traps.json").write_text(json.dumps(value))
+    images, _ = list_dataset(tmp_path)
+    assert dict(images["a.png"].columns) == {"seq_id": "s1", "location": 46}
+    assert str(images["a.png"].captured_at) == "2013-05-31 08:00:00"

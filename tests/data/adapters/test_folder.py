@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.adapters.folder import can_read, read_images
+from pipeline.data.layout.undecided_data import UndecidedDataError
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.image_record import ImageRecord, RejectedFile
+from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
 
 
 def _touch(root: Path, *paths: str) -> None:
@@ -34,10 +35,10 @@ def _rejected(root: Path) -> dict[str, str]:
 
 
 def test_class_folders_without_splits(tmp_path: Path) -> None:
-    _touch(tmp_path, "cat/1.jpg", "cat/deep/2.PNG", "dog/3.webp")
+    _touch(tmp_path, "cat/1.jpg", "cat/2.PNG", "dog/3.webp")
     assert _images(tmp_path) == [
         ("cat/1.jpg", "cat", None),
-        ("cat/deep/2.PNG", "cat", None),
+        ("cat/2.PNG", "cat", None),
         ("dog/3.webp", "dog", None),
     ]
     assert can_read(FileTree(tmp_path)) == "2 class folders (cat, dog)"
@@ -56,13 +57,17 @@ def test_split_folders(tmp_path: Path, name: str, split: str) -> None:
     assert "3 class folders (bird, cat, dog)" in (can_read(FileTree(tmp_path)) or "")
 
 
-def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
+def test_a_class_called_test_must_be_confirmed(tmp_path: Path) -> None:
     _touch(tmp_path, "test/1.jpg", "control/2.jpg")
-    assert {label for _, label, _ in _images(tmp_path)} == {"test", "control"}
-    _touch(
-        tmp_path, "train/3.jpg"
-    )  # without folders of its own it is a class too: trains, tests and controls
-    assert {label for _, label, _ in _images(tmp_path)} == {"test", "control", "train"}
+    with pytest.raises(UndecidedDataError, match="test beside control may be splits or classes"):
+        _images(tmp_path)
+    options = ReadOptions(class_level="top")
+    labels = {
+        item.label
+        for item in read_images(FileTree(tmp_path), options)
+        if isinstance(item, ImageRecord)
+    }
+    assert labels == {"test", "control"}
 
 
 def test_what_is_set_aside_and_why(tmp_path: Path) -> None:
@@ -89,7 +94,7 @@ def test_empty_class_of_one_split(tmp_path: Path) -> None:
     (tmp_path / "test" / "dog").mkdir()
     assert _rejected(tmp_path) == {
         "test/dog/": "class folder test/dog holds no images",
-        "other/3.jpg": "not in a class folder",
+        "other/3.jpg": "in a folder beside the splits",
     }
 
 

@@ -92,6 +92,7 @@ def test_every_planted_fault_is_found(faulty_dataset: Path) -> None:
         "max_cross_split_pairs",
         "max_label_conflicts",
         "max_split_groups",
+        "min_test_images",
     }
 
 
@@ -101,6 +102,7 @@ def test_limits_decide_what_passes(faulty_dataset: Path) -> None:
         "max_cross_split_pairs=2",
         "max_label_conflicts=1",
         "max_split_groups=1",
+        "min_test_images=0",
     )
     assert not _get_failed(_check(faulty_dataset, *loose))
     strict = _check(faulty_dataset, "min_class_images=32", "max_class_ratio=1")
@@ -116,7 +118,12 @@ def test_unlabeled_images_are_checked(tmp_path: Path) -> None:
     health = _check(tmp_path)
     assert (health["entries"], health["images"], health["unlabeled"]) == (7, 5, 5)
     assert health["classes"] == {}
-    assert {c["name"] for c in health["conditions"]} == {"max_rejected", "max_duplicate_ratio"}
+    assert {c["name"] for c in health["conditions"]} == {
+        "max_rejected",
+        "max_duplicate_ratio",
+        "max_dark",
+        "max_unused_tables",
+    }
     names = pd.DataFrame({"file_name": [f"{n}.png" for n in range(5)]})
     names.to_csv(tmp_path / "metadata.csv", index=False)
     health = _check(tmp_path)

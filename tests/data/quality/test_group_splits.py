@@ -17,6 +17,8 @@ from pipeline.data.quality.group_splits import (
     find_sufficient_salt,
     hash_group,
 )
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 
 SHARES = SplitShares(val=0.2, test=0.2)
 
@@ -84,18 +86,21 @@ def test_a_salt_that_fills_every_split_is_found_if_there_can_be_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "reason"),
+    ("column", "kind"),
     [
-        ("content_hash", "same image as 0.jpg in train"),
-        ("group", "same group as 0.jpg in train"),
-        ("component", "tied by a duplicate to 0.jpg in train"),
+        ("content_hash", ExclusionKind.SAME_IMAGE),
+        ("group", ExclusionKind.SAME_GROUP),
+        ("component", ExclusionKind.TIED_GROUP),
     ],
 )
-def test_images_of_val_and_test_that_train_has_too_are_left_out(column: str, reason: str) -> None:
+def test_images_of_val_and_test_that_train_has_too_are_left_out(
+    column: str, kind: ExclusionKind
+) -> None:
     images = _make_images(["a", "b", "c", "d"]).assign(component=range(4))
     images.loc[[1, 2], column] = images.loc[0, column]
     splits = pd.Series(["train", "val", "test", "val"])
     reasons = find_leak_reasons(images, splits, images["component"].to_numpy())
+    reason = SplitExclusion(kind, "0.jpg", "train").dump_json()
     assert reasons.fillna("-").tolist() == ["-", reason, reason, "-"]
 
 
@@ -104,9 +109,9 @@ def test_test_wins_against_val_and_an_unknown_place_is_a_reason() -> None:
     splits = pd.Series(["val", "test", "left_out", "train"])
     reasons = find_leak_reasons(images, splits, np.array([0, 0, 1, 2]))
     assert reasons.fillna("-").tolist() == [
-        "same group as 1.jpg in test",
+        SplitExclusion(ExclusionKind.SAME_GROUP, "1.jpg", "test").dump_json(),
         "-",
-        "its place is not known",
+        SplitExclusion(ExclusionKind.UNKNOWN_PLACE).dump_json(),
         "-",
     ]
 
@@ -116,7 +121,8 @@ def test_a_leak_of_val_does_not_remove_images_of_its_group_from_test() -> None:
     images.loc[2, "content_hash"] = images.loc[1, "content_hash"]
     splits = pd.Series(["test", "val", "train"])
     reasons = find_leak_reasons(images, splits, np.array([0, 0, 1]))
-    assert reasons[1] == "same image as 2.jpg in train"
+    leak = SplitExclusion(ExclusionKind.SAME_IMAGE, "2.jpg", "train")
+    assert SplitExclusion.parse_json(reasons[1]) == leak
     assert pd.isna(reasons[0])
 
 

@@ -15,7 +15,17 @@ HEALTH: dict[str, Any] = {
     "images": 160,
     "rejected": 40,
     "reasons": {NOT_IMAGE_REASON: 30, "empty file": 10},
-    "duplicates": {"exact": 8, "cross_split": 3, "label_conflicts": 2},
+    "duplicates": {"exact": 8, "cross_split": 3, "label_conflicts": 2, "near_label_conflicts": 1},
+    "light": {"all": {"dark": 0.5}},
+    "faults": {
+        "untrained_classes": 1,
+        "unjudged_classes": 2,
+        "unused_tables": 3,
+        "label_folders": 5,
+        "equal_share": 0.2,
+        "split_difference": {"value": 0.3},
+        "examples": {"max_unused_tables": ["a.csv"]},
+    },
     "leaks": {"split_groups": 4},
     "splits": {"train": 100, "val": 60},
     "classes": {"cat": 90, "dog": 30},
@@ -55,7 +65,19 @@ def test_each_condition_has_its_value() -> None:
         "max_class_ratio": 3,
         "max_unlabeled": 0.25,
         "max_suspected": 0.1,
+        "min_classes": 2,
+        "max_near_label_conflicts": 1,
+        "max_untrained_classes": 1,
+        "max_unjudged_classes": 2,
+        "max_unused_tables": 3,
+        "max_label_folders": 5,
+        "max_dark": 0.5,
+        "max_equal": 0.2,
+        "max_split_difference": 0.3,
+        "min_test_images": 0,
     }
+    examples = {c["name"]: c["examples"] for c in conditions if c["examples"]}
+    assert examples == {"max_unused_tables": ["a.csv"]}
 
 
 def test_values_at_the_limit_pass() -> None:
@@ -71,4 +93,10 @@ def test_values_at_the_limit_pass() -> None:
 def test_conditions_without_data_do_not_apply() -> None:
     unlabeled = HEALTH | {"classes": {}, "splits": {}, "labels": None}
     conditions = evaluate_limits(unlabeled, parse_health_limits([]))
-    assert {c["name"] for c in conditions} == {"max_rejected", "max_duplicate_ratio"}
+    assert {c["name"] for c in conditions} == {
+        "max_rejected",
+        "max_duplicate_ratio",
+        "max_dark",
+        "max_unused_tables",
+        "max_equal",
+    }

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.io
 
+from pipeline.data.reading import array_members
 from pipeline.data.reading.array_members import (
     encode_netpbm,
     load_idx_array,
@@ -76,3 +78,14 @@ def test_arrow_cell_must_hold_bytes_within_the_limit(tmp_path: Path) -> None:
         read_arrow(path, "image/0", 4)
     with pytest.raises(ImageError, match="holds no image"):
         read_arrow(path, "image/1", 5)
+
+
+def test_a_matlab_file_that_unpacks_to_too_many_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compressed array of zeros takes a thousandth of its size."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"images": np.zeros((64, 64, 3, 9), np.uint8)}, do_compression=True)
+    monkeypatch.setattr(array_members, "_MAX_ARRAY_BYTES", 100_000)
+    with pytest.raises(ImageError, match="the array images is too large"):
+        array_members.load_mat_variables(str(path))

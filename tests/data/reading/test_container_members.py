@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import tarfile
 import zipfile
@@ -152,3 +153,44 @@ def test_damaged_archives_of_containers_raise_no_other_error(
         archive.write_bytes(_damage(intact, number))
         outcomes |= _read_outcomes(archive)
     assert "refused" in outcomes <= {"refused", "used", "rejected"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.DIRTYPE,
+    ],
+)
+def test_devices_links_and_folders_of_a_tar_are_left_out(kind: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        member.devmajor, member.devminor = 1, 5  # /dev/zero
+        archive.addfile(member)
+    assert container_members.list_tar_names(str(path)) == []
+    with pytest.raises(KeyError):
+        container_members.read_tar(str(path), "a.png", 100)
+
+
+@pytest.mark.parametrize("dtype", [object, "O", "datetime64[s]"])
+def test_arrays_of_objects_are_not_unpickled(dtype: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(3, dtype), allow_pickle=True)
+    source = build_member_source("npz", str(tmp_path / "a.npz"), "x/0")
+    with pytest.raises(ImageError):
+        fetch_bytes(source)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "idx", "npz", "arrow"])
+def test_a_fifo_or_device_is_no_container(kind: str, tmp_path: Path) -> None:
+    """It would be waited for, or never end."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("fifo", "device"):
+        with pytest.raises(ImageError, match="not a regular file"):
+            fetch_bytes(build_member_source(kind, str(tmp_path / name), "x/0"))

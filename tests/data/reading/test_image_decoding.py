@@ -18,6 +18,7 @@ from pipeline.data.reading.image_decoding import (
     letterbox_image,
     read_header,
 )
+from pipeline.data.reading.image_record import HAS_HEIC_READER
 from pipeline.data.reading.image_sources import open_image
 
 
@@ -120,8 +121,32 @@ def test_decompression_bomb_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_heic_is_rejected_with_a_hint() -> None:
-    with pytest.raises(ImageError, match="heif-convert"):
+    reason = "damaged" if HAS_HEIC_READER else r"nightshift\[heic\].*heif-convert"
+    with pytest.raises(ImageError, match=reason):
         read_header(bytes(4) + b"ftypheic" + bytes(20))
+
+
+@pytest.mark.skipif(not HAS_HEIC_READER, reason="pillow-heif (extra heic) is not installed")
+def test_heic_is_read_with_the_extra() -> None:
+    decoded = decode_image(_encode(_draw_image(), "HEIF", quality=95))
+    assert np.abs(decoded.astype(int) - np.asarray(_draw_image())).mean() < 8
+
+
+def test_a_palette_with_a_transparent_entry_is_composited_on_white() -> None:
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0, 0, 0, 200, 10, 10])
+    assert (decode_image(_encode(palette, "PNG", transparency=1)) == 255).all()
+    assert (decode_image(_encode(palette, "PNG", transparency=0)) == [200, 10, 10]).all()
+
+
+def test_gray_with_alpha_is_composited_on_white() -> None:
+    layer = Image.merge("LA", (Image.new("L", (4, 4), 0), Image.new("L", (4, 4), 128)))
+    assert abs(int(decode_image(_encode(layer, "PNG"))[0, 0, 0]) - 127) <= 1
+
+
+def test_an_unknown_tiff_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ImageError, match="convert it to PNG"):
+        decode_image(b"II*\0" + bytes(200))
 
 
 @pytest.mark.parametrize(("kind", "is_same"), [("JPEG", False), ("PNG", True)])

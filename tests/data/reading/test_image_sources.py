@@ -31,6 +31,7 @@ from pipeline.data.reading.image_sources import (
     read_file,
     read_source_header,
 )
+from pipeline.data.reading.remote_files import LOCAL_ADDRESSES_VARIABLE
 from pipeline.stages import ingest
 from tests.data.file_rights import drop_root_rights
 from tests.data.sample_images import draw_image, encode_image, write_images
@@ -123,7 +124,8 @@ class _ImageHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server_address() -> Iterator[str]:
+def server_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv(LOCAL_ADDRESSES_VARIABLE, "1")
     _ImageHandler.requested_paths = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _ImageHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -151,7 +153,7 @@ def test_address_without_an_image_is_rejected(server_address: str, cache_folder:
     ):
         with pytest.raises(ImageError, match=r"cannot be (fetched|read)"):
             open_image(address)
-    assert not list((cache_folder / "remote").iterdir())
+    assert not list(cache_folder.glob("remote/*"))
 
 
 def test_address_in_s3_is_fetched_once(bucket: Any, cache_folder: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.reading.file_tree import FileTree
-from pipeline.data.reading.path_resolution import PathResolver, PrefixShift, index_image_stems
+from pipeline.data.reading.path_resolution import PathResolver, PrefixShift
 from tests.data.sample_images import get_labels, list_dataset, write_images
 
 
@@ -90,10 +90,6 @@ def test_link_beside_a_single_manifest_is_resolved(tmp_path: Path) -> None:
     assert [resolver.is_linked_outside(path) for path in resolver.paths] == [False, True]
     follower = PathResolver(FileTree(manifest, should_follow_links=True), "", ["link.jpg"])
     assert not follower.is_linked_outside(follower.paths[0])
-
-
-def test_images_that_differ_only_in_suffix_are_ambiguous() -> None:
-    assert index_image_stems(["a/1.jpg", "a/1.png", "b/1.jpg", "notes.txt"]) == {"b/1": "b/1.jpg"}
 
 
 NAMES = st.lists(

@@ -103,14 +103,19 @@ def test_no_group_is_proposed_without_a_column_for_it(tmp_path: Path) -> None:
     assert "group" not in _parse_ingest(proposal)
 
 
-def test_one_class_and_unreadable_images_are_problems(tmp_path: Path) -> None:
-    root = write_images(tmp_path / "data", "cat/1.png", "cat/2.png")
+def test_unreadable_images_are_a_problem(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "data", "cat/1.png", "dog/2.png")
     (root / "cat" / "3.png").touch()
     assert propose_config(root).problems == [
         "1 image of the sample cannot be read; ingest lists each with its reason",
-        "one class only: a classifier needs at least two",
-        "under 20 images in 1 class: cat",
+        "under 20 images in 2 classes: cat, dog",
     ]
+
+
+def test_one_class_is_not_enough(tmp_path: Path) -> None:
+    proposal = propose_config(write_images(tmp_path / "data", "cat/1.png", "cat/2.png"))
+    assert "all 2 images are of one class, 'cat'" in str(proposal.undecided)
+    assert yaml.safe_load(proposal.config_yaml)["ingest"]["data"].endswith("data")
 
 
 def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:

@@ -8,39 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.contracts import InputError
-from pipeline.data.reading.image_record import ImageRecord
-from pipeline.data.recognition.read_plan import build_read_plan, find_group_column, infer_read_plan
+from pipeline.data.recognition.read_plan import build_read_plan, infer_read_plan
 from tests.data.sample_images import write_images
-
-
-def _build_records(column: str, values: list[str]) -> list[ImageRecord]:
-    return [
-        ImageRecord(f"/{n}", str(n), "x", columns={column: value}) for n, value in enumerate(values)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("column", "value_count", "is_group"),
-    [
-        ("person_id", 15, True),
-        ("Tracks", 15, True),
-        ("tracking", 15, False),  # another word
-        ("frame", 15, False),
-        ("camera", 4, False),  # too few values
-        ("track", 30, False),  # a value for each image
-    ],
-)
-def test_group_column_needs_a_name_and_enough_values(
-    column: str, value_count: int, is_group: bool
-) -> None:
-    records = _build_records(column, [f"v{n % value_count}" for n in range(30)])
-    assert find_group_column(records) == (column if is_group else None)
-
-
-def test_groups_of_the_data_set_take_precedence() -> None:
-    records = [ImageRecord(f"/{n}", str(n), "x", group="g") for n in range(30)]
-    assert find_group_column(records) is None
-    assert find_group_column([]) is None
 
 
 def test_columns_with_default_names_need_no_setting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hints for data sets that no adapter recognizes: pipeline/data/recognition/unrecognized_data.py."""
+"""Hints for data sets that no adapter recognizes."""
 
 from __future__ import annotations
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
 from pipeline.data.tables.row_filter import evaluate_row_filter
@@ -60,3 +64,30 @@ def test_other_expressions_are_refused_in_one_line(expression: str, message: str
     with pytest.raises(InputError, match=message) as caught:
         evaluate_row_filter(expression, TABLE, "split.train_where")
     assert "\n" not in str(caught.value)
+
+
+@given(st.text(alphabet="ab01 ()[]'\"<>=!@`.,:_+-*/&|~%andortinfl", max_size=25))
+def test_any_text_is_a_filter_or_one_line(text: str) -> None:
+    table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    with suppress(InputError):  # any other error is a defect
+        assert evaluate_row_filter(text, table, "train.where").shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "@pd.eval('1')",
+        "a.values",
+        "`a`.map(print)",
+        "a == (b := 1)",
+        "not " * 20_000 + "a",
+        "(" * 300 + "a" + ")" * 300,
+    ],
+)
+def test_code_and_depth_are_one_line(text: str) -> None:
+    table = pd.DataFrame({"a": [1, 2]})
+    with pytest.raises(InputError, match=r"train\.where") as caught:
+        evaluate_row_filter(text, table, "train.where")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,3 +158,19 @@ def test_separator_line_of_excel_is_used() -> None:
 def test_columns_without_a_name_are_numbered() -> None:
     columns = read_table(b",,file\n0,1,a.jpg\n", Path("a.csv"))
     assert columns == {"column 1": ["0"], "column 2": ["1"], "file": ["a.jpg"]}
+
+
+def test_json_lines_with_keys_of_their_own_are_refused_soon() -> None:
+    data = "\n".join(json.dumps({f"key {k}": k}) for k in range(12_000)).encode()
+    with pytest.raises(InputError, match=r"a\.jsonl: .*give all lines the same keys"):
+        read_table(data, Path("a.jsonl"))
+
+
+def test_a_small_parquet_file_of_many_rows_is_refused() -> None:
+    buffer = io.BytesIO()
+    table = pa.table({"a": pa.array([0]).take(pa.array([0] * 1_000_000))})
+    with pq.ParquetWriter(buffer, table.schema) as writer:
+        for _ in range(11):
+            writer.write_table(table)
+    with pytest.raises(InputError, match=r"a\.parquet: .*11,000,000 rows"):
+        read_table(buffer.getvalue(), Path("a.parquet"))

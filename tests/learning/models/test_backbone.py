@@ -1,6 +1,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from pipeline.learning.models.backbone import (
     load_model_metadata,
     save_model,
 )
-from pipeline.learning.training_settings import PACKAGED_BACKBONE
+from pipeline.learning.training_settings import PACKAGED_BACKBONE, PROGRAM_BACKBONE
 
 SMALL, CLASSES = "test_efficientnet", ["a", "b", "c"]
 
@@ -204,3 +205,35 @@ def test_a_fresh_head_is_small_whatever_the_number_of_classes() -> None:
         )[0].state_dict()
         assert 0.005 < float(state["classifier.weight"].std()) < 0.02
         assert float(state["classifier.bias"].abs().max()) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": 3},
+        {"classes": []},
+        {"side": "large"},
+        {"side": 10**9},
+        {"mean": [0.5]},
+        {"std": [0, 1, 1]},
+        {"dropout": 7},
+        {"backbone": 5},
+        {"backbone": "hf-hub:stranger/model"},
+        {"backbone": PROGRAM_BACKBONE},
+        {"backbone": PROGRAM_BACKBONE, "order": ["a"]},
+    ],
+)
+def test_a_malformed_description_is_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
+    model, meta = build_network("test_efficientnet", "none", ["a", "b"], 32, 0.0, seed=3)
+    save_model(tmp_path, model, {**meta, **changes})
+    with pytest.raises(InputError) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "[" * 9999])
+def test_a_damaged_description_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(InputError, match=r"model\.json: not the description") as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)

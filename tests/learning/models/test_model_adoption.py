@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.contracts import InputError, StageContext
+from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import build_network, load_model, save_model
 from pipeline.learning.models.model_adoption import adopt_champion, adopt_user_model
@@ -38,6 +39,7 @@ def test_the_champion_is_copied(champion_folder: Path, context: StageContext) ->
     assert (made["model"] / name).read_bytes() == (champion_folder / name).read_bytes()
     assert (made["training"]["steps"], made["training"]["temperature"]) == (0, 1.7)
     assert made["training"]["holdout"] == {"share": 0.25, "seed": 0}
+    assert made["training"]["origin"] == ModelOrigin.CHAMPION
     assert made["history"].empty
     assert context.notes == ["took the champion of run run-7 as it is"]
 
@@ -72,6 +74,8 @@ def test_a_users_model_is_reordered_and_checked(
     correct = int((reordered.argmax(1) == images.labels).sum())
     assert f"predicts the label of {correct} of 40 training images" in context.notes[0]
     assert len(context.notes) == 1
+    record = made["training"]
+    assert (record["origin"], record["model_file"]) == (ModelOrigin.USER_FILE, file.name)
 
 
 def test_an_unknown_class_order_is_noted(

@@ -64,3 +64,21 @@ def test_another_kind_of_input_is_refused(tmp_path: Path, shape: list[object], w
     path = _mean_of_channels(tmp_path / "m.onnx", shape, [1])
     with pytest.raises(InputError, match=words):
         load_onnx_model(path, 12)
+
+
+@pytest.mark.parametrize("place", ["../weights", "/{folder}/weights", "link"])
+def test_weights_outside_the_model_folder_are_not_read(place: str, tmp_path: Path) -> None:
+    """An ONNX file may name files of its weights; one that leads out of its folder is refused."""
+    (tmp_path / "weights").write_bytes(np.ones(3, np.float32).tobytes())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "weights")
+    path = _mean_of_channels(folder / "m.onnx", ["n", 3, 8, 8], [2, 3], bias=1.0)
+    model = onnx.load(str(path))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place.format(folder=str(tmp_path)[1:]))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="no ONNX model"):
+        load_onnx_model(path, 8)

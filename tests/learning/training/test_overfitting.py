@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pipeline.learning.training.overfitting import describe_overfitting, find_overfitting_step
+from pipeline.learning.training.overfitting import assess_overfitting, find_overfitting_step
 
 
 def _create_history(
@@ -41,26 +41,24 @@ def test_a_lasting_rise_of_the_holdout_loss_is_dated(
     assert find_overfitting_step(_create_history(train_losses, holdout_losses)) == step
 
 
-def test_the_description_names_step_gap_and_kept_weights() -> None:
-    history = _create_history([1.0, 0.5, 0.3, 0.1], [1.0, 0.6, 0.9, 1.0])
-    description = describe_overfitting(history, best_step=200)
-    assert "overfitting from step 300" in description
-    assert "4.0 points" in description
-    assert "step 200 were kept" in description
-
-
 @pytest.mark.parametrize(
-    ("holdout_accuracy", "gap", "is_poor"),
-    [(0.97, "2.0 points", False), (0.7, "29.0 points", True)],
+    ("holdout_accuracy", "gap", "is_wide"), [(0.97, 0.02, False), (0.7, 0.29, True)]
 )
-def test_a_wide_gap_without_a_rise_is_described(
-    holdout_accuracy: float, gap: str, is_poor: bool
+def test_the_gap_is_that_of_the_last_step(
+    holdout_accuracy: float, gap: float, is_wide: bool
 ) -> None:
     history = _create_history([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], 0.99, holdout_accuracy)
-    description = describe_overfitting(history, best_step=300)
-    assert gap in description
-    assert ("poorly" in description) == is_poor
+    history.loc[0, "accuracy"] = 0.1
+    assessment = assess_overfitting(history)
+    assert assessment["accuracy_gap"] == pytest.approx(gap)
+    assert (assessment["is_gap_wide"], assessment["overfitting_from"]) == (is_wide, None)
 
 
-def test_without_a_holdout_nothing_is_judged() -> None:
-    assert "no holdout" in describe_overfitting(_create_history([1.0, 0.5], []), 200)
+def test_a_rise_of_the_loss_is_part_of_the_assessment() -> None:
+    history = _create_history([1.0, 0.5, 0.3, 0.1], [1.0, 0.6, 0.9, 1.0])
+    assert assess_overfitting(history)["overfitting_from"] == 300
+
+
+def test_without_a_holdout_the_gap_is_unknown() -> None:
+    assessment = assess_overfitting(_create_history([1.0, 0.5], []))
+    assert (assessment["accuracy_gap"], assessment["is_gap_wide"]) == (None, False)

@@ -2,6 +2,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.domain.split_exclusions import SplitExclusion
+from pipeline.domain.statuses import ExclusionKind
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.data_quality import MAX_REJECTED_ROWS, render
 from tests.report.conftest import build_page
@@ -54,3 +56,11 @@ def test_images_without_a_label_are_no_class(made: dict[str, Any]) -> None:
         label=made["images"]["label"].where(made["splits"]["split"] != "train", None)
     )
     assert 'data-v="0"' in render(build_page(made | {"images": images}))
+
+
+def test_excluded_images_are_counted_by_their_reason(made: dict[str, Any]) -> None:
+    reason = SplitExclusion(ExclusionKind.SAME_GROUP, "p/0.jpg", "train").dump_json()
+    splits = made["splits"].copy()
+    splits.loc[:2, ["split", "reason"]] = ("left_out", reason)
+    html = str(render(build_page(made | {"splits": splits})))
+    assert "p/0.jpg in train</bdi> (3)" in html

@@ -35,7 +35,7 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
         "too dark in the mid-tones",
         "equivalent to the named one",
         "ruled out",
-        "rain with exposure x0.15",
+        "training images treated with exposure x0.15 to x0.4",
         "Separability (AUC)",
     ):
         assert text in article, text
@@ -84,6 +84,7 @@ def test_the_images_of_a_sheet_need_no_script(page: ReportPage) -> None:
 def test_an_unnamed_cause_is_stated(page: ReportPage) -> None:
     article = extract_article(str(render(page)), "s2")
     assert "Their cause is <b>unnamed</b>" in article
+    assert "7 of 9 failures are badge predicted as none" in article
     assert "confirmed by intervention" not in article
 
 

@@ -8,6 +8,7 @@ import pytest
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.gate_verdict import render
 from tests.factory import SIMULATED, planted
+from tests.helpers.comparisons import make_foreseen
 from tests.report.conftest import build_page
 
 _DRAWN = [("h1", "s1", "badge", "gate", "exposure", 0.2)]
@@ -95,3 +96,34 @@ def test_simulated_images_are_stated_to_be_in_training_alone(made: dict[str, Any
         assert shown in html
         assert "broken; no simulated image is in validation or test." in html
     assert "simulator" not in str(render(build_page(made)))
+
+
+def test_parts_that_lose_are_shown_in_images_of_a_thousand(made: dict[str, Any]) -> None:
+    comparison = copy.deepcopy(made["comparison"])
+    part = comparison["test"]["safety"]["before"]["slice_classes"][0]
+    part |= {"reference": 0.97, "treated": 0.62, "loss_probability": 0.999, "status": "harmed"}
+    html = str(render(build_page(made | {"comparison": comparison})))
+    assert '<b class="no">350 more wrong</b>' in html
+    assert "over 99" in html
+    assert "more right" in html
+
+
+def test_a_promising_run_is_not_shown_as_refused(made: dict[str, Any]) -> None:
+    verdict = copy.deepcopy(made["verdict"]) | {"promoted": False, "outcome": "promising on val"}
+    verdict["foreseen"] = make_foreseen()
+    comparison = made["comparison"] | {"outcome": "promising on val", "test": None}
+    html = str(render(build_page(made | {"verdict": verdict, "comparison": comparison})))
+    assert 'class="banner nothing"' in html
+    assert "72 to 96 % correct on validation" in html
+
+
+def test_a_class_that_training_never_saw_is_named_before_the_figures(made: dict[str, Any]) -> None:
+    assert "training never saw" not in str(render(build_page(made)))
+    images, splits = made["images"], made["splits"].copy()
+    in_train = (splits["split"] == "train").to_numpy()
+    label = images["label"].iloc[-1]
+    members = images.loc[images["label"] == label, "image_id"]
+    splits.loc[in_train & splits["image_id"].isin(members).to_numpy(), "split"] = "left_out"
+    html = str(render(build_page(made | {"splits": splits})))
+    assert f"training never saw ({label})" in html
+    assert html.index("training never saw") < html.index('class="figures"')

@@ -26,11 +26,13 @@ def test_a_confirmed_slice_names_its_first_run(page: ReportPage) -> None:
 def test_a_first_run_has_no_section_and_a_later_one_without_slices_a_line(
     made: dict[str, Any],
 ) -> None:
-    alone = build_page({**made, "followed": {"previous": None, "why": "none", "slices": []}})
+    alone = build_page(
+        {**made, "followed": {"previous": None, "reason": "no earlier run", "slices": []}}
+    )
     assert slice_trends.render(alone) == ""
     assert "Known since" not in failure_slices.render(alone)
     quiet = slice_trends.render(
-        build_page({**made, "followed": {"previous": "r1", "why": None, "slices": []}})
+        build_page({**made, "followed": {"previous": "r1", "reason": None, "slices": []}})
     )
     assert "No run of this name has confirmed a slice." in quiet
     assert "<table" not in quiet

@@ -1,5 +1,6 @@
 from typing import Any
 
+from pipeline.domain.statuses import DriftObstacle
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.traffic_drift import render
 from tests.factory import planted
@@ -26,12 +27,16 @@ def test_without_a_champion_there_is_no_section_and_without_images_one_line(
     made: dict[str, Any],
 ) -> None:
     nothing = {"images": 0, "slices": [], "attributes": [], "new": [], "conditions": []}
-    gone = build_page({**made, "drift": {**nothing, "champion": None, "why": "no champion"}})
+    gone = build_page(
+        {**made, "drift": {**nothing, "champion": None, "reason": DriftObstacle.NO_CHAMPION}}
+    )
     assert render(gone) == ""
     quiet = render(
-        build_page({**made, "drift": {**nothing, "champion": "c", "why": "no image arrived"}})
+        build_page(
+            {**made, "drift": {**nothing, "champion": "c", "reason": DriftObstacle.NO_NEW_IMAGE}}
+        )
     )
-    assert "no image arrived." in quiet
+    assert "no image arrived" in quiet
     assert "<table" not in quiet
 
 

@@ -57,7 +57,10 @@ def test_failed_conditions_are_marked(tmp_path: Path) -> None:
     _write_image(tmp_path / "a" / "1.png", 1)
     lines = _check_lines(tmp_path, "min_class_images=2")
     assert "FAILED images of the smallest class: 1, at least 2 (min_class_images)" in lines
-    assert sum(line.startswith("FAILED") for line in lines) == 1
+    place = lines.index("FAILED classes: 1, at least 2 (min_classes)")
+    assert lines[place + 1] == "  a"
+    assert "ingest.label" in lines[place + 2]
+    assert sum(line.startswith("FAILED") for line in lines) == 2
 
 
 def test_pairs_show_their_splits_and_labels(tmp_path: Path) -> None:

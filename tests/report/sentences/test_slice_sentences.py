@@ -7,10 +7,12 @@ import pytest
 
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, dump_setting, find_setting
+from pipeline.domain.slice_traits import ConfusionTrait, dump_traits
 from pipeline.domain.statuses import CauseConfidence
 from pipeline.report.sentences.slice_sentences import (
     SliceText,
     add_sentences,
+    describe_applied_rules,
     describe_cause,
     describe_slice,
 )
@@ -152,3 +154,24 @@ def test_an_empty_table_gets_its_columns_too() -> None:
     assert table["words"].tolist() == ["Too dark: 3 of 9 images are misclassified."]
     assert table["title"].tolist() == ["Too dark"]
     assert {"words", "title"} <= set(add_sentences(table.iloc[:0]))
+
+
+def test_applied_rules_are_listed_with_half_and_count() -> None:
+    rules = [
+        {"rule": "luminance <= 40", "half": 0, "count": 1_200},
+        {"rule": "luminance <= 60", "half": 1, "count": 9},
+    ]
+    first, second = describe_applied_rules({"applied_rules": json.dumps(rules)}).split("; ")
+    assert first.startswith("luminance <= 40")
+    assert "1,200" in first
+    assert "half 1" in first
+    assert "half 2" in second
+
+
+def test_shared_traits_are_part_of_the_text() -> None:
+    traits = dump_traits([ConfusionTrait("badge", "none", 7, 9)])
+    row = {"frozen": DARK.dump_json(), "n": 9, "failures": 3, **make_text_columns()}
+    assert describe_slice(row).common_traits is None
+    text = describe_slice(row | {"shared_traits": traits}).common_traits
+    assert text is not None
+    assert "badge predicted as none" in text

@@ -1,12 +1,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy.special import softmax
 
 from pipeline.contracts import InputError
@@ -203,3 +205,36 @@ def test_run_without_a_report_is_an_error(night_run: RunFolder, tmp_path: Path) 
     shutil.copytree(night_run.get_artifact_path("bundle"), run.get_artifact_path("bundle"))
     with pytest.raises(InputError, match=r"no report .*; nightshift run --resume half"):
         export_model("half", run.path.parent, "safetensors", tmp_path / "out")
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "torch"])
+def test_the_code_of_the_card_gives_the_probabilities_of_predict(
+    night_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+) -> None:
+    path, _ = export_model("run1", night_run.path.parent, format_name, tmp_path / "out")
+    images = []
+    rng = np.random.default_rng(0)
+    forms = [
+        ("JPEG", "RGB", (900, 500)),
+        ("JPEG", "L", (70, 300)),
+        ("PNG", "RGBA", (40, 90)),
+        ("PNG", "RGB", (333, 333)),
+        ("JPEG", "CMYK", (640, 480)),
+        ("PNG", "P", (64, 64)),
+        ("WEBP", "RGB", (301, 200)),
+    ]
+    for number, (kind, mode, size) in enumerate(forms):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)).resize(size)
+        image = tmp_path / f"{number}.{kind.lower()}"
+        exif = Image.Exif()
+        exif[0x0112] = 6 if kind == "JPEG" else 1
+        coarse.convert(mode).save(image, kind, exif=exif)
+        images.append(image)
+    cell = (path.parent / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(path.parent)
+    namespace: dict[str, Any] = {}
+    exec(cell, namespace)
+    labels, probabilities = namespace["predict"](images)
+    expected = load_predictor("run1", night_run.path.parent).predict(images)
+    np.testing.assert_allclose(probabilities.max(axis=1), expected["probability"], atol=1e-4)
+    assert labels == expected["predicted"].tolist()

@@ -84,3 +84,15 @@ def test_rows_of_another_model_are_an_error(reference: ReferenceProfile) -> None
         build_traffic(rows(3).assign(model="run2"), reference, "rows")
     with pytest.raises(InputError, match="the model has no slice 's9'"):
         build_traffic(rows(3).assign(slices="s9"), reference, "rows")
+
+
+@pytest.mark.parametrize("name", ["a\u2028b.png", "a\x85b.png", "=1.png", "-2;@b.png", "\x0b.png"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_odd_names_are_read_back(name: str, suffix: str, tmp_path: Path) -> None:
+    """U+2028 and others divide lines for Python, and `=` begins a formula in a spreadsheet."""
+    row = {"path": name, "predicted": "=a", "probability": 0.5, "decision": "answer"}
+    rows = [{**row, "reason": "", "slices": "", "model": "r", "luminance": 3.0}] * 2
+    write_rows(rows, [*rows[0]], tmp_path / f"a.{suffix}")
+    table = read_predictions([tmp_path / f"a.{suffix}"])
+    assert table["path"].tolist() == [name]
+    assert table["predicted"].tolist() == ["=a"]

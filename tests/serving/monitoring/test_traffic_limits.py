@@ -9,10 +9,13 @@ from pipeline.serving.monitoring.traffic_limits import (
     check_conditions,
     parse_limits,
 )
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
+
+TOO_FEW = UntestableReason(UntestableKind.TOO_FEW_UNITS, 4, 10).build_record()
 
 
 def _build_findings(rise: float, q: float | None, unreadable: int = 0) -> dict[str, Any]:
-    reason = None if q is not None else "4 units; 10 would do"
+    reason = None if q is not None else TOO_FEW
     decline = {"share": 0.5, "rise": rise, "q": q, "reason": reason}
     counts = {"images": 90, "rows": 100, "unreadable": unreadable}
     return {**counts, "decline": decline, "attributes": [], "new": [], "slices": []}
@@ -44,7 +47,7 @@ def test_condition_fails_above_its_limit_unless_chance_explains_it(
 def test_untested_condition_has_a_reason_and_no_value() -> None:
     condition = _check(_build_findings(0.3, None), "max_decline_rise")
     assert condition["value"] is None
-    assert condition["untested_reason"] == "4 units; 10 would do"
+    assert condition["untested_reason"] == TOO_FEW
 
 
 def test_unreadable_images_are_a_share_of_all_rows() -> None:

@@ -45,10 +45,10 @@ def test_repetition_changes_no_file(bundle_folder: Path, tmp_path: Path) -> None
     out = tmp_path / "out"
     table = _write(rows(seed=3), tmp_path / "a.parquet")
     monitor_traffic(bundle_folder, [table], out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in out.glob("[!.]*")}
     assert set(before) == {"monitor.json", "index.html", "batch.csv", "history.csv"}
     monitor_traffic(bundle_folder, [table], out)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in out.glob("[!.]*")} == before
 
 
 def test_unreadable_images_fail_only_their_own_condition(

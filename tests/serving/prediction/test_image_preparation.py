@@ -65,3 +65,15 @@ def test_many_records_stay_in_order_and_bounded(tmp_path: Path) -> None:
             break
         time.sleep(0.01)
     assert threading.active_count() <= thread_count
+
+
+def test_images_of_sixteen_bits_are_scaled_as_those_of_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.full((8, 8), 2048, np.uint16))
+    record = ImageRecord(str(path), "a", None)
+    (image,) = ImagePreparer(8, [], (), None, (0, 4095)).prepare_records([record])
+    assert isinstance(image, PreparedImage)
+    assert image.pixels.max() == 127
+    (user_image,) = [ImagePreparer(8, [], (), None, (0, 4095)).prepare_user_image(path, 0)]
+    assert isinstance(user_image, PreparedImage)
+    assert (user_image.pixels == image.pixels).all()

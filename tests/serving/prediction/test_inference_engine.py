@@ -12,6 +12,7 @@ from pipeline.learning.models.program_export import write_onnx_file
 from pipeline.remedies import apply_remedy
 from pipeline.serving.prediction.inference_engine import GraphEngine, NetworkEngine, open_engine
 from pipeline.serving.prediction.predictor import load_predictor
+from tests.serving.prediction.conftest import write_bundle
 
 ALL_LEVELS = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 16, 16, 3)
 
@@ -90,3 +91,45 @@ def test_another_onnx_file_is_refused(tmp_path: Path) -> None:
         open_engine(tmp_path / "m.onnx")
     with pytest.raises(InputError, match="no such file"):
         open_engine(tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", "ab"),
+        ("side", 10**9),
+        ("temperature", 0),
+        ("policy", {}),
+        ("policy", {"decline": {"threshold": "high"}, "corrections": []}),
+        ("slices", {}),
+        ("slices", [{"slice": "s1", "rule": "{"}]),
+        ("slices", [{"slice": "s1", "rule": '{"conditions": [{"op": "<="}]}'}]),
+        ("slices", []),
+    ],
+)
+def test_a_malformed_bundle_is_one_line(
+    key: str, value: object, bundle: Path, graph_file: Path, tmp_path: Path
+) -> None:
+    damaged = write_bundle(bundle, tmp_path / "bundle", **{key: value})
+    with pytest.raises(InputError, match="bundle") as caught:
+        load_predictor(str(damaged))
+    assert "\n" not in str(caught.value)
+    model = onnx.load(str(graph_file))
+    record = json.loads(model.metadata_props[0].value)
+    record[key] = value
+    model.metadata_props[0].value = json.dumps(record)
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    with pytest.raises(InputError, match=r"g\.onnx"):
+        load_predictor(str(tmp_path / "g.onnx"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 9999, '{"bundle_format": 2}'])
+def test_damaged_metadata_of_a_graph_is_one_line(
+    text: str, graph_file: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(str(graph_file))
+    model.metadata_props[0].value = text
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    with pytest.raises(InputError, match=r"g\.onnx") as caught:
+        load_predictor(str(tmp_path / "g.onnx"))
+    assert "\n" not in str(caught.value)

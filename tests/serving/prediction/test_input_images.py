@@ -7,7 +7,7 @@ import pytest
 from pipeline.contracts import InputError
 from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.data.reading.image_sources import fetch_bytes
-from pipeline.serving.prediction.input_images import list_images, watch_folder
+from pipeline.serving.prediction.input_images import PATIENCE_ROUNDS, list_images, watch_folder
 
 
 def _list_names(inputs: list[str], lines: list[str] = []) -> list[str]:
@@ -78,13 +78,65 @@ def test_known_path_is_skipped_in_every_spelling(
             assert _watch(folder, {known}, rounds=2) == [], (folder, known)
 
 
-def test_growing_image_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growing_image_waits(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = (image_folder / "01.png").read_bytes()
     path = tmp_path / "a.png"
-    path.write_bytes(b"x")
-    monkeypatch.setattr("time.sleep", lambda _: path.write_bytes(path.read_bytes() + b"x"))
+    path.write_bytes(data[:1])
+    size = iter(range(2, 99))
+    monkeypatch.setattr("time.sleep", lambda _: path.write_bytes(data[: next(size)]))
     assert list(watch_folder(tmp_path, set(), max_rounds=4)) == []
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: path.write_bytes(data))
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+    monkeypatch.setattr("time.sleep", lambda _: os.utime(path, ns=(1, 1)))
     assert len(list(watch_folder(tmp_path, set(), max_rounds=4))) == 1
+
+
+def test_stalled_upload_is_predicted_when_it_is_complete(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests for longer than any patience, its error is reported once, and then it goes on."""
+    data = (image_folder / "01.png").read_bytes()
+    path = tmp_path / "a.png"
+    half = len(data) // 2
+    path.write_bytes(data[:half])
+    rounds = iter(range(999))
+
+    def advance(_: float) -> None:
+        if next(rounds) == 2 * PATIENCE_ROUNDS:
+            path.write_bytes(data)
+
+    monkeypatch.setattr("time.sleep", advance)
+    found = []
+    for image in watch_folder(tmp_path, set(), max_rounds=3 * PATIENCE_ROUNDS):
+        found.append(len(Path(image.path).read_bytes()))
+    assert found == [half, len(data)]
+
+
+def test_failed_image_of_an_earlier_watch_is_tried_again(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(image_folder / "01.png", tmp_path / "now good.png")
+    shutil.copy(image_folder / "broken.png", tmp_path / "still bad.png")
+    failed = {str(tmp_path / name) for name in ("now good.png", "still bad.png")}
+    images = watch_folder(
+        tmp_path, set(), interval_seconds=0.0, max_rounds=2 * PATIENCE_ROUNDS, failed_paths=failed
+    )
+    assert [Path(image.path).name for image in images] == ["now good.png"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link to a device", "link to nothing"])
+def test_anything_but_a_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if "device" in kind else "/nowhere")
+    assert _watch(tmp_path, set(), rounds=3) == []
 
 
 def test_missing_folder_cannot_be_watched(tmp_path: Path) -> None:
@@ -108,3 +160,12 @@ def test_name_of_invalid_bytes_is_escaped_and_still_opens(
         assert image.path == escaped
         assert fetch_bytes(image.source) == (image_folder / "01.png").read_bytes()
     assert _watch(tmp_path, {escaped}, rounds=2) == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.csv", "a.zip", "a.tar", "/dev/zero"])
+def test_fifos_and_devices_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if not path.exists():
+        os.mkfifo(path)
+    with pytest.raises(InputError, match="no such folder or file"):
+        list(list_images([str(path)]))

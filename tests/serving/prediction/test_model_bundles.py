@@ -42,3 +42,11 @@ def test_export_for_another_program_is_refused(tmp_path: Path, file_name: str, l
     for path in (tmp_path, tmp_path / file_name):
         with pytest.raises(InputError, match=f"is for {loader}.*as safetensors or ONNX"):
             find_graph_file(path)
+
+
+def test_a_bundle_with_a_users_own_program_is_a_bundle(bundle: Path, tmp_path: Path) -> None:
+    """`export --format safetensors` of such a run writes `model.pt2` beside `bundle.json`."""
+    folder = Path(shutil.copytree(bundle, tmp_path / "export"))
+    (folder / "model.pt2").touch()
+    assert find_graph_file(folder) is None
+    assert find_bundle(str(folder), tmp_path) == folder

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.contracts import InputError
+from pipeline.contracts import InputError, RunBusyError
 from pipeline.serving.prediction import row_writers
 
 COLUMNS = ("path", "predicted", "probability", "decision", "class_1", "luminance", "error")
@@ -74,11 +74,11 @@ def test_appended_rows_survive_an_interruption(tmp_path: Path) -> None:
         row_writers.write_rows(yield_interrupted(), COLUMNS, out, append=True)
     with out.open("a") as file:
         file.write('{"path": "incomplete')
-    assert row_writers.read_predicted_paths(out) == {ROWS[0]["path"], ROWS[1]["path"]}
+    assert row_writers.read_predicted_paths(out) == ({ROWS[0]["path"], ROWS[1]["path"]}, set())
     row_writers.write_rows(iter(ROWS[2:]), COLUMNS, out, append=True)
     paths = [json.loads(line)["path"] for line in out.read_text().splitlines()]
     assert paths == [row["path"] for row in ROWS]
-    assert row_writers.read_predicted_paths(tmp_path / "none.jsonl") == set()
+    assert row_writers.read_predicted_paths(tmp_path / "none.jsonl") == (set(), set())
 
 
 def test_file_of_another_program_stays_unchanged(tmp_path: Path) -> None:
@@ -93,3 +93,29 @@ def test_decisions_are_counted() -> None:
     counts = dict.fromkeys(("answer", "decline", "error"), 0)
     assert list(row_writers.count_decisions(iter(ROWS), counts)) == ROWS
     assert counts == {"answer": 3, "decline": 0, "error": 1}
+
+
+def test_the_last_row_of_an_image_decides_whether_it_failed(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    rows = [("a", "cut off"), ("b", None), ("a", None), ("c", "cut off")]
+    text = [json.dumps({"path": path, "error": error}) for path, error in rows]
+    out.write_text("\n".join([*text, ""]))
+    assert row_writers.read_predicted_paths(out) == ({"a", "b"}, {"c"})
+
+
+@pytest.mark.parametrize("line", ["[]", "7", "[" * 100_000, '{"path": 1'])
+def test_odd_lines_are_one_line(line: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match="did not write"):
+        row_writers.read_predicted_paths(tmp_path / "rows.jsonl")
+
+
+def test_an_output_has_one_watcher(tmp_path: Path) -> None:
+    with (
+        row_writers.hold_output(tmp_path / "rows.jsonl"),
+        pytest.raises(RunBusyError, match=r"rows\.jsonl"),
+        row_writers.hold_output(tmp_path / "rows.jsonl"),
+    ):
+        pass
+    with row_writers.hold_output(tmp_path / "rows.jsonl"):
+        pass

@@ -3,8 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.domain.slice_traits import (
+    ClassNeighborsTrait,
+    ConfusionTrait,
+    MeasureTrait,
+    SliceNeighborsTrait,
+    SliceTrait,
+    ValueTrait,
+)
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.slices.causes.shared_traits import describe_shared_traits
+from pipeline.slices.causes.shared_traits import find_shared_traits
 from pipeline.slices.finder_constants import CONSTANTS
 from tests.slices.conftest import Draw
 
@@ -19,8 +27,13 @@ def _find_odd(val: ValidationSet) -> np.ndarray:
     return np.isin(val.groups, groups)
 
 
-def _describe(val: ValidationSet, slice_mask: np.ndarray, *reported: str) -> list[str]:
-    return str(describe_shared_traits(val, slice_mask, set(reported), 0)).split("; ")
+def _find(val: ValidationSet, slice_mask: np.ndarray, *reported: str) -> list[SliceTrait]:
+    return find_shared_traits(val, slice_mask, set(reported), 0)
+
+
+def _confuse_all(odd: np.ndarray) -> ConfusionTrait:
+    count = int(odd.sum())
+    return ConfusionTrait("a", "b", count, count)
 
 
 @pytest.fixture
@@ -37,35 +50,41 @@ def val(draw: Draw) -> ValidationSet:
     return replace(drawn, frame=frame, predictions=predictions, embeddings=_draw_noise(drawn))
 
 
-def test_confusion_neighbors_measures_and_values_are_described(val: ValidationSet) -> None:
+def test_confusion_neighbors_measures_and_values_are_found(val: ValidationSet) -> None:
     odd, embeddings = _find_odd(val), _draw_noise(val)
     axes = np.eye(8, dtype=np.float32)
     embeddings[odd] += 6 * axes[0]
     embeddings[val.labels == 1] += 5 * axes[0] + 2 * axes[1]
-    confusion, neighbors, neighbor_class, measures, values = _describe(
+    confusion, neighbors, neighbor_class, measure, value = _find(
         replace(val, embeddings=embeddings), odd
     )
-    assert confusion == f"{odd.sum()} of {odd.sum()} failures are a predicted as b"
-    assert "another image of the slice, 10 % " in neighbors
-    assert "b: 99 % of them do, 55 % " in neighbor_class
-    assert measures.startswith("sharpness 1.")
-    assert "above" in measures
-    assert values.startswith("camera north for 9")
+    assert confusion == _confuse_all(odd)
+    assert isinstance(neighbors, SliceNeighborsTrait)
+    assert neighbors.expected == pytest.approx(odd.mean())
+    assert isinstance(neighbor_class, ClassNeighborsTrait)
+    assert (neighbor_class.class_name, round(neighbor_class.share, 2)) == ("b", 0.99)
+    assert isinstance(measure, MeasureTrait)
+    assert measure.column == "sharpness"
+    assert 1 <= measure.deviation < 2
+    assert isinstance(value, ValueTrait)
+    assert (value.column, value.value) == ("camera", "north")
+    assert value.expected < 0.9 <= value.share
 
 
-def test_reported_columns_and_chance_neighbors_are_not_described(val: ValidationSet) -> None:
+def test_reported_columns_and_chance_neighbors_are_left_out(val: ValidationSet) -> None:
     odd = _find_odd(val)
-    traits = _describe(val, odd, "sharpness", "camera")
-    assert traits == [f"{odd.sum()} of {odd.sum()} failures are a predicted as b"]
+    traits = _find(val, odd, "sharpness", "camera")
+    assert traits == [_confuse_all(odd)]
     without_embeddings = replace(val, embeddings=np.zeros((len(val.frame), 0), np.float32))
-    assert _describe(without_embeddings, odd, "sharpness", "camera") == traits
+    assert _find(without_embeddings, odd, "sharpness", "camera") == traits
 
 
 def test_a_measure_is_compared_within_the_class(val: ValidationSet) -> None:
     """A class that is sharper as a whole does not make its failures sharp."""
     sharpness = 10.0 * (val.labels == 0) + np.random.default_rng(0).normal(0, 1, len(val.frame))
     frame = val.frame.assign(sharpness=sharpness, camera="north")
-    assert "sharpness" not in "".join(_describe(replace(val, frame=frame), _find_odd(val)))
+    traits = _find(replace(val, frame=frame), _find_odd(val))
+    assert not any(isinstance(trait, MeasureTrait) for trait in traits)
 
 
 def test_images_of_the_same_group_are_no_neighbors(val: ValidationSet) -> None:
@@ -73,21 +92,20 @@ def test_images_of_the_same_group_are_no_neighbors(val: ValidationSet) -> None:
     group = np.unique(val.groups, return_inverse=True)[1]
     embeddings = 3 * np.eye(256, dtype=np.float32)[8 + group]
     embeddings[:, :8] += _draw_noise(val)
-    traits = _describe(replace(val, embeddings=embeddings), _find_odd(val), "sharpness", "camera")
+    traits = _find(replace(val, embeddings=embeddings), _find_odd(val), "sharpness", "camera")
     assert len(traits) == 1, "only the confusion"
 
 
-def test_too_few_failures_are_not_described(val: ValidationSet) -> None:
+def test_too_few_failures_share_nothing(val: ValidationSet) -> None:
     few = np.zeros(len(val.frame), bool)
     few[np.flatnonzero(_find_odd(val))[: CONSTANTS.causes.min_described_failures - 1]] = True
-    assert describe_shared_traits(val, few, set(), 0) is None
+    assert _find(val, few) == []
 
 
 def test_a_slice_without_images_outside_or_other_groups_has_its_confusion_only(
     val: ValidationSet,
 ) -> None:
     odd = _find_odd(val)
-    confusion = f"{odd.sum()} of {odd.sum()} failures are a predicted as b"
-    assert _describe(val, np.ones(len(val.frame), bool))[-1] == confusion
+    assert _find(val, np.ones(len(val.frame), bool))[-1] == _confuse_all(odd)
     one_group = replace(val, frame=val.frame.assign(group="g0"))
-    assert _describe(one_group, odd, "sharpness", "camera") == [confusion]
+    assert _find(one_group, odd, "sharpness", "camera") == [_confuse_all(odd)]

@@ -60,8 +60,8 @@ def _make_candidate(**fields: Any) -> CauseCandidate:
 
 def test_the_row_counts_the_slice_and_its_failures() -> None:
     row = _explain([])
-    assert set(row) | {"common"} == set(EXPLANATION_DTYPES)
-    pd.DataFrame([row | {"common": None}]).astype(EXPLANATION_DTYPES)
+    assert set(row) | {"shared_traits"} == set(EXPLANATION_DTYPES)
+    pd.DataFrame([row | {"shared_traits": "[]"}]).astype(EXPLANATION_DTYPES)
     assert (row["slice"], row["rank"], row["status"]) == ("s1", 3, "confirmed")
     assert (row["n"], row["groups"], row["failures"]) == (50, 50, 40)
     assert row["error"] == pytest.approx(0.8)

@@ -19,12 +19,13 @@ from pipeline.slices.comparison.comparison_record import (
     OUTCOMES,
     build_split_record,
     find_sealing_reason,
+    foresee_test,
     judge_val_record,
     list_power_rows,
     list_sealed_power_rows,
 )
+from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison
-from pipeline.statistics.paired_comparison import HarmMargins
 from tests.helpers.gate_artifacts import BAD, GateArtifacts, make_explanation
 
 
@@ -44,7 +45,14 @@ def _compare_on_val(gate: GateArtifacts) -> tuple[ComparisonInputs, ModelCompari
 def _build_record(gate: GateArtifacts) -> tuple[ComparisonInputs, ModelComparison, dict[str, Any]]:
     inputs, comparison = _compare_on_val(gate)
     record = build_split_record(comparison, inputs.planned_slices, 0.05, HarmMargins())
-    return inputs, comparison, judge_val_record(record)
+    return inputs, comparison, judge_val_record(record, "before")
+
+
+def _find_reason(gate: GateArtifacts, min_power: float = 0.5) -> OpeningReason | None:
+    inputs, comparison, record = _build_record(gate)
+    admitted = find_admitted_rows(inputs, inputs.test_rows, can_read_pixels=False)
+    foreseen = foresee_test(inputs, comparison, record, admitted, 0.025)
+    return find_sealing_reason(inputs, comparison, record, foreseen, min_power)
 
 
 def test_primary_and_outside_divide_the_split(gate: GateArtifacts) -> None:
@@ -74,20 +82,38 @@ def test_the_test_is_opened_only_if_val_passed(
     gate: GateArtifacts, targeted: tuple[float, float], reason: OpeningReason | None
 ) -> None:
     gate.write_candidates(control=[BAD], targeted=[targeted])
-    assert find_sealing_reason(*_build_record(gate)) == reason
+    assert _find_reason(gate) == reason
 
 
 def test_a_missing_step_is_the_reason(gate: GateArtifacts) -> None:
     splits = gate.artifacts["splits"]
     no_test = splits.assign(split=splits["split"].replace("test", "left_out"))
     gate.artifacts["splits"] = no_test
-    assert find_sealing_reason(*_build_record(gate)) == OpeningReason.NO_TEST
+    assert _find_reason(gate) == OpeningReason.NO_TEST
     gate.write_candidates()
-    assert find_sealing_reason(*_build_record(gate)) == OpeningReason.NO_CANDIDATES
+    assert _find_reason(gate) == OpeningReason.NO_CANDIDATES
     gate.artifacts["plan"] = gate.artifacts["plan"].iloc[:0]
-    assert find_sealing_reason(*_build_record(gate)) == OpeningReason.NO_PLAN
+    assert _find_reason(gate) == OpeningReason.NO_PLAN
     gate.artifacts["explanations"] = pd.DataFrame([make_explanation("s1", "not confirmed")])
-    assert find_sealing_reason(*_build_record(gate)) == OpeningReason.NO_SLICE
+    assert _find_reason(gate) == OpeningReason.NO_SLICE
+
+
+def test_a_test_without_the_slice_stays_sealed_and_says_what_would_decide(
+    gate: GateArtifacts,
+) -> None:
+    splits = gate.artifacts["splits"]
+    is_dark = (gate.artifacts["attributes"]["luminance"] <= 40).to_numpy()
+    is_dark_test = (splits["split"] == "test").to_numpy() & is_dark
+    gate.artifacts["splits"] = splits.assign(split=splits["split"].mask(is_dark_test, "left_out"))
+    inputs, comparison, record = _build_record(gate)
+    admitted = find_admitted_rows(inputs, inputs.test_rows, can_read_pixels=False)
+    foreseen = foresee_test(inputs, comparison, record, admitted, 0.025)
+    assert foreseen is not None
+    assert (foreseen["images"], foreseen["groups"], foreseen["power"]) == (0, 0, 0)
+    assert 5 < foreseen["groups_needed"] < 60
+    assert foreseen["val_before"] < 0.5 < foreseen["val_after"]
+    assert _find_reason(gate) == OpeningReason.CANNOT_DECIDE
+    assert _find_reason(gate, min_power=0.0) is None
 
 
 def test_every_reason_has_an_outcome() -> None:

@@ -43,7 +43,7 @@ def test_the_simplest_plan_that_is_as_good_is_chosen() -> None:
     assert tried == [set(), {"s1"}, {"s1", "s2"}, {"s1", "s2"}]
     assert [row["chosen"] for row in choice.tried] == [True, False, False]
     assert choice.plan["slice"].tolist() == ["s1"]
-    assert choice.description == choice.tried[0]["words"]
+    assert choice.tried[0]["slices"] == ["s1"]
     assert [row["gain"] for row in choice.tried] == [1.0, 1.0, 1.0]
 
 
@@ -57,5 +57,4 @@ def test_a_plan_that_adds_the_helpful_slice_is_chosen() -> None:
 def test_no_plan_is_chosen_if_none_helps(helpful_slice: str | None) -> None:
     choice, _ = _choose(helpful_slice)
     assert choice.plan.empty
-    assert choice.description is None
     assert not any(row["chosen"] for row in choice.tried)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pipeline.remedies import apply_remedy, list_interventions
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.prescription.refused_treatments import (
-    describe_refusals,
     find_refused_treatments,
     list_checked_strengths,
 )
@@ -72,15 +71,3 @@ def test_the_strengths_of_the_plan_are_tested_too() -> None:
     assert strengths["rotation"] == sorted({*probed, 38.0, 47.0})
     assert list_checked_strengths(NO_SLICE)["rotation"] == sorted(probed)
     assert "exposure" not in strengths, "light changes no label"
-
-
-def test_refusals_are_listed_by_remedy() -> None:
-    changes = [
-        {"remedy": "rotation", "from": "6", "to": "9"},
-        {"remedy": "horizontal_flip", "from": "b", "to": "d"},
-        {"remedy": "rotation", "from": "6", "to": "9"},
-    ]
-    assert describe_refusals(changes) == [
-        "horizontal_flip changes labels and is refused for: b to d",
-        "rotation changes labels and is refused for: 6 to 9",
-    ]

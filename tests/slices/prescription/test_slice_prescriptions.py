@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.attributes import measure_images
+from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.statuses import PrescriptionKind
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import apply_remedy, list_interventions
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.prescription.slice_prescriptions import (
     SlicePrescriptions,
+    build_prescription,
     fit_treatments,
     prescribe_slices,
 )
@@ -29,7 +33,6 @@ RULES = {
     "s2": Rule((Condition("hour", ">=", 20.0),)),
 }
 EXPLANATION = {
-    "words": "Too dark.",
     "cause": "exposure",
     "strength_low": 0.2,
     "strength_high": 0.4,
@@ -100,8 +103,8 @@ def test_a_slice_with_a_cause_gets_a_treatment_and_a_correction() -> None:
     assert (correction["remedy"], correction["strength"] > 1) == ("exposure", True)
     assert correction["words"].startswith("exposure x")
     (prescription,) = made.prescriptions
-    assert prescription["kind"] == "augment"
-    assert correction["words"] in prescription["action"]
+    assert prescription.kind == PrescriptionKind.AUGMENT
+    assert prescription.correction == PrescribedCorrection("exposure", correction["strength"])
 
 
 def test_a_slice_without_a_cause_gets_repeats_or_a_request() -> None:
@@ -110,7 +113,7 @@ def test_a_slice_without_a_cause_gets_repeats_or_a_request() -> None:
     made = _prescribe(explanations, _make_membership(s1=MEMBERS))
     assert set(made.plan["remedy"]) == {"oversampling"}
     assert made.corrections == []
-    assert made.prescriptions[0]["kind"] == "oversample"
+    assert made.prescriptions[0].kind == PrescriptionKind.OVERSAMPLE
 
 
 def test_slices_share_the_views_by_their_images_and_the_cost_of_their_errors() -> None:
@@ -195,3 +198,62 @@ def test_the_treatment_is_fitted_to_the_look_of_the_slice() -> None:
     assert first["fitted_remedy"] in ("low_light", "exposure")
     assert 0.08 < first["fitted_low"] <= first["fitted_high"] < 0.2, "an eighth of the light"
     assert pd.isna(second["fitted_remedy"])
+
+
+def _build_plan(remedy: str, strength: float, **columns: Any) -> pd.DataFrame:
+    rows = {"image_id": ["t1", "t2"], "remedy": remedy, "simulator": None}
+    return pd.DataFrame(rows | {"strength_low": strength, "strength_high": strength} | columns)
+
+
+def _build_prescription(
+    cause: str | None, plan: pd.DataFrame, correction: dict[str, Any] | None = None
+) -> Prescription:
+    explanation = SimpleNamespace(slice="s1", cause=cause, fit_auc=0.58)
+    return build_prescription(explanation, plan, correction)
+
+
+@pytest.mark.parametrize(
+    ("cause", "plan", "kind"),
+    [
+        ("exposure", _build_plan("low_light", 0.25), PrescriptionKind.AUGMENT),
+        (None, _build_plan("oversampling", 3.0), PrescriptionKind.OVERSAMPLE),
+        (None, _build_plan("reweighting", 4.0), PrescriptionKind.REWEIGHT),
+        (None, pd.DataFrame(), PrescriptionKind.COLLECT),
+    ],
+)
+def test_the_kind_of_a_prescription_follows_from_cause_and_plan(
+    cause: str | None, plan: pd.DataFrame, kind: PrescriptionKind
+) -> None:
+    prescription = _build_prescription(cause, plan)
+    assert prescription.kind == kind
+    assert prescription.images == len(plan)
+    assert prescription.is_trained is (len(plan) > 0)
+    assert Prescription.parse_record(prescription.build_record()) == prescription
+
+
+def test_the_separability_is_known_for_treated_images_only() -> None:
+    treated = _build_plan("exposure", 0.2, strength_high=0.4)
+    simulated = _build_plan("exposure", 0.2, simulator="gate")
+    assert _build_prescription("exposure", treated).fit_auc == 0.58
+    assert _build_prescription("exposure", simulated).fit_auc is None
+
+
+def test_the_treatments_of_a_prescription_are_the_parts_of_its_plan() -> None:
+    parts = [
+        _build_plan("exposure", 0.2, strength_high=0.4),
+        _build_plan("exposure", 0.5),
+        _build_plan("exposure", 0.2, simulator="gate"),
+    ]
+    treatments = _build_prescription("exposure", pd.concat(parts)).treatments
+    assert treatments == (
+        PrescribedTreatment("exposure", None, 4, ((0.2, 0.4), (0.5, 0.5))),
+        PrescribedTreatment("exposure", "gate", 2, ((0.2, 0.2),)),
+    )
+
+
+def test_only_a_helpful_correction_is_prescribed() -> None:
+    plan = _build_plan("exposure", 0.25)
+    correction = {"remedy": "exposure", "strength": 4.0, "helps": True}
+    helpful = _build_prescription("exposure", plan, correction)
+    assert helpful.correction == PrescribedCorrection("exposure", 4.0)
+    assert _build_prescription("exposure", plan, correction | {"helps": False}).correction is None

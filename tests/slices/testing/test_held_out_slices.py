@@ -41,12 +41,12 @@ def test_each_half_has_the_rule_and_the_intervention_of_its_folds() -> None:
     assert held_out.is_member.tolist() == [True, False] * 20
     assert (held_out.is_typical <= held_out.is_member).all()
     assert held_out.tested_columns == {"luminance"}
-    text = held_out.describe_applied_rules(halves)
+    applied = held_out.list_applied_rules(halves)
     counts = [int((held_out.is_member & (halves == half)).sum()) for half in (0, 1)]
-    assert text == (
-        f"{DARK.format_text()} ({counts[0]} images of half 1); "
-        f"{DIM.format_text()} ({counts[1]} images of half 2)"
-    )
+    assert applied == [
+        {"rule": DARK.format_text(), "half": 0, "count": counts[0]},
+        {"rule": DIM.format_text(), "half": 1, "count": counts[1]},
+    ]
 
 
 def test_a_half_without_a_rule_is_no_evidence() -> None:

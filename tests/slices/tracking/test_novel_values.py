@@ -3,7 +3,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.slices.tracking.novel_values import describe_novel_values, find_novel_values
+from pipeline.domain.statuses import NovelSide
+from pipeline.slices.tracking.novel_values import find_novel_values, flag_novel_values
 from pipeline.slices.tracking.reference_profile import ReferenceProfile
 from tests.arrivals import rows
 from tests.slices.tracking.conftest import build_traffic
@@ -21,9 +22,9 @@ def test_images_darker_than_any_known_one_are_novel(reference: ReferenceProfile)
     predictions.loc[predictions.index < 30, "luminance"] = 4.0
     (finding,) = _find(reference, predictions, "luminance")
     low, _ = reference.summary["spans"]["luminance"]
-    assert (finding["words"], finding["low"], finding["high"]) == ("dark", "4", "4")
+    assert (finding["side"], finding["low"], finding["high"]) == (NovelSide.BELOW, "4", "4")
     assert (finding["images"], finding["units"], finding["share"]) == (30, 15, 30 / 80)
-    assert finding["where"] == f"{low:.4g} or more"
+    assert finding["known_bound"] == f"{low:.4g}"
     assert finding["p"] < 0.001
 
 
@@ -31,7 +32,7 @@ def test_one_image_beyond_the_known_range_proves_little(reference: ReferenceProf
     predictions = rows()
     predictions.loc[0, "luminance"] = 250.0
     (finding,) = _find(reference, predictions, "luminance")
-    assert (finding["words"], finding["images"]) == ("bright", 1)
+    assert (finding["side"], finding["images"]) == (NovelSide.ABOVE, 1)
     assert finding["p"] > 0.05
 
 
@@ -39,7 +40,7 @@ def test_an_hour_far_from_all_known_ones_is_novel_with_the_p_of_the_shift(
     reference: ReferenceProfile,
 ) -> None:
     (finding,) = _find(reference, rows().assign(hour=2.0), "hour", shift_p=0.03)
-    assert finding["words"] == "hour unlike any"
+    assert (finding["side"], finding["known_bound"]) == (NovelSide.APART, None)
     assert (finding["share"], finding["p"]) == (1.0, 0.03)
     assert _find(reference, rows(), "hour") == []
 
@@ -67,6 +68,6 @@ def test_a_circular_attribute_has_one_way_to_be_novel(
     reference: ReferenceProfile, attribute: str, ways: int
 ) -> None:
     table = build_traffic(rows()).table
-    described = list(describe_novel_values(attribute, reference, table))
-    assert len(described) == ways
-    assert all(mask.shape == (len(table),) for _, mask, _ in described)
+    flagged = list(flag_novel_values(attribute, reference, table))
+    assert len(flagged) == ways
+    assert all(mask.shape == (len(table),) for _, mask in flagged)

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.contracts import InputError
 from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.statuses import UnitBasis
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
     ReferenceProfile,
@@ -22,20 +23,21 @@ TIMES = ["2026-03-01T12:01:00", "2026-03-01T12:09:59", "2026-03-01T12:10:00", No
 def test_the_unit_of_an_image_is_its_group() -> None:
     units, basis = assign_units(["v1", "v1", "v2", "v2"], TIMES)
     assert units[0] == units[1] != units[2] == units[3]
-    assert basis == "groups"
+    assert basis == UnitBasis.GROUPS
 
 
 def test_without_a_group_the_unit_is_a_stretch_of_time() -> None:
     units, basis = assign_units([None] * 3, TIMES[:3])
     assert units[0] == units[1] != units[2]
-    assert basis == "stretches of 10 minutes"
-    assert assign_units(["v1", "", None], TIMES[:3])[1] == "groups and stretches of 10 minutes"
+    assert basis == UnitBasis.STRETCHES
+    mixed = assign_units(["v1", "", None], TIMES[:3])[1]
+    assert mixed == UnitBasis.GROUPS_AND_STRETCHES
 
 
 def test_without_group_and_time_each_image_is_a_unit() -> None:
     units, basis = assign_units([None] * 4, TIMES)
     assert len(set(units)) == 3
-    assert "neither group nor time" in basis
+    assert basis == UnitBasis.IMAGES
     assert len(set(assign_units([None] * 3, [None] * 3)[0])) == 3
 
 
@@ -69,7 +71,7 @@ def test_a_reference_holds_attributes_and_the_slices_that_can_be_applied() -> No
     assert table["slice s1"].sum() == 10, "the label does not count: arriving images have none"
     assert table["slice s2"].sum() == 20
     assert not table["slice s4"].any(), "distances are unknown"
-    assert basis == "stretches of 10 minutes", "a group of one image is no group"
+    assert basis == UnitBasis.STRETCHES, "a group of one image is no group"
     assert table["unit"].nunique() == 4
     assert build_reference_frame(_build_images(40, "g"), attributes, {})[1] == "groups"
     assert "day" not in list_compared_attributes()

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from pipeline.domain.statuses import TrackState
+from pipeline.domain.statuses import AssessmentObstacle, TrackReason, TrackState
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.tracking.slice_history import TrackedSlice, bound_excess_error, is_slice_gone
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 from tests.tracks import DARK, after, drawn_val, found
 
 START = ((120, 48), True)
@@ -28,7 +29,7 @@ def test_a_slice_grows_if_more_of_all_images_fail_in_it() -> None:
     assert larger.current_point["error"]["value"] == pytest.approx(0.4), "the error rate is equal"
     assert larger.change is not None
     assert larger.change["low"] > 0
-    assert "than in run r1" in larger.reason
+    assert larger.reason == TrackReason.CONFIRMED_AGAIN
     assert _track(START, ((120, 110), True)).state == TrackState.GROWING
 
 
@@ -41,7 +42,8 @@ def test_a_slice_shrinks_only_beyond_chance() -> None:
 
 
 def test_a_slice_that_was_not_confirmed_stays_open_if_its_rule_has_excess_error() -> None:
-    assert _track(START, ((120, 48), False)).state == TrackState.OPEN
+    still = _track(START, ((120, 48), False))
+    assert (still.state, still.reason) == (TrackState.OPEN, TrackReason.RULE_IN_EXCESS)
 
 
 def test_a_slice_is_closed_if_its_excess_error_is_excluded() -> None:
@@ -49,17 +51,23 @@ def test_a_slice_is_closed_if_its_excess_error_is_excluded() -> None:
     assert gone.state == TrackState.CLOSED
     assert gone.closing_run_id == "r2"
     assert is_slice_gone(gone, 0.1)
+    assert gone.reason == TrackReason.NO_EXCESS
 
 
 def test_few_images_close_nothing() -> None:
     few = _track(START, ((20, 0), False))
     assert few.state == TrackState.NOT_ASSESSABLE
-    assert "20 images inside; 30 would do" in few.reason
+    assert few.reason == TrackReason.NOT_ASSESSABLE
+    obstacle = few.current_point["obstacle"]
+    assert obstacle["kind"] == AssessmentObstacle.UNTESTABLE
+    reason = UntestableReason(UntestableKind.TOO_FEW_IMAGES, 20, 30)
+    assert obstacle["reason"] == reason.build_record()
     # an excess of 17 points is not excluded
     assert _track(START, ((40, 4), False)).state == TrackState.SHRINKING
     undecided = _track(((40, 8), True), ((40, 4), False))
     assert undecided.state == TrackState.NOT_ASSESSABLE
-    assert undecided.current_point["reason"] == "", "it was assessed, but nothing follows"
+    assert undecided.reason == TrackReason.UNDECIDED, "it was assessed, but nothing follows"
+    assert undecided.current_point["obstacle"] is None
 
 
 def test_a_slice_is_not_closed_where_all_images_became_as_bad() -> None:
@@ -94,7 +102,8 @@ def test_a_closed_slice_opens_if_its_rule_has_excess_error_again() -> None:
 def test_a_closed_slice_is_back_if_it_is_confirmed() -> None:
     back = _track(START, GONE, ((20, 8), False), ((120, 48), True))
     assert back.state == TrackState.BACK
-    assert "r2" in back.reason
+    assert back.reason == TrackReason.CONFIRMED_AFTER_CLOSING
+    assert back.earlier_closing_run_id == "r2"
     assert (back.closing_run_id, back.last_run_id) == (None, "r4")
 
 

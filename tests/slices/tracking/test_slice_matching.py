@@ -1,11 +1,10 @@
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.domain.rules import Condition, Rule
-from pipeline.domain.statuses import TrackState
+from pipeline.domain.statuses import AssessmentObstacle, TrackState
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.tracking.slice_history import TrackedSlice
 from pipeline.slices.tracking.slice_matching import hash_groups, match_slices, track_slices
@@ -69,28 +68,41 @@ def test_each_slice_is_matched_once_to_the_largest_overlap() -> None:
 
 
 MISSING_DATA = {
-    "camera": (Rule((Condition("camera", "is", "north"),)), "column camera"),
-    "altitude": (Rule((Condition("altitude", "<=", 2.0),)), "no longer a number"),
-    "class": (Rule((Condition("luminance", "<=", 50),), "a"), "class a"),
-    "image": (Rule((Condition("i3", "near", 0.2),)), "image i3.*no longer in the data"),
-    "sealed": (Rule((Condition("i4", "near", 0.2),)), "image i4.*sealed test set"),
+    "camera": (
+        Rule((Condition("camera", "is", "north"),)),
+        AssessmentObstacle.MISSING_COLUMN,
+        "camera",
+    ),
+    "altitude": (
+        Rule((Condition("altitude", "<=", 2.0),)),
+        AssessmentObstacle.COLUMN_NOT_NUMERIC,
+        "altitude",
+    ),
+    "class": (
+        Rule((Condition("luminance", "<=", 50),), "a"),
+        AssessmentObstacle.MISSING_CLASS,
+        "a",
+    ),
+    "image": (Rule((Condition("i3", "near", 0.2),)), AssessmentObstacle.MISSING_IMAGE, "i3"),
+    "sealed": (Rule((Condition("i4", "near", 0.2),)), AssessmentObstacle.SEALED_IMAGE, "i4"),
 }
 
 
 @pytest.mark.parametrize("name", MISSING_DATA)
 def test_a_rule_that_cannot_be_applied_says_what_is_missing(name: str) -> None:
-    rule, reason = MISSING_DATA[name]
+    rule, kind, missing = MISSING_DATA[name]
     val = drawn_val(80, 40, camera=np.repeat(["north", "south"], 190), altitude=1.5)
     distances = {image: np.full(380, 0.1, np.float32) for image in ("i3", "i4")}
     first = today("r1", val, **distances)
-    assert first.describe_missing_data(rule) == ""
+    assert first.find_missing_data(rule) is None
     tracks = track_slices(first, [found(rule)], [])
     later_val = replace(drawn_val(80, 40, altitude="high"), class_names=("b", "c"))
     later = today("r2", later_val, i4=np.full(380, np.nan, np.float32))
     (track,) = track_slices(later, [], tracks)
     assert track.state == TrackState.NOT_ASSESSABLE
     assert track.current_point["n"] == 0
-    assert re.search(reason, track.reason)
+    obstacle = track.current_point["obstacle"]
+    assert (obstacle["kind"], obstacle["name"]) == (kind, missing)
 
 
 def test_without_slices_or_images_nothing_fails() -> None:

@@ -12,6 +12,7 @@ from pipeline.slices.tracking.traffic_comparison import (
 )
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.statistics.distribution_shift import ShiftEvidence
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 from tests.arrivals import rows
 from tests.slices.tracking.conftest import build_traffic
 
@@ -47,7 +48,8 @@ def test_one_visit_is_too_little_for_any_test(reference: ReferenceProfile) -> No
     luminance = _find_attribute(comparison, "luminance")
     assert luminance["psi"] > LIMITS.max_psi
     assert (luminance["p"], luminance["q"]) == (None, None)
-    assert luminance["reason"] == "1 units; 10 would do"
+    reason = UntestableReason(UntestableKind.TOO_FEW_UNITS, 1, 10)
+    assert luminance["reason"] == reason.build_record()
 
 
 def test_attributes_that_the_traffic_lacks_are_missing_or_unknown(

@@ -10,9 +10,11 @@ from pipeline.slices.tracking.traffic_conditions import (
     evaluate_condition,
     evaluate_conditions,
 )
+from pipeline.statistics.untestable_reasons import UntestableKind, UntestableReason
 from tests.arrivals import rows
 from tests.slices.tracking.conftest import build_traffic
 
+TOO_FEW = UntestableReason(UntestableKind.TOO_FEW_UNITS, 2, 10).build_record()
 LIMITS = TrafficLimits.model_validate({})
 
 
@@ -22,7 +24,7 @@ def _evaluate(reference: ReferenceProfile, **drawn: Any) -> dict[str, bool]:
 
 
 def _find(value: float, q: float | None, name: str = "x") -> dict[str, Any]:
-    return {"value": value, "q": q, "reason": "2 units; 10 would do", "name": name}
+    return {"value": value, "q": q, "reason": TOO_FEW, "name": name}
 
 
 def test_traffic_like_the_reference_rarely_fails(reference: ReferenceProfile) -> None:
@@ -53,7 +55,8 @@ def test_a_condition_lists_what_exceeds_the_limit_beyond_chance_largest_first() 
     findings = [_find(0.3, 0.01, "a"), _find(0.5, 0.01, "b"), _find(0.9, 0.2), _find(0.1, 0.01)]
     condition = evaluate_condition(FindingKind("max_x", "value", findings, "name"), 0.2, 0.05)
     assert not condition["passed"]
-    assert condition["exceeded"] == [{"label": "b", "value": 0.5}, {"label": "a", "value": 0.3}]
+    exceeded = [(item["label"], item["value"]) for item in condition["exceeded"]]
+    assert exceeded == [("b", 0.5), ("a", 0.3)]
     assert condition["value"] == 0.5
     assert condition["untested_reason"] is None
 
@@ -63,12 +66,12 @@ def test_a_condition_lists_what_exceeds_the_limit_beyond_chance_largest_first() 
     [
         ([], 0.0, None),
         ([_find(0.9, 0.2)], 0.0, None),
-        ([_find(0.9, None)], None, "2 units; 10 would do"),
+        ([_find(0.9, None)], None, TOO_FEW),
         ([_find(0.1, 0.01)], 0.1, None),
     ],
 )
 def test_chance_and_untested_findings_fail_nothing(
-    findings: list[dict[str, Any]], value: float | None, reason: str | None
+    findings: list[dict[str, Any]], value: float | None, reason: dict[str, Any] | None
 ) -> None:
     condition = evaluate_condition(FindingKind("max_x", "value", findings), 0.2, 0.05)
     assert condition["passed"]

@@ -1,0 +1,1 @@
+"""How the folders of a data set divide its images: splits, classes, masks, copies."""

@@ -1,0 +1,147 @@
+"""Sentences about the numbers behind each condition of the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.domain.statuses import ChampionStatus, GateCondition
+from pipeline.report.sentences.comparison_sentences import (
+    PLAIN_NAMES,
+    REFERENCE_NAMES,
+    SubsetNames,
+    describe_opening_reason,
+    describe_required_groups,
+)
+
+Facts = Mapping[str, Any]
+CHAMPION_REASONS = {
+    ChampionStatus.NONE: "there is none",
+    ChampionStatus.IS_BASELINE: "it is the model before",
+    ChampionStatus.COMPARED: "compared on the same images",
+    ChampionStatus.OTHER_CLASSES: "it was trained for other classes",
+    ChampionStatus.OTHER_SIZE: "it reads larger images than this run keeps (ingest.side)",
+    ChampionStatus.MISSING: "its folder is gone or cannot be read",
+    ChampionStatus.REPLACED: "it was promoted after this run began",
+}
+
+
+def _describe_planned_slices(facts: Facts, names: SubsetNames) -> str:
+    return (
+        f"{facts['confirmed']} of {facts['slices']} proposed groups were confirmed, "
+        f"{facts['planned']} with a remedy for training"
+    )
+
+
+def _describe_champion(facts: Facts, names: SubsetNames) -> str:
+    text = f"run {facts['run_id']}: {CHAMPION_REASONS[ChampionStatus(facts['status'])]}"
+    if facts["status"] == ChampionStatus.COMPARED:
+        return text
+    accepted = "promote.replace_unjudged accepts that"
+    return (
+        f"{text}; {accepted if facts['is_accepted'] else 'promote.replace_unjudged would accept'}"
+    )
+
+
+def _describe_gain(facts: Facts, names: SubsetNames) -> str:
+    text = (
+        f"{format_gain(facts['mean'])} over {REFERENCE_NAMES[facts['reference']]} on "
+        f"{facts['n']} images of {facts['groups']} groups, each class counted alike, "
+        f"at least {format_gain(facts['bound'])}"
+    )
+    if facts["reference"] != "control":
+        text += f"; {format_gain(facts['shipped'])} by the model that would ship"
+    elif facts["arm_in_force"] != "control":
+        in_force = REFERENCE_NAMES[facts["arm_in_force"]]
+        text += f"; {format_gain(facts['shipped_in_force'])} over {in_force}"
+    if facts["groups_needed"] is not None:
+        text += f"; {describe_required_groups(facts['groups'], facts['groups_needed'])}"
+    return text
+
+
+def _describe_generic_difference(facts: Facts, names: SubsetNames) -> str:
+    return (
+        f"{format_gain(facts['mean'])} over TrivialAugment of the same budget "
+        f"on {facts['n']} images, between {format_gain(facts['low'])} "
+        f"and {format_gain(facts['high'])}"
+    )
+
+
+def format_gain(share: float | None) -> str:
+    """Return a difference of shares in percentage points, with an ASCII minus sign."""
+    return "unknown" if share is None else f"{100 * share:+.1f} points"
+
+
+def _describe_overall(facts: Facts, names: SubsetNames) -> str:
+    parts = []
+    for change in facts["changes"]:
+        parts.append(
+            f"{format_gain(change['mean'])} against {REFERENCE_NAMES[change['reference']]}, "
+            f"at least {format_gain(change['bound'])}"
+        )
+    return f"{'; '.join(parts)}; {format_gain(-facts['margin'])} is allowed"
+
+
+def _describe_parts(facts: Facts, names: SubsetNames) -> str:
+    """Return the parts that lose, or the one most likely to."""
+    if not facts["worst"]:
+        return "there are none"
+    shown: dict[tuple[str | None, str | None], dict[str, Any]] = {}
+    for part in facts["harmed"] or [facts["worst"]]:
+        shown.setdefault((part["slice"], part["class"]), part)
+    parts = [_describe_part(part, facts["margin"], names) for part in shown.values()]
+    return "; ".join(parts)
+
+
+def _describe_part(part: Mapping[str, Any], margin: float, names: SubsetNames) -> str:
+    return (
+        f"{name_part(part, names)}: {100 * part['reference']:.0f} to "
+        f"{100 * part['treated']:.0f} % correct against "
+        f"{REFERENCE_NAMES[part['reference_arm']]} ({part['n']:,} images of "
+        f"{part['groups']:,} groups); a loss of more than {100 * margin:.0f} points has a "
+        f"probability of {format_probability(part['loss_probability'])}"
+    )
+
+
+def name_part(part: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
+    """Return the name of a part whose change was judged: a class, a slice, a class of a slice."""
+    if part["slice"] is None:
+        return part["class"] or "all other images"
+    slice_name = names.name_slice(part["slice"])
+    return f"{part['class']} in {slice_name}" if part["class"] else slice_name
+
+
+def format_probability(probability: float) -> str:
+    """Return a probability in percent, never as certain.
+
+    >>> format_probability(0.123), format_probability(0.0001), format_probability(0.9999)
+    ('12 %', 'under 1 %', 'over 99 %')
+    """
+    if probability < 0.01:
+        return "under 1 %"
+    return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
+def _describe_opening(facts: Facts, names: SubsetNames) -> str:
+    if not facts["opened"]:
+        return describe_opening_reason(facts["reason"])
+    return (
+        f"opened for the {facts['ordinal']} time by any run; "
+        f"it may spend alpha = {facts['alpha']:.3g}"
+    )
+
+
+CONDITION_FACTS: dict[GateCondition, tuple[Callable[[Facts, SubsetNames], str], str]] = {
+    GateCondition.PLANNED_SLICE: (_describe_planned_slices, "#failure_slices"),
+    GateCondition.CHAMPION_COMPARED: (_describe_champion, "#run_details"),
+    GateCondition.SLICE_GAIN: (_describe_gain, "#failure_slices"),
+    GateCondition.PLANNED_GAIN: (_describe_gain, "#accuracy_change"),
+    GateCondition.GAIN_IN_FORCE: (_describe_gain, "#accuracy_change"),
+    GateCondition.GENERIC_NOT_BETTER: (_describe_generic_difference, "#accuracy_change"),
+    GateCondition.OVERALL_NOT_WORSE: (_describe_overall, "#accuracy_change"),
+    GateCondition.NO_CLASS_WORSE: (_describe_parts, "#per_class_metrics"),
+    GateCondition.NO_SLICE_WORSE: (_describe_parts, "#accuracy_change"),
+    GateCondition.NO_HARM_OUTSIDE: (_describe_parts, "#accuracy_change"),
+    GateCondition.TEST_OPENED: (_describe_opening, "#run_details"),
+}
+"""By condition, the sentence about its numbers and the section with the evidence."""

@@ -15,7 +15,7 @@ from pipeline.data.reading.image_record import ImageRecord, RejectedFile
 from pipeline.domain.statuses import Decision
 from pipeline.serving.labeling.model_pair import ModelPair, build_model_pair
 from pipeline.serving.prediction.predictor import SLICE_SEPARATOR, load_predictor
-from pipeline.statistics.active_evaluation import (
+from pipeline.statistics.arrivals.active_evaluation import (
     LabeledTraffic,
     draw_labels,
     estimate_labeled_accuracy,

@@ -1,6 +1,6 @@
 """A champion challenged over a month: evidence of the groups that arrive each night.
 
-`python -m tests.bench.evidence.challenge_month` takes a minute and writes its section of RESULTS.md.
+`python -m tests.bench.evidence.challenge_month` takes a minute and writes a section of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tests.bench.sections import write_section
 
-from pipeline.statistics.arriving_evidence import compute_evidence_path
+from pipeline.statistics.arrivals.arriving_evidence import compute_evidence_path
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 NIGHTS = 30
@@ -51,8 +51,8 @@ def find_deciding_nights(rng: np.random.Generator, gain: float) -> tuple[list[in
 def main() -> None:
     """Measure, and write the section."""
     lines = [
-        f"`python -m tests.bench.evidence.challenge_month`: {GROUPS_A_NIGHT} labeled groups of four "
-        f"images arrive each night for {NIGHTS} nights; the champion is challenged every night at "
+        f"`python -m tests.bench.evidence.challenge_month`: {GROUPS_A_NIGHT} labeled groups of "
+        f"four images arrive each night for {NIGHTS} nights; the champion is challenged every night at "
         f"{ALPHA:.0%}; {DRAWS} months. A t-test that is repeated every night is no valid test.",
         "",
         "| gain | shown within the month | median night | a t-test every night shows |",

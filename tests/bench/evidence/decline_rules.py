@@ -83,7 +83,7 @@ def main() -> None:
         f"{GROUP_SIZE:.0f} images a group; the true error is that of {POPULATION_GROUPS:,} groups. "
         "The former rule took the loosest threshold whose error on validation met the target.",
         "",
-        "| target | groups | sizes | error above target | former rule | a rule is held | answered |",
+        "| target | groups | sizes | error above target | former rule | rule held | answered |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for target_error in (0.02, 0.05):

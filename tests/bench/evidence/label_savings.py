@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 from tests.bench.sections import write_section
 
-from pipeline.statistics.active_evaluation import LabeledTraffic, draw_labels, estimate_labeled_gain
+from pipeline.statistics.arrivals.active_evaluation import (
+    LabeledTraffic,
+    draw_labels,
+    estimate_labeled_gain,
+)
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 IMAGES = 4000
@@ -62,7 +66,7 @@ def is_gain_shown(rng: np.random.Generator, gain: float, count: int, *, is_activ
 
 
 def find_required_labels(gain: float, *, is_active: bool) -> tuple[int | None, float]:
-    """Return the fewest labels with a power of .8, and the share of draws that show no gain of 0."""
+    """Return the fewest labels with a power of .8, and the share of false gains with as many."""
     rng = np.random.default_rng(0)
     needed = None
     for count in LABEL_COUNTS:

@@ -1,11 +1,11 @@
-"""Anytime-valid evidence: pipeline/statistics/arriving_evidence.py."""
+"""Anytime-valid evidence: pipeline/statistics/arrivals/arriving_evidence.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.statistics.arriving_evidence import ArrivingEvidence, compute_evidence_path
+from pipeline.statistics.arrivals.arriving_evidence import ArrivingEvidence, compute_evidence_path
 
 
 def _share_shown(mean: float, groups: int, draws: int = 400, null_mean: float = 0.0) -> float:

@@ -1,10 +1,10 @@
-"""Gains and accuracies from few labels: pipeline/statistics/active_evaluation.py."""
+"""Gains and accuracies from few labels: pipeline/statistics/arrivals/active_evaluation.py."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.statistics.active_evaluation import (
+from pipeline.statistics.arrivals.active_evaluation import (
     LabeledTraffic,
     draw_labels,
     estimate_labeled_accuracy,

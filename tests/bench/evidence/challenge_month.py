@@ -52,8 +52,8 @@ def main() -> None:
     """Measure, and write the section."""
     lines = [
         f"`python -m tests.bench.evidence.challenge_month`: {GROUPS_A_NIGHT} labeled groups of "
-        f"four images arrive each night for {NIGHTS} nights; the champion is challenged every night at "
-        f"{ALPHA:.0%}; {DRAWS} months. A t-test that is repeated every night is no valid test.",
+        f"four images arrive each night for {NIGHTS} nights; the champion is challenged at "
+        f"{ALPHA:.0%} every night; {DRAWS} months. A t-test that is repeated every night is no valid test.",
         "",
         "| gain | shown within the month | median night | a t-test every night shows |",
         "| --- | --- | --- | --- |",

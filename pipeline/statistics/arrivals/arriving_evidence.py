@@ -74,7 +74,7 @@ class ArrivingEvidence:
         mean = self._total / (self.groups + 1)
         variance = (PRIOR_VARIANCE + self._squares) / (self.groups + 1)
         largest = MAX_BET_SHARE / (self.null_mean - self.low)
-        return float(np.clip(mean / max(variance, 1e-12), 0.0, largest))
+        return min(max(mean / variance, 0.0), largest)
 
     def is_shown(self, alpha: float) -> bool:
         """Return whether the mean is shown to exceed the null mean at level alpha."""

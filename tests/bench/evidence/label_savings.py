@@ -19,7 +19,7 @@ from pipeline.statistics.arrivals.active_evaluation import (
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 IMAGES = 4000
-DRAWS = 200
+DRAWS = 100
 POWER = 0.8
 LABEL_COUNTS = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4000)
 

@@ -46,7 +46,10 @@ from pipeline.slices.prescription.refused_treatments import find_refused_treatme
 from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
 from pipeline.statistics.classification.error_costs import compute_utilities
-from pipeline.statistics.classification.selective_prediction import choose_decline_rule
+from pipeline.statistics.classification.selective_prediction import (
+    AnsweredImages,
+    choose_decline_rule,
+)
 from pipeline.statistics.test_power import compute_detectable_gain
 
 
@@ -341,4 +344,5 @@ def _choose_decline_rule(
     val = validation_set
     utilities = compute_utilities(val.labels, val.predictions, val.error_costs)
     luminance = get_luminance(attributes, val.image_rows)
-    return choose_decline_rule(utilities, val.confidences, config.target_error, luminance)
+    images = AnsweredImages(1.0 - utilities, val.confidences, val.groups)
+    return choose_decline_rule(images, config.target_error, luminance)

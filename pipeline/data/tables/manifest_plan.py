@@ -105,6 +105,8 @@ def _plan_manifest(tree: FileTree, options: ReadOptions) -> ManifestPlan | None:
         plan = _choose_tables(survey, options)
     if not plan.tables:
         return plan if plan.problem else None
+    if not fixed and _names_no_image(plan, tree, options):
+        return None
     plan = _compare_with_folders(plan, tree, options)
     if not plan.tables:
         return None
@@ -254,6 +256,14 @@ def _compare_with_folders(plan: ManifestPlan, tree: FileTree, options: ReadOptio
             "those"
         ),
     )
+
+
+def _names_no_image(plan: ManifestPlan, tree: FileTree, options: ReadOptions) -> bool:
+    """Return whether no table names one image for sure, while folders tell the classes."""
+    if any(table.rows_by_image or not table.file_column for table in plan.tables):
+        return False
+    layout = recognize_tree_layout(tree, options)
+    return layout.problem is None and len(layout.class_names) > 1
 
 
 def _read_folder_labels(

@@ -1,6 +1,6 @@
 """How fast 100,000 files are recognized and listed, beside another checkout of this project.
 
-`python -m tests.bench.bench_listing OTHER [ROUNDS]` alternates between this checkout and OTHER, five
+`python -m tests.bench.bench_listing OTHER [ROUNDS]` alternates between both checkouts, five
 times each, and prints the medians of the processor's seconds (which other load does not change):
 class folders, and a table that lists images.
 """

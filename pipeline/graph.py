@@ -311,6 +311,7 @@ STAGES: tuple[Stage, ...] = (
             "comparison": RecordContract(
                 ("val", "test", "opening", "power", "decline", "corrections")
             ),
+            # Predictions of each image of val by arm; after: of the targeted arm, if there is one.
             # change: fixed | broken | still wrong | still right. declined_*: with corrections.
             "flips": TableContract(
                 {"image_id": "str", "label": "str", "before": "str", "control": "str",

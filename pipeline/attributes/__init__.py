@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 
-ATTRIBUTE_SOURCES = ("pixels", "native", "metadata")
+ATTRIBUTE_SOURCES = plugins.ATTRIBUTE_SOURCES
 
 
 @dataclass(frozen=True, eq=False)

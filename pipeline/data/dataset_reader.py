@@ -1,16 +1,6 @@
 """Choice of the adapter for a data set, and reading of the data set through it.
 
-An adapter is one module with two functions. `can_read(tree) -> str | None` returns one line on the
-format that it recognizes, or None. `read_images(tree) -> Iterator[ImageRecord | RejectedFile]`
-lists images and decodes none: pixels are read through `open_image` alone.
-
-A function whose first parameter is called `tree` gets the `FileTree` of the root, and so reads zip
-and tar archives as well; any other name gets the path of the root. A function with a parameter
-`options` gets the `ReadOptions`. `SUPPORTED_OPTIONS` of the module names those config keys of
-`ReadOptions` that it uses: file, label, crop_boxes, multi, table, photos, class_level.
-
-An adapter for data that can be drawn may also be a simulator: see
-`pipeline.data.reading.simulator_interface`.
+What an adapter defines is said in `pipeline.data.adapters`.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def can_promote(comparison: Record, conditions: list[dict[str, Any]]) -> bool:
 
 
 def list_limits(comparison: Record) -> list[dict[str, Any]]:
-    """Return what the verdict does not show.
+    """Return the caveats of the verdict: what it does not show.
 
     Args:
         comparison: the artifact of that name.

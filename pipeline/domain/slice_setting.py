@@ -1,4 +1,7 @@
-"""When and where the failing images of a slice were taken, if that differs from other images."""
+"""The setting of a slice: when and where its failing images were taken, if others were not.
+
+It is no setting of a config.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ class SettingThresholds:
     min_arc_share: float = 0.9
     # Share of the other images within the arc, relative to the former, below which it is reported.
     max_arc_contrast: float = 0.6
-    # The same two for one value of a text column, which is a coarser fact.
+    # Likewise for one value of a text column, which is a coarser fact: the least share of the
+    # failing images with it, and the share of the others, relative to that, below which it counts.
     min_value_share: float = 0.8
     max_value_contrast: float = 0.7
     # Share of the failures of one (label, prediction) from which that pair is reported: twice as
@@ -47,7 +51,7 @@ class SettingFact:
     Attributes:
         column: the metadata column.
         start: first hour of an arc on the clock; None for a text column.
-        end: hour at which the arc ends.
+        end: hour at which the arc ends; it is not part of it.
         value: value of a text column; None for an arc.
     """
 

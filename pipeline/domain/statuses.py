@@ -252,7 +252,7 @@ class GateCondition(StrEnum):
 
 
 class GateLimit(StrEnum):
-    """What a verdict does not show."""
+    """A caveat: what a verdict does not show."""
 
     SINGLE_SEED = "single seed"
     TOO_FEW_GROUPS = "too few groups"

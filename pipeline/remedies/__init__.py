@@ -2,13 +2,14 @@
 
 A plug-in `pipeline/remedies/<name>.py` defines `build_transform(low, high)`, which returns an
 albumentations transform that always applies, with a strength drawn between low and high; and
-`invert_strength(strength)`, the strength that undoes it, or None. The first line of the docstring
-of `build_transform` describes the remedy in the report. Constants:
+`invert_strength(strength)`, the strength that undoes it, or None. The first paragraph of the
+docstring of `build_transform` describes the remedy in the report. Constants:
 
 - STRENGTHS: strengths that the probe tries, in both directions if there are two.
 - NEUTRAL_STRENGTH: the strength that changes nothing; None if every strength changes the image.
-- CAUSE_WORDS: adjectives for an image after a strength below and above NEUTRAL_STRENGTH (the second
-  one if that is None). An empty word: such strengths repair only.
+- CAUSE_WORDS: what an image is after a strength below, and after one above NEUTRAL_STRENGTH: "too
+  dark", "too bright". The second one counts if that is None. An empty word: no image is like that
+  by itself, and the probe tries such strengths as a repair alone.
 - IS_ORDERED: whether the effect grows with the distance from NEUTRAL_STRENGTH.
 - IS_CAUSE: whether it occurs in real images, unlike a normalization.
 - MAY_CHANGE_LABEL: whether the image may change its class.

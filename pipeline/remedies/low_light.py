@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.remedies import Pixels, wrap_transform
 
-STRENGTHS = ()  # probe asks with exposure, which can be undone
+STRENGTHS = ()  # the probe tries exposure in its place, which can be undone
 RENDERED_REMEDY = "exposure"
 NEUTRAL_STRENGTH: float | None = 1.0
 STRENGTH_FORMAT = "low light at {strength:.1%} of the brightness"
@@ -49,7 +49,7 @@ def build_transform(low: float, high: float) -> A.BasicTransform:
     """Take the image at night: less light, a color cast, shot noise, softer and flatter.
 
     The strength is the gain on sRGB values, log-uniform, at most 1. The side effects are drawn for
-    each image, at full size from .7 of the light downwards, in whole gray levels. Shot noise is
+    each image; they grow from none at 1 to full size at .7 and below. Shot noise is
     Poisson in the remaining light (Foi et al. 2008, eq. 3).
 
     Raises:

@@ -1,10 +1,9 @@
 """The page that every section of the report draws from.
 
-A section is a module `pipeline/report/sections/<name>.py` with `render(page) -> Markup` and
-`TITLE`. It reads the artifacts on the page and nothing else. Its Markup is placed below its
-heading; empty Markup omits the section. Images come from `page.thumbnails.draw_thumbnail()`,
-which stores each of them once. The page's Content-Security-Policy forbids inline styles and
-handlers: use classes, SVG attributes and `data-*`.
+A section (`pipeline.report.sections`) reads the artifacts on the page and nothing else. Images come
+from `page.thumbnails.draw_thumbnail()`, which stores each of them once. The page's
+Content-Security-Policy forbids inline styles and handlers: use classes, SVG attributes and
+`data-*`.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ class ReportPage:
 
     @cached_property
     def flips(self) -> pd.DataFrame:
-        """Return `flips` indexed by image_id, with the group and the class indices of each image.
+        """Return `flips`, the predictions for validation before and after, indexed by image_id.
 
         The added columns are `group` and, as int, `label_index`, `before_index` and `after_index`.
         """

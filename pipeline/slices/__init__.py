@@ -1,1 +1,1 @@
-"""The slice finder (scikit-learn lives here): candidates, tests, causes, prescriptions."""
+"""The slice finder: candidates, tests, causes, prescriptions, comparison, shortcuts, tracking."""

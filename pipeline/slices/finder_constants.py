@@ -253,7 +253,7 @@ class TrackingConstants:
 
 @dataclass(frozen=True)
 class FinderConstants:
-    """Constants of the slice finder, one section for each of its folders."""
+    """Constants of the slice finder, one section for each folder that has any."""
 
     candidates: CandidateConstants = field(default_factory=CandidateConstants)
     testing: TestingConstants = field(default_factory=TestingConstants)

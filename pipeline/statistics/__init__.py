@@ -1,1 +1,1 @@
-"""Statistics of arrays (scipy lives here). The group is the unit of evidence."""
+"""Statistics of arrays: intervals, tests, comparisons. The group is the unit of evidence."""

@@ -52,3 +52,19 @@ def adjust_holm(p_values: PValues) -> Floats:
     [0.03, 0.06, nan, 0.06]
     """
     return _adjust_known(p_values, _adjust_known_holm)
+
+
+def combine_simes(p_values: PValues) -> float | None:
+    """Return one p-value of "none of these effects exists" (Simes 1986); None if none is known.
+
+    It holds for independent tests and for tests with positive dependence. NaN and None mean not
+    tested and cost nothing.
+
+    >>> combine_simes([0.01, 0.04, None, 0.03])
+    0.03
+    """
+    values = np.array([np.nan if v is None else v for v in p_values], dtype=np.float64)
+    known = np.sort(values[~np.isnan(values)])
+    if not len(known):
+        return None
+    return float(min(1.0, (known * len(known) / np.arange(1, len(known) + 1)).min()))

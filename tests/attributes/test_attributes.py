@@ -45,18 +45,13 @@ def test_flat_and_tiny_images_give_a_number_or_nan(name: str, level: int) -> Non
 
 
 def test_names_follow_the_list_and_the_source() -> None:
+    by_source = {source: list_attributes((source,)) for source in ATTRIBUTE_SOURCES}
     assert list_attributes() == plugins.ATTRIBUTE_NAMES
-    assert list_attributes(("metadata",)) == ("hour", "day", "size")
-    assert set(list_attributes(("pixels",))) == {
-        "luminance",
-        "contrast_level",
-        "saturation",
-        "warmth",
-        "sharpness",
-        "noise_level",
-        "tilt",
-    }
-    assert list(load_measures(("native",))) == ["blockiness"]
+    assert sorted(sum(by_source.values(), ())) == sorted(plugins.ATTRIBUTE_NAMES)
+    assert {"hour", "day", "size"} <= set(by_source["metadata"])
+    assert {"luminance", "contrast_level", "tilt"} <= set(by_source["pixels"])
+    assert "blockiness" in by_source["native"]
+    assert tuple(load_measures(("native",))) == by_source["native"]
 
 
 def test_metadata_attributes_never_look_at_the_pixels() -> None:
@@ -70,10 +65,9 @@ def test_measure_has_one_row_a_copy_and_agrees_with_the_functions(scene: np.ndar
     copies = np.stack([scene[:96, :96], scene[:96, 32:]])
     copies.flags.writeable = False
     table = measure_images(copies)
-    assert list(table.columns) == [
-        n for n in plugins.ATTRIBUTE_NAMES if n not in ("hour", "day", "size")
-    ]
-    assert table.shape == (2, 8)
+    of_the_metadata = list_attributes(("metadata",))
+    assert list(table.columns) == [n for n in plugins.ATTRIBUTE_NAMES if n not in of_the_metadata]
+    assert len(table) == 2
     assert all(dtype == np.float64 for dtype in table.dtypes)
     second = DecodedImage(np.ascontiguousarray(copies[1]), None, 96, 96)
     assert table["sharpness"][1] == load_measures()["sharpness"](second)
@@ -81,7 +75,9 @@ def test_measure_has_one_row_a_copy_and_agrees_with_the_functions(scene: np.ndar
 
 
 def test_measure_of_no_copies_is_an_empty_table() -> None:
-    assert measure_images(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 8)
+    table = measure_images(np.zeros((0, 64, 64, 3), np.uint8))
+    assert len(table) == 0
+    assert "luminance" in table
 
 
 def test_a_decoded_image_reports_whether_it_was_reduced(scene: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """How fast 100,000 files are recognized and listed, beside another checkout of this project.
 
-`python -m tests.bench.bench_listing OTHER [ROUNDS]` alternates between both checkouts, five
-times each, and prints the medians of the processor's seconds (which other load does not change):
-class folders, and a table that lists images.
+`python -m tests.bench.bench_listing OTHER [ROUNDS]` alternates between this checkout and OTHER,
+five times each, and prints the medians of the processor's seconds (which other load does not
+change): class folders, and a table that lists images.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def write_listed_images(root: Path) -> None:
 def _time_listing(checkout: Path, arguments: list[str]) -> float:
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", _CODE, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    )
     seconds, count = done.stdout.split()
     assert int(count) == FILE_COUNT
     return float(seconds)

@@ -2,9 +2,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pipeline.statistics.multiple_testing import adjust_benjamini_hochberg, adjust_holm
+from pipeline.statistics.multiple_testing import (
+    adjust_benjamini_hochberg,
+    adjust_holm,
+    combine_simes,
+)
 
 
 def test_benjamini_hochberg_by_hand() -> None:
@@ -31,3 +36,13 @@ def test_what_was_not_tested_stays_so_and_costs_nothing() -> None:
     assert q[0] == 0.02
     assert np.isnan(q[1:]).all()
     assert len(adjust_holm([])) == 0
+
+
+def test_one_p_value_of_many_holds_its_level_without_an_effect() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(4000, 1))
+    p_values = stats.norm.sf(0.7 * shared + 0.71 * rng.normal(size=(4000, 4)))
+    combined = np.array([combine_simes(row) for row in p_values])
+    assert (combined <= 0.05).mean() <= 0.058
+    assert combine_simes([None, float("nan")]) is None
+    assert combine_simes([0.2, None]) == 0.2

@@ -1,4 +1,21 @@
-"""One data set format in each module, and the typed loader of these plug-ins."""
+"""Adapters: one data set format in each module, and the typed loader of these plug-ins.
+
+A plug-in `pipeline/data/adapters/<name>.py` defines two functions. They list images and decode
+none: pixels are read through `pipeline.data.reading.image_sources.open_image` alone.
+
+- `can_read(tree) -> str | None`: one line on the format that it recognizes, or None.
+- `read_images(tree) -> Iterator[ImageRecord | RejectedFile]`: every image, and every other file
+  with the reason why it is none. The first line of its docstring describes the format.
+
+A function whose first parameter is called `tree` gets the `FileTree` of the root, and so reads zip
+and tar archives as well; any other name gets the path of the root. Names in a tree are relative to
+the folder that holds all files but documents. A text, YAML or script file beside that folder is a
+document: `tree.widen()` shows it, with names that are relative to the root.
+
+Optional: a parameter `options`, the `ReadOptions`, with SUPPORTED_OPTIONS, the config keys of those
+that it uses (file, label, crop_boxes, multi, table, photos, class_level); and the members of a
+simulator, see `pipeline.data.reading.simulator_interface`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""One section of the report in each module, and the typed loader of these plug-ins."""
+"""Sections of the report: one in each module, and the typed loader of these plug-ins.
+
+A plug-in `pipeline/report/sections/<name>.py` defines `render(page: ReportPage) -> Markup`, which
+returns the HTML below the heading (empty Markup omits the section), and the constant TITLE, the
+heading. Its HTML is a template `pipeline/report/assets/<name>.html`, filled in by
+`pipeline.report.page_templates.render_template`. What a section may draw from is in
+`pipeline.report.report_page`.
+
+Optional: HAS_OWN_HEADING, whether the HTML holds the heading.
+"""
 
 from __future__ import annotations
 

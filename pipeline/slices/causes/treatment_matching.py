@@ -1,4 +1,4 @@
-"""The comparison of treated good images with one slice."""
+"""The comparison of treated good images (`GoodImages`) with one slice."""
 
 from __future__ import annotations
 

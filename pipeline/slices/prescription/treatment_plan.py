@@ -48,14 +48,14 @@ class PrescriptionContext:
     The argument `explanation` of its methods is a row of `explanations` with `FIT_COLUMNS`.
 
     Attributes:
-        frame: condition frame of all images.
+        frame: all images, with the columns of `build_condition_frame`.
         is_training: whether each image is in the training set, bool [images].
         image_rule_masks: images that the image conditions of each slice's rule admit.
         rule_masks: images that the whole rule admits, class included.
         rules: the rule of each slice.
         val: the validation set.
         interventions: columns `remedy` and `strength`, in the order of the probe.
-        refused_treatments: label changes of `find_label_changes`.
+        refused_treatments: treatments that change a label, as `find_label_changes` returns them.
     """
 
     frame: pd.DataFrame

@@ -35,8 +35,9 @@ class MarkTrial:
         class_index: the class that bears the mark.
         fold: the fold of the images.
         mark: pixels of the mark, bool [side, side].
-        class_positions: images of the class, taking turns among groups.
-        other_positions: images of other classes, taking turns among groups.
+        class_positions: positions of the images of the class in the list of images, [n]; groups
+            take turns.
+        other_positions: likewise of the images of other classes.
     """
 
     class_index: int

@@ -15,7 +15,7 @@ from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import SliceStatus
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import encode_groups
-from pipeline.statistics.multiple_testing import adjust_benjamini_hochberg
+from pipeline.statistics.multiple_testing import adjust_benjamini_hochberg, combine_simes
 from pipeline.statistics.permutation_tests import (
     PermutationTest,
     assign_margin_strata,
@@ -122,10 +122,10 @@ class SliceTest:
     Attributes:
         overall: tests over all images that a rule of the slice was applied to, for the estimates.
             The p-values are the smallest of the rules' own.
-        q_value: smallest q-value of the slice, by Benjamini-Hochberg over both tests of every rule
-            of every slice; None if none could be tested.
+        q_value: q-value of the slice, by Benjamini-Hochberg over slices; None if nothing could be
+            tested.
         status: whether the slice is confirmed.
-        best_index: the rule with the smallest q-value, a confirmed one if there is any.
+        best_index: the rule with the smallest p-value.
     """
 
     overall: SliceEvidence
@@ -179,66 +179,60 @@ def run_effect_test(
 def confirm_slices(
     evidence: list[tuple[SliceEvidence, list[SliceEvidence]]], fdr_level: float
 ) -> list[SliceTest]:
-    """Return the result of each slice, corrected over both tests of every rule of every slice.
+    """Return the result of each slice, from one p-value a slice, corrected over slices.
 
-    A slice is confirmed if, for a rule, one test has a q-value of at most `fdr_level` and an effect
-    that is large enough to matter.
+    The tests of a slice's rules are combined by Simes, and Benjamini-Hochberg goes over slices. If
+    it went over all tests, one strong slice would bring in several, and let false ones pass.
 
     Args:
         evidence: for each slice the tests over all of it, and the tests of each rule.
         fdr_level: false discovery rate.
     """
-    p_values = []
+    p_by_slice = []
     for _, rules in evidence:
-        for rule in rules:
-            effect_p = None if rule.effect_test is None else rule.effect_test.p
-            p_values += [rule.excess_test.p, effect_p]
-    q_values = adjust_benjamini_hochberg(p_values).reshape(-1, 2) if p_values else np.zeros((0, 2))
+        p_by_slice.append([p for rule in rules for p in _list_eligible_p_values(rule)])
+    q_values = adjust_benjamini_hochberg([combine_simes(p_values) for p_values in p_by_slice])
     results = []
-    start = 0
-    for overall, rules in evidence:
-        slice_q_values = q_values[start : start + len(rules)]
-        results.append(_build_slice_test(overall, rules, slice_q_values, fdr_level))
-        start += len(rules)
+    for (overall, rules), q_value in zip(evidence, q_values.tolist(), strict=True):
+        results.append(_build_slice_test(overall, rules, q_value, fdr_level))
     return results
 
 
-def _is_confirmed(evidence: SliceEvidence, q_values: Floats, fdr_level: float) -> bool:
-    """Return whether either test confirms a rule; its q-values are [excess, effect].
+def _list_eligible_p_values(evidence: SliceEvidence) -> list[float | None]:
+    """Return the p-values of the excess and of the effect; 1 for what would confirm nothing.
 
-    An intervention that helps images which fail no more than others of their class shows no
-    failure.
+    That is an effect too small to matter, or an intervention that helps images which fail no more
+    than others of their class.
     """
     excess, effect = evidence.excess_test, evidence.effect_test
-    if q_values[0] <= fdr_level and excess.is_large:
-        return True
-    is_helped = effect is not None and effect.is_large and excess.interval.value > 0
-    return bool(q_values[1] <= fdr_level and is_helped)
+    excess_p = excess.p if excess.p is None or excess.is_large else 1.0
+    if effect is None or effect.p is None:
+        return [excess_p, None]
+    is_helped = effect.is_large and excess.interval.value > 0
+    return [excess_p, effect.p if is_helped else 1.0]
 
 
 def _build_slice_test(
-    overall: SliceEvidence, rules: list[SliceEvidence], q_values: Floats, fdr_level: float
+    overall: SliceEvidence, rules: list[SliceEvidence], q_value: float, fdr_level: float
 ) -> SliceTest:
     """Return the result of one slice.
 
     Args:
         overall: the tests over the whole slice.
         rules: the tests of each rule.
-        q_values: float64 [rules, 2] of the excess and the effect; NaN if not tested.
+        q_value: q-value of the slice; NaN if nothing was tested.
         fdr_level: false discovery rate.
     """
-    smallest_q_values = np.where(np.isnan(q_values), np.inf, q_values).min(axis=1)
-    confirmed = []
-    for rule, q_pair in zip(rules, q_values, strict=True):
-        confirmed.append(_is_confirmed(rule, q_pair, fdr_level))
-    is_tested = bool(np.isfinite(smallest_q_values).any())
-    if any(confirmed):
+    is_tested = bool(np.isfinite(q_value))
+    if is_tested and q_value <= fdr_level:
         status = SliceStatus.CONFIRMED
     else:
         status = SliceStatus.NOT_CONFIRMED if is_tested else SliceStatus.NOT_TESTABLE
-    best = min(range(len(rules)), key=lambda k: (not confirmed[k], smallest_q_values[k]), default=0)
-    q_value = float(smallest_q_values.min()) if is_tested else None
-    return SliceTest(_take_smallest_p_values(overall, rules), q_value, status, best)
+    by_rule = [combine_simes(_list_eligible_p_values(rule)) for rule in rules]
+    known = [np.inf if p is None else p for p in by_rule]
+    best = min(range(len(rules)), key=lambda k: known[k], default=0)
+    smallest = _take_smallest_p_values(overall, rules)
+    return SliceTest(smallest, q_value if is_tested else None, status, best)
 
 
 def _take_smallest_p_values(overall: SliceEvidence, rules: list[SliceEvidence]) -> SliceEvidence:

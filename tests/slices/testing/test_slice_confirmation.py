@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -130,8 +132,21 @@ def test_an_effect_without_excess_error_confirms_nothing(draw: Draw) -> None:
     evidence = SliceEvidence(no_excess, _test_effect(planted.val, planted.dark))
     test = _confirm(evidence)
     assert test.status == SliceStatus.NOT_CONFIRMED
-    assert test.q_value is not None
-    assert test.q_value < 0.05, "the effect itself is significant"
+    assert test.q_value == 1.0, "though the effect itself is significant"
+    assert test.effect_test is not None
+    assert test.effect_test.p is not None
+    assert test.effect_test.p < 0.05
+
+
+def test_a_strong_slice_lets_no_false_one_pass(draw: Draw) -> None:
+    """Four tests of a strong slice must not lower the bar for a doubtful one."""
+    planted = draw(0)
+    strong = _test_excess(planted.val, planted.dark)
+    assert strong.is_large
+    good = SliceEvidence(strong, replace(strong, p=0.0005))
+    doubtful = SliceEvidence(replace(strong, p=0.03), replace(strong, p=0.9))
+    results = confirm_slices([(good, [good, good]), (doubtful, [doubtful, doubtful])], 0.05)
+    assert [test.status for test in results] == [SliceStatus.CONFIRMED, SliceStatus.NOT_CONFIRMED]
 
 
 def test_without_slices_there_is_nothing_to_confirm() -> None:

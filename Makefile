@@ -94,6 +94,7 @@ bench-remedies: install  ## the remedy, generic augmentation, placebos, an oracl
 
 bench-evidence: install  ## the rules of evidence on simulated models, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.bursts
+	$(BIN)/python -m tests.bench.evidence.gate
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

@@ -32,6 +32,7 @@ from pipeline.data.quality.split_notes import (
     describe_split_sizes,
     describe_tied_groups,
 )
+from pipeline.data.quality.split_strata import draw_stratified_part, list_strata
 from pipeline.data.quality.split_strategies import (
     assign_split_by_site,
     assign_split_by_time,
@@ -186,11 +187,18 @@ def _assign_splits(
         context.add_note(f"{count} images have no given split; theirs is drawn by group")
         return given.fillna(given.groupby(units).transform("first")).fillna(drawn)
     missing = [name for name in ("val", "test") if not (given == name).any()]
-    if missing:
+    if "val" in missing:
+        context.add_note("the given split has no val; drawn from its train part by group")
+        given = given.mask((given == "train") & (drawn == "val"), drawn)
+    if "test" in missing:
+        strata = list_strata(images)
         context.add_note(
-            f"the given split has no {' and no '.join(missing)}; drawn from its train part by group"
+            "the given split has no test; drawn from all its parts by group, with a share of each "
+            f"{', '.join(strata.columns) or 'group'}"
         )
-    return given.mask((given == "train") & drawn.isin(missing), drawn)
+        is_test = draw_stratified_part(strata, units, positions, config.test)
+        given = given.mask(is_test, "test")
+    return given
 
 
 def _split_by_time(config: Config, context: StageContext, images: pd.DataFrame) -> pd.Series[str]:

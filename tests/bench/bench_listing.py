@@ -1,7 +1,8 @@
 """How fast 100,000 files are recognized and listed, beside another checkout of this project.
 
-`python -m tests.bench.bench_listing OTHER` alternates between this checkout and OTHER, five times
-each, and prints the medians in seconds: class folders, and a table that lists images by stem.
+`python -m tests.bench.bench_listing OTHER [ROUNDS]` alternates between this checkout and OTHER,
+five times each, and prints the medians of the processor's seconds (which other load does not
+change): class folders, and a table that lists images.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pipeline.data.reading.dataset_listing import ColumnNames, list_records
 from pipeline.data.reading.image_record import ReadOptions
 root = Path(sys.argv[1])
 options = ReadOptions(*sys.argv[2:])
-start = time.perf_counter()
+start = time.process_time()
 records, _ = list_records(root, None, options, ColumnNames())
-print(time.perf_counter() - start, len(records))
+print(time.process_time() - start, len(records))
 """
 
 
@@ -57,7 +58,7 @@ def _time_listing(checkout: Path, arguments: list[str]) -> float:
     return float(seconds)
 
 
-def main(other: Path) -> None:
+def main(other: Path, rounds: int = ROUNDS) -> None:
     """Print the medians of both checkouts."""
     here = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory() as name:
@@ -65,7 +66,7 @@ def main(other: Path) -> None:
         write_listed_images(Path(name) / "table")
         for kind, options in (("folders", []), ("table", ["image_id"])):
             seconds: dict[Path, list[float]] = {here: [], other: []}
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for checkout in (other, here):
                     arguments = [str(Path(name) / kind), *options]
                     seconds[checkout].append(_time_listing(checkout, arguments))
@@ -74,4 +75,4 @@ def main(other: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), *map(int, sys.argv[2:]))

@@ -152,9 +152,8 @@ def test_a_given_split_is_kept() -> None:
     assert list(made["splits"]["split"]) == given
 
 
-@pytest.mark.parametrize("missing", ["val", "test"])
-def test_a_missing_split_is_drawn_from_train(missing: str) -> None:
-    other = {"val": "test", "test": "val"}[missing]
+def test_a_missing_val_is_drawn_from_train() -> None:
+    missing, other = "val", "test"
     given = ["train", "train", "train", other] * 40
     images = _make_images(_name_groups(80, 2), given_split=given)
     images["group"] = [f"{group}{part}" for group, part in zip(images["group"], given, strict=True)]
@@ -164,6 +163,20 @@ def test_a_missing_split_is_drawn_from_train(missing: str) -> None:
     assert set(splits.loc[splits["given_split"] == "train", "split"]) == {"train", missing}
     assert (splits.groupby("group")["split"].nunique() == 1).all()
     assert any(f"has no {missing}; drawn from its train part" in note for note in context.notes)
+
+
+def test_a_missing_test_is_drawn_from_all_parts_with_a_share_of_each_camera() -> None:
+    given = ["train", "train", "train", "val"] * 40
+    images = _make_images(_name_groups(160, 1), given_split=given)
+    rare = (np.arange(160) % 16 == 3) | (np.arange(160) % 16 == 0)
+    images["camera"] = np.where(rare, "north", "south")
+    made, context = _run_split(images)
+    splits = made["splits"].merge(images, on="image_id")
+    is_test = splits["split"] == "test"
+    assert set(splits.loc[is_test, "given_split"]) == {"train", "val"}
+    assert (splits.loc[~is_test, "split"] == splits.loc[~is_test, "given_split"]).all()
+    assert is_test[splits["camera"] == "north"].sum() >= 4
+    assert any("camera" in note for note in context.notes)
 
 
 def test_a_partly_given_split_keeps_groups_whole() -> None:

@@ -57,6 +57,8 @@ class FolderTables:
 def _group_tables(tree: FileTree) -> list[str]:
     """Return the tables that lie in folders of images, one in each; none if there are few."""
     by_folder: dict[str, list[str]] = defaultdict(list)
+    if sum(name.lower().endswith(_SUFFIXES) for name in tree.file_names) < MIN_TABLES:
+        return []
     image_folders = {posixpath.dirname(name) for name in tree.file_names if is_image(name)}
     for name in tree.file_names:
         if name.lower().endswith(_SUFFIXES) and posixpath.dirname(name) in image_folders:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.contracts import InputError
 from pipeline.data.reading.file_tree import FileTree
@@ -165,6 +166,9 @@ def can_read(tree: FileTree) -> str | None:
         InputError: a list holds several labels for each image.
     """
     if tree.root_kind not in ("folder", "zip", "tar"):
+        return None
+    documents = (file.path for file in tree.rejected_files)
+    if not any(name.lower().endswith(LIST_SUFFIXES) for name in chain(tree.file_names, documents)):
         return None
     tree = tree.widen()  # lists beside the folder of the images count as documents otherwise
     index = ListedImageFinder(tree.file_names)

@@ -11,6 +11,7 @@ from pipeline.data.layout.image_index import ImageIndex, clean_listed_name
 from pipeline.data.layout.split_words import split_into_words
 from pipeline.data.reading.image_record import is_image, parse_datetime
 from pipeline.data.tables.column_kinds import (
+    ATTRIBUTE_WORDS,
     VALUE_SAMPLE_SIZE,
     ClassValues,
     examine_classes,
@@ -90,80 +91,6 @@ _CONVENTIONAL_LABELS = ("label", "labels")
 _TAXON_NAMES = frozenset(
     ["kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies"]
 )
-_ATTRIBUTE_WORDS = frozenset(
-    [
-        "sex",
-        "gender",
-        "age",
-        "view",
-        "position",
-        "modality",
-        "hospital",
-        "city",
-        "country",
-        "weather",
-        "annotator",
-        "rater",
-        "reviewer",
-        "source",
-        "license",
-        "author",
-        "license_name",
-        "date",
-        "time",
-        "year",
-        "month",
-        "day",
-        "hour",
-        "width",
-        "height",
-        "size",
-        "area",
-        "x",
-        "y",
-        "xmin",
-        "ymin",
-        "xmax",
-        "ymax",
-        "roi",
-        "box",
-        "bbox",
-        "count",
-        "score",
-        "confidence",
-        "rating",
-        "weight",
-        "index",
-        "frame",
-        "number",
-        "lat",
-        "lon",
-        "latitude",
-        "longitude",
-        "exposure",
-        "iso",
-        "orientation",
-        "side",
-        "offset",
-        "folder",
-        "format",
-        "channel",
-        "channels",
-        "dataset",
-        "version",
-        "quality",
-        "lighting",
-        "make",
-        "model",
-        "url",
-        "race",
-        "ethnicity",
-        "laterality",
-        "anatomy",
-        "localization",
-    ]
-)
-"""Words of columns that describe an image and are hardly ever its class."""
 _TIME_PATTERN = re.compile(r"time|date|captured|taken")
 _MANY_MARKS = 3
 _MAX_CLASS_NUMBERS = 50
@@ -354,7 +281,7 @@ def _rank_label_name(column: str, is_taxonomy: bool) -> int:
         return 1
     if name in _LABEL_COLUMN_NAMES:
         return 0
-    if has_group_name(column) or any(word in _ATTRIBUTE_WORDS for word in words):
+    if has_group_name(column) or any(word in ATTRIBUTE_WORDS for word in words):
         return 4
     return 1 if any(word in _LABEL_WORDS for word in words) else 2
 

@@ -85,6 +85,6 @@ def compute_detectable_gain(
     """
     if group_count < 2 or 0.5**group_count > alpha:
         return None
-    quantiles = stats.t.ppf([1 - alpha, power], group_count - 1)
+    quantiles = np.asarray(stats.t.ppf([1 - alpha, power], group_count - 1))
     gain = float(quantiles.sum()) * math.sqrt(ASSUMED_CHANGED_SHARE / group_count)
     return gain if gain < 1 else None

@@ -176,8 +176,10 @@ def run(
     )
     for line in describe_refusals(refused):
         context.add_note(line)
-    if config.simulated_share:
-        _note_undrawable_causes(config, context, confirmed)
+    drawable = find_simulators().get(config.simulator or "", ())
+    for cause in sorted(set(confirmed["cause"].dropna()) - set(drawable)):
+        if config.simulated_share:
+            context.add_note(f"{config.simulator} cannot simulate {cause}: images are treated")
     made = prescribe_slices(
         PrescriptionContext(
             frame, is_training, image_rule_masks, rule_masks, rules, val, dose_response, refused
@@ -186,11 +188,7 @@ def run(
         membership,
         remedy_share=config.remedy_share,
         max_repeats=config.max_repeats,
-        simulator_use=SimulatorUse(
-            config.simulator,
-            find_simulators().get(config.simulator or "", ()),
-            config.simulated_share,
-        ),
+        simulator_use=SimulatorUse(config.simulator, drawable, config.simulated_share),
     )
     readable = [name for name, rule in rules.items() if not collect_reference_ids([rule])]
     _note_test_reach(
@@ -265,14 +263,6 @@ def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> Interve
         lambda treated: measure_images(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1), dtype=np.intp),
     )
-
-
-def _note_undrawable_causes(config: Config, context: StageContext, confirmed: pd.DataFrame) -> None:
-    drawable = find_simulators()[str(config.simulator)]
-    for cause in sorted(set(confirmed["cause"].dropna()) - set(drawable)):
-        context.add_note(
-            f"the simulator of {config.simulator} cannot draw {cause}: images are treated instead"
-        )
 
 
 def _search_plan(

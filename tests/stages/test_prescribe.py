@@ -320,7 +320,7 @@ def test_a_cause_that_the_simulator_cannot_draw_is_treated_and_noted(
     assert made["simulated"].empty
     assert made["plan"]["simulator"].isna().all()
     assert len(made["plan"])
-    assert any("cannot draw blur" in note for note in notes)
+    assert any("cannot simulate blur" in note for note in notes)
 
 
 @pytest.mark.parametrize("name", [None, "folder", "gat"])

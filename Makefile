@@ -94,6 +94,9 @@ bench-remedies: install  ## the remedy, generic augmentation, placebos, an oracl
 
 bench-evidence: install  ## the rules of evidence on simulated models, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.bursts
+	$(BIN)/python -m tests.bench.evidence.decline_rules
+	$(BIN)/python -m tests.bench.evidence.label_savings
+	$(BIN)/python -m tests.bench.evidence.challenge_month
 	$(BIN)/python -m tests.bench.evidence.gate
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one

@@ -21,6 +21,7 @@ from pipeline.slices.tracking.reference_profile import (
 from pipeline.slices.tracking.traffic_comparison import ArrivedTraffic, compare_traffic
 from pipeline.slices.tracking.traffic_conditions import TrafficLimits
 from pipeline.slices.tracking.traffic_conditions import evaluate_conditions as traffic_conditions
+from pipeline.statistics.classification.selective_prediction import DeclineStatus
 from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
@@ -147,7 +148,13 @@ class Factory(Found):
                 "target_error": 0.02,
                 "error": 0.019,
                 "coverage": 0.83,
+                "bound": 0.0197,
+                "level": 0.05,
+                "status": DeclineStatus.HELD,
+                "is_refuted": False,
                 "n": len(val),
+                "groups": 240,
+                "groups_needed": 149,
                 "chosen_on": "val",
             },
             "prescriptions": [
@@ -273,7 +280,7 @@ class Factory(Found):
             }
         ]
         gains = [
-            {**row, "arm": arm, "helps": arm == "before"}
+            {**row, "arm": arm, "helps": arm == "before", "is_confirmed": arm == "before"}
             for row in bringing
             for arm in arms
             if arm != "control"

@@ -22,6 +22,7 @@ from pipeline.cli.datasets_command import app as datasets_app
 from pipeline.cli.demo_command import run_demo
 from pipeline.cli.export_command import export_run
 from pipeline.cli.init_command import write_initial_config
+from pipeline.cli.label_command import label_images
 from pipeline.cli.monitor_command import monitor_predictions
 from pipeline.cli.notify_command import send_notification
 from pipeline.cli.predict_command import predict_images
@@ -73,6 +74,7 @@ app.command("analyze")(run_analysis)
 app.command("predict")(predict_images)
 app.command("export")(export_run)
 app.command("monitor")(monitor_predictions)
+app.command("label")(label_images)
 app.command("notify")(send_notification)
 app.command("settings")(print_settings)
 app.add_typer(runs_app, name="runs")

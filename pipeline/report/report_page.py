@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.report.data_fault_sentences import (
+    MIN_SPLIT_IMAGES,
+    describe_split_differences,
+    describe_unjudged_classes,
+    describe_untrained_classes,
+)
 from pipeline.report.figures.embedding_layout import (
     MapPositions,
     compute_pca_positions,
     compute_tsne_positions,
 )
 from pipeline.report.figures.thumbnails import ThumbnailStore
-from pipeline.report.sentences.data_fault_sentences import (
-    MIN_SPLIT_IMAGES,
-    describe_split_differences,
-    describe_unjudged_classes,
-    describe_untrained_classes,
-)
 from pipeline.report.sentences.slice_sentences import describe_applied_rules, describe_slice
 from pipeline.statistics.classification.classification_metrics import count_confusion
 

@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
-from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import describe_power_question
+from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_condition,

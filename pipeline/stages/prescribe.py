@@ -26,12 +26,14 @@ from pipeline.learning.models.backbone import has_trainable_weights, load_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
+from pipeline.report.sentences.comparison_sentences import describe_test_reach
 from pipeline.report.sentences.prescription_sentences import (
     describe_refusals,
     describe_searched_plan,
 )
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import (
+    collect_reference_ids,
     compute_slice_masks,
     measure_reference_distances,
     parse_frozen_rules,
@@ -44,7 +46,11 @@ from pipeline.slices.prescription.refused_treatments import find_refused_treatme
 from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
 from pipeline.statistics.classification.error_costs import compute_utilities
-from pipeline.statistics.classification.selective_prediction import choose_decline_rule
+from pipeline.statistics.classification.selective_prediction import (
+    AnsweredImages,
+    choose_decline_rule,
+)
+from pipeline.statistics.test_power import compute_detectable_gain
 
 
 class Config(StageSettings):
@@ -186,6 +192,10 @@ def run(
             config.simulated_share,
         ),
     )
+    readable = [name for name, rule in rules.items() if not collect_reference_ids([rule])]
+    _note_test_reach(
+        context, made.plan, frame, {name: rule_masks[name] for name in readable}, splits
+    )
     plan, search = made.plan, None
     if config.search_passes and len(plan) and has_trainable_weights(Path(model)):
         plan, search = _search_plan(
@@ -224,6 +234,27 @@ def run(
         },
         "exports": write_requests(folder, rule_masks, *tables),
     }
+
+
+def _note_test_reach(
+    context: StageContext,
+    plan: pd.DataFrame,
+    frame: pd.DataFrame,
+    rule_masks: dict[str, NDArray[np.bool_]],
+    splits: pd.DataFrame,
+) -> None:
+    """Note, before anything is retrained, what the sealed test can show of each planned slice.
+
+    Only rules are applied to test images. `rule_masks` lacks rules on looks, since the features of
+    test images are not kept.
+    """
+    is_test = (splits["split"] == "test").to_numpy()
+    planned = set(plan["slice"]) if len(plan) else set()
+    for name in [name for name in rule_masks if name in planned]:
+        admitted = is_test & rule_masks[name]
+        groups = int(frame.loc[admitted, "group"].nunique())
+        reach = compute_detectable_gain(groups)
+        context.add_note(describe_test_reach(name, int(admitted.sum()), groups, reach))
 
 
 def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:
@@ -313,4 +344,5 @@ def _choose_decline_rule(
     val = validation_set
     utilities = compute_utilities(val.labels, val.predictions, val.error_costs)
     luminance = get_luminance(attributes, val.image_rows)
-    return choose_decline_rule(utilities, val.confidences, config.target_error, luminance)
+    images = AnsweredImages(1.0 - utilities, val.confidences, val.groups)
+    return choose_decline_rule(images, config.target_error, luminance)

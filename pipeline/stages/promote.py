@@ -208,12 +208,12 @@ def _find_first_targeted(candidates: Path) -> dict[str, Any]:
 def _build_served_policy(
     policy: dict[str, Any], comparison: dict[str, Any], arm: str
 ) -> dict[str, Any]:
-    """Return the policy with the decline rule and the corrections of the model in force."""
-    helpful = set()
+    """Return the policy with decline rule and confirmed corrections of the model in force."""
+    confirmed = set()
     for row in comparison["corrections"]["val"]:
-        if row["arm"] == arm and row["helps"]:
-            helpful.add(row["slice"])
-    corrections = [item for item in policy["corrections"] if item["slice"] in helpful]
+        if row["arm"] == arm and row["is_confirmed"]:
+            confirmed.add(row["slice"])
+    corrections = [item for item in policy["corrections"] if item["slice"] in confirmed]
     return {**policy, "decline": comparison["decline"][arm], "corrections": corrections}
 
 

@@ -1,7 +1,8 @@
 """The ledger of test openings: the alpha that each opening of a sealed test set spends.
 
 Opening k of one test set spends alpha / (k (k + 1)), so that all openings together spend at most
-alpha. An opening is on disk before the test set is used.
+alpha. Earlier openings count by the share of groups that they have in common with it. An opening is
+on disk before the test set is used.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class LedgerOpening:
 
     Attributes:
         test_id: hash of the set's groups.
-        number: 1 for the first opening.
+        number: 1 for the first opening of these groups, rounded where a part was opened before.
         alpha: significance level that it may spend.
         time: when it was opened, ISO 8601 in UTC.
         opened: False if the set is used up.
@@ -62,15 +63,18 @@ def build_sealed_record(reason: OpeningReason) -> dict[str, Any]:
     return {**unknown, "opened": False, "reused": False, "reason": reason}
 
 
-def compute_opening_alpha(alpha: float, opening_number: int) -> float:
+def compute_opening_alpha(alpha: float, opening_number: float) -> float:
     """Return the part of alpha that an opening may spend.
 
     >>> compute_opening_alpha(0.05, 1)
     0.025
+    >>> round(compute_opening_alpha(0.05, 1.5), 4)  # half of the groups were opened once
+    0.0133
 
     Args:
         alpha: level of all openings together.
-        opening_number: 1 for the first opening.
+        opening_number: 1 for the first opening; between two whole numbers where a part of the
+            groups was opened before.
     """
     return alpha / (opening_number * (opening_number + 1))
 
@@ -134,9 +138,9 @@ def _append_entry(file: IO[bytes], path: Path, entry: dict[str, Any]) -> None:
         os.close(folder)
 
 
-def _is_same_test_set(entry: dict[str, Any], groups: set[str]) -> bool:
-    """Return whether an earlier opening used at least half of these groups."""
-    return 2 * len(groups & set(entry["groups"])) >= len(groups)
+def _measure_overlap(entry: dict[str, Any], groups: set[str]) -> float:
+    """Return the share of these groups that an earlier opening used."""
+    return len(groups & set(entry["groups"])) / max(len(groups), 1)
 
 
 def _reuse_opening(entry: dict[str, Any]) -> LedgerOpening:
@@ -161,8 +165,9 @@ def open_test_set(
 ) -> LedgerOpening:
     """Log an opening of a test set, and return it. It is on disk before this returns.
 
-    A set that shares at least half of its groups with earlier openings counts as the same set.
-    After `MAX_OPENINGS` openings nothing is logged, and the result is not opened.
+    An earlier opening counts by the share of these groups that it used, so that a set with new
+    groups pays in proportion. Once the shares add up to `MAX_OPENINGS`, nothing is logged, and the
+    result is not opened.
 
     Args:
         path: the ledger.
@@ -181,17 +186,17 @@ def open_test_set(
     identity = (run_id, models_fingerprint, test_id)
     with _lock_ledger(path) as file:
         entries = _read_entries(file, path)
-        earlier = [entry for entry in entries if _is_same_test_set(entry, set(hashes))]
-        for entry in earlier:
+        for entry in entries:
             if (entry["run_id"], entry["candidates"], entry["test_id"]) == identity:
                 return _reuse_opening(entry)
-        number = len(earlier) + 1
+        earlier = round(sum(_measure_overlap(entry, set(hashes)) for entry in entries), 9)
+        number = round(earlier) + 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        if number > MAX_OPENINGS:
+        if earlier >= MAX_OPENINGS:
             return LedgerOpening(
                 test_id, number, 0.0, now, opened=False, reused=False, reason=OpeningReason.USED_UP
             )
-        spent_alpha = compute_opening_alpha(alpha, number)
+        spent_alpha = compute_opening_alpha(alpha, earlier + 1)
         entry = {
             "test_id": test_id,
             "run_id": run_id,

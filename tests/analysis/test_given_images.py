@@ -42,7 +42,8 @@ def test_groups_of_the_table_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "why"), [(b"", "empty file"), (b"GIF89a nonsense", "not an image"), (None, "No such")]
+    ("data", "why"),
+    [(b"", "empty file"), (b"GIF89a nonsense", "not an image"), (None, "cannot be read: No such")],
 )
 def test_an_unreadable_image_is_named_with_the_reason(
     tmp_path: Path, data: bytes | None, why: str

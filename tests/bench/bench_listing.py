@@ -52,7 +52,9 @@ def write_listed_images(root: Path) -> None:
 def _time_listing(checkout: Path, arguments: list[str]) -> float:
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", _CODE, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    )
     seconds, count = done.stdout.split()
     assert int(count) == FILE_COUNT
     return float(seconds)

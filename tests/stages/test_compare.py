@@ -313,6 +313,6 @@ def test_cheaper_errors_weigh_less(gate: GateArtifacts) -> None:
     assert 0 < gains[1] < 0.8 * gains[0]
     accuracies = [item["val"]["primary"]["targeted"] for item in (equal, weighted)]
     assert accuracies[0] == accuracies[1]
-    coverage = [item["decline"]["before"]["coverage"] for item in (equal, weighted)]
-    assert coverage[1] > coverage[0]
+    bounds = [item["decline"]["before"]["bound"] for item in (equal, weighted)]
+    assert bounds[1] < bounds[0]
     assert weighted["opening"]["number"] == 2, "another endpoint is another opening"

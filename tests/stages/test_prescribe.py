@@ -106,7 +106,8 @@ def test_a_slice_with_a_cause_gets_treatments_and_a_correction(
     is_val = (artifacts["splits"]["split"] == "val").to_numpy()
     artifacts["pixels"] = artifacts["pixels"] // 2 + 60
     artifacts["pixels"][is_val] //= 8
-    made, _ = _run_prescribe(artifacts, tmp_path)
+    made, notes = _run_prescribe(artifacts, tmp_path)
+    assert any(note.startswith("the test holds no image of s1") for note in notes)
     plan = made["plan"]
     assert len(plan) == 960
     assert plan["image_id"].str.startswith("t").all()
@@ -205,7 +206,7 @@ def test_without_a_confirmed_slice_nothing_is_prescribed(
     assert made["policy"]["prescriptions"] == []
 
 
-def test_cheap_errors_are_answered_more_often(
+def test_cheap_errors_count_for_less_in_the_decline_rule(
     proposed: dict[str, Any], corner_reader: Path, tmp_path: Path
 ) -> None:
     artifacts = _explain(proposed, corner_reader, None)
@@ -215,12 +216,12 @@ def test_cheap_errors_are_answered_more_often(
     artifacts["predictions"] = predictions.assign(confidence=confidence)
     costs = 1 - np.eye(3)
     costs[0] *= 0.1
-    coverage = []
+    errors = []
     for matrix in (None, costs.tolist()):
         metrics = artifacts["metrics"] | {"costs": matrix}
         made, _ = _run_prescribe(artifacts | {"metrics": metrics}, tmp_path)
-        coverage.append(made["policy"]["decline"]["coverage"])
-    assert coverage[0] < coverage[1]
+        errors.append(made["policy"]["decline"]["error"])
+    assert errors[0] > errors[1]
 
 
 def test_a_search_fine_tunes_every_plan_on_one_budget(

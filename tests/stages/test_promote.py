@@ -81,10 +81,10 @@ def _make_comparison(
         opened = LedgerOpening("abc", 1, 0.025, time, True, False, OpeningReason.VAL_PASSED)
         opening = opened.build_record()
     gains = [
-        {"slice": "s1", "arm": "before", "helps": True},
-        {"slice": "s1", "arm": "targeted", "helps": False},
-        {"slice": "s2", "arm": "before", "helps": True},
-        {"slice": "s2", "arm": "targeted", "helps": True},
+        {"slice": "s1", "arm": "before", "helps": True, "is_confirmed": True},
+        {"slice": "s1", "arm": "targeted", "helps": True, "is_confirmed": False},
+        {"slice": "s2", "arm": "before", "helps": True, "is_confirmed": True},
+        {"slice": "s2", "arm": "targeted", "helps": True, "is_confirmed": True},
     ]
     power = {"question": PowerQuestion.SLICE_GAIN, "slice": "s1", "split": "val"}
     return {

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.statistics.test_power import build_power_row, compute_detectable_excess
+from pipeline.statistics.test_power import (
+    build_power_row,
+    compute_detectable_excess,
+    compute_detectable_gain,
+)
 
 
 def test_power_reports_available_and_required_groups() -> None:
@@ -32,3 +36,11 @@ def test_the_detectable_excess_is_significant_with_the_stated_power() -> None:
 def test_more_groups_find_less_and_none_find_nothing() -> None:
     assert compute_detectable_excess(10, 40) > compute_detectable_excess(100, 400)
     assert compute_detectable_excess(0, 10) == compute_detectable_excess(10, 0) == 1.0
+
+
+def test_more_groups_show_smaller_gains_and_a_handful_shows_none() -> None:
+    gains = [compute_detectable_gain(groups) for groups in (20, 80, 320)]
+    assert None not in gains
+    assert gains == sorted(gains, reverse=True)
+    assert compute_detectable_gain(0) is None
+    assert compute_detectable_gain(5) is None, "five flips reach 1/32 at best"

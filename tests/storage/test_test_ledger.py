@@ -52,6 +52,16 @@ def test_a_few_new_groups_do_not_make_a_new_test_set(tmp_path: Path) -> None:
     assert open_test_set(path, "run3", [f"new{i}" for i in range(40)], "models").number == 1
 
 
+def test_shared_groups_are_paid_in_proportion(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    first = open_test_set(path, "run1", GROUPS, "models")
+    half = [*GROUPS[: len(GROUPS) // 2], *(f"new{k}" for k in range(len(GROUPS) // 2))]
+    second = open_test_set(path, "run2", half, "models")
+    third = open_test_set(path, "run3", ["other"], "models")
+    assert (first.alpha, third.alpha) == (0.025, 0.025)
+    assert second.alpha == pytest.approx(compute_opening_alpha(0.05, 1.5))
+
+
 def test_a_line_that_a_kill_cut_short_is_not_an_opening(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     open_test_set(path, "run1", GROUPS, "models")

@@ -37,6 +37,7 @@ class ImageIndex:
     Attributes:
         file_names: every file of the data set.
         files_by_folder: names of the image files by the path of their folder.
+        other_files: every file that is no image.
     """
 
     def __init__(self, file_names: Sequence[str], image_folder: str | None = None) -> None:
@@ -44,9 +45,12 @@ class ImageIndex:
         self.file_names = frozenset(file_names)
         below = f"{image_folder.strip('/')}/" if image_folder else ""
         self.files_by_folder: dict[str, list[str]] = {}
+        self.other_files: list[str] = []
         folder, names = None, []
         for path in file_names:  # those of one folder mostly follow each other
-            if path.startswith(below) and is_image(path):
+            if not is_image(path):
+                self.other_files.append(path)
+            elif path.startswith(below):
                 own_folder, _, name = path.rpartition("/")
                 if own_folder != folder:
                     folder, names = own_folder, self.files_by_folder.setdefault(own_folder, [])

@@ -21,6 +21,8 @@ MIN_SPLIT_IMAGES = 20
 """Images of a split from which its shares of dark or blurred images are compared."""
 MIN_FOLDER_IMAGES = 2
 """Images of a folder from which one label for all of them says something."""
+LISTED_SHARE = 0.05
+"""Share of the images that an unused table lists; fewer are examples, such as one of each class."""
 _LOOK_SIDE, _LOOK_LEVELS = 4, 8
 """Equal looks: 4 x 4 gray averages in steps of 32 levels."""
 
@@ -120,9 +122,11 @@ def find_unused_tables(root: Path, plan: ReadPlan) -> list[str]:
             used = {table.name for table in (*manifest.tables, *manifest.side_tables)}
     elif plan.adapter == "folder":  # its columns and splits are added to the images
         used = {table.name for table in listing}
+    image_count = len(tree.index_images().images)
     names = []
     for table in listing:
         is_unused = table.name not in used and not is_submission(table.name)
-        if is_unused and table.has_labels and table.rows_by_image:
+        is_large = len(table.rows_by_image) >= max(1, LISTED_SHARE * image_count)
+        if is_unused and table.has_labels and is_large:
             names.append(table.name)
     return names

@@ -37,7 +37,7 @@ MAX_EXHAUSTIVE_IMAGES = 50_000
 _BANDS = (13, 13, 13, 13, 12)
 """Bits of each band of a hash. Two hashes that differ in at most 4 bits agree on one of 5 bands."""
 _WINDOW = 256
-"""Images of equal bands that one is compared with: a million images take half a minute."""
+"""Images of equal bands that one is compared with, which keeps the time linear."""
 _MAX_BLOCK_CELLS = 4_000_000
 """Pairs of hashes compared at once: 32 MB."""
 _HASHED_IMAGES = 2048

@@ -194,6 +194,9 @@ def _format_properties(
         lines.append(format_sizes(headers))
     if split_counts:
         lines.append(f"given split: {format_counts(split_counts.items())}")
+        missing = [name for name in ("val", "test") if name not in split_counts]
+        if missing:
+            lines.append(f"no {' and no '.join(missing)} is given: a run draws it from the others")
     inferred = {
         "file": plan.options.file_column,
         "label": plan.options.label_column,

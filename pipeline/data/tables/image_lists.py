@@ -55,7 +55,9 @@ class ImageList:
 def find_image_lists(tree: FileTree, image_folder: str | None = None) -> list[ImageList]:
     """Return the text and JSON files that list images of the data set."""
     index = tree.index_images(image_folder)
-    names = [n for n in tree.file_names if n.lower().endswith(LIST_SUFFIXES) and n.count("/") <= 3]
+    names = [
+        n for n in index.other_files if n.lower().endswith(LIST_SUFFIXES) and n.count("/") <= 3
+    ]
     if len(names) > MAX_LISTS:
         names = [n for n in names if n.count("/") == 0]
     lists = []

@@ -150,7 +150,7 @@ def list_table_names(tree: FileTree) -> list[str]:
     """Return the tables of a data set; those in the root alone if there are very many."""
     suffixes = tuple(TABLE_SUFFIXES)
     names = []
-    for name in tree.file_names:
+    for name in tree.index_images().other_files:
         if name.lower().endswith(suffixes) and name.count("/") <= _MAX_TABLE_DEPTH:
             names.append(name)
     if len(names) > MAX_TABLES:

@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import SubsetNames
+from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_condition,

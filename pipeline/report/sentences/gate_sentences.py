@@ -14,7 +14,7 @@ from pipeline.report.sentences.comparison_sentences import (
     describe_power_question,
     describe_required_groups,
 )
-from pipeline.report.sentences.condition_sentences import (
+from pipeline.report.sentences.conditions.condition_sentences import (
     CHAMPION_REASONS,
     CONDITION_FACTS,
     format_gain,

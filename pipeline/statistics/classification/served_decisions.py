@@ -12,9 +12,12 @@ from scipy.special import softmax
 
 from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.classification.selective_prediction import (
+    AnsweredImages,
+    DeclineStatus,
     apply_decline_rule,
     choose_decline_rule,
     evaluate_coverage,
+    leave_out_rule,
 )
 from pipeline.statistics.group_intervals import estimate_cluster_mean
 from pipeline.statistics.model_comparison import Floats, Mask, ModelComparison, ModelOutput
@@ -58,21 +61,38 @@ def choose_decline_rules(
             measured.
 
     Returns:
-        The rule by arm; `test` is its coverage and error on the test set.
+        The rule by arm. `test` is its coverage and error on the test set. A rule whose error there
+        exceeds the target is left out, with `is_refuted`.
     """
     test_models: dict[str, ModelOutput] = {}
     for model in select_deployable_models(test) if test else []:
         test_models.setdefault(model.arm, model)
     rules: dict[str, dict[str, Any]] = {}
     for model in select_deployable_models(val):
-        rule = choose_decline_rule(*_score_predictions(model, val), target_error, luminances[0])
-        test_coverage = None
+        utilities, confidence = _score_predictions(model, val)
+        images = AnsweredImages(1.0 - utilities, confidence, val.groups)
+        rule = {**choose_decline_rule(images, target_error, luminances[0]), "is_refuted": False}
+        coverage = None
         if test and model.arm in test_models:
-            utilities, confidence = _score_predictions(test_models[model.arm], test)
-            is_answered = apply_decline_rule(rule, confidence, luminances[1])
-            test_coverage = evaluate_coverage(utilities, test.groups, is_answered)
-        rules[model.arm] = {**rule, "test": test_coverage}
+            scores = _score_predictions(test_models[model.arm], test)
+            coverage = _evaluate_rule(rule, scores, test.groups, luminances[1])
+            error = coverage["error"]
+            is_held = rule["status"] == DeclineStatus.HELD
+            if is_held and error and error["value"] > target_error:
+                rule = {**leave_out_rule(rule, images.losses), "is_refuted": True}
+        rules[model.arm] = {**rule, "test": coverage}
     return rules
+
+
+def _evaluate_rule(
+    rule: Mapping[str, Any],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    groups: NDArray[Any],
+    luminance: OptionalLuminance,
+) -> dict[str, Any]:
+    """Return coverage and error of a rule; `scores` are utilities and confidences."""
+    utilities, confidence = scores
+    return evaluate_coverage(utilities, groups, apply_decline_rule(rule, confidence, luminance))
 
 
 def mark_declined_images(

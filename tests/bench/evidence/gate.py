@@ -33,6 +33,8 @@ RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 CHAMPION_ALIKE = ArmShifts(champion=(0.0, 0.0, 0.0))
 SEED_COUNTS, GROUP_COUNTS = (1, 2, 3, 5), (15, 30, 100, 300)
 FDR_LEVEL = 0.05
+NULL_PAIRS, WORSE_PAIRS = 500, 100
+"""Draws for each number of seeds: 1,000 null pairs and 200 worse models together."""
 PLANTED_GAIN = 0.08
 
 
@@ -54,12 +56,12 @@ def _list_trial_rows(draws: int) -> list[str]:
         )
 
     for seeds in (1, 5):
-        add("null pair", SplitDesign(60, seeds, CHAMPION_ALIKE), 5 * draws, "<= .025")
+        add("null pair", SplitDesign(60, seeds, CHAMPION_ALIKE), NULL_PAIRS, "<= .025")
     for seeds in (1, 5):
         add(
             "2 points worse than in force",
             SplitDesign(60, seeds, WORSE_THAN_CHAMPION),
-            draws,
+            WORSE_PAIRS,
             "<= .025",
         )
     for seeds in (1, 3, 5):

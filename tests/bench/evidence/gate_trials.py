@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.domain.gate_conditions import can_promote, evaluate_gate
+from pipeline.domain.gate_conditions import evaluate_gate
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, OpeningReason
 from pipeline.slices.comparison.comparison_record import build_split_record, judge_val_record
 from pipeline.statistics.gains.harm_assessment import HarmMargins
@@ -27,66 +27,65 @@ class TrialCounts:
         draws: number of draws.
         promoted: promotions of the gate.
         former: promotions of the former gate.
-        failed: how often each condition of the gate failed, by condition and split.
     """
 
     draws: int
     promoted: int
     former: int
-    failed: dict[str, int]
 
 
-def judge_draw(val: ModelComparison, test: ModelComparison) -> tuple[bool, list[dict[str, Any]]]:
-    """Return whether the gate promotes, and its conditions; test counts if val passes."""
-    val_record = judge_val_record(
-        build_split_record(val, [SLICE_NAME], VAL_ALPHA, MARGINS), val.arm_in_force
-    )
-    has_champion = bool(val.select_arm("champion"))
+def judge_val(val: ModelComparison) -> dict[str, Any]:
+    """Return the record of validation, judged as a screen."""
+    record = build_split_record(val, [SLICE_NAME], VAL_ALPHA, MARGINS)
+    return judge_val_record(record, val.arm_in_force)
+
+
+def judge_test(val_record: dict[str, Any], test: ModelComparison) -> list[dict[str, Any]]:
+    """Return the conditions of the gate, after validation has passed."""
+    has_champion = bool(test.select_arm("champion"))
     status = ChampionStatus.COMPARED if has_champion else ChampionStatus.NONE
-    test_record = None
-    if val_record["passed"]:
-        test_record = build_split_record(test, [SLICE_NAME], TEST_ALPHA, MARGINS)
-    comparison = {
-        "outcome": ComparisonOutcome.TESTED if test_record else ComparisonOutcome.REFUSED_ON_VAL,
-        "counts": {"slices": 1, "confirmed": 1, "planned": 1, "seeds": 1},
-        "margins": {
-            "overall": MARGINS.overall,
-            "by_class": MARGINS.by_class,
-            "max_loss_probability": MARGINS.max_loss_probability,
-        },
-        "champion": {"status": status, "run_id": None},
-        "val": val_record,
-        "test": test_record,
-        "opening": {
-            "opened": test_record is not None,
-            "reason": OpeningReason.VAL_PASSED,
-            "number": 1,
-            "ordinal": "first",
-            "alpha": TEST_ALPHA,
-        },
-    }
-    conditions = evaluate_gate(comparison)
-    return can_promote(comparison, conditions), conditions
+    return evaluate_gate(
+        {
+            "outcome": ComparisonOutcome.TESTED,
+            "counts": {"slices": 1, "confirmed": 1, "planned": 1, "seeds": 1},
+            "margins": {
+                "overall": MARGINS.overall,
+                "by_class": MARGINS.by_class,
+                "max_loss_probability": MARGINS.max_loss_probability,
+            },
+            "champion": {"status": status, "run_id": None},
+            "val": val_record,
+            "test": build_split_record(test, [SLICE_NAME], TEST_ALPHA, MARGINS),
+            "opening": {
+                "opened": True,
+                "reason": OpeningReason.VAL_PASSED,
+                "number": 1,
+                "ordinal": "first",
+                "alpha": TEST_ALPHA,
+            },
+        }
+    )
 
 
 def run_trials(design: SplitDesign, draws: int, seed: int = 0) -> TrialCounts:
-    """Return how often both gates promote over draws of validation and test."""
+    """Return how often both gates promote over draws of validation and test.
+
+    Test is drawn only if validation passes one of them.
+    """
     rng = np.random.default_rng(seed)
     promoted = former = 0
-    failed: dict[str, int] = {}
     for _ in range(draws):
-        val, test = draw_comparison(rng, design), draw_comparison(rng, design)
-        is_promoted, conditions = judge_draw(val, test)
-        promoted += is_promoted
-        for item in conditions:
-            if not item["passed"]:
-                key = f"{item['condition']} ({item['split']})"
-                failed[key] = failed.get(key, 0) + 1
-        former += all(
-            passes_former_split(split, split.slice_masks[SLICE_NAME], alpha)
-            for split, alpha in ((val, VAL_ALPHA), (test, TEST_ALPHA))
-        )
-    return TrialCounts(draws, promoted, former, failed)
+        val = draw_comparison(rng, design)
+        val_record = judge_val(val)
+        has_former_passed = passes_former_split(val, val.slice_masks[SLICE_NAME], VAL_ALPHA)
+        if not val_record["passed"] and not has_former_passed:
+            continue
+        test = draw_comparison(rng, design)
+        if val_record["passed"]:
+            promoted += all(item["passed"] for item in judge_test(val_record, test))
+        if has_former_passed:
+            former += passes_former_split(test, test.slice_masks[SLICE_NAME], TEST_ALPHA)
+    return TrialCounts(draws, promoted, former)
 
 
 WORSE_THAN_CHAMPION = ArmShifts((-0.12, -0.12, -0.04), (-0.02,) * 3, (0.0, 0.0, 0.0))

@@ -56,6 +56,7 @@ def test_classes_splits_and_problems_are_summarized(tmp_path: Path) -> None:
     assert (proposal.image_count, proposal.rejected_count) == (27, 1)
     assert proposal.class_counts == {"cat": 26, "dog": 1}
     assert proposal.split_counts == {"train": 26, "test": 1}
+    assert "no val is given: a run draws it from the others" in proposal.summary_lines
     assert proposal.problems == [
         "1 file rejected: not an image file",
         "under 20 images in 1 class: dog",

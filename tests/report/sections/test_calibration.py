@@ -1,3 +1,4 @@
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections.calibration import compute_coverage_curve, render
 from pipeline.report.sentences.number_format import format_percent
+from pipeline.statistics.classification.selective_prediction import DeclineStatus
 from tests.report.conftest import build_page
 
 
@@ -47,6 +49,24 @@ def test_no_threshold_is_good_enough(made: dict[str, Any]) -> None:
     assert "No threshold reduces the error rate" in html
 
 
+def test_a_rule_that_is_left_out_is_explained(made: dict[str, Any]) -> None:
+    rule = made["policy"]["decline"] | {"status": DeclineStatus.LEFT_OUT, "threshold": 0.0}
+    html = str(render(build_page(made | {"policy": made["policy"] | {"decline": rule}})))
+    assert "It answers every image: 240 groups" in html
+    comparison = deepcopy(made["comparison"])
+    comparison["decline"]["targeted"] |= rule | {"is_refuted": True}
+    html = str(render(build_page(made | {"comparison": comparison})))
+    assert "on the test set the rule exceeded its target" in html
+
+
+def test_a_correction_that_the_test_does_not_confirm_does_not_ship(made: dict[str, Any]) -> None:
+    comparison = deepcopy(made["comparison"])
+    for row in comparison["corrections"]["val"]:
+        row["is_confirmed"] = False
+    html = str(render(build_page(made | {"comparison": comparison})))
+    assert "was not confirmed on the test set" in html
+
+
 def test_each_model_has_its_own_rule_and_the_champion_is_marked(made: dict[str, Any]) -> None:
     rules = made["comparison"]["decline"]
     rules["targeted"] |= {"threshold": None, "coverage": 0.0, "error": None}
@@ -61,7 +81,7 @@ def test_each_model_has_its_own_rule_and_the_champion_is_marked(made: dict[str, 
 def test_a_correction_that_does_not_help_a_model_does_not_ship_with_it(page: ReportPage) -> None:
     html = str(render(page))
     assert "Exposure x2 where luminance ≤ 62.4, for the baseline" in html
-    assert "It helps, and ships with this model" in html
+    assert "It helps on the test set too, and ships with this model" in html
     assert "It was not shown to help, and does not ship with this model" in html
 
 

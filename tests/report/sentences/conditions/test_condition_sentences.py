@@ -1,4 +1,4 @@
-"""Sentences about the numbers of a condition: pipeline/report/sentences/condition_sentences.py."""
+"""Numbers of a condition: pipeline/report/sentences/conditions/condition_sentences.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.domain.statuses import ChampionStatus, GateCondition
 from pipeline.report.sentences.comparison_sentences import PLAIN_NAMES
-from pipeline.report.sentences.condition_sentences import (
+from pipeline.report.sentences.conditions.condition_sentences import (
     CHAMPION_REASONS,
     CONDITION_FACTS,
     format_gain,

@@ -1,10 +1,10 @@
-"""Sentences on faults of the data: pipeline/report/sentences/data_fault_sentences.py."""
+"""Sentences on faults of the data: pipeline/report/data_fault_sentences.py."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.report.sentences.data_fault_sentences import (
+from pipeline.report.data_fault_sentences import (
     describe_split_differences,
     describe_unjudged_classes,
     describe_untrained_classes,

@@ -1,10 +1,10 @@
-"""For whom it got better and for whom worse: pipeline/report/sentences/change_rows.py."""
+"""For whom it got better or worse: pipeline/report/sentences/conditions/change_rows.py."""
 
 from __future__ import annotations
 
 from pipeline.domain.statuses import ChampionStatus
-from pipeline.report.sentences.change_rows import build_change_rows
 from pipeline.report.sentences.comparison_sentences import SubsetNames
+from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from tests.helpers.comparisons import make_comparison, make_safety, make_split_record
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.domain.gate_conditions import name_arm_in_force
 from pipeline.report.sentences.comparison_sentences import PLAIN_NAMES, REFERENCE_NAMES, SubsetNames
-from pipeline.report.sentences.condition_sentences import format_probability, name_part
+from pipeline.report.sentences.conditions.condition_sentences import format_probability, name_part
 
 STATUS_WORDS = {"harmed": "probably worse", "not worse": "not worse", "uncertain": "uncertain"}
 

@@ -1,0 +1,1 @@
+"""Sentences about the conditions of the gate, and about who gains and who loses."""

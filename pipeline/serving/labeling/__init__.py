@@ -1,0 +1,1 @@
+"""Labels where two models disagree, and the gain that they show."""

@@ -1,0 +1,106 @@
+"""Labels needed to show a gain: drawn where two models disagree, and drawn at random.
+
+`python -m tests.bench.evidence.label_savings` takes a minute and writes its section of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tests.bench.sections import write_section
+
+from pipeline.statistics.arrivals.active_evaluation import (
+    LabeledTraffic,
+    draw_labels,
+    estimate_labeled_gain,
+)
+
+RESULTS = Path(__file__).parents[1] / "RESULTS.md"
+IMAGES = 4000
+DRAWS = 100
+POWER = 0.8
+LABEL_COUNTS = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4000)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Arriving images: the slice, and what both models get right."""
+
+    is_inside: np.ndarray
+    new: np.ndarray
+    old: np.ndarray
+
+
+def draw_traffic(rng: np.random.Generator, gain: float) -> Traffic:
+    """Return images, 15 % of them in a slice where the new model gains; errors are 30 % there."""
+    inside = rng.random(IMAGES) < 0.15
+    old = rng.random(IMAGES) > np.where(inside, 0.3, 0.05)
+    repaired = ~old & (rng.random(IMAGES) < np.where(inside, (gain + 0.02) / 0.3, 0.1))
+    broken = old & (rng.random(IMAGES) < np.where(inside, 0.02 / 0.7, 0.1 * 0.05 / 0.95))
+    return Traffic(inside, (old | repaired) & ~broken, old)
+
+
+def is_gain_shown(rng: np.random.Generator, gain: float, count: int, *, is_active: bool) -> bool:
+    """Return whether `count` labels show a gain inside the slice at 2.5 %."""
+    traffic = draw_traffic(rng, gain)
+    # two models that are both wrong agree: there are two classes
+    is_disagreement = traffic.new != traffic.old
+    gains = traffic.new.astype(float) - traffic.old
+    if is_active:
+        draw = draw_labels(is_disagreement, traffic.is_inside, count, int(rng.integers(2**31)))
+        drawn, probability = draw.is_drawn, draw.probability
+        known = is_disagreement
+    else:
+        drawn = np.zeros(IMAGES, bool)
+        drawn[rng.choice(IMAGES, count, replace=False)] = True
+        probability = np.full(IMAGES, count / IMAGES)
+        known = np.ones(IMAGES, bool)  # a random batch is read as it stands, agreement or not
+    part = traffic.is_inside
+    if not is_active:
+        part = part & drawn
+        probability = np.ones(IMAGES)
+    labeled = LabeledTraffic(np.arange(IMAGES), probability, drawn)
+    return bool(part.any() and estimate_labeled_gain(labeled, gains, known, part).low > 0)
+
+
+def find_required_labels(gain: float, *, is_active: bool) -> tuple[int | None, float]:
+    """Return the fewest labels with a power of .8, and the share of false gains with as many."""
+    rng = np.random.default_rng(0)
+    needed = None
+    for count in LABEL_COUNTS:
+        shown = [is_gain_shown(rng, gain, count, is_active=is_active) for _ in range(DRAWS)]
+        if np.mean(shown) >= POWER:
+            needed = count
+            break
+    at = needed or LABEL_COUNTS[-1]
+    false = [is_gain_shown(rng, 0.0, at, is_active=is_active) for _ in range(4 * DRAWS)]
+    return needed, float(np.mean(false))
+
+
+def main() -> None:
+    """Measure, and write the section."""
+    lines = [
+        f"`python -m tests.bench.evidence.label_savings`: {IMAGES:,} arriving images, 15 % of them "
+        f"in the slice; labels needed to show the gain there with a power of {POWER}, tested at "
+        f"2.5 %; {DRAWS} draws a cell.",
+        "",
+        "| gain in the slice | labels, disagreement | labels, random | ratio | "
+        "false gains, disagreement | false gains, random |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for gain in (0.05, 0.08, 0.12):
+        active, active_false = find_required_labels(gain, is_active=True)
+        random, random_false = find_required_labels(gain, is_active=False)
+        ratio = f"{(random or LABEL_COUNTS[-1]) / active:.1f}" if active else ""
+        lines.append(
+            f"| {100 * gain:.0f} points | {active} | {random or f'more than {LABEL_COUNTS[-1]}'} | "
+            f"{ratio} | {active_false:.1%} | {random_false:.1%} |"
+        )
+        print(lines[-1], flush=True)
+    write_section(RESULTS, "Labels where two models disagree", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

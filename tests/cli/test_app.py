@@ -112,6 +112,7 @@ COMMANDS = [
     "export",
     "graph",
     "init",
+    "label",
     "monitor",
     "notify",
     "predict",

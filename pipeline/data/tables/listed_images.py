@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pipeline.contracts import InputError
 from pipeline.data.layout.image_index import ImageIndex, strip_image_suffix
+from pipeline.data.layout.split_words import parse_split_words
 from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import (
     SPLIT_ALIASES,
@@ -154,6 +155,20 @@ def parse_path_split(path: str) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
+def _find_folder_splits(paths: Iterable[str]) -> dict[str, str]:
+    """Return the split of each image by its folders' words, such as `flowers_train`.
+
+    Empty unless the folders of all images state a split, train among them.
+    """
+    splits: dict[str, str] = {}
+    for path in paths:
+        stated = {parse_split_words(part)[0] for part in path.split("/")[:-1]} - {None}
+        if len(stated) != 1:
+            return {}
+        splits[path] = str(stated.pop())
+    return splits if len({*splits.values()}) > 1 and "train" in splits.values() else {}
+
+
 def get_class_folder(path: str) -> str | None:
     """Return the folder above an image that may be its class, or None.
 
@@ -184,6 +199,8 @@ def build_records(
     """
     _check_several_labels(tree, listed, options, sources)
     known_labels = {image.labels[0] for image in listed.values() if image.labels}
+    has_splits = any(image.split for image in listed.values())
+    folder_splits = {} if has_splits else _find_folder_splits(listed)
     yield from tree.rejected_files
     for name in tree.file_names:
         image = listed.get(name)
@@ -198,7 +215,7 @@ def build_records(
         if label is None and options.is_label_required:
             yield RejectedFile(name, reason)
             continue
-        split = image.split or parse_path_split(name)
+        split = image.split or parse_path_split(name) or folder_splits.get(name)
         yield ImageRecord(tree.get_source(name), name, label, split=split, columns=image.columns)
 
 

@@ -62,7 +62,9 @@ def read_table_rows(
         if reasons.get(row, NO_LABEL_REASON) == NO_LABEL_REASON:
             reasons[row] = reason
     problems = {item.path: item.reason for item in tree.rejected_files}
-    others = _collect_columns(table, plan, {file, label, *_RESERVED_NAMES})
+    # Arriving images have no labels: a column that looks like one is metadata as well.
+    is_guessed = not options.is_label_required and label not in ("label", options.label_column)
+    others = _collect_columns(table, plan, {file, None if is_guessed else label, *_RESERVED_NAMES})
     empty_column = [None] * len(rows)
     groups, times = columns.get("group", empty_column), columns.get("captured_at", empty_column)
     labels = rows["label"].replace({np.nan: None}).tolist()

@@ -22,6 +22,7 @@ from pipeline.statistics.arrivals.active_evaluation import (
     estimate_labeled_gain,
 )
 from pipeline.storage.artifact_store import write_json, write_text
+from pipeline.storage.csv_tables import format_csv
 
 TRAFFIC_SUFFIX = ".parquet"
 """Beside the batch: all images with both predictions. The batch shows none, so as not to bias."""
@@ -68,7 +69,7 @@ def write_label_batch(
     batch = batch.sample(frac=1, random_state=0)  # the order tells nothing about the models
     output.parent.mkdir(parents=True, exist_ok=True)
     traffic.to_parquet(output.with_suffix(TRAFFIC_SUFFIX), index=False)
-    write_text(output, batch.assign(label="").to_csv(index=False))
+    write_text(output, format_csv(batch.assign(label="")))
     return {
         "images": len(traffic),
         "unreadable": unreadable_count,

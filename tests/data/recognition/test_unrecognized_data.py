@@ -30,7 +30,6 @@ def _write_file(path: Path, data: bytes = b"x") -> Path:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("cat/IMG_1.HEIC", "heif-convert"),
         ("cat/1.NEF", "a camera's raw image"),
         ("cat/1.jp2", "convert it to JPEG or PNG"),
         ("cat/1.MP4", "ffmpeg"),

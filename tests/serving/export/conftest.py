@@ -14,6 +14,7 @@ from pipeline.learning.inference.model_outputs import compute_logits, extract_fe
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.report.run_summary import build_summary
 from pipeline.stages import ingest, measure
+from pipeline.statistics.classification.selective_prediction import DeclineStatus
 from pipeline.storage.artifact_store import RunFolder, write_artifact
 from tests.factory import planted
 from tests.night import draw
@@ -66,6 +67,8 @@ def save_bundle(
     decline = {
         "threshold": threshold,
         "target_error": 0.02,
+        "status": DeclineStatus.HELD,
+        "bound": 0.015,
         "error": 0.01,
         "coverage": 0.8,
         "n": 99,

@@ -5,12 +5,15 @@ from huggingface_hub import ModelCard
 from pipeline.report.run_summary import build_summary
 from pipeline.report.sentences.number_format import format_interval, format_percent, format_points
 from pipeline.serving.export.model_card import format_share, render_card
+from pipeline.statistics.classification.selective_prediction import DeclineStatus
 from tests.factory import planted
 from tests.report.conftest import build_page
 
 DECLINE = {
     "threshold": 0.85,
     "target_error": 0.02,
+    "status": DeclineStatus.HELD,
+    "bound": 0.0197,
     "error": 0.019,
     "coverage": 0.7744,
     "test": {"n": 479, "coverage": 0.8, "error": {"value": 0.021, "low": 0.01, "high": 0.044}},

@@ -21,3 +21,7 @@ class GroupSource(StrEnum):
 
 
 INFERRED_SOURCES = (GroupSource.TIME, GroupSource.NAME, GroupSource.LOOK)
+
+
+CAMERA_COLUMN = "camera"
+"""The metadata column that names the camera of an image."""

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.data.tables.image_columns import CAMERA_COLUMN
-from pipeline.domain.group_source import GroupSource
+from pipeline.domain.group_source import CAMERA_COLUMN, GroupSource
 from pipeline.statistics.near_neighbors import find_near_neighbors, whiten_vectors
 
 FrozenFeatures = Callable[[NDArray[np.intp]], NDArray[np.floating]]

@@ -14,11 +14,8 @@ from pipeline.data.reading.dataset_listing import ColumnNames
 from pipeline.data.reading.image_intake import LoadedImage
 from pipeline.data.reading.image_record import MetadataValue, parse_datetime, suggest_name
 from pipeline.data.reading.pattern_search import search_first_groups
-from pipeline.domain.group_source import GroupSource
+from pipeline.domain.group_source import CAMERA_COLUMN, GroupSource
 from pipeline.graph import ARTIFACT_CONTRACTS
-
-CAMERA_COLUMN = "camera"
-"""Column that holds the camera model of the EXIF header, unless the data set has such a column."""
 
 _IMAGES_CONTRACT = ARTIFACT_CONTRACTS["images"]
 assert isinstance(_IMAGES_CONTRACT, TableContract)

@@ -49,7 +49,7 @@ for (const input of $$("[data-filter]")) input.oninput = () => {
   for (const row of document.getElementById(input.dataset.filter).tBodies[0].rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(input.value.toLowerCase());
 };
 
-/* Boxes that scroll can be focused by keyboard, others are skipped. */
+/* Only boxes that scroll can be focused. */
 const scrollObserver = new ResizeObserver(entries => { for (const {target: box} of entries) {
   const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
   scrolls && !$("a[href], button, input", box) ? box.tabIndex = 0 : box.removeAttribute("tabindex");
@@ -89,7 +89,7 @@ const get = (id, column) => images[id][columnIndex[column]];
 const nameClass = index => index < 0 ? "" : classes[index];
 const predicted = images.map((_, id) => id).filter(id => get(id, "before") >= 0);
 
-/* An image is stored once: in the markup if it is visible at first, else in the data. */
+/* An image is stored once: in the markup, or in the data. */
 const toSource = code => "data:image/webp;base64," + code;
 const sources = data.thumbnails.map(code => code && toSource(code));
 for (const img of $$("img[data-p][src]")) sources[img.dataset.p] = img.src;
@@ -115,7 +115,7 @@ function buildCard(id, caption = describeImage) {
   return make("figure", {}, opener, make("figcaption", {title: describePlainly(id)}, ...caption(id)));
 }
 
-/* Lists of images: cards in portions, inside a drawer that is built when opened. */
+/* Lists of images: cards in portions. */
 const PORTION = 120, FILTERED_LENGTH = 24;
 function buildPortions(list, caption) {
   const cards = make("div", {className: caption ? "cards predictions" : "cards"}), more = makeButton("", () => showNext());
@@ -141,7 +141,7 @@ function fillDrawer(drawer, title, list, {total = list.length, caption, close, i
   drawer.hidden = false;
 }
 
-/* Confusion matrices. A cell has two class numbers; "other" merges the classes that are not shown. */
+/* Confusion matrices; "other" merges classes that are not shown. */
 const OTHER = "other", drawer = $("#cell"), matrices = $("#matrices");
 let keys = data.kept_classes.length < classes.length ? [...data.kept_classes, OTHER] : data.kept_classes, openedCell = null, cellOpener = null;
 const nameKey = key => key === OTHER ? "(other)" : classes[key];
@@ -201,7 +201,7 @@ if (matrices) {
   for (const unit of $$("[data-unit]")) unit.onclick = () => { matrices.classList.toggle("pct", unit.dataset.unit === "p"); press($$("[data-unit]"), unit); };
 }
 
-/* Many classes: other selections, and the whole matrix, are drawn here. Steps as in matrix_cells.py. */
+/* Many classes. Steps as in matrix_cells.py. */
 const CORRECT_STEPS = [.5, .75, .9], ERROR_STEPS = [.03, .1, .25], CHANGE_STEPS = [.02, .06, .15];
 const chooseCssClass = (isGood, n, share, steps, isMixed) => !n ? "zero" : isMixed ? "mixed" : (isGood ? "right" : "wrong") + (1 + steps.filter(step => share >= step).length);
 function buildMatrix(view) {
@@ -331,18 +331,18 @@ if (browser) {
 /* Review decisions: stored in this browser, saved as a file. */
 const MAX_NOTE = 2000, storageKey = "nightshift review " + data.run_id;
 let decisions = {slices: {}, labels: {}};
-const isRecord = value => typeof value === "object" && value !== null && !Array.isArray(value);
-/* Other pages may write to the same storage: only decisions of the right shape are taken. */
-const keepDecisions = stored => Object.fromEntries(Object.entries(isRecord(stored) ? stored : {}).filter(([, item]) => isRecord(item) && Object.values(item).every(text => typeof text === "string")));
+const isRecord = item => item !== null && typeof item === "object" && !Array.isArray(item);
+/* Other pages may write to the same storage. */
+const keepRecords = stored => Object.fromEntries(Object.entries(isRecord(stored) ? stored : {}).filter(([, item]) => isRecord(item) && Object.values(item).every(text => typeof text === "string")));
 try {
   const stored = JSON.parse(localStorage.getItem(storageKey));
-  for (const kind of ["slices", "labels"]) decisions[kind] = keepDecisions(stored?.[kind]);
-} catch { /* no storage, or damaged: start empty */ }
+  for (const kind in decisions) decisions[kind] = keepRecords(stored?.[kind]);
+} catch { /* no storage, or damaged */ }
 const earlier = {slices: data.reviews.slices ?? {}, labels: data.reviews.labels ?? {}};
 const getDecision = (kind, key) => decisions[kind][key] ?? earlier[kind][key] ?? {};
 function storeDecision(kind, key, item, change) {
   decisions[kind][key] = {decision: "", note: "", ...getDecision(kind, key), ...item, ...change};
-  try { localStorage.setItem(storageKey, JSON.stringify(decisions)); } catch { /* it stays until the page is closed */ }
+  try { localStorage.setItem(storageKey, JSON.stringify(decisions)); } catch { }
   listDecisions();
 }
 function buildChoices(kind, key, getItem, options) {
@@ -384,13 +384,13 @@ function listDecisions() {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
-  const discard = makeButton("Discard all", () => { decisions = {slices: {}, labels: {}}; try { localStorage.removeItem(storageKey); } catch { /* nothing was stored */ } listDecisions(); });
+  const discard = makeButton("Discard all", () => { decisions = {slices: {}, labels: {}}; try { localStorage.removeItem(storageKey); } catch { } listDecisions(); });
   reviewList.replaceChildren(...(rows.length ? [make("div", {className: "scroll"}, make("table", {className: "list"}, make("thead", {}, head), make("tbody", {}, ...rows.map(buildRow)))), make("p", {className: "tools"}, save, discard)]
     : [make("p", {className: "aside"}, "No decisions in this browser yet.")]));
 }
 listDecisions();
 
-/* The viewer of one image. */
+/* The viewer. */
 const viewer = $("#viewer");
 let viewed = [], current = 0, viewerOpener = null, isBright = false, saliency = "";
 function listFacts(id) {
@@ -459,7 +459,7 @@ viewer.addEventListener("keydown", event => {
   if (button) { event.preventDefault(); button.focus(); button.click(); }
 });
 
-/* The embedding map: drawn when it comes into view. */
+/* The embedding map. */
 const MARKS = ["", "M-6 5L0 -6L6 5z", "M-5 -5H5V5H-5z", "M0 -7L7 0L0 7L-7 0z", "M-6 -5L0 6L6 -5z", "M-6 -2H-2V-6H2V-2H6V2H2V6H-2V2H-6z", "M-6 -6L0 -2L6 -6L2 0L6 6L0 2L-6 6L-2 0z"];
 for (const mark of $$("[data-mark]")) { mark.setAttribute("d", MARKS[mark.dataset.mark]); mark.setAttribute("transform", "translate(10 10)"); }
 const map = $("#map");
@@ -539,7 +539,7 @@ for (const section of $$(".part")) sectionObserver.observe(section);
 addEventListener("hashchange", openAddressedCell);
 document.documentElement.classList.add("on");
 
-/* Sections out of view are laid out when the browser is idle, or before a jump to one. */
+/* Sections are laid out when idle, or before a jump. */
 const waiting = $$(".part"), whenIdle = window.requestIdleCallback ?? setTimeout;
 const reveal = n => { for (const section of waiting.splice(0, n)) section.classList.add("revealed"); if (waiting.length) whenIdle(() => reveal(1)); };
 document.addEventListener("click", event => { if (event.target.closest("a[href^='#']")) reveal(99); }, true);

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.attributes import list_attributes, load_attribute
 from pipeline.domain.attribute_values import get_period
+from pipeline.domain.group_source import CAMERA_COLUMN
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, parse_setting
 from pipeline.domain.slice_traits import parse_traits
@@ -18,7 +19,6 @@ from pipeline.domain.statuses import CauseConfidence
 from pipeline.remedies import load_remedy, phrase_intervention
 from pipeline.report.sentences.trait_sentences import describe_traits
 
-CAMERA_COLUMN = "camera"  # the metadata column that names the camera of an image
 HOURS_PER_DAY = 24
 
 

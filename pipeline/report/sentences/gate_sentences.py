@@ -44,6 +44,12 @@ _OUTCOMES_WITHOUT_CANDIDATE = {
     ComparisonOutcome.NO_PLAN,
     ComparisonOutcome.NO_CANDIDATES,
 }
+_HARM_CONDITIONS = {
+    GateCondition.OVERALL_NOT_WORSE,
+    GateCondition.NO_CLASS_WORSE,
+    GateCondition.NO_SLICE_WORSE,
+    GateCondition.NO_HARM_OUTSIDE,
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,12 @@ def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAME
     state = name_verdict_state(verdict["outcome"], is_promoted)
     if verdict["outcome"] == ComparisonOutcome.PROMISING_ON_VAL:
         return Headline(state, _describe_promise(verdict["foreseen"]))
+    if verdict["outcome"] == ComparisonOutcome.REFUSED_ON_VAL and _is_harm_alone(verdict):
+        return Headline(
+            state,
+            "the remedy helps its slices, but some images may be worse off than before; "
+            "the test stays sealed",
+        )
     if verdict["outcome"] != ComparisonOutcome.TESTED:
         return Headline(state, _OUTCOME_HEADLINES[ComparisonOutcome(verdict["outcome"])])
     gain = verdict["gain"]
@@ -136,6 +148,15 @@ def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAME
             failed.append(f"“{describe_condition(condition, names).name}”")
     noun = "this condition" if len(failed) == 1 else "these conditions"
     return Headline(state, f"{detail}, but {noun} failed: {', '.join(failed)}{unjudged}")
+
+
+def _is_harm_alone(verdict: Mapping[str, Any]) -> bool:
+    """Return whether only conditions on images that lose have failed."""
+    failed = {item["condition"] for item in verdict["conditions"] if not item["passed"]}
+    return bool(failed & _HARM_CONDITIONS) and failed <= {
+        *_HARM_CONDITIONS,
+        GateCondition.TEST_OPENED,
+    }
 
 
 def _describe_promise(foreseen: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
-from pipeline.domain.statuses import ComparisonOutcome
+from pipeline.domain.statuses import ComparisonOutcome, GateCondition
 from pipeline.report.sentences.comparison_sentences import SubsetNames
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
@@ -183,3 +183,18 @@ def test_limits_are_sentences() -> None:
         "On test the remedy was not shown to be better than generic augmentation of the same "
         "budget: +10.0 points, at least -10.0 points."
     )
+
+
+@pytest.mark.parametrize("failed", [{GateCondition.NO_CLASS_WORSE}, {GateCondition.SLICE_GAIN}])
+def test_a_headline_tells_harm_from_a_missing_gain(failed: set[GateCondition]) -> None:
+    conditions = [
+        {"condition": item, "passed": item not in failed}
+        for item in (GateCondition.SLICE_GAIN, GateCondition.NO_CLASS_WORSE)
+    ]
+    verdict = {
+        "promoted": False,
+        "outcome": ComparisonOutcome.REFUSED_ON_VAL,
+        "conditions": conditions,
+    }
+    is_harm = GateCondition.NO_CLASS_WORSE in failed
+    assert ("worse off" in compose_headline(verdict).text) == is_harm

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.domain.statuses import GateCondition
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.comparison_sentences import SubsetNames
@@ -18,6 +19,7 @@ from pipeline.report.sentences.gate_sentences import (
 from pipeline.report.sentences.number_format import (
     format_count,
     format_number,
+    format_percent,
     format_plugin_name,
     format_points,
     set_minus_signs,
@@ -34,6 +36,11 @@ from pipeline.report.sentences.verdict_rows import (
 TITLE = "Verdict"
 HAS_OWN_HEADING = True
 MAX_KEY_SLICES = 2  # slices beside the accuracy, if one comparison covers all images
+_PROBABILITY_CONDITIONS = {  # their value is the probability of a loss
+    GateCondition.NO_CLASS_WORSE,
+    GateCondition.NO_SLICE_WORSE,
+    GateCondition.NO_HARM_OUTSIDE,
+}
 _STATUSES = {True: ("held", "held"), False: ("failed", "failed"), None: ("unknown", "not judged")}
 
 
@@ -66,7 +73,9 @@ def _describe_condition(names: SubsetNames, condition: dict[str, Any]) -> dict[s
     text = describe_condition(condition, names)
     value, threshold = condition["value"], condition["threshold"]
     is_share = any(x is not None and not float(x).is_integer() for x in (value, threshold))
+    is_probability = condition["condition"] in _PROBABILITY_CONDITIONS
     format_value = format_points if is_share else format_number
+    format_value = format_percent if is_probability else format_value
     return {
         "status_class": status_class,
         "status_text": status_text,

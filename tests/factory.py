@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.domain.gate_conditions import evaluate_gate, list_limits
+from pipeline.domain.gate_conditions import evaluate_gate, list_caveats
 from pipeline.domain.prescriptions import PrescribedCorrection, PrescribedTreatment, Prescription
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.statuses import ChampionStatus, OpeningReason, PowerQuestion, PrescriptionKind
@@ -340,7 +340,7 @@ class Factory(Found):
             "foreseen": None,
             "conditions": judged,
             "champion": "candidate",
-            "limits": list_limits(comparison),
+            "limits": list_caveats(comparison),
             "seeds_judged": False,
             "opening": opening["number"],
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, GateLimit
+from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 
 Record = Mapping[str, Any]
 _JUDGED_CHAMPIONS = {ChampionStatus.NONE, ChampionStatus.IS_BASELINE, ChampionStatus.COMPARED}
@@ -54,27 +54,27 @@ def can_promote(comparison: Record, conditions: list[dict[str, Any]]) -> bool:
     return is_tested and all(condition["passed"] for condition in conditions)
 
 
-def list_limits(comparison: Record) -> list[dict[str, Any]]:
+def list_caveats(comparison: Record) -> list[dict[str, Any]]:
     """Return the caveats of the verdict: what it does not show.
 
     Args:
         comparison: the artifact of that name.
 
     Returns:
-        Records with limit (`GateLimit`) and its numbers.
+        Records with limit (`VerdictCaveat`) and its numbers.
     """
     limits: list[dict[str, Any]] = []
     champion = comparison["champion"]
     if champion["status"] not in _JUDGED_CHAMPIONS:
-        limits.append({"limit": GateLimit.UNJUDGED_CHAMPION, **champion})
+        limits.append({"limit": VerdictCaveat.UNJUDGED_CHAMPION, **champion})
     if comparison["counts"]["seeds"] == 1:
-        limits.append({"limit": GateLimit.SINGLE_SEED})
+        limits.append({"limit": VerdictCaveat.SINGLE_SEED})
     for row in comparison["power"]:
         if row["enough"] is False:
-            limits.append({"limit": GateLimit.TOO_FEW_GROUPS, **row})
+            limits.append({"limit": VerdictCaveat.TOO_FEW_GROUPS, **row})
     limits += _list_generic_limits(comparison)
     if comparison.get("costs"):
-        limits.append({"limit": GateLimit.WEIGHTED_ERRORS})
+        limits.append({"limit": VerdictCaveat.WEIGHTED_ERRORS})
     return limits
 
 
@@ -292,12 +292,12 @@ def _list_generic_limits(comparison: Record) -> list[dict[str, Any]]:
         return []
     gain = subset.get("over_generic")
     if not gain:
-        return [{"limit": GateLimit.NO_GENERIC_ARM}]
+        return [{"limit": VerdictCaveat.NO_GENERIC_ARM}]
     if gain["bound"] is not None and gain["bound"] > 0:
         return []
     return [
         {
-            "limit": GateLimit.GENERIC_NOT_BEATEN,
+            "limit": VerdictCaveat.GENERIC_NOT_BEATEN,
             "split": split,
             "mean": gain["mean"],
             "bound": gain["bound"],

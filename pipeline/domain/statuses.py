@@ -251,7 +251,7 @@ class GateCondition(StrEnum):
     TEST_OPENED = "test opened"
 
 
-class GateLimit(StrEnum):
+class VerdictCaveat(StrEnum):
     """A caveat: what a verdict does not show."""
 
     SINGLE_SEED = "single seed"

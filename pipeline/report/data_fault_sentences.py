@@ -14,7 +14,7 @@ MIN_SPLIT_IMAGES = 20
 """Images of a split from which its shares are compared."""
 GROSS_DIFFERENCE = 0.25
 """Difference of shares between train and validation that the verdict mentions."""
-SPLIT_TITLES = {"val": "validation", "test": "test"}
+SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 def describe_untrained_classes(images: pd.DataFrame, is_correct: Mapping[str, bool]) -> list[str]:
@@ -29,7 +29,7 @@ def describe_untrained_classes(images: pd.DataFrame, is_correct: Mapping[str, bo
     if not trained:  # the model was trained elsewhere
         return []
     sentences = []
-    for split, title in SPLIT_TITLES.items():
+    for split, title in SPLIT_NAMES.items():
         members = labeled[labeled["split"] == split]
         is_unseen = ~members["label"].isin(trained)
         if not is_unseen.any():

@@ -18,8 +18,8 @@ from pipeline.report.sentences.comparison_sentences import describe_power_questi
 from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
+    describe_caveat,
     describe_condition,
-    describe_limit,
 )
 from pipeline.report.sentences.traffic_sentences import add_drift_texts
 from pipeline.report.sentences.trend_sentences import add_trend_texts
@@ -213,7 +213,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
         data_faults=page.data_faults,
-        limits=[describe_limit(limit) for limit in verdict["limits"]],
+        limits=[describe_caveat(limit) for limit in verdict["limits"]],
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.data.quality.value_ranges import find_used_range
 from pipeline.domain.gate_conditions import (
     can_promote,
     evaluate_gate,
-    list_limits,
+    list_caveats,
     name_arm_in_force,
 )
 from pipeline.domain.statuses import ChampionStatus
@@ -94,7 +94,7 @@ def run(
         "gain": _select_gain(comparison),
         "foreseen": comparison["foreseen"],
         "conditions": conditions,
-        "limits": list_limits(comparison),
+        "limits": list_caveats(comparison),
         "champion": champion,
         "seeds_judged": comparison["counts"]["seeds"] > 1,
         "opening": comparison["opening"]["number"],

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
-from pipeline.domain.statuses import ChampionStatus, GateLimit
+from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_caveats
+from pipeline.domain.statuses import ChampionStatus, VerdictCaveat
 from tests.helpers.comparisons import (
     make_comparison,
     make_gain,
@@ -121,8 +121,8 @@ def test_a_champion_that_cannot_be_compared_is_replaced_by_setting_only(status: 
     assert _list_failed(comparison) == [("champion compared", None)]
     accepted = evaluate_gate(comparison, is_unjudged_champion_accepted=True)
     assert can_promote(comparison, accepted)
-    limits = list_limits(comparison)
-    assert limits[0] == {"limit": GateLimit.UNJUDGED_CHAMPION, "status": status, "run_id": "run-7"}
+    expected = {"limit": VerdictCaveat.UNJUDGED_CHAMPION, "status": status, "run_id": "run-7"}
+    assert list_caveats(comparison)[0] == expected
 
 
 def test_validation_is_a_screen_on_which_no_loss_may_show() -> None:
@@ -152,16 +152,16 @@ def test_the_limits_follow_from_the_record() -> None:
         row | {"groups": 40, "groups_needed": 20, "enough": True},
         row | {"groups": 40, "groups_needed": None, "enough": None},
     ]
-    limits = list_limits(comparison)
+    limits = list_caveats(comparison)
     assert [item["limit"] for item in limits] == [
-        GateLimit.SINGLE_SEED,
-        GateLimit.TOO_FEW_GROUPS,
-        GateLimit.NO_GENERIC_ARM,
-        GateLimit.WEIGHTED_ERRORS,
+        VerdictCaveat.SINGLE_SEED,
+        VerdictCaveat.TOO_FEW_GROUPS,
+        VerdictCaveat.NO_GENERIC_ARM,
+        VerdictCaveat.WEIGHTED_ERRORS,
     ]
     assert limits[1]["groups_needed"] == 90
     plain = make_comparison(seeds=3)
-    assert [item["limit"] for item in list_limits(plain)] == [GateLimit.NO_GENERIC_ARM]
+    assert [item["limit"] for item in list_caveats(plain)] == [VerdictCaveat.NO_GENERIC_ARM]
 
 
 @pytest.mark.parametrize(("half_width", "is_limit"), [(0.05, False), (0.2, True)])
@@ -170,5 +170,5 @@ def test_generic_augmentation_that_was_not_beaten_is_a_limit(
 ) -> None:
     subset = make_subset(make_gain(), generic_gain=make_gain(0.1, half_width))
     comparison = make_comparison(test=make_split_record(primary=subset), seeds=3)
-    limits = [item["limit"] for item in list_limits(comparison)]
-    assert limits == ([GateLimit.GENERIC_NOT_BEATEN] if is_limit else [])
+    limits = [item["limit"] for item in list_caveats(comparison)]
+    assert limits == ([VerdictCaveat.GENERIC_NOT_BEATEN] if is_limit else [])

@@ -13,8 +13,8 @@ from pipeline.report.sentences.comparison_sentences import SubsetNames
 from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
+    describe_caveat,
     describe_condition,
-    describe_limit,
 )
 from pipeline.report.sentences.number_format import (
     format_count,
@@ -62,7 +62,7 @@ def render(page: ReportPage) -> Markup:
         change=_describe_change(page) if page.has_targeted_arm else "",
         levels=describe_levels(page) if page.has_targeted_arm else "",
         has_unnamed_cause=has_unnamed_cause(page),
-        limits=[describe_limit(limit, names) for limit in verdict["limits"]],
+        limits=[describe_caveat(limit, names) for limit in verdict["limits"]],
         changed_parts=build_change_rows(page["comparison"], names),
         class_margin=page["comparison"]["margins"]["by_class"],
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, GateLimit
+from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 from pipeline.report.sentences.comparison_sentences import (
     PLAIN_NAMES,
     REFERENCE_NAMES,
@@ -200,40 +200,40 @@ def describe_condition(
     return ConditionText(titles[kind], describe_facts(facts, names), link)
 
 
-def describe_limit(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
+def describe_caveat(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
     """Return in one sentence what a verdict does not show.
 
     Args:
-        limit: a record of `pipeline.domain.gate_conditions.list_limits`.
+        limit: a record of `pipeline.domain.gate_conditions.list_caveats`.
         names: names of slices and splits.
     """
-    match GateLimit(limit["limit"]):
-        case GateLimit.SINGLE_SEED:
+    match VerdictCaveat(limit["limit"]):
+        case VerdictCaveat.SINGLE_SEED:
             return "One seed: another run of the same training might differ; seeds were not judged."
-        case GateLimit.TOO_FEW_GROUPS:
+        case VerdictCaveat.TOO_FEW_GROUPS:
             question = describe_power_question(limit, names)
             needed = describe_required_groups(limit["groups"], limit["groups_needed"])
             return (
                 f"{question[0].upper()}{question[1:]} on {names.name_split(limit['split'])}: "
                 f"{needed}."
             )
-        case GateLimit.NO_GENERIC_ARM:
+        case VerdictCaveat.NO_GENERIC_ARM:
             return (
                 "Generic augmentation was not trained (retrain.generic): "
                 "whether it would do as well was not judged."
             )
-        case GateLimit.GENERIC_NOT_BEATEN:
+        case VerdictCaveat.GENERIC_NOT_BEATEN:
             return (
                 f"On {names.name_split(limit['split'])} the remedy was not shown to be better than "
                 f"generic augmentation of the same budget: {format_gain(limit['mean'])}, "
                 f"at least {format_gain(limit['bound'])}."
             )
-        case GateLimit.WEIGHTED_ERRORS:
+        case VerdictCaveat.WEIGHTED_ERRORS:
             return (
                 "Errors are weighed by evaluate.costs: "
                 "gains and margins are in points of the worst error."
             )
-        case GateLimit.UNJUDGED_CHAMPION:
+        case VerdictCaveat.UNJUDGED_CHAMPION:
             return (
                 f"The model in force, of run {limit['run_id']}, was not compared: "
                 f"{CHAMPION_REASONS[ChampionStatus(limit['status'])]}."

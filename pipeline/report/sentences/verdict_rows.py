@@ -9,7 +9,7 @@ from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.comparison_sentences import SubsetNames, describe_power_question
 from pipeline.report.sentences.number_format import format_confidence_level
 
-SPLIT_TITLES = (("test", "Test"), ("val", "Validation"))  # the strongest evidence first
+RANKED_SPLITS = (("test", "Test"), ("val", "Validation"))  # the strongest evidence first
 PROMOTED_TEXT = "Promoted"
 REFUSED_TEXT = "Refused"
 PROMISING_TEXT = "Promising on validation"
@@ -58,7 +58,7 @@ def choose_banner_class(is_promoted: bool, outcome: str | None) -> str:
 def list_compared_splits(page: ReportPage) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (key, title, record) of the compared splits, the strongest evidence first."""
     comparison = page["comparison"]
-    return [(key, title, comparison[key]) for key, title in SPLIT_TITLES if comparison.get(key)]
+    return [(key, title, comparison[key]) for key, title in RANKED_SPLITS if comparison.get(key)]
 
 
 def map_slice_titles(page: ReportPage) -> dict[str, str]:

@@ -44,17 +44,17 @@ class ProposedSlice:
     Attributes:
         label: the class that the rules name, or None.
         mask: bool [rows], the images that the best rule admits.
-        rules_by_half: the rule that is applied to each half (0 or 1), proposed on the other one.
+        rule_for_half: the rule that is applied to each half (0 or 1), proposed on the other one.
     """
 
     label: str | None
     mask: Mask
-    rules_by_half: dict[int, AppliedRule]
+    rule_for_half: dict[int, AppliedRule]
 
     @property
     def score(self) -> float:
         """Return the sum of the scores of its rules."""
-        return sum(applied.proposal.score for applied in self.rules_by_half.values())
+        return sum(applied.proposal.score for applied in self.rule_for_half.values())
 
 
 def compute_overlap(first_mask: Mask, second_mask: Mask) -> float:
@@ -72,7 +72,7 @@ def _find_joinable_slice(
     best: ProposedSlice | None = None
     best_overlap = 0.0
     for candidate in slices:
-        if candidate.label != applied.proposal.rule.label or half in candidate.rules_by_half:
+        if candidate.label != applied.proposal.rule.label or half in candidate.rule_for_half:
             continue
         overlap = compute_overlap(applied.mask, candidate.mask)
         if overlap >= min_overlap and (best is None or overlap > best_overlap):
@@ -82,7 +82,7 @@ def _find_joinable_slice(
 
 
 def join_half_rules(
-    rules_by_half: dict[int, list[AppliedRule]], min_overlap: float
+    rule_for_half: dict[int, list[AppliedRule]], min_overlap: float
 ) -> list[ProposedSlice]:
     """Return slices, best first: rules of both halves that admit mostly the same images are one.
 
@@ -90,11 +90,11 @@ def join_half_rules(
     let a half choose its own tests.
 
     Args:
-        rules_by_half: the rules that are applied to each half.
+        rule_for_half: the rules that are applied to each half.
         min_overlap: least overlap of two rules of one slice.
     """
     pairs = []
-    for half, rules in rules_by_half.items():
+    for half, rules in rule_for_half.items():
         for applied in rules:
             pairs.append((half, applied))
     slices: list[ProposedSlice] = []
@@ -104,7 +104,7 @@ def join_half_rules(
             label = applied.proposal.rule.label
             slices.append(ProposedSlice(label, applied.mask, {half: applied}))
         else:
-            joinable.rules_by_half[half] = applied
+            joinable.rule_for_half[half] = applied
     return sorted(slices, key=lambda item: -item.score)
 
 
@@ -146,7 +146,7 @@ def build_slice_tables(
     for rank, item in enumerate(slices, 1):
         name = f"s{rank}"
         for fold in sorted(half_by_fold):
-            applied = item.rules_by_half.get(half_by_fold[fold])
+            applied = item.rule_for_half.get(half_by_fold[fold])
             if applied is None:
                 continue
             key = {"slice": name, "rank": rank, "fold": fold}
@@ -177,7 +177,7 @@ def cross_fit_slices(
     halves = assign_halves(val.folds)
     if len(np.unique(halves)) < 2:
         return []
-    rules_by_half = {}
+    rule_for_half = {}
     for half in track_progress((0, 1), total=2, unit="halves"):
-        rules_by_half[half] = apply_proposed_rules(val, halves != half, settings, seed + half)
-    return join_half_rules(rules_by_half, settings.min_overlap)
+        rule_for_half[half] = apply_proposed_rules(val, halves != half, settings, seed + half)
+    return join_half_rules(rule_for_half, settings.min_overlap)

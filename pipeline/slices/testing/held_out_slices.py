@@ -24,7 +24,7 @@ class HeldOutSlice:
     Attributes:
         name: name of the slice.
         rank: position among the proposed slices, from 1.
-        rules_by_half: by half (0 or 1), the rule that is applied to it.
+        rule_for_half: by half (0 or 1), the rule that is applied to it.
         is_member: bool [rows], whether the rule of its half admits an image.
         is_typical: bool [rows], members on which the cause is matched.
         intervention_columns: intp [rows], column of the intervention that the rule of the half
@@ -33,7 +33,7 @@ class HeldOutSlice:
 
     name: str
     rank: int
-    rules_by_half: dict[int, Rule]
+    rule_for_half: dict[int, Rule]
     is_member: Mask
     is_typical: Mask
     intervention_columns: NDArray[np.intp]
@@ -41,19 +41,19 @@ class HeldOutSlice:
     @property
     def label(self) -> str | None:
         """Return the class that all rules are limited to, or None."""
-        return next(iter(self.rules_by_half.values())).label
+        return next(iter(self.rule_for_half.values())).label
 
     @property
     def tested_columns(self) -> set[str]:
         """Return the columns that the rules test."""
         columns: set[str] = set()
-        for rule in self.rules_by_half.values():
+        for rule in self.rule_for_half.values():
             columns.update(condition.column for condition in rule.conditions)
         return columns
 
     def select_final_rule(self, slice_test: SliceTest) -> Rule:
         """Return the rule in force outside the validation images: that of the best tested half."""
-        return self.rules_by_half[sorted(self.rules_by_half)[slice_test.best_index]]
+        return self.rule_for_half[sorted(self.rule_for_half)[slice_test.best_index]]
 
     def list_applied_rules(self, row_halves: NDArray[np.intp]) -> list[dict[str, Any]]:
         """Return which rule admitted how many images of which half.
@@ -65,7 +65,7 @@ class HeldOutSlice:
             rule (in numbers), half and count of each half with a rule.
         """
         applied = []
-        for half, rule in sorted(self.rules_by_half.items()):
+        for half, rule in sorted(self.rule_for_half.items()):
             count = int((self.is_member & (row_halves == half)).sum())
             applied.append({"rule": rule.format_text(), "half": half, "count": count})
         return applied
@@ -102,7 +102,7 @@ def load_held_out_slices(
             HeldOutSlice(
                 name=str(name),
                 rank=int(table["rank"].iloc[0]),
-                rules_by_half=rules,
+                rule_for_half=rules,
                 is_member=np.isfinite(scores),
                 is_typical=select_core_images(scores, halves),
                 intervention_columns=np.array(columns, dtype=np.intp),
@@ -124,7 +124,7 @@ def collect_slice_evidence(
         seed: seed of the permutations.
     """
     halves = assign_halves(val.folds)
-    tested_halves = sorted(held_out.rules_by_half)
+    tested_halves = sorted(held_out.rule_for_half)
     overall = compute_slice_evidence(val, held_out, np.isin(halves, tested_halves), seed)
     by_rule = []
     for half in tested_halves:

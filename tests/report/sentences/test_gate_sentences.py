@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_limits
+from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_caveats
 from pipeline.domain.statuses import ComparisonOutcome, GateCondition
 from pipeline.report.sentences.comparison_sentences import SubsetNames
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
+    describe_caveat,
     describe_condition,
-    describe_limit,
     name_verdict_state,
     split_headline,
 )
@@ -37,7 +37,7 @@ def _make_verdict(comparison: dict[str, Any]) -> dict[str, Any]:
         "gain": test and test["primary"]["gain"] | {"reference": "before"},
         "foreseen": comparison["foreseen"],
         "conditions": conditions,
-        "limits": list_limits(comparison),
+        "limits": list_caveats(comparison),
     }
 
 
@@ -168,18 +168,18 @@ def test_limits_are_sentences() -> None:
             "enough": False,
         }
     ]
-    limits = list_limits(comparison)
-    assert [describe_limit(limit) for limit in limits] == [
+    limits = list_caveats(comparison)
+    assert [describe_caveat(limit) for limit in limits] == [
         "One seed: another run of the same training might differ; seeds were not judged.",
         "Gain of s1 on val: about 2,090 groups would decide it, and 1,240 are at hand.",
         "Generic augmentation was not trained (retrain.generic): "
         "whether it would do as well was not judged.",
         "Errors are weighed by evaluate.costs: gains and margins are in points of the worst error.",
     ]
-    assert describe_limit(limits[1], TITLES).startswith("Gain of “Too dark” on validation: ")
+    assert describe_caveat(limits[1], TITLES).startswith("Gain of “Too dark” on validation: ")
     subset = make_subset(make_gain(), generic_gain=make_gain(0.1, 0.2))
-    generic = list_limits(make_comparison(test=make_split_record(primary=subset)))[-1]
-    assert describe_limit(generic) == (
+    generic = list_caveats(make_comparison(test=make_split_record(primary=subset)))[-1]
+    assert describe_caveat(generic) == (
         "On test the remedy was not shown to be better than generic augmentation of the same "
         "budget: +10.0 points, at least -10.0 points."
     )

@@ -62,7 +62,7 @@ def test_outcomes_of_a_half_do_not_change_the_rules_that_are_tested_on_it(draw: 
     rules = []
     for variant in (val, replace(val, predictions=predictions)):
         slices = cross_fit_slices(variant, FinderSettings(), 0)
-        tested = [s.rules_by_half[0].proposal.rule for s in slices if 0 in s.rules_by_half]
+        tested = [s.rule_for_half[0].proposal.rule for s in slices if 0 in s.rule_for_half]
         rules.append(sorted(rule.dump_json() for rule in tested))
     assert rules[0]
     assert rules[0] == rules[1]
@@ -71,7 +71,7 @@ def test_outcomes_of_a_half_do_not_change_the_rules_that_are_tested_on_it(draw: 
 def test_rules_of_both_halves_that_admit_mostly_the_same_images_are_one_slice() -> None:
     rules = {0: [_apply("abcd", 5), _apply("ef", 2)], 1: [_apply("abc", 4), _apply("cd", 3)]}
     slices = join_half_rules(rules, 0.5)
-    admitted = [{h: a.proposal.score for h, a in s.rules_by_half.items()} for s in slices]
+    admitted = [{h: a.proposal.score for h, a in s.rule_for_half.items()} for s in slices]
     assert admitted == [{0: 5, 1: 4}, {1: 3}, {0: 2}], "best first, each rule in one slice"
     assert [s.score for s in slices] == [9, 3, 2]
     assert len(join_half_rules(rules, 0.8)) == 4
@@ -80,9 +80,9 @@ def test_rules_of_both_halves_that_admit_mostly_the_same_images_are_one_slice() 
 def test_the_larger_overlap_decides_and_classes_are_kept_apart() -> None:
     near, nearer = _apply("abcde", 9), _apply("abcd", 8)
     (best, second) = join_half_rules({0: [near, nearer], 1: [_apply("abcd", 2)]}, 0.5)
-    assert set(best.rules_by_half) == {0, 1}
-    assert best.rules_by_half[0] is nearer
-    assert second.rules_by_half == {0: near}
+    assert set(best.rule_for_half) == {0, 1}
+    assert best.rule_for_half[0] is nearer
+    assert second.rule_for_half == {0: near}
     of_class = {0: [_apply("abcd", 5)], 1: [_apply("abcd", 4, label="a")]}
     assert [s.label for s in join_half_rules(of_class, 0.5)] == [None, "a"]
 

@@ -36,7 +36,7 @@ def test_each_half_has_the_rule_and_the_intervention_of_its_folds() -> None:
     membership = pd.DataFrame({"image_id": members, "slice": "s1", "score": np.arange(20.0)})
     interventions = pd.DataFrame({"remedy": "exposure", "strength": [4.0, 2.0]})
     (held_out,) = load_held_out_slices(val, slices, membership, interventions)
-    assert held_out.rules_by_half == {0: DARK, 1: DIM}
+    assert held_out.rule_for_half == {0: DARK, 1: DIM}
     assert (held_out.intervention_columns == np.where(halves == 0, 1, 0)).all()
     assert held_out.is_member.tolist() == [True, False] * 20
     assert (held_out.is_typical <= held_out.is_member).all()

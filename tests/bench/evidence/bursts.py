@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tests.bench.sections import write_section
+from tests.bench.results_file import write_section
 
 from pipeline.contracts import iterate_silently
 from pipeline.data.quality.group_inference import infer_groups

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from tests.bench.sections import write_section
+from tests.bench.results_file import write_section
 
 from pipeline.statistics.arrivals.arriving_evidence import compute_evidence_path
 

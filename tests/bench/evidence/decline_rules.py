@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from tests.bench.sections import write_section
+from tests.bench.results_file import write_section
 
 from pipeline.statistics.classification.selective_prediction import (
     AnsweredImages,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tests.bench.sections import write_section
+from tests.bench.results_file import write_section
 
 from pipeline.statistics.arrivals.active_evaluation import (
     LabeledTraffic,

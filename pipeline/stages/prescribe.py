@@ -26,11 +26,11 @@ from pipeline.learning.models.backbone import has_trainable_weights, load_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
-from pipeline.report.sentences.comparison_sentences import describe_test_reach
 from pipeline.report.sentences.prescription_sentences import (
     describe_refusals,
     describe_searched_plan,
 )
+from pipeline.report.sentences.reach_sentences import describe_test_reach
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import (
     collect_reference_ids,
@@ -191,7 +191,7 @@ def run(
         simulator_use=SimulatorUse(config.simulator, drawable, config.simulated_share),
     )
     readable = [name for name, rule in rules.items() if not collect_reference_ids([rule])]
-    _note_test_reach(
+    test_reach = _foresee_test_reach(
         context, made.plan, frame, {name: rule_masks[name] for name in readable}, splits
     )
     plan, search = made.plan, None
@@ -227,6 +227,7 @@ def run(
             "search": search,
             "corrections": made.corrections,
             "refused": refused,
+            "test_reach": test_reach,
             "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
@@ -234,25 +235,29 @@ def run(
     }
 
 
-def _note_test_reach(
+def _foresee_test_reach(
     context: StageContext,
     plan: pd.DataFrame,
     frame: pd.DataFrame,
     rule_masks: dict[str, NDArray[np.bool_]],
     splits: pd.DataFrame,
-) -> None:
-    """Note, before anything is retrained, what the sealed test can show of each planned slice.
+) -> list[dict[str, Any]]:
+    """Return and note, before a retraining, what the sealed test can show of each planned slice.
 
     Only rules are applied to test images. `rule_masks` lacks rules on looks, since the features of
     test images are not kept.
     """
     is_test = (splits["split"] == "test").to_numpy()
     planned = set(plan["slice"]) if len(plan) else set()
+    foreseen = []
     for name in [name for name in rule_masks if name in planned]:
         admitted = is_test & rule_masks[name]
         groups = int(frame.loc[admitted, "group"].nunique())
         reach = compute_detectable_gain(groups)
-        context.add_note(describe_test_reach(name, int(admitted.sum()), groups, reach))
+        count = int(admitted.sum())
+        context.add_note(describe_test_reach(name, count, groups, reach))
+        foreseen.append({"slice": name, "images": count, "groups": groups, "detectable": reach})
+    return foreseen
 
 
 def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:

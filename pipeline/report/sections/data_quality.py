@@ -11,12 +11,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.data.quality.group_inference import count_inferred_groups
+from pipeline.data.quality.reach_forecast import forecast_reach
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.reach_sentences import build_reach_rows, describe_reach_forecasts
 from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
@@ -56,6 +58,7 @@ ATTRIBUTE_HISTOGRAMS = (
 def render(page: ReportPage) -> Markup:
     """Return rejected files, duplicates, suspected labels, and images, light and hours by split."""
     pairs = page["duplicates"]
+    forecasts = forecast_reach(page["images"], page["splits"]["split"])
     issues = contact_sheets.select_label_issues(page)
     shown_pairs = contact_sheets.select_duplicates(page)
     histograms = []
@@ -82,6 +85,8 @@ def render(page: ReportPage) -> Markup:
         groups=page.images.groupby("split")["group"].nunique().to_dict(),
         reasons=_count_exclusion_reasons(page["splits"]),
         histograms=histograms,
+        reach_lines=describe_reach_forecasts(forecasts),
+        reach_rows=build_reach_rows(forecasts, page["policy"].get("test_reach") or []),
     )
 
 

@@ -107,30 +107,3 @@ def describe_required_groups(groups: int, groups_needed: int | None) -> str:
 def describe_opening_reason(reason: str) -> str:
     """Return why the test set was opened or stays sealed, in words."""
     return _OPENING_REASONS[OpeningReason(reason)]
-
-
-def describe_test_reach(
-    slice_name: str, image_count: int, group_count: int, detectable_gain: float | None
-) -> str:
-    """Return what the sealed test set holds of a planned slice, and what it can show.
-
-    Args:
-        slice_name: name of the slice.
-        image_count: test images that its rule admits.
-        group_count: their groups.
-        detectable_gain: smallest gain that they show with a power of 80 %; None if none.
-
-    >>> describe_test_reach("s1", 0, 0, None)
-    'the test holds no image of s1: no gain can be shown there; add test images of this kind'
-    """
-    if not image_count:
-        return (
-            f"the test holds no image of {slice_name}: no gain can be shown there; "
-            "add test images of this kind"
-        )
-    reach = "too few to show any gain"
-    if detectable_gain is not None:
-        reach = f"enough to show gains from about {100 * detectable_gain:.0f} points"
-    return (
-        f"the test holds {image_count:,} images of {slice_name}, of {group_count:,} groups: {reach}"
-    )

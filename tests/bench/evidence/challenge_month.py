@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from tests.bench.results_file import write_section
 
 from pipeline.statistics.arrivals.arriving_evidence import compute_evidence_path
+from tests.bench.results_file import write_section
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 NIGHTS = 30

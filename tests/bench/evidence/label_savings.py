@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tests.bench.results_file import write_section
 
 from pipeline.statistics.arrivals.active_evaluation import (
     LabeledTraffic,
     draw_labels,
     estimate_labeled_gain,
 )
+from tests.bench.results_file import write_section
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 IMAGES = 4000

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.domain.gate_conditions import ARRIVALS_OUTCOMES
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 from pipeline.report.sentences.comparison_sentences import (
     PLAIN_NAMES,
@@ -14,11 +15,12 @@ from pipeline.report.sentences.comparison_sentences import (
     describe_power_question,
     describe_required_groups,
 )
+from pipeline.report.sentences.conditions.arrival_sentences import describe_arrivals_verdict
 from pipeline.report.sentences.conditions.condition_sentences import (
     CHAMPION_REASONS,
     CONDITION_FACTS,
-    format_gain,
 )
+from pipeline.report.sentences.conditions.number_phrases import format_gain
 
 PROMOTED = "promoted"
 NOT_PROMOTED = "not promoted"
@@ -124,6 +126,8 @@ def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAME
     """
     is_promoted = verdict["promoted"]
     state = name_verdict_state(verdict["outcome"], is_promoted)
+    if verdict.get("arrivals") and verdict["outcome"] in ARRIVALS_OUTCOMES:
+        return Headline(state, describe_arrivals_verdict(verdict["arrivals"], is_promoted))
     if verdict["outcome"] == ComparisonOutcome.PROMISING_ON_VAL:
         return Headline(state, _describe_promise(verdict["foreseen"]))
     if verdict["outcome"] == ComparisonOutcome.REFUSED_ON_VAL and _is_harm_alone(verdict):
@@ -195,6 +199,9 @@ def describe_condition(
         GateCondition.NO_SLICE_WORSE: f"no class of a slice worse on {split}",
         GateCondition.NO_HARM_OUTSIDE: f"no other images worse on {split}",
         GateCondition.TEST_OPENED: "test opened",
+        GateCondition.ARRIVALS_GAIN: "a gain on images that arrived since",
+        GateCondition.ARRIVALS_NOT_WORSE: "not worse overall on images that arrived since",
+        GateCondition.ARRIVALS_NO_HARM: "no class worse on images that arrived since",
     }
     describe_facts, link = CONDITION_FACTS[kind]
     return ConditionText(titles[kind], describe_facts(facts, names), link)

@@ -13,6 +13,15 @@ from pipeline.report.sentences.comparison_sentences import (
     describe_opening_reason,
     describe_required_groups,
 )
+from pipeline.report.sentences.conditions.arrival_sentences import (
+    describe_arrived_classes,
+    describe_arrived_gain,
+    describe_arrived_safety,
+)
+from pipeline.report.sentences.conditions.number_phrases import format_gain as format_gain
+from pipeline.report.sentences.conditions.number_phrases import (
+    format_probability as format_probability,
+)
 
 Facts = Mapping[str, Any]
 CHAMPION_REASONS = {
@@ -67,11 +76,6 @@ def _describe_generic_difference(facts: Facts, names: SubsetNames) -> str:
     )
 
 
-def format_gain(share: float | None) -> str:
-    """Return a difference of shares in percentage points, with an ASCII minus sign."""
-    return "unknown" if share is None else f"{100 * share:+.1f} points"
-
-
 def _describe_overall(facts: Facts, names: SubsetNames) -> str:
     parts = []
     for change in facts["changes"]:
@@ -111,17 +115,6 @@ def name_part(part: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
     return f"{part['class']} in {slice_name}" if part["class"] else slice_name
 
 
-def format_probability(probability: float) -> str:
-    """Return a probability in percent, never as certain.
-
-    >>> format_probability(0.123), format_probability(0.0001), format_probability(0.9999)
-    ('12 %', 'under 1 %', 'over 99 %')
-    """
-    if probability < 0.01:
-        return "under 1 %"
-    return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
-
-
 def _describe_opening(facts: Facts, names: SubsetNames) -> str:
     if not facts["opened"]:
         return describe_opening_reason(facts["reason"])
@@ -129,6 +122,11 @@ def _describe_opening(facts: Facts, names: SubsetNames) -> str:
         f"opened for the {facts['ordinal']} time by any run; "
         f"it may spend alpha = {facts['alpha']:.3g}"
     )
+
+
+def _ignore_names(describe_facts: Callable[[Facts], str]) -> Callable[[Facts, SubsetNames], str]:
+    """Return a sentence maker that names no slice."""
+    return lambda facts, names: describe_facts(facts)
 
 
 CONDITION_FACTS: dict[GateCondition, tuple[Callable[[Facts, SubsetNames], str], str]] = {
@@ -143,5 +141,8 @@ CONDITION_FACTS: dict[GateCondition, tuple[Callable[[Facts, SubsetNames], str], 
     GateCondition.NO_SLICE_WORSE: (_describe_parts, "#accuracy_change"),
     GateCondition.NO_HARM_OUTSIDE: (_describe_parts, "#accuracy_change"),
     GateCondition.TEST_OPENED: (_describe_opening, "#run_details"),
+    GateCondition.ARRIVALS_GAIN: (_ignore_names(describe_arrived_gain), "#run_details"),
+    GateCondition.ARRIVALS_NOT_WORSE: (_ignore_names(describe_arrived_safety), "#run_details"),
+    GateCondition.ARRIVALS_NO_HARM: (_ignore_names(describe_arrived_classes), "#run_details"),
 }
 """By condition, the sentence about its numbers and the section with the evidence."""

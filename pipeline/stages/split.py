@@ -42,7 +42,7 @@ from pipeline.data.quality.split_strategies import (
 from pipeline.data.tables.row_filter import evaluate_row_filter
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.domain.statuses import ExclusionKind
-from pipeline.report.sentences.reach_sentences import describe_reach_forecasts
+from pipeline.report.sentences.conditions.reach_sentences import describe_reach_forecasts
 
 
 class Config(StageSettings):

@@ -17,8 +17,11 @@ from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
+from pipeline.report.sentences.conditions.reach_sentences import (
+    build_reach_rows,
+    describe_reach_forecasts,
+)
 from pipeline.report.sentences.group_sentences import describe_inferred_groups
-from pipeline.report.sentences.reach_sentences import build_reach_rows, describe_reach_forecasts
 from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"

@@ -1,9 +1,9 @@
-"""Sentences about the reach of the test: pipeline/report/sentences/reach_sentences.py."""
+"""Sentences about the reach of the test: pipeline/report/sentences/conditions/reach_sentences.py."""
 
 from __future__ import annotations
 
 from pipeline.data.quality.reach_forecast import ReachForecast
-from pipeline.report.sentences.reach_sentences import (
+from pipeline.report.sentences.conditions.reach_sentences import (
     LISTED_KINDS,
     build_reach_rows,
     describe_reach_forecasts,

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.domain.group_source import INNER_GROUP_COLUMN
+
 MAX_STRATUM_VALUES = 20
 """Distinct values up to which a metadata column divides the images: a camera, not a file name."""
 HOURS_PER_STRATUM = 6
@@ -21,6 +23,7 @@ _KNOWN_COLUMNS = {
     "width",
     "height",
     "given_split",
+    INNER_GROUP_COLUMN,
 }
 
 

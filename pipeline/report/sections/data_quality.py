@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.quality.group_inference import count_inferred_groups
 from pipeline.data.quality.reach_forecast import forecast_reach
+from pipeline.domain.group_source import INNER_GROUP_COLUMN
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
@@ -21,7 +22,10 @@ from pipeline.report.sentences.conditions.reach_sentences import (
     build_reach_rows,
     describe_reach_forecasts,
 )
-from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.group_sentences import (
+    describe_inferred_groups,
+    describe_outer_groups,
+)
 from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
@@ -94,10 +98,14 @@ def render(page: ReportPage) -> Markup:
 
 
 def _describe_groups(images: pd.DataFrame) -> list[str]:
-    """Return sentences on inferred groups; reports of older runs have none."""
+    """Return sentences on inferred and on nested groups; reports of older runs have none."""
     if "group_source" not in images:
         return []
-    return describe_inferred_groups(count_inferred_groups(images))
+    if INNER_GROUP_COLUMN not in images:
+        return describe_inferred_groups(count_inferred_groups(images))
+    inner = images[INNER_GROUP_COLUMN]
+    lines = describe_inferred_groups(count_inferred_groups(images.assign(group=inner)))
+    return [*lines, describe_outer_groups(inner.nunique(), images["group"].nunique())]
 
 
 def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str, Any] | None:

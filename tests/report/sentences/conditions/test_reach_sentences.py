@@ -1,4 +1,4 @@
-"""Sentences about the reach of the test: pipeline/report/sentences/conditions/reach_sentences.py."""
+"""Reach of the test in words: pipeline/report/sentences/conditions/reach_sentences.py."""
 
 from __future__ import annotations
 

@@ -56,9 +56,8 @@ def describe_arrived_classes(facts: Mapping[str, Any]) -> str:
         place = " in the slices with a remedy" if part["is_inside"] else ""
         parts.append(
             f"{part['class']}{place}: {format_gain(part['change'])} "
-            f"({part['groups']:,} groups with a change); a loss of more than "
-            f"{100 * facts['margin']:.0f} points has a probability of "
-            f"{format_probability(part['loss_probability'])}"
+            f"({part['groups']:,} groups with a change); the chance that it loses more than "
+            f"{100 * facts['margin']:.0f} points is {format_probability(part['loss_probability'])}"
         )
     return "; ".join(parts)
 

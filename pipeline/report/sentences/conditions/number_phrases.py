@@ -17,3 +17,25 @@ def format_probability(probability: float) -> str:
     if probability < 0.01:
         return "under 1 %"
     return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
+def format_least_gain(bound: float | None) -> str:
+    """Return the lower bound of a gain, with what it means if it is a loss.
+
+    >>> format_least_gain(0.031), format_least_gain(-0.02)
+    ('at least +3.1 points', 'but it may as well be -2.0 points, a loss')
+    """
+    if bound is None:
+        return "its least value is unknown"
+    if bound < 0:
+        return f"but it may as well be {format_gain(bound)}, a loss"
+    return f"at least {format_gain(bound)}"
+
+
+def format_alpha(alpha: float) -> str:
+    """Return a level in percent, with as many digits as it needs.
+
+    >>> format_alpha(0.025), format_alpha(0.05 / 6)
+    ('2.5 %', '0.83 %')
+    """
+    return f"{100 * alpha:.2g} %"

@@ -39,7 +39,7 @@ def test_classes_that_lose_are_named_and_else_the_likeliest() -> None:
     facts = {"harmed": [part], "worst": part, "margin": 0.03}
     assert describe_arrived_classes(facts).startswith("badge in the slices with a remedy: -8.0")
     calm = {"harmed": [], "worst": other, "margin": 0.03}
-    assert describe_arrived_classes(calm).endswith("probability of 20 %")
+    assert describe_arrived_classes(calm).endswith("more than 3 points is 20 %")
     assert "no label" in describe_arrived_classes({"harmed": [], "worst": None, "margin": 0.03})
 
 

@@ -9,6 +9,7 @@ from pipeline.report.sentences.comparison_sentences import (
     SubsetNames,
     describe_opening_reason,
     describe_power_question,
+    describe_required_groups,
 )
 
 TITLES = SubsetNames({"s1": "Too dark"}, {"val": "validation"})

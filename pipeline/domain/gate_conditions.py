@@ -271,23 +271,26 @@ def _judge_safety(split: str, comparison: Record) -> list[dict[str, Any]]:
     classes = {arm: item["classes"] for arm, item in safety.items()}
     slices = {arm: item["slices"] + item["slice_classes"] for arm, item in safety.items()}
     return [
-        _judge_overall(split, safety, margins),
+        _judge_overall(split, safety, margins, name_arm_in_force(comparison)),
         _judge_parts(GateCondition.NO_CLASS_WORSE, split, classes, margins),
         _judge_parts(GateCondition.NO_SLICE_WORSE, split, slices, margins),
         _judge_parts(GateCondition.NO_HARM_OUTSIDE, split, outside, margins),
     ]
 
 
-def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any]:
+def _judge_overall(
+    split: str, safety: Record, margins: Record, arm_in_force: str
+) -> dict[str, Any]:
     """Return whether no arm is left behind by more than the margin over all images.
 
-    On validation no such loss may show; on test it must be excluded.
+    No such loss may show. On test it must be excluded against the model in force.
     """
     changes, values = [], []
     for arm, item in safety.items():
         overall = item["overall"]
         changes.append({"reference": arm} | {k: overall[k] for k in ("mean", "bound", "shipped")})
-        values += [overall["shipped"], overall["mean" if split == "val" else "bound"]]
+        is_proof = split == "test" and arm == arm_in_force
+        values += [overall["shipped"], overall["bound" if is_proof else "mean"]]
     value = None if None in values else min(values)
     return _build_condition(
         GateCondition.OVERALL_NOT_WORSE,
@@ -295,7 +298,11 @@ def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any
         threshold=-margins["overall"],
         is_passed=value is not None and value > -margins["overall"],
         split=split,
-        facts={"changes": changes, "margin": margins["overall"]},
+        facts={
+            "changes": changes,
+            "margin": margins["overall"],
+            "proved_against": arm_in_force if split == "test" else None,
+        },
     )
 
 

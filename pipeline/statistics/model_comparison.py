@@ -146,19 +146,18 @@ class ModelComparison:
         return self.pair_arms(reference_arm).estimate_gain(inside, alpha, weights)
 
     def assess_safety(
-        self, reference_arm: str, outside: Mask | None, alpha: float, margins: HarmMargins
+        self, reference_arm: str, outside: Mask | None, margins: HarmMargins
     ) -> SafetyResult:
         """Return whether the targeted arm is not worse than another one, for anybody.
 
         Args:
             reference_arm: the other arm.
             outside: images outside the planned slices, bool [n]; None without such slices.
-            alpha: level of the bound over all images.
             margins: losses that are accepted.
         """
         labels = np.array(self.class_names)[self.labels]
         pairs = (self.pair_arms(reference_arm), self.pair_shipped(reference_arm))
-        return assess_safety(pairs, labels, self.slice_masks, outside, alpha, margins)
+        return assess_safety(pairs, labels, self.slice_masks, outside, margins)
 
     def score_arms(self) -> dict[str, list[dict[str, Any]]]:
         """Return the scores of each model by arm, first seed first."""
@@ -256,25 +255,25 @@ class ModelComparison:
             "slices": slices,
         }
 
-    def build_safety_record(
-        self, outside: Mask | None, alpha: float, margins: HarmMargins
-    ) -> dict[str, Any]:
+    def build_safety_record(self, outside: Mask | None, margins: HarmMargins) -> dict[str, Any]:
         """Return `safety`, by reference arm, and `overall_needed`, the groups that would decide it.
+
+        A loss overall must be excluded against the model in force; against the others it may not be
+        probable.
 
         Args:
             outside: images outside the planned slices, bool [n]; None without such slices.
-            alpha: level of the bound over all images.
             margins: losses that are accepted.
         """
         if not self.has_comparison_arms:
             return {"safety": {}, "overall_needed": None}
-        results, needed = {}, []
+        results, overall_needed = {}, None
         for arm in self.reference_arms:
-            result = self.assess_safety(arm, outside, alpha, margins)
+            result = self.assess_safety(arm, outside, margins)
             results[arm] = result.build_record()
-            needed.append(result.overall_gain.estimate_required_groups(-margins.overall, alpha))
-        known = [number for number in needed if number is not None]
-        overall_needed = max(known) if len(known) == len(needed) else None
+            if arm == self.arm_in_force:
+                gain = result.overall_gain
+                overall_needed = gain.estimate_required_groups(-margins.overall, margins.level)
         return {"safety": results, "overall_needed": overall_needed}
 
 

@@ -64,6 +64,17 @@ class UserModelSettings(BackboneSettings):
     )
 
 
+class BudgetSettings(StageSettings):
+    """The time that a training may take, from which `ingest.side: auto` follows."""
+
+    minutes: float = Field(
+        20.0,
+        gt=0,
+        description="time that the training may take on a CPU; `ingest.side: auto` is the largest "
+        "size that fits",
+    )
+
+
 class FitSettings(StageSettings):
     """Length, speed and augmentation of a training; train and retrain differ in defaults only."""
 

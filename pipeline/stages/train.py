@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.statuses import ModelOrigin
-from pipeline.learning.training_settings import FitSettings, UserModelSettings
+from pipeline.learning.training_settings import BudgetSettings, FitSettings, UserModelSettings
 from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.learning.training.training_loop import FitResult
 
 
-class Config(UserModelSettings, FitSettings):
+class Config(UserModelSettings, BudgetSettings, FitSettings):
     """Settings of the training."""
 
     model: str = Field(

@@ -178,7 +178,8 @@ def choose_affordable_side(
     """
 
     def estimate_minutes(side: int, passes: int) -> float:
-        return passes * probe_seconds * (side / PROBE_SIDE) ** (2 * AREA_EXPONENT) / 60
+        minutes: float = passes * probe_seconds * (side / PROBE_SIDE) ** (2 * AREA_EXPONENT) / 60
+        return minutes
 
     epoch_minutes = estimate_minutes(sides[0], plan.epoch_images)
     if epoch_minutes > plan.minutes:
@@ -187,11 +188,13 @@ def choose_affordable_side(
             f"{plan.epoch_images:,} images takes about {epoch_minutes:.2g} minutes at "
             f"{sides[0]} px on this machine; allow more, or set ingest.side to a smaller number"
         )
-    minutes = [estimate_minutes(side, plan.image_passes) for side in sides]
+    side_minutes = [estimate_minutes(side, plan.image_passes) for side in sides]
     chosen = 0
-    for position, duration in enumerate(minutes):
+    for position, duration in enumerate(side_minutes):
         if duration <= plan.minutes:
             chosen = position
     if chosen + 1 == len(sides):
-        return SideChoice(sides[chosen], minutes[chosen])
-    return SideChoice(sides[chosen], minutes[chosen], sides[chosen + 1], minutes[chosen + 1])
+        return SideChoice(sides[chosen], side_minutes[chosen])
+    return SideChoice(
+        sides[chosen], side_minutes[chosen], sides[chosen + 1], side_minutes[chosen + 1]
+    )

@@ -240,7 +240,7 @@ def fit_network(
         holdout: images without influence on the gradients. With them the training may stop early,
             and the model gets the weights with their lowest loss. Without them the training goes to
             the end, and the model keeps the last weights.
-        treatment: what changes a batch before shift and crop.
+        treatment: what changes a batch before the augmentation.
         seed: seed of everything that is random.
         scratch_folder: folder of the checkpoint.
         track: shows the progress.

@@ -78,7 +78,13 @@ class BudgetSettings(StageSettings):
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "standard": {},
-    "bare": {"max_shift": 0.06, "min_crop_area": 1.0, "flip": False, "color_jitter": 0.0},
+    "bare": {
+        "max_shift": 0.06,
+        "min_crop_area": 1.0,
+        "flip": False,
+        "color_jitter": 0.0,
+        "training_side_share": 1.0,
+    },
 }
 """By recipe, the settings that differ from the defaults."""
 
@@ -110,6 +116,13 @@ class AugmentationSettings(StageSettings):
         ge=0,
         lt=1,
         description="largest random change of brightness, contrast and saturation, as a share",
+    )
+    training_side_share: float = Field(
+        0.75,
+        gt=0,
+        le=1,
+        description="side of the training images as a share of the side at prediction, at least "
+        "96 px: random crops enlarge what they show, so smaller ones suffice (Touvron et al. 2019)",
     )
 
     @model_validator(mode="before")
@@ -158,8 +171,8 @@ class LoopSettings(StageSettings):
         1.0,
         gt=0,
         le=1,
-        description="first image side of the training, as a share of the full side; "
-        "it grows to the full side in 3/4 of the steps",
+        description="first image side of the training, as a share of its last side; "
+        "it grows to that side in 3/4 of the steps",
     )
     frozen_share: float = Field(
         0.0, ge=0, lt=1, description="share of the steps, at first, that train the head alone"

@@ -48,6 +48,7 @@ FOLLOWED_SETTINGS = (
     "train.minutes",
     "train.epochs",
     "train.image_passes",
+    "train.training_side_share",
     "train.backbone",
     "train.model",
 )

@@ -388,6 +388,7 @@ def _make_budgeted_context(tmp_path: Path, name: str, **settings: object) -> Sta
         "train.minutes": 20.0,
         "train.epochs": 2.0,
         "train.image_passes": None,
+        "train.training_side_share": 1.0,
         "train.backbone": "tf_efficientnet_lite0",
         "train.model": "new",
     }

@@ -22,6 +22,7 @@ from pipeline.learning.models.backbone import (
     select_device,
 )
 from pipeline.learning.models.exported_program import ProgramNetwork
+from pipeline.learning.training.training_phases import compute_training_side
 from pipeline.storage import champion_registry
 
 IMAGE_SIDES = (64, 96, 128, 160, 192, 224)
@@ -41,6 +42,7 @@ class TrainingPlan:
         minutes: time that the training may take on a CPU.
         epoch_images: number of training images.
         image_passes: number of images that it is trained on, with repetition.
+        side_share: the setting `train.training_side_share`.
         backbone: name of the timm model.
         model: the setting `train.model`.
     """
@@ -48,6 +50,7 @@ class TrainingPlan:
     minutes: float
     epoch_images: int
     image_passes: int
+    side_share: float
     backbone: str
     model: str
 
@@ -56,7 +59,7 @@ class TrainingPlan:
         """Return the plan by the settings of `train`, with keys such as `train.minutes`.
 
         Args:
-            settings: minutes, epochs, image_passes, backbone and model of `train`.
+            settings: the settings of `ingest.FOLLOWED_SETTINGS`.
             epoch_images: number of training images.
         """
         passes = settings["train.image_passes"] or settings["train.epochs"] * epoch_images
@@ -64,6 +67,7 @@ class TrainingPlan:
             minutes=float(settings["train.minutes"]),
             epoch_images=epoch_images,
             image_passes=max(1, round(passes)),
+            side_share=float(settings["train.training_side_share"]),
             backbone=str(settings["train.backbone"]),
             model=str(settings["train.model"]),
         )
@@ -178,7 +182,8 @@ def choose_affordable_side(
     """
 
     def estimate_minutes(side: int, passes: int) -> float:
-        minutes: float = passes * probe_seconds * (side / PROBE_SIDE) ** (2 * AREA_EXPONENT) / 60
+        relative_side = compute_training_side(side, plan.side_share) / PROBE_SIDE
+        minutes: float = passes * probe_seconds * relative_side ** (2 * AREA_EXPONENT) / 60
         return minutes
 
     epoch_minutes = estimate_minutes(sides[0], plan.epoch_images)

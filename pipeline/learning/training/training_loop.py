@@ -34,7 +34,7 @@ from pipeline.learning.training.device_policy import (
 )
 from pipeline.learning.training.linear_head import prepare_head_training
 from pipeline.learning.training.progress_evaluation import evaluate_progress
-from pipeline.learning.training.training_phases import WeightAverage, require_flexible_input
+from pipeline.learning.training.training_phases import WeightAverage, adapt_to_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
@@ -263,7 +263,7 @@ def fit_network(
             track=track,
             report_note=report_note,
         )
-    require_flexible_input(meta["backbone"], settings)
+    settings = adapt_to_network(meta["backbone"], settings)
     schedule = TrainingSchedule(settings, len(training_images))
     if schedule.batch_size < MINIMUM_RANK_IMAGES * distributed.count_ranks():
         raise InputError(

@@ -22,7 +22,7 @@ SIDES = (64, 96, 128, 160, 192, 224)
 
 
 def _make_plan(minutes: float = 20.0, backbone: str = BACKBONE, model: str = "new") -> TrainingPlan:
-    return TrainingPlan(minutes, 1000, 8000, backbone, model)
+    return TrainingPlan(minutes, 1000, 8000, 1.0, backbone, model)
 
 
 def test_more_minutes_never_choose_a_smaller_side() -> None:

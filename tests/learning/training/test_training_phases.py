@@ -12,11 +12,12 @@ from pipeline.learning.training import training_loop
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training.training_phases import (
     WeightAverage,
+    adapt_to_network,
     compute_image_side,
     resize_images,
     set_training_mode,
 )
-from pipeline.learning.training_settings import FitSettings
+from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
 from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import (
     TrainingKilled,
@@ -151,3 +152,11 @@ def test_a_network_with_a_fixed_side_cannot_grow(tmp_path: Path) -> None:
     settings = FitSettings(recipe="bare", initial_side_share=0.5)
     with pytest.raises(InputError, match=r"train\.initial_side_share: test_vit takes images of"):
         fit_network(model, meta, draw_images(16), settings, seed=0, scratch_folder=tmp_path)
+
+
+def test_a_smaller_training_side_is_used_where_the_network_takes_any() -> None:
+    settings = FitSettings(training_side_share=0.75)
+    assert {compute_image_side(step, 10, 224, settings) for step in range(10)} == {168}
+    assert adapt_to_network("test_efficientnet", settings) == settings
+    for backbone in ("test_vit", PROGRAM_BACKBONE):
+        assert adapt_to_network(backbone, settings).training_side_share == 1

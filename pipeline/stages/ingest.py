@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.quality.group_inference import count_inferred_groups, infer_groups
+from pipeline.data.quality.outer_groups import nest_groups
 from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.dataset_listing import (
     ColumnNames,
@@ -36,9 +37,12 @@ from pipeline.data.reading.image_record import ImageRecord, ReadOptions, Rejecte
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.data.tables.group_columns import find_group_warnings
 from pipeline.data.tables.image_columns import build_images_table
-from pipeline.domain.group_source import GroupSource
+from pipeline.domain.group_source import INNER_GROUP_COLUMN, GroupSource
 from pipeline.learning.inference.frozen_features import compute_layout_features
-from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.group_sentences import (
+    describe_inferred_groups,
+    describe_outer_groups,
+)
 from pipeline.report.sentences.training_sentences import describe_side_choice
 from pipeline.storage.atomic_files import read_json, write_json
 
@@ -100,6 +104,11 @@ class Config(StageSettings):
         None,
         description="regular expression with one pair of brackets; the group is their match in "
         "the path",
+    )
+    outer_group: str | None = Field(
+        None,
+        description="column of a second level that holds whole groups, such as the night of a "
+        "visit; splits and intervals then count its values",
     )
     infer_groups: bool = Field(
         True,
@@ -169,7 +178,8 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     the memory stays bounded. Copies that a killed run made are used again.
 
     Raises:
-        InputError: there is no data set, no usable image, or only one class.
+        InputError: there is no data set, no usable image, only one class, or groups that do not
+            lie within those of `outer_group`.
     """
     root = resolve_data_root(config.data)
     records, rejected = list_records(root, config.adapter, config.options, config.columns)
@@ -194,6 +204,11 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     images = build_images_table(loaded_images, config.columns, context.add_note)
     if config.infer_groups and (images["group_source"] == GroupSource.BYTES).all():
         images = _infer_groups(context, images, pixels)
+    if config.outer_group is not None:
+        images = nest_groups(images, config.outer_group)
+        context.add_note(
+            describe_outer_groups(images[INNER_GROUP_COLUMN].nunique(), images["group"].nunique())
+        )
     rows = [(item.path, item.reason) for item in rejected]
     table = pd.DataFrame(rows, columns=["path", "reason"], dtype="str")
     return {

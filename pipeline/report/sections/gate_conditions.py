@@ -66,14 +66,15 @@ def _describe_condition(names: SubsetNames, condition: dict[str, Any]) -> dict[s
     is_probability = condition["condition"] in _PROBABILITY_CONDITIONS
     format_value = format_points if is_share else format_number
     format_value = format_percent if is_probability else format_value
+    shown, least = format_value(value), format_value(threshold)
     if condition["condition"] in _EVIDENCE_CONDITIONS:
-        format_value = format_evidence
+        shown, least = format_evidence(value), format_evidence(threshold)
     return {
         "status_class": status_class,
         "status_text": status_text,
         "name": text.name,
-        "value": format_value(value),
-        "threshold": format_value(threshold),
+        "value": shown,
+        "threshold": least,
         "reason": set_minus_signs(text.reason),
         "evidence_link": text.evidence_link,
     }

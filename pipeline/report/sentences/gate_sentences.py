@@ -179,7 +179,7 @@ def _list_failures(verdict: Mapping[str, Any], names: SubsetNames) -> str:
 
 def _name_likeliest_loser(failed: Iterable[Mapping[str, Any]], names: SubsetNames) -> str:
     """Return who is worse off: the part with the most probable loss."""
-    harmed = []
+    harmed: list[Mapping[str, Any]] = []
     for condition in failed:
         harmed += condition["facts"].get("harmed") or []
     if not harmed:

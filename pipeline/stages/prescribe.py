@@ -278,6 +278,7 @@ def _search_plan(
         # one fine-tune without a plan besides those of the plans
         max(config.search_passes // (1 + config.max_plans), 1),
         config.learning_rate,
+        training["augmentation"],
         apply_remedy,
     )
 

@@ -97,7 +97,10 @@ bench-evidence: install  ## the rules of evidence on simulated models, into RESU
 	$(BIN)/python -m tests.bench.evidence.decline_rules
 	$(BIN)/python -m tests.bench.evidence.label_savings
 	$(BIN)/python -m tests.bench.evidence.challenge_month
+	$(BIN)/python -m tests.bench.evidence.openings
+	$(BIN)/python -m tests.bench.evidence.nested_groups
 	$(BIN)/python -m tests.bench.evidence.gate
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.real_arms
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

@@ -54,8 +54,8 @@ def main() -> None:
     """Measure, and write the section."""
     lines = [
         f"`python -m tests.bench.evidence.openings`: {MAX_OPENINGS} openings of test sets of "
-        f"{GROUPS} groups, each for another candidate without a gain; {HISTORIES:,} histories. Test "
-        "sets: how many sets of new groups the openings used.",
+        f"{GROUPS} groups, each for another candidate without a gain; {HISTORIES:,} histories. "
+        "Test sets: how many sets of new groups the openings used.",
         "",
         "| shared with the set before | test sets | alpha of each opening | any false gain "
         "| a test set | the same at 2.5 % each |",

@@ -1,7 +1,7 @@
 """The verdict in one plain sentence, for a reader with thirty seconds.
 
-It names classes and counts of a hundred images, and holds neither intervals nor terms of statistics.
-Each number links to the section with its evidence.
+It names classes and counts of a hundred images, without intervals and terms of statistics. Each
+number links to the section with its evidence.
 """
 
 from __future__ import annotations

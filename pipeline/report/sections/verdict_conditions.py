@@ -10,6 +10,7 @@ from pipeline.domain.statuses import GateCondition
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.comparison_sentences import SubsetNames
+from pipeline.report.sentences.conditions.arrival_sentences import format_evidence
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_caveat_row,
@@ -34,7 +35,9 @@ _PROBABILITY_CONDITIONS = {  # their value is the probability of a loss
     GateCondition.NO_CLASS_WORSE,
     GateCondition.NO_SLICE_WORSE,
     GateCondition.NO_HARM_OUTSIDE,
+    GateCondition.ARRIVALS_NO_HARM,
 }
+_EVIDENCE_CONDITIONS = {GateCondition.ARRIVALS_GAIN, GateCondition.ARRIVALS_NOT_WORSE}
 _STATUSES = {True: ("held", "met"), False: ("failed", "not met"), None: ("unknown", "not judged")}
 
 
@@ -63,12 +66,15 @@ def _describe_condition(names: SubsetNames, condition: dict[str, Any]) -> dict[s
     is_probability = condition["condition"] in _PROBABILITY_CONDITIONS
     format_value = format_points if is_share else format_number
     format_value = format_percent if is_probability else format_value
+    shown, least = format_value(value), format_value(threshold)
+    if condition["condition"] in _EVIDENCE_CONDITIONS:
+        shown, least = format_evidence(value), format_evidence(threshold)
     return {
         "status_class": status_class,
         "status_text": status_text,
         "name": text.name,
-        "value": format_value(value),
-        "threshold": format_value(threshold),
+        "value": shown,
+        "threshold": least,
         "reason": set_minus_signs(text.reason),
         "evidence_link": text.evidence_link,
     }

@@ -35,7 +35,8 @@ def list_least_certain(page: ReportPage) -> list[tuple[str, float]]:
 def list_unlike_training(page: ReportPage) -> list[tuple[str, float]]:
     """Return id and cosine distance of the misclassified images most unlike training images.
 
-    The distance is that to the nearest training image in frozen features.
+    The distance is that to the nearest training image in frozen features. Each group gives one
+    image, and black ones are left out: they are unlike anything.
     """
     features, images = page.artifacts.get("embeddings"), page.images
     if features is None or not len(features):
@@ -49,7 +50,10 @@ def list_unlike_training(page: ReportPage) -> list[tuple[str, float]]:
     if not len(train) or not len(wrong):
         return []
     distances = pd.Series(1 - (wrong @ train.T).max(axis=1), wrong_ids).dropna()
-    furthest = distances.sort_values(ascending=False, kind="stable").head(MAX_EXAMPLES)
+    distances = distances.drop(list(page.black_image_ids.intersection(distances.index)))
+    distances = distances.sort_values(ascending=False, kind="stable")
+    is_first_of_group = ~page.flips["group"].reindex(distances.index).duplicated()
+    furthest = distances[is_first_of_group].head(MAX_EXAMPLES)
     return [(str(image_id), float(distance)) for image_id, distance in furthest.items()]
 
 

@@ -191,6 +191,7 @@ def _describe_refusal(facts: VerdictFacts) -> list[TextPart]:
         GateCondition.SLICE_GAIN,
         GateCondition.PLANNED_GAIN,
         GateCondition.GAIN_IN_FORCE,
+        GateCondition.ARRIVALS_GAIN,
     }:
         return [TextPart("retraining was not shown to help: "), *_describe_gain(facts)]
     if GateCondition.CHAMPION_COMPARED in facts.failed_conditions:

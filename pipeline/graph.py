@@ -340,10 +340,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "report",
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
-               "history", "training", "predictions", "metrics", "label_issues", "validation_set",
-               "dose_response", "shortcuts", "membership", "explanations", "causes", "plan",
-               "simulated", "simulated_pixels", "policy", "comparison", "flips", "answers",
-               "saliency", "verdict", "drift", "followed"),
+               "history", "training", "predictions", "embeddings", "metrics", "label_issues",
+               "validation_set", "dose_response", "shortcuts", "membership", "explanations",
+               "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
+               "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
             "summary": RecordContract(

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline.domain.prescriptions import Prescription
-from pipeline.domain.rules import Rule
 from pipeline.remedies import load_remedy
 from pipeline.report.figures.dose_response_charts import (
     count_intervention_effects,
     draw_dose_response,
 )
 from pipeline.report.report_page import ReportPage, unwrap_rows
+from pipeline.report.reviewing.slice_reviews import describe_slice_review
 from pipeline.report.sentences.number_format import format_plugin_name, format_rule
 from pipeline.report.sentences.prescription_sentences import describe_prescription
 from pipeline.report.sentences.slice_sentences import describe_cause
@@ -83,15 +83,13 @@ def list_cause_candidates(page: ReportPage, slice_name: str) -> list[dict[str, A
 
 
 def find_review_decision(page: ReportPage, explanation: Mapping[str, Any]) -> dict[str, str]:
-    """Return the decision and note of an earlier reviewer about the same rule; empty without one.
+    """Return the decision and note of an earlier reviewer on the slice; empty without one.
 
     Args:
         page: the page.
         explanation: a row of `explanations`.
     """
-    identity = Rule.parse_json(explanation["frozen"]).identity
-    review = page.reviews.get("slices", {}).get(identity, {})
-    return {"decision": str(review.get("decision", "")), "note": str(review.get("note", ""))}
+    return describe_slice_review(page.slice_reviews.get(explanation["slice"]))
 
 
 def _find_slice_history(page: ReportPage, slice_name: str) -> dict[str, Any] | None:

@@ -46,6 +46,7 @@ from pipeline.report.summary_schema import (
     SplitMetrics,
     VerdictSummary,
 )
+from pipeline.report.verdict_facts import summarize_verdict
 from pipeline.statistics.classification.classification_metrics import score_classes
 
 _ARM_BY_KEY = {"before": "before", "control": "control", "after": "targeted"}
@@ -209,6 +210,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         promoted=verdict["promoted"],
         word=choose_outcome_text(verdict["promoted"], outcome),
         headline=compose_headline(verdict).text,
+        plain=summarize_verdict(page).text,
         outcome=outcome,
         champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],

@@ -130,6 +130,7 @@ class VerdictSummary(BaseModel):
     promoted: bool
     word: str
     headline: str
+    plain: str = Field("", description="the verdict in one sentence without terms of statistics")
     outcome: str | None
     champion: dict[str, Any] = Field(
         description="the model in force: status (`ChampionStatus`) and run_id"

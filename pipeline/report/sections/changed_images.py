@@ -12,6 +12,7 @@ from pipeline.report.report_page import ReportPage
 from pipeline.report.reviewing.explorer_filters import list_controls
 
 TITLE = "Changed images"
+TAB = "Images"
 PREVIEW_IMAGE_COUNT = 12  # two rows of images before anything is opened
 
 _CHANGE_KINDS = (

@@ -20,6 +20,7 @@ from pipeline.report.sentences.group_sentences import describe_inferred_groups
 from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
+TAB = "Data"
 MAX_REJECTED_ROWS = 200  # rows that a reader can still scroll; the counts hold all
 MAX_EXCLUSION_REASONS = 10
 BALANCE_BAR_WIDTH = 200  # units of the SVG's view box

@@ -11,6 +11,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 
 TITLE = "Embedding map"
+TAB = "Images"
 MAP_WIDTH, MAP_HEIGHT = 1000, 600  # units of the SVG's view box
 _MARGIN = 14  # a mark at the edge is drawn whole
 # Shapes that can be told apart without color, drawn from the place of a point. The first is that of

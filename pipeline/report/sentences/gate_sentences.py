@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 from pipeline.report.sentences.comparison_sentences import (
+    MANY_TIMES,
     PLAIN_NAMES,
     REFERENCE_NAMES,
     SubsetNames,
@@ -198,6 +199,69 @@ def describe_condition(
     }
     describe_facts, link = CONDITION_FACTS[kind]
     return ConditionText(titles[kind], describe_facts(facts, names), link)
+
+
+@dataclass(frozen=True)
+class CaveatText:
+    """Something that was not judged.
+
+    Attributes:
+        name: what it is.
+        reason: why it was not judged.
+        decider: what would decide it.
+    """
+
+    name: str
+    reason: str
+    decider: str
+
+
+def describe_caveat_row(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> CaveatText:
+    """Return what a verdict does not show, why, and what would decide it.
+
+    Args:
+        limit: a record of `pipeline.domain.gate_conditions.list_caveats`.
+        names: names of slices and splits.
+    """
+    match VerdictCaveat(limit["limit"]):
+        case VerdictCaveat.SINGLE_SEED:
+            return CaveatText(
+                "the luck of one training", "one seed was trained", "retrain.seeds=3 or more"
+            )
+        case VerdictCaveat.TOO_FEW_GROUPS:
+            split = names.name_split(limit["split"])
+            needed = limit["groups_needed"]
+            is_reachable = needed and needed <= MANY_TIMES * max(limit["groups"], 1)
+            return CaveatText(
+                f"{describe_power_question(limit, names)} on {split}",
+                f"{limit['groups']:,} groups are at hand",
+                f"about {needed:,} groups"
+                if is_reachable
+                else "out of reach: the gain is too small",
+            )
+        case VerdictCaveat.NO_GENERIC_ARM:
+            return CaveatText(
+                "whether generic augmentation would do as well",
+                "it was not trained",
+                "retrain.generic=true",
+            )
+        case VerdictCaveat.GENERIC_NOT_BEATEN:
+            return CaveatText(
+                f"whether the remedy beats generic augmentation on "
+                f"{names.name_split(limit['split'])}",
+                f"{format_gain(limit['mean'])}, at least {format_gain(limit['bound'])}",
+                "more groups",
+            )
+        case VerdictCaveat.WEIGHTED_ERRORS:
+            return CaveatText(
+                "gains in plain counts", "errors are weighed by evaluate.costs", "no costs"
+            )
+        case VerdictCaveat.UNJUDGED_CHAMPION:
+            return CaveatText(
+                f"the model in force, of run {limit['run_id']}",
+                CHAMPION_REASONS[ChampionStatus(limit["status"])],
+                "a run that can load it",
+            )
 
 
 def describe_caveat(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:

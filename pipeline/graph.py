@@ -157,7 +157,8 @@ STAGES: tuple[Stage, ...] = (
             "metrics": RecordContract(
                 ("accuracy", "macro_f1", "classes", "confusion", "calibration")
             ),
-            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed.
+            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed |
+            # unreadable.
             "label_issues": TableContract(
                 {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float",
                  "kind": "str", "split": "str"},

@@ -124,6 +124,8 @@ class LabelIssueKind(StrEnum):
     """The same bytes have two labels."""
     REVIEWED = "reviewed"
     """A reviewer marked the label as wrong."""
+    UNREADABLE = "unreadable"
+    """A reviewer could not judge the label: the image shows too little."""
 
 
 class ModelOrigin(StrEnum):

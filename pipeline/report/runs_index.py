@@ -61,7 +61,13 @@ def render_runs_index(summaries: Iterable[Mapping[str, Any]]) -> str:
         first_pair=_choose_compared_runs(readable),
     )
     data = embed_json({"kind": "runs", "runs": compared})
-    return render_document("All runs, Nightshift", "All runs", introduction=introduction, data=data)
+    return render_document(
+        "All runs, Nightshift",
+        "All runs",
+        introduction=introduction,
+        data=data,
+        scripts=("runs_index.js",),
+    )
 
 
 def _get_nested(record: Any, *keys: str) -> Any:

@@ -83,6 +83,7 @@ REMEDY_NAMES = (
 SECTION_NAMES = (  # in the order of the report
     "gate_verdict",
     "accuracy_change",
+    "remedy_steps",
     "confusion_matrix",
     "per_class_metrics",
     "failure_slices",

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.training_settings import FitSettings
+from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.remedies import apply_remedy
 from pipeline.slices.prescription.real_images import find_planned_members, select_real_images
 from pipeline.storage.artifact_store import write_json
@@ -21,8 +21,8 @@ RETRAIN_SEED_OFFSET = 1000
 """First seed of the arms above the run's seed, so that neither training nor search has used it."""
 
 
-class Config(FitSettings):
-    """Settings that all arms share."""
+class Config(LoopSettings):
+    """Settings that all arms share; their augmentation is that of `train`."""
 
     epochs: float = Field(4.0, gt=0, description="how often each image is trained on")
     learning_rate: float = Field(
@@ -131,8 +131,10 @@ def run(
             context.add_note(
                 "no validation image is trained on: a half of the set has none of a planned slice"
             )
+        loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
+        fit_settings = FitSettings(**training["augmentation"], **loop_settings)
         trainer = ArmTrainer(
-            config, len(fitted_images), Path(model), context.scratch_folder / "fits", context
+            fit_settings, len(fitted_images), Path(model), context.scratch_folder / "fits", context
         )
         first_seed = context.seed + RETRAIN_SEED_OFFSET
         candidates = CandidateTraining(

@@ -44,7 +44,7 @@ def candidates(tmp_path: Path) -> CandidateTraining:
     halves = assign_halves(val.folds)
     seen = [np.flatnonzero((halves == half) & (groups < 10)) for half in (0, 1)]
     drawn = [RepeatedImages(positions, np.full(len(positions), 2)) for positions in seen]
-    settings = FitSettings(batch_size=8, epochs=1)
+    settings = FitSettings(recipe="bare", batch_size=8, epochs=1)
     context = StageContext("run", 0, tmp_path, tmp_path)
     trainer = ArmTrainer(settings, TRAINING_COUNT, folder, tmp_path / "fits", context)
     return CandidateTraining(

@@ -31,7 +31,7 @@ class Config(LoopSettings):
         description="highest learning rate, reached after the warm-up; a cosine to zero follows",
     )
     distillation: float = Field(
-        0.25,
+        0.33,
         ge=0,
         lt=1,
         description="share of the target that is the prediction of the model before",

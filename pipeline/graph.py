@@ -295,10 +295,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated",
-               "simulated_pixels"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "validation_set",
+               "membership", "explanations", "plan", "simulated", "simulated_pixels"),
         makes={
-            # candidates.json: [{arm, seed, file, passes, ...}]; one weights file for each of them.
+            # candidates.json: [{arm, seed, file, unseen, ...}]. file: the weights that are tested
+            # and shipped; unseen: by half of the validation set, weights that did not see it. The
+            # average of several seeds comes before them and has no seed. real_images.json: which
+            # validation images were trained on; ladder.json: what each step of the remedy added.
             "candidates": FolderContract(("candidates.json",)),
         },
         is_distributed=True, needs_gpu=True,

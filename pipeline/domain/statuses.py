@@ -162,6 +162,19 @@ class ComparisonOutcome(StrEnum):
     TESTED = "tested"
 
 
+class LadderStep(StrEnum):
+    """What was added to the targeted arm, step by step."""
+
+    TREATMENT = "treatment"
+    """The planned remedies alone."""
+    REAL_IMAGES = "real images"
+    """Validation images of the planned slices were trained on as well."""
+    AVERAGE = "average"
+    """The weights of all seeds were averaged."""
+    INTERPOLATION = "interpolation"
+    """The weights were interpolated with those of the model before."""
+
+
 class Decision(StrEnum):
     """Result for one image that arrived."""
 

@@ -200,11 +200,13 @@ STAGES: tuple[Stage, ...] = (
         "cluster",
         needs=("validation_set", "dose_response"),
         makes={
-            # One row for each slice and fold; its rule was frozen on the other folds.
+            # One row for each slice and fold; its rule was chosen on the other folds. family_p: the
+            # family-wise p-value over all of val. is_frozen: the rule is in force outside val.
             "slices": TableContract(
                 {
                     "slice": "str", "rank": "int", "fold": "int", "source": "str", "rule": "str",
                     "remedy": "str?", "strength": "float?", "recoverable": "float",
+                    "family_p": "float", "is_frozen": "bool",
                 },
                 key_columns=("slice", "fold"),
             ),
@@ -220,7 +222,7 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
-            # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
+            # frozen: JSON of the rule in force outside val, of the half closest to the slice; rule:
             # the same rule as text. applied_rules: JSON of the rule for each half of val, proposed
             # on the other half, and how many images it admitted. shared_traits: JSON of what the
             # failing images of a confirmed slice without a cause share

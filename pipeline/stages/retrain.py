@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def run(
             config, len(fitted_images), holdout_images, Path(model), folder, context
         )
         first_seed = context.seed + RETRAIN_SEED_OFFSET
-        for seed in range(first_seed, first_seed + config.seeds):
-            for arm in arms:
-                entries.append(trainer.train_arm(arm, seed))
+        seeds = range(first_seed, first_seed + config.seeds)
+        trainings = list(product(seeds, arms))
+        for seed, arm in context.track_progress(trainings, total=len(trainings), unit="trainings"):
+            entries.append(trainer.train_arm(arm, seed))
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

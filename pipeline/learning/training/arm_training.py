@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.contracts import StageContext
+from pipeline.contracts import ProgressTracker, StageContext
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.inference.temperature_scaling import fit_temperature
@@ -85,6 +85,15 @@ def build_arms(
     return arms
 
 
+def _name_units(track: ProgressTracker, owner: str) -> ProgressTracker:
+    """Return a tracker whose units name what they belong to."""
+
+    def track_owned(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        return track(items, total=total, unit=f"{unit} {owner}")
+
+    return track_owned
+
+
 @dataclass(frozen=True)
 class ArmTrainer:
     """Trains arms from one model under the same settings.
@@ -116,7 +125,9 @@ class ArmTrainer:
             treatment=arm.treatment,
             seed=seed,
             scratch_folder=self.context.scratch_folder / f"fit-{arm.name}-{seed}",
-            track=self.context.track_progress,
+            track=_name_units(
+                self.context.track_progress, f"of the {arm.name} arm with seed {seed}"
+            ),
             report_note=self.context.add_note,
         )
         file = f"{arm.name}-{seed}.safetensors"

@@ -23,6 +23,12 @@ HEAT_MAP_ALPHA_QUALITY = 60
 HEAT_MAP_OPACITY = 0.78  # at the strongest place, so that the image stays visible below
 
 
+def blur_image(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 [side, side, 3], blurred so that no person can be recognized."""
+    deviation = pixels.shape[0] / BLUR_DIVISOR
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+
+
 def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
     """Return an image as base64 of a WebP of at most `MAX_SIDE_PIXELS`.
 
@@ -37,8 +43,7 @@ def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
             dtype=np.uint8,
         )
     if mode == "blurred":
-        deviation = pixels.shape[0] / BLUR_DIVISOR
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+        pixels = blur_image(pixels)
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)

@@ -134,7 +134,7 @@ STAGES: tuple[Stage, ...] = (
             # `ModelOrigin`; model_file: name of the user's file, or null.
             "training": RecordContract(
                 ("best_step", "steps", "passes", "temperature", "overfitting_from", "accuracy_gap",
-                 "is_gap_wide", "origin", "model_file")
+                 "is_gap_wide", "origin", "model_file", "augmentation")
             ),
         },
         is_distributed=True, needs_gpu=True,

@@ -82,21 +82,25 @@ REMEDY_NAMES = (
 )
 SECTION_NAMES = (  # in the order of the report
     "gate_verdict",
-    "accuracy_change",
-    "confusion_matrix",
-    "per_class_metrics",
+    "treatment_story",
     "failure_slices",
     "shortcut_marks",
+    "collection_plan",
     "slice_trends",
+    "confusion_matrix",
+    "per_class_metrics",
     "changed_images",
+    "review_panel",
+    "embedding_map",
+    "data_quality",
+    "traffic_drift",
+    "gate_conditions",
+    "accuracy_change",
     "augmentation_examples",
     "training_curves",
     "calibration",
-    "traffic_drift",
-    "data_quality",
-    "embedding_map",
     "run_details",
-    "review_panel",
+    "term_list",
 )
 
 

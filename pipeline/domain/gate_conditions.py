@@ -13,16 +13,27 @@ from typing import Any
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 
 Record = Mapping[str, Any]
+ARRIVALS_OUTCOMES = {
+    ComparisonOutcome.PROMISING_ON_VAL,
+    ComparisonOutcome.NO_TEST,
+    ComparisonOutcome.USED_UP,
+}
+"""Outcomes that groups which arrive later may decide: validation passed, the test said nothing."""
 _JUDGED_CHAMPIONS = {ChampionStatus.NONE, ChampionStatus.IS_BASELINE, ChampionStatus.COMPARED}
 
 
 def evaluate_gate(
-    comparison: Record, *, is_unjudged_champion_accepted: bool = False
+    comparison: Record,
+    *,
+    is_unjudged_champion_accepted: bool = False,
+    arrivals: Record | None = None,
 ) -> list[dict[str, Any]]:
     """Return every condition that could be judged, in the order in which they are reported.
 
     Args:
         comparison: the artifact of that name.
+        arrivals: what labeled groups that arrived since show, see `ArrivalVerdict`; None without
+            any. They stand in for a test set that cannot decide.
         is_unjudged_champion_accepted: whether a model in force that cannot be compared may be
             replaced.
 
@@ -44,14 +55,19 @@ def evaluate_gate(
     if counts["planned"] and has_targeted_arm:
         conditions += _judge_champion(comparison["champion"], is_unjudged_champion_accepted)
         conditions += _judge_val(comparison)
-        conditions += _judge_test(comparison)
+        if arrivals and comparison["outcome"] in ARRIVALS_OUTCOMES:
+            conditions += _judge_arrivals(arrivals, comparison["margins"])
+        else:
+            conditions += _judge_test(comparison)
     return conditions
 
 
 def can_promote(comparison: Record, conditions: list[dict[str, Any]]) -> bool:
-    """Return whether the test set was opened and every condition holds."""
-    is_tested = comparison["outcome"] == ComparisonOutcome.TESTED
-    return is_tested and all(condition["passed"] for condition in conditions)
+    """Return whether the test set, or groups that arrived since, decide and all conditions hold."""
+    is_decided = comparison["outcome"] == ComparisonOutcome.TESTED or any(
+        condition["condition"] == GateCondition.ARRIVALS_GAIN for condition in conditions
+    )
+    return is_decided and all(condition["passed"] for condition in conditions)
 
 
 def list_caveats(comparison: Record) -> list[dict[str, Any]]:
@@ -156,6 +172,36 @@ def _judge_test(comparison: Record) -> list[dict[str, Any]]:
         *_judge_generic_arm("test", primary),
         *_judge_safety("test", comparison),
     ]
+
+
+def _judge_arrivals(arrivals: Record, margins: Record) -> list[dict[str, Any]]:
+    """Return the conditions on groups that arrived after the candidate was trained."""
+    facts = {key: arrivals[key] for key in ("groups", "inside_groups", "labels", "needed", "gain")}
+    conditions = []
+    for condition, name in (
+        (GateCondition.ARRIVALS_GAIN, "evidence_gain"),
+        (GateCondition.ARRIVALS_NOT_WORSE, "evidence_safe"),
+    ):
+        conditions.append(
+            _build_condition(
+                condition,
+                value=arrivals[name],
+                threshold=arrivals["needed"],
+                is_passed=arrivals[name] >= arrivals["needed"],
+                facts=facts | {"evidence": arrivals[name], "margin": margins["overall"]},
+            )
+        )
+    worst = max(arrivals["parts"], key=lambda part: part["loss_probability"], default=None)
+    conditions.append(
+        _build_condition(
+            GateCondition.ARRIVALS_NO_HARM,
+            value=worst["loss_probability"] if worst else None,
+            threshold=margins["max_loss_probability"],
+            is_passed=not arrivals["harmed"],
+            facts={"harmed": arrivals["harmed"], "worst": worst, "margin": margins["by_class"]},
+        )
+    )
+    return conditions
 
 
 def name_arm_in_force(comparison: Record) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.attributes import list_attributes
+from pipeline.domain.group_source import INNER_GROUP_COLUMN
 
 KEY_COLUMNS = ["image_id", "label", "group"]
 # A text column with more values is a name or an id: no rule about it would hold for new images.
@@ -23,6 +24,7 @@ RESERVED_COLUMNS = frozenset(
         "height",
         "given_split",
         "group_source",
+        INNER_GROUP_COLUMN,
         CHOSEN_COLUMN,
     }
 )

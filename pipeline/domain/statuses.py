@@ -249,6 +249,12 @@ class GateCondition(StrEnum):
     NO_HARM_OUTSIDE = "no harm outside"
     """The images outside the planned slices do not probably lose more than the margin."""
     TEST_OPENED = "test opened"
+    ARRIVALS_GAIN = "arrivals gain"
+    """Groups that arrived since show a gain over the model in force inside the planned slices."""
+    ARRIVALS_NOT_WORSE = "arrivals not worse"
+    """They exclude a loss overall beyond the margin."""
+    ARRIVALS_NO_HARM = "arrivals no harm"
+    """No class, in all images or inside the planned slices, probably loses among them."""
 
 
 class VerdictCaveat(StrEnum):

@@ -28,7 +28,11 @@ from pipeline.engine.stage_execution import (
     produce_outputs,
     share_stage,
 )
-from pipeline.engine.stage_key import collect_key_parts, collect_run_facts
+from pipeline.engine.stage_key import (
+    collect_followed_settings,
+    collect_key_parts,
+    collect_run_facts,
+)
 from pipeline.graph import STAGES, Stage, get_stage, list_upstream_stages
 from pipeline.storage import artifact_store, champion_registry
 from pipeline.storage.artifact_store import RunFolder
@@ -164,6 +168,7 @@ def _update_stage(run: RunFolder, config: ResolvedConfig, stage: Stage, force: b
         track_progress=create_tracker(stage.name),
         previous_outputs=_load_previous_outputs(run, stage, key_parts),
         run_facts=collect_run_facts(run, config, stage),
+        followed_settings=collect_followed_settings(config, stage),
         on_note=lambda line: log_line(f"  {stage.name}: {line}"),
     )
     start = time.monotonic()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pipeline.report.figures.matrix_cells import (
 from pipeline.report.figures.thumbnails import encode_heat_map
 from pipeline.report.page_templates import read_asset, render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.sections import load_section
+from pipeline.report.sections import TAB_TITLES, load_section
 from pipeline.report.sections.embedding_map import build_map_points
 from pipeline.report.sentences.number_format import embed_json, format_plugin_name
 from pipeline.report.sentences.verdict_rows import choose_outcome_text
@@ -54,12 +55,43 @@ class RenderedSection:
         title: its heading, also in the navigation.
         body: its HTML.
         has_own_heading: whether `body` holds the heading.
+        tab: the entry of the navigation that leads to it; empty for an entry of its own.
     """
 
     name: str
     title: str
     body: Markup
     has_own_heading: bool = False
+    tab: str = ""
+
+
+@dataclass(frozen=True)
+class PageTab:
+    """An entry of the navigation with the sections that it leads to.
+
+    Attributes:
+        anchor: anchor of the first section.
+        title: text of the entry.
+        sections: the sections, in order.
+    """
+
+    anchor: str
+    title: str
+    sections: tuple[RenderedSection, ...]
+
+
+def group_into_tabs(sections: Iterable[RenderedSection]) -> list[PageTab]:
+    """Return the entries of the navigation: sections that follow each other with one tab are one.
+
+    >>> parts = [RenderedSection(n, n, Markup(), tab=t) for n, t in (("a", "A"), ("b", "A"))]
+    >>> [(tab.anchor, tab.title, len(tab.sections)) for tab in group_into_tabs(parts)]
+    [('tab-a', 'A', 2)]
+    """
+    tabs = []
+    for title, members in groupby(sections, lambda section: section.tab or section.title):
+        parts = tuple(members)
+        tabs.append(PageTab(f"tab-{parts[0].name}", title, parts))
+    return tabs
 
 
 def build_content_policy(style: str, script: str, image_sources: str = "data:") -> str:
@@ -102,7 +134,7 @@ def render_document(
         style=style,
         script=script,
         policy=build_content_policy(style, script),
-        sections=sections,
+        tabs=group_into_tabs(sections),
         introduction=introduction or Markup(""),
         data=data,
         index_link=index_link,
@@ -112,7 +144,7 @@ def render_document(
 
 
 def render_sections(page: ReportPage, section_names: Iterable[str]) -> list[RenderedSection]:
-    """Return the sections of these names in this order, without the empty ones."""
+    """Return the sections of these names by tab, in this order, without the empty ones."""
     sections = []
     for name in section_names:
         section = load_section(name)
@@ -120,8 +152,10 @@ def render_sections(page: ReportPage, section_names: Iterable[str]) -> list[Rend
         if body:
             title = getattr(section, "TITLE", format_plugin_name(name).capitalize())
             has_own_heading = bool(getattr(section, "HAS_OWN_HEADING", False))
-            sections.append(RenderedSection(name, title, body, has_own_heading))
-    return sections
+            tab = getattr(section, "TAB", "")
+            tab = tab if tab in TAB_TITLES else TAB_TITLES[-1]
+            sections.append(RenderedSection(name, title, body, has_own_heading, tab))
+    return sorted(sections, key=lambda section: TAB_TITLES.index(section.tab))
 
 
 def render_page(page: ReportPage, section_names: Iterable[str]) -> str:

@@ -9,9 +9,39 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.domain.statuses import CauseConfidence, LabelIssueKind, SliceStatus, TrackState
+from pipeline.graph import ARTIFACT_CONTRACTS, find_producer
 from pipeline.report.sentences.number_format import TEMPLATE_FILTERS
+from pipeline.report.sentences.plain.glossary import TERMS
 
 ASSET_FOLDER = Path(__file__).parent / "assets"
+
+
+def mark_term(term: str, text: str = "") -> Markup:
+    """Return a term of the glossary with its meaning on hover.
+
+    Args:
+        term: the term.
+        text: what is printed; the term by default.
+
+    Raises:
+        KeyError: the glossary lacks the term.
+    """
+    return Markup('<abbr title="{}">{}</abbr>').format(TERMS[term], text or term)
+
+
+def cite_source(artifact: str, columns: str) -> Markup:
+    """Return the file of the run folder and the columns that a figure is drawn from.
+
+    Args:
+        artifact: name of the artifact.
+        columns: its columns or keys.
+
+    Raises:
+        KeyError: no stage makes such an artifact.
+    """
+    file = f"{find_producer(artifact).name}/{artifact}{ARTIFACT_CONTRACTS[artifact].suffix}"
+    template = Markup('<span class="source">From <code>{}</code>: <code>{}</code></span>')
+    return template.format(file, columns)
 
 
 def _build_environment() -> Environment:
@@ -23,6 +53,8 @@ def _build_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(TEMPLATE_FILTERS)
+    environment.filters["term"] = mark_term
+    environment.globals["source"] = cite_source
     for enum in (CauseConfidence, LabelIssueKind, SliceStatus, TrackState):
         environment.globals[enum.__name__] = enum
     return environment

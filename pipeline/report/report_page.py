@@ -36,6 +36,8 @@ from pipeline.report.sentences.slice_sentences import describe_applied_rules, de
 from pipeline.statistics.classification.classification_metrics import count_confusion
 
 TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
+# Gray level below which nearly all values of a black image lie; screens show them as black.
+BLACK_LEVEL, BLACK_PERCENTILE = 16, 99
 RankedClasses = list[tuple[int, float]]
 
 
@@ -227,6 +229,25 @@ class ReportPage:
     def confirmed_slices(self) -> list[dict[str, Any]]:
         """Return the confirmed slices, by rank."""
         return [row for row in self.slices if row["status"] == SliceStatus.CONFIRMED]
+
+    @cached_property
+    def suspected_ids(self) -> frozenset[str]:
+        """Return the ids of the images whose label is in doubt."""
+        return frozenset(self.artifacts["label_issues"]["image_id"])
+
+    @cached_property
+    def black_image_ids(self) -> frozenset[str]:
+        """Return the ids of the images that are black: nothing can be seen."""
+        pixels, table = self.artifacts["pixels"], self.artifacts["attributes"]
+        table = table[table["image_id"].isin(set(self.flips.index))]
+        if "luminance" in table:  # a black image is dark, and most images need not be read then
+            table = table[table["luminance"] < BLACK_LEVEL]
+        rows = pd.Index(self.artifacts["images"]["image_id"]).get_indexer(table["image_id"])
+        return frozenset(
+            image_id
+            for image_id, row in zip(table["image_id"], rows, strict=True)
+            if np.percentile(pixels[row], BLACK_PERCENTILE) < BLACK_LEVEL
+        )
 
     @cached_property
     def has_targeted_arm(self) -> bool:

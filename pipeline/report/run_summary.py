@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.quality.reach_forecast import forecast_reach
 from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
@@ -40,12 +41,14 @@ from pipeline.report.summary_schema import (
     PartChange,
     PlannedRemedy,
     PowerEstimate,
+    ReachEstimate,
     RemedySummary,
     RunSummary,
     SealedTestOpening,
     SplitMetrics,
     VerdictSummary,
 )
+from pipeline.report.verdict_facts import summarize_verdict
 from pipeline.statistics.classification.classification_metrics import score_classes
 
 _ARM_BY_KEY = {"before": "before", "control": "control", "after": "targeted"}
@@ -209,6 +212,7 @@ def _build_verdict(page: ReportPage) -> VerdictSummary:
         promoted=verdict["promoted"],
         word=choose_outcome_text(verdict["promoted"], outcome),
         headline=compose_headline(verdict).text,
+        plain=summarize_verdict(page).text,
         outcome=outcome,
         champion=page["comparison"]["champion"],
         conditions=[_build_condition(condition) for condition in verdict["conditions"]],
@@ -246,6 +250,21 @@ def _build_power_estimate(row: Mapping[str, Any]) -> PowerEstimate:
     return PowerEstimate(test=describe_power_question(row), **numbers)
 
 
+def _build_reach_estimates(page: ReportPage) -> list[ReachEstimate]:
+    """Return the reach of the test for planned slices and for each kind of image."""
+    estimates = []
+    for row in page["policy"].get("test_reach") or []:
+        estimates.append(ReachEstimate(what="slice", value=row["slice"], **_pick_reach(row)))
+    for item in forecast_reach(page["images"], page["splits"]["split"]):
+        numbers = _pick_reach(item.build_record())
+        estimates.append(ReachEstimate(what=item.column, value=item.value, **numbers))
+    return estimates
+
+
+def _pick_reach(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record[key] for key in ("images", "groups", "detectable")}
+
+
 def build_summary(page: ReportPage) -> dict[str, Any]:
     """Return the summary as JSON."""
     metrics = {}
@@ -268,6 +287,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         calibration=_build_calibration(page),
         opening=_build_opening(page),
         power=list(map(_build_power_estimate, page["comparison"]["power"])),
+        test_reach=_build_reach_estimates(page),
         data=_build_data_summary(page),
         drift=add_drift_texts(page["drift"]),
         followed=[SliceTrend(**add_trend_texts(record)) for record in page["followed"]["slices"]],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from pipeline.domain.prescriptions import Prescription
 from pipeline.domain.rules import Rule
@@ -15,11 +16,21 @@ from pipeline.report.figures.dose_response_charts import (
     count_intervention_effects,
     draw_dose_response,
 )
+from pipeline.report.figures.slice_matrices import build_slice_matrices, list_paying_classes
+from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
-from pipeline.report.sentences.number_format import format_plugin_name, format_rule
+from pipeline.report.sentences.conditions.change_rows import build_change_rows
+from pipeline.report.sentences.number_format import format_plugin_name, format_rule, set_minus_signs
+from pipeline.report.sentences.plain.slice_places import describe_place
+from pipeline.report.sentences.plain.story_sentences import (
+    describe_cause_evidence,
+    describe_treatment,
+)
 from pipeline.report.sentences.prescription_sentences import describe_prescription
 from pipeline.report.sentences.slice_sentences import describe_cause
 from pipeline.report.sentences.strength_format import format_remedy_strength, format_strength_range
+
+MAX_SHOWN_COPIES = 3  # treated copies on a card
 
 
 def describe_remedy(remedy: str | None) -> str:
@@ -110,9 +121,44 @@ def _draw_contact_sheet(page: ReportPage, image_ids: list[str]) -> list[dict[str
     for image_id in image_ids:
         flip = page.flips_by_image[image_id]
         alt_text = f"{flip['label']}, predicted as {flip['before']}"
-        thumbnail = page.thumbnails.draw_thumbnail(image_id, alt_text)
-        images.append({**flip, "thumbnail": thumbnail, "alt_text": alt_text})
+        images.append(
+            {
+                **flip,
+                "thumbnail": page.thumbnails.draw_thumbnail(image_id, alt_text),
+                "alt_text": alt_text,
+                "is_suspected": image_id in page.suspected_ids,
+            }
+        )
     return images
+
+
+def draw_remedy_pictures(page: ReportPage, slice_name: str, max_copies: int = 1) -> Markup:
+    """Return a training image as taken and as trained on; empty without a treatment.
+
+    Args:
+        page: the page.
+        slice_name: name of the slice.
+        max_copies: number of treated copies of each treatment at most.
+    """
+    strips = []
+    for preview in page.previews:
+        if preview.slice != slice_name:
+            continue
+        copies = list(preview.treated_copies)
+        copies = copies[len(copies) // 2 :][:1] if max_copies == 1 else copies[:max_copies]
+        path = str(page.images.loc[preview.original_id, "path"])
+        pictures = [("as taken", page.thumbnails.draw_thumbnail(preview.original_id, path))]
+        for strength, pixels in copies:
+            caption = f"as trained on: {set_minus_signs(strength)}"
+            pictures.append((caption, page.thumbnails.draw_static_image(pixels, caption)))
+        strips.append(render_template("remedy_pictures.html", pictures=pictures))
+    return Markup("").join(strips)
+
+
+def count_unreadable_images(page: ReportPage, slice_name: str) -> int:
+    """Return the number of a slice's images that are so dark that nothing can be seen."""
+    members = page.slice_members.get(slice_name, [])
+    return len(page.black_image_ids.intersection(members))
 
 
 def _draw_slice_charts(page: ReportPage, explanation: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -130,6 +176,10 @@ def _format_cause_range(explanation: Mapping[str, Any]) -> str:
     if not cause or explanation["strength_low"] is None:
         return ""
     return format_strength_range(cause, explanation["strength_low"], explanation["strength_high"])
+
+
+def _list_changed_parts(page: ReportPage) -> list[dict[str, Any]]:
+    return build_change_rows(page["comparison"]) if page.has_targeted_arm else []
 
 
 def build_slice_card(
@@ -163,5 +213,12 @@ def build_slice_card(
         "cause_candidates": list_cause_candidates(page, name),
         "errors": compute_slice_errors(page, name),
         "remedy_summary": summarize_remedy(page, name),
+        "place": describe_place(explanation),
+        "cause_text": describe_cause_evidence(explanation),
+        "matrices": build_slice_matrices(page, name),
+        "paying_classes": list_paying_classes(_list_changed_parts(page), name),
+        "pictures": draw_remedy_pictures(page, name, MAX_SHOWN_COPIES),
+        "treatments": list(map(describe_treatment, summarize_remedy(page, name)["plan"])),
+        "black_count": count_unreadable_images(page, name),
         "remedy_text": describe_remedy(next(iter(planned), remedy or explanation["cause"])),
     }

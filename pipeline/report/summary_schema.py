@@ -130,6 +130,7 @@ class VerdictSummary(BaseModel):
     promoted: bool
     word: str
     headline: str
+    plain: str = Field("", description="the verdict in one sentence without terms of statistics")
     outcome: str | None
     champion: dict[str, Any] = Field(
         description="the model in force: status (`ChampionStatus`) and run_id"
@@ -165,6 +166,18 @@ class PowerEstimate(BaseModel):
     groups: int
     groups_needed: int | None
     enough: bool | None
+
+
+class ReachEstimate(BaseModel):
+    """What the sealed test holds of a planned slice or a kind of image, before it is opened."""
+
+    what: str = Field(description="slice, label, a metadata column, or time of day")
+    value: str
+    images: int
+    groups: int
+    detectable: float | None = Field(
+        description="smallest gain that so many groups show with 80 % power; null if none"
+    )
 
 
 class DataSummary(BaseModel):
@@ -238,6 +251,9 @@ class RunSummary(BaseModel):
     calibration: CalibrationSummary
     opening: SealedTestOpening
     power: list[PowerEstimate]
+    test_reach: list[ReachEstimate] = Field(
+        [], description="what the sealed test can show, foreseen without any model"
+    )
     data: DataSummary
     drift: dict[str, Any] = Field(
         description="newly arrived images against the champion's data: `drift`, in words"

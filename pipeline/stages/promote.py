@@ -23,6 +23,7 @@ from pipeline.domain.statuses import ChampionStatus
 from pipeline.learning.training_settings import PROGRAM_FILE
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
+from pipeline.slices.comparison.arrival_evidence import collect_arrival_evidence
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
     build_reference_frame,
@@ -30,7 +31,8 @@ from pipeline.slices.tracking.reference_profile import (
 )
 from pipeline.statistics.model_comparison import has_shown_harm
 from pipeline.storage import champion_registry
-from pipeline.storage.artifact_store import read_json, write_json
+from pipeline.storage.arrival_ledger import get_arrivals_path
+from pipeline.storage.artifact_store import hash_content, read_json, write_json
 from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE
 
 WEIGHTS_FILE = "model.safetensors"
@@ -70,7 +72,15 @@ def run(
         comparison: the artifact of that name, as the further arguments.
     """
     comparison = _note_replaced_champion(context, comparison)
-    conditions = evaluate_gate(comparison, is_unjudged_champion_accepted=config.replace_unjudged)
+    arrivals = None
+    if "targeted" in (comparison["val"].get("arms") or {}):
+        weights = Path(candidates) / _find_first_targeted(Path(candidates))["file"]
+        pair = (weights, _find_weights_in_force(context, comparison, Path(model)))
+        run_path = context.runs_folder / context.run_id
+        arrivals = collect_arrival_evidence(run_path, comparison, pair, images["group"])
+    conditions = evaluate_gate(
+        comparison, is_unjudged_champion_accepted=config.replace_unjudged, arrivals=arrivals
+    )
     is_promoted = can_promote(comparison, conditions)
     is_declined = flips.set_index("image_id")[
         "declined_after" if is_promoted else "declined_before"
@@ -93,6 +103,7 @@ def run(
         "outcome": comparison["outcome"],
         "gain": _select_gain(comparison),
         "foreseen": comparison["foreseen"],
+        "arrivals": arrivals,
         "conditions": conditions,
         "limits": list_caveats(comparison),
         "champion": champion,
@@ -100,6 +111,29 @@ def run(
         "opening": comparison["opening"]["number"],
     }
     return {"verdict": verdict, "bundle": bundle}
+
+
+def fingerprint_external_inputs(
+    config: Config, run_path: Path, earlier_fingerprint: str | None
+) -> str:
+    """Return a hash of the labeled batches that arrived since, a part of the stage's key.
+
+    Args:
+        config: settings of the stage.
+        run_path: folder of the run.
+        earlier_fingerprint: unused; new batches change the verdict.
+    """
+    path = get_arrivals_path(run_path.parent, run_path.name)
+    return hash_content(path) if path.is_file() else ""
+
+
+def _find_weights_in_force(context: StageContext, comparison: dict[str, Any], model: Path) -> Path:
+    """Return the weights of the model that the candidate would replace."""
+    if comparison["champion"]["status"] != ChampionStatus.COMPARED:
+        return model / WEIGHTS_FILE
+    pointer = champion_registry.read_recorded_champion(context.runs_folder / context.run_id)
+    folder = champion_registry.find_bundle(context.runs_folder, pointer) if pointer else None
+    return (folder or model) / WEIGHTS_FILE
 
 
 def _select_gain(comparison: dict[str, Any]) -> dict[str, Any] | None:

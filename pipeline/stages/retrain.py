@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.contracts import StageContext, StageOutputs
-from pipeline.learning.training_settings import FitSettings
+from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.remedies import apply_remedy
 from pipeline.storage.artifact_store import write_json
 
@@ -20,8 +20,8 @@ RETRAIN_SEED_OFFSET = 1000
 """First seed of the arms above the run's seed, so that neither training nor search has used it."""
 
 
-class Config(FitSettings):
-    """Settings that all arms share."""
+class Config(LoopSettings):
+    """Settings that all arms share; their augmentation is that of `train`."""
 
     epochs: float = Field(4.0, gt=0, description="how often each image is trained on")
     learning_rate: float = Field(
@@ -95,8 +95,10 @@ def run(
             simulated=simulated,
             simulated_pixels=simulated_pixels,
         )
+        loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
+        fit_settings = FitSettings(**training["augmentation"], **loop_settings)
         trainer = ArmTrainer(
-            config, len(fitted_images), holdout_images, Path(model), folder, context
+            fit_settings, len(fitted_images), holdout_images, Path(model), folder, context
         )
         first_seed = context.seed + RETRAIN_SEED_OFFSET
         seeds = range(first_seed, first_seed + config.seeds)

@@ -28,8 +28,12 @@ MAX_ASSET_BYTES = 60_000  # of style and script together, so that a page is most
 def test_the_sections_are_in_their_order(page: ReportPage) -> None:
     html = render_page(page, list_sections())
     expected = [name for name in list_sections() if name != "shortcut_marks"]  # there are no marks
-    assert re.findall(r'<section class="part" id="([^"]+)"', html) == expected
-    assert re.findall(r'<li><a href="#([^"]+)"', html)[: len(expected)] == expected
+    assert re.findall(r'<section class="section" id="([^"]+)"', html) == expected
+    tabs = re.findall(r'<div class="part" id="([^"]+)"', html)
+    assert len(tabs) == 6
+    links = re.findall(r'<li><a href="#([^"]+)"', html[: html.index("</nav>")])
+    assert [link for link in links if link in tabs] == tabs
+    assert [link for link in links if link not in tabs] == expected
 
 
 def test_the_policy_allows_this_style_and_script_alone(page: ReportPage) -> None:
@@ -113,7 +117,9 @@ def test_an_external_section_needs_no_title(
     monkeypatch.setattr(plugins, "load_plugin", lambda kind, name: HoursOfDay)
     sections = render_sections(page, ("hours_of_day",))
     assert sections == [
-        RenderedSection("hours_of_day", "Hours of day", Markup("<p>&lt;here&gt;</p>"))
+        RenderedSection(
+            "hours_of_day", "Hours of day", Markup("<p>&lt;here&gt;</p>"), tab="Details"
+        )
     ]
 
 

@@ -34,7 +34,7 @@ from pipeline.learning.training.device_policy import (
 )
 from pipeline.learning.training.linear_head import prepare_head_training
 from pipeline.learning.training.progress_evaluation import evaluate_progress
-from pipeline.learning.training.training_phases import WeightAverage, require_flexible_input
+from pipeline.learning.training.training_phases import WeightAverage, adapt_to_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
@@ -240,7 +240,7 @@ def fit_network(
         holdout: images without influence on the gradients. With them the training may stop early,
             and the model gets the weights with their lowest loss. Without them the training goes to
             the end, and the model keeps the last weights.
-        treatment: what changes a batch before shift and crop.
+        treatment: what changes a batch before the augmentation.
         seed: seed of everything that is random.
         scratch_folder: folder of the checkpoint.
         track: shows the progress.
@@ -263,7 +263,7 @@ def fit_network(
             track=track,
             report_note=report_note,
         )
-    require_flexible_input(meta["backbone"], settings)
+    settings = adapt_to_network(meta["backbone"], settings)
     schedule = TrainingSchedule(settings, len(training_images))
     if schedule.batch_size < MINIMUM_RANK_IMAGES * distributed.count_ranks():
         raise InputError(

@@ -174,6 +174,10 @@ class ThumbnailStore:
         image = Markup('<span class="pic"><img src="{}" alt="{}" width="96" height="96"></span>')
         return image.format(source, alt_text)
 
+    def measure_contrast(self, image_id: str) -> float:
+        """Return the standard deviation of the image's pixels, in gray levels."""
+        return float(np.std(self._pixels[self._row_numbers[image_id]]))
+
     def is_drawn(self, image_id: str) -> bool:
         """Return whether the markup already carries the image."""
         return image_id in self._drawn_ids

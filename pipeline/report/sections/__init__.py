@@ -6,7 +6,8 @@ heading. Its HTML is a template `pipeline/report/assets/<name>.html`, filled in 
 `pipeline.report.page_templates.render_template`. What a section may draw from is in
 `pipeline.report.report_page`.
 
-Optional: HAS_OWN_HEADING, whether the HTML holds the heading.
+Optional: TAB, one of TAB_TITLES, the entry of the navigation that leads to it (the last one without
+it); HAS_OWN_HEADING, whether the HTML holds the heading.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from pipeline.report.report_page import ReportPage
 
 
+TAB_TITLES = ("Verdict", "Slices", "Classes", "Images", "Data", "Details")
+"""The navigation of a report, in the order of the page: a manager, a reviewer, an engineer."""
+
+
 class ReportSection(Protocol):
-    """Members of a section's module; `HAS_OWN_HEADING` (bool) is optional.
+    """Members of a section's module; `TAB` (str) and `HAS_OWN_HEADING` (bool) are optional.
 
     Attributes:
         TITLE: the section's heading.

@@ -11,6 +11,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 
 TITLE = "Changed images"
+TAB = "Images"
 PREVIEW_IMAGE_COUNT = 12  # two rows of images before anything is opened
 
 _CHANGE_KINDS = (

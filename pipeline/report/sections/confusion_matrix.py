@@ -20,6 +20,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 
 TITLE = "Confusion matrix"
+TAB = "Classes"
 MAX_WIDE_CLASSES = 8  # more classes get narrow cells and vertical headings
 # Matrices are placed side by side up to this width, estimated from letters and cells (rem).
 MAX_MATRIX_WIDTH = 23.0

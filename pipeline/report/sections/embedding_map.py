@@ -10,6 +10,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 
 TITLE = "Embedding map"
+TAB = "Images"
 MAX_MARKED_SLICES = 6  # marks that can be told apart by shape and color
 
 

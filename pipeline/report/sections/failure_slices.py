@@ -15,6 +15,7 @@ from pipeline.report.sentences.strength_format import format_remedy_strength
 from pipeline.report.slice_cards import build_slice_card, find_review_decision
 
 TITLE = "Failure slices"
+TAB = "Slices"
 # More groups than this cannot be collected; the table then says "out of reach".
 MAX_GROUPS_NEEDED = 100_000
 

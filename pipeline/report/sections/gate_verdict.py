@@ -1,131 +1,65 @@
-"""The verdict of the gate, with each condition, its value and its threshold."""
+"""The first screen: the verdict in one plain sentence, four images, two numbers."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.domain.statuses import GateCondition
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
-from pipeline.report.sentences.comparison_sentences import SubsetNames
-from pipeline.report.sentences.conditions.change_rows import build_change_rows
-from pipeline.report.sentences.gate_sentences import (
-    compose_headline,
-    describe_caveat,
-    describe_condition,
-)
-from pipeline.report.sentences.number_format import (
-    format_count,
-    format_number,
-    format_percent,
-    format_plugin_name,
-    format_points,
-    set_minus_signs,
-)
-from pipeline.report.sentences.verdict_rows import (
-    build_comparison_rows,
-    choose_banner_class,
-    choose_outcome_text,
-    describe_levels,
-    has_unnamed_cause,
-    list_subset_names,
-)
+from pipeline.report.sentences.plain.plain_verdict import VerdictFacts, compose_plain_verdict
+from pipeline.report.sentences.verdict_rows import build_comparison_rows, choose_banner_class
+from pipeline.report.verdict_facts import choose_strip_images, gather_verdict_facts
 
 TITLE = "Verdict"
+TAB = "Verdict"
 HAS_OWN_HEADING = True
-MAX_KEY_SLICES = 2  # slices beside the accuracy, if one comparison covers all images
-_PROBABILITY_CONDITIONS = {  # their value is the probability of a loss
-    GateCondition.NO_CLASS_WORSE,
-    GateCondition.NO_SLICE_WORSE,
-    GateCondition.NO_HARM_OUTSIDE,
-}
-_STATUSES = {True: ("held", "held"), False: ("failed", "failed"), None: ("unknown", "not judged")}
 
 
 def render(page: ReportPage) -> Markup:
-    """Return a banner with the outcome, the key figures, and a table of conditions."""
-    verdict, outcome = page["verdict"], page["comparison"].get("outcome")
-    names = list_subset_names(page)
-    conditions = [_describe_condition(names, condition) for condition in verdict["conditions"]]
-    headline = set_minus_signs(compose_headline(verdict, names).detail)
+    """Return the verdict for a reader with thirty seconds."""
+    facts = gather_verdict_facts(page)
     return render_template(
         "gate_verdict.html",
-        outcome_text=choose_outcome_text(verdict["promoted"], outcome),
-        banner_class=choose_banner_class(verdict["promoted"], outcome),
-        headline=headline,
+        banner_class=choose_banner_class(facts.is_promoted, facts.outcome),
+        plain=compose_plain_verdict(facts),
         data_faults=page.data_faults,
-        conditions=conditions,
-        failed_conditions=[item for item in conditions if item["status_class"] == "failed"],
-        key_figures=_build_key_figures(page),
-        change=_describe_change(page) if page.has_targeted_arm else "",
-        levels=describe_levels(page) if page.has_targeted_arm else "",
-        has_unnamed_cause=has_unnamed_cause(page),
-        limits=[describe_caveat(limit, names) for limit in verdict["limits"]],
-        changed_parts=build_change_rows(page["comparison"], names),
-        class_margin=page["comparison"]["margins"]["by_class"],
+        strip=_draw_strip(page, facts),
+        figures=_build_figures(page),
+        has_targeted_arm=page.has_targeted_arm,
     )
 
 
-def _describe_condition(names: SubsetNames, condition: dict[str, Any]) -> dict[str, Any]:
-    status_class, status_text = _STATUSES[condition["passed"]]
-    text = describe_condition(condition, names)
-    value, threshold = condition["value"], condition["threshold"]
-    is_share = any(x is not None and not float(x).is_integer() for x in (value, threshold))
-    is_probability = condition["condition"] in _PROBABILITY_CONDITIONS
-    format_value = format_points if is_share else format_number
-    format_value = format_percent if is_probability else format_value
-    return {
-        "status_class": status_class,
-        "status_text": status_text,
-        "name": text.name,
-        "value": format_value(value),
-        "threshold": format_value(threshold),
-        "reason": set_minus_signs(text.reason),
-        "evidence_link": text.evidence_link,
-    }
+def _draw_strip(page: ReportPage, facts: VerdictFacts) -> list[dict[str, Any]]:
+    """Return the images of the strip; those with the same predictions share a caption."""
+    flips = [page.flips_by_image[image_id] for image_id in choose_strip_images(page, facts)]
+    strip = []
+    for answers, members in groupby(flips, lambda row: (row["label"], row["before"], row["after"])):
+        label, before, after = answers
+        images = []
+        for flip in members:
+            text = f"{label}: {before} before, {after} after" if page.has_targeted_arm else label
+            images.append(page.thumbnails.draw_thumbnail(flip["image_id"], text))
+        strip.append({"label": label, "before": before, "after": after, "images": images})
+    return strip
 
 
-def _describe_treatments(page: ReportPage) -> str:
-    """Return the remedies of the plan, "exposure or exposure drawn by the simulator gate"."""
-    pairs = page["plan"][["remedy", "simulator"]].drop_duplicates().fillna("").astype("str")
-    names = []
-    for row in pairs.sort_values("simulator", kind="stable").itertuples():
-        drawn = f" drawn by the simulator {row.simulator}" if row.simulator else ""
-        names.append(format_plugin_name(row.remedy) + drawn)
-    return " or ".join(names)
-
-
-def _describe_change(page: ReportPage) -> str:
-    """Return the treatment, and the number of validation images that it fixed and broke."""
-    plan, changes = page["plan"], page.flips["change"]
-    image_count = int(plan["image_id"].nunique())
-    treated = format_count(
-        image_count, "training image was also seen", "training images were also seen"
-    )
-    fixed, broken = int((changes == "fixed").sum()), int((changes == "broken").sum())
-    text = (
-        f"{treated} with {_describe_treatments(page)}; "
-        f"of {format_count(len(changes), 'validation image')}, "
-        f"{fixed:,} were fixed and {broken:,} broken"
-    )
-    if plan["simulator"].notna().any():
-        text += "; no simulated image is in validation or test"
-    return text
-
-
-def _build_key_figures(page: ReportPage) -> list[dict[str, Any]]:
-    """Return the two or three figures of the banner: accuracy, then the slices with a remedy."""
+def _build_figures(page: ReportPage) -> list[dict[str, Any]]:
+    """Return the share of correct images before and after: of all, and of the planned slices."""
     rows = build_comparison_rows(page)
-    if not rows:
-        return []
     rows = [row for row in rows if row["split"] == rows[0]["split"]]
-    figures = [row for row in rows if row["subset_kind"] in ("all", "planned")]
-    if len(figures) == 1 and page.has_targeted_arm:
-        slice_rows = [row for row in rows if row["subset_kind"] == "slice"]
-        figures += slice_rows[:MAX_KEY_SLICES]
-    for row in figures:
-        name = "Accuracy" if row["subset_kind"] == "all" else row["name"]
-        row["name"] = f"{name}, {row['split_title'].lower()}"
+    figures = []
+    for row in rows:
+        names = {"all": "all images", "planned": "the slices"}
+        if row["subset_kind"] in names and row["before"]:
+            after = row["targeted"] or {"value": None}
+            figures.append(
+                {
+                    "name": names[row["subset_kind"]],
+                    "before": row["before"]["value"],
+                    "after": after["value"],
+                }
+            )
     return figures

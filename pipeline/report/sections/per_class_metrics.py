@@ -13,6 +13,7 @@ from pipeline.report.report_page import ReportPage
 from pipeline.statistics.classification.classification_metrics import score_classes
 
 TITLE = "Per-class metrics"
+TAB = "Classes"
 MAX_CONFUSED_PAIRS = 30  # rows of the table of pairs; the confusion matrix holds all
 
 

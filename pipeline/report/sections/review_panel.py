@@ -8,6 +8,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 
 TITLE = "Review decisions"
+TAB = "Images"
 
 
 def render(page: ReportPage) -> Markup:

@@ -13,6 +13,7 @@ from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
 
 TITLE = "Shortcut marks"
+TAB = "Slices"
 PATCH_SIDE = 30  # units of the SVG's view box
 
 

@@ -15,6 +15,7 @@ from pipeline.report.sentences.number_format import count_slice_states, format_p
 from pipeline.report.sentences.trend_sentences import describe_trend
 
 TITLE = "Slice trends"
+TAB = "Slices"
 _CLASSES_OF_STATE = {
     TrackState.CLOSED: "held",
     TrackState.SHRINKING: "held",

@@ -15,6 +15,7 @@ from pipeline.report.sentences.number_format import format_plugin_name, format_r
 from pipeline.report.sentences.traffic_sentences import add_drift_texts, describe_condition
 
 TITLE = "Traffic drift"
+TAB = "Data"
 MAX_ATTRIBUTE_CHARTS = 4  # charts that fit a screen, of the attributes that drifted most
 _LINE_STYLES = "bca"  # of training, validation and arrived
 _TICK_STEP = 3  # label every third bin edge, so that the labels do not overlap

@@ -20,7 +20,7 @@ from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy
 from tests.learning.drawn import draw_images
 
-SETTINGS = FitSettings(batch_size=8, epochs=1)
+SETTINGS = FitSettings(recipe="bare", batch_size=8, epochs=1)
 CLASS_NAMES = ["lying", "standing"]
 COUNT = 40
 PLAN_DTYPES = {

@@ -41,7 +41,12 @@ def _create_training_run(image_limit: int, settings: FitSettings) -> tuple[Train
 def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bool) -> None:
     """With layer norm the gradients are the same but for rounding; 11 images divide unevenly."""
     settings = FitSettings(
-        batch_size=11, optimizer="sgd", learning_rate=0.1, class_weights=is_weighted, warmup_share=0
+        recipe="bare",
+        batch_size=11,
+        optimizer="sgd",
+        learning_rate=0.1,
+        class_weights=is_weighted,
+        warmup_share=0,
     )
     whole_run, whole_notes = _create_training_run(11, settings)
     limited_run, limited_notes = _create_training_run(3, settings)
@@ -60,20 +65,20 @@ def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bo
 
 
 def test_a_single_image_that_does_not_fit_is_an_input_error() -> None:
-    training_run, _ = _create_training_run(0, FitSettings(batch_size=8))
+    training_run, _ = _create_training_run(0, FitSettings(recipe="bare", batch_size=8))
     with pytest.raises(InputError, match=r"train\.batch_size: .* choose a smaller backbone"):
         training_run.run_step(0, training_run.prepare_shard(0)())
 
 
 def test_finite_losses_are_returned_as_numbers() -> None:
-    training_run, _ = _create_training_run(11, FitSettings())
+    training_run, _ = _create_training_run(11, FitSettings(recipe="bare"))
     metrics = [torch.tensor([0.5, 1.0]), torch.tensor([0.25, 0.5])]
     assert training_run.check_losses(metrics, 2) == [[0.5, 1.0], [0.25, 0.5]]
     assert training_run.check_losses([], 2) == []
 
 
 def test_the_first_batch_with_an_infinite_loss_is_named() -> None:
-    training_run, _ = _create_training_run(11, FitSettings())
+    training_run, _ = _create_training_run(11, FitSettings(recipe="bare"))
     metrics = [torch.tensor([0.5, 1.0]), torch.tensor([torch.nan, 0.5])]
     with pytest.raises(InputError, match="the loss is nan at step 7 on image row") as caught:
         training_run.check_losses(metrics, 8)

@@ -1,3 +1,4 @@
+import copy
 import re
 from typing import Any
 
@@ -27,8 +28,9 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
         "failures were taken from 21:00 to 05:00; twice the exposure repairs",
         "luminance ≤ 62.4",
         "luminance ≤ 60 (40 images of half 2)",
-        "confirmed by intervention",
-        "exposure x0.15 to x0.4 makes good images fail",
+        "at 15 to 40 % of the light, fail in the same way",
+        "If you disagree",
+        "as trained on",
         "exposure x2",
         f"{row['groups']} groups",
         "0.002",
@@ -40,15 +42,16 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
     ):
         assert text in article, text
     assert article.count('<svg class="chart"') == 1
-    assert article.count('src="data:image/webp') == page.contact_sheet_size
+    sheet = article[article.index('class="sheet') : article.index('class="minis"')]
+    assert sheet.count('src="data:image/webp') == page.contact_sheet_size
 
 
 @pytest.mark.parametrize(
     ("confidence", "text"),
     [
-        (CauseConfidence.CONSISTENT, "<b>consistent with</b> exposure x0.15 to x0.4"),
-        (CauseConfidence.SUSPECTED, "The cause is <b>suspected</b>"),
-        (CauseConfidence.LEANS_ON_MARK, "The model <b>relies on a mark</b>"),
+        (CauseConfidence.CONSISTENT, "Consistent with too dark: good images, at 15 to 40 %"),
+        (CauseConfidence.SUSPECTED, "They may be too dark"),
+        (CauseConfidence.LEANS_ON_MARK, "The model relies on a mark"),
     ],
 )
 def test_the_evidence_for_the_cause_is_stated(
@@ -58,7 +61,7 @@ def test_the_evidence_for_the_cause_is_stated(
     table.loc[0, "confidence"] = confidence
     article = extract_article(str(render(build_page(made | {"explanations": table}))), "s1")
     assert text in article
-    assert "confirmed by intervention" not in article
+    assert "corrects 71 % of the failures" not in article
 
 
 def test_no_strength_is_shown_without_its_remedy_or_unit(page: ReportPage) -> None:
@@ -83,9 +86,35 @@ def test_the_images_of_a_sheet_need_no_script(page: ReportPage) -> None:
 
 def test_an_unnamed_cause_is_stated(page: ReportPage) -> None:
     article = extract_article(str(render(page)), "s2")
-    assert "Their cause is <b>unnamed</b>" in article
+    assert "The cause is unnamed" in article
     assert "7 of 9 failures are badge predicted as none" in article
-    assert "confirmed by intervention" not in article
+
+
+def test_a_class_that_pays_is_named_on_the_card(made: dict[str, Any]) -> None:
+    assert "One class pays" not in str(render(build_page(made)))
+    comparison = copy.deepcopy(made["comparison"])
+    part = comparison["test"]["safety"]["before"]["slice_classes"][0]
+    part |= {"reference": 0.97, "treated": 0.62, "loss_probability": 0.999, "status": "harmed"}
+    article = extract_article(str(render(build_page(made | {"comparison": comparison}))), "s1")
+    assert "One class pays" in article
+    assert "970 were right and 620 are now" in article
+
+
+def test_suspected_labels_and_black_images_are_marked(made: dict[str, Any]) -> None:
+    page = build_page(made)
+    members = page.slice_members["s1"]
+    issues = made["label_issues"].copy()
+    wrong = [image_id for image_id in members if page.is_misclassified[image_id]]
+    issues.loc[0, "image_id"] = wrong[0]
+    pixels = made["pixels"].copy()
+    pixels[list(made["images"]["image_id"]).index(members[0])] = 0
+    attributes = made["attributes"].copy()
+    attributes.loc[attributes["image_id"] == members[0], "luminance"] = 0.0
+    changed = made | {"label_issues": issues, "pixels": pixels, "attributes": attributes}
+    article = extract_article(str(render(build_page(changed, contact=100))), "s1")
+    assert "label?" in article
+    assert "<b>1</b> of them is black" in article
+    assert "label?" not in extract_article(str(render(page)), "s1")
 
 
 def test_the_effect_of_the_intervention_is_counted(page: ReportPage) -> None:

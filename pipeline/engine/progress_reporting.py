@@ -71,7 +71,7 @@ def _open_bars() -> Progress:
 
 
 def _count_loop(total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """Return a context whose function notes the loop's count in the present run, if there is one."""
+    """Return a context whose function notes the loop's count in the present run, if any."""
     run = _display.run
     return nullcontext(lambda count: None) if run is None else run.count_loop(total)
 

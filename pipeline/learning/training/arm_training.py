@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.contracts import StageContext
+from pipeline.contracts import ProgressTracker, StageContext
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.models.backbone import load_model, load_model_metadata, save_model
 from pipeline.learning.training.generic_augmentation import create_trivial_augment
@@ -82,6 +83,15 @@ def build_arms(
     return arms
 
 
+def _name_units(track: ProgressTracker, owner: str) -> ProgressTracker:
+    """Return a tracker whose units name what they belong to."""
+
+    def track_owned(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        return track(items, total=total, unit=f"{unit} {owner}")
+
+    return track_owned
+
+
 @dataclass(frozen=True)
 class ArmTrainer:
     """Trains arms from one model under the same settings.
@@ -121,7 +131,7 @@ class ArmTrainer:
             treatment=arm.treatment,
             seed=seed,
             scratch_folder=self.context.scratch_folder / f"fit-{name}",
-            track=self.context.track_progress,
+            track=_name_units(self.context.track_progress, f"of {name}"),
             report_note=self.context.add_note,
         )
         file = f"{name}.safetensors"

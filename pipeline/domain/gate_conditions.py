@@ -139,7 +139,8 @@ def _judge_val(comparison: Record) -> list[dict[str, Any]]:
         planned, key=lambda item: (item["slice"] in val["gained"], item["gain"]["bound"] or -1.0)
     )
     is_passed = best["slice"] in val["gained"]
-    facts = _collect_gain_facts(best, "control", name_arm_in_force(comparison))
+    arm_in_force = _name_arm_in_force(comparison, best["over"])
+    facts = _collect_gain_facts(best, "control", arm_in_force)
     gain = _build_condition(
         GateCondition.SLICE_GAIN,
         value=best["gain"]["bound"],
@@ -205,9 +206,18 @@ def _judge_arrivals(arrivals: Record, margins: Record) -> list[dict[str, Any]]:
 
 
 def name_arm_in_force(comparison: Record) -> str:
-    """Return the arm of the model that the candidate would replace."""
+    """Return the arm of the model that the candidate would replace, on the strongest split."""
+    primary = (comparison["test"] or comparison["val"]).get("primary") or {}
+    return _name_arm_in_force(comparison, primary.get("over") or {})
+
+
+def _name_arm_in_force(comparison: Record, over: Record) -> str:
+    """Return the arm that would be replaced, of those that a gain is known over.
+
+    On validation a champion that was trained on some of its images is not compared.
+    """
     is_compared = comparison["champion"]["status"] == ChampionStatus.COMPARED
-    return "champion" if is_compared else "before"
+    return "champion" if is_compared and ("champion" in over or not over) else "before"
 
 
 def _collect_gain_facts(subset: Record, reference: str, arm_in_force: str) -> dict[str, Any]:

@@ -124,6 +124,15 @@ def split_headline(text: str, outcome: str | None, is_promoted: bool) -> Headlin
     return Headline(state, text.removeprefix(f"{state}: "))
 
 
+def get_plain_verdict(verdict: Mapping[str, Any]) -> str:
+    """Return the sentence that begins the page, a message and a summary.
+
+    Args:
+        verdict: `verdict` of `summary.json`; one of an earlier version has its headline alone.
+    """
+    return str(verdict.get("plain") or verdict["headline"])
+
+
 def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> Headline:
     """Return the verdict in one line.
 

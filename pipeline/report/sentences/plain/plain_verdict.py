@@ -1,7 +1,7 @@
 """The verdict in one plain sentence, for a reader with thirty seconds.
 
-It names classes and counts of a hundred images, and holds neither intervals nor terms of
-statistics. Each number links to the section with its evidence.
+It names classes and counts of a hundred images, without intervals and terms of statistics. Each
+number links to the section with its evidence.
 """
 
 from __future__ import annotations
@@ -202,6 +202,7 @@ def _describe_refusal(facts: VerdictFacts) -> list[TextPart]:
         GateCondition.SLICE_GAIN,
         GateCondition.PLANNED_GAIN,
         GateCondition.GAIN_IN_FORCE,
+        GateCondition.ARRIVALS_GAIN,
     }:
         return [TextPart("retraining was not shown to help: "), *_describe_gain(facts)]
     if GateCondition.CHAMPION_COMPARED in facts.failed_conditions:

@@ -97,6 +97,7 @@ SECTION_NAMES = (  # in the order of the report
     "traffic_drift",
     "verdict_conditions",
     "accuracy_change",
+    "remedy_steps",
     "augmentation_examples",
     "training_curves",
     "calibration",

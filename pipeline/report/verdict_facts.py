@@ -48,6 +48,7 @@ def gather_verdict_facts(page: ReportPage) -> VerdictFacts:
         overall=shares,
         slice_errors=errors,
         confusion=_find_confusion(page),
+        arrived_groups=(verdict.get("arrivals") or {}).get("groups", 0),
     )
 
 

@@ -28,6 +28,12 @@ HEAT_MAP_ALPHA_QUALITY = 60
 HEAT_MAP_OPACITY = 0.78  # at the strongest place, so that the image stays visible below
 
 
+def blur_image(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 [side, side, 3], blurred so that no person can be recognized."""
+    deviation = pixels.shape[0] / BLUR_DIVISOR
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+
+
 def encode_thumbnail(
     pixels: NDArray[np.uint8],
     mode: ThumbnailMode,
@@ -48,8 +54,7 @@ def encode_thumbnail(
             cv2.resize(pixels, (max_side, max_side), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
     if mode == "blurred":
-        deviation = pixels.shape[0] / BLUR_DIVISOR
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+        pixels = blur_image(pixels)
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(buffer, "WEBP", quality=quality, method=2)

@@ -57,7 +57,7 @@ def render(page: ReportPage) -> Markup:
 
 
 def list_calibration_errors(page: ReportPage) -> list[dict[str, Any]]:
-    """Return the expected calibration error of both models on each compared split (first seed)."""
+    """Return the expected calibration error of both models on each compared split."""
     if not page.has_targeted_arm:
         return []
     rows = []

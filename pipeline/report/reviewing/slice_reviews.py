@@ -13,7 +13,7 @@ from pipeline.slices.candidates.rule_admission import (
     compute_slice_masks,
     measure_reference_distances,
 )
-from pipeline.slices.candidates.rule_application import FinderSettings
+from pipeline.slices.family.slice_search import FinderSettings
 from pipeline.slices.tracking.slice_matching import CurrentRun
 
 Review = Mapping[str, str]

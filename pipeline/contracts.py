@@ -306,6 +306,8 @@ class StageContext:
             and code, by name, or None.
         run_facts: what the runner knows of the run so far: `config` (YAML), `versions`, `stages`
             (name, seconds, notes).
+        followed_settings: settings of other stages that this stage follows, as `train.minutes`, by
+            key; see `stage_key.collect_followed_settings`.
         notes: lines for the log, the report and `summary.json`: each states something unusual and
             its consequence.
         on_note: called with each new note.
@@ -318,6 +320,7 @@ class StageContext:
     track_progress: ProgressTracker = iterate_silently
     previous_outputs: Mapping[str, Any] | None = None
     run_facts: Mapping[str, Any] = field(default_factory=dict)
+    followed_settings: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     on_note: Callable[[str], None] = lambda line: None
 

@@ -223,6 +223,7 @@ class Base:
                 "overfitting_from": 600,
                 "accuracy_gap": 0.06,
                 "is_gap_wide": False,
+                "augmentation": {"recipe": "bare"},
                 "origin": ModelOrigin.TRAINED,
                 "model_file": None,
             },

@@ -39,7 +39,8 @@ def test_load_is_public_and_imports_torch_only_when_it_is_used() -> None:
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert output.split() == ["False", "True", "True"]
     assert nightshift.__version__ == pipeline.__version__
-    assert dir(nightshift) == ["__version__", "load"]
+    assert dir(nightshift) == ["__version__", "analyze", "load"]
+    assert nightshift.analyze is pipeline.analyze
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = nightshift.lod
 

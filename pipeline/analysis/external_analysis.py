@@ -12,14 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import remedies
+from pipeline.analysis.analysis_inputs import (
+    DEFAULT_SIDE_PX,
+    AnalysisInputs,
+    GivenPredictions,
+    load_predictions,
+)
 from pipeline.analysis.analysis_report import build_analysis_page, build_analysis_summary
 from pipeline.analysis.given_images import load_table_images
-from pipeline.analysis.prediction_tables import (
-    align_predictions,
-    read_embeddings,
-    read_image_table,
-    read_predictions,
-)
+from pipeline.analysis.preprocessing_inference import PreprocessingMatch, infer_preprocessing
 from pipeline.attributes import measure_images
 from pipeline.contracts import InputError, StageContext
 from pipeline.data.quality.duplicate_pairs import find_duplicate_pairs
@@ -35,7 +36,7 @@ from pipeline.learning.inference.frozen_features import compute_frozen_features
 from pipeline.learning.inference.model_outputs import extract_features
 from pipeline.learning.inference.prediction_table import build_predictions
 from pipeline.learning.inference.suspected_labels import find_suspected_labels
-from pipeline.learning.models.onnx_model import OnnxModel, load_onnx_model, select_scaling
+from pipeline.learning.models.external_model import ExternalModel, convert_to_logits
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.causes.intervention_probe import build_probe_frame, probe_interventions
@@ -47,7 +48,6 @@ from pipeline.statistics.group_sampling import assign_group_folds
 from pipeline.storage import artifact_store
 
 FOLD_COUNT = 5
-DEFAULT_SIDE_PX = 64
 SLICE_COLUMNS = (
     "slice",
     "rank",
@@ -71,37 +71,56 @@ AnalysisArtifacts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class AnalysisInputs:
-    """The user's files.
+class ProbedModel:
+    """A model with the preprocessing under which it agrees with the predictions.
 
     Attributes:
-        images_path: the table of images.
-        predictions_path: the table of predictions.
-        embeddings_path: embeddings of the model, with the rows of the predictions; None for none.
-        model_path: an ONNX model; None for none.
-        side: side of the images, in pixels.
+        model: the model.
+        match: its preprocessing and agreement.
+        source: its file or argument, for messages.
     """
 
-    images_path: Path
-    predictions_path: Path
-    embeddings_path: Path | None = None
-    model_path: Path | None = None
-    side: int = DEFAULT_SIDE_PX
+    model: ExternalModel
+    match: PreprocessingMatch
+    source: str
+
+    def predict_scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits float32 [N, classes] for pixels uint8 [N, side, side, 3]."""
+        scaling = self.match.preprocessing.scaling
+        return convert_to_logits(self.model.predict_scores(pixels, scaling))
 
 
-def _load_model(inputs: AnalysisInputs) -> OnnxModel | None:
-    return load_onnx_model(inputs.model_path, inputs.side) if inputs.model_path else None
+def _match_model(
+    inputs: AnalysisInputs, context: StageContext, given: GivenPredictions
+) -> ProbedModel | None:
+    """Return the model with its inferred preprocessing; None without a model."""
+    if given.model is None:
+        return None
+    paths = given.list_image_paths(inputs.images_path)
+    source = inputs.model_source
+    match = infer_preprocessing(given.model, paths, given.logits, source, context.seed)
+    context.add_note(
+        f"the model answers as the predictions do for {match.agreement:.1%} of the images that "
+        f"were compared, its input prepared so: {match.preprocessing}"
+    )
+    return ProbedModel(given.model, match, source)
 
 
 def _load_inputs(
-    inputs: AnalysisInputs, context: StageContext, side: int
-) -> tuple[AnalysisArtifacts, NDArray[np.float32], bool]:
-    """Return artifacts of ingest and split, logits by image, and whether folds were drawn."""
-    table, fold = read_image_table(inputs.images_path)
-    ids, names, logits = read_predictions(inputs.predictions_path, context.add_note)
-    rows = align_predictions(table, ids, names, (inputs.images_path, inputs.predictions_path))
-    images, pixels = load_table_images(table, inputs.images_path, side, context.track_progress)
-    drawn = fold is None
+    inputs: AnalysisInputs,
+    context: StageContext,
+    given: GivenPredictions,
+    probed: ProbedModel | None,
+) -> tuple[AnalysisArtifacts, bool]:
+    """Return artifacts of ingest and split, and whether folds were drawn."""
+    images, pixels = load_table_images(
+        given.table,
+        inputs.images_path,
+        probed.model.side if probed else inputs.side or DEFAULT_SIDE_PX,
+        context.track_progress,
+        probed.match.preprocessing.fitting if probed else None,
+    )
+    fold = given.folds
     if fold is None:
         if images["group"].nunique() < 2:
             raise InputError(
@@ -109,7 +128,7 @@ def _load_inputs(
                 "be tested"
             )
         fold = assign_group_folds(
-            find_class_indices(images, names),
+            find_class_indices(images, given.class_names),
             images["group"].to_numpy(dtype=str),
             FOLD_COUNT,
             context.seed,
@@ -118,18 +137,11 @@ def _load_inputs(
     splits = pd.DataFrame(
         {"image_id": images["image_id"], "split": "val", "fold": fold, "reason": none}
     )
-    artifacts = {"images": images, "pixels": pixels, "classes": {"names": names}, "splits": splits}
-    return artifacts | _load_embeddings(inputs, ids, rows), logits[rows], drawn
-
-
-def _load_embeddings(
-    inputs: AnalysisInputs, prediction_ids: list[str], prediction_rows: NDArray[np.intp]
-) -> AnalysisArtifacts:
-    """Return the user's embeddings in the order of the images, if there are any."""
-    if inputs.embeddings_path is None:
-        return {}
-    embeddings = read_embeddings(inputs.embeddings_path, len(prediction_ids))
-    return {"space": embeddings[prediction_rows]}
+    classes = {"names": given.class_names}
+    artifacts = {"images": images, "pixels": pixels, "classes": classes, "splits": splits}
+    if given.embeddings is not None:
+        artifacts["space"] = given.embeddings
+    return artifacts, given.folds is None
 
 
 def _evaluate_predictions(
@@ -186,32 +198,22 @@ def _build_empty_probe() -> tuple[ProbeMeasurements, AnalysisArtifacts]:
 
 
 def _probe_model(
-    inputs: AnalysisInputs, context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel
-) -> tuple[ProbeMeasurements, AnalysisArtifacts, OnnxModel]:
+    context: StageContext, artifacts: AnalysisArtifacts, probed: ProbedModel
+) -> tuple[ProbeMeasurements, AnalysisArtifacts]:
     """Return the outputs of probe on the images with equal outputs of model and predictions."""
     names, pixels = artifacts["classes"]["names"], artifacts["pixels"]
     predictions = artifacts["predictions"]
     predicted = pd.Index(names).get_indexer(pd.Index(predictions["predicted"]))
-    model, share = select_scaling(model, pixels, predicted, Path(str(inputs.model_path)))
-    context.add_note(
-        f"the model answers as the predictions do for {share:.1%} of the images, its input scaled "
-        f"{model.scaling}"
-    )
-    scores = model.predict_scores(pixels)
-    if scores.shape[1] != len(names):
-        raise InputError(
-            f"{inputs.model_path}: answers with {scores.shape[1]} classes, the predictions have "
-            f"{len(names)}"
-        )
+    scores = probed.predict_scores(pixels)
     rescored = predictions.assign(**{f"logit_{k}": scores[:, k] for k in range(len(names))})
     agreeing = rescored[scores.argmax(1) == predicted]
     frame = build_probe_frame(artifacts["images"], artifacts["splits"], agreeing, names)
     settings = probe.Config.model_validate({})
-    shortcuts = probe.find_shortcuts(settings, context, frame, pixels, model.predict_scores, names)
+    shortcuts = probe.find_shortcuts(settings, context, frame, pixels, probed.predict_scores, names)
     measurements, dose_response = probe_interventions(
-        frame, pixels, model.predict_scores, settings.max_images, context
+        frame, pixels, probed.predict_scores, settings.max_images, context
     )
-    return measurements, {"dose_response": dose_response, "shortcuts": shortcuts}, model
+    return measurements, {"dose_response": dose_response, "shortcuts": shortcuts}
 
 
 def _assemble_validation_set(
@@ -224,7 +226,7 @@ def _assemble_validation_set(
 
 
 def _find_slices(
-    context: StageContext, artifacts: AnalysisArtifacts, model: OnnxModel | None
+    context: StageContext, artifacts: AnalysisArtifacts, probed: ProbedModel | None
 ) -> AnalysisArtifacts:
     """Return the artifacts of cluster and explain."""
     val = artifacts["validation_set"].exclude_label_issues()
@@ -233,15 +235,15 @@ def _find_slices(
     )
 
     def predict_classes(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-        if model is None:
+        if probed is None:
             return np.zeros(len(pixels), np.intp)
-        return np.asarray(model.predict_scores(pixels).argmax(1))
+        return np.asarray(probed.predict_scores(pixels).argmax(1))
 
     tools = InterventionTools(
         artifacts["pixels"],
         remedies.apply_remedy,
         lambda pixels: measure_images(pixels).to_numpy(dtype=float),
-        predict_classes if model else None,
+        predict_classes if probed else None,
         extract_features,
     )
     return proposals | explain.explain_slices(
@@ -282,7 +284,6 @@ def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int =
     Raises:
         InputError: a file cannot be used; the message is one line.
     """
-    model = _load_model(inputs)
     with TemporaryDirectory() as scratch:
         scratch_folder = Path(scratch)
         context = StageContext(
@@ -293,13 +294,13 @@ def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int =
             create_tracker("analyze"),
             on_note=lambda line: log_line(f"  {line}"),
         )
-        artifacts, logits, drawn = _load_inputs(
-            inputs, context, model.side if model else inputs.side
-        )
-        artifacts |= _evaluate_predictions(context, artifacts, logits)
+        given = load_predictions(inputs, context.add_note)
+        model = _match_model(inputs, context, given)
+        artifacts, drawn = _load_inputs(inputs, context, given, model)
+        artifacts |= _evaluate_predictions(context, artifacts, given.logits)
         measurements, probed = _build_empty_probe()
         if model:
-            measurements, probed, model = _probe_model(inputs, context, artifacts, model)
+            measurements, probed = _probe_model(context, artifacts, model)
         else:
             context.add_note(
                 "no model was given, so nothing was probed: causes are suspected only (see --model)"
@@ -312,6 +313,6 @@ def analyze_predictions(inputs: AnalysisInputs, output_folder: Path, seed: int =
         return _write_outputs(
             output_folder,
             artifacts,
-            build_analysis_page(artifacts, logits, context, summary),
+            build_analysis_page(artifacts, given.logits, context, summary),
             summary,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.analysis.image_fitting import ImageFitting
 from pipeline.analysis.prediction_tables import RESERVED_COLUMNS
 from pipeline.attributes import list_attributes
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
@@ -35,22 +36,26 @@ class _ImageFile:
     pixels: NDArray[np.uint8]
 
 
-def _load_image_file(image_path: Path, side: int) -> _ImageFile | str:
+def _load_image_file(image_path: Path, side: int, fitting: ImageFitting | None) -> _ImageFile | str:
     """Return one image, or the reason why it cannot be used."""
     try:
         data = read_file(str(image_path))
         head = read_header(data)
-        return _ImageFile(
-            hashlib.sha256(data).hexdigest()[:32],
-            head,
-            letterbox_image(decode_image(data, side, head), side),
-        )
+        if fitting is None:
+            pixels = letterbox_image(decode_image(data, side, head), side)
+        else:  # a model's own pipeline decodes the whole image
+            pixels = fitting.fit_image(decode_image(data, None, head), side)
+        return _ImageFile(hashlib.sha256(data).hexdigest()[:32], head, pixels)
     except ImageError as error:
         return str(error)
 
 
 def load_table_images(
-    table: pd.DataFrame, manifest: Path, side: int, track: ProgressTracker = iterate_silently
+    table: pd.DataFrame,
+    manifest: Path,
+    side: int,
+    track: ProgressTracker = iterate_silently,
+    fitting: ImageFitting | None = None,
 ) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
     """Return `images`, and `pixels` uint8 [N, side, side, 3], of a table.
 
@@ -61,6 +66,7 @@ def load_table_images(
         manifest: its path; image paths are relative to its folder.
         side: side of the pixels.
         track: progress tracker.
+        fitting: how images are brought to the side; None to letterbox them.
 
     Raises:
         InputError: an image cannot be used; the message names the first one.
@@ -70,7 +76,7 @@ def load_table_images(
     hashes: list[str] = []
     headers: list[ImageHeader] = []
     errors: list[str] = []
-    results = map_in_order(sources, lambda source: _load_image_file(source, side))
+    results = map_in_order(sources, lambda source: _load_image_file(source, side, fitting))
     for row, result in enumerate(track(results, total=len(sources), unit="images")):
         if isinstance(result, str):
             errors.append(f"{sources[row]} ({result})")

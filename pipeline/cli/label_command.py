@@ -37,7 +37,7 @@ def label_images(
     if model == APPLY:
         if len(inputs) != 1 or output is not None:
             raise InputError("name the batch with its labels: nightshift label apply batch.csv")
-        found = label_batch.apply_label_batch(Path(inputs[0]))
+        found = label_batch.apply_label_batch(Path(inputs[0]), runs_folder)
         lines = label_sentences.describe_label_evidence(found)
     else:
         if output is None:

@@ -13,16 +13,27 @@ from typing import Any
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 
 Record = Mapping[str, Any]
+ARRIVALS_OUTCOMES = {
+    ComparisonOutcome.PROMISING_ON_VAL,
+    ComparisonOutcome.NO_TEST,
+    ComparisonOutcome.USED_UP,
+}
+"""Outcomes that groups which arrive later may decide: validation passed, the test said nothing."""
 _JUDGED_CHAMPIONS = {ChampionStatus.NONE, ChampionStatus.IS_BASELINE, ChampionStatus.COMPARED}
 
 
 def evaluate_gate(
-    comparison: Record, *, is_unjudged_champion_accepted: bool = False
+    comparison: Record,
+    *,
+    is_unjudged_champion_accepted: bool = False,
+    arrivals: Record | None = None,
 ) -> list[dict[str, Any]]:
     """Return every condition that could be judged, in the order in which they are reported.
 
     Args:
         comparison: the artifact of that name.
+        arrivals: what labeled groups that arrived since show, see `ArrivalVerdict`; None without
+            any. They stand in for a test set that cannot decide.
         is_unjudged_champion_accepted: whether a model in force that cannot be compared may be
             replaced.
 
@@ -44,14 +55,19 @@ def evaluate_gate(
     if counts["planned"] and has_targeted_arm:
         conditions += _judge_champion(comparison["champion"], is_unjudged_champion_accepted)
         conditions += _judge_val(comparison)
-        conditions += _judge_test(comparison)
+        if arrivals and comparison["outcome"] in ARRIVALS_OUTCOMES:
+            conditions += _judge_arrivals(arrivals, comparison["margins"])
+        else:
+            conditions += _judge_test(comparison)
     return conditions
 
 
 def can_promote(comparison: Record, conditions: list[dict[str, Any]]) -> bool:
-    """Return whether the test set was opened and every condition holds."""
-    is_tested = comparison["outcome"] == ComparisonOutcome.TESTED
-    return is_tested and all(condition["passed"] for condition in conditions)
+    """Return whether the test set, or groups that arrived since, decide and all conditions hold."""
+    is_decided = comparison["outcome"] == ComparisonOutcome.TESTED or any(
+        condition["condition"] == GateCondition.ARRIVALS_GAIN for condition in conditions
+    )
+    return is_decided and all(condition["passed"] for condition in conditions)
 
 
 def list_caveats(comparison: Record) -> list[dict[str, Any]]:
@@ -123,7 +139,8 @@ def _judge_val(comparison: Record) -> list[dict[str, Any]]:
         planned, key=lambda item: (item["slice"] in val["gained"], item["gain"]["bound"] or -1.0)
     )
     is_passed = best["slice"] in val["gained"]
-    facts = _collect_gain_facts(best, "control", name_arm_in_force(comparison))
+    arm_in_force = _name_arm_in_force(comparison, best["over"])
+    facts = _collect_gain_facts(best, "control", arm_in_force)
     gain = _build_condition(
         GateCondition.SLICE_GAIN,
         value=best["gain"]["bound"],
@@ -158,10 +175,49 @@ def _judge_test(comparison: Record) -> list[dict[str, Any]]:
     ]
 
 
+def _judge_arrivals(arrivals: Record, margins: Record) -> list[dict[str, Any]]:
+    """Return the conditions on groups that arrived after the candidate was trained."""
+    facts = {key: arrivals[key] for key in ("groups", "inside_groups", "labels", "needed", "gain")}
+    conditions = []
+    for condition, name in (
+        (GateCondition.ARRIVALS_GAIN, "evidence_gain"),
+        (GateCondition.ARRIVALS_NOT_WORSE, "evidence_safe"),
+    ):
+        conditions.append(
+            _build_condition(
+                condition,
+                value=arrivals[name],
+                threshold=arrivals["needed"],
+                is_passed=arrivals[name] >= arrivals["needed"],
+                facts=facts | {"evidence": arrivals[name], "margin": margins["overall"]},
+            )
+        )
+    worst = max(arrivals["parts"], key=lambda part: part["loss_probability"], default=None)
+    conditions.append(
+        _build_condition(
+            GateCondition.ARRIVALS_NO_HARM,
+            value=worst["loss_probability"] if worst else None,
+            threshold=margins["max_loss_probability"],
+            is_passed=not arrivals["harmed"],
+            facts={"harmed": arrivals["harmed"], "worst": worst, "margin": margins["by_class"]},
+        )
+    )
+    return conditions
+
+
 def name_arm_in_force(comparison: Record) -> str:
-    """Return the arm of the model that the candidate would replace."""
+    """Return the arm of the model that the candidate would replace, on the strongest split."""
+    primary = (comparison["test"] or comparison["val"]).get("primary") or {}
+    return _name_arm_in_force(comparison, primary.get("over") or {})
+
+
+def _name_arm_in_force(comparison: Record, over: Record) -> str:
+    """Return the arm that would be replaced, of those that a gain is known over.
+
+    On validation a champion that was trained on some of its images is not compared.
+    """
     is_compared = comparison["champion"]["status"] == ChampionStatus.COMPARED
-    return "champion" if is_compared else "before"
+    return "champion" if is_compared and ("champion" in over or not over) else "before"
 
 
 def _collect_gain_facts(subset: Record, reference: str, arm_in_force: str) -> dict[str, Any]:
@@ -225,23 +281,26 @@ def _judge_safety(split: str, comparison: Record) -> list[dict[str, Any]]:
     classes = {arm: item["classes"] for arm, item in safety.items()}
     slices = {arm: item["slices"] + item["slice_classes"] for arm, item in safety.items()}
     return [
-        _judge_overall(split, safety, margins),
+        _judge_overall(split, safety, margins, name_arm_in_force(comparison)),
         _judge_parts(GateCondition.NO_CLASS_WORSE, split, classes, margins),
         _judge_parts(GateCondition.NO_SLICE_WORSE, split, slices, margins),
         _judge_parts(GateCondition.NO_HARM_OUTSIDE, split, outside, margins),
     ]
 
 
-def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any]:
+def _judge_overall(
+    split: str, safety: Record, margins: Record, arm_in_force: str
+) -> dict[str, Any]:
     """Return whether no arm is left behind by more than the margin over all images.
 
-    On validation no such loss may show; on test it must be excluded.
+    No such loss may show. On test it must be excluded against the model in force.
     """
     changes, values = [], []
     for arm, item in safety.items():
         overall = item["overall"]
         changes.append({"reference": arm} | {k: overall[k] for k in ("mean", "bound", "shipped")})
-        values += [overall["shipped"], overall["mean" if split == "val" else "bound"]]
+        is_proof = split == "test" and arm == arm_in_force
+        values += [overall["shipped"], overall["bound" if is_proof else "mean"]]
     value = None if None in values else min(values)
     return _build_condition(
         GateCondition.OVERALL_NOT_WORSE,
@@ -249,7 +308,11 @@ def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any
         threshold=-margins["overall"],
         is_passed=value is not None and value > -margins["overall"],
         split=split,
-        facts={"changes": changes, "margin": margins["overall"]},
+        facts={
+            "changes": changes,
+            "margin": margins["overall"],
+            "proved_against": arm_in_force if split == "test" else None,
+        },
     )
 
 

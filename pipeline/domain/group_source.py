@@ -25,3 +25,7 @@ INFERRED_SOURCES = (GroupSource.TIME, GroupSource.NAME, GroupSource.LOOK)
 
 CAMERA_COLUMN = "camera"
 """The metadata column that names the camera of an image."""
+
+
+INNER_GROUP_COLUMN = "inner_group"
+"""The group within an outer one, where `ingest.outer_group` names a second level."""

@@ -162,6 +162,19 @@ class ComparisonOutcome(StrEnum):
     TESTED = "tested"
 
 
+class LadderStep(StrEnum):
+    """What was added to the targeted arm, step by step."""
+
+    TREATMENT = "treatment"
+    """The planned remedies alone."""
+    REAL_IMAGES = "real images"
+    """Validation images of the planned slices were trained on as well."""
+    AVERAGE = "average"
+    """The weights of all seeds were averaged."""
+    INTERPOLATION = "interpolation"
+    """The weights were interpolated with those of the model before."""
+
+
 class Decision(StrEnum):
     """Result for one image that arrived."""
 
@@ -251,6 +264,12 @@ class GateCondition(StrEnum):
     NO_HARM_OUTSIDE = "no harm outside"
     """The images outside the planned slices do not probably lose more than the margin."""
     TEST_OPENED = "test opened"
+    ARRIVALS_GAIN = "arrivals gain"
+    """Groups that arrived since show a gain over the model in force inside the planned slices."""
+    ARRIVALS_NOT_WORSE = "arrivals not worse"
+    """They exclude a loss overall beyond the margin."""
+    ARRIVALS_NO_HARM = "arrivals no harm"
+    """No class, in all images or inside the planned slices, probably loses among them."""
 
 
 class VerdictCaveat(StrEnum):

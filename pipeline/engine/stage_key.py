@@ -29,11 +29,26 @@ def _collect_inputs(run: RunFolder, config: ResolvedConfig, stage: Stage) -> dic
                 f"{run.path}: stage {stage.name} needs {need}; run the stage {producer} first"
             )
         hashes[need] = record["artifacts"][need]
-    return {
-        "inputs": hashes,
-        "settings": config.stages[stage.name].model_dump(mode="json"),
-        "seed": config.general.seed,
-    }
+    followed = collect_followed_settings(config, stage)
+    settings = config.stages[stage.name].model_dump(mode="json")
+    return {"inputs": hashes, "settings": settings | followed, "seed": config.general.seed}
+
+
+def collect_followed_settings(config: ResolvedConfig, stage: Stage) -> dict[str, Any]:
+    """Return the settings of other stages that a stage follows, by key such as `train.minutes`.
+
+    A stage's module may define `list_followed_settings(config)`, which returns their keys.
+
+    Args:
+        config: the config.
+        stage: the stage.
+    """
+    list_keys = getattr(load_stage_module(stage.name), "list_followed_settings", None)
+    followed = {}
+    for key in list_keys(config.stages[stage.name]) if list_keys else ():
+        section, _, name = key.partition(".")
+        followed[key] = config.stages[section].model_dump(mode="json")[name]
+    return followed
 
 
 def _require_current_upstream(run: RunFolder, config: ResolvedConfig, stage: Stage) -> None:

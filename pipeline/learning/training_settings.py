@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config import StageSettings
 from pipeline.settings_validation import PATH_SETTING
@@ -64,8 +65,77 @@ class UserModelSettings(BackboneSettings):
     )
 
 
-class FitSettings(StageSettings):
-    """Length, speed and augmentation of a training; train and retrain differ in defaults only."""
+class BudgetSettings(StageSettings):
+    """The time that a training may take, from which `ingest.side: auto` follows."""
+
+    minutes: float = Field(
+        20.0,
+        gt=0,
+        description="time that the training may take on a CPU; `ingest.side: auto` is the largest "
+        "size that fits",
+    )
+
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "standard": {},
+    "bare": {
+        "max_shift": 0.06,
+        "min_crop_area": 1.0,
+        "flip": False,
+        "color_jitter": 0.0,
+        "training_side_share": 1.0,
+    },
+}
+"""By recipe, the settings that differ from the defaults."""
+
+
+class AugmentationSettings(StageSettings):
+    """The random changes of training images that all arms share."""
+
+    recipe: Literal["standard", "bare"] = Field(
+        "standard",
+        description="standard: random crops, flips and color jitter; bare: small shifts only. "
+        "Settings that are given take precedence over the recipe",
+    )
+    max_shift: float = Field(
+        0.0, ge=0, lt=0.5, description="largest random shift, as a share of the side"
+    )
+    min_crop_area: float = Field(
+        0.35,
+        gt=0,
+        le=1,
+        description="area of the smallest random crop, as a share of the image; 1: no crop",
+    )
+    flip: bool | Literal["auto"] = Field(
+        "auto",
+        description="mirror half of the images; auto: unless mirrored images of a class are "
+        "recognized less often, or as another class",
+    )
+    color_jitter: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="largest random change of brightness, contrast and saturation, as a share",
+    )
+    training_side_share: float = Field(
+        0.75,
+        gt=0,
+        le=1,
+        description="side of the training images as a share of the side at prediction, at least "
+        "96 px: random crops enlarge what they show, so smaller ones suffice (Touvron et al. 2019)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_recipe(cls, values: Any) -> Any:
+        """Return the values, filled in by the recipe where none is given."""
+        if not isinstance(values, dict) or values.get("recipe") not in RECIPES:
+            return values
+        return {**RECIPES[values["recipe"]], **values}
+
+
+class LoopSettings(StageSettings):
+    """Length and speed of a training; train and retrain differ in defaults only."""
 
     epochs: float = Field(8.0, gt=0, description="how often each image is trained on")
     image_passes: int | None = Field(
@@ -89,16 +159,13 @@ class FitSettings(StageSettings):
     label_smoothing: float = Field(
         0.05, ge=0, lt=1, description="share of the target that is spread over all classes"
     )
-    class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
-    max_shift: float = Field(
-        0.06, ge=0, lt=0.5, description="largest random shift, as a share of the side"
-    )
-    max_crop: float = Field(
+    distillation: float = Field(
         0.0,
         ge=0,
-        lt=0.9,
-        description="largest random crop, as a share of the side; the rest is enlarged to the side",
+        lt=1,
+        description="share of the target that is the prediction of the model before the training",
     )
+    class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     ema_decay: float = Field(
         0.0,
         ge=0,
@@ -110,8 +177,8 @@ class FitSettings(StageSettings):
         1.0,
         gt=0,
         le=1,
-        description="first image side of the training, as a share of the full side; "
-        "it grows to the full side in 3/4 of the steps",
+        description="first image side of the training, as a share of its last side; "
+        "it grows to that side in 3/4 of the steps",
     )
     frozen_share: float = Field(
         0.0, ge=0, lt=1, description="share of the steps, at first, that train the head alone"
@@ -132,3 +199,7 @@ class FitSettings(StageSettings):
         ge=1,
         description="evaluations without a lower holdout loss after which the training stops early",
     )
+
+
+class FitSettings(AugmentationSettings, LoopSettings):
+    """Everything that a training follows: augmentation, length and speed."""

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.analysis.python_api import analyze
     from pipeline.serving.prediction.predictor import load_predictor as load
 
 
@@ -51,11 +52,15 @@ def _load_package(folder: Path) -> ModuleType:
 
 
 __version__: str = _load_package(_locate_package()).__version__
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "analyze", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return a function that is imported on first use: `load` imports torch."""
+    """Return a function that is imported on first use: `analyze` and `load` import torch."""
+    if name == "analyze":
+        from pipeline.analysis.python_api import analyze
+
+        return analyze
     if name == "load":
         from pipeline.serving.prediction.predictor import load_predictor
 

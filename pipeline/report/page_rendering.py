@@ -66,13 +66,13 @@ def group_into_tabs(sections: Iterable[RenderedSection]) -> list[PageTab]:
     return tabs
 
 
-def build_content_policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy that allows this style and script and inline images only."""
+def build_content_policy(style: str, script: str, image_sources: str = "data:") -> str:
+    """Return a Content-Security-Policy that allows this style and script and these images only."""
     hashes = []
     for text in (style, script):
         hashes.append(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; "
+        f"default-src 'none'; img-src {image_sources}; style-src 'sha256-{hashes[0]}'; "
         f"script-src 'sha256-{hashes[1]}'; base-uri 'none'; form-action 'none'"
     )
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.quality.reach_forecast import forecast_reach
 from pipeline.report.figures.dose_response_charts import build_dose_response_table
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
 from pipeline.report.sentences.comparison_sentences import describe_power_question
 from pipeline.report.sentences.conditions.change_rows import build_change_rows
+from pipeline.report.sentences.conditions.ladder_sentences import build_ladder_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_caveat,
@@ -40,6 +42,7 @@ from pipeline.report.summary_schema import (
     PartChange,
     PlannedRemedy,
     PowerEstimate,
+    ReachEstimate,
     RemedySummary,
     RunSummary,
     SealedTestOpening,
@@ -248,6 +251,21 @@ def _build_power_estimate(row: Mapping[str, Any]) -> PowerEstimate:
     return PowerEstimate(test=describe_power_question(row), **numbers)
 
 
+def _build_reach_estimates(page: ReportPage) -> list[ReachEstimate]:
+    """Return the reach of the test for planned slices and for each kind of image."""
+    estimates = []
+    for row in page["policy"].get("test_reach") or []:
+        estimates.append(ReachEstimate(what="slice", value=row["slice"], **_pick_reach(row)))
+    for item in forecast_reach(page["images"], page["splits"]["split"]):
+        numbers = _pick_reach(item.build_record())
+        estimates.append(ReachEstimate(what=item.column, value=item.value, **numbers))
+    return estimates
+
+
+def _pick_reach(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record[key] for key in ("images", "groups", "detectable")}
+
+
 def build_summary(page: ReportPage) -> dict[str, Any]:
     """Return the summary as JSON."""
     metrics = {}
@@ -262,6 +280,8 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         by_part=[PartChange(**row) for row in build_change_rows(page["comparison"])],
         slices=[_build_slice(page, row) for row in page.slices],
         remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
+        ladder=build_ladder_rows(page["comparison"].get("ladder") or []),
+        real_images=(page["comparison"].get("real_images") or {}).get("halves") or [],
         refused=page["policy"]["refused"],
         shortcuts=unwrap_rows(page["shortcuts"]),
         changes={str(change): int(n) for change, n in _count_sorted(page.flips["change"])},
@@ -270,6 +290,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         calibration=_build_calibration(page),
         opening=_build_opening(page),
         power=list(map(_build_power_estimate, page["comparison"]["power"])),
+        test_reach=_build_reach_estimates(page),
         data=_build_data_summary(page),
         drift=add_drift_texts(page["drift"]),
         followed=[SliceTrend(**add_trend_texts(record)) for record in page["followed"]["slices"]],

@@ -143,7 +143,8 @@ def draw_remedy_pictures(page: ReportPage, slice_name: str, max_copies: int = 1)
         if preview.slice != slice_name:
             continue
         copies = list(preview.treated_copies)
-        copies = copies[len(copies) // 2 :][:1] if max_copies == 1 else copies[:max_copies]
+        step = max(1, len(copies) // max_copies)
+        copies = copies[step // 2 :: step][:max_copies]
         path = str(page.images.loc[preview.original_id, "path"])
         pictures = [("as taken", page.thumbnails.draw_thumbnail(preview.original_id, path))]
         for strength, pixels in copies:

@@ -71,7 +71,7 @@ class SplitMetrics(BaseModel):
     """Metrics of the arms on one split.
 
     Attributes:
-        macro_f1: by arm (before, control, after), of the first seed.
+        macro_f1: by arm (before, control, after), of its primary model.
     """
 
     n: int
@@ -168,6 +168,18 @@ class PowerEstimate(BaseModel):
     enough: bool | None
 
 
+class ReachEstimate(BaseModel):
+    """What the sealed test holds of a planned slice or a kind of image, before it is opened."""
+
+    what: str = Field(description="slice, label, a metadata column, or time of day")
+    value: str
+    images: int
+    groups: int
+    detectable: float | None = Field(
+        description="smallest gain that so many groups show with 80 % power; null if none"
+    )
+
+
 class DataSummary(BaseModel):
     """Counts of the data set.
 
@@ -223,6 +235,14 @@ class RunSummary(BaseModel):
     )
     slices: list[SliceSummary]
     remedies: list[RemedySummary]
+    ladder: list[dict[str, Any]] = Field(
+        [],
+        description="steps of the remedy on validation: step, name, share; gain over the model "
+        "before and what the step added, in the planned slices and outside",
+    )
+    real_images: list[dict[str, int]] = Field(
+        [], description="validation images of planned slices that were trained on, by half"
+    )
     refused: list[dict[str, Any]] = Field(
         description="transforms that may change the label, by class"
     )
@@ -239,6 +259,9 @@ class RunSummary(BaseModel):
     calibration: CalibrationSummary
     opening: SealedTestOpening
     power: list[PowerEstimate]
+    test_reach: list[ReachEstimate] = Field(
+        [], description="what the sealed test can show, foreseen without any model"
+    )
     data: DataSummary
     drift: dict[str, Any] = Field(
         description="newly arrived images against the champion's data: `drift`, in words"

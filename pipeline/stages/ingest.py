@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.quality.group_inference import count_inferred_groups, infer_groups
+from pipeline.data.quality.outer_groups import nest_groups
 from pipeline.data.quality.value_ranges import find_value_range, scale_records
 from pipeline.data.reading.dataset_listing import (
     ColumnNames,
@@ -25,14 +26,39 @@ from pipeline.data.reading.dataset_listing import (
     require_two_classes,
     resolve_data_root,
 )
-from pipeline.data.reading.image_intake import CopyLookup, LoadedImage, PixelStore, load_image
+from pipeline.data.reading.image_intake import (
+    CopyLookup,
+    LoadedImage,
+    PixelStore,
+    load_image,
+    measure_longer_sides,
+)
 from pipeline.data.reading.image_record import ImageRecord, ReadOptions, RejectedFile
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.data.tables.group_columns import find_group_warnings
 from pipeline.data.tables.image_columns import build_images_table
-from pipeline.domain.group_source import GroupSource
+from pipeline.domain.group_source import INNER_GROUP_COLUMN, GroupSource
 from pipeline.learning.inference.frozen_features import compute_layout_features
-from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.group_sentences import (
+    describe_inferred_groups,
+    describe_outer_groups,
+)
+from pipeline.report.sentences.training_sentences import describe_side_choice
+from pipeline.storage.atomic_files import read_json, write_json
+
+SIDE_FILE = "side.json"
+"""File in the scratch folder that holds the chosen side until the stage is saved."""
+FOLLOWED_SETTINGS = (
+    "train.minutes",
+    "train.epochs",
+    "train.image_passes",
+    "train.training_side_share",
+    "train.backbone",
+    "train.model",
+)
+"""Settings on which an automatic side depends."""
+EXPECTED_TRAINING_SHARE = 0.6
+"""Share of the images in train where no split is given, by the default of `split`."""
 
 
 class Config(StageSettings):
@@ -44,8 +70,11 @@ class Config(StageSettings):
     adapter: str | None = Field(
         None, description="adapter that reads the data set; empty: the first that can read it"
     )
-    side: int = Field(
-        64, ge=16, le=1024, description="images are letterboxed to side x side pixels"
+    side: Annotated[int, Field(ge=16, le=1024)] | Literal["auto"] = Field(
+        "auto",
+        description="images are letterboxed to side x side pixels; auto: the side of the model "
+        "in `train.model`, else the largest side up to 224 that the images have and whose training "
+        "fits `train.minutes`",
     )
     file: str | None = Field(
         None, description="column of a manifest that holds the path or address of each image"
@@ -75,6 +104,11 @@ class Config(StageSettings):
         None,
         description="regular expression with one pair of brackets; the group is their match in "
         "the path",
+    )
+    outer_group: str | None = Field(
+        None,
+        description="column of a second level that holds whole groups, such as the night of a "
+        "visit; splits and intervals then count its values",
     )
     infer_groups: bool = Field(
         True,
@@ -144,7 +178,8 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     the memory stays bounded. Copies that a killed run made are used again.
 
     Raises:
-        InputError: there is no data set, no usable image, or only one class.
+        InputError: there is no data set, no usable image, only one class, or groups that do not
+            lie within those of `outer_group`.
     """
     root = resolve_data_root(config.data)
     records, rejected = list_records(root, config.adapter, config.options, config.columns)
@@ -156,7 +191,8 @@ def run(config: Config, context: StageContext) -> StageOutputs:
             f"gray values of 16-bit images from {low} to {high} become black to white "
             "(ingest.range)"
         )
-    loaded_images, pixels = _copy_images(config, context, records, rejected)
+    side = config.side if config.side != "auto" else _choose_side(context, records)
+    loaded_images, pixels = _copy_images(side, context, records, rejected)
     class_names = sorted({str(image.record.label) for image in loaded_images})
     for line in describe_rejections(rejected, records, set(class_names)):
         context.add_note(line)
@@ -168,6 +204,11 @@ def run(config: Config, context: StageContext) -> StageOutputs:
     images = build_images_table(loaded_images, config.columns, context.add_note)
     if config.infer_groups and (images["group_source"] == GroupSource.BYTES).all():
         images = _infer_groups(context, images, pixels)
+    if config.outer_group is not None:
+        images = nest_groups(images, config.outer_group)
+        context.add_note(
+            describe_outer_groups(images[INNER_GROUP_COLUMN].nunique(), images["group"].nunique())
+        )
     rows = [(item.path, item.reason) for item in rejected]
     table = pd.DataFrame(rows, columns=["path", "reason"], dtype="str")
     return {
@@ -176,6 +217,40 @@ def run(config: Config, context: StageContext) -> StageOutputs:
         "pixels": pixels,
         "classes": {"names": class_names},
     }
+
+
+def list_followed_settings(config: Config) -> tuple[str, ...]:
+    """Return the keys of the settings of other stages that an automatic side depends on."""
+    return FOLLOWED_SETTINGS if config.side == "auto" else ()
+
+
+def _count_training_records(records: Sequence[ImageRecord]) -> int:
+    """Return the number of training images, expected where no split is given; at least one."""
+    given = sum(record.split == "train" for record in records)
+    return given or max(1, round(EXPECTED_TRAINING_SHARE * len(records)))
+
+
+def _choose_side(context: StageContext, records: Sequence[ImageRecord]) -> int:
+    """Return the side of an earlier run with these settings, else one that the training can afford.
+
+    A run that was killed keeps the side of its first choice.
+    """
+    if context.previous_outputs is not None:
+        return int(context.previous_outputs["pixels"].shape[1])
+    side_file = context.scratch_folder / SIDE_FILE
+    if side_file.is_file():
+        return int(read_json(side_file)["side"])
+    from pipeline.learning.models.side_choice import TrainingPlan, choose_side, find_model_side
+
+    training_count = _count_training_records(records)
+    plan = TrainingPlan.create_from_settings(context.followed_settings, training_count)
+    side = find_model_side(plan, context.runs_folder / context.run_id)
+    if side is None:
+        choice = choose_side(measure_longer_sides(records) or [0], plan)
+        context.add_note(describe_side_choice(choice))
+        side = choice.side
+    write_json(side_file, {"side": side})
+    return side
 
 
 def _infer_groups(
@@ -209,16 +284,13 @@ def fingerprint_external_inputs(
 
 
 def _copy_images(
-    config: Config,
-    context: StageContext,
-    records: Sequence[ImageRecord],
-    rejected: list[RejectedFile],
+    side: int, context: StageContext, records: Sequence[ImageRecord], rejected: list[RejectedFile]
 ) -> tuple[list[LoadedImage], NDArray[np.uint8]]:
     """Return the usable images and their pixels; the others are appended to `rejected`."""
     loaded_images: list[LoadedImage] = []
-    with PixelStore(context.scratch_folder, config.side) as store:
+    with PixelStore(context.scratch_folder, side) as store:
         find_copy = _build_copy_lookup(context.previous_outputs, store)
-        prepared = map_in_order(records, lambda record: load_image(record, config.side, find_copy))
+        prepared = map_in_order(records, lambda record: load_image(record, side, find_copy))
         for item in context.track_progress(prepared, total=len(records), unit="images"):
             if isinstance(item, RejectedFile):
                 rejected.append(item)

@@ -26,7 +26,7 @@ from pipeline.learning.models.backbone import has_trainable_weights, load_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
-from pipeline.report.sentences.comparison_sentences import describe_test_reach
+from pipeline.report.sentences.conditions.reach_sentences import describe_test_reach
 from pipeline.report.sentences.prescription_sentences import (
     describe_refusals,
     describe_searched_plan,
@@ -42,6 +42,7 @@ from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.comparison.comparison_inputs import get_luminance
 from pipeline.slices.prescription.collection_requests import write_requests
 from pipeline.slices.prescription.plan_choice import choose_plan
+from pipeline.slices.prescription.planned_reach import foresee_planned_reach
 from pipeline.slices.prescription.refused_treatments import find_refused_treatments
 from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
@@ -50,7 +51,6 @@ from pipeline.statistics.classification.selective_prediction import (
     AnsweredImages,
     choose_decline_rule,
 )
-from pipeline.statistics.test_power import compute_detectable_gain
 
 
 class Config(StageSettings):
@@ -191,9 +191,14 @@ def run(
         simulator_use=SimulatorUse(config.simulator, drawable, config.simulated_share),
     )
     readable = [name for name, rule in rules.items() if not collect_reference_ids([rule])]
-    _note_test_reach(
-        context, made.plan, frame, {name: rule_masks[name] for name in readable}, splits
+    test_reach = foresee_planned_reach(
+        set(made.plan["slice"]),
+        {name: rule_masks[name] for name in readable},
+        frame["group"],
+        (splits["split"] == "test").to_numpy(),
     )
+    for foreseen in test_reach:
+        context.add_note(describe_test_reach(*foreseen.values()))
     plan, search = made.plan, None
     if config.search_passes and len(plan) and has_trainable_weights(Path(model)):
         plan, search = _search_plan(
@@ -227,32 +232,12 @@ def run(
             "search": search,
             "corrections": made.corrections,
             "refused": refused,
+            "test_reach": test_reach,
             "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
         "exports": write_requests(folder, rule_masks, *tables),
     }
-
-
-def _note_test_reach(
-    context: StageContext,
-    plan: pd.DataFrame,
-    frame: pd.DataFrame,
-    rule_masks: dict[str, NDArray[np.bool_]],
-    splits: pd.DataFrame,
-) -> None:
-    """Note, before anything is retrained, what the sealed test can show of each planned slice.
-
-    Only rules are applied to test images. `rule_masks` lacks rules on looks, since the features of
-    test images are not kept.
-    """
-    is_test = (splits["split"] == "test").to_numpy()
-    planned = set(plan["slice"]) if len(plan) else set()
-    for name in [name for name in rule_masks if name in planned]:
-        admitted = is_test & rule_masks[name]
-        groups = int(frame.loc[admitted, "group"].nunique())
-        reach = compute_detectable_gain(groups)
-        context.add_note(describe_test_reach(name, int(admitted.sum()), groups, reach))
 
 
 def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:
@@ -293,6 +278,7 @@ def _search_plan(
         # one fine-tune without a plan besides those of the plans
         max(config.search_passes // (1 + config.max_plans), 1),
         config.learning_rate,
+        training["augmentation"],
         apply_remedy,
     )
 

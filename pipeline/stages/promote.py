@@ -23,6 +23,7 @@ from pipeline.domain.statuses import ChampionStatus
 from pipeline.learning.training_settings import PROGRAM_FILE
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
+from pipeline.slices.comparison.arrival_evidence import collect_arrival_evidence
 from pipeline.slices.tracking.reference_profile import (
     REFERENCE_FILE,
     build_reference_frame,
@@ -30,8 +31,9 @@ from pipeline.slices.tracking.reference_profile import (
 )
 from pipeline.statistics.model_comparison import has_shown_harm
 from pipeline.storage import champion_registry
-from pipeline.storage.artifact_store import read_json, write_json
-from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE
+from pipeline.storage.arrival_ledger import get_arrivals_path
+from pipeline.storage.artifact_store import hash_content, read_json, write_json
+from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE, SEEN_GROUPS_KEY
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -70,7 +72,15 @@ def run(
         comparison: the artifact of that name, as the further arguments.
     """
     comparison = _note_replaced_champion(context, comparison)
-    conditions = evaluate_gate(comparison, is_unjudged_champion_accepted=config.replace_unjudged)
+    arrivals = None
+    if "targeted" in (comparison["val"].get("arms") or {}):
+        weights = Path(candidates) / _find_first_targeted(Path(candidates))["file"]
+        pair = (weights, _find_weights_in_force(context, comparison, Path(model)))
+        run_path = context.runs_folder / context.run_id
+        arrivals = collect_arrival_evidence(run_path, comparison, pair, images["group"])
+    conditions = evaluate_gate(
+        comparison, is_unjudged_champion_accepted=config.replace_unjudged, arrivals=arrivals
+    )
     is_promoted = can_promote(comparison, conditions)
     is_declined = flips.set_index("image_id")[
         "declined_after" if is_promoted else "declined_before"
@@ -93,6 +103,7 @@ def run(
         "outcome": comparison["outcome"],
         "gain": _select_gain(comparison),
         "foreseen": comparison["foreseen"],
+        "arrivals": arrivals,
         "conditions": conditions,
         "limits": list_caveats(comparison),
         "champion": champion,
@@ -102,13 +113,42 @@ def run(
     return {"verdict": verdict, "bundle": bundle}
 
 
+def fingerprint_external_inputs(
+    config: Config, run_path: Path, earlier_fingerprint: str | None
+) -> str:
+    """Return a hash of the labeled batches that arrived since, a part of the stage's key.
+
+    Args:
+        config: settings of the stage.
+        run_path: folder of the run.
+        earlier_fingerprint: unused; new batches change the verdict.
+    """
+    path = get_arrivals_path(run_path.parent, run_path.name)
+    return hash_content(path) if path.is_file() else ""
+
+
+def _find_weights_in_force(context: StageContext, comparison: dict[str, Any], model: Path) -> Path:
+    """Return the weights of the model that the candidate would replace."""
+    if comparison["champion"]["status"] != ChampionStatus.COMPARED:
+        return model / WEIGHTS_FILE
+    pointer = champion_registry.read_recorded_champion(context.runs_folder / context.run_id)
+    folder = champion_registry.find_bundle(context.runs_folder, pointer) if pointer else None
+    return (folder or model) / WEIGHTS_FILE
+
+
 def _select_gain(comparison: dict[str, Any]) -> dict[str, Any] | None:
     """Return the gain over the model in force on the planned slices of test; None if sealed."""
     if not comparison["test"]:
         return None
     arm = name_arm_in_force(comparison)
     gain = comparison["test"]["primary"]["over"][arm]
-    return {"reference": arm} | {key: gain[key] for key in ("mean", "bound", "seeds_judged")}
+    is_averaged = comparison["counts"]["seeds"] > 1  # then no single seed is judged or shipped
+    return {
+        "reference": arm,
+        "mean": gain["mean"],
+        "bound": gain["bound"],
+        "seeds_judged": gain["seeds_judged"] or is_averaged,
+    }
 
 
 def _note_replaced_champion(context: StageContext, comparison: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +215,7 @@ def _write_bundle(
     model: Path,
     candidates: Path,
 ) -> Path:
-    """Return the folder of the model in force: the first targeted candidate, or the baseline."""
+    """Return the folder of the model in force: the compared candidate, or the baseline."""
     meta = read_json(model / "model.json")
     weights = model / WEIGHTS_FILE
     arm, seed = "before", None
@@ -184,6 +224,8 @@ def _write_bundle(
         weights = candidates / entry["file"]
         arm, seed = "targeted", entry["seed"]
         meta = {**meta, "temperature": entry.get("temperature") or meta.get("temperature")}
+        seen = (comparison.get("real_images") or {}).get("groups") or meta.get(SEEN_GROUPS_KEY)
+        meta |= {SEEN_GROUPS_KEY: seen} if seen else {}
     folder = context.scratch_folder / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -198,7 +240,7 @@ def _write_bundle(
 
 
 def _find_first_targeted(candidates: Path) -> dict[str, Any]:
-    """Return the entry of the targeted arm's first seed."""
+    """Return the entry of the targeted model that was compared: the average, or the one seed."""
     for entry in read_json(candidates / "candidates.json"):
         if entry["arm"] == "targeted":
             return dict(entry)

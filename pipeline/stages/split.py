@@ -24,6 +24,7 @@ from pipeline.data.quality.group_splits import (
     hash_group,
 )
 from pipeline.data.quality.near_duplicates import build_duplicates_table
+from pipeline.data.quality.reach_forecast import forecast_reach
 from pipeline.data.quality.split_notes import (
     MANY_LEAKS_DIVISOR,
     describe_duplicates,
@@ -41,6 +42,7 @@ from pipeline.data.quality.split_strategies import (
 from pipeline.data.tables.row_filter import evaluate_row_filter
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.domain.statuses import ExclusionKind
+from pipeline.report.sentences.conditions.reach_sentences import describe_reach_forecasts
 
 
 class Config(StageSettings):
@@ -162,6 +164,7 @@ def run(
         *describe_duplicates(duplicates),
         *describe_tied_groups(images["group"].nunique(), len(np.unique(components))),
         *describe_power(images, split),
+        *describe_reach_forecasts(forecast_reach(images, split)),
     ]
     for line in notes:
         context.add_note(line)

@@ -12,16 +12,17 @@ from pydantic import Field, model_validator
 
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.statuses import ModelOrigin
-from pipeline.learning.training_settings import FitSettings, UserModelSettings
+from pipeline.learning.training_settings import BudgetSettings, FitSettings, UserModelSettings
 from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
 
 if TYPE_CHECKING:
+    from pipeline.learning.batches.batch_sampling import TrainingImages
     from pipeline.learning.training.training_loop import FitResult
 
 
-class Config(UserModelSettings, FitSettings):
+class Config(UserModelSettings, BudgetSettings, FitSettings):
     """Settings of the training."""
 
     model: str = Field(
@@ -73,21 +74,31 @@ def run(
         InputError: there are fewer than two classes to train on, the weights do not fit, or the
             model that is taken was trained for other classes.
     """
+    from pipeline.learning.inference.mirror_safety import resolve_augmentation
+    from pipeline.learning.training.holdout_split import select_training_images
+
     class_names = list(classes["names"])
+    outputs = None
     if config.model == "champion":
-        taken = _take_champion(config, context, images, int(pixels.shape[1]), class_names)
-        if taken is not None:
-            return taken
-        context.add_note("there is no champion yet: a new model is trained")
+        outputs = _take_champion(config, context, images, int(pixels.shape[1]), class_names)
+        if outputs is None:
+            context.add_note("there is no champion yet: a new model is trained")
+    training_images = select_training_images(images, splits, pixels, class_names)
     if config.user_model_file:
         from pipeline.learning.models.model_adoption import adopt_user_model
-        from pipeline.learning.training.holdout_split import select_training_images
 
-        training_images = select_training_images(images, splits, pixels, class_names)
-        return adopt_user_model(
+        outputs = adopt_user_model(
             config, config.user_model_file, training_images, class_names, config.holdout, context
         )
-    return _train_model(config, context, images, splits, pixels, class_names)
+    groups = images["group"].to_numpy(dtype=str)[training_images.image_rows]
+    augmentation = resolve_augmentation(config, training_images, groups, context)
+    if outputs is None:
+        used_classes = {class_names[label] for label in np.unique(training_images.labels)}
+        _check_classes(context, images, splits, class_names, used_classes)
+        fit_config = config.model_copy(update=augmentation)
+        outputs = _train_model(fit_config, context, training_images, groups, class_names)
+    outputs["training"] = outputs["training"] | {"augmentation": augmentation}
+    return outputs
 
 
 def fingerprint_external_inputs(
@@ -157,21 +168,16 @@ def _note_relabeled_images(
 def _train_model(
     config: Config,
     context: StageContext,
-    images: pd.DataFrame,
-    splits: pd.DataFrame,
-    pixels: NDArray[np.uint8],
+    training_images: TrainingImages,
+    groups: NDArray[np.str_],
     class_names: list[str],
 ) -> StageOutputs:
     from pipeline.learning.inference.model_outputs import compute_logits
     from pipeline.learning.inference.temperature_scaling import fit_temperature
     from pipeline.learning.models.backbone import build_network, save_model
-    from pipeline.learning.training.holdout_split import select_training_images, split_holdout
+    from pipeline.learning.training.holdout_split import split_holdout
     from pipeline.learning.training.training_loop import fit_network
 
-    training_images = select_training_images(images, splits, pixels, class_names)
-    used_classes = {class_names[label] for label in np.unique(training_images.labels)}
-    _check_classes(context, images, splits, class_names, used_classes)
-    groups = images["group"].to_numpy(dtype=str)[training_images.image_rows]
     fitted_images, holdout_images = split_holdout(
         training_images, groups, config.holdout, context.seed
     )
@@ -180,7 +186,7 @@ def _train_model(
             "train has too few groups for a holdout: no early stop, no temperature, "
             "the gap is not judged"
         )
-    side = int(pixels.shape[1])
+    side = int(training_images.pixels.shape[1])
     model, meta = build_network(
         config.backbone, config.weights, class_names, side, config.dropout, seed=context.seed
     )

@@ -79,8 +79,13 @@ def compute_opening_alpha(alpha: float, opening_number: float) -> float:
     return alpha / (opening_number * (opening_number + 1))
 
 
+def hash_group_name(group: str) -> str:
+    """Return twelve hexadecimal digits that stand for a group in ledgers."""
+    return hashlib.sha256(str(group).encode()).hexdigest()[:12]
+
+
 def _hash_groups(groups: Iterable[str]) -> list[str]:
-    return sorted({hashlib.sha256(str(group).encode()).hexdigest()[:12] for group in groups})
+    return sorted({hash_group_name(group) for group in groups})
 
 
 def compute_test_id(groups: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.given_images import load_table_images
+from pipeline.analysis.image_fitting import Geometry, ImageFitting
 from pipeline.contracts import InputError
 from pipeline.graph import ARTIFACT_CONTRACTS
 
@@ -56,3 +57,17 @@ def test_an_unreadable_image_is_named_with_the_reason(
     ) as error_info:
         load_table_images(table, tmp_path / "M.csv", 16)
     assert "\n" not in str(error_info.value)
+
+
+def test_a_models_own_fitting_is_applied(tmp_path: Path) -> None:
+    table = _folder(tmp_path)
+    (tmp_path / "in" / "a.png").unlink()
+    wide = np.zeros((20, 40, 3), np.uint8)
+    wide[:, 10:30] = 200
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), wide)
+    manifest = tmp_path / "M.csv"
+    _, boxed = load_table_images(table, manifest, 16)
+    fitting = ImageFitting(Geometry.CENTER_CROP)
+    _, cropped = load_table_images(table, manifest, 16, fitting=fitting)
+    assert boxed[0].min() == 0
+    assert cropped[0].min() > 150

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.domain.gate_conditions import can_promote, evaluate_gate, list_caveats
-from pipeline.domain.statuses import ChampionStatus, VerdictCaveat
+from pipeline.domain.statuses import ChampionStatus, GateCondition, OpeningReason, VerdictCaveat
 from tests.helpers.comparisons import (
     make_comparison,
     make_gain,
@@ -96,6 +96,14 @@ def test_one_failure_on_test_refuses_the_candidate(change: dict[str, Any], faile
     assert not can_promote(comparison, evaluate_gate(comparison))
 
 
+def test_a_loss_overall_is_excluded_against_the_model_in_force_and_not_seen_elsewhere() -> None:
+    record = make_split_record()
+    record["safety"]["control"] = make_safety(overall_bound=-0.02)
+    assert _list_failed(make_comparison(test=record)) == []
+    record["safety"]["control"]["overall"]["mean"] = -0.02
+    assert _list_failed(make_comparison(test=record)) == [("overall not worse", "test")]
+
+
 def test_harm_against_any_reference_counts() -> None:
     record = make_split_record()
     record["safety"]["control"] = make_safety(harmed=("no_badge",))
@@ -172,3 +180,46 @@ def test_generic_augmentation_that_was_not_beaten_is_a_limit(
     comparison = make_comparison(test=make_split_record(primary=subset), seeds=3)
     limits = [item["limit"] for item in list_caveats(comparison)]
     assert limits == ([VerdictCaveat.GENERIC_NOT_BEATEN] if is_limit else [])
+
+
+def _make_arrivals(**changes: Any) -> dict[str, Any]:
+    part = {"class": "badge", "is_inside": True, "groups": 9, "change": 0.0}
+    record = {
+        "groups": 900,
+        "inside_groups": 300,
+        "labels": 450,
+        "gain": 0.08,
+        "evidence_gain": 57.0,
+        "evidence_safe": 80.0,
+        "needed": 40.0,
+        "parts": [part | {"loss_probability": 0.1}],
+        "harmed": [],
+    }
+    return record | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({}, None),
+        ({"evidence_gain": 39.0}, GateCondition.ARRIVALS_GAIN),
+        ({"evidence_safe": 3.0}, GateCondition.ARRIVALS_NOT_WORSE),
+        ({"harmed": [{"class": "badge"}]}, GateCondition.ARRIVALS_NO_HARM),
+    ],
+)
+def test_arrived_groups_decide_what_the_test_cannot(
+    changes: dict[str, Any], failed: GateCondition | None
+) -> None:
+    comparison = make_comparison("promising on val", reason=OpeningReason.CANNOT_DECIDE)
+    conditions = evaluate_gate(comparison, arrivals=_make_arrivals(**changes))
+    found = [item["condition"] for item in conditions if not item["passed"]]
+    assert found == ([failed] if failed else [])
+    assert can_promote(comparison, conditions) is (failed is None)
+
+
+def test_arrived_groups_overrule_neither_validation_nor_an_opened_test() -> None:
+    refused = make_comparison("refused on val", reason=OpeningReason.NO_GAIN_ON_VAL)
+    assert not can_promote(refused, evaluate_gate(refused, arrivals=_make_arrivals()))
+    harm = make_split_record(make_safety(harmed=("badge",)))
+    tested = make_comparison(test=harm)
+    assert not can_promote(tested, evaluate_gate(tested, arrivals=_make_arrivals()))

@@ -61,6 +61,18 @@ def test_a_changed_data_set_changes_the_key_of_ingest(run: RunFolder) -> None:
     assert {part for part in before if before[part] != after[part]} == {"outside"}
 
 
+def test_an_automatic_side_follows_the_settings_of_the_training(run: RunFolder) -> None:
+    stage = get_stage("ingest")
+
+    def collect_settings(*overrides: str) -> object:
+        return collect_key_parts(run, _load(run, *overrides), stage, force=False)["settings"]
+
+    assert collect_settings() != collect_settings("train.minutes=3")
+    assert collect_settings() == collect_settings("train.batch_size=8")
+    fixed = "ingest.side=64"
+    assert collect_settings(fixed) == collect_settings(fixed, "train.minutes=3")
+
+
 def test_the_facts_of_a_run_leave_out_the_stage_itself(run: RunFolder) -> None:
     run.save_stage(
         "measure",
@@ -69,5 +81,5 @@ def test_the_facts_of_a_run_leave_out_the_stage_itself(run: RunFolder) -> None:
     )
     facts = collect_run_facts(run, _load(run), get_stage("measure"))
     assert facts["stages"] == [{"name": "ingest", "seconds": 1.5, "notes": ["a note"]}]
-    assert "side: 64" in facts["config"]
+    assert "side: auto" in facts["config"]
     assert facts["versions"]["nightshift"]

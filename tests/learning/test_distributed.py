@@ -77,6 +77,7 @@ def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
     This includes class weights, a phase that trains the head alone, and an average of the weights.
     """
     settings = FitSettings(
+        recipe="bare",
         epochs=3,
         batch_size=11,
         learning_rate=1e-3,
@@ -106,7 +107,9 @@ def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
 
 def test_two_processes_with_batch_norm_converge(tmp_path: Path) -> None:
     """On CPUs each process normalizes by its own part of a batch: another curve, the same end."""
-    settings = FitSettings(epochs=6, batch_size=16, learning_rate=4e-3, evaluation_interval=6)
+    settings = FitSettings(
+        recipe="bare", epochs=6, batch_size=16, learning_rate=4e-3, evaluation_interval=6
+    )
     single = _train(BATCH_NORM_NETWORK, tmp_path / "single", settings)
     first, second = _train_on_two_ranks(BATCH_NORM_NETWORK, tmp_path, settings)
     assert first["history"].equals(second["history"])
@@ -124,7 +127,9 @@ def _train_tiny_set(rank: int, folder: Path) -> None:
         distributed.share_work(),
         pytest.raises(InputError, match="3 images a step are too few for 2 processes"),
     ):
-        fit_network(model, meta, draw_images(3), FitSettings(), seed=0, scratch_folder=folder)
+        fit_network(
+            model, meta, draw_images(3), FitSettings(recipe="bare"), seed=0, scratch_folder=folder
+        )
     (folder / f"refused-{rank}").touch()
 
 

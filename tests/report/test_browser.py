@@ -292,16 +292,16 @@ def test_dark_images_of_a_slice_are_brightened_together(html: str, visit: Visit)
 
 def test_a_link_to_a_section_out_of_view_lands_at_its_heading(many: str, visit: Visit) -> None:
     tab = visit(many)
-    again = visit(many, anchor="#run_details")
+    again = visit(many, anchor="#tab-verdict_conditions")
     for reached in (tab, again):
         reached.emulate_media(reduced_motion="reduce")
         if reached is tab:
             tab.reload()
-            tab.locator(".toc").get_by_role("link", name="Run details").click()
+            tab.locator(".toc").get_by_role("link", name="Details", exact=True).click()
         reached.wait_for_timeout(300)
-        assert 0 <= reached.locator("#h-run_details").bounding_box()["y"] < 300
+        assert 0 <= reached.locator("#h-verdict_conditions").bounding_box()["y"] < 300
         link = reached.locator(".toc [aria-current]")
-        assert link.inner_text() == "Run details"
+        assert link.inner_text() == "Details"
         box = link.bounding_box()
         assert 0 <= box["x"] <= 1280 - box["width"]
 
@@ -424,14 +424,14 @@ def test_a_page_of_many_classes_is_accessible(many: str, visit: Visit, scheme: s
 
 def test_without_scripts_verdict_matrices_and_slices_are_shown(html: str, visit: Visit) -> None:
     tab = visit(html, scripts=False)
-    assert tab.locator("h1").inner_text() == "Promoted"
+    assert tab.locator("h1").inner_text() == "Safe to switch"
     assert tab.locator("table[data-view]").count() == 3
     image = tab.locator("#slice-s1 img").first
     assert image.evaluate("i => i.naturalWidth") == 64
     assert not tab.locator("[data-gallery]").first.is_visible()
     assert tab.locator("#map .dot.m1.bad").is_visible()
     assert (
-        tab.locator("#run_details").evaluate("s => getComputedStyle(s).contentVisibility")
+        tab.locator(".part").last.evaluate("s => getComputedStyle(s).contentVisibility")
         == "visible"
     )
 
@@ -586,6 +586,25 @@ def test_every_link_within_the_page_has_a_target(html: str, visit: Visit) -> Non
     assert [
         t for t in targets if not tab.evaluate("id => document.getElementById(id) !== null", t)
     ] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(400, 800), (1280, 900)])
+def test_the_first_screen_holds_the_verdict_alone(
+    html: str, visit: Visit, width: int, height: int, scheme: str
+) -> None:
+    tab = visit(html, width=width, scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": height})
+    ends = tab.locator(".banner > *").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect().bottom)"
+    )
+    assert max(ends) <= height, "everything of the verdict is above the fold"
+    assert tab.locator("#treatment_story").bounding_box()["y"] >= height, "and nothing else is"
+    assert tab.locator(".first-strip img").count() == 4
+    assert tab.locator(".toc > ol").evaluate("e => e.scrollWidth") <= width, "six tabs fit"
+    tab.locator(".act").click()
+    tab.wait_for_timeout(700)
+    assert tab.locator("#treatment_story").bounding_box()["y"] < height / 2
 
 
 def test_two_hundred_classes_are_usable(visit: Visit) -> None:

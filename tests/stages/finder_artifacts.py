@@ -44,7 +44,7 @@ def make_finder_artifacts(seed: int = 0, **options: Any) -> dict[str, Any]:
         "pixels": rng.integers(0, 255, (2 * count, 16, 16, 3), dtype=np.uint8),
         "classes": {"names": CLASS_NAMES},
         "model": Path("model"),
-        "training": {"holdout": {"share": 0.2, "seed": 0}},
+        "training": {"holdout": {"share": 0.2, "seed": 0}, "augmentation": {"recipe": "bare"}},
         "splits": pd.DataFrame(
             {
                 "image_id": frame["image_id"],

@@ -86,7 +86,7 @@ def test_broken_files_are_rejected_and_every_file_is_accounted_for(
     os.symlink(folder / "gone.jpg", folder / "dog" / "link.jpg")
     (folder / "bird").mkdir()
     context = _make_context(tmp_path)
-    made = _run_ingest(Config(data=folder), context)
+    made = _run_ingest(Config(data=folder, side=64), context)
     assert dict(made["rejected"].to_numpy()) == {
         "README.md": "not an image file",
         "bird/": "class folder bird holds no images",
@@ -110,13 +110,15 @@ def test_a_class_without_a_usable_image_is_left_out_with_a_note(
     (folder / "bird").mkdir()
     (folder / "bird" / "1.jpg").touch()
     context = _make_context(tmp_path)
-    assert _run_ingest(Config(data=folder), context)["classes"]["names"] == ["cat", "dog"]
+    assert _run_ingest(Config(data=folder, side=64), context)["classes"]["names"] == ["cat", "dog"]
     assert "class bird has no usable image; it is left out" in context.notes
 
 
 def test_copies_share_a_group_and_have_different_ids(folder: Path, tmp_path: Path) -> None:
     (folder / "dog" / "copy.png").write_bytes((folder / "cat/1.png").read_bytes())
-    images = _run_ingest(Config(data=folder), _make_context(tmp_path))["images"].set_index("path")
+    images = _run_ingest(Config(data=folder, side=64), _make_context(tmp_path))["images"].set_index(
+        "path"
+    )
     copy = images.loc["dog/copy.png"]
     first = images.loc["cat/1.png"]
     assert (copy["group"], copy["content_hash"]) == (first["group"], first["content_hash"])
@@ -124,10 +126,10 @@ def test_copies_share_a_group_and_have_different_ids(folder: Path, tmp_path: Pat
 
 
 def test_ids_depend_neither_on_the_folder_nor_on_other_images(folder: Path, tmp_path: Path) -> None:
-    before = _run_ingest(Config(data=folder), _make_context(tmp_path))["images"]
+    before = _run_ingest(Config(data=folder, side=64), _make_context(tmp_path))["images"]
     moved = folder.rename(tmp_path / "elsewhere")
     _save_image(moved / "ant" / "0.png", 99)
-    after = _run_ingest(Config(data=moved), _make_context(tmp_path, "other"))["images"]
+    after = _run_ingest(Config(data=moved, side=64), _make_context(tmp_path, "other"))["images"]
     assert list(after["image_id"])[1:] == list(before["image_id"])
 
 
@@ -135,14 +137,32 @@ def test_ids_depend_neither_on_the_folder_nor_on_other_images(folder: Path, tmp_
     ("make_config", "message"),
     [
         (lambda folder: Config(), r"ingest\.data: no data set is given"),
-        (lambda folder: Config(data=folder / "gone"), r"ingest\.data: .*gone: no such folder"),
-        (lambda folder: Config(data=folder / "cat/1.png"), r"ingest\.data: .*1\.png: is one image"),
-        (lambda folder: Config(data=folder / "cat", adapter="folder"), "most often: not in"),
-        (lambda folder: Config(data=folder, adapter="manfest"), "did you mean manifest"),
-        (lambda folder: Config(data=folder, group="trak"), r"ingest\.group: .* no column 'trak'"),
-        (lambda folder: Config(data=folder, time="taken"), r"ingest\.time: .* no column 'taken'"),
-        (lambda folder: Config(data=folder, split="part"), r"ingest\.split: .* no column 'part'"),
-        (lambda folder: Config(data=folder, label="kind"), r"ingest\.label"),
+        (
+            lambda folder: Config(data=folder / "gone", side=64),
+            r"ingest\.data: .*gone: no such folder",
+        ),
+        (
+            lambda folder: Config(data=folder / "cat/1.png", side=64),
+            r"ingest\.data: .*1\.png: is one image",
+        ),
+        (
+            lambda folder: Config(data=folder / "cat", adapter="folder", side=64),
+            "most often: not in",
+        ),
+        (lambda folder: Config(data=folder, adapter="manfest", side=64), "did you mean manifest"),
+        (
+            lambda folder: Config(data=folder, group="trak", side=64),
+            r"ingest\.group: .* no column 'trak'",
+        ),
+        (
+            lambda folder: Config(data=folder, time="taken", side=64),
+            r"ingest\.time: .* no column 'taken'",
+        ),
+        (
+            lambda folder: Config(data=folder, split="part", side=64),
+            r"ingest\.split: .* no column 'part'",
+        ),
+        (lambda folder: Config(data=folder, label="kind", side=64), r"ingest\.label"),
     ],
 )
 def test_unusable_input_is_one_line_that_names_the_key(
@@ -157,7 +177,7 @@ def test_a_single_class_is_refused(folder: Path, tmp_path: Path) -> None:
     for path in (folder / "dog").iterdir():
         path.write_bytes(b"")
     with pytest.raises(InputError, match="all 2 images are of one class, 'cat'"):
-        ingest.run(Config(data=folder), _make_context(tmp_path))
+        ingest.run(Config(data=folder, side=64), _make_context(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +203,7 @@ def test_columns_have_the_roles_that_the_config_gives_them(tmp_path: Path) -> No
         ),
     )
     context = _make_context(tmp_path)
-    config = Config(data=root, label="species", group="track", time="when", split="part")
+    config = Config(data=root, label="species", group="track", time="when", split="part", side=64)
     made = _run_ingest(config, context)
     images = made["images"].set_index("path")
     assert list(images["label"]) == ["00", "01", "00"]
@@ -201,7 +221,7 @@ def test_columns_have_the_roles_that_the_config_gives_them(tmp_path: Path) -> No
 
 def test_manifest_rows_without_a_file_are_rejected(tmp_path: Path) -> None:
     root = _write_manifest(tmp_path / "data", "file_name,label\na.png,x\nb.png,y\ngone.png,x\n")
-    made = _run_ingest(Config(data=root), _make_context(tmp_path))
+    made = _run_ingest(Config(data=root, side=64), _make_context(tmp_path))
     assert dict(made["rejected"].to_numpy()) == {
         "gone.png": "listed in metadata.csv, but there is no such file",
         "c.png": "not listed in the manifest",
@@ -216,7 +236,7 @@ def test_time_and_camera_come_from_exif_if_the_data_set_has_none(
     exif[0x0110] = "north"
     exif.get_ifd(0x8769)[0x9003] = "2024:05:31 22:40:01"
     _save_image(folder / "cat/1.png", 0, exif=exif)
-    config = Config(data=folder, group="camera")
+    config = Config(data=folder, group="camera", side=64)
     images = _run_ingest(config, _make_context(tmp_path))["images"]
     assert images.loc[0, "captured_at"] == pd.Timestamp("2024-05-31 22:40:01")
     assert images["camera"].fillna("-").tolist() == ["north", "-", "-", "-"]
@@ -225,13 +245,13 @@ def test_time_and_camera_come_from_exif_if_the_data_set_has_none(
 
 
 def test_pixels_of_an_earlier_run_are_reused(folder: Path, tmp_path: Path) -> None:
-    first = _run_ingest(Config(data=folder), _make_context(tmp_path))
+    first = _run_ingest(Config(data=folder, side=64), _make_context(tmp_path))
     pixels = np.array(first["pixels"])
     pixels[1] = 7  # marks the copies of the earlier run
     second = _make_context(tmp_path, "second")
     second.previous_outputs = {"images": first["images"], "pixels": pixels}
     _save_image(folder / "dog" / "0.png", 50)
-    made = _run_ingest(Config(data=folder), second)
+    made = _run_ingest(Config(data=folder, side=64), second)
     assert list(made["images"]["path"])[2] == "dog/0.png"
     assert (made["pixels"][1] == 7).all()
     assert (made["pixels"][3] == first["pixels"][2]).all()
@@ -241,11 +261,11 @@ def test_pixels_of_an_earlier_run_are_reused(folder: Path, tmp_path: Path) -> No
 
 
 def test_a_changed_image_is_decoded_again(folder: Path, tmp_path: Path) -> None:
-    first = _run_ingest(Config(data=folder), _make_context(tmp_path))
+    first = _run_ingest(Config(data=folder, side=64), _make_context(tmp_path))
     _save_image(folder / "cat/1.png", 77)
     second = _make_context(tmp_path, "second")
     second.previous_outputs = first
-    made = _run_ingest(Config(data=folder), second)
+    made = _run_ingest(Config(data=folder, side=64), second)
     assert made["images"].loc[0, "image_id"] != first["images"].loc[0, "image_id"]
     assert not (made["pixels"][0] == first["pixels"][0]).all()
 
@@ -273,13 +293,13 @@ def test_an_interrupted_run_resumes_with_its_copies(folder: Path, tmp_path: Path
 
 
 def test_the_fingerprint_follows_the_files_and_not_the_run(folder: Path, tmp_path: Path) -> None:
-    config = Config(data=folder)
+    config = Config(data=folder, side=64)
     before = fingerprint_external_inputs(config, tmp_path, None)
     assert fingerprint_external_inputs(config, tmp_path / "other", before) == before
     os.utime(folder / "cat/1.png", ns=(1, 1))
     assert fingerprint_external_inputs(config, tmp_path, before) != before
     with pytest.raises(InputError, match=r"ingest\.data"):
-        fingerprint_external_inputs(Config(data=folder / "gone"), tmp_path, None)
+        fingerprint_external_inputs(Config(data=folder / "gone", side=64), tmp_path, None)
 
 
 def test_an_archive_is_read_and_measured_in_place(folder: Path, tmp_path: Path) -> None:
@@ -301,7 +321,7 @@ def test_a_table_of_absolute_paths_lists_no_file_outside_them(folder: Path, tmp_
         f"{folder}/cat/../../secret.png,cat",
     ]
     table.write_text("\n".join(lines))
-    config = Config(data=table, file="pfad", label="art")
+    config = Config(data=table, file="pfad", label="art", side=64)
     made = _run_ingest(config, _make_context(tmp_path))
     assert list(made["images"]["path"]) == [f"{folder}/cat/1.png", f"{folder}/dog/3.png"]
 
@@ -323,7 +343,7 @@ def test_the_two_empty_traffic_signs_are_rejected(gtsrb: Path, tmp_path: Path) -
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         os.symlink(gtsrb / name, tmp_path / "data" / name)
     table.to_csv(tmp_path / "data" / "metadata.csv", index=False)
-    config = Config(data=tmp_path / "data", group="track", follow_links=True)
+    config = Config(data=tmp_path / "data", group="track", follow_links=True, side=64)
     made = _run_ingest(config, _make_context(tmp_path))
     assert dict(made["rejected"].to_numpy()) == {
         "33/00015_00004.jpg": "empty file",
@@ -361,3 +381,40 @@ def test_twelve_bits_in_sixteen_use_all_gray_levels_with_a_note(tmp_path: Path) 
 def test_a_range_must_rise() -> None:
     with pytest.raises(ValidationError, match="below the second"):
         Config(range=(5, 5))
+
+
+def _make_budgeted_context(tmp_path: Path, name: str, **settings: object) -> StageContext:
+    followed = {
+        "train.minutes": 20.0,
+        "train.epochs": 2.0,
+        "train.image_passes": None,
+        "train.training_side_share": 1.0,
+        "train.backbone": "tf_efficientnet_lite0",
+        "train.model": "new",
+    }
+    context = _make_context(tmp_path, name)
+    return replace(context, followed_settings=followed | settings)
+
+
+def test_the_automatic_side_follows_the_images_and_stays(folder: Path, tmp_path: Path) -> None:
+    for seed, path in enumerate(PATHS):
+        _save_image(folder / path, seed, (130, 90))
+    config = Config(data=folder)
+    assert set(ingest.list_followed_settings(config)) == set(ingest.FOLLOWED_SETTINGS)
+    assert not ingest.list_followed_settings(Config(data=folder, side=64))
+    context = _make_budgeted_context(tmp_path, "first")
+    first = _run_ingest(config, context)
+    assert first["pixels"].shape[1] == 128, "the largest side that does not enlarge 130 px"
+    assert sum("128 px" in note for note in context.notes) == 1
+    killed = _make_budgeted_context(tmp_path, "first", **{"train.minutes": 1e-9})
+    assert _run_ingest(config, killed)["pixels"].shape[1] == 128, "resumed with its first choice"
+    later = replace(
+        _make_budgeted_context(tmp_path, "later", **{"train.minutes": 1e-9}), previous_outputs=first
+    )
+    assert _run_ingest(config, later)["pixels"].shape[1] == 128, "that of the earlier run"
+
+
+def test_a_budget_below_one_epoch_is_refused(folder: Path, tmp_path: Path) -> None:
+    context = _make_budgeted_context(tmp_path, "scratch", **{"train.minutes": 1e-9})
+    with pytest.raises(InputError, match=r"train\.minutes: .*one epoch of 2 images"):
+        ingest.run(Config(data=folder), context)

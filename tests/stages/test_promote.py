@@ -17,10 +17,13 @@ from pipeline.graph import ARTIFACT_CONTRACTS
 from pipeline.report.sentences.gate_sentences import compose_headline
 from pipeline.slices.comparison.comparison_record import build_split_record, judge_val_record
 from pipeline.stages import promote
+from pipeline.statistics.arrivals.arrival_batch import ArrivalBatch, ClassSums
 from pipeline.statistics.gains.harm_assessment import HarmMargins
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from pipeline.statistics.test_power import build_power_row
 from pipeline.storage import champion_registry
+from pipeline.storage.arrival_ledger import record_batch
+from pipeline.storage.artifact_store import hash_content
 from pipeline.storage.test_ledger import LedgerOpening, build_sealed_record
 from tests.helpers.explanations import EXPOSURE, make_text_columns
 
@@ -272,6 +275,57 @@ def test_a_sealed_test_refuses_the_candidate(runs: GateRuns) -> None:
     verdict, _ = runs.run_promote(_make_comparison("refused on val", val=SAME))
     assert {("slice gain", "val"), ("test opened", None)} <= _list_failed(verdict)
     assert (verdict["outcome"], verdict["gain"]) == ("refused on val", None)
+
+
+def _record_arrivals(runs: GateRuns, gain: float, incumbent: str) -> None:
+    """Write a batch of 400 groups with this gain into the ledger of run1."""
+    batch = ArrivalBatch(
+        groups=[f"new{k}" for k in range(400)],
+        inside=[gain] * 400,
+        overall=[gain] * 400,
+        inside_scale=1.0,
+        overall_scale=1.0,
+        labels=400,
+        classes=[ClassSums("badge", True, 400.0, 400 * gain, 400 * gain * gain, 400)],
+    )
+    entry = {
+        "batch": f"{gain}",
+        "challenger": hash_content(runs.candidates / "targeted-7.safetensors"),
+        "incumbent": incumbent,
+        "evidence": batch.build_record(),
+    }
+    record_batch(runs.home, "run1", entry)
+
+
+def test_groups_that_arrive_later_promote_what_the_test_could_not_judge(runs: GateRuns) -> None:
+    comparison = _make_comparison("promising on val") | {"alpha": 0.05}
+    foreseen = {"val_before": 0.4, "val_after": 0.9, "images": 0, "groups": 0}
+    comparison["foreseen"] = foreseen | {"groups_needed": 24}
+    verdict, _ = runs.run_promote(comparison)
+    assert (verdict["promoted"], verdict["arrivals"]) == (False, None)
+    key = promote.fingerprint_external_inputs(promote.Config(), runs.home / "run1", None)
+    _record_arrivals(runs, 0.3, "another model")
+    assert runs.run_promote(comparison)[0]["arrivals"] is None, "of another model in force"
+    _record_arrivals(runs, 0.2, hash_content(runs.model / "model.safetensors"))
+    assert key != promote.fingerprint_external_inputs(promote.Config(), runs.home / "run1", key)
+    verdict, bundle = runs.run_promote(comparison)
+    assert verdict["promoted"]
+    assert verdict["arrivals"]["groups"] == 400
+    assert compose_headline(verdict).state == "promoted"
+    assert (bundle / "model.safetensors").read_text() == "the candidate"
+    assert runs.pointer["champion"] == "candidate"
+
+
+def test_a_class_that_loses_among_arrived_groups_stops_a_promotion(runs: GateRuns) -> None:
+    comparison = _make_comparison("promising on val") | {"alpha": 0.05}
+    _record_arrivals(runs, -0.2, hash_content(runs.model / "model.safetensors"))
+    verdict, _ = runs.run_promote(comparison)
+    assert not verdict["promoted"]
+    assert _list_failed(verdict) == {
+        ("arrivals gain", None),
+        ("arrivals not worse", None),
+        ("arrivals no harm", None),
+    }
 
 
 @pytest.mark.parametrize("outcome", ["no failures", "no slice", "no plan"])

@@ -298,7 +298,7 @@ def test_shares_that_leave_no_training_images_are_refused() -> None:
 def test_real_flowers_stay_together(flowers: Path, tmp_path: Path) -> None:
     from pipeline.stages import ingest
 
-    config = ingest.Config(data=flowers, infer_groups=False)
+    config = ingest.Config(data=flowers, infer_groups=False, side=64)
     made = ingest.run(config, StageContext("run", 0, tmp_path, tmp_path))
     images = made["images"]
     alone, _ = _run_split(images, pixels=made["pixels"])

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.domain.group_source import INNER_GROUP_COLUMN
+
 MAX_STRATUM_VALUES = 20
 """Distinct values up to which a metadata column divides the images: a camera, not a file name."""
 HOURS_PER_STRATUM = 6
+TIME_OF_DAY = "time of day"
+"""Name of the division by hour."""
 _KNOWN_COLUMNS = {
     "image_id",
     "content_hash",
@@ -19,6 +23,7 @@ _KNOWN_COLUMNS = {
     "width",
     "height",
     "given_split",
+    INNER_GROUP_COLUMN,
 }
 
 
@@ -37,7 +42,7 @@ def list_strata(images: pd.DataFrame) -> pd.DataFrame:
             strata[str(column)] = images[column].astype("str")
     hours = pd.to_datetime(images["captured_at"]).dt.hour // HOURS_PER_STRATUM
     if hours.nunique() > 1:
-        strata["time of day"] = hours.astype("str")
+        strata[TIME_OF_DAY] = hours.astype("str")
     return pd.DataFrame(strata, index=images.index)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ CopyLookup = Callable[[str], PixelArray | None]
 """Function that returns the copy that an earlier run made of an `image_id`, or None."""
 _FLUSH_INTERVAL = 256
 """Rows between two flushes: the largest number of copies that a killed run loses."""
+SIZE_SAMPLE = 200
+"""Images whose size is read; their median is known well enough for a choice among a few sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,29 @@ def load_image(
         return RejectedFile(record.path, str(error))
     except MemoryError:
         return RejectedFile(record.path, "too large to be decoded in this machine's memory")
+
+
+def measure_longer_sides(
+    records: Sequence[ImageRecord], sample_size: int = SIZE_SAMPLE
+) -> list[int]:
+    """Return the longer side in pixels of images spread evenly over the records.
+
+    Images that cannot be read are left out.
+
+    Args:
+        records: the images as their adapter lists them.
+        sample_size: largest number of images to read.
+    """
+    positions = np.unique(np.linspace(0, len(records) - 1, min(sample_size, len(records))).round())
+    sides = []
+    for position in positions.astype(int):
+        source = records[position].source
+        try:
+            header = read_source_header(source, fetch_bytes(source))
+        except ImageError:
+            continue
+        sides.append(max(header.width, header.height))
+    return sides
 
 
 def _parse_file_number(path: Path) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,6 +50,23 @@ class TrainingImages:
         """Return the images at these positions of `image_rows`."""
         return TrainingImages(
             self.pixels, self.image_rows[positions], self.labels[positions], self.image_ids
+        )
+
+    def add_images(
+        self, rows: RowIndices, labels: NDArray[np.int64], repeats: NDArray[np.intp] | int = 1
+    ) -> TrainingImages:
+        """Return these images and further ones.
+
+        Args:
+            rows: rows of `pixels`, [m].
+            labels: their class indices, [m].
+            repeats: how often each of them occurs, [m] or one number.
+        """
+        return TrainingImages(
+            self.pixels,
+            np.concatenate([self.image_rows, np.repeat(rows, repeats)]),
+            np.concatenate([self.labels, np.repeat(labels, repeats)]),
+            self.image_ids,
         )
 
     def format_image_ids(self) -> str:
@@ -133,60 +149,6 @@ def select_batch_positions(image_count: int, batch_size: int, step: int, seed: i
     ]
     stream = np.concatenate(permutations)
     return stream[start - first_epoch * image_count :][:batch_size]
-
-
-def draw_shifts(
-    image_count: int, max_shift: float, max_crop: float, seed: int
-) -> NDArray[np.float64]:
-    """Return the random crop and shift of each image, float64 [images, 3].
-
-    The columns are the share of the side that is cropped, and the shifts to the right and down as
-    shares of the side.
-
-    Args:
-        image_count: number of images.
-        max_shift: largest shift in either direction, as a share of the side.
-        max_crop: largest crop, as a share of the side.
-        seed: seed of the draw.
-    """
-    low = (0, -max_shift, -max_shift)
-    high = (max_crop, max_shift, max_shift)
-    return np.random.default_rng(seed).uniform(low, high, (image_count, 3))
-
-
-def shift_and_crop(
-    pixels: PixelArray,
-    max_shift: float,
-    max_crop: float,
-    seed: int,
-    batch_portion: tuple[slice, int] | None = None,
-) -> PixelArray:
-    """Return each image cropped, enlarged to its size again and shifted, by its own random draw.
-
-    Pixels that come from outside the image repeat its edge.
-
-    Args:
-        pixels: uint8 [B, S, S, 3]; not changed.
-        max_shift: largest shift in either direction, as a share of the side.
-        max_crop: largest crop, as a share of the side.
-        seed: seed of the draw.
-        batch_portion: the positions of these images in a batch, and the size of that batch; the
-            images get the draws that they would get in the whole batch. None: they are the batch.
-
-    Returns:
-        uint8 [B, S, S, 3].
-    """
-    height, width = pixels.shape[1:3]
-    positions, batch_size = batch_portion or (slice(None), len(pixels))
-    draws = draw_shifts(batch_size, max_shift, max_crop, seed)[positions]
-    shifted_pixels = np.empty_like(pixels)
-    for image, (crop, right, down), shifted in zip(pixels, draws, shifted_pixels, strict=True):
-        scale = 1 / (1 - crop)
-        offset_x = (1 - scale) * (width - 1) / 2 + right * width
-        offset_y = (1 - scale) * (height - 1) / 2 + down * height
-        matrix = np.array([[scale, 0, offset_x], [0, scale, offset_y]])
-        cv2.warpAffine(image, matrix, (width, height), dst=shifted, borderMode=cv2.BORDER_REPLICATE)
-    return shifted_pixels
 
 
 @lru_cache(maxsize=8)

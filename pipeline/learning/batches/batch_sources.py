@@ -17,11 +17,14 @@ from pipeline.learning.batches.batch_sampling import (
     RowIndices,
     TrainingImages,
     build_input_tensor,
-    draw_shifts,
     normalize_pixels,
-    shift_and_crop,
 )
-from pipeline.learning.batches.batched_transforms import BATCH_REMEDIES, warp_images
+from pipeline.learning.batches.batched_transforms import BATCH_REMEDIES
+from pipeline.learning.batches.standard_augmentation import (
+    augment_images,
+    augment_tensor,
+    draw_augmentations,
+)
 from pipeline.learning.models.backbone import select_device
 from pipeline.learning.training.device_policy import PrecisionPolicy
 from pipeline.learning.training.targeted_treatment import RemedyStrength, TargetedTreatment
@@ -38,28 +41,6 @@ With the remedy "" the second tensor holds images that the host has treated.
 """
 
 
-def shift_and_crop_tensor(images: Tensor, draws: Tensor) -> Tensor:
-    """Return the images shifted and cropped as `batch_sampling.shift_and_crop` does.
-
-    Args:
-        images: gray levels, float32 [n, 3, S, S].
-        draws: crop and shifts of each image, float32 [n, 3], as `draw_shifts` returns them.
-
-    Returns:
-        Whole gray levels, float32 [n, 3, S, S].
-    """
-    height, width = images.shape[2:]
-    crop, right, down = draws.unbind(1)
-    kept = 1 - crop
-    zero = torch.zeros_like(crop)
-    offset_x = crop * (width - 1) / 2 - kept * right * width
-    offset_y = crop * (height - 1) / 2 - kept * down * height
-    first_rows = torch.stack([kept, zero, offset_x], -1)
-    second_rows = torch.stack([zero, kept, offset_y], -1)
-    matrices = torch.stack([first_rows, second_rows], 1)
-    return warp_images(images, matrices, should_reflect=False).round()
-
-
 class BatchSource(Protocol):
     """A source of a batch's pixels."""
 
@@ -73,19 +54,19 @@ class BatchSource(Protocol):
         Args:
             rank_images: this rank's images of a batch.
             rank_positions: their positions in the batch; its stop is the size of the batch.
-            seeds: seed of the treatment, and seed of shift and crop.
+            seeds: seed of the treatment, and seed of the augmentation.
         """
         ...
 
 
 @dataclass(frozen=True)
 class HostSource:
-    """Pixels from the memory map; the host treats, shifts and crops them.
+    """Pixels from the memory map; the host treats and augments them.
 
     Attributes:
         meta: the model's metadata with `mean` and `std`.
         settings: settings of the training.
-        treatment: what changes a batch before shift and crop, if anything.
+        treatment: what changes a batch before the augmentation, if anything.
         device: the device of the training.
     """
 
@@ -102,21 +83,16 @@ class HostSource:
         Args:
             rank_images: this rank's images of a batch.
             rank_positions: their positions in the batch; its stop is the size of the batch.
-            seeds: seed of the treatment, and seed of shift and crop.
+            seeds: seed of the treatment, and seed of the augmentation.
         """
         pixels = rank_images.load_pixels()
         if pixels.ndim == 2:
             return pixels
-        treatment_seed, shift_seed = seeds
+        treatment_seed, augmentation_seed = seeds
         if self.treatment:
             pixels = self.treatment(rank_images.image_rows, pixels, treatment_seed)
-        return shift_and_crop(
-            pixels,
-            self.settings.max_shift,
-            self.settings.max_crop,
-            shift_seed,
-            (rank_positions, rank_positions.stop),
-        )
+        draws = draw_augmentations(rank_positions.stop, self.settings, augmentation_seed)
+        return augment_images(pixels, draws[rank_positions])
 
     def prepare_batch(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
@@ -126,7 +102,7 @@ class HostSource:
         Args:
             rank_images: this rank's images of a batch.
             rank_positions: their positions in the batch; its stop is the size of the batch.
-            seeds: seed of the treatment, and seed of shift and crop.
+            seeds: seed of the treatment, and seed of the augmentation.
         """
         pixels = self.prepare_pixels(rank_images, rank_positions, seeds)
         if self.device.type == "cpu":
@@ -136,14 +112,14 @@ class HostSource:
 
 @dataclass(frozen=True)
 class ResidentSource:
-    """Pixels in the device's memory; the device treats, shifts and crops them.
+    """Pixels in the device's memory; the device treats and augments them.
 
     Remedies that `BATCH_REMEDIES` lacks are applied on the host, and their images are sent.
 
     Attributes:
         meta: the model's metadata with `mean` and `std`.
         settings: settings of the training.
-        treatment: what changes a batch before shift and crop, if anything.
+        treatment: what changes a batch before the augmentation, if anything.
         image_rows: the rows of the images on the device, sorted, [rows].
         pixels: their pixels on the device, uint8 [rows, S, S, 3].
     """
@@ -157,17 +133,15 @@ class ResidentSource:
     def prepare_batch(
         self, rank_images: TrainingImages, rank_positions: slice, seeds: tuple[int, int]
     ) -> tuple[list[Tensor], PixelBuilder]:
-        """Return positions, shifts and treatment tensors, and the function that applies them.
+        """Return positions, augmentation and treatment tensors, and the function that applies them.
 
         Args:
             rank_images: this rank's images of a batch.
             rank_positions: their positions in the batch; its stop is the size of the batch.
-            seeds: seed of the treatment, and seed of shift and crop.
+            seeds: seed of the treatment, and seed of the augmentation.
         """
-        treatment_seed, shift_seed = seeds
-        batch_draws = draw_shifts(
-            rank_positions.stop, self.settings.max_shift, self.settings.max_crop, shift_seed
-        )
+        treatment_seed, augmentation_seed = seeds
+        batch_draws = draw_augmentations(rank_positions.stop, self.settings, augmentation_seed)
         device_rows = np.searchsorted(self.image_rows, rank_images.image_rows)
         tensors = [
             torch.from_numpy(device_rows),
@@ -213,7 +187,7 @@ class ResidentSource:
                 images[positions] = BATCH_REMEDIES[remedy](images[positions], values, seed)
             else:
                 images[positions] = values.permute(0, 3, 1, 2).float()
-        return normalize_pixels(shift_and_crop_tensor(images, draws), self.meta)
+        return normalize_pixels(augment_tensor(images, draws), self.meta)
 
 
 def create_resident_source(
@@ -229,7 +203,7 @@ def create_resident_source(
         training_images: the images; one that is repeated is copied once.
         meta: the model's metadata with `mean` and `std`.
         settings: settings of the training.
-        treatment: what changes a batch before shift and crop, if anything.
+        treatment: what changes a batch before the augmentation, if anything.
         device: the device of the training.
     """
     rows = np.unique(training_images.image_rows)
@@ -257,7 +231,7 @@ def create_batch_source(
         training_images: the images.
         meta: the model's metadata with `mean` and `std`.
         settings: settings of the training.
-        treatment: what changes a batch before shift and crop, if anything.
+        treatment: what changes a batch before the augmentation, if anything.
         precision: with `is_data_resident` if the images fit in the device's memory.
     """
     device = select_device()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ class PlanTrial:
         evaluation_pixels: the images to predict afterwards, uint8 [n, S, S, 3].
         image_passes: image passes of each fine-tune.
         learning_rate: highest learning rate.
+        augmentation: settings of the augmentation that all arms share.
         apply_remedy: applies a remedy to pixels.
     """
 
@@ -46,6 +48,7 @@ class PlanTrial:
     evaluation_pixels: PixelArray
     image_passes: int
     learning_rate: float
+    augmentation: Mapping[str, Any]
     apply_remedy: RemedyFunction
 
     def predict_after_training(
@@ -68,8 +71,10 @@ class PlanTrial:
             network,
             meta,
             repeat_planned_images(plan, self.images, self.training_images),
-            FitSettings.model_validate(
-                {"image_passes": self.image_passes, "learning_rate": self.learning_rate}
+            FitSettings(
+                **self.augmentation,
+                image_passes=self.image_passes,
+                learning_rate=self.learning_rate,
             ),
             treatment=treatment,
             seed=context.seed + SEARCH_SEED_OFFSET,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from pipeline.learning.training.device_policy import (
 )
 from pipeline.learning.training.linear_head import prepare_head_training
 from pipeline.learning.training.progress_evaluation import evaluate_progress
-from pipeline.learning.training.training_phases import WeightAverage, require_flexible_input
+from pipeline.learning.training.training_phases import WeightAverage, adapt_to_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
@@ -158,6 +159,7 @@ def _create_training_run(
     pixel_bytes = len(training_images) * int(np.prod(training_images.pixels.shape[1:]))
     precision = choose_precision(describe_device(select_device()), pixel_bytes)
     apply_precision(precision)
+    start_model = copy.deepcopy(model).eval() if settings.distillation else None
     return TrainingRun(
         model=model,
         wrapped_model=model,
@@ -172,6 +174,7 @@ def _create_training_run(
         precision=precision,
         loss_scaler=create_loss_scaler(precision),
         averaged_model=WeightAverage(model, settings.ema_decay) if settings.ema_decay else None,
+        start_model=start_model,
         is_compiled=settings.compile is True,
     )
 
@@ -240,7 +243,7 @@ def fit_network(
         holdout: images without influence on the gradients. With them the training may stop early,
             and the model gets the weights with their lowest loss. Without them the training goes to
             the end, and the model keeps the last weights.
-        treatment: what changes a batch before shift and crop.
+        treatment: what changes a batch before the augmentation.
         seed: seed of everything that is random.
         scratch_folder: folder of the checkpoint.
         track: shows the progress.
@@ -263,7 +266,7 @@ def fit_network(
             track=track,
             report_note=report_note,
         )
-    require_flexible_input(meta["backbone"], settings)
+    settings = adapt_to_network(meta["backbone"], settings)
     schedule = TrainingSchedule(settings, len(training_images))
     if schedule.batch_size < MINIMUM_RANK_IMAGES * distributed.count_ranks():
         raise InputError(

@@ -16,25 +16,42 @@ from pipeline.learning.training_settings import FitSettings
 FULL_SIDE_STEP_SHARE = 0.75
 """Share of the steps after which images have their full side."""
 SIDE_DIVISIONS = 8
-"""Sides on the way are multiples of an eighth of the full side, so that there are few of them."""
+"""Sides on the way are multiples of an eighth of the last side, so that there are few of them."""
+MINIMUM_TRAINING_SIDE = 96
+"""Images below this side are trained on at their side at prediction; see `training_side_share`."""
+
+
+def compute_training_side(full_side: int, side_share: float) -> int:
+    """Return the side of the training images, in pixels.
+
+    Args:
+        full_side: the side of the images at prediction, in pixels.
+        side_share: the setting `training_side_share`.
+
+    >>> [compute_training_side(side, 0.75) for side in (64, 112, 128, 224)]
+    [64, 96, 96, 168]
+    """
+    smallest_side = min(full_side, MINIMUM_TRAINING_SIDE)
+    return max(smallest_side, round(side_share * full_side))
 
 
 def compute_image_side(step: int, step_count: int, full_side: int, settings: FitSettings) -> int:
     """Return the side of the training images at a step, in pixels.
 
-    It grows linearly from a share of the full side, and reaches the full side after
-    `FULL_SIDE_STEP_SHARE` of the steps.
+    It grows linearly from a share of the training side (see `compute_training_side`), and reaches
+    that side after `FULL_SIDE_STEP_SHARE` of the steps.
 
     Args:
         step: number of the step, from 0.
         step_count: number of steps in all.
-        full_side: the full side, in pixels.
+        full_side: the side of the images at prediction, in pixels.
         settings: settings of the training, with `initial_side_share`.
     """
+    training_side = compute_training_side(full_side, settings.training_side_share)
     initial_share = settings.initial_side_share
     growth_steps = max(1.0, FULL_SIDE_STEP_SHARE * step_count)
     side_share: float = min(1.0, initial_share + (1 - initial_share) * step / growth_steps)
-    return max(1, full_side * round(side_share * SIDE_DIVISIONS) // SIDE_DIVISIONS)
+    return max(1, training_side * round(side_share * SIDE_DIVISIONS) // SIDE_DIVISIONS)
 
 
 def resize_images(images: Tensor, side: int) -> Tensor:
@@ -44,13 +61,24 @@ def resize_images(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
-def require_flexible_input(backbone: str, settings: FitSettings) -> None:
-    """Raise `InputError` if the images are to grow and the network takes one side only."""
+def adapt_to_network(backbone: str, settings: FitSettings) -> FitSettings:
+    """Return the settings; a network that takes one side only is trained at that side.
+
+    Args:
+        backbone: name of the timm model, or of a user's program.
+        settings: settings of the training.
+
+    Raises:
+        InputError: the images are to grow, and the network takes one side only.
+    """
     config = timm.get_pretrained_cfg(backbone)  # None for a user's program
-    if settings.initial_side_share < 1 and config and config.fixed_input_size:
+    if config is not None and not config.fixed_input_size:
+        return settings
+    if settings.initial_side_share < 1 and config is not None:
         raise InputError(
             f"train.initial_side_share: {backbone} takes images of one side only; leave it at 1"
         )
+    return settings.model_copy(update={"training_side_share": 1.0})
 
 
 def set_training_mode(model: nn.Module, *, is_frozen: bool) -> None:

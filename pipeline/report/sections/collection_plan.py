@@ -46,7 +46,7 @@ def _build_request(page: ReportPage, explanation: dict[str, Any]) -> dict[str, A
     held = []
     for noun, values in _list_columns(images):
         counts = values.value_counts().head(MAX_LISTED_VALUES)
-        groups = images.groupby(values)["group"].nunique()
+        groups = images.groupby(values)["group"].nunique().to_dict()
         parts = [(str(value), int(n), int(groups[value])) for value, n in counts.items()]
         if parts:
             held.append(describe_collected_images(noun, parts))

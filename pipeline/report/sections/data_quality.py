@@ -11,12 +11,22 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.data.quality.group_inference import count_inferred_groups
+from pipeline.data.quality.reach_forecast import forecast_reach
+from pipeline.domain.group_source import INNER_GROUP_COLUMN
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
+from pipeline.report.figures.suspicion_rows import build_suspicion_rows
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
-from pipeline.report.sentences.group_sentences import describe_inferred_groups
+from pipeline.report.sentences.conditions.reach_sentences import (
+    build_reach_rows,
+    describe_reach_forecasts,
+)
+from pipeline.report.sentences.group_sentences import (
+    describe_inferred_groups,
+    describe_outer_groups,
+)
 from pipeline.report.sentences.split_sentences import describe_exclusion
 
 TITLE = "Data quality"
@@ -57,6 +67,7 @@ ATTRIBUTE_HISTOGRAMS = (
 def render(page: ReportPage) -> Markup:
     """Return rejected files, duplicates, suspected labels, and images, light and hours by split."""
     pairs = page["duplicates"]
+    forecasts = forecast_reach(page["images"], page["splits"]["split"])
     issues = contact_sheets.select_label_issues(page)
     shown_pairs = contact_sheets.select_duplicates(page)
     histograms = []
@@ -71,6 +82,9 @@ def render(page: ReportPage) -> Markup:
         image_count=len(page.images),
         issues=_pair_images(page, issues, "twin"),
         issue_count=len(page["label_issues"]),
+        suspicion_rows=build_suspicion_rows(page),
+        has_targeted_arm=page.has_targeted_arm,
+        black_paths=page.images.loc[sorted(page.black_image_ids), "path"].sort_values().tolist(),
         duplicates=_pair_images(page, shown_pairs, "other_id"),
         duplicate_count=len(pairs),
         leak_count=int(pairs["across_splits"].astype(bool).sum()),
@@ -83,14 +97,20 @@ def render(page: ReportPage) -> Markup:
         groups=page.images.groupby("split")["group"].nunique().to_dict(),
         reasons=_count_exclusion_reasons(page["splits"]),
         histograms=histograms,
+        reach_lines=describe_reach_forecasts(forecasts),
+        reach_rows=build_reach_rows(forecasts, page["policy"].get("test_reach") or []),
     )
 
 
 def _describe_groups(images: pd.DataFrame) -> list[str]:
-    """Return sentences on inferred groups; reports of older runs have none."""
+    """Return sentences on inferred and on nested groups; reports of older runs have none."""
     if "group_source" not in images:
         return []
-    return describe_inferred_groups(count_inferred_groups(images))
+    if INNER_GROUP_COLUMN not in images:
+        return describe_inferred_groups(count_inferred_groups(images))
+    inner = images[INNER_GROUP_COLUMN]
+    lines = describe_inferred_groups(count_inferred_groups(images.assign(group=inner)))
+    return [*lines, describe_outer_groups(inner.nunique(), images["group"].nunique())]
 
 
 def _draw_histogram(page: ReportPage, histogram: AttributeHistogram) -> dict[str, Any] | None:

@@ -10,22 +10,24 @@ from pipeline.domain.statuses import OpeningReason, PowerQuestion
 from pipeline.storage.test_ledger import MAX_OPENINGS
 
 _OPENING_REASONS = {
-    OpeningReason.NO_FAILURES: "the model makes no mistake on val",
+    OpeningReason.NO_FAILURES: "the model makes no mistake on validation",
     OpeningReason.NO_SLICE: "no slice was confirmed",
     OpeningReason.NO_PLAN: "no confirmed slice has a remedy for training images",
     OpeningReason.NO_CANDIDATES: "there is no targeted and control model to compare",
     OpeningReason.NO_TEST: "there is no labeled image in test",
     OpeningReason.NO_GAIN_ON_VAL: (
-        "val has not passed: no planned slice gained over the control and the model before"
+        "it was not used, since the remedy showed no gain on validation over the control and the "
+        "model before"
     ),
-    OpeningReason.HARM_ON_VAL: "val has not passed: some images may be worse off",
+    OpeningReason.HARM_ON_VAL: "it was not used, since some images may be worse off on validation",
     OpeningReason.CANNOT_DECIDE: (
-        "val has passed, but test holds too few groups of these slices to decide"
+        "it was not used: validation has passed, but the test holds too few groups of these slices "
+        "to decide"
     ),
     OpeningReason.USED_UP: (
         f"this test set has been opened {MAX_OPENINGS} times; replace it by newly arrived groups"
     ),
-    OpeningReason.VAL_PASSED: "val passed",
+    OpeningReason.VAL_PASSED: "validation passed",
     OpeningReason.OPENED_BEFORE: "opened by this run before",
 }
 
@@ -81,6 +83,8 @@ def describe_power_question(row: Mapping[str, Any], names: SubsetNames = PLAIN_N
 
 MANY_TIMES = 10
 """Times the groups at hand from which a number of groups is no realistic plan."""
+FEW_GROUPS = 30
+"""Groups that a team can collect whatever it has: a slice of which the test holds nothing."""
 
 
 def describe_required_groups(groups: int, groups_needed: int | None) -> str:
@@ -94,43 +98,21 @@ def describe_required_groups(groups: int, groups_needed: int | None) -> str:
     'about 31 groups would decide it, and 20 are at hand'
     """
     if groups_needed is None:
-        return "no number of groups would decide it: the gain seen is not above zero, or seeds vary"
-    if groups_needed > MANY_TIMES * max(groups, 1):
+        return (
+            "more images would not decide it: no gain was seen, or two trainings of one recipe "
+            "differ too much"
+        )
+    if groups_needed > MANY_TIMES * max(groups, FEW_GROUPS):
         times = round(groups_needed / max(groups, 1))
         return (
             f"the difference seen is too small to decide with such a test: it would take about "
             f"{groups_needed:,} groups, {times:,} times the {groups:,} at hand"
         )
+    if not groups:
+        return f"about {groups_needed:,} groups would decide it"
     return f"about {groups_needed:,} groups would decide it, and {groups:,} are at hand"
 
 
 def describe_opening_reason(reason: str) -> str:
     """Return why the test set was opened or stays sealed, in words."""
     return _OPENING_REASONS[OpeningReason(reason)]
-
-
-def describe_test_reach(
-    slice_name: str, image_count: int, group_count: int, detectable_gain: float | None
-) -> str:
-    """Return what the sealed test set holds of a planned slice, and what it can show.
-
-    Args:
-        slice_name: name of the slice.
-        image_count: test images that its rule admits.
-        group_count: their groups.
-        detectable_gain: smallest gain that they show with a power of 80 %; None if none.
-
-    >>> describe_test_reach("s1", 0, 0, None)
-    'the test holds no image of s1: no gain can be shown there; add test images of this kind'
-    """
-    if not image_count:
-        return (
-            f"the test holds no image of {slice_name}: no gain can be shown there; "
-            "add test images of this kind"
-        )
-    reach = "too few to show any gain"
-    if detectable_gain is not None:
-        reach = f"enough to show gains from about {100 * detectable_gain:.0f} points"
-    return (
-        f"the test holds {image_count:,} images of {slice_name}, of {group_count:,} groups: {reach}"
-    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.domain.gate_conditions import ARRIVALS_OUTCOMES
 from pipeline.domain.statuses import ChampionStatus, ComparisonOutcome, GateCondition, VerdictCaveat
 from pipeline.report.sentences.comparison_sentences import (
     MANY_TIMES,
@@ -15,10 +16,16 @@ from pipeline.report.sentences.comparison_sentences import (
     describe_power_question,
     describe_required_groups,
 )
+from pipeline.report.sentences.conditions.arrival_sentences import describe_arrivals_verdict
 from pipeline.report.sentences.conditions.condition_sentences import (
     CHAMPION_REASONS,
     CONDITION_FACTS,
+    name_part,
+)
+from pipeline.report.sentences.conditions.number_phrases import (
+    count_gained_images,
     format_gain,
+    format_least_gain,
 )
 
 PROMOTED = "promoted"
@@ -45,12 +52,13 @@ _OUTCOMES_WITHOUT_CANDIDATE = {
     ComparisonOutcome.NO_PLAN,
     ComparisonOutcome.NO_CANDIDATES,
 }
-_HARM_CONDITIONS = {
-    GateCondition.OVERALL_NOT_WORSE,
+_GAIN_CONDITIONS = {GateCondition.PLANNED_GAIN, GateCondition.GAIN_IN_FORCE}
+_PART_CONDITIONS = {
     GateCondition.NO_CLASS_WORSE,
     GateCondition.NO_SLICE_WORSE,
     GateCondition.NO_HARM_OUTSIDE,
 }
+_HARM_CONDITIONS = {GateCondition.OVERALL_NOT_WORSE, *_PART_CONDITIONS}
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,15 @@ def split_headline(text: str, outcome: str | None, is_promoted: bool) -> Headlin
     return Headline(state, text.removeprefix(f"{state}: "))
 
 
+def get_plain_verdict(verdict: Mapping[str, Any]) -> str:
+    """Return the sentence that begins the page, a message and a summary.
+
+    Args:
+        verdict: `verdict` of `summary.json`; one of an earlier version has its headline alone.
+    """
+    return str(verdict.get("plain") or verdict["headline"])
+
+
 def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> Headline:
     """Return the verdict in one line.
 
@@ -125,30 +142,61 @@ def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAME
     """
     is_promoted = verdict["promoted"]
     state = name_verdict_state(verdict["outcome"], is_promoted)
+    if verdict.get("arrivals") and verdict["outcome"] in ARRIVALS_OUTCOMES:
+        return Headline(state, describe_arrivals_verdict(verdict["arrivals"], is_promoted))
     if verdict["outcome"] == ComparisonOutcome.PROMISING_ON_VAL:
         return Headline(state, _describe_promise(verdict["foreseen"]))
     if verdict["outcome"] == ComparisonOutcome.REFUSED_ON_VAL and _is_harm_alone(verdict):
+        failed = [item for item in verdict["conditions"] if not item["passed"]]
+        loser = _name_likeliest_loser(failed, names)
         return Headline(
-            state,
-            "the remedy helps its slices, but some images may be worse off than before; "
-            "the test stays sealed",
+            state, f"the remedy helps its slices, but {loser}; the sealed test was not used"
         )
     if verdict["outcome"] != ComparisonOutcome.TESTED:
         return Headline(state, _OUTCOME_HEADLINES[ComparisonOutcome(verdict["outcome"])])
     gain = verdict["gain"]
-    unjudged = "" if gain["seeds_judged"] else "; seeds were not judged (one seed)"
+    unjudged = "" if gain["seeds_judged"] else "; another training was not tried (one seed)"
     detail = (
-        f"{format_gain(gain['mean'])} over {REFERENCE_NAMES[gain['reference']]} on the sealed "
-        "test's images of the slices with a remedy, each class counted alike"
+        "of 100 sealed test images of the slices with a remedy, each class counted alike, "
+        f"{count_gained_images(gain['mean'])} right than with {REFERENCE_NAMES[gain['reference']]}"
     )
     if is_promoted:
-        return Headline(state, f"{detail}, at least {format_gain(gain['bound'])}{unjudged}")
-    failed = []
-    for condition in verdict["conditions"]:
-        if not condition["passed"]:
-            failed.append(f"“{describe_condition(condition, names).name}”")
-    noun = "this condition" if len(failed) == 1 else "these conditions"
-    return Headline(state, f"{detail}, but {noun} failed: {', '.join(failed)}{unjudged}")
+        return Headline(state, f"{detail}, {format_least_gain(gain['bound'])}{unjudged}")
+    return Headline(state, f"{detail}, but {_list_failures(verdict, names)}{unjudged}")
+
+
+def _list_failures(verdict: Mapping[str, Any], names: SubsetNames) -> str:
+    """Return why a tested candidate was refused: chance, a loss overall, or who loses."""
+    failed = {item["condition"]: item for item in verdict["conditions"] if not item["passed"]}
+    reasons = []
+    if failed.keys() & _GAIN_CONDITIONS:
+        reasons.append("that may be chance or no work of the remedy")
+    if GateCondition.OVERALL_NOT_WORSE in failed:
+        reasons.append("a loss over all images is not excluded")
+    if failed.keys() & _PART_CONDITIONS:
+        reasons.append(_name_likeliest_loser(failed.values(), names))
+    for kind, condition in failed.items():
+        if kind not in {*_GAIN_CONDITIONS, *_HARM_CONDITIONS}:
+            reasons.append(f"“{describe_condition(condition, names).name}” failed")
+    return "; ".join(reasons)
+
+
+def _name_likeliest_loser(failed: Iterable[Mapping[str, Any]], names: SubsetNames) -> str:
+    """Return who is worse off: the part with the most probable loss."""
+    harmed: list[Mapping[str, Any]] = []
+    for condition in failed:
+        harmed += condition["facts"].get("harmed") or []
+    if not harmed:
+        return "a loss over all images is not excluded"
+    worst = max(harmed, key=lambda part: part["loss_probability"])
+    others = len({(part["slice"], part["class"]) for part in harmed}) - 1
+    text = (
+        f"{name_part(worst, names)} went from {100 * worst['reference']:.0f} to "
+        f"{100 * worst['treated']:.0f} % correct"
+    )
+    if others:
+        text += f", and {others} more {'part' if others == 1 else 'parts'} lost"
+    return text
 
 
 def _is_harm_alone(verdict: Mapping[str, Any]) -> bool:
@@ -167,7 +215,7 @@ def _describe_promise(foreseen: Mapping[str, Any]) -> str:
     if foreseen["images"]:
         held = f"{foreseen['images']:,} images of this kind, of {foreseen['groups']:,} groups"
     needed = describe_required_groups(foreseen["groups"], foreseen["groups_needed"])
-    return f"{shown} on validation; the test holds {held}, and stays sealed: {needed}"
+    return f"{shown} on validation; the sealed test holds {held}, so it was not used: {needed}"
 
 
 def describe_condition(
@@ -193,9 +241,12 @@ def describe_condition(
         GateCondition.GENERIC_NOT_BETTER: f"generic augmentation is not better on {split}",
         GateCondition.OVERALL_NOT_WORSE: f"not worse overall on {split}",
         GateCondition.NO_CLASS_WORSE: f"no class worse on {split}",
-        GateCondition.NO_SLICE_WORSE: f"no class of a slice worse on {split}",
+        GateCondition.NO_SLICE_WORSE: f"no class within a slice worse on {split}",
         GateCondition.NO_HARM_OUTSIDE: f"no other images worse on {split}",
-        GateCondition.TEST_OPENED: "test opened",
+        GateCondition.TEST_OPENED: "the sealed test was used",
+        GateCondition.ARRIVALS_GAIN: "a gain on images that arrived since",
+        GateCondition.ARRIVALS_NOT_WORSE: "not worse overall on images that arrived since",
+        GateCondition.ARRIVALS_NO_HARM: "no class worse on images that arrived since",
     }
     describe_facts, link = CONDITION_FACTS[kind]
     return ConditionText(titles[kind], describe_facts(facts, names), link)
@@ -273,14 +324,14 @@ def describe_caveat(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) 
     """
     match VerdictCaveat(limit["limit"]):
         case VerdictCaveat.SINGLE_SEED:
-            return "One seed: another run of the same training might differ; seeds were not judged."
+            return (
+                "One training: the same training once more may come out differently, and that was "
+                "not tried (retrain.seeds)."
+            )
         case VerdictCaveat.TOO_FEW_GROUPS:
             question = describe_power_question(limit, names)
             needed = describe_required_groups(limit["groups"], limit["groups_needed"])
-            return (
-                f"{question[0].upper()}{question[1:]} on {names.name_split(limit['split'])}: "
-                f"{needed}."
-            )
+            return f"Not decided on {names.name_split(limit['split'])}, {question} alone: {needed}."
         case VerdictCaveat.NO_GENERIC_ARM:
             return (
                 "Generic augmentation was not trained (retrain.generic): "
@@ -290,7 +341,7 @@ def describe_caveat(limit: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) 
             return (
                 f"On {names.name_split(limit['split'])} the remedy was not shown to be better than "
                 f"generic augmentation of the same budget: {format_gain(limit['mean'])}, "
-                f"at least {format_gain(limit['bound'])}."
+                f"{format_least_gain(limit['bound'])}."
             )
         case VerdictCaveat.WEIGHTED_ERRORS:
             return (

@@ -35,3 +35,15 @@ def describe_inferred_groups(counts: Mapping[str, int]) -> list[str]:
         f"{counts['after']:,} after ({', '.join(parts)}); a group counts as one observation; "
         "if it is wrong, name a column in ingest.group, or set ingest.infer_groups=false"
     ]
+
+
+def describe_outer_groups(inner_count: int, outer_count: int) -> str:
+    """Return what counts as one observation where groups have a second level.
+
+    >>> describe_outer_groups(88, 14)
+    '88 groups lie within 14 outer ones (ingest.outer_group); splits and intervals count those'
+    """
+    return (
+        f"{inner_count:,} groups lie within {outer_count:,} outer ones (ingest.outer_group); "
+        "splits and intervals count those"
+    )

@@ -36,6 +36,15 @@ def describe_label_evidence(evidence: Mapping[str, Any]) -> list[str]:
     for name in ("challenger", "incumbent"):
         title = {"challenger": "challenger", "incumbent": "model before"}[name]
         lines.append(f"accuracy of the {title}: {_format_interval(evidence[name], '.1f', ' %')}")
+    if evidence["recorded"]:
+        lines.append(
+            "recorded; to judge the challenger by all that arrived: "
+            f"nightshift stage promote --run {evidence['run_id']}"
+        )
+    else:
+        lines.append(
+            f"not recorded: run {evidence['run_id']} is not in this folder of runs (--runs)"
+        )
     return lines
 
 

@@ -1,11 +1,32 @@
-"""The sentence about the training: overfitting, or the model that was taken over."""
+"""Sentences about the training: the image side, overfitting, or a model that was taken over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.statuses import ModelOrigin
+
+if TYPE_CHECKING:
+    from pipeline.learning.models.side_choice import SideChoice
+
+
+def describe_side_choice(choice: SideChoice) -> str:
+    """Return which side was chosen for the images, and what the next larger one would cost.
+
+    Args:
+        choice: the choice.
+    """
+    chosen = f"images are read at {choice.side} px (ingest.side: auto)"
+    if choice.minutes is None:
+        return chosen
+    chosen += f"; training takes about {choice.minutes:.2g} minutes on this machine"
+    if choice.larger_side is None or choice.larger_minutes is None:
+        return chosen
+    return (
+        f"{chosen}; {choice.larger_side} px would take about {choice.larger_minutes:.2g} "
+        "(train.minutes)"
+    )
 
 
 def describe_training(training: Mapping[str, Any]) -> str:

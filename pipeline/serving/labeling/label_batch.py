@@ -21,13 +21,25 @@ from pipeline.statistics.arrivals.active_evaluation import (
     estimate_labeled_accuracy,
     estimate_labeled_gain,
 )
-from pipeline.storage.artifact_store import write_json, write_text
+from pipeline.statistics.arrivals.arrival_batch import ArrivedAnswers, build_arrival_batch
+from pipeline.storage.arrival_ledger import hash_groups, record_batch
+from pipeline.storage.artifact_store import hash_content, write_json, write_text
+from pipeline.storage.champion_registry import WEIGHTS_FILE
 from pipeline.storage.csv_tables import format_csv
 
 TRAFFIC_SUFFIX = ".parquet"
 """Beside the batch: all images with both predictions. The batch shows none, so as not to bias."""
 EVIDENCE_SUFFIX = ".json"
-_TRAFFIC_COLUMNS = {"path", "group", "challenger", "incumbent", "probability", "is_inside"}
+_TRAFFIC_COLUMNS = {
+    "path",
+    "group",
+    "challenger",
+    "incumbent",
+    "probability",
+    "is_inside",
+    "challenger_weights",
+    "incumbent_weights",
+}
 
 
 def write_label_batch(
@@ -58,6 +70,7 @@ def write_label_batch(
     with tempfile.TemporaryDirectory() as folder:
         pair = build_model_pair(model_name, runs_folder, Path(folder))
         traffic, unreadable_count = _predict_traffic(pair, list(images))
+        weights = [hash_content(path / WEIGHTS_FILE) for path in (pair.challenger, pair.incumbent)]
     if traffic.empty:
         raise InputError("no image could be read")
     is_disagreement = (traffic["challenger"] != traffic["incumbent"]).to_numpy()
@@ -65,6 +78,7 @@ def write_label_batch(
     draw = draw_labels(is_disagreement, is_inside, label_count, len(traffic))
     traffic = traffic.assign(probability=draw.probability, is_drawn=draw.is_drawn)
     traffic["run_id"] = pair.run_id
+    traffic["challenger_weights"], traffic["incumbent_weights"] = weights
     batch = traffic.loc[draw.is_drawn, ["path"]].rename(columns={"path": "file_name"})
     batch = batch.sample(frac=1, random_state=0)  # the order tells nothing about the models
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -107,18 +121,20 @@ def _predict_traffic(
     return traffic.reset_index(drop=True), int((~is_read).sum())
 
 
-def apply_label_batch(batch: Path) -> dict[str, Any]:
+def apply_label_batch(batch: Path, runs_folder: Path | None = None) -> dict[str, Any]:
     """Return the gain and the accuracies that the labels of a batch show.
 
-    The result is written beside the batch, as JSON.
+    The result is written beside the batch, as JSON, and into the ledger of the challenger's run,
+    where the stage `promote` reads it.
 
     Args:
         batch: the CSV of `write_label_batch` with its labels.
+        runs_folder: the folder of all runs; None writes no ledger.
 
     Returns:
-        `labels`; `gain` of the challenger on all images and `gain_inside` the planned slices;
-        `challenger` and `incumbent`, their accuracies. Each is a mean with its 95 % interval by
-        group.
+        `recorded`, whether the ledger holds the batch; `labels`; `gain` of the challenger on all
+        images and `gain_inside` the planned slices; `challenger` and `incumbent`, their accuracies.
+        Each is a mean with its 95 % interval by group.
 
     Raises:
         InputError: the batch, or the file of its images, cannot be read or used.
@@ -139,6 +155,7 @@ def apply_label_batch(batch: Path) -> dict[str, Any]:
     is_disagreement = (traffic["challenger"] != traffic["incumbent"]).to_numpy()
     parts = {"gain": np.ones(len(traffic), bool), "gain_inside": traffic["is_inside"].to_numpy()}
     evidence: dict[str, Any] = {"run_id": traffic["run_id"].iloc[0], "images": len(traffic)}
+    evidence["recorded"] = _record_batch(batch, runs_folder, traffic, known, label)
     evidence |= {"labels": int(is_labeled.sum()), "drawn": int(traffic["is_drawn"].sum())}
     for name, inside in parts.items():
         gain = estimate_labeled_gain(known, gains, is_disagreement, inside)
@@ -149,6 +166,34 @@ def apply_label_batch(batch: Path) -> dict[str, Any]:
         evidence[name] = accuracy.build_record()
     write_json(batch.with_suffix(EVIDENCE_SUFFIX), evidence)
     return evidence
+
+
+def _record_batch(
+    batch: Path,
+    runs_folder: Path | None,
+    traffic: pd.DataFrame,
+    labeled: LabeledTraffic,
+    labels: pd.Series[str],
+) -> bool:
+    """Write the batch into the ledger of its challenger, and return whether its run is here."""
+    run_id = str(traffic["run_id"].iloc[0])
+    if runs_folder is None or not (runs_folder / run_id).is_dir():
+        return False
+    answers = ArrivedAnswers(
+        traffic["challenger"].to_numpy(str),
+        traffic["incumbent"].to_numpy(str),
+        labels.fillna("").to_numpy(str),
+        traffic["is_inside"].to_numpy(bool),
+    )
+    arrived = build_arrival_batch(labeled, answers)
+    entry = {
+        "batch": hash_content(batch.with_suffix(TRAFFIC_SUFFIX)),
+        "challenger": str(traffic["challenger_weights"].iloc[0]),
+        "incumbent": str(traffic["incumbent_weights"].iloc[0]),
+        "evidence": {**arrived.build_record(), "groups": hash_groups(arrived.groups)},
+    }
+    record_batch(runs_folder, run_id, entry)
+    return True
 
 
 def _read_traffic(batch: Path) -> pd.DataFrame:

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tests.bench.sections import write_section
 
 from pipeline.contracts import iterate_silently
 from pipeline.data.quality.group_inference import infer_groups
 from pipeline.data.reading.image_decoding import letterbox_image
 from pipeline.learning.inference.frozen_features import compute_layout_features
 from pipeline.statistics.group_intervals import estimate_cluster_mean
+from tests.bench.results_file import write_section
 
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from tests.bench.sections import write_section
 
 from pipeline.statistics.classification.selective_prediction import (
     AnsweredImages,
@@ -18,6 +17,7 @@ from pipeline.statistics.classification.selective_prediction import (
     apply_decline_rule,
     choose_decline_rule,
 )
+from tests.bench.results_file import write_section
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 DRAWS = 500

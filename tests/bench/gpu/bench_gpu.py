@@ -46,7 +46,11 @@ SIDE, BATCH_SIZE, STEPS, ROUNDS, IMAGES = 64, 256, 400, 3, 20_000
 WARMUP_STEPS = 20  # before the clock starts
 CLASS_NAMES = ["lying", "standing"]
 SETTINGS = FitSettings(
-    image_passes=BATCH_SIZE * STEPS, batch_size=BATCH_SIZE, compile=False, evaluation_interval=STEPS
+    recipe="bare",
+    image_passes=BATCH_SIZE * STEPS,
+    batch_size=BATCH_SIZE,
+    compile=False,
+    evaluation_interval=STEPS,
 )
 TARGET_ACCURACY = 0.94
 EPOCH_BUDGETS = (4, 8, 16, 32)
@@ -200,7 +204,9 @@ def _train_on_cifar(
     """Return the trained network, its metadata and the seconds of the training."""
     class_names = [str(number) for number in range(10)]
     network, meta = build_network(backbone, "none", class_names, SIDE, 0.0)
-    settings = FitSettings(epochs=epochs, batch_size=512, max_crop=0.2, evaluation_interval=10**6)
+    settings = FitSettings(
+        recipe="bare", epochs=epochs, batch_size=512, min_crop_area=0.64, evaluation_interval=10**6
+    )
     torch.cuda.synchronize()
     began = time.perf_counter()
     fitted = fit_network(network, meta, training_images, settings, seed=0, scratch_folder=scratch)

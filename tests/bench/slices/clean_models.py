@@ -117,7 +117,9 @@ class CleanModel:
         network, meta = build_network(
             "tf_efficientnet_lite0", "packaged", images.class_names, SIDE, 0.0, seed=0
         )
-        settings = FitSettings(image_passes=self.image_passes, learning_rate=0.002, max_shift=0.06)
+        settings = FitSettings(
+            recipe="bare", image_passes=self.image_passes, learning_rate=0.002, max_shift=0.06
+        )
         scratch = self.cache / "training"
         scratch.mkdir(exist_ok=True)
         training_images = TrainingImages(images.pixels, rows, labels)

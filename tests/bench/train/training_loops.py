@@ -126,7 +126,11 @@ def train_nightshift(folder: Path, epochs: int, stopwatch: Stopwatch) -> float:
         images = TrainingImages(mapped, np.arange(len(labels)), labels)
         holdout = images.select_images(np.arange(0, len(labels), 10))
         settings = FitSettings(
-            epochs=epochs, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, patience=99
+            recipe="bare",
+            epochs=epochs,
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            patience=99,
         )
         with stopwatch:
             fitted = fit_network(

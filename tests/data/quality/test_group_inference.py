@@ -125,7 +125,7 @@ def test_tracks_of_traffic_signs_are_found_again(gtsrb: Path, tmp_path: Path) ->
     table["file_name"] = [str(gtsrb / name) for name in table["file_name"]]
     table[["file_name", "label"]].to_csv(tmp_path / "metadata.csv", index=False)
     context = StageContext("run", 0, tmp_path, tmp_path)
-    images = ingest.run(ingest.Config(data=tmp_path / "metadata.csv"), context)["images"]
+    images = ingest.run(ingest.Config(data=tmp_path / "metadata.csv", side=64), context)["images"]
     tracks = images["path"].str.rpartition("_")[0]
     assert (images.groupby("group")["path"].count() >= 29).all()
     assert images["group"].nunique() == tracks.nunique()

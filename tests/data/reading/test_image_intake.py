@@ -36,7 +36,7 @@ from pipeline.contracts import StageContext
 from pipeline.stages import ingest
 root = Path(sys.argv[1])
 context = StageContext("run", 0, root / "run", root)
-outputs = ingest.run(ingest.Config(data=root / "data"), context)
+outputs = ingest.run(ingest.Config(data=root / "data", side=64), context)
 outputs["images"].to_parquet(root / "run" / "images.parquet")
 outputs["rejected"].to_parquet(root / "run" / "rejected.parquet")
 np.save(root / "run" / "pixels.npy", outputs["pixels"])

@@ -41,7 +41,9 @@ def test_the_weights_are_the_same_with_and_without_threads(
         return fit_small_network(
             draw_images(96),
             tmp_path / str(thread_count),
-            FitSettings(epochs=3, learning_rate=4e-3, batch_size=16, evaluation_interval=7),
+            FitSettings(
+                recipe="bare", epochs=3, learning_rate=4e-3, batch_size=16, evaluation_interval=7
+            ),
             dropout=0.3,
             treatment=create_trivial_augment(),
             seed=3,

@@ -9,7 +9,6 @@ from pipeline.learning.batches.batch_sampling import (
     choose_batch_size,
     derive_step_seed,
     select_batch_positions,
-    shift_and_crop,
 )
 
 
@@ -54,44 +53,6 @@ def test_step_seeds_differ() -> None:
     assert len(seeds) == 1000
     assert min(seeds) >= 0
     assert max(seeds) < 2**63
-
-
-def test_shift_moves_the_content_and_repeats_edges() -> None:
-    pixels = np.zeros((40, 32, 32, 3), np.uint8)
-    pixels[:, 14:18, 14:18] = 200
-    pixels[:, :, :2] = 90
-    shifted = shift_and_crop(pixels, 0.25, 0.0, seed=3)
-    center = np.array([np.argwhere(image[..., 0] > 150).mean(0) for image in shifted]) - 15.5
-    assert np.abs(center).max() <= 8.5
-    assert np.abs(center).max() > 5
-    assert len(np.unique(np.rint(center), axis=0)) > 20, "each image has its own shift"
-    assert (shifted[center[:, 1] > 1][:, 5, 0, 0] == 90).all(), "the edge is repeated"
-    assert np.array_equal(shifted, shift_and_crop(pixels, 0.25, 0.0, seed=3))
-    assert not np.array_equal(shifted, shift_and_crop(pixels, 0.25, 0.0, seed=4))
-
-
-def test_a_portion_of_a_batch_gets_the_draws_of_the_whole_batch() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
-    whole = shift_and_crop(pixels, 0.2, 0.3, seed=5)
-    positions = slice(1, 10, 2)
-    portion = shift_and_crop(pixels[positions], 0.2, 0.3, 5, (positions, 10))
-    assert np.array_equal(portion, whole[positions])
-
-
-def test_crop_enlarges_about_the_center() -> None:
-    pixels = np.zeros((60, 32, 32, 3), np.uint8)
-    pixels[:, 12:20, 12:20] = 200
-    area = (shift_and_crop(pixels, 0.0, 0.4, seed=0)[..., 0] > 100).sum((1, 2))
-    assert area.min() >= 60
-    assert 130 < area.max() <= 64 / 0.6**2 + 16
-
-
-def test_without_shift_and_crop_pixels_stay_the_same() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
-    before = pixels.copy()
-    assert np.array_equal(shift_and_crop(pixels, 0.0, 0.0, seed=1), pixels)
-    shift_and_crop(pixels, 0.3, 0.3, seed=1)
-    assert np.array_equal(pixels, before), "the input is not changed"
 
 
 def test_the_input_tensor_is_normalized_and_channels_last() -> None:

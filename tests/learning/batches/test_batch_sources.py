@@ -20,7 +20,7 @@ from pipeline.remedies import apply_remedy
 from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import create_training_run
 
-SETTINGS = FitSettings(max_shift=0.1, max_crop=0.1)
+SETTINGS = FitSettings(recipe="bare", max_shift=0.1, min_crop_area=0.5, flip=True, color_jitter=0.2)
 HOST = PrecisionPolicy()
 RESIDENT = PrecisionPolicy(is_data_resident=True)
 
@@ -91,7 +91,7 @@ def test_policy_and_treatment_decide_the_source() -> None:
 
 
 def test_a_network_learns_from_resident_images() -> None:
-    settings = FitSettings(epochs=8, learning_rate=5e-3, batch_size=16)
+    settings = FitSettings(recipe="bare", epochs=8, learning_rate=5e-3, batch_size=16)
     treatment = _build_treatment([(row, "rotation", -5.0, 5.0, 0.5, None) for row in range(96)])
     training_run = create_training_run(
         draw_images(96), settings, precision=RESIDENT, treatment=treatment

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from pipeline import plugins
-from pipeline.learning.batches.batch_sampling import draw_shifts, shift_and_crop
-from pipeline.learning.batches.batch_sources import shift_and_crop_tensor
 from pipeline.learning.batches.batched_transforms import BATCH_REMEDIES
 from pipeline.remedies import apply_remedy
 
@@ -99,16 +97,3 @@ def test_each_image_gets_its_own_strength() -> None:
     treated = BATCH_REMEDIES["exposure"](images, torch.tensor([0.5, 1.0]), 0)
     assert torch.equal(treated[1], images[1])
     assert not torch.equal(treated[0], images[0])
-
-
-@pytest.mark.parametrize(("max_shift", "max_crop"), [(0.2, 0.0), (0.0, 0.4), (0.06, 0.2)])
-def test_shift_and_crop_on_the_device_match_those_on_the_host(
-    max_shift: float, max_crop: float
-) -> None:
-    pixels = _draw_textures(16)
-    draws = draw_shifts(len(pixels), max_shift, max_crop, seed=3).astype(np.float32)
-    shifted = shift_and_crop_tensor(_convert_to_tensor(pixels), torch.from_numpy(draws))
-    expected = shift_and_crop(pixels, max_shift, max_crop, seed=3)
-    difference = np.abs(shifted.permute(0, 2, 3, 1).numpy() - expected)
-    assert difference.mean() < 0.6
-    assert difference.max() <= 12

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline.contracts import InputError
-from pipeline.learning.models.onnx_model import PIXEL_SCALINGS, load_onnx_model, select_scaling
+from pipeline.learning.models.onnx_model import load_onnx_model
 
 
 def _mean_of_channels(path: Path, shape: list[object], axes: list[int], bias: float = 0.0) -> Path:
@@ -30,30 +30,23 @@ PIXELS[::2, :, :, 0] //= 2
 
 @pytest.mark.parametrize(
     ("shape", "axes"),
-    [(["n", 3, 8, 8], [2, 3]), ([1, 8, 8, 3], [1, 2]), (["n", 3, "h", "w"], [2, 3])],
+    [
+        (["n", 3, 8, 8], [2, 3]),
+        ([1, 8, 8, 3], [1, 2]),
+        ([4, 3, 8, 8], [2, 3]),
+        (["n", 3, "h", "w"], [2, 3]),
+    ],
 )
 def test_channels_side_and_batch_are_read_off_the_model(
     tmp_path: Path, shape: list[object], axes: list[int]
 ) -> None:
     model = load_onnx_model(_mean_of_channels(tmp_path / "m.onnx", shape, axes), 12)
     assert model.side == (12 if "h" in shape else 8)
-    assert model.predict_scores(PIXELS) == pytest.approx(PIXELS.mean((1, 2)) / 255, abs=0.02)
-    assert model.predict_scores(PIXELS[:0]).shape[0] == 0
-
-
-def test_the_scaling_with_the_best_agreement_is_selected(tmp_path: Path) -> None:
-    path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3], 5.0)
-    model = load_onnx_model(path, 12)
-    labels = (PIXELS.mean((1, 2)) + np.array([5.0, 0, 0])).argmax(1)
-    scaled_model, share = select_scaling(model, PIXELS, labels, path)
-    assert (scaled_model.scaling, share) == ("0 to 255", 1.0)
-    assert len(set(PIXEL_SCALINGS)) == 4
-
-
-def test_a_model_with_other_predictions_is_refused(tmp_path: Path) -> None:
-    path = _mean_of_channels(tmp_path / "m.onnx", ["n", 3, 12, 12], [2, 3])
-    with pytest.raises(InputError, match="90% is needed"):
-        select_scaling(load_onnx_model(path, 12), PIXELS, np.full(len(PIXELS), 1), path)
+    pixels = PIXELS[:, : model.side, : model.side]
+    scores = model.predict_scores(pixels, "0 to 1")
+    assert scores == pytest.approx(pixels.mean((1, 2)) / 255, abs=1e-5)
+    assert model.predict_scores(pixels, "0 to 255") == pytest.approx(255 * scores, abs=1e-3)
+    assert model.predict_scores(PIXELS[:0], "0 to 1").shape[0] == 0
 
 
 @pytest.mark.parametrize(

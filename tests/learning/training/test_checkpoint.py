@@ -100,13 +100,13 @@ def test_the_best_weights_are_restored(tmp_path: Path) -> None:
 def test_the_key_depends_on_settings_seed_and_data() -> None:
     rows = np.arange(3)
     keys = {
-        compute_training_key(FitSettings(), 1, rows),
-        compute_training_key(FitSettings(), 2, rows),
-        compute_training_key(FitSettings(batch_size=16), 1, rows),
-        compute_training_key(FitSettings(), 1, rows[::-1].copy()),
+        compute_training_key(FitSettings(recipe="bare"), 1, rows),
+        compute_training_key(FitSettings(recipe="bare"), 2, rows),
+        compute_training_key(FitSettings(recipe="bare", batch_size=16), 1, rows),
+        compute_training_key(FitSettings(recipe="bare"), 1, rows[::-1].copy()),
     }
     assert len(keys) == 4
-    assert compute_training_key(FitSettings(), 1, rows) in keys
+    assert compute_training_key(FitSettings(recipe="bare"), 1, rows) in keys
 
 
 class _PlantedFile:

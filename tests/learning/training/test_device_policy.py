@@ -65,7 +65,12 @@ def _train_six_steps(
 ) -> tuple[list[float], torch.Tensor]:
     """Return the losses and the weights after six steps."""
     settings = FitSettings(
-        batch_size=16, optimizer="sgd", learning_rate=0.05, warmup_share=0, max_shift=0
+        recipe="bare",
+        batch_size=16,
+        optimizer="sgd",
+        learning_rate=0.05,
+        warmup_share=0,
+        max_shift=0,
     )
     training_run = create_training_run(
         draw_images(64),

@@ -14,7 +14,12 @@ from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import copy_weights, fit_small_network, has_same_weights
 
 SETTINGS = FitSettings(
-    epochs=6, learning_rate=5e-2, batch_size=16, evaluation_interval=6, head_only=True
+    recipe="bare",
+    epochs=6,
+    learning_rate=5e-2,
+    batch_size=16,
+    evaluation_interval=6,
+    head_only=True,
 )
 
 

@@ -34,6 +34,7 @@ def test_plans_are_compared_from_the_same_start(tmp_path: Path) -> None:
         artifacts.pixels[:60],
         image_passes=96,
         learning_rate=0.02,
+        augmentation={"recipe": "bare"},
         apply_remedy=apply_remedy,
     )
     image_ids = artifacts.images["image_id"].to_numpy()[training_images.image_rows]

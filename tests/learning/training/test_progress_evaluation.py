@@ -19,7 +19,7 @@ PROGRESS = TrainingProgress(step=4, step_metrics=[[0.5, 0.75], [0.7, 0.25]])
 
 @pytest.fixture
 def training_run(images: TrainingImages) -> TrainingRun:
-    return create_training_run(images, FitSettings(batch_size=8))
+    return create_training_run(images, FitSettings(recipe="bare", batch_size=8))
 
 
 def test_without_a_holdout_the_mean_of_the_steps_is_recorded(

@@ -25,11 +25,13 @@ from tests.learning.small_training import (
     kill_at,
 )
 
-FAST_SETTINGS = FitSettings(epochs=6, learning_rate=4e-3, batch_size=16, evaluation_interval=6)
+FAST_SETTINGS = FitSettings(
+    recipe="bare", epochs=6, learning_rate=4e-3, batch_size=16, evaluation_interval=6
+)
 
 
 def test_a_network_learns_and_records_its_curves(tmp_path: Path) -> None:
-    settings = FitSettings(epochs=14, learning_rate=5e-3, batch_size=16, patience=8)
+    settings = FitSettings(recipe="bare", epochs=14, learning_rate=5e-3, batch_size=16, patience=8)
     holdout = draw_images(64, seed=1)
     result = fit_small_network(draw_images(192), tmp_path, settings, holdout=holdout)
     new_images = draw_images(64, seed=2)
@@ -126,7 +128,12 @@ def test_an_early_stop_returns_the_best_weights(images: TrainingImages, tmp_path
     drawn = draw_images(32, seed=1)
     holdout = TrainingImages(drawn.pixels, drawn.image_rows, 1 - drawn.labels)
     settings = FitSettings(
-        epochs=40, learning_rate=5e-3, batch_size=16, evaluation_interval=5, patience=3
+        recipe="bare",
+        epochs=40,
+        learning_rate=5e-3,
+        batch_size=16,
+        evaluation_interval=5,
+        patience=3,
     )
     result = fit_small_network(images, tmp_path, settings, holdout=holdout)
     assert result.step_count < TrainingSchedule(settings, len(images)).step_count
@@ -145,7 +152,9 @@ def test_an_early_stop_returns_the_best_weights(images: TrainingImages, tmp_path
 def test_without_a_holdout_the_training_goes_to_the_end(
     images: TrainingImages, tmp_path: Path
 ) -> None:
-    settings = FitSettings(image_passes=320, batch_size=16, evaluation_interval=3, patience=1)
+    settings = FitSettings(
+        recipe="bare", image_passes=320, batch_size=16, evaluation_interval=3, patience=1
+    )
     result = fit_small_network(images, tmp_path, settings)
     assert (result.step_count, result.image_passes, result.best_step) == (27, 324, 27)
     assert set(result.history["split"]) == {"train"}
@@ -183,7 +192,7 @@ def test_an_infinite_loss_names_the_images(
     image_ids = [f"i{row}" for row in range(96)] if has_ids else None
     subset = TrainingImages(images.pixels, np.arange(40, 60), images.labels[40:60], image_ids)
     settings = FitSettings(
-        epochs=50, learning_rate=1e18, batch_size=8, warmup_share=0, optimizer="sgd"
+        recipe="bare", epochs=50, learning_rate=1e18, batch_size=8, warmup_share=0, optimizer="sgd"
     )
     names = r"(i(4|5)\d, ){7}i(4|5)\d;" if has_ids else r"row (4|5)\d, "
     message = rf"loss is (nan|inf) at step \d+ on image {names}"
@@ -217,6 +226,6 @@ def test_a_stopped_training_saves_its_state_and_resumes_to_the_same_weights(
 @pytest.mark.parametrize("image_count", [2, 3, 4])
 def test_very_few_images_are_enough(image_count: int, tmp_path: Path) -> None:
     images = draw_images(image_count)
-    result = fit_small_network(images, tmp_path, FitSettings(epochs=3))
+    result = fit_small_network(images, tmp_path, FitSettings(recipe="bare", epochs=3))
     assert result.step_count == 3
     assert np.isfinite(compute_logits(result.model, images.pixels, MODEL_META)).all()

@@ -12,11 +12,12 @@ from pipeline.learning.training import training_loop
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training.training_phases import (
     WeightAverage,
+    adapt_to_network,
     compute_image_side,
     resize_images,
     set_training_mode,
 )
-from pipeline.learning.training_settings import FitSettings
+from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
 from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import (
     TrainingKilled,
@@ -27,6 +28,7 @@ from tests.learning.small_training import (
 )
 
 ALL_PHASES = FitSettings(
+    recipe="bare",
     epochs=5,
     learning_rate=4e-3,
     batch_size=16,
@@ -38,13 +40,15 @@ ALL_PHASES = FitSettings(
 
 
 def test_images_grow_to_their_full_side() -> None:
-    settings = FitSettings(initial_side_share=0.5)
+    settings = FitSettings(recipe="bare", initial_side_share=0.5)
     sides = [compute_image_side(step, 100, 64, settings) for step in range(100)]
     assert sides[0] == 32
     assert sides == sorted(sides)
     assert set(sides) == {32, 40, 48, 56, 64}
     assert set(sides[75:]) == {64}
-    assert {compute_image_side(step, 10, 33, FitSettings()) for step in range(10)} == {33}
+    assert {compute_image_side(step, 10, 33, FitSettings(recipe="bare")) for step in range(10)} == {
+        33
+    }
 
 
 def test_images_are_resized_only_to_another_side() -> None:
@@ -117,7 +121,7 @@ def test_each_phase_changes_the_model(key: str, neutral: float, tmp_path: Path) 
 def test_the_weight_average_is_returned(tmp_path: Path) -> None:
     step_weights: list[Tensor] = []
     settings = FitSettings(
-        epochs=2, batch_size=16, ema_decay=0.5, evaluation_interval=1, patience=99
+        recipe="bare", epochs=2, batch_size=16, ema_decay=0.5, evaluation_interval=1, patience=99
     )
     model, meta = build_network("test_efficientnet", "none", MODEL_META["classes"], 32, 0.0)
 
@@ -145,6 +149,14 @@ def test_the_weight_average_is_returned(tmp_path: Path) -> None:
 
 def test_a_network_with_a_fixed_side_cannot_grow(tmp_path: Path) -> None:
     model, meta = build_network("test_vit", "none", MODEL_META["classes"], 32, 0.0)
-    settings = FitSettings(initial_side_share=0.5)
+    settings = FitSettings(recipe="bare", initial_side_share=0.5)
     with pytest.raises(InputError, match=r"train\.initial_side_share: test_vit takes images of"):
         fit_network(model, meta, draw_images(16), settings, seed=0, scratch_folder=tmp_path)
+
+
+def test_a_smaller_training_side_is_used_where_the_network_takes_any() -> None:
+    settings = FitSettings(training_side_share=0.75)
+    assert {compute_image_side(step, 10, 224, settings) for step in range(10)} == {168}
+    assert adapt_to_network("test_efficientnet", settings) == settings
+    for backbone in ("test_vit", PROGRAM_BACKBONE):
+        assert adapt_to_network(backbone, settings).training_side_share == 1

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,12 @@ def _create_training_run(image_limit: int, settings: FitSettings) -> tuple[Train
 def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bool) -> None:
     """With layer norm the gradients are the same but for rounding; 11 images divide unevenly."""
     settings = FitSettings(
-        batch_size=11, optimizer="sgd", learning_rate=0.1, class_weights=is_weighted, warmup_share=0
+        recipe="bare",
+        batch_size=11,
+        optimizer="sgd",
+        learning_rate=0.1,
+        class_weights=is_weighted,
+        warmup_share=0,
     )
     whole_run, whole_notes = _create_training_run(11, settings)
     limited_run, limited_notes = _create_training_run(3, settings)
@@ -60,21 +67,48 @@ def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bo
 
 
 def test_a_single_image_that_does_not_fit_is_an_input_error() -> None:
-    training_run, _ = _create_training_run(0, FitSettings(batch_size=8))
+    training_run, _ = _create_training_run(0, FitSettings(recipe="bare", batch_size=8))
     with pytest.raises(InputError, match=r"train\.batch_size: .* choose a smaller backbone"):
         training_run.run_step(0, training_run.prepare_shard(0)())
 
 
 def test_finite_losses_are_returned_as_numbers() -> None:
-    training_run, _ = _create_training_run(11, FitSettings())
+    training_run, _ = _create_training_run(11, FitSettings(recipe="bare"))
     metrics = [torch.tensor([0.5, 1.0]), torch.tensor([0.25, 0.5])]
     assert training_run.check_losses(metrics, 2) == [[0.5, 1.0], [0.25, 0.5]]
     assert training_run.check_losses([], 2) == []
 
 
 def test_the_first_batch_with_an_infinite_loss_is_named() -> None:
-    training_run, _ = _create_training_run(11, FitSettings())
+    training_run, _ = _create_training_run(11, FitSettings(recipe="bare"))
     metrics = [torch.tensor([0.5, 1.0]), torch.tensor([torch.nan, 0.5])]
     with pytest.raises(InputError, match="the loss is nan at step 7 on image row") as caught:
         training_run.check_losses(metrics, 8)
     assert training_run.select_batch(7).format_image_ids() in str(caught.value)
+
+
+@pytest.mark.parametrize("image_limit", [11, 3])
+def test_distillation_keeps_the_prediction_of_the_start(image_limit: int) -> None:
+    """Labels contradict the start: with its prediction in the target it moves less."""
+    moves = {}
+    for share in (0.0, 0.9):
+        settings = FitSettings(
+            recipe="bare",
+            batch_size=11,
+            optimizer="sgd",
+            learning_rate=0.1,
+            warmup_share=0,
+            label_smoothing=0,
+            distillation=share,
+        )
+        training_run, _ = _create_training_run(image_limit, settings)
+        if share:
+            training_run.start_model = copy.deepcopy(training_run.model).eval()
+        pixels = torch.rand(8, 3, 32, 32)
+        with torch.no_grad():
+            before = training_run.model.eval()(pixels).softmax(1)
+        for step in range(4):
+            training_run.run_step(step, training_run.prepare_shard(step)())
+        with torch.no_grad():
+            moves[share] = float((training_run.model.eval()(pixels).softmax(1) - before).norm())
+    assert 0 < moves[0.9] < 0.5 * moves[0.0]

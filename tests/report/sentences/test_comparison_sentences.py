@@ -9,6 +9,7 @@ from pipeline.report.sentences.comparison_sentences import (
     SubsetNames,
     describe_opening_reason,
     describe_power_question,
+    describe_required_groups,
 )
 
 TITLES = SubsetNames({"s1": "Too dark"}, {"val": "validation"})
@@ -36,3 +37,10 @@ def test_every_reason_has_words() -> None:
     texts = [describe_opening_reason(reason) for reason in OpeningReason]
     assert all(texts)
     assert len(set(texts)) == len(texts)
+
+
+def test_a_few_groups_are_a_plan_even_where_none_is_at_hand() -> None:
+    assert describe_required_groups(0, 24) == "about 24 groups would decide it"
+    assert "too small to decide" in describe_required_groups(0, 4909)
+    assert "4,909" in describe_required_groups(20, 4909)
+    assert "more images would not decide" in describe_required_groups(20, None)

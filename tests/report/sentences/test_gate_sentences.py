@@ -20,6 +20,7 @@ from tests.helpers.comparisons import (
     make_comparison,
     make_foreseen,
     make_gain,
+    make_part,
     make_safety,
     make_split_record,
     make_subset,
@@ -62,9 +63,9 @@ def test_classes_that_lose_are_named_with_their_slice_and_their_chance() -> None
     harm = make_safety(harmed=("no_badge",), harmed_in_slice=("badge",))
     texts = _describe_all(make_comparison(test=make_split_record(harm)))
     assert texts["no class worse on test"].startswith("no_badge: 95 to 62 % correct")
-    reason = texts["no class of a slice worse on test"]
+    reason = texts["no class within a slice worse on test"]
     assert reason.startswith("badge in s1: 95 to 62 % correct against the model before")
-    assert reason.endswith("probability of 97 %")
+    assert reason.endswith("more than 3 points is 97 %")
 
 
 def test_a_gain_that_was_not_shown_says_how_many_groups_would_do() -> None:
@@ -79,8 +80,8 @@ def test_the_generic_arm_is_described_if_it_was_trained() -> None:
     subset = make_subset(make_gain(), generic_gain=make_gain(0.1, 0.2))
     texts = _describe_all(make_comparison(test=make_split_record(primary=subset)))
     assert texts["generic augmentation is not better on test"] == (
-        "+10.0 points over TrivialAugment of the same budget on 120 images, "
-        "between -10.0 points and +30.0 points"
+        "the remedy is +10.0 points from generic augmentation (TrivialAugment) of the same budget "
+        "on 120 images, between -10.0 points and +30.0 points"
     )
 
 
@@ -92,28 +93,42 @@ def test_an_unknown_number_is_unknown() -> None:
 
 def test_a_sealed_test_has_its_reason() -> None:
     comparison = make_comparison("used up", reason="used up")
-    assert _describe_all(comparison)["test opened"].startswith("this test set has been opened 5")
+    assert _describe_all(comparison)["the sealed test was used"].startswith(
+        "this test set has been opened 5"
+    )
 
 
 def test_the_headline_of_a_promotion_has_the_gain_over_the_model_in_force() -> None:
     headline = compose_headline(_make_verdict(make_comparison()))
     assert headline.state == "promoted"
-    assert headline.detail.startswith("+20.0 points over the model before on the sealed test")
-    assert headline.detail.endswith("at least +10.0 points; seeds were not judged (one seed)")
+    assert headline.detail.startswith("of 100 sealed test images of the slices with a remedy")
+    assert "20.0 more are right than with the model before, at least +10.0" in headline.detail
+    assert "one seed" in headline.detail
     gain = make_gain() | {"seeds_judged": True}
     several_seeds = make_comparison(test=make_split_record(primary=make_subset(gain)))
-    assert "seeds were" not in compose_headline(_make_verdict(several_seeds)).text
+    assert "one seed" not in compose_headline(_make_verdict(several_seeds)).text
 
 
-def test_the_headline_of_a_refusal_lists_the_failed_conditions() -> None:
+def test_the_headline_of_a_refusal_names_who_is_worse_off() -> None:
     one = make_comparison(test=make_split_record(make_safety(harmed=("badge",))))
     text = compose_headline(_make_verdict(one)).text
-    assert text.startswith("not promoted: +20.0 points over the model before")
-    assert "but this condition failed: “no class worse on test”" in text
-    two = make_comparison(test=make_split_record(make_safety(harmed=("badge",), outside=0.9)))
+    assert "20.0 more are right" in text
+    assert "but badge went from 95 to 62 % correct" in text
+    two = make_comparison(test=make_split_record(make_safety(harmed=("badge",), outside=0.97)))
     text = compose_headline(_make_verdict(two)).text
-    listed = "“no class worse on test”, “no other images worse on test”"
-    assert f"but these conditions failed: {listed}" in text
+    assert "all other images went from 95 to 62 % correct, and 1 more part lost" in text
+
+
+def test_the_headline_of_a_refusal_tells_chance_and_a_loss_overall() -> None:
+    subset = make_subset(make_gain(0.05, 0.1), is_passed=False)
+    record = make_split_record(make_safety(overall_bound=-0.02), primary=subset)
+    text = compose_headline(_make_verdict(make_comparison(test=record))).text
+    assert "5.0 more are right than with the model before, but that may be chance" in text
+    assert "a loss over all images is not excluded" in text
+    missing = make_comparison(champion="missing")
+    assert (
+        "“the model in force was compared” failed" in compose_headline(_make_verdict(missing)).text
+    )
 
 
 def test_a_promise_leads_with_what_was_shown_and_says_what_would_decide() -> None:
@@ -121,8 +136,8 @@ def test_a_promise_leads_with_what_was_shown_and_says_what_would_decide() -> Non
     headline = compose_headline(_make_verdict(comparison))
     assert headline.state == "promising on validation"
     assert headline.detail.startswith("72 to 96 % correct on validation")
-    assert "the test holds no image of this kind" in headline.detail
-    assert "24 groups" in headline.detail
+    assert "the sealed test holds no image of this kind" in headline.detail
+    assert headline.detail.endswith("about 24 groups would decide it")
     comparison["foreseen"] = make_foreseen(8, 2)
     assert "8 images of this kind, of 2 groups" in compose_headline(_make_verdict(comparison)).text
 
@@ -170,25 +185,33 @@ def test_limits_are_sentences() -> None:
     ]
     limits = list_caveats(comparison)
     assert [describe_caveat(limit) for limit in limits] == [
-        "One seed: another run of the same training might differ; seeds were not judged.",
-        "Gain of s1 on val: about 2,090 groups would decide it, and 1,240 are at hand.",
+        "One training: the same training once more may come out differently, and that was not "
+        "tried (retrain.seeds).",
+        "Not decided on val, gain of s1 alone: about 2,090 groups would decide it, and 1,240 are "
+        "at hand.",
         "Generic augmentation was not trained (retrain.generic): "
         "whether it would do as well was not judged.",
         "Errors are weighed by evaluate.costs: gains and margins are in points of the worst error.",
     ]
-    assert describe_caveat(limits[1], TITLES).startswith("Gain of “Too dark” on validation: ")
+    text = describe_caveat(limits[1], TITLES)
+    assert text.startswith("Not decided on validation, gain of “Too dark” alone: ")
     subset = make_subset(make_gain(), generic_gain=make_gain(0.1, 0.2))
     generic = list_caveats(make_comparison(test=make_split_record(primary=subset)))[-1]
     assert describe_caveat(generic) == (
         "On test the remedy was not shown to be better than generic augmentation of the same "
-        "budget: +10.0 points, at least -10.0 points."
+        "budget: +10.0 points, but it may as well be -10.0 points, a loss."
     )
 
 
 @pytest.mark.parametrize("failed", [{GateCondition.NO_CLASS_WORSE}, {GateCondition.SLICE_GAIN}])
 def test_a_headline_tells_harm_from_a_missing_gain(failed: set[GateCondition]) -> None:
     conditions = [
-        {"condition": item, "passed": item not in failed}
+        {
+            "condition": item,
+            "passed": item not in failed,
+            "split": "val",
+            "facts": {"harmed": [{"reference_arm": "before", **make_part(0.9, None, "badge")}]},
+        }
         for item in (GateCondition.SLICE_GAIN, GateCondition.NO_CLASS_WORSE)
     ]
     verdict = {
@@ -197,4 +220,4 @@ def test_a_headline_tells_harm_from_a_missing_gain(failed: set[GateCondition]) -
         "conditions": conditions,
     }
     is_harm = GateCondition.NO_CLASS_WORSE in failed
-    assert ("worse off" in compose_headline(verdict).text) == is_harm
+    assert ("badge went from 95 to 62 %" in compose_headline(verdict).text) == is_harm

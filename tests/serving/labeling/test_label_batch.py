@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.contracts import InputError
 from pipeline.serving.labeling.label_batch import apply_label_batch, write_label_batch
 from pipeline.serving.prediction.input_images import list_images
+from pipeline.statistics.arrivals.arrival_batch import ArrivalBatch
+from pipeline.storage.arrival_ledger import read_batches
 
 
 def _write_batch(runs_folder: Path, arrived: Path, batch: Path, count: int) -> dict[str, int]:
@@ -41,7 +44,7 @@ def test_labels_of_every_image_give_the_true_gain(
     truth = dict(zip(traffic["path"], ["lying", "standing"] * 20, strict=True))
     table = pd.read_csv(batch)
     table.assign(label=table["file_name"].map(truth)).to_csv(batch, index=False)
-    evidence = apply_label_batch(batch)
+    evidence = apply_label_batch(batch, runs_folder)
     labels = traffic["path"].map(truth)
     gain = (traffic["challenger"] == labels).mean() - (traffic["incumbent"] == labels).mean()
     assert evidence["gain"]["value"] == pytest.approx(gain)
@@ -49,6 +52,12 @@ def test_labels_of_every_image_give_the_true_gain(
     assert evidence["challenger"]["value"] == pytest.approx(accuracy)
     assert evidence["gain"]["low"] <= gain <= evidence["gain"]["high"]
     assert (tmp_path / "batch.json").is_file()
+    assert evidence["recorded"]
+    (entry,) = read_batches(runs_folder, "run1")
+    arrived = ArrivalBatch.parse_record(entry["evidence"])
+    assert np.mean(arrived.overall) == pytest.approx(gain)
+    assert not any("png" in group for group in arrived.groups)
+    assert not apply_label_batch(batch, tmp_path / "elsewhere")["recorded"]
 
 
 @pytest.mark.parametrize(

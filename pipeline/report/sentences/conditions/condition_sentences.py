@@ -13,6 +13,16 @@ from pipeline.report.sentences.comparison_sentences import (
     describe_opening_reason,
     describe_required_groups,
 )
+from pipeline.report.sentences.conditions.arrival_sentences import (
+    describe_arrived_classes,
+    describe_arrived_gain,
+    describe_arrived_safety,
+)
+from pipeline.report.sentences.conditions.number_phrases import format_alpha, format_least_gain
+from pipeline.report.sentences.conditions.number_phrases import format_gain as format_gain
+from pipeline.report.sentences.conditions.number_phrases import (
+    format_probability as format_probability,
+)
 
 Facts = Mapping[str, Any]
 CHAMPION_REASONS = {
@@ -28,8 +38,8 @@ CHAMPION_REASONS = {
 
 def _describe_planned_slices(facts: Facts, names: SubsetNames) -> str:
     return (
-        f"{facts['confirmed']} of {facts['slices']} proposed groups were confirmed, "
-        f"{facts['planned']} with a remedy for training"
+        f"{facts['confirmed']} of {facts['slices']} candidate slices were confirmed, and "
+        f"{facts['planned']} got a remedy for training"
     )
 
 
@@ -47,7 +57,7 @@ def _describe_gain(facts: Facts, names: SubsetNames) -> str:
     text = (
         f"{format_gain(facts['mean'])} over {REFERENCE_NAMES[facts['reference']]} on "
         f"{facts['n']} images of {facts['groups']} groups, each class counted alike, "
-        f"at least {format_gain(facts['bound'])}"
+        f"{format_least_gain(facts['bound'])}"
     )
     if facts["reference"] != "control":
         text += f"; {format_gain(facts['shipped'])} by the model that would ship"
@@ -61,15 +71,10 @@ def _describe_gain(facts: Facts, names: SubsetNames) -> str:
 
 def _describe_generic_difference(facts: Facts, names: SubsetNames) -> str:
     return (
-        f"{format_gain(facts['mean'])} over TrivialAugment of the same budget "
-        f"on {facts['n']} images, between {format_gain(facts['low'])} "
-        f"and {format_gain(facts['high'])}"
+        f"the remedy is {format_gain(facts['mean'])} from generic augmentation (TrivialAugment) of "
+        f"the same budget on {facts['n']} images, between {format_gain(facts['low'])} and "
+        f"{format_gain(facts['high'])}"
     )
-
-
-def format_gain(share: float | None) -> str:
-    """Return a difference of shares in percentage points, with an ASCII minus sign."""
-    return "unknown" if share is None else f"{100 * share:+.1f} points"
 
 
 def _describe_overall(facts: Facts, names: SubsetNames) -> str:
@@ -77,9 +82,13 @@ def _describe_overall(facts: Facts, names: SubsetNames) -> str:
     for change in facts["changes"]:
         parts.append(
             f"{format_gain(change['mean'])} against {REFERENCE_NAMES[change['reference']]}, "
-            f"at least {format_gain(change['bound'])}"
+            f"{format_least_gain(change['bound'])}"
         )
-    return f"{'; '.join(parts)}; {format_gain(-facts['margin'])} is allowed"
+    limit = f"no loss of more than {100 * facts['margin']:.1f} points may show"
+    if facts["proved_against"]:
+        in_force = REFERENCE_NAMES[facts["proved_against"]]
+        limit += f", and against {in_force} it must be excluded"
+    return f"{'; '.join(parts)}; {limit}"
 
 
 def _describe_parts(facts: Facts, names: SubsetNames) -> str:
@@ -98,8 +107,8 @@ def _describe_part(part: Mapping[str, Any], margin: float, names: SubsetNames) -
         f"{name_part(part, names)}: {100 * part['reference']:.0f} to "
         f"{100 * part['treated']:.0f} % correct against "
         f"{REFERENCE_NAMES[part['reference_arm']]} ({part['n']:,} images of "
-        f"{part['groups']:,} groups); a loss of more than {100 * margin:.0f} points has a "
-        f"probability of {format_probability(part['loss_probability'])}"
+        f"{part['groups']:,} groups); the chance that it loses more than "
+        f"{100 * margin:.0f} points is {format_probability(part['loss_probability'])}"
     )
 
 
@@ -111,24 +120,18 @@ def name_part(part: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
     return f"{part['class']} in {slice_name}" if part["class"] else slice_name
 
 
-def format_probability(probability: float) -> str:
-    """Return a probability in percent, never as certain.
-
-    >>> format_probability(0.123), format_probability(0.0001), format_probability(0.9999)
-    ('12 %', 'under 1 %', 'over 99 %')
-    """
-    if probability < 0.01:
-        return "under 1 %"
-    return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
-
-
 def _describe_opening(facts: Facts, names: SubsetNames) -> str:
     if not facts["opened"]:
         return describe_opening_reason(facts["reason"])
     return (
-        f"opened for the {facts['ordinal']} time by any run; "
-        f"it may spend alpha = {facts['alpha']:.3g}"
+        f"these test images were used for the {facts['ordinal']} time by any run; "
+        f"chance alone may show a gain in {format_alpha(facts['alpha'])} of such cases"
     )
+
+
+def _ignore_names(describe_facts: Callable[[Facts], str]) -> Callable[[Facts, SubsetNames], str]:
+    """Return a sentence maker that names no slice."""
+    return lambda facts, names: describe_facts(facts)
 
 
 CONDITION_FACTS: dict[GateCondition, tuple[Callable[[Facts, SubsetNames], str], str]] = {
@@ -143,5 +146,8 @@ CONDITION_FACTS: dict[GateCondition, tuple[Callable[[Facts, SubsetNames], str], 
     GateCondition.NO_SLICE_WORSE: (_describe_parts, "#accuracy_change"),
     GateCondition.NO_HARM_OUTSIDE: (_describe_parts, "#accuracy_change"),
     GateCondition.TEST_OPENED: (_describe_opening, "#run_details"),
+    GateCondition.ARRIVALS_GAIN: (_ignore_names(describe_arrived_gain), "#run_details"),
+    GateCondition.ARRIVALS_NOT_WORSE: (_ignore_names(describe_arrived_safety), "#run_details"),
+    GateCondition.ARRIVALS_NO_HARM: (_ignore_names(describe_arrived_classes), "#run_details"),
 }
 """By condition, the sentence about its numbers and the section with the evidence."""

@@ -80,7 +80,7 @@ def render_template(template: str, **values: Any) -> Markup:
 
 def read_style() -> Markup:
     """Return the style sheet of every page, without comments and line breaks."""
-    text = "".join(map(_read_asset, ("style.css", "explorer.css")))
+    text = "".join(map(read_asset, ("style.css", "explorer.css")))
     return Markup(_LINE_BREAK.sub("", _COMMENT.sub("", text)))
 
 
@@ -89,7 +89,7 @@ def read_script(*names: str) -> Markup:
 
     It holds no `</`.
     """
-    text = "".join(map(_read_asset, ("core.js", *names)))
+    text = "".join(map(read_asset, ("core.js", *names)))
     return Markup('(() => {"use strict";' + compact_script(text) + "})();")
 
 
@@ -108,5 +108,6 @@ def compact_script(text: str) -> str:
     return "".join(parts).strip()
 
 
-def _read_asset(name: str) -> str:
-    return (ASSET_FOLDER / name).read_text(encoding="utf-8")
+def read_asset(name: str) -> Markup:
+    """Return the text of a style sheet or script as it is embedded in a page (it holds no `</`)."""
+    return Markup((ASSET_FOLDER / name).read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all audit settings-table pictures bench bench-faults bench-slices bench-remedies \
+.PHONY: help demo test test-all audit settings-table pictures bench bench-faults bench-slices bench-slices2 bench-remedies \
 	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
@@ -92,6 +92,9 @@ bench-slices: install  ## the finder and other methods on planted causes, into t
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices.nulls
 	$(BIN)/python -m tests.bench.slices.speed
 
+bench-slices2: install  ## the held-out half of the second slice benchmark, into RESULTS.md
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices2.run --part held_out
+
 bench-remedies: install  ## the remedy, generic augmentation, placebos, an oracle, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run
 
@@ -100,7 +103,10 @@ bench-evidence: install  ## the rules of evidence on simulated models, into RESU
 	$(BIN)/python -m tests.bench.evidence.decline_rules
 	$(BIN)/python -m tests.bench.evidence.label_savings
 	$(BIN)/python -m tests.bench.evidence.challenge_month
+	$(BIN)/python -m tests.bench.evidence.openings
+	$(BIN)/python -m tests.bench.evidence.nested_groups
 	$(BIN)/python -m tests.bench.evidence.gate
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.real_arms
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

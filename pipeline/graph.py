@@ -157,7 +157,8 @@ STAGES: tuple[Stage, ...] = (
             "metrics": RecordContract(
                 ("accuracy", "macro_f1", "classes", "confusion", "calibration")
             ),
-            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed.
+            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed |
+            # unreadable.
             "label_issues": TableContract(
                 {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float",
                  "kind": "str", "split": "str"},
@@ -199,11 +200,13 @@ STAGES: tuple[Stage, ...] = (
         "cluster",
         needs=("validation_set", "dose_response"),
         makes={
-            # One row for each slice and fold; its rule was frozen on the other folds.
+            # One row for each slice and fold; its rule was chosen on the other folds. family_p: the
+            # family-wise p-value over all of val. is_frozen: the rule is in force outside val.
             "slices": TableContract(
                 {
                     "slice": "str", "rank": "int", "fold": "int", "source": "str", "rule": "str",
                     "remedy": "str?", "strength": "float?", "recoverable": "float",
+                    "family_p": "float", "is_frozen": "bool",
                 },
                 key_columns=("slice", "fold"),
             ),
@@ -219,7 +222,7 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
-            # frozen: JSON of the rule in force outside val, from the half that tested best; rule:
+            # frozen: JSON of the rule in force outside val, of the half closest to the slice; rule:
             # the same rule as text. applied_rules: JSON of the rule for each half of val, proposed
             # on the other half, and how many images it admitted. shared_traits: JSON of what the
             # failing images of a confirmed slice without a cause share
@@ -294,10 +297,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated",
-               "simulated_pixels"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "validation_set",
+               "membership", "explanations", "plan", "simulated", "simulated_pixels"),
         makes={
-            # candidates.json: [{arm, seed, file, passes, ...}]; one weights file for each of them.
+            # candidates.json: [{arm, seed, file, unseen, ...}]. file: the weights that are tested
+            # and shipped; unseen: by half of the validation set, weights that did not see it. The
+            # average of several seeds comes before them and has no seed. real_images.json: which
+            # validation images were trained on; ladder.json: what each step of the remedy added.
             "candidates": FolderContract(("candidates.json",)),
         },
         is_distributed=True, needs_gpu=True,
@@ -340,10 +346,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "report",
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
-               "history", "training", "predictions", "metrics", "label_issues", "validation_set",
-               "dose_response", "shortcuts", "membership", "explanations", "causes", "plan",
-               "simulated", "simulated_pixels", "policy", "comparison", "flips", "answers",
-               "saliency", "verdict", "drift", "followed"),
+               "history", "training", "predictions", "embeddings", "metrics", "label_issues",
+               "validation_set", "dose_response", "shortcuts", "membership", "explanations",
+               "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
+               "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
             "summary": RecordContract(

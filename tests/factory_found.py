@@ -191,5 +191,7 @@ def _rule_row(name: str, fold: int) -> dict[str, Any]:
     return row | {
         "strength": 2.0,
         "recoverable": 0.3,
+        "family_p": 0.004,
+        "is_frozen": fold % 2 == 0,
         "rule": Rule((Condition("luminance", "<=", 62.4),)).dump_json(),
     }

@@ -15,7 +15,7 @@ class ConditionRecord(BaseModel, extra="forbid", strict=True):
     """A condition as JSON."""
 
     column: str
-    op: Literal["<=", ">=", "between", "is", "near"]
+    op: Literal["<=", ">=", "between", "is", "starts", "near"]
     value: str | bool | int | _FiniteNumber | tuple[_FiniteNumber, _FiniteNumber]
 
     @model_validator(mode="after")
@@ -24,6 +24,7 @@ class ConditionRecord(BaseModel, extra="forbid", strict=True):
         is_valid = {
             "between": isinstance(self.value, tuple),
             "is": isinstance(self.value, str | bool) or is_number,
+            "starts": isinstance(self.value, str),
         }
         if not is_valid.get(self.op, is_number):
             raise ValueError(f"{self.value!r} is no value for {self.op}")

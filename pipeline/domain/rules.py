@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.domain.attribute_values import format_value
+from pipeline.domain.attribute_values import format_value, get_period
 from pipeline.domain.rule_records import read_rule_record
 
 Mask = NDArray[np.bool_]
@@ -31,10 +31,11 @@ class Condition:
 
     Attributes:
         column: the tested column; for `near`, the id of the image that distances are measured to.
-        op: `<=`, `>=`, `between`, `is` or `near`.
+        op: `<=`, `>=`, `between`, `is`, `starts` or `near`.
         value: for `<=` and `>=` the threshold; for `between` [from, to), which wraps around a
-            period if from > to; for `is` the text or bool; for `near` the largest cosine distance
-            in frozen features.
+            period, or is both tails without one, if from > to; for `is` the text or bool; for
+            `starts` the beginning of the text; for `near` the largest cosine distance in frozen
+            features.
 
     >>> dark = Condition("luminance", "<=", 62.4)
     >>> dark.format_text()
@@ -42,6 +43,10 @@ class Condition:
     >>> night = Condition("hour", "between", (21.0, 5.0))
     >>> night.format_text()
     'hour from 21 to 5'
+    >>> Condition("tilt", "between", (8.0, -8.0)).format_text()
+    'tilt below -8 or from 8'
+    >>> Condition("camera", "starts", "north-").format_text()
+    'camera starts with north-'
     >>> Condition("camera", "is", "north").format_text()
     'camera is north'
     >>> Condition("mark of stop", "is", "False").format_text()
@@ -63,22 +68,8 @@ class Condition:
         >>> Condition("camera", "is", "north").key
         'camera is north'
         """
-        return f"{self.column} {self.op}" + (f" {self.value}" if self.op == "is" else "")
-
-    @property
-    def identity(self) -> str:
-        """Return the condition with `#` for its threshold or image id.
-
-        >>> Condition("hour", "between", (21.0, 5.0)).identity
-        'hour from # to #'
-        >>> Condition("00a1b2c3", "near", 0.2).identity
-        'looks like image #'
-        """
-        if self.op == "near":
-            return "looks like image #"
-        if self.op == "between":
-            return f"{self.column} from # to #"
-        return self._format_comparison("#")
+        is_text = self.op in ("is", "starts")
+        return f"{self.column} {self.op}" + (f" {self.value}" if is_text else "")
 
     def compute_mask(
         self, frame: pd.DataFrame, reference_distances: Mapping[str, NDArray[np.float32]]
@@ -111,6 +102,9 @@ class Condition:
         column = frame[self.column]
         if self.op == "is":
             return np.asarray(column.astype("str") == str(self.value))
+        if self.op == "starts":
+            texts = column.astype("str").fillna("").str
+            return texts.startswith(str(self.value)).to_numpy(dtype=bool)
         values = column.to_numpy(dtype=float, na_value=np.nan)
         with np.errstate(invalid="ignore"):
             return np.asarray(self.is_met_by(values))
@@ -147,12 +141,20 @@ class Condition:
         if self.op == "near":
             return f"looks like image {self.column}"
         if self.op == "between":
-            return f"{self.column} from {self.value[0]:g} to {self.value[1]:g}"
-        if self.op == "is":
+            return self._format_range()
+        if self.op in ("is", "starts"):
             return self._format_comparison("")
         return self._format_comparison(format_value(self.column, self.value))
 
+    def _format_range(self) -> str:
+        low, high = self.value
+        if low > high and get_period(self.column) is None:
+            return f"{self.column} below {high:g} or from {low:g}"
+        return f"{self.column} from {low:g} to {high:g}"
+
     def _format_comparison(self, threshold: str) -> str:
+        if self.op == "starts":
+            return f"{self.column} starts with {self.value}"
         if self.op != "is":
             return f"{self.column} {self.op} {threshold}"
         if self.column.startswith(MARK_PREFIX) and self.value in MARK_WORDS:
@@ -195,17 +197,6 @@ class Rule:
         """
         conditions = " and ".join(sorted(condition.key for condition in self.conditions))
         return conditions + (f" | {self.label}" if self.label else "")
-
-    @property
-    def identity(self) -> str:
-        """Return the rule with `#` for thresholds and image ids; another run knows it by this.
-
-        >>> Rule((Condition("luminance", "<=", 62.4),), "badge").identity
-        'luminance <= #, class badge'
-        >>> Rule(()).identity
-        'every image'
-        """
-        return self._join_parts([condition.identity for condition in self.conditions])
 
     @property
     def is_unmarked_class(self) -> bool:

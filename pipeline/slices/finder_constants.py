@@ -13,79 +13,6 @@ from dataclasses import dataclass, field
 class CandidateConstants:
     """Constants of `slices.candidates`."""
 
-    # Quantiles of an attribute that serve as thresholds, from either end: dense in the tails, where
-    # small slices are.
-    tail_quantiles: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-    # Lengths of the arcs tried for a periodic attribute, in hours of a circle of 24: dusk, a night,
-    # a long night.
-    arc_hours: tuple[float, ...] = (3.0, 6.0, 9.0)
-    # Distinct values up to which a numeric column is a code: equality instead of thresholds.
-    max_code_values: int = 8
-    # Share of the images above which a condition describes the data, not a slice.
-    max_condition_share: float = 0.6
-
-    # Best conditions that start a rule, by source. All errors get most: they have no other filter.
-    # A class, an intervention or a component is a target that few rules fit.
-    attribute_conditions: int = 24
-    class_conditions: int = 2
-    repair_conditions: int = 2
-    mixture_conditions: int = 4
-    # Partners tried for each first condition of a pair, as a multiple of the conditions above.
-    pair_partner_factor: int = 6
-    # Factor by which a second condition must raise the score: a longer rule overfits more.
-    pair_score_factor: float = 1.25
-
-    # Failures for one component, prototype or class: fewer define no target.
-    min_target_failures: int = 10
-    # Classes with most failures that get a search of their own: bounds the time.
-    max_searched_classes: int = 10
-    # Largest share of the images within the radius of a prototype.
-    max_similarity_share: float = 0.3
-    # Standard errors subtracted from what an intervention repairs: it is the best of many.
-    repair_error_factor: float = 2.0
-    # Weight of a rule that names a class: an image at prediction time has no label.
-    class_rule_weight: float = 0.85
-    # Weight of a rule "looks like image X" against one that a reader can check.
-    similarity_rule_weight: float = 0.7
-
-    # Share of the errors of either of two rules in both above which the weaker one is dropped.
-    max_error_overlap: float = 0.4
-    # Share of a rule's errors inside a better rule above which it is only a part of that one.
-    contained_share: float = 0.8
-    # The same for a rule of one class: more of its errors are its class's own.
-    class_contained_share: float = 0.6
-    # A contained rule stays if it recovers this many times more errors per image. Without the
-    # exception, .44 (.19 to .78) fewer slices a setting were confirmed in 27 planted settings.
-    density_factor: float = 1.25
-    # Overlap of two rules' images from which the plainer rule may replace the better one.
-    duplicate_overlap: float = 0.7
-    # Share of the better rule's score that the plainer one must keep, and of the repaired failures
-    # that a tighter threshold must keep. Without the plainer rules, .30 (.07 to .56) fewer slices a
-    # setting were confirmed in 27 planted settings.
-    tied_score_share: float = 0.9
-
-    # Weight of label and prediction against one whitened direction: components are of one error.
-    mixture_output_weight: float = 3.0
-    # Components of a mixture: more than the slices that a run reports.
-    mixture_max_components: int = 10
-    # Images that a mixture is fitted on: bounds the time.
-    mixture_fit_images: int = 5000
-    # Share of the fitted images that may be added as failures: they are rare, and what a
-    # mixture is fitted for.
-    mixture_failure_share: float = 0.25
-    # Failures for a class to have a mixture of its own, and the part of all failures that it needs:
-    # a fifth. Rarer ones are in the mixture over all images.
-    mixture_class_failures: int = 20
-    mixture_share_divisor: int = 5
-    # Floor of the variances; the directions have variance 1.
-    mixture_min_variance: float = 1e-2
-    # Iterations and tolerance of the fit: components only propose, so it need not be exact.
-    mixture_iterations: int = 50
-    mixture_tolerance: float = 1e-2
-
-    # Restarts of k-means on failing images: cheap on a few hundred rows.
-    prototype_restarts: int = 2
-
     # Principal components of the frozen features.
     max_feature_components: int = 24
     # Images that the components are fitted on: more do not move them.
@@ -94,6 +21,68 @@ class CandidateConstants:
     min_discriminant_images: int = 10
     # Images in the core of a slice, at least, in each half.
     min_core_images: int = 40
+
+
+@dataclass(frozen=True)
+class FamilyConstants:
+    """Constants of `slices.family`."""
+
+    # Distinct values up to which a numeric column is a code: equality instead of thresholds.
+    max_code_values: int = 8
+    # Share of the images above which a condition describes the data, not a slice.
+    max_condition_share: float = 0.6
+    # Quantiles of an attribute that serve as thresholds, from either end: dense in the tails, where
+    # small slices are.
+    tail_quantiles: tuple[float, ...] = (0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+    # Largest of them at which both tails together are a condition.
+    max_outer_quantile: float = 0.2
+    # Shares of the images in the windows between two quantiles; windows overlap by half.
+    window_widths: tuple[float, ...] = (0.1, 0.2)
+    # Quantiles of the conditions that are paired: pairs of finer ones differ by few images.
+    paired_quantiles: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)
+    # Lengths of the arcs of a periodic attribute, in hours of a circle of 24, and the paired one.
+    arc_hours: tuple[int, ...] = (2, 3, 4, 6, 9, 12)
+    paired_arc_hours: int = 6
+    # Numbers of clusters in frozen features, over all images and within a class.
+    cluster_counts: tuple[int, ...] = (4, 8, 16, 32, 64)
+    class_cluster_counts: tuple[int, ...] = (2, 4, 8, 16)
+    # Those whose neighborhoods are paired with attributes.
+    paired_clusters: tuple[int, ...] = (4, 8)
+    # Sizes of a neighborhood, relative to an average cluster.
+    cluster_size_factors: tuple[float, ...] = (0.5, 1.0, 1.5)
+    # Images that are clustered, and classes with clusters of their own: bounds the time.
+    max_clustered_images: int = 2000
+    max_clustered_classes: int = 20
+    # Share of the smaller part above which a pair is no rule of its own.
+    max_pair_share: float = 0.9
+    # Entries of all masks: bounds memory (8 bytes each) and the time of a draw.
+    max_mask_entries: int = 12_000_000
+    # Pairs that are built at a time.
+    chunk_pairs: int = 8192
+    # Family-wise level of the search. Slices above it are leads.
+    level: float = 0.05
+    # Groups in a candidate, at least: fewer cannot be told from one odd group.
+    min_groups: int = 6
+    # Draws of a test, at least and at most; between them as many as the entries below allow.
+    min_draws: int = 99
+    max_draws: int = 499
+    max_drawn_entries: float = 2e9
+    # Share of a candidate's images in earlier slices above which it is no slice of its own.
+    max_explained_share: float = 0.5
+    # Quantiles of the images outside an earlier slice, by distance from its threshold: images are
+    # compared within these bands, so that the rim of one cause is no second slice.
+    band_quantiles: tuple[float, ...] = (0.05, 0.15, 0.35)
+    # Overlap from which a plainer rule may replace the best one, and share of its score to keep.
+    tied_overlap: float = 0.6
+    tied_score_share: float = 0.9
+    # Share of the best candidate's images, and factor of its excess, from which a candidate is the
+    # whole of which the best one is a part.
+    contained_share: float = 0.9
+    whole_sum_factor: float = 1.25
+    # Share from which metadata is preferred: it sets the failures apart as well as an attribute.
+    exact_score_share: float = 0.97
+    # Least excess error of a slice; less is not worth a remedy.
+    min_excess: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -256,6 +245,7 @@ class FinderConstants:
     """Constants of the slice finder, one section for each folder that has any."""
 
     candidates: CandidateConstants = field(default_factory=CandidateConstants)
+    family: FamilyConstants = field(default_factory=FamilyConstants)
     testing: TestingConstants = field(default_factory=TestingConstants)
     causes: CauseConstants = field(default_factory=CauseConstants)
     prescription: PrescriptionConstants = field(default_factory=PrescriptionConstants)

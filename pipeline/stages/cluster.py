@@ -1,4 +1,4 @@
-"""Stage `cluster`: propose slices on each half of the folds, and apply their rules to the other."""
+"""Stage `cluster`: find slices in one family of rules, tested on all of validation."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from pydantic import Field
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.slices.candidates.cross_fitting import build_slice_tables, cross_fit_slices
-from pipeline.slices.candidates.rule_application import FinderSettings
+from pipeline.slices.candidates.cross_fitting import build_slice_tables
+from pipeline.slices.family.slice_search import FinderSettings, find_slices
 
 
 class Config(StageSettings):
     """Settings of the slice finder."""
 
     max_slices: int = Field(
-        6,
-        ge=1,
-        le=50,
-        description="slices at most that each half proposes; each one costs the others power",
-    )
-    prototypes: int = Field(
-        6, ge=0, description="misclassified images whose neighbors are tried as a slice"
+        6, ge=1, le=50, description="slices at most that are proposed, one after the other"
     )
     min_images: int = Field(20, ge=5, description="images at least in a proposed slice")
     min_overlap: float = Field(
-        0.5, gt=0, le=1, description="overlap from which the rules of both halves are one slice"
+        0.5, gt=0, le=1, description="overlap of a half's rule with the slice, at least"
     )
 
 
@@ -59,7 +53,7 @@ def propose_slices(
         dose_response: interventions that were probed.
     """
     settings = FinderSettings(**config.model_dump())
-    slices = cross_fit_slices(val, settings, context.seed, context.track_progress)
+    slices = find_slices(val, settings, context.seed, context.track_progress)
     failure_count = int(val.is_misclassified.sum())
     if not failure_count:
         context.add_note("no failures on val: there is nothing to find")

@@ -1,4 +1,4 @@
-"""Stage `explain`: test each slice on the folds that did not propose it, and name its cause."""
+"""Stage `explain`: estimate each slice on folds that did not choose its rule, name its cause."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from pipeline.slices.testing.held_out_slices import (
     collect_slice_evidence,
     load_held_out_slices,
 )
-from pipeline.slices.testing.slice_confirmation import SliceTest, confirm_slices
+from pipeline.slices.testing.slice_confirmation import SliceTest, confirm_slice
 
 
 class Config(StageSettings):
     """Settings of the tests and of the search for causes."""
 
     false_discovery_rate: float = Field(
-        0.05, gt=0, lt=1, description="false discovery rate over all tests of all slices"
+        0.05, gt=0, lt=1, description="family-wise p-value up to which a slice is confirmed"
     )
     matched_images: int = Field(
         150,
@@ -104,8 +104,10 @@ def explain_slices(
         dose_response: interventions that were probed.
     """
     held_out_slices = load_held_out_slices(val, slices, membership, dose_response)
-    evidence = [collect_slice_evidence(val, item, context.seed) for item in held_out_slices]
-    slice_tests = confirm_slices(evidence, config.false_discovery_rate)
+    slice_tests = []
+    for item in held_out_slices:
+        evidence = collect_slice_evidence(val, item, context.seed)
+        slice_tests.append(confirm_slice(evidence, item.family_p, config.false_discovery_rate))
     pairs = list(zip(held_out_slices, slice_tests, strict=True))
     is_outside = np.ones(val.image_count, bool)
     for held_out, slice_test in pairs:
@@ -134,9 +136,7 @@ def explain_slices(
         if tools.predict_labels:
             cause_rows += list_cause_rows(held_out.name, candidates)
     if pairs and not any(test.status == SliceStatus.CONFIRMED for test in slice_tests):
-        context.add_note(
-            f"{len(pairs)} slices were tested on held-out folds, and none was confirmed"
-        )
+        context.add_note(f"{len(pairs)} slices were tested, and none was confirmed")
     explanations = pd.DataFrame(rows, columns=list(EXPLANATION_DTYPES))
     causes = pd.DataFrame(cause_rows, columns=list(CAUSE_DTYPES))
     return {
@@ -148,7 +148,7 @@ def explain_slices(
 def _should_name_cause(held_out: HeldOutSlice, slice_test: SliceTest) -> bool:
     """Return whether a cause is sought: a slice of unmarked images has none but the mark."""
     is_confirmed = slice_test.status == SliceStatus.CONFIRMED
-    return is_confirmed and not held_out.select_final_rule(slice_test).is_unmarked_class
+    return is_confirmed and not held_out.final_rule.is_unmarked_class
 
 
 def _search_causes(

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import InputError, StageContext, StageOutputs
-from pipeline.domain.rules import Rule
 from pipeline.domain.statuses import FollowObstacle, TrackState
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.report.sentences.slice_sentences import add_sentences
@@ -147,13 +146,13 @@ def _load_earlier_slices(previous_run: RunFolder) -> list[TrackedSlice]:
 def _list_confirmed_slices(
     val: ValidationSet, slices: pd.DataFrame, explanations: pd.DataFrame
 ) -> list[ConfirmedSlice]:
-    """Return the confirmed slices with the groups of the half that proposed their frozen rule."""
+    """Return the confirmed slices with the groups of the half that chose their frozen rule."""
     halves = assign_halves(val.folds)
     groups = hash_groups(val.groups)
     texts = add_sentences(explanations).set_index("slice")
     confirmed = []
     for name, rule in parse_frozen_rules(explanations).items():
-        is_frozen = (slices["slice"] == name) & (slices["rule"].map(Rule.parse_json) == rule)
+        is_frozen = (slices["slice"] == name) & slices["is_frozen"]
         is_applied = np.isin(val.folds, slices.loc[is_frozen, "fold"])
         applied_half = halves[is_applied][0]
         proposing_groups = frozenset(groups[halves != applied_half].tolist())

@@ -17,6 +17,7 @@ from pipeline.contracts import StageContext, StageOutputs
 from pipeline.report.exports.export_files import write_export_files
 from pipeline.report.figures.augmentation_previews import build_previews
 from pipeline.report.figures.contact_sheets import rank_informative_images
+from pipeline.report.figures.original_images import list_original_sources, order_enlarged_images
 from pipeline.report.figures.thumbnails import ThumbnailStore, index_rows
 from pipeline.report.page_rendering import render_page
 from pipeline.report.report_artifacts import ReportArtifacts
@@ -53,9 +54,10 @@ def run(
     config: Config, context: StageContext, **artifacts: Unpack[ReportArtifacts]
 ) -> StageOutputs:
     """Return `html`, the folder of the page and its tables, and `summary`."""
-    thumbnails = ThumbnailStore(
-        artifacts["pixels"], index_rows(artifacts["images"]["image_id"]), config.image_mode
-    )
+    images, pixels = artifacts["images"], artifacts["pixels"]
+    sources = list_original_sources(images, pixels.shape[1])
+    row_numbers = index_rows(images["image_id"])
+    thumbnails = ThumbnailStore(pixels, row_numbers, config.image_mode, sources)
     page = ReportPage(
         artifacts,
         context.run_id,
@@ -67,7 +69,9 @@ def run(
         list(build_previews(artifacts, context.seed)),
         review_decisions.read_decisions(context.runs_folder).model_dump(mode="json"),
     )
-    thumbnails.set_order(rank_informative_images(page))
+    ranked = rank_informative_images(page)
+    failing = page.flips.index[page.flips["change"] != "still right"]
+    thumbnails.set_order(ranked, order_enlarged_images(ranked, failing))
     html = _render_within_limit(page, config.max_bytes)
     size = len(html.encode())
     if size > config.max_bytes:

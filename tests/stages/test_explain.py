@@ -174,10 +174,8 @@ def test_without_a_planted_slice_little_is_confirmed(model: Path, tmp_path: Path
 def test_slices_of_few_groups_say_how_many_would_do(model: Path, tmp_path: Path) -> None:
     artifacts = make_finder_artifacts(groups=24, frames=20)
     explanations = _run_explain(artifacts, model, tmp_path)["explanations"]
-    untestable = explanations.query("status == 'not testable'")
-    assert (untestable["groups_needed"] >= 10).all()
-    confirmed = explanations.query("status == 'confirmed'")
-    assert (confirmed["groups"] >= 10).all()
+    assert (explanations["groups_needed"].dropna() >= 10).all()
+    assert explanations["groups_needed"].notna().any()
 
 
 def test_cheaper_errors_make_a_smaller_excess(planted: dict[str, Any], tmp_path: Path) -> None:

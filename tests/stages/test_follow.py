@@ -95,7 +95,7 @@ def test_a_first_run_measures_new_slices_on_the_half_that_did_not_propose_them(
     (track,) = followed["slices"]
     assert (track["state"], track["slice"], track["since"]) == ("new", "s1", "gate-1")
     folds = artifacts["splits"].set_index("image_id")["fold"]
-    rows = artifacts["slices"].query("slice == 's1' and rule == @track['frozen']")
+    rows = artifacts["slices"].query("slice == 's1' and is_frozen")
     applied_folds = set(rows["fold"])
     members = artifacts["membership"].query("slice == 's1' and fold in @applied_folds")
     assert track["now"]["n"] == len(members), "as explain counts them"

@@ -129,7 +129,7 @@ def _explain_unmeasurable(rule: Rule) -> str:
     """Return why the rule cannot be tested on the model's pixels, "" if it can."""
     unmeasurable = []
     for condition in rule.conditions:
-        if condition.op in ("near", "is") or condition.column not in ATTRIBUTE_FUNCTIONS:
+        if condition.op in ("near", "is", "starts") or condition.column not in ATTRIBUTE_FUNCTIONS:
             unmeasurable.append(condition.format_text())
     if not unmeasurable:
         return ""

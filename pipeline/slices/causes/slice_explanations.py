@@ -95,7 +95,7 @@ def build_explanation(
     """
     named = [candidate for candidate in candidates if candidate.is_named]
     cause = named[0] if named else None
-    rule = held_out.select_final_rule(slice_test)
+    rule = held_out.final_rule
     named_causes = [{"remedy": item.remedy, "strength": item.strength} for item in named]
     low, high = strength_range or (np.nan, np.nan)
     return {

@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.rules import MARK_PREFIX, Condition, Rule
-from pipeline.slices.candidates.proposal_evidence import ProposalEvidence, ProposedRule, score_rule
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.shortcuts.mark_masks import Mask, Pixels, find_shared_pixels
 from pipeline.slices.shortcuts.shortcut_images import ShortcutImages
@@ -104,15 +103,15 @@ def build_mark_table(
     return pd.DataFrame({"image_id": image_ids.to_numpy(), **columns})
 
 
-def propose_unmarked_rules(evidence: ProposalEvidence) -> list[ProposedRule]:
+def list_unmarked_rules(columns: Iterable[str]) -> list[Rule]:
     """Return a rule for each class with a mark: its images without the mark.
 
-    The rules are fixed rather than searched for, so that any number of images suffices.
+    Args:
+        columns: columns that a rule may test.
     """
-    proposals = []
-    for column in evidence.frame.columns:
+    rules = []
+    for column in columns:
         if column.startswith(MARK_PREFIX):
             condition = Condition(column, "is", "False")
-            rule = Rule((condition,), column.removeprefix(MARK_PREFIX), "mark")
-            proposals.append(score_rule(evidence, rule, rule.compute_mask(evidence.frame)))
-    return proposals
+            rules.append(Rule((condition,), column.removeprefix(MARK_PREFIX), "mark"))
+    return rules

@@ -1,1 +1,1 @@
-"""Tests of candidate slices on the half that did not propose them."""
+"""Confirmation of slices, and estimates on the half that did not choose their rules."""

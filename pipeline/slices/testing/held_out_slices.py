@@ -1,4 +1,4 @@
-"""Slices on the halves of the validation images that did not propose them."""
+"""Slices on the halves of the validation images that did not choose their rules."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from pipeline.domain.rules import Mask, Rule, iterate_rows
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.candidates.typicality import select_core_images
-from pipeline.slices.testing.slice_confirmation import SliceEvidence, SliceTest, run_effect_test
+from pipeline.slices.testing.slice_confirmation import SliceEvidence, run_effect_test
 from pipeline.statistics.permutation_tests import estimate_excess_error
 
 
 @dataclass(frozen=True)
 class HeldOutSlice:
-    """A proposed slice with the images that its rules admit on the other half.
+    """A slice with the images that the rule of each half admits on the other half.
 
     Attributes:
         name: name of the slice.
         rank: position among the proposed slices, from 1.
         rule_for_half: by half (0 or 1), the rule that is applied to it.
+        frozen_half: the half whose rule is in force outside the validation images.
+        family_p: family-wise p-value of the slice over all of validation.
         is_member: bool [rows], whether the rule of its half admits an image.
         is_typical: bool [rows], members on which the cause is matched.
         intervention_columns: intp [rows], column of the intervention that the rule of the half
@@ -34,6 +36,8 @@ class HeldOutSlice:
     name: str
     rank: int
     rule_for_half: dict[int, Rule]
+    frozen_half: int
+    family_p: float
     is_member: Mask
     is_typical: Mask
     intervention_columns: NDArray[np.intp]
@@ -51,9 +55,10 @@ class HeldOutSlice:
             columns.update(condition.column for condition in rule.conditions)
         return columns
 
-    def select_final_rule(self, slice_test: SliceTest) -> Rule:
-        """Return the rule in force outside the validation images: that of the best tested half."""
-        return self.rule_for_half[sorted(self.rule_for_half)[slice_test.best_index]]
+    @property
+    def final_rule(self) -> Rule:
+        """Return the rule in force outside the validation images."""
+        return self.rule_for_half[self.frozen_half]
 
     def list_applied_rules(self, row_halves: NDArray[np.intp]) -> list[dict[str, Any]]:
         """Return which rule admitted how many images of which half.
@@ -103,6 +108,8 @@ def load_held_out_slices(
                 name=str(name),
                 rank=int(table["rank"].iloc[0]),
                 rule_for_half=rules,
+                frozen_half=half_of_fold[int(table.loc[table["is_frozen"], "fold"].iloc[0])],
+                family_p=float(table["family_p"].iloc[0]),
                 is_member=np.isfinite(scores),
                 is_typical=select_core_images(scores, halves),
                 intervention_columns=np.array(columns, dtype=np.intp),
@@ -111,50 +118,22 @@ def load_held_out_slices(
     return loaded
 
 
-def collect_slice_evidence(
-    val: ValidationSet, held_out: HeldOutSlice, seed: int
-) -> tuple[SliceEvidence, list[SliceEvidence]]:
-    """Return the tests over all tested halves, and those of each rule in the order of the halves.
-
-    A half to which no rule of the slice was applied is no evidence about it.
+def collect_slice_evidence(val: ValidationSet, held_out: HeldOutSlice, seed: int) -> SliceEvidence:
+    """Return both tests of a slice, each image under the rule of its half.
 
     Args:
         val: the validation set.
         held_out: the slice.
-        seed: seed of the permutations.
-    """
-    halves = assign_halves(val.folds)
-    tested_halves = sorted(held_out.rule_for_half)
-    overall = compute_slice_evidence(val, held_out, np.isin(halves, tested_halves), seed)
-    by_rule = []
-    for half in tested_halves:
-        by_rule.append(compute_slice_evidence(val, held_out, halves == half, seed))
-    return overall, by_rule
-
-
-def compute_slice_evidence(
-    val: ValidationSet, held_out: HeldOutSlice, is_tested: Mask, seed: int
-) -> SliceEvidence:
-    """Return both tests of a slice on some of the validation images.
-
-    Args:
-        val: the validation set.
-        held_out: the slice.
-        is_tested: bool [rows], the images of the test.
         seed: seed of the permutations.
     """
     excess = estimate_excess_error(
-        val.error_losses[is_tested],
-        val.labels[is_tested],
-        held_out.is_member[is_tested],
-        val.groups[is_tested],
-        seed=seed,
+        val.error_losses, val.labels, held_out.is_member, val.groups, seed=seed
     )
-    is_compared = is_tested
+    is_compared = np.ones(val.image_count, bool)
     if held_out.label is not None:
         # only with images of the class: an intervention that turns every prediction into this
         # class repairs all of it, inside and outside the slice
-        is_compared = is_tested & np.asarray(val.frame["label"] == held_out.label)
+        is_compared = np.asarray(val.frame["label"] == held_out.label)
     columns = np.where(is_compared, held_out.intervention_columns, -1)
     effect = run_effect_test(
         val.probe_results, columns[val.probed_rows], held_out.is_member[val.probed_rows], seed

@@ -1,7 +1,4 @@
-"""Confirmation of slices on the half that did not propose them.
-
-A slice is confirmed by its excess error, or by the matched effect of an intervention.
-"""
+"""Confirmation of slices by their family-wise p-value, and the matched effects of interventions."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import SliceStatus
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import encode_groups
-from pipeline.statistics.multiple_testing import adjust_benjamini_hochberg, combine_simes
 from pipeline.statistics.permutation_tests import (
     PermutationTest,
     assign_margin_strata,
@@ -71,20 +67,6 @@ def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tupl
     return effects, np.sqrt(variance)
 
 
-def compute_matched_residuals(probe: ProbeResults) -> Floats:
-    """Return float64 [probed, interventions]: weighted change less the mean change in the stratum.
-
-    A rule that gathers much of a column is one under which that intervention helps more than
-    elsewhere.
-    """
-    strata = assign_margin_strata(~probe.correct, probe.margin)
-    residual = probe.change
-    for stratum in np.unique(strata):
-        rows = strata == stratum
-        residual[rows] -= np.average(residual[rows], axis=0, weights=probe.weights[rows])
-    return np.asarray(residual * probe.weights[:, None])
-
-
 def choose_intervention(probe: ProbeResults, slice_mask: Mask) -> int | None:
     """Return the intervention that helps most in units of its standard error; None if none helps.
 
@@ -104,7 +86,7 @@ def choose_intervention(probe: ProbeResults, slice_mask: Mask) -> int | None:
 
 @dataclass(frozen=True)
 class SliceEvidence:
-    """The tests of a rule, or of a slice, on images that did not propose it.
+    """The tests of a slice, each image under a rule that it did not help to choose.
 
     Attributes:
         excess_test: excess error over the same classes outside.
@@ -121,17 +103,14 @@ class SliceTest:
 
     Attributes:
         overall: tests over all images that a rule of the slice was applied to, for the estimates.
-            The p-values are the smallest of the rules' own.
-        q_value: q-value of the slice, by Benjamini-Hochberg over slices; None if nothing could be
-            tested.
+            The p-value of the excess error is the family-wise one.
+        q_value: family-wise p-value of the slice. It bounds the false discovery rate too.
         status: whether the slice is confirmed.
-        best_index: the rule with the smallest p-value.
     """
 
     overall: SliceEvidence
-    q_value: float | None
+    q_value: float
     status: SliceStatus
-    best_index: int = 0
 
     @property
     def excess_test(self) -> PermutationTest:
@@ -176,76 +155,17 @@ def run_effect_test(
     )
 
 
-def confirm_slices(
-    evidence: list[tuple[SliceEvidence, list[SliceEvidence]]], fdr_level: float
-) -> list[SliceTest]:
-    """Return the result of each slice, from one p-value a slice, corrected over slices.
+def confirm_slice(evidence: SliceEvidence, family_p: float, level: float) -> SliceTest:
+    """Return the result of a slice, from its family-wise p-value.
 
-    The tests of a slice's rules are combined by Simes, and Benjamini-Hochberg goes over slices. If
-    it went over all tests, one strong slice would bring in several, and let false ones pass.
+    A slice whose cross-fitted excess is too small to matter is not confirmed, whatever its p-value.
 
     Args:
-        evidence: for each slice the tests over all of it, and the tests of each rule.
-        fdr_level: false discovery rate.
+        evidence: the tests over all images of the slice, for the estimates.
+        family_p: family-wise p-value over all candidates and slices.
+        level: level up to which a slice is confirmed.
     """
-    p_by_slice = []
-    for _, rules in evidence:
-        p_by_slice.append([p for rule in rules for p in _list_eligible_p_values(rule)])
-    q_values = adjust_benjamini_hochberg([combine_simes(p_values) for p_values in p_by_slice])
-    results = []
-    for (overall, rules), q_value in zip(evidence, q_values.tolist(), strict=True):
-        results.append(_build_slice_test(overall, rules, q_value, fdr_level))
-    return results
-
-
-def _list_eligible_p_values(evidence: SliceEvidence) -> list[float | None]:
-    """Return the p-values of the excess and of the effect; 1 for what would confirm nothing.
-
-    That is an effect too small to matter, or an intervention that helps images which fail no more
-    than others of their class.
-    """
-    excess, effect = evidence.excess_test, evidence.effect_test
-    excess_p = excess.p if excess.p is None or excess.is_large else 1.0
-    if effect is None or effect.p is None:
-        return [excess_p, None]
-    is_helped = effect.is_large and excess.interval.value > 0
-    return [excess_p, effect.p if is_helped else 1.0]
-
-
-def _build_slice_test(
-    overall: SliceEvidence, rules: list[SliceEvidence], q_value: float, fdr_level: float
-) -> SliceTest:
-    """Return the result of one slice.
-
-    Args:
-        overall: the tests over the whole slice.
-        rules: the tests of each rule.
-        q_value: q-value of the slice; NaN if nothing was tested.
-        fdr_level: false discovery rate.
-    """
-    is_tested = bool(np.isfinite(q_value))
-    if is_tested and q_value <= fdr_level:
-        status = SliceStatus.CONFIRMED
-    else:
-        status = SliceStatus.NOT_CONFIRMED if is_tested else SliceStatus.NOT_TESTABLE
-    by_rule = [combine_simes(_list_eligible_p_values(rule)) for rule in rules]
-    known = [np.inf if p is None else p for p in by_rule]
-    best = min(range(len(rules)), key=lambda k: known[k], default=0)
-    smallest = _take_smallest_p_values(overall, rules)
-    return SliceTest(smallest, q_value if is_tested else None, status, best)
-
-
-def _take_smallest_p_values(overall: SliceEvidence, rules: list[SliceEvidence]) -> SliceEvidence:
-    """Return the tests of the whole slice with the smallest p-values of its rules."""
-    excess = _replace_p(overall.excess_test, [rule.excess_test for rule in rules])
-    if overall.effect_test is None:
-        return SliceEvidence(excess, None)
-    effect = _replace_p(overall.effect_test, [rule.effect_test for rule in rules])
-    return SliceEvidence(excess, effect)
-
-
-def _replace_p(
-    overall_test: PermutationTest, rule_tests: list[PermutationTest | None]
-) -> PermutationTest:
-    p_values = [test.p for test in rule_tests if test is not None and test.p is not None]
-    return replace(overall_test, p=min(p_values, default=None))
+    is_confirmed = family_p <= level and evidence.excess_test.is_large
+    status = SliceStatus.CONFIRMED if is_confirmed else SliceStatus.NOT_CONFIRMED
+    excess_test = replace(evidence.excess_test, p=family_p, reason=None)
+    return SliceTest(SliceEvidence(excess_test, evidence.effect_test), family_p, status)

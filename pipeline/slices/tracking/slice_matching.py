@@ -109,7 +109,7 @@ class CurrentRun:
             return self._find_image_obstacle(name)
         if name not in frame:
             return AssessmentObstacle.MISSING_COLUMN
-        if condition.op != "is" and not pd.api.types.is_numeric_dtype(frame[name]):
+        if condition.op not in ("is", "starts") and not pd.api.types.is_numeric_dtype(frame[name]):
             return AssessmentObstacle.COLUMN_NOT_NUMERIC
         return None
 

@@ -273,12 +273,12 @@ def main() -> None:
     accuracy = float((plain.before.argmax(1) == plain.signs.labels).mean())
     held = len(np.unique(plain.signs.tracks))
     text = f"""`python -m tests.bench.evidence.real_arms`, {minutes:.0f} minutes on one busy core:
-{5 * ARMS} fine-tunes of one network ({ARM_PASSES:,} image passes, 32 px, {CLASSES} classes; it reads
-{accuracy:.0%} of unseen traffic signs right). Each of {TRIALS} trials draws its networks from {ARMS}
-of each arm, validation and test from {held} unseen tracks, and its slice; so trials share networks
-and are not independent. null: another seed of the control. placebo: half of the images tinted. fair:
-half of the training images darkened, and three tracks in ten dark. trade: the same, of every second
-class alone.
+{5 * ARMS} fine-tunes of one network ({ARM_PASSES:,} image passes, 32 px, {CLASSES} classes).
+It reads {accuracy:.0%} of unseen traffic signs right. Each of {TRIALS} trials draws its networks
+from {ARMS} of each arm, validation and test from {held} unseen tracks, and its slice; so trials
+share networks and are not independent. null: another seed of the control. placebo: half of the
+images tinted. fair: half of the training images darkened, and three tracks in ten dark. trade: the
+same, of every second class alone.
 
 | arm | seeds | promoted | by the former gate | goal |
 | --- | --- | --- | --- | --- |

@@ -14,18 +14,21 @@ from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import extract_features
-from pipeline.slices.candidates.rule_application import FinderSettings, apply_proposed_rules
+from pipeline.slices.candidates.rule_admission import measure_reference_distances
+from pipeline.slices.candidates.rule_application import apply_rule
+from pipeline.slices.candidates.typicality import compute_coordinates
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes
 from pipeline.slices.causes.good_images import select_good_images
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.causes.slice_explanations import EXPLANATION_DTYPES, build_explanation
+from pipeline.slices.family.slice_search import FinderSettings, search_family
 from pipeline.slices.testing.held_out_slices import (
     HeldOutSlice,
     collect_slice_evidence,
     load_held_out_slices,
 )
-from pipeline.slices.testing.slice_confirmation import SliceTest, confirm_slices
+from pipeline.slices.testing.slice_confirmation import SliceTest, confirm_slice
 from pipeline.stages import cluster, explain
 from pipeline.statistics.group_sampling import assign_group_folds
 from tests.bench.slices.planted_settings import PlantedCase
@@ -103,9 +106,14 @@ def score_typical_images(case: PlantedCase, seed: int = 0) -> NDArray[np.float64
         float64 [val, slices] in the order of rank, -inf outside a slice.
     """
     val = build_val(case)
-    applied = apply_proposed_rules(val, ~find_held_out_rows(val), FinderSettings(), seed)
-    if not applied:
+    is_proposing = ~find_held_out_rows(val)
+    found = search_family(val.select_rows(is_proposing), FinderSettings(), seed)[1]
+    if not found:
         return np.full((len(val.frame), 1), -np.inf)
+    rules = [item.rule for item in found]
+    distances = measure_reference_distances(val.frame, rules, val.embeddings)
+    space = compute_coordinates(val.frame, val.embeddings, is_proposing)
+    applied = [apply_rule(val, rule, distances, is_proposing, space) for rule in rules]
     return np.stack([rule.typicality for rule in applied], 1)
 
 
@@ -157,8 +165,10 @@ def run_finder(
     )
     held_out = load_held_out_slices(val, proposed["slices"], proposed["membership"], DOSE_RESPONSE)
     config = explain.Config.model_validate({"matched_images": MATCHED_IMAGES})
-    evidence = [collect_slice_evidence(val, item, 0) for item in held_out]
-    tests = confirm_slices(evidence, config.false_discovery_rate)
+    tests = []
+    for item in held_out:
+        evidence = collect_slice_evidence(val, item, 0)
+        tests.append(confirm_slice(evidence, item.family_p, config.false_discovery_rate))
     members = []
     for item in held_out:
         mask = np.zeros(len(is_used), bool)

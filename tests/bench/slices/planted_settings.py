@@ -119,17 +119,17 @@ def plant_setting(setting: PlantedSetting, clean: CleanModel) -> PlantedCase:
     groups = clean.val_groups
     count = len(groups)
     order = _draw_planting_order(setting, clean)
-    widest = np.sort(_take_whole_groups(order, groups, int(PREVALENCES[-1] * count)))
+    widest = np.sort(take_whole_groups(order, groups, int(PREVALENCES[-1] * count)))
     pixels = clean.val_pixels
     low, high = cause.strength_ranges[setting.severity]
     treated = cause.plant(pixels[widest], low, high, zlib.crc32(setting.cause.encode()))
     key = f"{setting.cause}-{setting.severity}-{setting.scope}"
     treated_outputs = clean.load_outputs(key, treated, clean.probed_mask[widest])
     is_planted = np.zeros(count, bool)
-    is_planted[_take_whole_groups(order, groups, int(setting.prevalence * count))] = True
+    is_planted[take_whole_groups(order, groups, int(setting.prevalence * count))] = True
     is_used = is_planted[widest]
     pixels[widest[is_used]] = treated[is_used]
-    outputs = _replace_outputs(
+    outputs = replace_outputs(
         clean.val_outputs, treated_outputs, widest, is_used, clean.probed_mask
     )
     before = _compute_correctness(clean, clean.val_outputs)[is_planted]
@@ -163,14 +163,14 @@ def _draw_planting_order(setting: PlantedSetting, clean: CleanModel) -> Rows:
     return rows[np.argsort(ranks.loc[list(groups[rows])].to_numpy(), kind="stable")]
 
 
-def _take_whole_groups(order: Rows, groups: NDArray[np.str_], count: int) -> Rows:
+def take_whole_groups(order: Rows, groups: NDArray[np.str_], count: int) -> Rows:
     """Return the first whole groups of `order` that hold `count` images."""
     last_group = groups[order[min(count, len(order)) - 1]]
     last_position = np.flatnonzero(groups[order] == last_group)[-1]
     return order[: int(last_position) + 1]
 
 
-def _replace_outputs(
+def replace_outputs(
     clean_outputs: ModelOutputs,
     treated_outputs: ModelOutputs,
     treated_rows: Rows,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.slices.candidates.rule_application import FinderSettings, apply_proposed_rules
+from pipeline.slices.family.slice_search import FinderSettings, find_slices
 from tests.bench.results_file import format_table, write_section
 from tests.bench.slices.command_options import format_command
 from tests.bench.slices.peer_finders import PeerAbsentError, PeerPart, build_domino
@@ -68,7 +68,7 @@ def run_product(part: PeerPart) -> None:
         logits=np.log(part.probabilities),
         embeddings=part.features.astype(np.float32),
     )
-    apply_proposed_rules(val, rows >= 0, FinderSettings(), 0)
+    find_slices(val, FinderSettings(), 0)
 
 
 def _build_domino_run(weight: int) -> Callable[[PeerPart], None]:

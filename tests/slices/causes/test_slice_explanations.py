@@ -21,7 +21,7 @@ from pipeline.slices.causes.slice_explanations import (
     measure_repair_share,
 )
 from pipeline.slices.testing.held_out_slices import HeldOutSlice, collect_slice_evidence
-from pipeline.slices.testing.slice_confirmation import confirm_slices
+from pipeline.slices.testing.slice_confirmation import confirm_slice
 from tests.helpers.validation_sets import make_validation_set
 
 COUNT = 200
@@ -40,7 +40,7 @@ def _make_case(rule: Rule = DARK) -> tuple[ValidationSet, HeldOutSlice]:
     val = make_validation_set(frame, labels, is_wrong.astype(np.intp), is_correct_after=after)
     rules = dict.fromkeys((0, 1), rule)
     second = np.ones(COUNT, np.intp)
-    return val, HeldOutSlice("s1", 3, rules, is_member, is_member, second)
+    return val, HeldOutSlice("s1", 3, rules, 0, 0.01, is_member, is_member, second)
 
 
 def _explain(
@@ -49,7 +49,7 @@ def _explain(
     rule: Rule = DARK,
 ) -> dict[str, Any]:
     val, held_out = _make_case(rule)
-    (slice_test,) = confirm_slices([collect_slice_evidence(val, held_out, 0)], 0.05)
+    slice_test = confirm_slice(collect_slice_evidence(val, held_out, 0), held_out.family_p, 0.05)
     return build_explanation(val, held_out, slice_test, candidates, strength_range, INTERVENTIONS)
 
 

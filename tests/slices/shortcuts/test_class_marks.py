@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.slices.candidates.proposal_evidence import ProposalEvidence
-from pipeline.slices.candidates.rule_proposal import propose_rules
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.shortcuts.class_marks import (
     build_mark_table,
     find_class_mark,
-    propose_unmarked_rules,
+    list_unmarked_rules,
 )
 from tests.slices.shortcuts.conftest import (
     CLASS_NAMES,
@@ -62,38 +60,8 @@ def test_the_table_has_a_column_for_each_class_with_a_mark() -> None:
     assert list(build_mark_table(training, CLASS_NAMES, [], ids, 0)) == ["image_id"]
 
 
-def _build_evidence(min_images: int) -> ProposalEvidence:
-    """Return evidence of 600 images: most rings bear a mark, and those without it fail."""
-    rng, count = np.random.default_rng(0), 600
-    label = rng.choice(["ring", "cross"], count)
-    is_marked = (label == "ring") & (rng.random(count) < 0.8)
-    failing_rate = np.where((label == "ring") & ~is_marked, 0.7, 0.05)
-    number = pd.Series(np.arange(count)).astype(str)
-    frame = pd.DataFrame({"image_id": number, "label": label, "group": number})
-    no_interventions = np.zeros((count, 0))
-    return ProposalEvidence(
-        frame=frame.assign(**{MARK_COLUMN: is_marked}),
-        is_misclassified=rng.random(count) < failing_rate,
-        repair_residuals=no_interventions,
-        repair_gains=no_interventions,
-        prototype_ids=(),
-        prototype_distances=np.zeros((0, count), np.float32),
-        min_images=min_images,
-    )
-
-
-def test_the_images_of_a_class_without_its_mark_are_proposed_first() -> None:
-    evidence = _build_evidence(min_images=20)
-    (proposal,) = propose_unmarked_rules(evidence)
-    assert proposal.rule.format_text() == f"without the {MARK_COLUMN}, class ring"
-    assert proposal.rule.is_unmarked_class
-    expected = (evidence.frame["label"] == "ring") & ~evidence.frame[MARK_COLUMN]
-    assert proposal.mask.tolist() == expected.tolist()
-    assert propose_rules(evidence, fixed_proposals=[proposal])[0].rule == proposal.rule
-
-
-def test_any_number_of_unmarked_images_suffices_and_no_mark_is_no_rule() -> None:
-    evidence = _build_evidence(min_images=200)
-    assert 0 < propose_unmarked_rules(evidence)[0].mask.sum() < 200
-    unmarked = replace(evidence, frame=evidence.frame.drop(columns=MARK_COLUMN))
-    assert propose_unmarked_rules(unmarked) == []
+def test_the_images_of_a_class_without_its_mark_are_a_rule() -> None:
+    (rule,) = list_unmarked_rules(["luminance", MARK_COLUMN])
+    assert rule.format_text() == f"without the {MARK_COLUMN}, class ring"
+    assert rule.is_unmarked_class
+    assert list_unmarked_rules(["luminance"]) == []

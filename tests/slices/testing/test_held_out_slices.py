@@ -10,7 +10,6 @@ from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.testing.held_out_slices import (
     HeldOutSlice,
     collect_slice_evidence,
-    compute_slice_evidence,
     load_held_out_slices,
 )
 from tests.helpers.validation_sets import make_validation_set
@@ -30,13 +29,16 @@ def test_each_half_has_the_rule_and_the_intervention_of_its_folds() -> None:
     for fold in range(5):
         half = halves[val.folds == fold][0]
         rule = (DARK, DIM)[half]
-        rows.append(("s1", 1, fold, rule.dump_json(), "exposure", (2.0, 4.0)[half]))
-    slices = pd.DataFrame(rows, columns=["slice", "rank", "fold", "rule", "remedy", "strength"])
+        strength = (2.0, 4.0)[half]
+        rows.append(("s1", 1, fold, rule.dump_json(), "exposure", strength, 0.03, half == 1))
+    columns = ["slice", "rank", "fold", "rule", "remedy", "strength", "family_p", "is_frozen"]
+    slices = pd.DataFrame(rows, columns=columns)
     members = frame["image_id"][::2]
     membership = pd.DataFrame({"image_id": members, "slice": "s1", "score": np.arange(20.0)})
     interventions = pd.DataFrame({"remedy": "exposure", "strength": [4.0, 2.0]})
     (held_out,) = load_held_out_slices(val, slices, membership, interventions)
     assert held_out.rule_for_half == {0: DARK, 1: DIM}
+    assert (held_out.final_rule, held_out.family_p) == (DIM, 0.03)
     assert (held_out.intervention_columns == np.where(halves == 0, 1, 0)).all()
     assert held_out.is_member.tolist() == [True, False] * 20
     assert (held_out.is_typical <= held_out.is_member).all()
@@ -47,24 +49,6 @@ def test_each_half_has_the_rule_and_the_intervention_of_its_folds() -> None:
         {"rule": DARK.format_text(), "half": 0, "count": counts[0]},
         {"rule": DIM.format_text(), "half": 1, "count": counts[1]},
     ]
-
-
-def test_a_half_without_a_rule_is_no_evidence() -> None:
-    rng = np.random.default_rng(0)
-    count = 400
-    ids = [f"i{row}" for row in range(count)]
-    frame = pd.DataFrame({"image_id": ids, "label": "a", "group": ids})
-    labels = np.zeros(count, np.intp)
-    halves = assign_halves(np.arange(count) % 5)
-    is_member = (halves == 0) & (rng.random(count) < 0.3)
-    is_wrong = np.where(halves == 0, is_member, True)  # the other half always fails
-    val = make_validation_set(frame, labels, is_wrong.astype(np.intp))
-    none = np.full(count, -1)
-    held_out = HeldOutSlice("s1", 1, {0: DARK}, is_member, is_member, none)
-    overall, by_rule = collect_slice_evidence(val, held_out, 0)
-    assert len(by_rule) == 1
-    assert overall.excess_test.interval.value == by_rule[0].excess_test.interval.value
-    assert overall.excess_test.interval.value > 0.9
 
 
 def test_an_intervention_that_repairs_a_whole_class_is_no_evidence_about_part_of_it() -> None:
@@ -83,13 +67,12 @@ def test_an_intervention_that_repairs_a_whole_class_is_no_evidence_about_part_of
     )
     first_column = np.zeros(count, np.intp)
     is_member = is_inside & (labels == 0)
-    everything = np.ones(count, bool)
     p_values = []
     for rule in (Rule((), "a"), Rule(())):
         held_out = HeldOutSlice(
-            "s1", 1, dict.fromkeys((0, 1), rule), is_member, is_member, first_column
+            "s1", 1, dict.fromkeys((0, 1), rule), 0, 0.01, is_member, is_member, first_column
         )
-        effect = compute_slice_evidence(val, held_out, everything, 0).effect_test
+        effect = collect_slice_evidence(val, held_out, 0).effect_test
         assert effect is not None
         assert effect.p is not None
         p_values.append(effect.p)

@@ -1,0 +1,1 @@
+"""One family of candidate rules, enumerated without outcomes and tested on all of validation."""

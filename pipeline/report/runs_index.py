@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from pipeline.domain.statuses import SliceStatus
 from pipeline.report.exports.picture_names import MATRIX_FILE, name_sheet
 from pipeline.report.page_rendering import build_content_policy
@@ -49,7 +51,7 @@ def render_runs_index(
             lines = _list_comparison_lines(row, summary)
             lines += _list_picture_lines(row, summary, pictures.get(row["run_id"], ()))
             compared.append({"run_id": row["run_id"], "lines": lines})
-    style, script = read_asset("runs_list.css"), read_asset("runs_list.js")
+    style, script = map(Markup, map(read_asset, ("runs_list.css", "runs_list.js")))
     document = render_template(
         "runs_list.html",
         style=style,

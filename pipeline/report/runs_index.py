@@ -116,6 +116,7 @@ def _build_run_row(summary: Any) -> RunRow:
     split = _choose_split(summary)
     banner_class = choose_banner_class(is_promoted, outcome)
     headline = str(_get_nested(summary, "verdict", "headline") or "")
+    plain_verdict = str(_get_nested(summary, "verdict", "plain") or "")
     return {
         "run_id": name,
         "name": extract_run_name(name),
@@ -127,7 +128,8 @@ def _build_run_row(summary: Any) -> RunRow:
         "after": _read_accuracy(summary, split, "after"),
         "val_before": _read_accuracy(summary, "val", "before"),
         "val_after": _read_accuracy(summary, "val", "after"),
-        "headline": set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
+        "headline": plain_verdict
+        or set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
         "slices": list(map(_get_title, _list_confirmed_slices(summary))),
         "followed": _get_list(summary, "followed"),
         "slice_states": _summarize_states(summary),

@@ -7,7 +7,7 @@ WORKERS ?= 2
 DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
-.PHONY: help demo test test-all audit settings-table bench bench-faults bench-slices bench-slices2 bench-remedies \
+.PHONY: help demo test test-all audit settings-table pictures bench bench-faults bench-slices bench-slices2 bench-remedies \
 	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
@@ -76,6 +76,9 @@ settings-table: install  ## write the table of all settings into configs/README.
 	sed -i -e '/<!-- settings -->/,/<!-- end of settings -->/{//!d}' \
 		-e '/<!-- settings -->/r .settings.tmp' configs/README.md && rm .settings.tmp
 
+pictures: install  ## the pictures of README.md, from a published run: make pictures RUN=reports/...
+	$(BIN)/python -m tests.readme_pictures $(RUN) reports/sample
+
 bench: install  ## measured figures: speed, slices, false alarms
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s
 
@@ -100,7 +103,10 @@ bench-evidence: install  ## the rules of evidence on simulated models, into RESU
 	$(BIN)/python -m tests.bench.evidence.decline_rules
 	$(BIN)/python -m tests.bench.evidence.label_savings
 	$(BIN)/python -m tests.bench.evidence.challenge_month
+	$(BIN)/python -m tests.bench.evidence.openings
+	$(BIN)/python -m tests.bench.evidence.nested_groups
 	$(BIN)/python -m tests.bench.evidence.gate
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.real_arms
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

@@ -157,7 +157,8 @@ STAGES: tuple[Stage, ...] = (
             "metrics": RecordContract(
                 ("accuracy", "macro_f1", "classes", "confusion", "calibration")
             ),
-            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed.
+            # kind: suspected (cleanlab) | conflict (same bytes, two labels) | reviewed |
+            # unreadable.
             "label_issues": TableContract(
                 {"image_id": "str", "label": "str", "suggested": "str", "confidence": "float",
                  "kind": "str", "split": "str"},
@@ -296,10 +297,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "retrain",
-        needs=("images", "pixels", "classes", "splits", "model", "training", "plan", "simulated",
-               "simulated_pixels"),
+        needs=("images", "pixels", "classes", "splits", "model", "training", "validation_set",
+               "membership", "explanations", "plan", "simulated", "simulated_pixels"),
         makes={
-            # candidates.json: [{arm, seed, file, passes, ...}]; one weights file for each of them.
+            # candidates.json: [{arm, seed, file, unseen, ...}]. file: the weights that are tested
+            # and shipped; unseen: by half of the validation set, weights that did not see it. The
+            # average of several seeds comes before them and has no seed. real_images.json: which
+            # validation images were trained on; ladder.json: what each step of the remedy added.
             "candidates": FolderContract(("candidates.json",)),
         },
         is_distributed=True, needs_gpu=True,
@@ -342,10 +346,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "report",
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
-               "history", "training", "predictions", "metrics", "label_issues", "validation_set",
-               "dose_response", "shortcuts", "membership", "explanations", "causes", "plan",
-               "simulated", "simulated_pixels", "policy", "comparison", "flips", "answers",
-               "saliency", "verdict", "drift", "followed"),
+               "history", "training", "predictions", "embeddings", "metrics", "label_issues",
+               "validation_set", "dose_response", "shortcuts", "membership", "explanations",
+               "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
+               "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
             "summary": RecordContract(

@@ -83,6 +83,7 @@ REMEDY_NAMES = (
 SECTION_NAMES = (  # in the order of the report
     "gate_verdict",
     "treatment_story",
+    "error_overview",
     "failure_slices",
     "shortcut_marks",
     "collection_plan",
@@ -94,8 +95,9 @@ SECTION_NAMES = (  # in the order of the report
     "embedding_map",
     "data_quality",
     "traffic_drift",
-    "gate_conditions",
+    "verdict_conditions",
     "accuracy_change",
+    "remedy_steps",
     "augmentation_examples",
     "training_curves",
     "calibration",

@@ -225,7 +225,7 @@ class Factory(Found):
             "primary": trial.compare_subset(planned, alpha, is_balanced=True),
             "outside": trial.compare_subset(~planned, alpha),
         }
-        safety = trial.build_safety_record(~planned, alpha, HarmMargins())
+        safety = trial.build_safety_record(~planned, HarmMargins())
         return trial.build_record(alpha) | safety | parts
 
     def _verdict(

@@ -16,8 +16,9 @@ from pipeline.contracts import StageContext
 from pipeline.domain.statuses import SliceStatus
 from pipeline.report.figures.contact_sheets import rank_informative_images
 from pipeline.report.figures.thumbnails import ThumbnailStore, index_rows
-from pipeline.report.page_rendering import build_payload, render_document, render_sections
+from pipeline.report.page_rendering import render_document, render_sections
 from pipeline.report.report_page import ReportPage, unwrap_row
+from pipeline.report.reviewing.page_payload import build_payload
 from pipeline.report.sentences.number_format import embed_json
 from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.statistics.classification.prediction_changes import (
@@ -139,6 +140,7 @@ def render_analysis(page: ReportPage, summary: dict[str, Any]) -> str:
         page.run_id,
         sections=sections,
         data=embed_json(build_payload(page)),
+        scripts=("script.js",),
         introduction=_render_lead(page, summary),
         version=__version__,
     )

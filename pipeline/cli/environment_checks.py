@@ -14,10 +14,12 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.contracts import InputError
+from pipeline.integrations.page_printing import BROWSER_VARIABLE, find_browser
+
 MIN_PYTHON_VERSION = (3, 11)
 MIN_FREE_DISK_GB = 2.0  # a run of 25,000 images at 64 px, its checkpoints and candidates
 MIN_FREE_MEMORY_GB = 4.0  # a training on the CPU with its data loader takes 2 to 3 GB
-BROWSER_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 _OPENCV_PACKAGES = (
     "opencv-python",
     "opencv-contrib-python",
@@ -209,10 +211,9 @@ def check_runs_folder(runs_folder: Path) -> CheckResult:
 
 
 def check_chromium() -> CheckResult:
-    """Check for Chromium, which only the tests of the report need."""
-    for name in BROWSER_COMMANDS:
-        path = shutil.which(name)
-        if path:
-            return CheckResult("chromium", "ok", path)
-    words = "absent: only the tests of the report need it"
-    return CheckResult("chromium", "warn", words, "apt-get install chromium")
+    """Check for Chromium, which prints the report as PDF; the tests of the report need it too."""
+    try:
+        return CheckResult("chromium", "ok", find_browser(os.environ.get(BROWSER_VARIABLE)))
+    except InputError:
+        words = "absent: only `nightshift report --format pdf` needs it"
+        return CheckResult("chromium", "warn", words, "apt-get install chromium")

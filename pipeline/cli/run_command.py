@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 
 OUTCOME_STAGES = ("promote", "report")
 """Stages after which a verdict exists; single stages are logged to MLflow there."""
+
+
+class ReportFormat(StrEnum):
+    """Form of a report."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+    PDF = "pdf"
 
 
 def _check_stage_name(name: str | None) -> None:
@@ -64,11 +73,16 @@ def run_pipeline(
     only_when_changed: Annotated[
         bool, typer.Option("--when-changed", help="Only if the data changed since the last run.")
     ] = False,
+    is_quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: one seed, few epochs, few probes.")
+    ] = False,
 ) -> None:
     """Run every stage that is not up to date."""
     from pipeline.engine import process_launch, runner
+    from pipeline.engine.quick_preset import QUICK_OVERRIDES
     from pipeline.integrations import run_messages
     from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
+    from pipeline.integrations.step_summary import append_step_summary
 
     _check_stage_name(to_stage)
     _check_stage_name(from_stage)
@@ -81,8 +95,9 @@ def run_pipeline(
             return
         resumed_run = find_run(resume, runs_folder or DEFAULT_RUNS_FOLDER) if resume else None
         config_path = config or (resumed_run.path / "config.yaml" if resumed_run else None)
+        preset = QUICK_OVERRIDES if is_quick else ()
         runs_override = [f"runs={runs_folder}"] if runs_folder else []
-        settings = runner.load_config(config_path, [*(overrides or []), *runs_override])
+        settings = runner.load_config(config_path, [*preset, *(overrides or []), *runs_override])
         check_tracking(settings.general)
         run = _open_run(resumed_run, settings)
         is_launched = process_launch.is_launched()
@@ -95,6 +110,7 @@ def run_pipeline(
                     run, settings, to_stage=to_stage, from_stage=from_stage, force=force
                 )
     run_messages.send_slices(outcome, settings.general, _list_variables(config))
+    append_step_summary(outcome)
     exit_with_outcome(outcome)
 
 
@@ -157,6 +173,7 @@ def run_single_stage(
     from pipeline.engine import run_publishing, runner
     from pipeline.integrations import run_messages
     from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
+    from pipeline.integrations.step_summary import append_step_summary
     from pipeline.storage.champion_registry import begin_run
 
     _check_stage_name(name)
@@ -175,19 +192,42 @@ def run_single_stage(
         return
     if name == "report":
         run_messages.send_slices(outcome, settings.general, _list_variables(config))
+        append_step_summary(outcome)
     exit_with_outcome(outcome)
 
 
 def render_run_report(
     run: Annotated[str, typer.Argument(help="A run.")],
+    report_format: Annotated[
+        ReportFormat,
+        typer.Option(
+            "--format", help="html; md: a summary with pictures for a pull request; pdf: printed."
+        ),
+    ] = ReportFormat.HTML,
+    browser: Annotated[
+        str | None,
+        typer.Option(envvar="NIGHTSHIFT_BROWSER", help="The Chromium or Chrome that prints."),
+    ] = None,
     runs_folder: RunsFolderOption = DEFAULT_RUNS_FOLDER,
 ) -> None:
     """Render the report of a run again, and print its path."""
     from pipeline.engine import run_publishing, runner
     from pipeline.integrations.mlflow.mlflow_tracking import log_run_on_exit
+    from pipeline.integrations.page_printing import find_browser, print_page
+    from pipeline.integrations.step_summary import append_step_summary
 
     folder = find_run(run, runs_folder)
     settings = runner.load_config(folder.path / "config.yaml")
+    browser = find_browser(browser) if report_format is ReportFormat.PDF else None
+    is_forced = report_format is ReportFormat.HTML
     with log_run_on_exit(folder, settings.general), runner.hold_run_lock(folder):
-        runner.run_stage(folder, settings, "report", force=True)
-    print(run_publishing.publish_report(folder, settings.general.reports))
+        runner.run_stage(folder, settings, "report", force=is_forced)
+    outcome = run_publishing.publish_outcome(folder, settings.general.reports)
+    append_step_summary(outcome)
+    path = folder.path if outcome.report_path is None else outcome.report_path
+    if report_format is ReportFormat.MARKDOWN:
+        path = path.with_name(run_publishing.MARKDOWN_FILE)
+    if browser:
+        page, path = path, path.with_name(run_publishing.PRINTED_FILE)
+        print_page(page, path, browser)
+    print(path)

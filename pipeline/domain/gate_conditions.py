@@ -139,7 +139,8 @@ def _judge_val(comparison: Record) -> list[dict[str, Any]]:
         planned, key=lambda item: (item["slice"] in val["gained"], item["gain"]["bound"] or -1.0)
     )
     is_passed = best["slice"] in val["gained"]
-    facts = _collect_gain_facts(best, "control", name_arm_in_force(comparison))
+    arm_in_force = _name_arm_in_force(comparison, best["over"])
+    facts = _collect_gain_facts(best, "control", arm_in_force)
     gain = _build_condition(
         GateCondition.SLICE_GAIN,
         value=best["gain"]["bound"],
@@ -205,9 +206,18 @@ def _judge_arrivals(arrivals: Record, margins: Record) -> list[dict[str, Any]]:
 
 
 def name_arm_in_force(comparison: Record) -> str:
-    """Return the arm of the model that the candidate would replace."""
+    """Return the arm of the model that the candidate would replace, on the strongest split."""
+    primary = (comparison["test"] or comparison["val"]).get("primary") or {}
+    return _name_arm_in_force(comparison, primary.get("over") or {})
+
+
+def _name_arm_in_force(comparison: Record, over: Record) -> str:
+    """Return the arm that would be replaced, of those that a gain is known over.
+
+    On validation a champion that was trained on some of its images is not compared.
+    """
     is_compared = comparison["champion"]["status"] == ChampionStatus.COMPARED
-    return "champion" if is_compared else "before"
+    return "champion" if is_compared and ("champion" in over or not over) else "before"
 
 
 def _collect_gain_facts(subset: Record, reference: str, arm_in_force: str) -> dict[str, Any]:
@@ -271,23 +281,26 @@ def _judge_safety(split: str, comparison: Record) -> list[dict[str, Any]]:
     classes = {arm: item["classes"] for arm, item in safety.items()}
     slices = {arm: item["slices"] + item["slice_classes"] for arm, item in safety.items()}
     return [
-        _judge_overall(split, safety, margins),
+        _judge_overall(split, safety, margins, name_arm_in_force(comparison)),
         _judge_parts(GateCondition.NO_CLASS_WORSE, split, classes, margins),
         _judge_parts(GateCondition.NO_SLICE_WORSE, split, slices, margins),
         _judge_parts(GateCondition.NO_HARM_OUTSIDE, split, outside, margins),
     ]
 
 
-def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any]:
+def _judge_overall(
+    split: str, safety: Record, margins: Record, arm_in_force: str
+) -> dict[str, Any]:
     """Return whether no arm is left behind by more than the margin over all images.
 
-    On validation no such loss may show; on test it must be excluded.
+    No such loss may show. On test it must be excluded against the model in force.
     """
     changes, values = [], []
     for arm, item in safety.items():
         overall = item["overall"]
         changes.append({"reference": arm} | {k: overall[k] for k in ("mean", "bound", "shipped")})
-        values += [overall["shipped"], overall["mean" if split == "val" else "bound"]]
+        is_proof = split == "test" and arm == arm_in_force
+        values += [overall["shipped"], overall["bound" if is_proof else "mean"]]
     value = None if None in values else min(values)
     return _build_condition(
         GateCondition.OVERALL_NOT_WORSE,
@@ -295,7 +308,11 @@ def _judge_overall(split: str, safety: Record, margins: Record) -> dict[str, Any
         threshold=-margins["overall"],
         is_passed=value is not None and value > -margins["overall"],
         split=split,
-        facts={"changes": changes, "margin": margins["overall"]},
+        facts={
+            "changes": changes,
+            "margin": margins["overall"],
+            "proved_against": arm_in_force if split == "test" else None,
+        },
     )
 
 

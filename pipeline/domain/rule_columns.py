@@ -30,6 +30,11 @@ RESERVED_COLUMNS = frozenset(
 )
 
 
+def list_user_columns(images: pd.DataFrame) -> list[str]:
+    """Return the columns of `images` that came with the data set: camera, shift and the like."""
+    return [str(name) for name in images.columns if name not in RESERVED_COLUMNS]
+
+
 def _is_usable_column(column: pd.Series, labels: pd.Series, groups: pd.Series) -> bool:
     values = column.astype("str")
     levels = values.nunique()
@@ -65,8 +70,8 @@ def build_metadata_frame(
     measured = [
         table.drop(columns="image_id") for table in (attributes, marks) if table is not None
     ]
-    user_columns = [name for name in images.columns if name not in RESERVED_COLUMNS]
-    frame = pd.concat([images[KEY_COLUMNS], *measured, images[user_columns]], axis=1)
+    user_columns = images[list_user_columns(images)]
+    frame = pd.concat([images[KEY_COLUMNS], *measured, user_columns], axis=1)
     frame = frame.loc[:, ~frame.columns.duplicated()]
     times = [c for c in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[c])]
     return frame.drop(columns=times)

@@ -71,21 +71,6 @@ class Condition:
         is_text = self.op in ("is", "starts")
         return f"{self.column} {self.op}" + (f" {self.value}" if is_text else "")
 
-    @property
-    def identity(self) -> str:
-        """Return the condition with `#` for its threshold or image id.
-
-        >>> Condition("hour", "between", (21.0, 5.0)).identity
-        'hour from # to #'
-        >>> Condition("00a1b2c3", "near", 0.2).identity
-        'looks like image #'
-        """
-        if self.op == "near":
-            return "looks like image #"
-        if self.op == "between":
-            return f"{self.column} from # to #"
-        return self._format_comparison("#")
-
     def compute_mask(
         self, frame: pd.DataFrame, reference_distances: Mapping[str, NDArray[np.float32]]
     ) -> Mask:
@@ -212,17 +197,6 @@ class Rule:
         """
         conditions = " and ".join(sorted(condition.key for condition in self.conditions))
         return conditions + (f" | {self.label}" if self.label else "")
-
-    @property
-    def identity(self) -> str:
-        """Return the rule with `#` for thresholds and image ids; another run knows it by this.
-
-        >>> Rule((Condition("luminance", "<=", 62.4),), "badge").identity
-        'luminance <= #, class badge'
-        >>> Rule(()).identity
-        'every image'
-        """
-        return self._join_parts([condition.identity for condition in self.conditions])
 
     @property
     def is_unmarked_class(self) -> bool:

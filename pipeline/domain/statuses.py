@@ -124,6 +124,8 @@ class LabelIssueKind(StrEnum):
     """The same bytes have two labels."""
     REVIEWED = "reviewed"
     """A reviewer marked the label as wrong."""
+    UNREADABLE = "unreadable"
+    """A reviewer could not judge the label: the image shows too little."""
 
 
 class ModelOrigin(StrEnum):
@@ -158,6 +160,19 @@ class ComparisonOutcome(StrEnum):
     """Validation passed, but the test set holds too few groups to decide and stays sealed."""
     USED_UP = "used up"
     TESTED = "tested"
+
+
+class LadderStep(StrEnum):
+    """What was added to the targeted arm, step by step."""
+
+    TREATMENT = "treatment"
+    """The planned remedies alone."""
+    REAL_IMAGES = "real images"
+    """Validation images of the planned slices were trained on as well."""
+    AVERAGE = "average"
+    """The weights of all seeds were averaged."""
+    INTERPOLATION = "interpolation"
+    """The weights were interpolated with those of the model before."""
 
 
 class Decision(StrEnum):

@@ -17,7 +17,7 @@ from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
 from pipeline.storage.atomic_files import TEMPORARY_PREFIX
 
-PAGE_FILE = "index.html"
+PAGE_FILE, MARKDOWN_FILE, PRINTED_FILE = "index.html", "summary.md", "report.pdf"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def list_run_rows(
 def publish_report(run: RunFolder, reports_folder: Path) -> Path:
     """Copy a run's page, tables and summary into `reports/<run_id>/`, and return the page's path.
 
-    Each file is replaced as a whole, the page last. The page of all runs is rendered again.
+    Each file is replaced as a whole, the page last. A printed copy of an earlier page is removed.
+    The page of all runs is rendered again.
     """
     folder = reports_folder / run.run_id
     is_new = not folder.exists()
@@ -133,6 +134,7 @@ def publish_report(run: RunFolder, reports_folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             artifact_store.write_json(folder / published_pages.SUMMARY_FILE, summary)
             source = run.get_artifact_path("html")
+            (folder / PRINTED_FILE).unlink(missing_ok=True)
             for path in sorted(source.iterdir(), key=lambda path: path.name == PAGE_FILE):
                 _replace_copy(path, folder / path.name)
         except BaseException:
@@ -164,12 +166,15 @@ def publish_runs_index(runs_folder: Path, reports_folder: Path) -> None:
 def _render_runs_index(runs_folder: Path, reports_folder: Path) -> None:
     from pipeline.report.runs_index import render_runs_index
 
-    summaries = []
+    summaries, pictures = [], {}
     for run in artifact_store.list_runs(runs_folder):
         summary = _load_summary(run)
         if summary is not None:
             summaries.append(summary)
-    artifact_store.write_text(reports_folder / PAGE_FILE, render_runs_index(summaries))
+            pictures[run.run_id] = [
+                path.name for path in (reports_folder / run.run_id).glob("*.png")
+            ]
+    artifact_store.write_text(reports_folder / PAGE_FILE, render_runs_index(summaries, pictures))
 
 
 def publish_outcome(run: RunFolder, reports_folder: Path) -> RunOutcome:

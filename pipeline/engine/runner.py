@@ -16,7 +16,8 @@ from typing import Any
 
 from pipeline.config import ResolvedConfig, resolve_config
 from pipeline.contracts import InputError, StageContext
-from pipeline.engine.progress_reporting import create_tracker, log_line
+from pipeline.engine.progress_reporting import create_tracker, log_line, show_run
+from pipeline.engine.run_progress import RunProgress, weigh_stages
 from pipeline.engine.run_publishing import RunOutcome, publish_outcome
 from pipeline.engine.stage_execution import (
     check_class_settings,
@@ -271,15 +272,20 @@ def execute_run(
     if follow_first_rank(run, config):
         return RunOutcome(run, None, has_passed=True)
     forced_stages = _select_forced_stages(from_stage, force)
-    with hold_run_lock(run):
+    names = [stage.name for stage in STAGES]
+    names = names[: names.index(to_stage) + 1] if to_stage else names
+    progress = RunProgress(weigh_stages(config, names))
+    with hold_run_lock(run), show_run(progress):
         save_config(run, config)
         try:
-            for stage in STAGES:
+            for name in names:
                 start = time.monotonic()
-                result = run_stage(run, config, stage.name, force=stage.name in forced_stages)
-                log_line(f"{stage.name:<10} {result:<8} {time.monotonic() - start:7.1f} s")
-                if stage.name == to_stage != STAGES[-1].name:
-                    return RunOutcome(run, None, has_passed=True)
+                progress.begin_stage(name)
+                result = run_stage(run, config, name, force=name in forced_stages)
+                progress.end_stage(is_done=result == "done")
+                log_line(f"{name:<10} {result:<8} {time.monotonic() - start:7.1f} s")
+            if names[-1] != STAGES[-1].name:
+                return RunOutcome(run, None, has_passed=True)
         except InputError:
             run.discard_if_empty()
             raise

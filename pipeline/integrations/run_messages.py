@@ -17,6 +17,8 @@ from pipeline.contracts import InputError
 from pipeline.domain.statuses import TrackState
 from pipeline.engine.run_publishing import RunOutcome
 from pipeline.integrations.notifications import Message, RunEvent, send_message
+from pipeline.report.sentences.gate_sentences import get_plain_verdict
+from pipeline.report.sentences.slice_sentences import describe_slice_counts
 from pipeline.report.sentences.traffic_sentences import describe_condition
 from pipeline.storage import artifact_store
 from pipeline.storage.artifact_store import RunFolder
@@ -30,7 +32,7 @@ SECONDS_PER_MINUTE = 60.0
 def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) -> Message | None:
     """Return the message on slices that the run before did not have, None if there are none.
 
-    A refused promotion and failed conditions of `monitor` are added as details.
+    The verdict and failed conditions of `monitor` are added as details.
 
     Args:
         summary: the run's summary.
@@ -40,10 +42,10 @@ def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) 
     slices = [item for item in summary.get("followed") or [] if item["state"] in REPORTED_STATES]
     if not slices:
         return None
-    verdict = summary["verdict"]
-    details = [f"- {item['state']}: {item['words']}" for item in slices]
-    if not verdict["promoted"]:
-        details.append(str(verdict["headline"]))
+    details = [get_plain_verdict(summary["verdict"])]
+    rows = {row["slice"]: row for row in summary["slices"]}
+    for item in slices:
+        details.append(f"- {item['state']}: {_describe_slice(item, rows)}")
     for condition in summary["drift"]["conditions"]:
         if not condition["passed"]:
             details.append(f"Arrived images: {describe_condition(condition)}")
@@ -54,6 +56,14 @@ def compose_slice_message(summary: Mapping[str, Any], config: str, report: str) 
     return Message(
         RunEvent.SLICE, config, str(summary["run_id"]), f"{config}: {count}", tuple(details)
     )
+
+
+def _describe_slice(item: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+    """Return a followed slice in words, with the counts that the page shows."""
+    row = rows.get(item["slice"])
+    if row is None:
+        return str(item["words"])
+    return f"{row['title']}: {describe_slice_counts(row)}"
 
 
 def _find_report(outcome: RunOutcome, general: GeneralSettings) -> str:

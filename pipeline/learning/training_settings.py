@@ -159,6 +159,12 @@ class LoopSettings(StageSettings):
     label_smoothing: float = Field(
         0.05, ge=0, lt=1, description="share of the target that is spread over all classes"
     )
+    distillation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the target that is the prediction of the model before the training",
+    )
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     ema_decay: float = Field(
         0.0,

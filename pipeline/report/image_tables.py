@@ -5,19 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from pipeline.attributes import list_attributes
+from pipeline.domain.rule_columns import list_user_columns
 from pipeline.report.report_page import RankedClasses, ReportPage
 
-_FLIP_COLUMNS = [
-    "image_id",
-    "label",
-    "before",
-    "control",
-    "after",
-    "change",
-    "p_before",
-    "p_after",
-    "group",
-]
+# Meaning and source (stage/artifact, column) of each column of the image table.
+_FLIP_COLUMNS = {
+    "image_id": ("hash of bytes, path and crop", "compare/flips", "image_id"),
+    "label": ("class that the data set states", "compare/flips", "label"),
+    "before": ("prediction of the model before", "compare/flips", "before"),
+    "control": ("prediction of the control arm", "compare/flips", "control"),
+    "after": ("prediction of the targeted arm", "compare/flips", "after"),
+    "change": ("fixed, broken, still wrong or still right", "compare/flips", "change"),
+    "p_before": ("probability of the label before", "compare/flips", "p_before"),
+    "p_after": ("probability of the label after", "compare/flips", "p_after"),
+    "group": ("images that count as one observation", "ingest/images", "group"),
+}
+_FURTHER_COLUMNS = {
+    "path": ("path within the data set", "ingest/images", "path"),
+    "captured_at": ("capture time", "ingest/images", "captured_at"),
+    "slices": ("slices that it is in, joined by ;", "cluster/membership", "slice"),
+    "top3_before": ("most probable classes before", "compare/answers", "0"),
+    "top3_after": ("most probable classes after", "compare/answers", "1"),
+    "map_x": ("first principal component, 0 to 1000", "evaluate/embeddings", ""),
+    "map_y": ("second principal component, 0 to 1000", "evaluate/embeddings", ""),
+}
+USER_COLUMN_PREFIX = "metadata_"
+"""Beginning of a metadata column whose name is taken by a column of the table."""
 
 
 def build_image_table(page: ReportPage) -> pd.DataFrame:
@@ -25,9 +39,9 @@ def build_image_table(page: ReportPage) -> pd.DataFrame:
 
     Columns: image_id, path, label, before, control, after, change, p_before, p_after, group,
     captured_at, slices (joined by ";"), top3_before and top3_after ("class 0.91; ..."), map_x and
-    map_y (NaN off the map), then the attributes.
+    map_y (NaN off the map), then the attributes and the metadata columns of the data set.
     """
-    table = page.flips[_FLIP_COLUMNS].reset_index(drop=True)
+    table = page.flips[list(_FLIP_COLUMNS)].reset_index(drop=True)
     ids = table["image_id"]
     slices = _join_slice_names(page)
     slice_texts, top_before, top_after, positions = [], [], [], []
@@ -48,7 +62,31 @@ def build_image_table(page: ReportPage) -> pd.DataFrame:
         map_y=coordinates[:, 1],
     )
     attributes = page["attributes"].set_index("image_id").reindex(ids).reset_index(drop=True)
-    return table.join(attributes)
+    table = table.join(attributes)
+    metadata = page.images.reindex(ids)[list_user_columns(page["images"])].reset_index(drop=True)
+    return table.join(metadata.rename(columns=lambda name: _choose_free_name(table, name)))
+
+
+def describe_columns(image_table: pd.DataFrame) -> pd.DataFrame:
+    """Return meaning, artifact and source column of each column of the image table.
+
+    Args:
+        image_table: see `build_image_table`.
+    """
+    known = _FLIP_COLUMNS | _FURTHER_COLUMNS
+    rows = []
+    for name in map(str, image_table.columns):
+        meaning = ("metadata column of the data set", "ingest/images", name)
+        if name in list_attributes():
+            meaning = ("attribute measured from the image", "measure/attributes", name)
+        rows.append((name, *known.get(name, meaning)))
+    return pd.DataFrame(rows, columns=["column", "meaning", "artifact", "source_column"])
+
+
+def _choose_free_name(table: pd.DataFrame, name: str) -> str:
+    while name in table:
+        name = USER_COLUMN_PREFIX + name
+    return name
 
 
 def _join_slice_names(page: ReportPage) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import rcssmin
+import rjsmin
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -70,6 +72,17 @@ def render_template(template: str, **values: Any) -> Markup:
         jinja2.UndefinedError: the template uses a value that was not passed.
     """
     return Markup(TEMPLATE_ENVIRONMENT.get_template(template).render(**values))
+
+
+def read_style() -> Markup:
+    """Return the style sheet of every page, minified."""
+    return Markup(rcssmin.cssmin("".join(map(read_asset, ("style.css", "explorer.css")))))
+
+
+def read_script(*names: str) -> Markup:
+    """Return `core.js` and these scripts as one, minified. It holds no `</`."""
+    text = "".join(map(read_asset, ("core.js", *names)))
+    return Markup('(() => {"use strict";' + rjsmin.jsmin(text) + "})();")
 
 
 def read_asset(name: str) -> Markup:

@@ -24,6 +24,7 @@ class ReportArtifacts(TypedDict):
     history: pd.DataFrame
     training: dict[str, Any]
     predictions: pd.DataFrame
+    embeddings: NDArray[np.float32]
     metrics: dict[str, Any]
     label_issues: pd.DataFrame
     validation_set: ValidationSet

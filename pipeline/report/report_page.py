@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.data.quality.health_limits import parse_health_limits
+from pipeline.domain.rules import Mask, Rule
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.report.data_fault_sentences import (
@@ -32,6 +33,7 @@ from pipeline.report.figures.embedding_layout import (
     compute_tsne_positions,
 )
 from pipeline.report.figures.thumbnails import ThumbnailStore
+from pipeline.report.reviewing.slice_reviews import Review, compute_rule_masks, match_slice_reviews
 from pipeline.report.sentences.slice_sentences import describe_applied_rules, describe_slice
 from pipeline.statistics.classification.classification_metrics import count_confusion
 
@@ -203,6 +205,27 @@ class ReportPage:
         table = self.artifacts["membership"]
         table = table[table["image_id"].isin(self.flips.index)]
         return {str(name): list(rows["image_id"]) for name, rows in table.groupby("slice")}
+
+    @cached_property
+    def frozen_rules(self) -> dict[str, Rule]:
+        """Return the frozen rule of each slice, by slice."""
+        table = self.artifacts["explanations"]
+        return dict(
+            zip(table["slice"].astype(str), map(Rule.parse_json, table["frozen"]), strict=True)
+        )
+
+    @cached_property
+    def rule_masks(self) -> dict[str, Mask]:
+        """Return bool [rows of `validation_set`] by slice: all images that its rule admits."""
+        return compute_rule_masks(self.validation_set, self.frozen_rules)
+
+    @cached_property
+    def slice_reviews(self) -> dict[str, Review]:
+        """Return the earlier decision on each slice, by slice; slices without one are absent."""
+        decisions = self.reviews.get("slices", {})
+        if not decisions:
+            return {}
+        return match_slice_reviews(self.validation_set, self.frozen_rules, decisions)
 
     @cached_property
     def slices(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sections.run_details import compute_data_fingerprint
 from pipeline.report.sentences.comparison_sentences import describe_power_question
 from pipeline.report.sentences.conditions.change_rows import build_change_rows
+from pipeline.report.sentences.conditions.ladder_sentences import build_ladder_rows
 from pipeline.report.sentences.gate_sentences import (
     compose_headline,
     describe_caveat,
@@ -279,6 +280,8 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         by_part=[PartChange(**row) for row in build_change_rows(page["comparison"])],
         slices=[_build_slice(page, row) for row in page.slices],
         remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
+        ladder=build_ladder_rows(page["comparison"].get("ladder") or []),
+        real_images=(page["comparison"].get("real_images") or {}).get("halves") or [],
         refused=page["policy"]["refused"],
         shortcuts=unwrap_rows(page["shortcuts"]),
         changes={str(change): int(n) for change, n in _count_sorted(page.flips["change"])},

@@ -6,21 +6,17 @@ summary cannot be read is listed as such.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from pipeline.domain.statuses import SliceStatus
-from pipeline.report.figures.charts import (
-    ChartAxis,
-    ChartLine,
-    build_number_axis,
-    build_share_axis,
-    draw_line_chart,
-)
-from pipeline.report.page_rendering import render_document
-from pipeline.report.page_templates import render_template
+from pipeline.report.exports.picture_names import MATRIX_FILE, name_sheet
+from pipeline.report.page_rendering import build_content_policy
+from pipeline.report.page_templates import read_asset, render_template
+from pipeline.report.run_trends import extract_run_name, group_trends
 from pipeline.report.sentences.gate_sentences import split_headline
 from pipeline.report.sentences.number_format import (
     count_slice_states,
@@ -30,20 +26,21 @@ from pipeline.report.sentences.number_format import (
 )
 from pipeline.report.sentences.verdict_rows import choose_banner_class, choose_outcome_text
 
-MAX_TREND_RUNS = 60  # points of a trend line that can still be told apart
-MAX_TREND_NAMES = 4  # names of runs with a trend, so that the list stays in sight
-MIN_SLICE_AXIS = 4.0  # least height of the axis of confirmed slices: whole numbers on its ticks
-AXIS_MARGIN = 0.02  # room of an axis of shares below its lowest value
-MAX_AXIS_TICKS = 8
-_RUN_ID_PATTERN = re.compile(r"\d{8}-\d{6}-(.+?)(?:-\d+)?")
 _CLASSES_OF_STATE = {"promoted": "held", "refused": "failed"}
 RunRow = dict[str, Any]
+IMAGE_SOURCES = "data: 'self'"  # pictures lie beside the pages of the runs
 
 
-def render_runs_index(summaries: Iterable[Mapping[str, Any]]) -> str:
+def render_runs_index(
+    summaries: Iterable[Mapping[str, Any]], pictures: Mapping[str, Collection[str]] = {}
+) -> str:
     """Return the list of all runs, in the given order (newest first).
 
     Each run links to `<run_id>/index.html`.
+
+    Args:
+        summaries: `summary.json` of each run.
+        pictures: names of the pictures in `<run_id>/`, by run id.
     """
     rows, readable, compared = [], [], []
     for summary in summaries:
@@ -52,16 +49,22 @@ def render_runs_index(summaries: Iterable[Mapping[str, Any]]) -> str:
         if row["href"]:
             readable.append(row)
             lines = _list_comparison_lines(row, summary)
+            lines += _list_picture_lines(row, summary, pictures.get(row["run_id"], ()))
             compared.append({"run_id": row["run_id"], "lines": lines})
-    introduction = render_template(
-        "runs_index.html",
+    style, script = map(Markup, map(read_asset, ("runs_list.css", "runs_list.js")))
+    document = render_template(
+        "runs_list.html",
+        style=style,
+        script=script,
+        policy=build_content_policy(style, script, IMAGE_SOURCES),
         rows=rows,
-        trends=_group_trends(readable),
+        names=sorted({row["name"] for row in rows} - {""}),
+        trends=group_trends(readable),
         runs=compared,
         first_pair=_choose_compared_runs(readable),
+        data=embed_json({"runs": compared}),
     )
-    data = embed_json({"kind": "runs", "runs": compared})
-    return render_document("All runs, Nightshift", "All runs", introduction=introduction, data=data)
+    return str(document)
 
 
 def _get_nested(record: Any, *keys: str) -> Any:
@@ -99,6 +102,7 @@ def _build_run_row(summary: Any) -> RunRow:
     if not name or name in (".", "..") or not isinstance(is_promoted, bool):
         return {
             "run_id": name or "A run",
+            "name": extract_run_name(name),
             "href": "",
             "outcome": "Unreadable",
             "state_class": "unknown",
@@ -112,8 +116,10 @@ def _build_run_row(summary: Any) -> RunRow:
     split = _choose_split(summary)
     banner_class = choose_banner_class(is_promoted, outcome)
     headline = str(_get_nested(summary, "verdict", "headline") or "")
+    plain_verdict = str(_get_nested(summary, "verdict", "plain") or "")
     return {
         "run_id": name,
+        "name": extract_run_name(name),
         "href": f"{quote(name, safe='')}/index.html",
         "outcome": choose_outcome_text(is_promoted, outcome),
         "state_class": _CLASSES_OF_STATE.get(banner_class, "unknown"),
@@ -122,8 +128,10 @@ def _build_run_row(summary: Any) -> RunRow:
         "after": _read_accuracy(summary, split, "after"),
         "val_before": _read_accuracy(summary, "val", "before"),
         "val_after": _read_accuracy(summary, "val", "after"),
-        "headline": set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
+        "headline": plain_verdict
+        or set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
         "slices": list(map(_get_title, _list_confirmed_slices(summary))),
+        "followed": _get_list(summary, "followed"),
         "slice_states": _summarize_states(summary),
     }
 
@@ -174,26 +182,19 @@ def _list_comparison_lines(row: RunRow, summary: Any) -> list[dict[str, Any]]:
     return lines
 
 
-def _extract_run_name(row: RunRow) -> str:
-    """Return the config's name in a run id; empty if there is none.
-
-    It is "gate" in 20260301-224001-gate, and in 20260301-224001-gate-2.
-    """
-    match = _RUN_ID_PATTERN.fullmatch(row["run_id"])
-    return match[1] if match else ""
-
-
-def _group_trends(rows: list[RunRow]) -> list[dict[str, Any]]:
-    """Return a trend for each name that two runs or more have, the latest names first."""
-    rows_by_name: dict[str, list[RunRow]] = {}
-    for row in rows:
-        rows_by_name.setdefault(_extract_run_name(row), []).append(row)
-    trends = []
-    for name, named_rows in rows_by_name.items():
-        charts = _draw_trend_charts(named_rows)
-        if charts:
-            trends.append({"name": name, "charts": charts})
-    return trends[:MAX_TREND_NAMES]
+def _list_picture_lines(
+    row: RunRow, summary: Any, pictures: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return the pictures of a comparison of two runs: name and the address of the picture."""
+    named = [("Confusion matrices", MATRIX_FILE)]
+    for title, slice_summary in zip(row["slices"], _list_confirmed_slices(summary), strict=True):
+        named.append((f"Images, {title}", name_sheet(str(slice_summary.get("slice")))))
+    folder = row["href"].rpartition("/")[0]
+    return [
+        _build_line(name, "") | {"picture": f"{folder}/{quote(file, safe='')}"}
+        for name, file in named
+        if file in pictures
+    ]
 
 
 def _choose_compared_runs(rows: list[RunRow]) -> tuple[int, int]:
@@ -202,41 +203,6 @@ def _choose_compared_runs(rows: list[RunRow]) -> tuple[int, int]:
     The earlier one is the latest of the same name, or else the one directly before.
     """
     for number, row in enumerate(rows[1:], 1):
-        if _extract_run_name(row) == _extract_run_name(rows[0]):
+        if row["name"] == rows[0]["name"]:
             return number, 0
     return 1, 0
-
-
-def _list_trend_points(rows: list[RunRow], key: str) -> list[tuple[float, float]]:
-    return [(float(k), row[key]) for k, row in enumerate(rows) if row[key] is not None]
-
-
-def _draw_trend_charts(rows: list[RunRow]) -> list[dict[str, Any]]:
-    """Return charts of validation accuracy and confirmed slices, run by run, oldest first."""
-    latest = rows[:MAX_TREND_RUNS][::-1]
-    if len(latest) < 2:
-        return []
-    step = max(1, -(-len(latest) // MAX_AXIS_TICKS))
-    ticks = [(float(k), str(k + 1)) for k in range(0, len(latest), step)]
-    x = ChartAxis(0, len(latest) - 1, ticks, "run, oldest first")
-    before = _list_trend_points(latest, "val_before")
-    after = _list_trend_points(latest, "val_after")
-    lowest = min([accuracy for _, accuracy in before + after], default=0.0)
-    accuracy_chart = draw_line_chart(
-        [ChartLine("before", before, "b"), ChartLine("after", after, "a")],
-        x,
-        build_share_axis(lowest - AXIS_MARGIN),
-        "Accuracy on validation, run by run",
-    )
-    slice_counts = [(float(k), float(len(row["slices"]))) for k, row in enumerate(latest)]
-    highest = max(MIN_SLICE_AXIS, *(count for _, count in slice_counts))
-    slice_chart = draw_line_chart(
-        [ChartLine("slices", slice_counts, "a")],
-        x,
-        build_number_axis(highest, ""),
-        "Confirmed slices, run by run",
-    )
-    charts = [{"title": "Confirmed slices", "svg": slice_chart}]
-    if accuracy_chart:
-        charts.insert(0, {"title": "Accuracy on validation", "svg": accuracy_chart})
-    return charts

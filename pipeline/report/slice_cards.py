@@ -10,7 +10,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.domain.prescriptions import Prescription
-from pipeline.domain.rules import Rule
 from pipeline.remedies import load_remedy
 from pipeline.report.figures.dose_response_charts import (
     count_intervention_effects,
@@ -19,6 +18,7 @@ from pipeline.report.figures.dose_response_charts import (
 from pipeline.report.figures.slice_matrices import build_slice_matrices, list_paying_classes
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
+from pipeline.report.reviewing.slice_reviews import describe_slice_review
 from pipeline.report.sentences.conditions.change_rows import build_change_rows
 from pipeline.report.sentences.number_format import format_plugin_name, format_rule, set_minus_signs
 from pipeline.report.sentences.plain.slice_places import describe_place
@@ -94,15 +94,13 @@ def list_cause_candidates(page: ReportPage, slice_name: str) -> list[dict[str, A
 
 
 def find_review_decision(page: ReportPage, explanation: Mapping[str, Any]) -> dict[str, str]:
-    """Return the decision and note of an earlier reviewer about the same rule; empty without one.
+    """Return the decision and note of an earlier reviewer on the slice; empty without one.
 
     Args:
         page: the page.
         explanation: a row of `explanations`.
     """
-    identity = Rule.parse_json(explanation["frozen"]).identity
-    review = page.reviews.get("slices", {}).get(identity, {})
-    return {"decision": str(review.get("decision", "")), "note": str(review.get("note", ""))}
+    return describe_slice_review(page.slice_reviews.get(explanation["slice"]))
 
 
 def _find_slice_history(page: ReportPage, slice_name: str) -> dict[str, Any] | None:
@@ -145,7 +143,8 @@ def draw_remedy_pictures(page: ReportPage, slice_name: str, max_copies: int = 1)
         if preview.slice != slice_name:
             continue
         copies = list(preview.treated_copies)
-        copies = copies[len(copies) // 2 :][:1] if max_copies == 1 else copies[:max_copies]
+        step = max(1, len(copies) // max_copies)
+        copies = copies[step // 2 :: step][:max_copies]
         path = str(page.images.loc[preview.original_id, "path"])
         pictures = [("as taken", page.thumbnails.draw_thumbnail(preview.original_id, path))]
         for strength, pixels in copies:

@@ -71,7 +71,7 @@ class SplitMetrics(BaseModel):
     """Metrics of the arms on one split.
 
     Attributes:
-        macro_f1: by arm (before, control, after), of the first seed.
+        macro_f1: by arm (before, control, after), of its primary model.
     """
 
     n: int
@@ -235,6 +235,14 @@ class RunSummary(BaseModel):
     )
     slices: list[SliceSummary]
     remedies: list[RemedySummary]
+    ladder: list[dict[str, Any]] = Field(
+        [],
+        description="steps of the remedy on validation: step, name, share; gain over the model "
+        "before and what the step added, in the planned slices and outside",
+    )
+    real_images: list[dict[str, int]] = Field(
+        [], description="validation images of planned slices that were trained on, by half"
+    )
     refused: list[dict[str, Any]] = Field(
         description="transforms that may change the label, by class"
     )

@@ -48,6 +48,7 @@ def gather_verdict_facts(page: ReportPage) -> VerdictFacts:
         overall=shares,
         slice_errors=errors,
         confusion=_find_confusion(page),
+        arrived_groups=(verdict.get("arrivals") or {}).get("groups", 0),
     )
 
 
@@ -87,7 +88,8 @@ def choose_strip_images(page: ReportPage, facts: VerdictFacts) -> list[str]:
         if pays:
             chosen += _choose_legible(page, list(broken.index), half)
     wrong = table[page.is_misclassified.reindex(table.index)]
-    rest = [image_id for image_id in wrong.index if image_id not in chosen]
+    left_out = page.suspected_ids.union(chosen)
+    rest = [image_id for image_id in wrong.index if image_id not in left_out]
     return chosen + _choose_legible(page, rest, STRIP_IMAGE_COUNT - len(chosen))
 
 

@@ -13,6 +13,8 @@
 - foreseen: what the sealed test can show about the planned slices.
 - costs: the errors that cost less than the worst. budget: image passes of each arm. primary: the
   endpoint that was declared before the opening. power: what each test can decide.
+- ladder: what each step of the remedy added on validation. real_images: by half, the validation
+  images that arms were trained on. Both null without candidates.
 - decline: by arm, the rule chosen on validation, its coverage and error on test. corrections: by
   slice and arm, their gain on validation and on test.
 """
@@ -50,6 +52,8 @@ from pipeline.slices.comparison.comparison_record import (
     list_sealed_power_rows,
 )
 from pipeline.slices.comparison.correction_gains import evaluate_served_decisions
+from pipeline.slices.comparison.remedy_ladder import LADDER_FILE
+from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE
 from pipeline.statistics.classification.error_costs import list_reduced_costs
 from pipeline.statistics.classification.prediction_changes import (
     build_prediction_changes,
@@ -151,7 +155,14 @@ def run(
     )
     val_rows = inputs.validation_rows
     candidates_on_val = predictor.predict_candidates(val_rows)
-    champion_on_val = champion.predict(pixels, val_rows, context) if candidates_on_val else []
+    champion_on_val = []
+    if candidates_on_val and champion.has_seen(validation_set.groups):
+        context.add_note(
+            "the model in force was trained on validation images of an earlier run: on validation "
+            "it is not compared, on test it is"
+        )
+    elif candidates_on_val:
+        champion_on_val = champion.predict(pixels, val_rows, context)
     val = inputs.build_comparison(
         val_rows,
         [predictor.load_val_baseline(), *champion_on_val, *candidates_on_val],
@@ -230,7 +241,7 @@ def _compare(
             "slices": len(inputs.explanations),
             "confirmed": len(inputs.confirmed_slices),
             "planned": len(planned_slices),
-            "seeds": len(val.select_arm("targeted")),
+            "seeds": len(val.select_seeds("targeted")),
         },
         "alpha": config.alpha,
         "margins": {
@@ -242,6 +253,8 @@ def _compare(
         "foreseen": foreseen,
         "costs": list_reduced_costs(inputs.error_costs, inputs.class_names),
         "budget": inputs.arm_budgets,
+        "ladder": inputs.load_record(LADDER_FILE),
+        "real_images": inputs.load_record(REAL_IMAGES_FILE),
         "val": val_record,
         "test": test_record,
         "opening": opening,
@@ -315,18 +328,22 @@ def _compute_heat_maps(
         [class_index.get_indexer(pd.Index(changed[arm])) for arm in ("before", "after")], axis=1
     )
     before = inputs.model_folder / WEIGHTS_FILE
-    after = before
+    rows = inputs.validation_rows[changed_rows]
+    weights = [(before, np.ones(len(rows), dtype=np.bool_))]
     for run in inputs.candidate_runs:
         if run["arm"] == "targeted":
-            after = inputs.candidates_folder / run["file"]
+            weights = inputs.select_weights(run, rows)
             break
+    maps = np.zeros((len(rows), 2, *inputs.pixels.shape[1:3]), np.uint8)
     try:
-        return compute_heat_maps(
-            [(inputs.model_folder, before), (inputs.model_folder, after)],
-            np.asarray(inputs.pixels[inputs.validation_rows[changed_rows]]),
-            targets,
-            context.track_progress,
-        )
+        for after, is_inside in weights:
+            maps[is_inside] = compute_heat_maps(
+                [(inputs.model_folder, before), (inputs.model_folder, after)],
+                np.asarray(inputs.pixels[rows[is_inside]]),
+                targets[is_inside],
+                context.track_progress,
+            )
+        return maps
     except NoHeatMapError as error:
         context.add_note(f"no heat maps: {error}")
         return nothing

@@ -33,7 +33,7 @@ from pipeline.statistics.model_comparison import has_shown_harm
 from pipeline.storage import champion_registry
 from pipeline.storage.arrival_ledger import get_arrivals_path
 from pipeline.storage.artifact_store import hash_content, read_json, write_json
-from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE
+from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE, SEEN_GROUPS_KEY
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -142,7 +142,13 @@ def _select_gain(comparison: dict[str, Any]) -> dict[str, Any] | None:
         return None
     arm = name_arm_in_force(comparison)
     gain = comparison["test"]["primary"]["over"][arm]
-    return {"reference": arm} | {key: gain[key] for key in ("mean", "bound", "seeds_judged")}
+    is_averaged = comparison["counts"]["seeds"] > 1  # then no single seed is judged or shipped
+    return {
+        "reference": arm,
+        "mean": gain["mean"],
+        "bound": gain["bound"],
+        "seeds_judged": gain["seeds_judged"] or is_averaged,
+    }
 
 
 def _note_replaced_champion(context: StageContext, comparison: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +215,7 @@ def _write_bundle(
     model: Path,
     candidates: Path,
 ) -> Path:
-    """Return the folder of the model in force: the first targeted candidate, or the baseline."""
+    """Return the folder of the model in force: the compared candidate, or the baseline."""
     meta = read_json(model / "model.json")
     weights = model / WEIGHTS_FILE
     arm, seed = "before", None
@@ -218,6 +224,8 @@ def _write_bundle(
         weights = candidates / entry["file"]
         arm, seed = "targeted", entry["seed"]
         meta = {**meta, "temperature": entry.get("temperature") or meta.get("temperature")}
+        seen = (comparison.get("real_images") or {}).get("groups") or meta.get(SEEN_GROUPS_KEY)
+        meta |= {SEEN_GROUPS_KEY: seen} if seen else {}
     folder = context.scratch_folder / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -232,7 +240,7 @@ def _write_bundle(
 
 
 def _find_first_targeted(candidates: Path) -> dict[str, Any]:
-    """Return the entry of the targeted arm's first seed."""
+    """Return the entry of the targeted model that was compared: the average, or the one seed."""
     for entry in read_json(candidates / "candidates.json"):
         if entry["arm"] == "targeted":
             return dict(entry)

@@ -1,8 +1,8 @@
 """Stage `report`: render the sections into one offline page, and summarize them for machines.
 
 The schema of `summary` is `pipeline.report.summary_schema.RunSummary` (see `reports/README.md`).
-Beside the page, `html` holds the tables that it draws from: `images.parquet`,
-`predictions.parquet` and `failures.csv`.
+Beside the page, `html` holds the tables that it draws from, and a summary in Markdown with
+pictures (`pipeline.report.exports`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pydantic import Field
 
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.report.exports.export_files import write_export_files
 from pipeline.report.figures.augmentation_previews import build_previews
 from pipeline.report.figures.contact_sheets import rank_informative_images
+from pipeline.report.figures.original_images import list_original_sources, order_enlarged_images
 from pipeline.report.figures.thumbnails import ThumbnailStore, index_rows
-from pipeline.report.image_tables import build_image_table, select_failures
 from pipeline.report.page_rendering import render_page
 from pipeline.report.report_artifacts import ReportArtifacts
 from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
 from pipeline.report.sections import list_sections
 from pipeline.storage import review_decisions
-from pipeline.storage.csv_tables import write_csv
 
 TEXT_BYTES_PER_IMAGE = 420
 """First estimate of the text that comes with an image; the size of the page corrects it."""
@@ -54,9 +54,10 @@ def run(
     config: Config, context: StageContext, **artifacts: Unpack[ReportArtifacts]
 ) -> StageOutputs:
     """Return `html`, the folder of the page and its tables, and `summary`."""
-    thumbnails = ThumbnailStore(
-        artifacts["pixels"], index_rows(artifacts["images"]["image_id"]), config.image_mode
-    )
+    images, pixels = artifacts["images"], artifacts["pixels"]
+    sources = list_original_sources(images, pixels.shape[1])
+    row_numbers = index_rows(images["image_id"])
+    thumbnails = ThumbnailStore(pixels, row_numbers, config.image_mode, sources)
     page = ReportPage(
         artifacts,
         context.run_id,
@@ -68,7 +69,9 @@ def run(
         list(build_previews(artifacts, context.seed)),
         review_decisions.read_decisions(context.runs_folder).model_dump(mode="json"),
     )
-    thumbnails.set_order(rank_informative_images(page))
+    ranked = rank_informative_images(page)
+    failing = page.flips.index[page.flips["change"] != "still right"]
+    thumbnails.set_order(ranked, order_enlarged_images(ranked, failing))
     html = _render_within_limit(page, config.max_bytes)
     size = len(html.encode())
     if size > config.max_bytes:
@@ -78,11 +81,9 @@ def run(
     folder = context.scratch_folder / "html"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text(html, encoding="utf-8")
-    table = build_image_table(page)
-    table.to_parquet(folder / "images.parquet", index=False)
-    write_csv(folder / "failures.csv", select_failures(table))
-    artifacts["predictions"].to_parquet(folder / "predictions.parquet", index=False)
-    return {"html": folder, "summary": build_summary(page)}
+    summary = build_summary(page)
+    write_export_files(page, summary, folder)
+    return {"html": folder, "summary": summary}
 
 
 def fingerprint_external_inputs(

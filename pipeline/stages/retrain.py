@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.remedies import apply_remedy
+from pipeline.slices.prescription.real_images import find_planned_members, select_real_images
 from pipeline.storage.artifact_store import write_json
 
 RETRAIN_SEED_OFFSET = 1000
@@ -28,13 +30,30 @@ class Config(LoopSettings):
         gt=0,
         description="highest learning rate, reached after the warm-up; a cosine to zero follows",
     )
+    distillation: float = Field(
+        0.33,
+        ge=0,
+        lt=1,
+        description="share of the target that is the prediction of the model before",
+    )
     seeds: int = Field(
-        5,
+        3,
         ge=1,
         le=50,
         description="seeds of each arm; with a single one the luck of the seed cannot be judged",
     )
     generic: bool = Field(True, description="train an arm with TrivialAugment too, as a comparison")
+    real_repeats: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="largest factor by which validation images of the planned slices are repeated "
+        "in training, one half for each of two trainings a seed; 0: none is trained on",
+    )
+    ladder: bool = Field(
+        False,
+        description="train the remedies without these images too, to show what the images add",
+    )
 
 
 def run(
@@ -47,6 +66,9 @@ def run(
     splits: pd.DataFrame,
     model: Path,
     training: dict[str, Any],
+    validation_set: ValidationSet,
+    membership: pd.DataFrame,
+    explanations: pd.DataFrame,
     plan: pd.DataFrame,
     simulated: pd.DataFrame,
     simulated_pixels: NDArray[np.uint8],
@@ -55,7 +77,9 @@ def run(
 
     The control arm gets no treatment, the targeted arm the remedies of the plan, and the generic
     arm TrivialAugment. All arms start from `model` and see the same images in the same order and
-    equally often, without early stopping. The list is empty if nothing was prescribed.
+    equally often, without early stopping. With two trainings a seed, each is trained on one half of
+    the validation images too: of the planned slices in the targeted arm, as many random ones in the
+    others. The list is empty if nothing was prescribed.
 
     Args:
         config: settings of the stage.
@@ -68,6 +92,7 @@ def run(
         recreate_holdout_split,
         select_training_images,
     )
+    from pipeline.slices.comparison.candidate_training import CandidateTraining
 
     folder = context.scratch_folder / "candidates"
     folder.mkdir(exist_ok=True)
@@ -94,14 +119,34 @@ def run(
             simulated=simulated,
             simulated_pixels=simulated_pixels,
         )
+        real_images = select_real_images(
+            validation_set,
+            explanations,
+            set(plan["slice"]),
+            fitted_images.labels,
+            config.real_repeats,
+            context.seed,
+        )
+        if config.real_repeats and real_images is None:
+            context.add_note(
+                "no validation image is trained on: a half of the set has none of a planned slice"
+            )
         loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
         fit_settings = FitSettings(**training["augmentation"], **loop_settings)
         trainer = ArmTrainer(
-            fit_settings, len(fitted_images), holdout_images, Path(model), folder, context
+            fit_settings, len(fitted_images), Path(model), context.scratch_folder / "fits", context
         )
         first_seed = context.seed + RETRAIN_SEED_OFFSET
-        for seed in range(first_seed, first_seed + config.seeds):
-            for arm in arms:
-                entries.append(trainer.train_arm(arm, seed))
+        candidates = CandidateTraining(
+            trainer,
+            range(first_seed, first_seed + config.seeds),
+            validation_set,
+            find_planned_members(validation_set, membership, set(plan["slice"])),
+            real_images,
+            pixels,
+            holdout_images,
+            folder,
+        )
+        entries = candidates.train_arms(arms, has_treatment_step=config.ladder)
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

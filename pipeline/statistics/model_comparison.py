@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class ModelOutput:
 
     Attributes:
         arm: an entry of `ARM_NAMES`.
-        seed: seed of the training; None for the baseline.
+        seed: seed of the training; None for a single model and for the average of an arm's seeds.
         logits: [n, classes].
         temperature: temperature of the calibrated probabilities.
     """
@@ -48,7 +48,9 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """The outputs of several models on one split. The first seed of an arm is its primary model.
+    """The outputs of several models on one split. The first model of an arm is its primary one.
+
+    It is the one that ships: the average of the arm's seeds, or its first seed.
 
     Gains and margins weigh errors by their cost; accuracies do not.
 
@@ -74,20 +76,27 @@ class ModelComparison:
         return np.ones(len(self.labels), dtype=np.bool_)
 
     def select_arm(self, arm: str) -> list[ModelOutput]:
-        """Return the models of an arm, first seed first."""
+        """Return the models of an arm, the primary one first."""
         return [m for m in self.models if m.arm == arm]
 
+    def select_seeds(self, arm: str) -> list[ModelOutput]:
+        """Return the models of an arm by seed, without their average; or its single model."""
+        models = self.select_arm(arm)
+        return [m for m in models if m.seed is not None] or models
+
     def compute_correctness(self, arm: str) -> Mask:
-        """Return whether each prediction of an arm is correct, bool [seeds, n]."""
+        """Return whether each prediction of an arm is correct, bool [models, n]."""
         return np.array(
             [m.logits.argmax(1) == self.labels for m in self.select_arm(arm)], dtype=np.bool_
         ).reshape(-1, len(self.labels))
 
     def compute_arm_utilities(self, arm: str) -> Utilities:
         """Return the utility of each prediction of an arm, float64 [seeds, n]; 1 if correct."""
+        return self._compute_utilities(self.select_seeds(arm))
+
+    def _compute_utilities(self, models: Sequence[ModelOutput]) -> Utilities:
         utilities = [
-            compute_utilities(self.labels, m.logits.argmax(1), self.error_costs)
-            for m in self.select_arm(arm)
+            compute_utilities(self.labels, m.logits.argmax(1), self.error_costs) for m in models
         ]
         return np.array(utilities, dtype=np.float64).reshape(-1, len(self.labels))
 
@@ -107,19 +116,25 @@ class ModelComparison:
         return self.reference_arms[0]
 
     def pair_arms(self, reference_arm: str) -> ModelPair:
-        """Return all seeds of the targeted arm beside another arm."""
+        """Return all seeds of the targeted arm beside another arm.
+
+        Beside a single model stands the average of the seeds, if there is one: it would ship.
+        """
+        primary = self.select_arm("targeted")[0]
+        if reference_arm in IN_FORCE_ARMS and primary.seed is None:
+            return self.pair_shipped(reference_arm)
         treated = self.compute_arm_utilities("targeted")
         return ModelPair(treated, self.compute_arm_utilities(reference_arm), self.groups)
 
     def pair_shipped(self, reference_arm: str) -> ModelPair:
-        """Return the model that would ship, the first seed, beside a single model.
+        """Return the model that would ship beside a single model.
 
         Beside an arm of several seeds stand all of them: this shows what the remedy does.
         """
-        pair = self.pair_arms(reference_arm)
-        if reference_arm in IN_FORCE_ARMS:
-            return ModelPair(pair.treated[:1], pair.reference, self.groups)
-        return pair
+        if reference_arm not in IN_FORCE_ARMS:
+            return self.pair_arms(reference_arm)
+        treated = self._compute_utilities(self.select_arm("targeted")[:1])
+        return ModelPair(treated, self.compute_arm_utilities(reference_arm), self.groups)
 
     def compute_balanced_weights(self, inside: Mask) -> Utilities:
         """Return weights float64 [n] under which every class of a subset counts alike."""
@@ -146,22 +161,21 @@ class ModelComparison:
         return self.pair_arms(reference_arm).estimate_gain(inside, alpha, weights)
 
     def assess_safety(
-        self, reference_arm: str, outside: Mask | None, alpha: float, margins: HarmMargins
+        self, reference_arm: str, outside: Mask | None, margins: HarmMargins
     ) -> SafetyResult:
         """Return whether the targeted arm is not worse than another one, for anybody.
 
         Args:
             reference_arm: the other arm.
             outside: images outside the planned slices, bool [n]; None without such slices.
-            alpha: level of the bound over all images.
             margins: losses that are accepted.
         """
         labels = np.array(self.class_names)[self.labels]
         pairs = (self.pair_arms(reference_arm), self.pair_shipped(reference_arm))
-        return assess_safety(pairs, labels, self.slice_masks, outside, alpha, margins)
+        return assess_safety(pairs, labels, self.slice_masks, outside, margins)
 
     def score_arms(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the scores of each model by arm, first seed first."""
+        """Return the scores of each model by arm, the primary one first."""
         return {
             arm: [
                 {
@@ -187,7 +201,7 @@ class ModelComparison:
             is_balanced: whether every class of the subset counts alike.
 
         Returns:
-            Accuracies of the first seeds. `gain`: over the control arm, all seeds. `over`: by
+            Accuracies of the primary models. `gain`: over the control arm, all seeds. `over`: by
             reference arm, the gain over it. `over_generic`: the gain over the generic arm, None
             without one. `passed`: see `is_improved`. `groups_needed`: for both gains.
         """
@@ -256,25 +270,25 @@ class ModelComparison:
             "slices": slices,
         }
 
-    def build_safety_record(
-        self, outside: Mask | None, alpha: float, margins: HarmMargins
-    ) -> dict[str, Any]:
+    def build_safety_record(self, outside: Mask | None, margins: HarmMargins) -> dict[str, Any]:
         """Return `safety`, by reference arm, and `overall_needed`, the groups that would decide it.
+
+        A loss overall must be excluded against the model in force; against the others it may not be
+        probable.
 
         Args:
             outside: images outside the planned slices, bool [n]; None without such slices.
-            alpha: level of the bound over all images.
             margins: losses that are accepted.
         """
         if not self.has_comparison_arms:
             return {"safety": {}, "overall_needed": None}
-        results, needed = {}, []
+        results, overall_needed = {}, None
         for arm in self.reference_arms:
-            result = self.assess_safety(arm, outside, alpha, margins)
+            result = self.assess_safety(arm, outside, margins)
             results[arm] = result.build_record()
-            needed.append(result.overall_gain.estimate_required_groups(-margins.overall, alpha))
-        known = [number for number in needed if number is not None]
-        overall_needed = max(known) if len(known) == len(needed) else None
+            if arm == self.arm_in_force:
+                gain = result.overall_gain
+                overall_needed = gain.estimate_required_groups(-margins.overall, margins.level)
         return {"safety": results, "overall_needed": overall_needed}
 
 

@@ -15,6 +15,8 @@ RECORD_FILE = "bundle.json"
 FORMAT_KEY = "bundle_format"
 BUNDLE_FORMAT = 2
 """Version of the record. Nightshift 0.1 wrote none; its attributes have other names."""
+SEEN_GROUPS_KEY = "seen_groups"
+"""Hashed groups of validation images that the model was trained on; absent for none."""
 
 MAX_SIDE = 4096
 """Longest side of a model's images, in pixels; a larger one would fill the memory."""

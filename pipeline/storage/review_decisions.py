@@ -1,9 +1,11 @@
-"""Decisions of reviewers: slices accepted or muted, labels marked wrong or right.
+"""Decisions of reviewers: slices accepted or muted, labels wrong or right, images unreadable.
 
 The report's page saves a `ReviewFile`. `nightshift review apply` merges it into `runs/review.json`
-(`ReviewDecisions`), and the next run reads that. `evaluate` treats labels marked wrong as wrong and
-no longer suspects those marked right. `report` lists muted slices separately. An image is
-identified by its image id, a slice by its rule without the numbers.
+(`ReviewDecisions`), and the next run reads that. `evaluate` treats labels marked wrong, and those
+of unreadable images, as in doubt, and no longer suspects those marked right. `report` lists muted
+slices separately. An image is identified by its image id, a slice by its rule with the numbers. A
+later run finds a slice again by the images that both rules admit
+(`pipeline.report.reviewing.slice_reviews`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pipeline.storage.user_files import MAX_RECORD_BYTES, check_user_file
 PLAIN_NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$"
 """A run's name: it stays in the folder of runs, and prints as it is."""
 REVIEW_FILE_NAME = "review.json"
+MAX_TEXT_LENGTH = 2000  # characters of a key, of words and of a note
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
 
@@ -32,16 +35,18 @@ class SliceReview(_StrictModel):
     """The decision on one slice.
 
     Attributes:
-        key: `Rule.identity`.
+        key: the rule in words, with its numbers.
         words: the slice in words.
+        rule: the frozen rule as JSON; empty in a file of an older page.
         decision: empty for a note alone.
         note: the reviewer's note.
     """
 
-    key: str = Field(min_length=1, max_length=2000)
-    words: str = Field("", max_length=2000)
+    key: str = Field(min_length=1, max_length=MAX_TEXT_LENGTH)
+    words: str = Field("", max_length=MAX_TEXT_LENGTH)
+    rule: str = Field("", max_length=20_000)
     decision: Literal["accepted", "muted", ""] = ""
-    note: str = Field("", max_length=2000)
+    note: str = Field("", max_length=MAX_TEXT_LENGTH)
 
 
 class LabelReview(_StrictModel):
@@ -51,17 +56,17 @@ class LabelReview(_StrictModel):
         image_id: the image.
         path: its path within the data set.
         label: the label that was judged.
-        decision: empty for a note alone.
+        decision: `unreadable` if the image shows too little to judge; empty for a note alone.
         suggested: the right class of a wrong label, if it is known.
         note: the reviewer's note.
     """
 
     image_id: str = Field(min_length=1, max_length=200)
     path: str = Field("", max_length=4000)
-    label: str = Field("", max_length=2000)
-    decision: Literal["wrong", "right", ""] = ""
-    suggested: str = Field("", max_length=2000)
-    note: str = Field("", max_length=2000)
+    label: str = Field("", max_length=MAX_TEXT_LENGTH)
+    decision: Literal["wrong", "right", "unreadable", ""] = ""
+    suggested: str = Field("", max_length=MAX_TEXT_LENGTH)
+    note: str = Field("", max_length=MAX_TEXT_LENGTH)
 
 
 class ReviewFile(_StrictModel):

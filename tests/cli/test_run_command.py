@@ -80,3 +80,14 @@ def test_the_report_of_an_unfinished_run_says_which_stage_is_missing(project: Pa
     result = call_nightshift("report", "r", folder=project)
     assert result.returncode == 2
     assert "run the stage" in result.stderr
+
+
+def test_a_report_in_an_unknown_form_or_without_a_browser_is_bad_input(project: Path) -> None:
+    arguments = ["-c", "configs/c.yaml"]
+    begun = call_nightshift("stage", "ingest", "--run", "r", *arguments, folder=project)
+    assert begun.returncode == 0, begun.stderr
+    for options in (["--format", "docx"], ["--format", "pdf", "--browser", "no-such-browser"]):
+        result = call_nightshift("report", "r", *options, folder=project)
+        assert result.returncode == 2, result.stderr
+    assert "no-such-browser" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

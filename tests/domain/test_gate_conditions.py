@@ -96,6 +96,14 @@ def test_one_failure_on_test_refuses_the_candidate(change: dict[str, Any], faile
     assert not can_promote(comparison, evaluate_gate(comparison))
 
 
+def test_a_loss_overall_is_excluded_against_the_model_in_force_and_not_seen_elsewhere() -> None:
+    record = make_split_record()
+    record["safety"]["control"] = make_safety(overall_bound=-0.02)
+    assert _list_failed(make_comparison(test=record)) == []
+    record["safety"]["control"]["overall"]["mean"] = -0.02
+    assert _list_failed(make_comparison(test=record)) == [("overall not worse", "test")]
+
+
 def test_harm_against_any_reference_counts() -> None:
     record = make_split_record()
     record["safety"]["control"] = make_safety(harmed=("no_badge",))

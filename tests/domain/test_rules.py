@@ -116,22 +116,3 @@ def test_one_number_is_tested_as_a_column_is(op: str, value: Any, distance: floa
     column = condition.compute_mask(pd.DataFrame({"hour": hours}), {})
     assert [condition.is_met_by(hour) for hour in hours] == column.tolist()
     assert condition.measure_limit_distance(3.0) == distance
-
-
-def test_the_identity_has_no_thresholds_and_no_image_ids() -> None:
-    rule = Rule((Condition("luminance", "<=", 62.4), NIGHT))
-    other = Rule((Condition("luminance", "<=", 58), Condition("hour", "between", (20, 4.75))))
-    assert rule.identity == other.identity == "luminance <= # and hour from # to #"
-    opposite = Rule((Condition("luminance", ">=", 62.4), NIGHT))
-    assert rule.identity != opposite.identity
-    similar = [Rule((Condition(name, "near", 0.2),), "a").identity for name in ("00a1", "ffa1")]
-    assert similar == ["looks like image #, class a"] * 2
-    assert Rule(()).identity == "every image"
-
-
-def test_the_identity_keeps_the_value_of_is() -> None:
-    values = ("gate-1", "gate-2", "3", "4")
-    identities = {Rule((Condition("gate", "is", value),)).identity for value in values}
-    assert len(identities) == len(values)
-    unmarked = Rule((Condition("mark of a", "is", "False"),), "a")
-    assert unmarked.identity == "without the mark of a, class a"

@@ -1,6 +1,10 @@
+import io
+
 import pytest
+from rich.console import Console
 
 from pipeline.engine import progress_reporting
+from pipeline.engine.run_progress import RunProgress
 
 
 def test_every_item_is_yielded_in_order() -> None:
@@ -14,9 +18,8 @@ def test_plain_lines_show_progress_rate_and_remaining_time(monkeypatch: pytest.M
     clock = iter(range(0, 1000, 6))
     monkeypatch.setattr(progress_reporting.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(progress_reporting, "log_line", lines.append)
-    assert (
-        sum(1 for _ in progress_reporting._iterate_with_lines("train", range(6), 6, "images")) == 6
-    )
+    track = progress_reporting.create_tracker("train")
+    assert sum(1 for _ in track(range(6), total=6, unit="images")) == 6
     assert lines == [
         "  train: 2 of 6 images, 0.2/s, 24 s left",
         "  train: 4 of 6 images, 0.2/s, 12 s left",
@@ -35,3 +38,23 @@ def test_items_of_unknown_number_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     ]
     assert lines == ["  predict: 2 images, 0.2/s", "  predict: 3 images in 24.0 s"]
     assert list(progress_reporting.iterate_with_count("predict", iter(()), "images")) == []
+
+
+def test_a_terminal_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage without a loop shows the time; loops show their units and the run's estimate."""
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=160)
+    monkeypatch.setattr(progress_reporting, "console", console)
+    monkeypatch.setattr(progress_reporting.sys.stderr, "isatty", lambda: True, raising=False)
+    run = RunProgress({"train": 1.0, "retrain": 1.0})
+    track = progress_reporting.create_tracker("retrain")
+    with progress_reporting.show_run(run):
+        run.begin_stage("train")
+        run.end_stage(is_done=True)
+        run.begin_stage("retrain")
+        for _ in track(range(2), total=2, unit="steps of the control arm with seed 7"):
+            assert progress_reporting._display.bars is not None
+            progress_reporting._display.bars.refresh()
+    assert "stage 2 of 2, retrain" in text.getvalue()
+    assert "left in the run" in text.getvalue()
+    assert "steps of the control arm with seed 7" in text.getvalue()

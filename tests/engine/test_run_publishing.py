@@ -2,7 +2,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.domain.statuses import ComparisonOutcome
-from pipeline.engine.run_publishing import publish_outcome, publish_runs_index, summarize_run
+from pipeline.engine.run_publishing import (
+    publish_outcome,
+    publish_report,
+    publish_runs_index,
+    summarize_run,
+)
 from pipeline.storage.artifact_store import RunFolder
 
 HEADLINE = "not promoted: there is no test image to prove it on"
@@ -64,3 +69,14 @@ def test_a_damaged_summary_is_left_out_of_the_page_of_all_runs(tmp_path: Path) -
     (tmp_path / "reports").mkdir()
     publish_runs_index(tmp_path / "runs", tmp_path / "reports")
     assert "r1" not in (tmp_path / "reports" / "index.html").read_text()
+
+
+def test_a_printed_copy_of_an_earlier_page_is_removed(tmp_path: Path) -> None:
+    run = _make_run(tmp_path, "r1", _build_summary("r1"))
+    page = publish_report(run, tmp_path / "reports")
+    printed, notes = page.with_name("report.pdf"), page.with_name("notes.txt")
+    for path in (printed, notes):
+        path.write_text("x")
+    publish_report(run, tmp_path / "reports")
+    assert not printed.exists()
+    assert notes.exists(), "a file of the user"

@@ -43,6 +43,7 @@ def _finish_run(
     conditions = [] if is_promoted else [FAILED_CONDITION]
     summary: dict[str, Any] = {"run_id": "r1", "verdict": verdict}
     summary["drift"] = {"conditions": conditions}
+    summary["slices"] = [{"slice": "slice 0", "title": "dark", "failures": 6, "n": 12}]
     if followed is not None:
         summary["followed"] = followed
     (run.path / "report").mkdir(exist_ok=True)
@@ -66,9 +67,9 @@ def test_new_and_returned_slices_are_reported_once(tmp_path: Path) -> None:
     first_line, *details = post["message"].splitlines()
     assert "2 groups" in first_line
     assert details == [
-        "- new: too dark 0",
-        "- back: too dark 2",
         "the headline",
+        "- new: dark: 6 of its 12 images are misclassified",
+        "- back: too dark 2",
         f"Arrived images: {describe_condition(FAILED_CONDITION)}",
         "Report: https://gate.example/reports/r1/index.html",
         "Run: r1",

@@ -1,6 +1,9 @@
+from typing import Any
+
 from pipeline.report.image_tables import build_image_table, select_failures
 from pipeline.report.report_page import ReportPage
 from pipeline.storage.csv_tables import format_csv
+from tests.report.conftest import build_page
 
 
 def test_every_validation_image_has_its_row(page: ReportPage) -> None:
@@ -32,3 +35,14 @@ def test_a_spreadsheet_runs_no_formula(page: ReportPage) -> None:
     assert "'=HYPERLINK(1)" in text
     assert "'@x" in text
     assert "s1;'=2" in text
+
+
+def test_metadata_columns_of_the_data_set_are_kept(made: dict[str, Any]) -> None:
+    cameras = [f"camera {k % 3}" for k in range(len(made["images"]))]
+    images = made["images"].assign(camera=cameras, before=7, shift=None)
+    table = build_image_table(build_page(made | {"images": images})).set_index("image_id")
+    expected = images.set_index("image_id")["camera"].reindex(table.index)
+    assert list(table["camera"]) == list(expected)
+    assert set(table["before"]) <= set(made["classes"]["names"])
+    assert set(table["metadata_before"]) == {7}
+    assert table["shift"].isna().all()

@@ -1,6 +1,5 @@
 import base64
 import hashlib
-import json
 import re
 from typing import Any
 
@@ -9,14 +8,12 @@ from markupsafe import Markup
 
 from pipeline import plugins
 from pipeline.report.page_rendering import (
-    IMAGE_COLUMNS,
     RenderedSection,
-    build_payload,
     render_document,
     render_page,
     render_sections,
 )
-from pipeline.report.page_templates import ASSET_FOLDER, read_asset
+from pipeline.report.page_templates import read_script, read_style
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sections import list_sections
 from tests.factory import planted
@@ -39,11 +36,11 @@ def test_the_sections_are_in_their_order(page: ReportPage) -> None:
 def test_the_policy_allows_this_style_and_script_alone(page: ReportPage) -> None:
     html = render_page(page, ("gate_verdict",))
     policy = html[html.index("default-src") :].split('"')[0].replace("&#39;", "'")
-    for tag, name in (("style", "style.css"), ("script", "script.js")):
+    for tag, asset in (("style", read_style()), ("script", read_script("script.js"))):
         text = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.S)[0]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
-        assert text == read_asset(name)
+        assert text == asset
     assert "default-src 'none'; img-src data:;" in policy
     assert "unsafe" not in policy
 
@@ -62,40 +59,9 @@ def test_the_page_has_no_inline_code_and_no_external_link(page: ReportPage) -> N
 
 
 def test_style_and_script_stay_small() -> None:
-    sizes = [(ASSET_FOLDER / name).stat().st_size for name in ("style.css", "script.js")]
+    sizes = [len(text.encode()) for text in (read_style(), read_script("script.js"))]
     assert min(sizes) > 1000
     assert sum(sizes) < MAX_ASSET_BYTES
-
-
-def test_the_data_hold_each_image_once_in_rows_of_the_columns(page: ReportPage) -> None:
-    html = render_page(page, list_sections())
-    script = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
-    data = json.loads(script[0])
-    assert data["columns"] == list(IMAGE_COLUMNS)
-    assert {len(row) for row in data["images"]} == {len(IMAGE_COLUMNS)}
-    inline = {int(k) for k in re.findall(r'<img data-p="(\d+)" src=', html)}
-    assert inline == {k for k, code in enumerate(data["thumbnails"]) if code is None}
-    first = next(iter(page.thumbnails.positions))
-    row = dict(zip(IMAGE_COLUMNS, data["images"][0], strict=True))
-    flip = page.flips_by_image[first]
-    assert data["classes"][row["before"]] == flip["before"]
-    assert row["p_before"] == pytest.approx(flip["p_before"], abs=1e-4)
-    assert row["captured_at"] == f"{page.images.loc[first, 'captured_at']:%Y-%m-%d %H:%M}"
-
-
-def test_an_image_outside_validation_has_no_prediction(page: ReportPage) -> None:
-    train = page["label_issues"]["image_id"].iloc[1]
-    row = build_payload(page)["images"][page.thumbnails.positions[train]]
-    assert row[IMAGE_COLUMNS.index("before")] == -1
-    assert row[IMAGE_COLUMNS.index("p_before")] is None
-    assert row[IMAGE_COLUMNS.index("change")] == ""
-
-
-def test_the_cells_of_many_classes_sum_up_to_the_images() -> None:
-    page = build_page(planted(43, 900))
-    cells = build_payload(page)["cells"]
-    assert sum(before for _, _, before, _ in cells) == len(page.flips)
-    assert sum(after for _, _, _, after in cells) == len(page.flips)
 
 
 def test_hostile_names_are_text() -> None:

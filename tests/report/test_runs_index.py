@@ -1,8 +1,10 @@
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline.report.report_page import ReportPage
 from pipeline.report.run_summary import build_summary
@@ -89,6 +91,7 @@ def test_runs_of_one_name_have_a_trend_and_runs_of_two_names_share_none(page: Re
     points = html.split("Confirmed slices, run by run")[1].split("</svg>")[0].count("<circle")
     assert points == 3  # the run gate-2 is the second one of a second
     assert '<h2><bdi class="lines">gate</bdi></h2>' in html
+    assert html.count("Error rate of ") == len(runs[0]["followed"])
     assert "run by run" not in render_runs_index(runs[:2])
 
 
@@ -131,3 +134,46 @@ def test_the_list_is_accessible(
     tab = visit(render_runs_index(runs), width=400, scheme=scheme)
     assert list_axe_violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.browser
+def test_runs_are_filtered_by_the_name_in_the_address(
+    page: ReportPage, visit: Callable[..., Any]
+) -> None:
+    named = ["20260304-224001-gate", "20260303-224001-signs", "20260302-224001-gate"]
+    html = render_runs_index([build_summary(page) | {"run_id": run_id} for run_id in named])
+    tab = visit(html, anchor="#name=gate")
+    assert tab.locator("li:visible").count() == 2
+    tab.get_by_label("Config").select_option("signs")
+    assert tab.locator("li:visible").count() == 1
+    assert tab.evaluate("location.hash") == "#name=signs"
+    tab.get_by_label("Config").select_option("")
+    assert tab.locator("li:visible").count() == 3
+
+
+@pytest.mark.browser
+def test_two_runs_show_their_images_side_by_side(
+    page: ReportPage, browser: Any, tmp_path: Path
+) -> None:
+    pictures = {}
+    for run_id in ("a b", "c"):
+        folder = tmp_path / run_id
+        folder.mkdir()
+        Image.new("RGB", (40, 20), "red").save(folder / "s1_images.png")
+        pictures[run_id] = ["s1_images.png"]
+    summaries = [build_summary(page) | {"run_id": run_id} for run_id in pictures]
+    (tmp_path / "index.html").write_text(render_runs_index(summaries, pictures))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.get_by_text("Compare two runs").click()
+    images = tab.locator("#compared tr", has_text="Images, Too dark").locator("img")
+    assert images.count() == 2
+    for image in images.all():
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+    assert list_axe_violations(tab) == []
+    tab.close()
+
+
+def test_the_list_stays_small() -> None:
+    assert len(render_runs_index([])) < 8_000

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts import DimensionSizes, InputError
+from pipeline.domain.gate_conditions import evaluate_gate
 from pipeline.domain.rules import Condition, Rule
 from pipeline.graph import ARTIFACT_CONTRACTS, get_stage
 from pipeline.learning.inference.saliency_maps import compute_heat_maps
 from pipeline.learning.models.backbone import build_network, save_model
+from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.stages import compare
 from tests.helpers.gate_artifacts import (
     BAD,
@@ -316,3 +318,86 @@ def test_cheaper_errors_weigh_less(gate: GateArtifacts) -> None:
     bounds = [item["decline"]["before"]["bound"] for item in (equal, weighted)]
     assert bounds[1] < bounds[0]
     assert weighted["opening"]["number"] == 2, "another endpoint is another opening"
+
+
+def _write_seen_candidates(gate: GateArtifacts, seen: tuple[float, float]) -> None:
+    """Write candidates that ship other weights than those that judge the validation images."""
+    gate.write_candidates(control=[BAD, seen], targeted=[GOOD, seen])
+    folder = gate.artifacts["candidates"]
+    entries = json.loads((folder / "candidates.json").read_text())
+    merged = []
+    for unseen, shipped in zip(entries[::2], entries[1::2], strict=True):
+        files = [unseen["file"], unseen["file"]]
+        merged.append({**unseen, "file": shipped["file"], "unseen": files})
+    (folder / "candidates.json").write_text(json.dumps(merged))
+
+
+def test_no_figure_of_val_comes_from_weights_that_saw_it(gate: GateArtifacts) -> None:
+    """Whatever ships, every figure of validation stays as it is."""
+    correction = {"slice": "s1", "remedy": "exposure", "strength": 3.0, "helps": True}
+    gate.artifacts["policy"]["corrections"] = [correction]
+    made = {}
+    for number, seen in enumerate(((0.0, 0.0), (0.2, 0.1))):
+        _write_seen_candidates(gate, seen)
+        made[seen] = _run_compare(gate, f"run{number}", max_heat_maps=0)
+    perfect, worse = made.values()
+    assert perfect["comparison"]["val"] == worse["comparison"]["val"]
+    pd.testing.assert_frame_equal(perfect["flips"], worse["flips"])
+    np.testing.assert_array_equal(perfect["answers"], worse["answers"])
+    rules = [item["comparison"]["decline"]["targeted"] | {"test": None} for item in made.values()]
+    assert rules[0] == rules[1]
+    gains = [item["comparison"]["corrections"]["val"][1]["gain"] for item in made.values()]
+    assert gains[0] == gains[1]
+    tested = [item["comparison"]["test"]["arms"]["targeted"][0] for item in made.values()]
+    assert tested[0]["accuracy"]["value"] == 1
+    assert tested[1]["accuracy"]["value"] < 0.95
+
+
+def test_each_half_of_val_has_its_own_weights(gate: GateArtifacts) -> None:
+    gate.write_candidates(control=[BAD, BAD, BAD], targeted=[GOOD, (0.0, 0.0), (1.0, 1.0)])
+    folder = gate.artifacts["candidates"]
+    entries = json.loads((folder / "candidates.json").read_text())
+    merged = []
+    for shipped, first, second in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
+        merged.append({**shipped, "unseen": [first["file"], second["file"]]})
+    (folder / "candidates.json").write_text(json.dumps(merged))
+    flips = _run_compare(gate, max_heat_maps=0)["flips"].set_index("image_id")
+    folds = gate.artifacts["splits"].set_index("image_id")["fold"].reindex(flips.index)
+    is_right = flips["after"] == flips["label"]
+    assert is_right[folds % 2 == 0].all()
+    assert not is_right[folds % 2 == 1].any()
+
+
+def test_the_average_is_compared_with_the_model_before_and_the_seeds_with_the_control(
+    gate: GateArtifacts,
+) -> None:
+    gate.write_candidates(control=[BAD, BAD, BAD], targeted=[(0.0, 0.0), GOOD, GOOD])
+    folder = gate.artifacts["candidates"]
+    entries = json.loads((folder / "candidates.json").read_text())
+    entries = [{**entry, "seed": entry["seed"] or None} for entry in entries]
+    (folder / "candidates.json").write_text(json.dumps(entries))
+    comparison = _run_compare(gate)["comparison"]
+    assert comparison["counts"]["seeds"] == 2
+    overall = comparison["test"]["overall"]
+    arms = comparison["test"]["arms"]
+    assert [row["seed"] for row in arms["targeted"]] == [None, 1, 2]
+    over_before = overall["targeted"]["value"] - overall["before"]["value"]
+    assert overall["targeted"]["value"] == 1
+    assert overall["over"]["before"]["mean"] == pytest.approx(over_before)
+    assert overall["over"]["control"]["seeds"] == 2
+    assert overall["over"]["control"]["mean"] < over_before
+    assert [row["seeds"] for row in comparison["budget"]] == [2, 2]
+
+
+def test_a_champion_that_saw_validation_images_is_compared_on_test_only(
+    gate: GateArtifacts,
+) -> None:
+    bundle = put_champion_in_force(gate, (0.5, 0.06))
+    seen = hash_groups(gate.artifacts["images"]["group"][:30].unique()).tolist()
+    meta = json.loads((bundle / "model.json").read_text())
+    (bundle / "model.json").write_text(json.dumps(meta | {"seen_groups": seen}))
+    comparison = _run_compare(gate)["comparison"]
+    assert comparison["outcome"] == "tested"
+    assert list(comparison["val"]["safety"]) == ["before", "control"]
+    assert list(comparison["test"]["safety"]) == ["champion", "before", "control"]
+    assert evaluate_gate(comparison)

@@ -16,15 +16,26 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
+from pipeline.domain.rules import Condition, Rule
+from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.inference.temperature_scaling import fit_temperature
 from pipeline.learning.models.backbone import load_model
 from pipeline.learning.training.holdout_split import select_training_images, split_holdout
+from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.stages import retrain, train
 from pipeline.stages.retrain import Config
+from tests.helpers.gate_artifacts import make_explanation
+from tests.helpers.validation_sets import make_validation_set
 from tests.learning.drawn import LearningArtifacts
 
-BASE: dict[str, Any] = {"batch_size": 8, "epochs": 2, "seeds": 1, "generic": False}
+BASE: dict[str, Any] = {
+    "batch_size": 8,
+    "epochs": 2,
+    "seeds": 1,
+    "generic": False,
+    "real_repeats": 0,
+}
 PLAN_DTYPES: dict[str, Any] = {
     "image_id": "str",
     "slice": "str",
@@ -67,7 +78,29 @@ def artifacts(tmp_path: Path) -> LearningArtifacts:
         SIMULATED_DTYPES
     )
     artifacts.outputs["simulated_pixels"] = np.zeros((0, 32, 32, 3), np.uint8)
+    artifacts.outputs["validation_set"] = _build_validation_set(artifacts)
+    ids = artifacts.outputs["validation_set"].image_ids[:8]
+    artifacts.outputs["membership"] = pd.DataFrame(
+        {"image_id": ids, "slice": "s0", "fold": 0, "score": 1.0}
+    )
+    rule = Rule((Condition("tone", "<=", 0.5),))
+    row = make_explanation("s0", "confirmed") | {"frozen": rule.dump_json()}
+    artifacts.outputs["explanations"] = pd.DataFrame([row])
     return artifacts
+
+
+def _build_validation_set(artifacts: LearningArtifacts) -> ValidationSet:
+    """Return the validation images, as the trained network predicts them."""
+    is_val = (artifacts.splits["split"] == "val").to_numpy()
+    rows = np.flatnonzero(is_val)
+    network, meta = load_model(artifacts.outputs["model"])
+    predictions = compute_logits(network, artifacts.pixels[rows], meta).argmax(1)
+    images = artifacts.images[is_val].reset_index(drop=True)
+    images["tone"] = np.arange(len(images)) // 2 % 2
+    labels = pd.Index(artifacts.class_names).get_indexer(pd.Index(images["label"]))
+    folds = artifacts.splits["fold"].to_numpy()[rows]
+    names = artifacts.class_names
+    return make_validation_set(images, labels, predictions, names, image_rows=rows, folds=folds)
 
 
 def _read_entries(made: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,10 +122,11 @@ def test_every_arm_is_trained_with_every_seed_on_one_budget(
     entries = _read_entries(made)
     assert notes == []
     arms = ("control", "targeted", "generic")
-    expected = [(arm, seed) for seed in (1000, 1001) for arm in arms]
+    expected = [(arm, seed) for arm in arms for seed in (None, 1000, 1001)]
     assert [(entry["arm"], entry["seed"]) for entry in entries] == expected
-    assert len({entry["passes"] for entry in entries}) == 1
-    assert len({entry["rows"] for entry in entries}) == 1
+    trained = [entry for entry in entries if entry["seed"] is not None]
+    assert len({entry["passes"] for entry in trained}) == 1
+    assert len({entry["rows"] for entry in trained}) == 1
     for one, other in combinations([entry["file"] for entry in entries], 2):
         assert not _have_equal_weights(made["candidates"], one, other)
 
@@ -245,3 +279,28 @@ def test_a_program_is_retrained_as_a_whole(artifacts: LearningArtifacts, tmp_pat
     assert [entry["passes"] for entry in reweighted] == passes, "a program has no head to train"
     with pytest.raises(InputError, match="head_only"):
         artifacts.run_stage(retrain, tmp_path / "head", Config(**BASE, head_only=True))
+
+
+def test_each_seed_is_trained_on_either_half_of_the_validation_images(
+    artifacts: LearningArtifacts, tmp_path: Path
+) -> None:
+    made, _ = artifacts.run_stage(
+        retrain, tmp_path, Config(**BASE | {"real_repeats": 2, "ladder": True})
+    )
+    entries = _read_entries(made)
+    assert [(entry["arm"], entry["seed"]) for entry in entries] == [
+        ("control", 1000),
+        ("targeted", 1000),
+    ]
+    plain, _ = artifacts.run_stage(retrain, tmp_path / "plain", Config(**BASE))
+    for entry, without in zip(entries, _read_entries(plain), strict=True):
+        assert len({entry["file"], *entry["unseen"]}) == 3
+        assert entry["passes"] == 2 * without["passes"]
+        assert entry["rows"] > without["rows"]
+    record = json.loads((made["candidates"] / "real_images.json").read_text())
+    val = artifacts.outputs["validation_set"]
+    assert sum(half["judged_by"] for half in record["halves"]) == val.image_count
+    assert set(record["groups"]) <= set(hash_groups(val.groups))
+    ladder = json.loads((made["candidates"] / "ladder.json").read_text())
+    steps = [row["step"] for row in ladder]
+    assert steps == ["treatment", "real images", "interpolation"]

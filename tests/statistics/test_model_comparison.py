@@ -39,7 +39,7 @@ def test_a_repair_shows_in_its_slice() -> None:
     assert part["gain"]["mean"] == pytest.approx(
         part["targeted"]["value"] - part["control"]["value"]
     )
-    safety = _trial().build_safety_record(~DARK, 0.05, HarmMargins())["safety"]
+    safety = _trial().build_safety_record(~DARK, HarmMargins())["safety"]
     assert list(safety) == ["before", "control"]
     assert all(item["overall_passed"] and item["screened"] for item in safety.values())
     assert set(record["arms"]) == {"before", "control", "targeted"}
@@ -65,7 +65,7 @@ def test_before_alone_has_no_gain() -> None:
     record = trial.build_record(0.05)
     assert set(record["arms"]) == {"before"}
     assert record["overall"]["gain"] is None
-    assert trial.build_safety_record(None, 0.05, HarmMargins())["safety"] == {}
+    assert trial.build_safety_record(None, HarmMargins())["safety"] == {}
     assert record["slices"][0]["before"]["value"] < 0.8
     RecordContract(()).check_value("record", record, {})
 
@@ -116,7 +116,7 @@ def test_the_champion_is_the_model_in_force_and_the_first_seed_would_replace_it(
     assert part["gain"]["bound"] > 0, "better than the control"
     assert part["over"]["champion"]["mean"] < 0
     assert not part["passed"], "but not than the model in force"
-    safety = rival.build_safety_record(~DARK, 0.05, HarmMargins())["safety"]
+    safety = rival.build_safety_record(~DARK, HarmMargins())["safety"]
     assert not safety["champion"]["overall_passed"]
     assert safety["before"]["overall_passed"]
 

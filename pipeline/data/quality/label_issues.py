@@ -18,6 +18,7 @@ LABEL_ISSUE_DTYPES = {
     "split": "str",
 }
 """Columns and dtypes of the artifact `label_issues`."""
+_DOUBTFUL_DECISIONS = {"wrong": LabelIssueKind.REVIEWED, "unreadable": LabelIssueKind.UNREADABLE}
 
 
 def find_label_conflicts(
@@ -44,7 +45,7 @@ def find_label_conflicts(
 def collect_reviewed_labels(
     reviews: Mapping[str, LabelReview], images: pd.DataFrame, splits: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the images outside test whose label a reviewer marked as wrong.
+    """Return the images outside test whose label a reviewer marked as wrong or could not judge.
 
     Args:
         reviews: decisions by image_id.
@@ -54,18 +55,19 @@ def collect_reviewed_labels(
     Returns:
         Rows of `label_issues`; `suggested` is empty if the reviewer named no other class.
     """
-    suggestions = {}
+    suggestions, kinds = {}, {}
     for image_id, review in reviews.items():
-        if review.decision == "wrong":
-            suggestions[image_id] = review.suggested
-    is_wrong = images["image_id"].isin(suggestions).to_numpy()
+        if review.decision in _DOUBTFUL_DECISIONS:
+            kinds[image_id] = _DOUBTFUL_DECISIONS[review.decision]
+            suggestions[image_id] = review.suggested if review.decision == "wrong" else ""
+    is_doubtful = images["image_id"].isin(kinds).to_numpy()
     is_labeled = images["label"].notna().to_numpy()
     is_sealed = (splits["split"] == "test").to_numpy()
-    table = images.loc[is_wrong & is_labeled & ~is_sealed, ["image_id", "label"]]
+    table = images.loc[is_doubtful & is_labeled & ~is_sealed, ["image_id", "label"]]
     return table.assign(
         suggested=table["image_id"].map(suggestions),
         confidence=1.0,
-        kind=LabelIssueKind.REVIEWED,
+        kind=table["image_id"].map(kinds),
         split=table["image_id"].map(splits.set_index("image_id")["split"]),
     )
 

@@ -32,7 +32,7 @@ _MAX_ERROR_LENGTH = 200
 def _find_missing_package(runs_folder: Path, tracking: TrackingSettings) -> str:
     """Return the first package that tracking needs and that is not installed, or ""."""
     uri = resolve_tracking_uri(runs_folder, tracking.uri)
-    needed = ["mlflow", "matplotlib"]
+    needed = ["mlflow"]
     if not re.match("https?:|databricks", uri):
         needed += ["sqlalchemy", "alembic"]
     return next((name for name in needed if find_spec(name) is None), "")

@@ -52,6 +52,23 @@ class TrainingImages:
             self.pixels, self.image_rows[positions], self.labels[positions], self.image_ids
         )
 
+    def add_images(
+        self, rows: RowIndices, labels: NDArray[np.int64], repeats: NDArray[np.intp] | int = 1
+    ) -> TrainingImages:
+        """Return these images and further ones.
+
+        Args:
+            rows: rows of `pixels`, [m].
+            labels: their class indices, [m].
+            repeats: how often each of them occurs, [m] or one number.
+        """
+        return TrainingImages(
+            self.pixels,
+            np.concatenate([self.image_rows, np.repeat(rows, repeats)]),
+            np.concatenate([self.labels, np.repeat(labels, repeats)]),
+            self.image_ids,
+        )
+
     def format_image_ids(self) -> str:
         """Return the ids of the images, separated by commas, or their rows if they have no ids."""
         rows = self.image_rows.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.contracts import StageContext
+from pipeline.contracts import ProgressTracker, StageContext
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
-from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.inference.temperature_scaling import fit_temperature
 from pipeline.learning.models.backbone import load_model, load_model_metadata, save_model
 from pipeline.learning.training.generic_augmentation import create_trivial_augment
 from pipeline.learning.training.targeted_treatment import (
@@ -85,6 +83,15 @@ def build_arms(
     return arms
 
 
+def _name_units(track: ProgressTracker, owner: str) -> ProgressTracker:
+    """Return a tracker whose units name what they belong to."""
+
+    def track_owned(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
+        return track(items, total=total, unit=f"{unit} {owner}")
+
+    return track_owned
+
+
 @dataclass(frozen=True)
 class ArmTrainer:
     """Trains arms from one model under the same settings.
@@ -92,21 +99,29 @@ class ArmTrainer:
     Attributes:
         settings: settings of the training.
         base_count: number of training images without repetitions; it fixes the budget of all arms.
-        holdout_images: images for the temperature of each candidate.
         model_folder: the model from which all arms start.
-        output_folder: folder of the candidates' weights.
+        output_folder: folder of the trained weights.
         context: context of the stage.
     """
 
     settings: FitSettings
     base_count: int
-    holdout_images: TrainingImages
     model_folder: Path
     output_folder: Path
     context: StageContext
 
-    def train_arm(self, arm: TrainingArm, seed: int) -> dict[str, Any]:
-        """Train one arm, save its weights, and return its entry of `candidates.json`."""
+    def train_arm(self, arm: TrainingArm, seed: int, name: str) -> tuple[Path, dict[str, Any]]:
+        """Train one arm, and return the file of its weights and a record of the training.
+
+        Args:
+            arm: the arm.
+            seed: seed of the training.
+            name: name of the weights file, without its ending.
+
+        Returns:
+            The file, and passes (image passes), rows (images that they were drawn from), loss and
+            history (the training curves).
+        """
         network, meta = load_model(self.model_folder)
         fitted = fit_network(
             network,
@@ -115,20 +130,16 @@ class ArmTrainer:
             self._get_fit_settings(arm),
             treatment=arm.treatment,
             seed=seed,
-            scratch_folder=self.context.scratch_folder / f"fit-{arm.name}-{seed}",
-            track=self.context.track_progress,
+            scratch_folder=self.context.scratch_folder / f"fit-{name}",
+            track=_name_units(self.context.track_progress, f"of {name}"),
             report_note=self.context.add_note,
         )
-        file = f"{arm.name}-{seed}.safetensors"
+        file = f"{name}.safetensors"
         save_model(self.output_folder, fitted.model, meta, file)
-        return {
-            "arm": arm.name,
-            "seed": seed,
-            "file": file,
+        return self.output_folder / file, {
             "passes": fitted.image_passes,
             "rows": len(arm.images),
             "loss": fitted.training_loss,
-            "temperature": self._fit_temperature(fitted.model, meta),
             "history": fitted.history.drop(columns="split").to_dict("records"),
         }
 
@@ -141,10 +152,3 @@ class ArmTrainer:
                 "head_only": arm.is_head_only or self.settings.head_only,
             }
         )
-
-    def _fit_temperature(self, model: Any, meta: Mapping[str, Any]) -> float:
-        """Return the temperature fitted on the holdout, without one that of the start."""
-        if not self.holdout_images:
-            return float(meta.get("temperature") or 1.0)
-        logits = compute_logits(model, self.holdout_images.load_pixels(), dict(meta))
-        return fit_temperature(logits, self.holdout_images.labels)

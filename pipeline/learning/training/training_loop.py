@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import time
 from collections.abc import Callable
@@ -158,6 +159,7 @@ def _create_training_run(
     pixel_bytes = len(training_images) * int(np.prod(training_images.pixels.shape[1:]))
     precision = choose_precision(describe_device(select_device()), pixel_bytes)
     apply_precision(precision)
+    start_model = copy.deepcopy(model).eval() if settings.distillation else None
     return TrainingRun(
         model=model,
         wrapped_model=model,
@@ -172,6 +174,7 @@ def _create_training_run(
         precision=precision,
         loss_scaler=create_loss_scaler(precision),
         averaged_model=WeightAverage(model, settings.ema_decay) if settings.ema_decay else None,
+        start_model=start_model,
         is_compiled=settings.compile is True,
     )
 

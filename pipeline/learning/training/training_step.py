@@ -60,6 +60,7 @@ class TrainingRun:
         portion_count: number of portions of a batch whose gradients are summed; it grows when
             memory runs out.
         averaged_model: average of the weights; None without `ema_decay`.
+        start_model: the model as it was at the start; None without `distillation`.
         is_backbone_frozen: whether the head alone is trained at the moment.
         is_compiled: whether the network is compiled.
         is_compilation_decided: whether it was already decided if compiling is worthwhile.
@@ -80,6 +81,7 @@ class TrainingRun:
     loss_scaler: Any = field(default_factory=lambda: create_loss_scaler(PrecisionPolicy()))
     portion_count: int = 1
     averaged_model: WeightAverage | None = None
+    start_model: nn.Module | None = None
     is_backbone_frozen: bool = False
     is_compiled: bool = False
     is_compilation_decided: bool = False
@@ -235,6 +237,8 @@ class TrainingRun:
         with create_autocast(inputs.device, self.precision):
             scores = self.wrapped_model(inputs).float()
             loss = self._compute_loss(scores, labels, shard)
+            if self.start_model is not None:
+                loss = self._add_distillation(loss, scores, inputs, shard)
         summed_loss = loss
         if distributed.count_ranks() > 1:  # gradients are averaged over the ranks
             summed_loss = loss * distributed.count_ranks()
@@ -253,6 +257,23 @@ class TrainingRun:
             reduction="mean" if is_whole_batch else "sum",
         )
         return loss if is_whole_batch else loss / shard.batch_weight
+
+    def _add_distillation(
+        self, loss: Tensor, scores: Tensor, inputs: Tensor, shard: BatchShard
+    ) -> Tensor:
+        """Return the loss, a share of its target replaced by the prediction of the start.
+
+        Where an image shows nothing, such as one without light, labels do not decide; the model
+        then keeps its earlier prediction, and no class pays for the draw of a seed.
+
+        Source: Li and Hoiem 2018 (learning without forgetting).
+        """
+        assert self.start_model is not None
+        with torch.no_grad():
+            targets = self.start_model(inputs).float().softmax(1)
+        losses = F.cross_entropy(scores, targets, weight=self.class_weights, reduction="none")
+        share = self.schedule.settings.distillation
+        return (1 - share) * loss + share * losses.sum() / shard.batch_image_count
 
     def _double_portions(self, shard_size: int, error: torch.OutOfMemoryError) -> None:
         """Halve the portions of all further batches, or raise `InputError` at single images."""

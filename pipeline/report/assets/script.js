@@ -1,185 +1,319 @@
-(() => {
-"use strict";
-const $ = (selector, root = document) => root.querySelector(selector), $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-const data = JSON.parse($("#data").textContent);
-
-/* Elements and numbers. */
-function make(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(properties)) key in node ? node[key] = value : node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-const SVG_NAMESPACE = make("template", {innerHTML: "<svg></svg>"}).content.firstChild.namespaceURI;
-function makeSvg(tag, attributes, ...children) {
-  const node = document.createElementNS(SVG_NAMESPACE, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-const bdi = (text, properties = {}) => make("bdi", properties, text);
-const makeButton = (text, onclick, properties = {}) => make("button", {type: "button", onclick, ...properties}, text);
-const makeOption = (value, text) => make("option", {value}, text);
-const makeSegments = (label, ...buttons) => make("span", {className: "segments", role: "group", "aria-label": label}, ...buttons);
-const makeField = (text, input) => make("label", {className: "find"}, text, input);
+/* Numbers and buttons. */
+const makeButton = (text, onclick) => make("button", {type: "button", onclick}, text);
 const formatCount = n => n.toLocaleString("en");
+const formatImages = n => formatCount(n) + (n === 1 ? " image" : " images");
 const formatPercent = share => share == null ? "" : (100 * share).toFixed(1) + "\u202f%";
-const formatSigned = n => n === 0 ? "0" : (n < 0 ? "\u2212" : "+") + formatCount(Math.abs(n));
-const press = (buttons, chosen) => { for (const button of buttons) button.setAttribute("aria-pressed", button === chosen); };
+const getSign = n => n < 0 ? "\u2212" : n ? "+" : "";
+const formatNumber = n => String(Number(n.toPrecision(3)));
+const press = (buttons, chosen) => { for (const button of buttons) button.ariaPressed = button === chosen; };
 const hasModifier = event => event.ctrlKey || event.metaKey || event.altKey;
+const ARROWS = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]};
+const setAddress = address => history.replaceState(null, "", address);
 const isTyping = target => target.closest("input, textarea, select");
-
-/* Sortable and filtered tables. */
-for (const table of $$("table[data-sortable]")) {
-  const heads = $$("thead th", table), body = table.tBodies[0];
-  heads.forEach((head, column) => {
-    const sorter = make("button", {type: "button"}, ...head.childNodes);
-    head.replaceChildren(sorter);
-    sorter.onclick = () => {
-      const ascending = head.getAttribute("aria-sort") === "descending" || (!head.hasAttribute("aria-sort") && !head.classList.contains("num"));
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-      const readValue = row => { const cell = row.cells[column]; return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v); };
-      const compare = (a, b) => typeof a === "number" ? a - b : a.localeCompare(b, undefined, {numeric: true});
-      body.append(...[...body.rows].sort((a, b) => (ascending ? 1 : -1) * compare(readValue(a), readValue(b))));
-    };
-  });
+function download(name, content) {
+  const href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], {type: "application/json"}));
+  make("a", {href, download: name + "-" + data.run_id + ".json"}).click();
+  setTimeout(() => URL.revokeObjectURL(href), 1000);
 }
-for (const input of $$("[data-filter]")) input.oninput = () => {
-  for (const row of document.getElementById(input.dataset.filter).tBodies[0].rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(input.value.toLowerCase());
-};
 
-/* Only boxes that scroll can be focused. */
-const scrollObserver = new ResizeObserver(entries => { for (const {target: box} of entries) {
-  const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
-  scrolls && !$("a[href], button, input", box) ? box.tabIndex = 0 : box.removeAttribute("tabindex");
-} });
-for (const box of $$(".scroll")) scrollObserver.observe(box);
+/* Images. The number of an image is its row in the data; rows with details come first. */
+const {classes, table, details, has_targeted_arm: isRetrained} = data;
+const detailIndex = Object.fromEntries(data.detail_columns.map((name, k) => [name, k]));
+const get = (row, column) => column in table ? table[column][row] : details[row]?.[detailIndex[column]];
+const getClass = (row, column) => classes[get(row, column)] ?? "";
+const getGroup = row => data.groups[table.group[row]];
+const listSlices = row => data.slices.filter(slice => slice.admitted.includes(row));
+const isWrong = (row, model) => table[model][row] !== table.label[row];
+const CHANGES = ["still right", "broken", "fixed", "still wrong"];
+const getChange = row => CHANGES[2 * isWrong(row, "before") + isWrong(row, "after")];
+/* The validation images: today's failures first, one of each group, then its second, and so on. */
+const predicted = data.order;
 
-/* The list of all runs: two runs side by side. */
-function compareRuns() {
-  const selects = $$("#compare select"), output = $("#compared"), details = $("#compare").closest("details");
-  const formatPoints = n => (Math.abs(n) < .05 ? "" : n < 0 ? "\u2212" : "+") + Math.abs(n).toFixed(1) + " points";
-  const buildCell = (run, line, other) => {
-    const cell = make("td", {className: "num", "data-l": run.run_id}, line ? line.text : "\u2013");
-    if (line && other && line.value !== null && other.value !== null) cell.append(make("small", {}, formatPoints(100 * (line.value - other.value))));
-    return cell;
-  };
-  const show = () => {
-    const [first, second] = selects.map(select => data.runs[Number(select.value)]);
-    const names = [...new Set([...first.lines, ...second.lines].map(line => line.name))];
-    const rows = names.map(name => {
-      const [a, b] = [first, second].map(run => run.lines.find(line => line.name === name));
-      return make("tr", {}, make("th", {scope: "row"}, bdi(name)), buildCell(first, a), buildCell(second, b, a === b ? undefined : a));
-    });
-    const corner = make("th", {scope: "col"}, make("span", {className: "sr"}, "Figure"));
-    const head = make("tr", {}, corner, ...[first, second].map(run => make("th", {scope: "col", className: "num"}, bdi(run.run_id))));
-    output.hidden = false;
-    output.replaceChildren(make("table", {className: "list fold"}, make("thead", {}, head), make("tbody", {}, ...rows)));
-  };
-  for (const select of selects) select.onchange = show;
-  details.ontoggle = () => { if (details.open) show(); };
-}
-if (data.kind) { document.documentElement.classList.add("on"); if (data.runs?.length > 1) compareRuns(); return; }
-
-/* Images. The id of an image is its row in the data. */
-const {classes, images, columns, has_targeted_arm: isRetrained} = data;
-const columnIndex = Object.fromEntries(columns.map((name, k) => [name, k]));
-const get = (id, column) => images[id][columnIndex[column]];
-const nameClass = index => index < 0 ? "" : classes[index];
-const predicted = images.map((_, id) => id).filter(id => get(id, "before") >= 0);
-
-/* An image is stored once: in the markup, or in the data. */
+/* A picture is stored once: in the markup, or in the data. */
 const toSource = code => "data:image/webp;base64," + code;
 const sources = data.thumbnails.map(code => code && toSource(code));
 for (const img of $$("img[data-p][src]")) sources[img.dataset.p] = img.src;
 for (const img of $$("img[data-p]:not([src])")) if (sources[img.dataset.p]) img.src = sources[img.dataset.p];
 
-function describeImage(id) {
-  const [label, before, after] = ["label", "before", "after"].map(column => nameClass(get(id, column)));
-  if (!before || (label === before && before === after)) return [bdi(label)];
-  if (before === after || !isRetrained) return [bdi(label), " → ", bdi(before)];
-  return [bdi(label), ": ", bdi(before), " → ", bdi(after)];
+/* Names of classes stand at even places. */
+function describe(row) {
+  const [label, before, after] = ["label", "before", "after"].map(column => getClass(row, column));
+  if (!before || (label === before && before === after)) return [label];
+  if (before === after || !isRetrained) return [label, " → ", before];
+  return [label, ": ", before, " → ", after];
 }
-const describePlainly = id => describeImage(id).map(part => part.textContent ?? part).join("");
-function listPredictions(id) {
-  const lines = (isRetrained ? ["before", "after"] : ["before"]).map((model, k) => {
-    const index = get(id, model), isCorrect = index === get(id, "label"), share = get(id, "top_predictions")[k]?.[1];
-    return make("span", {className: "prediction"}, isRetrained ? model + " " : "", share === undefined ? "" : Math.round(share / 10) + "\u202f% ", make("span", {className: isCorrect ? "ok" : "no"}, isCorrect ? "✓ " : "✕ "), bdi(nameClass(index)));
+const describePlainly = row => describe(row).join("");
+const buildCaption = row => describe(row).map((text, k) => k % 2 ? text : bdi(text));
+function listPredictions(row) {
+  const models = table.before[row] < 0 ? [] : isRetrained ? ["before", "after"] : ["before"], lines = models.map((model, k) => {
+    const share = get(row, "top_predictions")?.[k]?.[1], wrong = isWrong(row, model);
+    return make("span.prediction", isRetrained ? model + " " : "", share === undefined ? "" : Math.round(share / 10) + "\u202f% ", make("span", {className: wrong ? "no" : "ok"}, wrong ? "✕ " : "✓ "), bdi(getClass(row, model)));
   });
-  return [bdi(nameClass(get(id, "label"))), ...lines];
+  return [bdi(getClass(row, "label")), ...lines];
 }
-function buildCard(id, caption = describeImage) {
-  const opener = make("button", {type: "button", className: sources[id] ? "pic" : "tile", "data-open": id});
-  opener.append(sources[id] ? make("img", {src: sources[id], alt: describePlainly(id), loading: "lazy", width: 96, height: 96}) : get(id, "path"));
-  return make("figure", {}, opener, make("figcaption", {title: describePlainly(id)}, ...caption(id)));
+function buildPicture(row) {
+  return sources[row] ? make("img", {src: sources[row], alt: describePlainly(row), width: 96, height: 96}) : get(row, "path");
+}
+function buildCard(row, caption = buildCaption) {
+  const opener = make("button", {type: "button", className: sources[row] ? "pic" : "tile", "data-open": row}, buildPicture(row));
+  markImage(opener);
+  return make("figure", opener, make("figcaption", {title: describePlainly(row)}, ...caption(row)));
 }
 
 /* Lists of images: cards in portions. */
-const PORTION = 120, FILTERED_LENGTH = 24;
-function buildPortions(list, caption) {
-  const cards = make("div", {className: caption ? "cards predictions" : "cards"}), more = makeButton("", () => showNext());
+const PORTION = 120;
+function buildPortions(list, caption, first = PORTION) {
+  const cards = make("div", {className: caption ? "cards predictions" : "cards"}), more = makeButton("", () => showNext(PORTION));
   let shown = 0;
-  const showNext = () => {
-    cards.append(...list.slice(shown, shown += PORTION).map(id => buildCard(id, caption)));
+  const showNext = count => {
+    cards.append(...list.slice(shown, shown += count).map(row => buildCard(row, caption)));
     more.hidden = shown >= list.length;
     more.textContent = "Show more, " + formatCount(Math.max(0, list.length - shown)) + " left";
   };
-  showNext();
+  showNext(first);
   return [cards, more];
 }
-const matchesText = (id, text) => (describePlainly(id) + " " + get(id, "path")).toLowerCase().includes(text.toLowerCase());
-const linkFile = href => make("a", {href, download: ""}, href);
-const describeTotal = (list, total) => total > list.length ? ["Showing " + formatCount(list.length) + " of " + formatCount(total) + ". All are in ", linkFile("images.parquet"), ", the misclassified ones in ", linkFile("failures.csv"), ". "] : [];
-function fillDrawer(drawer, title, list, {total = list.length, caption, close, introduction = ""}) {
-  const tools = make("p", {className: "aside"}, introduction, ...describeTotal(list, total), list.length ? "" : "No images."), box = make("div", {}, ...buildPortions(list, caption));
-  if (list.length > FILTERED_LENGTH) {
-    const input = make("input", {type: "search", autocomplete: "off", oninput: () => box.replaceChildren(...buildPortions(list.filter(id => matchesText(id, input.value)), caption))});
-    tools.append(makeField("Filter by class or path", input));
-  }
-  drawer.replaceChildren(make("header", {}, make("h3", {}, ...title), makeButton("Close", close)), tools, box);
+function fillDrawer(drawer, title, list, {caption, close, address}) {
+  const link = address ? make("a", {href: address}, "Filter and sort them") : "";
+  drawer.replaceChildren(make("header", make("h3", ...title), makeButton("Close", close)), make("p.aside", formatImages(list.length) + ". ", link), ...buildPortions(list, caption));
   drawer.hidden = false;
+}
+
+/* Decisions: stored in this browser, saved as a file. Those of earlier runs are in the data. */
+const storageKey = "nightshift review " + data.run_id;
+const earlier = {slices: data.reviews.slices ?? {}, labels: data.reviews.labels ?? {}};
+let decisions = {slices: {}, labels: {}}, changes = [];
+const refreshers = [], refresh = () => refreshers.forEach(show => show());
+/* Other pages may write to the same storage. */
+const keepRecords = stored => Object.fromEntries(Object.entries(stored ?? {}).filter(([, item]) => isPlain(item) && Object.values(item).every(text => typeof text === "string")));
+try {
+  const stored = JSON.parse(localStorage.getItem(storageKey));
+  for (const kind in decisions) decisions[kind] = keepRecords(stored?.[kind]);
+} catch { /* no storage, or damaged */ }
+const getDecision = (kind, key) => decisions[kind][key] ?? earlier[kind][key] ?? {};
+const getVerdict = row => getDecision("labels", get(row, "image_id")).decision || "";
+/* What is taken back stays as an empty record, so that the file withdraws what was applied before. */
+function restore(kind, key, item) {
+  if (item || !earlier[kind][key]) decisions[kind][key] = item ?? {...decisions[kind][key], decision: "", note: ""}; else delete decisions[kind][key];
+  try { localStorage.setItem(storageKey, JSON.stringify(decisions)); } catch { /* they last as long as the page */ }
+  refresh();
+}
+function decide(kind, key, item, change) {
+  changes.push([kind, key, decisions[kind][key]]);
+  restore(kind, key, {decision: "", note: "", ...getDecision(kind, key), ...item, ...change});
+}
+function undo() {
+  const last = changes.pop();
+  if (last) restore(...last);
+  return last?.[1];
+}
+
+/* A mark on every picture whose label is in doubt or was judged. */
+const MARKS = {wrong: "✕", right: "✓", unreadable: "∅"};
+function markImage(opener) {
+  const row = Number(opener.dataset.open), verdict = getVerdict(row), mark = MARKS[verdict] ?? (data.suspected[row] ? "?" : "");
+  mark ? opener.dataset.mark = mark : delete opener.dataset.mark;
+  opener.title = !mark ? "" : !verdict ? "label in doubt" : (verdict === "unreadable" ? "" : "label ") + verdict;
+}
+refreshers.push(() => $$("[data-open]").forEach(markImage));
+
+/* A decision beside the heading of each slice. */
+for (const {slice, review, rule_text} of data.slices) {
+  const heading = $(`#slice-${CSS.escape(slice)} :is(h3, th)`), template = $("#slice-review");
+  if (!heading || !template) continue;
+  const panel = template.content.firstElementChild.cloneNode(true), note = $("input", panel), buttons = $$("button", panel), mark = heading.appendChild(make("span.verdict"));
+  const store = change => decide("slices", review.key, review, {note: note.value, ...change});
+  for (const button of buttons) button.onclick = () => store({decision: button.ariaPressed === "true" ? "" : button.value});
+  note.onchange = () => store({});
+  panel.dataset.review = slice;
+  $("bdi", panel).textContent = rule_text;
+  heading.tagName === "TH" ? heading.append(panel) : heading.after(panel);
+  refreshers.push(() => {
+    const decision = getDecision("slices", review.key);
+    press(buttons, buttons.find(button => button.value === decision.decision));
+    [note.value, mark.textContent] = [decision.note ?? "", decision.decision ?? ""];
+  });
+}
+for (const button of $$("[data-gallery]")) {
+  const slice = data.slices.find(other => other.slice === button.dataset.gallery), place = button.parentElement.nextElementSibling;
+  const close = () => { place.hidden = true; button.ariaExpanded = false; button.focus(); };
+  button.onclick = () => {
+    if (!place.hidden) return close();
+    button.ariaExpanded = true;
+    fillDrawer(place, ["All images of this slice"], slice.images, {close, address: getAddress({Slice: slice.name})});
+  };
+  place.onkeydown = event => { if (event.key === "Escape") close(); };
+}
+for (const button of $$("[data-brighten]")) button.onclick = () => { button.textContent = button.closest(".slice, .kind").classList.toggle("bright") ? "Original brightness" : "Brighten"; };
+
+/* The list of decisions, and files of them. */
+const decisionList = $("#decisions"), queue = Object.keys(data.suspected).map(Number).filter(row => details[row]).sort((a, b) => data.suspected[b][1] - data.suspected[a][1]);
+const formatProgress = list => list.filter(getVerdict).length + " of " + list.length + " reviewed";
+function exportImages(convert) {
+  return table.path.flatMap((path, row) => {
+    const decision = getDecision("labels", get(row, "image_id"));
+    return decision.decision || decision.note || data.suspected[row] ? [convert(row, path, decision)] : [];
+  });
+}
+function buildTask(row, path, {decision = "", suggested, note = ""}) {
+  const label = getClass(row, "label"), answer = {right: label, wrong: suggested}[decision], [index, score] = data.suspected[row] ?? [];
+  const choose = name => [{from_name: "label", to_name: "image", type: "choices", value: {choices: [name]}}];
+  return {data: {image: "/data/local-files/?d=" + path, label, decision, note}, annotations: answer ? [{result: choose(answer)}] : [],
+    predictions: classes[index] ? [{model_version: data.run_id, score, result: choose(classes[index])}] : []};
+}
+function buildSample(row, path, {decision}) {
+  const tags = listSlices(row).map(slice => "slice " + slice.slice);
+  if (data.suspected[row]) tags.push("label in doubt");
+  if (decision) tags.push(decision === "unreadable" ? decision : "label " + decision);
+  return {filepath: path, ground_truth: {_cls: "Classification", label: getClass(row, "label")}, tags};
+}
+function buildDecisionRow(kind, key) {
+  const item = getDecision(kind, key), isHere = key in decisions[kind], withdraw = () => decide(kind, key, {[kind === "slices" ? "key" : "image_id"]: key}, {decision: "", note: ""});
+  return make("tr", make("td", kind === "slices" ? "Slice" : "Label"), make("th", {scope: "row"}, bdi((kind === "slices" ? item.words : item.path) || key)),
+    make("td", item.decision || (item.note ? "note only" : "withdrawn"), ...(item.suggested ? [", it is ", bdi(item.suggested)] : []), isHere ? "" : make("small", "before this run")),
+    make("td", bdi(item.note ?? "")), make("td", makeButton("Undo", isHere ? () => restore(kind, key) : withdraw)));
+}
+const actions = {
+  queue: () => openQueue(queue), found: () => openQueue(found), undo, clear: () => { state = new URLSearchParams(); setFilter(); showState(); },
+  save: () => download("review", {review: 1, run_id: data.run_id, slices: Object.values(decisions.slices), labels: Object.values(decisions.labels)}),
+  tasks: () => download("label-studio", exportImages(buildTask)), tags: () => download("fiftyone", {samples: exportImages(buildSample)}),
+  discard: () => { if (confirm("Take back every decision that was made in this browser?")) for (const kind in decisions) for (const key in decisions[kind]) restore(kind, key); },
+};
+for (const button of $$("[data-act]")) button.onclick = actions[button.dataset.act];
+if (decisionList) refreshers.push(() => {
+  const isShown = (kind, key) => earlier[kind][key] || decisions[kind][key].decision || decisions[kind][key].note;
+  const rows = ["slices", "labels"].flatMap(kind => Object.keys({...earlier[kind], ...decisions[kind]}).filter(key => isShown(kind, key)).map(key => buildDecisionRow(kind, key)));
+  decisionList.tBodies[0].replaceChildren(...rows);
+  decisionList.hidden = !rows.length;
+  $("#progress").textContent = (queue.length ? "Labels in doubt: " + formatProgress(queue) + ". " : "No label is in doubt. ") + (rows.length ? "" : "No decisions in this browser yet.");
+});
+
+/* The explorer: all validation images, filtered, brushed and sorted. The address holds its state. */
+const explorer = $("#images"), controls = $$(":is(select, input)[data-field]"), LEVELS = 48, BARS = 24, FIRST_CODE = 63, FIRST_PORTION = 48;
+const latest = isRetrained ? "after" : "before", admitting = new Map(data.slices.map(slice => [slice.name, new Set(slice.admitted)]));
+const getAddress = values => "#images?" + new URLSearchParams(values);
+let state = new URLSearchParams(), found = [];
+/* Of each field: the function of a chosen value that returns a test of rows. */
+const passesAll = () => () => true, compare = getValue => value => row => getValue(row) === value, compareClass = column => value => { const index = classes.indexOf(value); return row => table[column][row] === index; };
+const tests = {
+  Change: compare(getChange), Label: compareClass("label"), Before: compareClass("before"), After: compareClass("after"), Review: compare(row => getVerdict(row) || "none"), "Label in doubt": compare(row => data.suspected[row] ? "yes" : "no"),
+  Slice: value => row => admitting.has(value) ? admitting.get(value).has(row) : ![...admitting.values()].some(rows => rows.has(row)),
+  Find: value => row => [describePlainly(row), get(row, "path"), getGroup(row)].some(text => text.toLowerCase().includes(value.toLowerCase())), Groups: passesAll, Sort: passesAll,
+};
+for (const {name, values, codes} of data.choices) tests[name] = value => { const code = values.indexOf(value); return row => codes[row] === code; };
+/* A range that ends before it starts wraps around, such as the hours from 21 to 5. */
+const isWithin = (level, [from, to]) => level >= 0 && (from <= to ? level >= from && level < to : level >= from || level < to);
+const scales = new Map(data.scales.map(({name, low, high, codes}) => {
+  const toLevel = text => Math.max(0, Math.min(LEVELS, Math.round((Number(text) - low) / (high - low) * LEVELS)));
+  const parse = value => value.split("~").map((text, k) => text.trim() === "" || Number.isNaN(Number(text)) ? k * LEVELS : toLevel(text));
+  const scale = {levels: Int8Array.from(codes, code => code.charCodeAt() - FIRST_CODE), counts: [], parse, format: level => formatNumber(low + (high - low) * level / LEVELS)};
+  tests[name] = value => { const range = parse(value); return row => isWithin(scale.levels[row], range); };
+  return [name, scale];
+}));
+
+function sortRows(list) {
+  const [, name, way] = /^(.*) (up|down)$/.exec(state.get("Sort")) ?? [], levels = scales.get(name)?.levels, seen = new Set();
+  const sorted = levels ? list.sort((a, b) => (levels[a] - levels[b]) * (way === "up" ? 1 : -1)) : list;
+  return state.has("Groups") ? sorted.filter(row => !seen.has(table.group[row]) && seen.add(table.group[row])) : sorted;
+}
+/* A histogram counts the images that all other filters let through. */
+function filterRows() {
+  const active = [...state].map(([name, value]) => [name, tests[name](value)]), list = [];
+  for (const scale of scales.values()) scale.counts = Array(BARS).fill(0);
+  const count = ({levels, counts}, row) => { if (levels[row] >= 0) counts[levels[row] * BARS / LEVELS | 0]++; };
+  for (const row of predicted) {
+    const failed = active.filter(([, passes]) => !passes(row));
+    if (!failed.length) { list.push(row); for (const scale of scales.values()) count(scale, row); }
+    else if (failed.length === 1 && scales.has(failed[0][0])) count(scales.get(failed[0][0]), row);
+  }
+  return list;
+}
+function explore() {
+  found = sortRows(filterRows());
+  for (const show of brushes) show();
+  $("#found").textContent = formatImages(found.length) + ", " + formatCount(found.filter(row => isWrong(row, latest)).length) + " of them misclassified";
+  $("#results").replaceChildren(...buildPortions(found, listPredictions, FIRST_PORTION));
+}
+function setFilter(name, value) {
+  value ? state.set(name, value) : state.delete(name);
+  setAddress(getAddress(state));
+  explore();
+}
+const brushes = $$("fieldset[data-field]").map(field => {
+  const name = field.dataset.field, scale = scales.get(name), svg = $("svg", field), [outside, inside] = $$("path", field), ends = $$("input", field);
+  const setRange = texts => setFilter(name, texts.some(text => text.trim()) ? texts.join("~") : "");
+  const draw = range => [inside, outside].forEach((path, isOutside) => path.setAttribute("d", scale.counts.map((n, bar) => n && isWithin(bar * LEVELS / BARS, range) !== Boolean(isOutside) ? `M${bar} 10v${-Math.max(.4, 10 * n / Math.max(...scale.counts)).toFixed(2)}h.9V10z` : "").join("")));
+  const findBar = event => { const box = svg.getBoundingClientRect(); return Math.max(0, Math.min(BARS - 1, Math.floor((event.clientX - box.x) / box.width * BARS))); };
+  let start = null;
+  const toRange = event => [Math.min(start, findBar(event)), Math.max(start, findBar(event)) + 1].map(bar => bar * LEVELS / BARS);
+  svg.onpointerdown = event => { start = findBar(event); svg.setPointerCapture(event.pointerId); };
+  svg.onpointermove = event => { if (start !== null) draw(toRange(event)); };
+  svg.onpointerup = event => { const range = toRange(event); start = null; setRange(range.map(scale.format)); };
+  for (const input of ends) input.onchange = () => setRange(ends.map(end => end.value));
+  return () => {
+    const texts = (state.get(name) ?? "~").split("~");
+    ends.forEach((end, k) => { end.value = texts[k] ?? ""; });
+    draw(scale.parse(texts[0] + "~" + (texts[1] ?? "")));
+  };
+});
+for (const control of controls) control[control.type === "search" ? "oninput" : "onchange"] = () => setFilter(control.dataset.field, control.type !== "checkbox" ? control.value : control.checked ? control.value : "");
+/* Names and values of an address that the page does not know are left out. */
+function showState() {
+  for (const name of [...state.keys()]) if (!tests[name]) state.delete(name);
+  for (const control of controls) {
+    const value = state.get(control.dataset.field) ?? "";
+    control.type === "checkbox" ? control.checked = value : control.value = value;
+    if (control.value !== value && control.type !== "checkbox") { state.delete(control.dataset.field); control.value = ""; }
+  }
+  explore();
+}
+function openAddress() {
+  const [address, query] = /^#images(?:\?(.*))?$/.exec(location.hash) ?? [];
+  if (!address || !explorer) return openAddressedCell();
+  state = new URLSearchParams(query ?? "");
+  showState();
+  explorer.scrollIntoView();
+}
+if (explorer) {
+  if (innerWidth < 700) $("details", explorer).open = false;
+  showState();
 }
 
 /* Confusion matrices; "other" merges classes that are not shown. */
 const OTHER = "other", drawer = $("#cell"), matrices = $("#matrices");
-let keys = data.kept_classes.length < classes.length ? [...data.kept_classes, OTHER] : data.kept_classes, openedCell = null, cellOpener = null;
+let keys = data.kept_classes.length < classes.length ? [...data.kept_classes, OTHER] : data.kept_classes, openedCell = null;
 const nameKey = key => key === OTHER ? "(other)" : classes[key];
 const parseKey = text => text === OTHER ? OTHER : Number(text);
-const toShownKey = index => keys.includes(index) ? index : OTHER;
-
+const findCell = (view, label, prediction) => $(`table[data-view=${view}] [data-cell="${label},${prediction}"]`);
 function listCellImages(view, label, prediction) {
-  const isIn = (id, column) => toShownKey(get(id, "label")) === label && toShownKey(get(id, column)) === prediction;
-  return predicted.filter(id => view === "change" ? isIn(id, "before") !== isIn(id, "after") : isIn(id, view));
+  const toKey = index => keys.includes(index) ? index : OTHER, isIn = (row, model) => toKey(table.label[row]) === label && toKey(table[model][row]) === prediction;
+  return predicted.filter(row => view === "change" ? isIn(row, "before") !== isIn(row, "after") : isIn(row, view));
 }
+const expandCell = isExpanded => { const cell = openedCell && findCell(...openedCell); if (cell) cell.ariaExpanded = isExpanded; return cell; };
 function closeCell() {
   if (!openedCell) return;
   drawer.hidden = true;
-  if (cellOpener?.isConnected) { cellOpener.setAttribute("aria-expanded", "false"); cellOpener.focus(); }
-  openedCell = cellOpener = null;
-  history.replaceState(null, "", "#confusion_matrix");
+  expandCell(false)?.focus();
+  openedCell = null;
+  setAddress("#confusion_matrix");
 }
 function openCell(view, label, prediction) {
-  const opener = $(`table[data-view=${view}] [data-cell="${label},${prediction}"]`), list = listCellImages(view, label, prediction);
-  cellOpener?.setAttribute("aria-expanded", "false");
-  [openedCell, cellOpener] = [[view, label, prediction], opener];
-  opener?.setAttribute("aria-expanded", "true");
-  const model = view === "change" ? ", images that entered or left" : view === "after" ? ", after" : isRetrained ? ", before" : "";
-  const title = label === prediction && label !== OTHER ? [bdi(nameKey(label)), " predicted correctly" + model] : [bdi(nameKey(label)), " predicted as ", bdi(nameKey(prediction)), model];
-  const counts = ["fixed", "broken", "still wrong", "still right"].map(change => [change, list.filter(id => get(id, "change") === change).length]).filter(([, n]) => n);
-  const introduction = isRetrained && list.length ? counts.map(([change, n]) => formatCount(n) + " " + change).join(", ") + ". " : "";
-  fillDrawer(drawer, title, list, {total: Number(opener?.dataset.total ?? list.length), caption: listPredictions, close: closeCell, introduction});
-  history.replaceState(null, "", "#cell=" + label + "," + prediction + (view === "before" ? "" : "," + view));
+  const list = listCellImages(view, label, prediction), isRight = label === prediction && label !== OTHER;
+  expandCell(false);
+  openedCell = [view, label, prediction];
+  expandCell(true);
+  const model = view === "change" ? ", images that entered or left" : isRetrained ? ", " + view : "";
+  const title = [bdi(nameKey(label)), ...(isRight ? [" predicted correctly"] : [" predicted as ", bdi(nameKey(prediction))]), model];
+  const address = view === "change" || label === OTHER || prediction === OTHER ? "" : getAddress({Label: classes[label], [view === "after" ? "After" : "Before"]: classes[prediction]});
+  fillDrawer(drawer, title, list, {caption: listPredictions, close: closeCell, address});
+  setAddress("#cell=" + label + "," + prediction + (view === "before" ? "" : "," + view));
   drawer.focus({preventScroll: true});
   drawer.scrollIntoView({block: "nearest"});
 }
 function openAddressedCell() {
-  const match = /^#cell=(\d+|other),(\d+|other)(?:,(before|after|change))?$/.exec(location.hash);
-  if (!match || !drawer) return;
-  const cell = [parseKey(match[1]), parseKey(match[2])], view = match[3] ?? "before";
-  if (cell.some(key => key !== OTHER && !(key < classes.length)) || !$(`table[data-view=${view}]`)) return;
-  const isShown = cell.every(key => keys.includes(key));
-  if (!isShown && !data.cells.length) return;
+  const [, ...parts] = /^#cell=(\d+|other),(\d+|other)(?:,(before|after|change))?$/.exec(location.hash) ?? [], view = parts[2] ?? "before";
+  const cell = parts.slice(0, 2).map(parseKey), isShown = cell.every(key => keys.includes(key));
+  if (!drawer || !parts.length || cell.some(key => key !== OTHER && !(key < classes.length)) || !$(`table[data-view=${view}]`) || !(isShown || data.cells.length)) return;
   if (!isShown) redraw([...new Set([...cell, ...data.kept_classes])].filter(key => key !== OTHER).sort((a, b) => a - b));
   openCell(view, ...cell);
 }
@@ -189,10 +323,10 @@ if (matrices) {
     if (cell) openCell(cell.closest("table").dataset.view, ...cell.dataset.cell.split(",").map(parseKey));
   });
   matrices.addEventListener("keydown", event => {
-    const cell = event.target.closest(".cell"), step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
-    if (!cell || !(step || event.key === "Home" || event.key === "End")) return;
-    const rows = cell.closest("tbody").rows, [dy, dx] = step ?? [0, event.key === "Home" ? 1 : -1];
-    let y = cell.closest("tr").rowIndex - 1 + dy, x = step ? cell.parentElement.cellIndex + dx : event.key === "Home" ? 1 : rows[0].cells.length - 1, next = null;
+    const cell = event.target.closest(".cell"), step = ARROWS[event.key] ?? {Home: [1, 0], End: [-1, 0]}[event.key];
+    if (!cell || !step) return;
+    const {rows} = cell.closest("tbody"), isJump = !event.key.startsWith("Arrow"), [dx, dy] = step;
+    let y = cell.closest("tr").rowIndex - 1 + dy, x = !isJump ? cell.parentElement.cellIndex + dx : dx > 0 ? 1 : rows[0].cells.length - 1, next = null;
     for (; rows[y] && x > 0 && rows[y].cells[x] && !(next = $("button", rows[y].cells[x])); y += dy, x += dx);
     event.preventDefault();
     if (!next) return;
@@ -203,7 +337,7 @@ if (matrices) {
 
 /* Many classes. Steps as in matrix_cells.py. */
 const CORRECT_STEPS = [.5, .75, .9], ERROR_STEPS = [.03, .1, .25], CHANGE_STEPS = [.02, .06, .15];
-const chooseCssClass = (isGood, n, share, steps, isMixed) => !n ? "zero" : isMixed ? "mixed" : (isGood ? "right" : "wrong") + (1 + steps.filter(step => share >= step).length);
+const chooseCssClass = (isGood, n, share, steps) => n ? (isGood ? "right" : "wrong") + (1 + steps.filter(step => share >= step).length) : "zero";
 function buildMatrix(view) {
   const places = new Map(keys.map((key, k) => [key, k])), findPlace = index => places.get(index) ?? places.get(OTHER), size = keys.length;
   const cells = new Map(), totals = Array(size).fill(0), isChange = view === "change";
@@ -214,28 +348,19 @@ function buildMatrix(view) {
     cells.set(y * size + x, [sums[0] + before, sums[1] + after]);
     totals[y] += before;
   }
-  const buildHeading = (scope, key) => make("th", {scope, title: nameKey(key)}, make("span", {}, bdi(nameKey(key))));
-  const body = make("tbody");
-  let isFirst = true;
-  for (let y = 0; y < size; y++) {
-    const row = make("tr", {}, buildHeading("row", keys[y]));
-    for (let x = 0; x < size; x++) {
-      const sums = cells.get(y * size + x), td = make("td");
-      row.append(td);
-      if (!sums) continue;
-      const [before, after] = sums, n = isChange ? after - before : view === "after" ? after : before;
-      const share = totals[y] ? n / totals[y] : 0, isMixed = keys[y] === OTHER && y === x, steps = isChange ? CHANGE_STEPS : y === x ? CORRECT_STEPS : ERROR_STEPS;
-      const total = isChange ? listCellImages("change", keys[y], keys[x]).length : n;
-      if (!n && !total) continue;
-      const cssClass = chooseCssClass(isChange ? (n > 0) === (y === x) : y === x, n, Math.abs(share), steps, isMixed);
-      td.append(make("button", {type: "button", className: "cell " + cssClass, "data-cell": keys[y] + "," + keys[x], "data-total": total, tabIndex: isFirst ? 0 : -1},
-        make("span", {className: "n"}, isChange ? formatSigned(n) : formatCount(n)), make("span", {className: "p"}, isChange ? (n < 0 ? "\u2212" : n ? "+" : "") + (100 * Math.abs(share)).toFixed(1) : (100 * share).toFixed(1))));
-      isFirst = false;
-    }
-    body.append(row);
-  }
-  const corner = make("th", {className: "corner", scope: "col"}, make("span", {className: "sr"}, "label, then prediction"), make("span", {ariaHidden: "true"}, "predicted →", make("br"), "label ↓"));
-  return [make("thead", {}, make("tr", {}, corner, ...keys.map(key => buildHeading("col", key)))), body];
+  const buildHeading = (scope, key) => make("th", {scope, title: nameKey(key)}, make("span", bdi(nameKey(key))));
+  let tabIndex = 0;
+  const buildCell = (y, x) => {
+    const [before, after] = cells.get(y * size + x) ?? [0, 0], n = isChange ? after - before : view === "after" ? after : before, td = make("td");
+    if (!n && !(isChange && before + after && listCellImages("change", keys[y], keys[x]).length)) return td;
+    const share = totals[y] ? n / totals[y] : 0, sign = isChange ? getSign(n) : "", steps = isChange ? CHANGE_STEPS : y === x ? CORRECT_STEPS : ERROR_STEPS;
+    const cssClass = n && keys[y] === OTHER && y === x ? "mixed" : chooseCssClass(isChange ? (n > 0) === (y === x) : y === x, n, Math.abs(share), steps);
+    td.append(make("button.cell." + cssClass, {type: "button", "data-cell": keys[y] + "," + keys[x], tabIndex}, make("span.n", sign + formatCount(Math.abs(n))), make("span.p", sign + (100 * Math.abs(share)).toFixed(1))));
+    tabIndex = -1;
+    return td;
+  };
+  const corner = make("th.corner", {scope: "col"}, make("span.sr", "label, then prediction"), make("span", {ariaHidden: "true"}, "predicted →", make("br"), "label ↓"));
+  return [make("thead", make("tr", corner, ...keys.map(key => buildHeading("col", key)))), make("tbody", ...keys.map((key, y) => make("tr", buildHeading("row", key), ...keys.map((_, x) => buildCell(y, x)))))];
 }
 const MAX_MATRICES_SIZE = 60, MAX_WIDE_SIZE = 30;
 let shownView = "before";
@@ -244,204 +369,105 @@ function redraw(indices) {
   keys = indices.length < classes.length ? [...indices, OTHER] : indices;
   const showsOne = keys.length > MAX_MATRICES_SIZE;
   matrices.classList.toggle("whole", keys.length > MAX_WIDE_SIZE);
-  for (const table of $$("table[data-view]", matrices)) {
-    const isShown = !showsOne || table.dataset.view === shownView;
-    table.closest("figure").hidden = !isShown;
-    table.replaceChildren(...(isShown ? buildMatrix(table.dataset.view) : []));
+  for (const matrix of $$("table[data-view]", matrices)) {
+    const isShown = !showsOne || matrix.dataset.view === shownView;
+    matrix.closest("figure").hidden = !isShown;
+    matrix.replaceChildren(...(isShown ? buildMatrix(matrix.dataset.view) : []));
   }
   $("#views").hidden = !showsOne;
 }
 if ($("#whole")) {
-  const MAX_MATCHES = 12, MAX_PARTNERS = 3, SEARCH_DELAY = 120;
+  const MAX_MATCHES = 12, MAX_PARTNERS = 3;
   const input = $("#find-class"), whole = $("#whole"), wholeText = whole.textContent, allClasses = classes.map((_, k) => k);
   const listPartners = index => data.cells.filter(cell => (cell[0] === index) !== (cell[1] === index)).sort((a, b) => Math.max(b[2], b[3]) - Math.max(a[2], a[3])).slice(0, MAX_PARTNERS).map(cell => cell[0] === index ? cell[1] : cell[0]);
-  const sortUnique = list => [...new Set(list)].sort((a, b) => a - b);
-  let timer = 0;
-  const search = () => {
-    const text = input.value.trim().toLowerCase(), matches = allClasses.filter(k => text && classes[k].toLowerCase().includes(text)).slice(0, MAX_MATCHES);
-    whole.setAttribute("aria-pressed", "false"); whole.textContent = wholeText;
-    $("#class-status").textContent = !text ? "" : matches.length ? formatCount(matches.length) + " found, with the classes they are confused with" : "No class found";
-    redraw(matches.length ? sortUnique([...matches, ...matches.flatMap(listPartners)]) : data.kept_classes);
+  const showWhole = isWhole => {
+    whole.ariaPressed = isWhole;
+    whole.textContent = isWhole ? "Show the most confused" : wholeText;
   };
-  input.oninput = () => { clearTimeout(timer); timer = setTimeout(search, SEARCH_DELAY); };
+  input.oninput = () => {
+    const text = input.value.trim().toLowerCase(), matches = allClasses.filter(k => text && classes[k].toLowerCase().includes(text)).slice(0, MAX_MATCHES);
+    showWhole(false);
+    $("#class-status").textContent = !text ? "" : matches.length ? matches.length + " found, with the classes they are confused with" : "No class found";
+    redraw(matches.length ? [...new Set([...matches, ...matches.flatMap(listPartners)])].sort((a, b) => a - b) : data.kept_classes);
+  };
   whole.onclick = () => {
-    const showsAll = whole.getAttribute("aria-pressed") !== "true";
-    whole.setAttribute("aria-pressed", showsAll);
-    whole.textContent = showsAll ? "Show the most confused" : wholeText;
-    redraw(showsAll ? allClasses : data.kept_classes);
+    const isWhole = whole.ariaPressed !== "true";
+    showWhole(isWhole);
+    redraw(isWhole ? allClasses : data.kept_classes);
   };
   for (const view of $$("#views button")) view.onclick = () => { shownView = view.dataset.show; press($$("#views button"), view); redraw(allClasses); };
 }
 
-/* Dark images are brightened together. */
-for (const button of $$("[data-brighten]")) button.onclick = () => { button.textContent = button.closest(".slice, .kind").classList.toggle("bright") ? "Original brightness" : "Brighten"; };
-
-/* All images of a slice. */
-const slices = new Map(data.slices.map(slice => [slice.slice, slice]));
-for (const button of $$("[data-gallery]")) {
-  const slice = slices.get(button.dataset.gallery), place = button.parentElement.nextElementSibling;
-  const close = () => { place.hidden = true; button.setAttribute("aria-expanded", "false"); button.focus(); };
-  button.onclick = () => {
-    if (!place.hidden) return close();
-    button.setAttribute("aria-expanded", "true");
-    fillDrawer(place, ["All images of this slice"], slice.images, {total: slice.n, close});
-  };
-  place.addEventListener("keydown", event => { if (event.key === "Escape") close(); });
+/* The image window, also the queue of labels to judge. */
+const viewer = $("#viewer"), part = Object.fromEntries($$("[data-k]", viewer).map(node => [node.dataset.k, node])), MAX_NEIGHBORS = 6;
+const saliencyButtons = $$("button", part.saliency), verdictButtons = Object.keys(MARKS).map(name => part[name]);
+let viewed = [], current = 0, viewerOpener = null, isQueue = false, saliency = "";
+part.suggested.append(...classes.map(name => make("option", name)));
+function listFacts(row) {
+  const [index, probability, kind] = data.suspected[row] ?? [], models = isRetrained ? {before: "Before", control: "Control arm", after: "After"} : {before: "Prediction"}, facts = [["Label", getClass(row, "label")]];
+  if (kind) facts.push(["Label in doubt", classes[index] ? "probably " + classes[index] : kind, kind + ", " + formatPercent(probability)]);
+  for (const [model, name] of Object.entries(models)) facts.push([name, getClass(row, model), get(row, "p_" + model) == null ? "" : "label probability " + formatPercent(get(row, "p_" + model))]);
+  if (isRetrained && table.before[row] >= 0) facts.push(["Change", getChange(row)]);
+  facts.push(["Slice", listSlices(row).map(slice => slice.title + (slice.images.includes(row) ? "" : " (proposed the rule)")).join("; ")]);
+  facts.push(["Captured", get(row, "captured_at")], ["Group", getGroup(row)], ["Split", get(row, "split")]);
+  for (const [names, column] of [["user_columns", "user_values"], ["attributes", "attribute_values"]]) data[names].forEach((name, k) => facts.push([name, String(get(row, column)?.[k] ?? "").replace(/^-/, "\u2212")]));
+  return [...facts, ["Path", get(row, "path")]].filter(fact => fact[1]);
 }
-
-/* All images, filtered. */
-const browser = $("#browse");
-let browse = () => {};
-if (browser) {
-  const MODEL = isRetrained ? "Before" : "Prediction", MAX_TITLE = 60;
-  const makeFilter = (name, ...options) => [name, make("select", {onchange: () => show()}, makeOption("", "any"), ...options)];
-  const listClasses = column => [...new Set(predicted.map(id => get(id, column)))].sort((a, b) => a - b).map(index => makeOption(index, classes[index]));
-  const change = makeFilter("Change", ...Object.keys(data.change_counts).sort().map(kind => makeOption(kind, kind)));
-  const input = make("input", {type: "search", autocomplete: "off", oninput: () => show()});
-  const output = make("div"), status = make("p", {className: "aside", role: "status"});
-  let filters = null;
-  const build = () => {
-    filters = [makeFilter("Label", ...listClasses("label")), makeFilter(MODEL, ...listClasses("before"))];
-    if (isRetrained) filters = [change, ...filters, makeFilter("After", ...listClasses("after"))];
-    if (data.slices.length) filters.push(makeFilter("Slice", ...data.slices.map((slice, k) => makeOption(k, slice.title.slice(0, MAX_TITLE)))));
-    browser.replaceChildren(make("div", {className: "filters"}, ...filters.map(([name, select]) => make("label", {}, name, select)), make("label", {}, "Class or path", input)), status, output);
-    browser.hidden = false;
-  };
-  const show = () => {
-    const read = name => filters.find(filter => filter[0] === name)?.[1].value ?? "";
-    const isClass = (id, column, name) => !read(name) || get(id, column) === Number(read(name));
-    const kind = read("Change"), members = read("Slice") && data.slices[read("Slice")].images;
-    const list = predicted.filter(id => (!kind || get(id, "change") === kind) && isClass(id, "label", "Label") && isClass(id, "before", MODEL)
-      && isClass(id, "after", "After") && (!members || members.includes(id)) && matchesText(id, input.value));
-    const hasTotal = !input.value && filters.every(([name, select]) => name === "Change" || !select.value);
-    const total = !hasTotal ? list.length : kind ? data.change_counts[kind] : Object.values(data.change_counts).reduce((a, b) => a + b, 0);
-    const parts = describeTotal(list, total);
-    status.replaceChildren(...(parts.length ? parts : [formatCount(list.length) + (list.length === 1 ? " image. " : " images. ")]), hasTotal ? "" : "Among the images on this page.");
-    output.replaceChildren(...buildPortions(list, listPredictions));
-  };
-  browse = (kind, focus) => {
-    if (!filters) build();
-    if (kind !== undefined) change[1].value = kind;
-    show();
-    (focus === "list" && change[1].isConnected ? change[1] : input).focus();
-  };
-  for (const button of $$("[data-browse]")) button.onclick = () => { browse(button.dataset.browse, "list"); browser.scrollIntoView({block: "nearest"}); };
-}
-
-/* Review decisions: stored in this browser, saved as a file. */
-const MAX_NOTE = 2000, storageKey = "nightshift review " + data.run_id;
-let decisions = {slices: {}, labels: {}};
-const isRecord = item => item !== null && typeof item === "object" && !Array.isArray(item);
-/* Other pages may write to the same storage. */
-const keepRecords = stored => Object.fromEntries(Object.entries(isRecord(stored) ? stored : {}).filter(([, item]) => isRecord(item) && Object.values(item).every(text => typeof text === "string")));
-try {
-  const stored = JSON.parse(localStorage.getItem(storageKey));
-  for (const kind in decisions) decisions[kind] = keepRecords(stored?.[kind]);
-} catch { /* no storage, or damaged */ }
-const earlier = {slices: data.reviews.slices ?? {}, labels: data.reviews.labels ?? {}};
-const getDecision = (kind, key) => decisions[kind][key] ?? earlier[kind][key] ?? {};
-function storeDecision(kind, key, item, change) {
-  decisions[kind][key] = {decision: "", note: "", ...getDecision(kind, key), ...item, ...change};
-  try { localStorage.setItem(storageKey, JSON.stringify(decisions)); } catch { }
-  listDecisions();
-}
-function buildChoices(kind, key, getItem, options) {
-  const buttons = options.map(([value, text]) => makeButton(text, () => {
-    const decision = getDecision(kind, key).decision === value ? "" : value;
-    storeDecision(kind, key, getItem(), {decision});
-    press(buttons, buttons[options.findIndex(option => option[0] === decision)]);
-    note.dispatchEvent(new Event("decided"));
-  }));
-  press(buttons, buttons[options.findIndex(option => option[0] === getDecision(kind, key).decision)]);
-  const note = make("input", {type: "text", maxLength: MAX_NOTE, autocomplete: "off", value: getDecision(kind, key).note ?? "", onchange: () => storeDecision(kind, key, getItem(), {note: note.value})});
-  return [buttons, note];
-}
-for (const panel of $$("[data-review]")) {
-  const slice = slices.get(panel.dataset.review), [buttons, note] = buildChoices("slices", slice.key, () => ({key: slice.key, words: slice.title.slice(0, MAX_NOTE)}), [["accepted", "Accept"], ["muted", "Mute"]]);
-  panel.append(makeSegments("Decision on this slice", ...buttons), makeField("Note", note));
-}
-function buildLabelPanel(id) {
-  const key = get(id, "image_id"), getItem = () => ({image_id: key, path: get(id, "path"), label: nameClass(get(id, "label"))});
-  const [buttons, note] = buildChoices("labels", key, getItem, [["wrong", "Label is wrong"], ["right", "Label is right"]]);
-  const select = make("select", {onchange: () => storeDecision("labels", key, getItem(), {suggested: select.value})}, makeOption("", "unknown"), ...classes.filter((_, k) => k !== get(id, "label")).map(name => makeOption(name, name)));
-  select.value = getDecision("labels", key).suggested ?? "";
-  const suggestion = makeField("Correct label", select);
-  const update = () => suggestion.hidden = getDecision("labels", key).decision !== "wrong";
-  note.addEventListener("decided", update);
-  update();
-  return make("div", {className: "review"}, makeSegments("Decision on this label", ...buttons), suggestion, makeField("Note", note));
-}
-const reviewList = $("#review-list");
-function listDecisions() {
-  if (!reviewList) return;
-  const rows = ["slices", "labels"].flatMap(kind => Object.values(decisions[kind]).filter(item => item.decision || item.note || earlier[kind][item.key ?? item.image_id]).map(item => [kind, item]));
-  const buildRow = ([kind, item]) => make("tr", {}, make("td", {}, kind === "slices" ? "Slice" : "Label"), make("th", {scope: "row"}, bdi(kind === "slices" ? item.words : item.path)),
-    make("td", {}, item.decision || (item.note ? "note only" : "withdrawn"), ...(item.suggested ? [", it is ", bdi(item.suggested)] : [])), make("td", {}, bdi(item.note ?? "")));
-  const head = make("tr", {}, ...["Kind", "Item", "Decision", "Note"].map(text => make("th", {scope: "col"}, text)));
-  const save = makeButton("Save as a file", () => {
-    const file = {review: 1, run_id: data.run_id, slices: Object.values(decisions.slices), labels: Object.values(decisions.labels)};
-    const link = make("a", {href: URL.createObjectURL(new Blob([JSON.stringify(file, null, 1)], {type: "application/json"})), download: "review-" + data.run_id + ".json"});
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
-  const discard = makeButton("Discard all", () => { decisions = {slices: {}, labels: {}}; try { localStorage.removeItem(storageKey); } catch { } listDecisions(); });
-  reviewList.replaceChildren(...(rows.length ? [make("div", {className: "scroll"}, make("table", {className: "list"}, make("thead", {}, head), make("tbody", {}, ...rows.map(buildRow)))), make("p", {className: "tools"}, save, discard)]
-    : [make("p", {className: "aside"}, "No decisions in this browser yet.")]));
-}
-listDecisions();
-
-/* The viewer. */
-const viewer = $("#viewer");
-let viewed = [], current = 0, viewerOpener = null, isBright = false, saliency = "";
-function listFacts(id) {
-  const rows = [["Label", nameClass(get(id, "label"))]];
-  if (get(id, "before") >= 0) {
-    rows.push([isRetrained ? "Before" : "Prediction", nameClass(get(id, "before")), "label probability " + formatPercent(get(id, "p_before"))]);
-    if (isRetrained) rows.push(["Control arm", nameClass(get(id, "control"))], ["After", nameClass(get(id, "after")), "label probability " + formatPercent(get(id, "p_after"))], ["Change", get(id, "change")]);
-  }
-  rows.push(["Slice", data.slices.filter(slice => slice.images.includes(id)).map(slice => slice.title).join("; ")]);
-  rows.push(["Captured", get(id, "captured_at")], ["Group", get(id, "group")], ["Split", get(id, "split")]);
-  data.attributes.forEach((name, k) => { const value = get(id, "attribute_values")[k]; if (value !== null) rows.push([name, String(value).replace("-", "\u2212")]); });
-  return rows.filter(row => row[1]);
-}
-function buildRankings(id) {
-  return get(id, "top_predictions").slice(0, isRetrained ? 2 : 1).map((ranked, model) => {
-    const rows = [];
-    for (let i = 0; i < ranked.length; i += 2) {
-      const share = ranked[i + 1] / 1000, bar = makeSvg("svg", {viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true"}, makeSvg("rect", {width: 100 * share, height: 8}));
-      rows.push(make("tr", {className: ranked[i] === get(id, "label") ? "label" : ""}, make("th", {scope: "row"}, bdi(classes[ranked[i]])), make("td", {}, bar), make("td", {className: "num"}, formatPercent(share))));
-    }
-    return make("table", {className: "ranking"}, make("caption", {}, "Most probable" + (isRetrained ? [" before", " after"][model] : "")), make("tbody", {}, ...rows));
+function buildRankings(row) {
+  return (get(row, "top_predictions") ?? []).slice(0, isRetrained ? 2 : 1).map((ranked, model) => {
+    const lines = [];
+    for (let i = 0; i < ranked.length; i += 2) lines.push(make("tr", {className: ranked[i] === table.label[row] ? "label" : ""}, make("th", {scope: "row"}, bdi(classes[ranked[i]])), make("td", make("meter", {max: 1000, value: ranked[i + 1], ariaHidden: true})), make("td.num", formatPercent(ranked[i + 1] / 1000))));
+    return make("table.ranking", make("caption", "Most probable" + (isRetrained ? [" before", " after"][model] : "")), make("tbody", ...lines));
   });
 }
-function copyPath(path, button) {
-  const done = () => { button.textContent = "Copied"; };
-  const select = () => { getSelection().selectAllChildren($(".full", viewer)); button.textContent = "Press Ctrl+C"; };
-  navigator.clipboard ? navigator.clipboard.writeText(path).then(done, select) : select();
+function buildNeighbors(row) {
+  const others = table.path.map((_, other) => other).filter(other => other !== row && table.group[other] === table.group[row] && sources[other]).slice(0, MAX_NEIGHBORS);
+  return others.map(other => make("figure", buildPicture(other), make("figcaption", ...listPredictions(other))));
 }
 function showImage(index) {
   current = (index + viewed.length) % viewed.length;
-  const id = viewed[current], source = sources[id], path = get(id, "path"), maps = data.heat_maps[id];
-  const refresh = change => () => { const key = document.activeElement.dataset.k; change(); showImage(current); $(`[data-k="${key}"]`, viewer)?.focus(); };
-  const copy = makeButton("Copy path", () => copyPath(path, copy), {"data-k": "copy"});
-  const brighten = makeButton("Brighten", refresh(() => { isBright = !isBright; }), {"aria-pressed": isBright, "data-k": "bright"});
-  const facts = make("dl", {className: "facts"});
-  for (const [name, value, detail] of listFacts(id)) facts.append(make("dt", {}, name), make("dd", {}, bdi(value), ...(detail ? [make("div", {className: "ci"}, detail)] : [])));
-  facts.append(make("dt", {}, "Path"), make("dd", {}, make("bdi", {className: "full"}, path)));
-  const views = ["", "before", ...(isRetrained ? ["after"] : [])].map(model => makeButton(model ? "Saliency" + (isRetrained ? " " + model : "") : "Image", refresh(() => { saliency = model; }), {"aria-pressed": saliency === model, "data-k": "saliency" + model}));
-  const bar = make("div", {className: "bar"}, makeButton("Previous", refresh(() => { current--; }), {"data-k": "previous"}), makeButton("Next", refresh(() => { current++; }), {"data-k": "next"}),
-    ...(source ? [brighten] : []), copy, make("span"), makeButton("Close", () => viewer.close(), {"data-k": "close"}));
-  const frame = make("div", {className: isBright ? "frame bright" : "frame"});
-  if (source) frame.append(make("img", {src: source, alt: describePlainly(id)}));
-  if (source && maps && saliency) frame.append(make("img", {className: "heat", src: toSource(maps[saliency === "after" ? 1 : 0]), alt: "Saliency map of the prediction " + saliency}));
-  const left = make("div", {}, frame, ...(maps && source ? [makeSegments("Saliency map", ...views)] : []), ...buildRankings(id));
-  if (!maps && Object.keys(data.heat_maps).length) left.append(make("p", {className: "ci"}, "No saliency map was computed for this image."));
-  viewer.replaceChildren(make("h3", {tabIndex: -1, autofocus: true}, (current + 1) + " of " + viewed.length), make("div", {className: "view"}, left, make("div", {}, facts, buildLabelPanel(id))), bar);
+  const row = viewed[current], maps = sources[row] && data.heat_maps[row], decision = getDecision("labels", get(row, "image_id"));
+  part.place.textContent = (current + 1) + " of " + viewed.length + (isQueue ? "; " + formatProgress(viewed) : "");
+  part.frame.replaceChildren(...(sources[row] ? [buildPicture(row)] : []), ...(maps && saliency ? [make("img.heat", {src: toSource(maps[saliency === "after" ? 1 : 0]), alt: "Saliency map of the prediction " + saliency})] : []));
+  part.saliency.hidden = !maps;
+  press(saliencyButtons, saliencyButtons.find(button => button.value === saliency));
+  part.neighbors.replaceChildren(...buildNeighbors(row));
+  part.rankings.replaceChildren(...buildRankings(row));
+  part.judge.hidden = !details[row];
+  press(verdictButtons, part[decision.decision]);
+  for (const option of part.suggested.options) option.disabled = option.value === getClass(row, "label");
+  part.suggested.value = decision.suggested || classes[data.suspected[row]?.[0]] || "";
+  part.note.value = decision.note ?? "";
+  part.facts.replaceChildren(...listFacts(row).flatMap(([name, value, detail]) => [make("dt", name), make("dd", bdi(value), detail ? make("div.ci", detail) : "")]));
 }
-function openViewer(list, index, opener) {
-  [viewed, viewerOpener] = [list, opener];
+function judge(change) {
+  const row = viewed[current], key = get(row, "image_id");
+  decide("labels", key, {image_id: key, path: get(row, "path"), label: getClass(row, "label")}, {note: part.note.value, suggested: part.suggested.value, ...change});
+  const next = viewed.map((_, k) => (current + 1 + k) % viewed.length).find(k => !getVerdict(viewed[k]));
+  showImage(isQueue && change.decision ? next ?? current : current);
+}
+for (const [name, act] of Object.entries({
+  previous: () => showImage(current - 1), next: () => showImage(current + 1), close: () => viewer.close(), bright: () => { part.bright.ariaPressed = part.frame.classList.toggle("bright"); },
+  undo: () => { const key = undo(), place = viewed.findIndex(row => get(row, "image_id") === key); showImage(place < 0 ? current : place); },
+  copy: () => {
+    const show = text => () => { part.copy.textContent = text; };
+    getSelection().selectAllChildren(part.facts.lastChild);
+    (navigator.clipboard?.writeText(get(viewed[current], "path")) ?? Promise.reject()).then(show("Copied"), show("Press Ctrl+C"));
+  },
+})) part[name].onclick = act;
+for (const button of saliencyButtons) button.onclick = () => { saliency = button.value; showImage(current); };
+for (const button of verdictButtons) button.onclick = () => judge(button.ariaPressed === "true" ? {decision: "", suggested: ""} : {decision: button.value, ...(button.value === "wrong" ? {} : {suggested: ""})});
+part.suggested.onchange = () => { if (getVerdict(viewed[current]) === "wrong") judge({}); };
+part.note.onchange = () => judge({suggested: getDecision("labels", get(viewed[current], "image_id")).suggested ?? ""});
+function openViewer(list, index, opener, asQueue = false) {
+  [viewed, viewerOpener, isQueue] = [list, opener, asQueue];
+  part.copy.textContent = "Copy path";
   showImage(index);
   viewer.showModal();
+}
+function openQueue(list) {
+  const rows = list.filter(row => details[row]);
+  if (rows.length) openViewer(rows, Math.max(0, rows.findIndex(row => !getVerdict(row))), document.activeElement, true);
 }
 document.addEventListener("click", event => {
   const opener = event.target.closest("[data-open]");
@@ -449,71 +475,83 @@ document.addEventListener("click", event => {
   const all = $$("[data-open]", opener.closest(".sheet,.pairs,.cards,.strip") ?? document);
   openViewer(all.map(other => Number(other.dataset.open)), all.indexOf(opener), opener);
 });
-viewer.addEventListener("close", () => viewerOpener?.focus());
+viewer.onclose = () => { viewerOpener?.focus(); if (state.has("Review")) explore(); };
 for (const dialog of $$("dialog")) dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
-viewer.addEventListener("keydown", event => {
+const VIEWER_KEYS = {ArrowLeft: "previous", ArrowRight: "next", n: "next", b: "bright", c: "copy", w: "wrong", r: "right", u: "unreadable", z: "undo"};
+viewer.onkeydown = event => {
   if (isTyping(event.target) || hasModifier(event)) return;
-  const key = {ArrowLeft: "previous", ArrowRight: "next", b: "bright", c: "copy"}[event.key];
-  const views = $$("[data-k^=saliency]", viewer), next = event.key === "s" && views[(views.findIndex(view => view.getAttribute("aria-pressed") === "true") + 1) % views.length];
-  const button = next || (key && $(`[data-k=${key}]`, viewer));
-  if (button) { event.preventDefault(); button.focus(); button.click(); }
-});
+  const next = saliencyButtons[(saliencyButtons.findIndex(button => button.value === saliency) + 1) % saliencyButtons.length];
+  const button = event.key === "s" && !part.saliency.hidden ? next : part[VIEWER_KEYS[event.key]];
+  if (button?.checkVisibility()) { event.preventDefault(); button.click(); }
+};
 
-/* The embedding map. */
-const MARKS = ["", "M-6 5L0 -6L6 5z", "M-5 -5H5V5H-5z", "M0 -7L7 0L0 7L-7 0z", "M-6 -5L0 6L6 -5z", "M-6 -2H-2V-6H2V-2H6V2H2V6H-2V2H-6z", "M-6 -6L0 -2L6 -6L2 0L6 6L0 2L-6 6L-2 0z"];
-for (const mark of $$("[data-mark]")) { mark.setAttribute("d", MARKS[mark.dataset.mark]); mark.setAttribute("transform", "translate(10 10)"); }
+/* The embedding map: a drawing that answers to pointing, clicks, keys and a line around marks. */
 const map = $("#map");
-function drawMap() {
-  const NEIGHBORS = 48, CLICK_RADIUS = 30, WIDTH = 1000, HEIGHT = 600;
-  const points = data.map_points.map(([x, y, slice, isBad, id, ...tsne]) => ({layouts: [[x, y], tsne], slice, isBad, id}));
-  const ring = makeSvg("circle", {r: 11, class: "ring"}), status = $("#map-status");
-  const svg = makeSvg("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true"});
-  let visible = [], chosen = null;
-  for (const point of [...points].sort((a, b) => a.slice - b.slice || a.isBad - b.isBad)) {
-    const bad = point.isBad ? " bad" : "";
-    point.dot = point.slice ? makeSvg("path", {class: "dot m" + point.slice + bad, d: MARKS[point.slice]}) : makeSvg("circle", {class: "dot" + bad, r: 4});
-    svg.append(point.dot);
-  }
+function openMap() {
+  const NEIGHBORS = 48, CLICK_RADIUS = 30, MIN_LINE_POINTS = 6, svg = $("svg", map), {width: WIDTH, height: HEIGHT} = svg.viewBox.baseVal;
+  const points = data.map_points.map(([x, y, slice, isBad, row, ...tsne]) => ({places: [[x, y], tsne], slice, mark: slice + "," + isBad, row}));
+  const ring = $("circle", svg), line = $("polyline", svg), status = $("#map-status"), tip = $(".tip", map);
+  let visible = [], chosen = null, drawn = null;
   const placePoints = layout => {
-    for (const point of points) {
-      const place = point.layouts[layout];
-      point.dot.toggleAttribute("hidden", !place.length);
-      if (!place.length) continue;
-      [point.x, point.y] = [15 + place[0] * .97, 12 + place[1] * .576];
-      point.dot.setAttribute("transform", `translate(${point.x.toFixed(1)} ${point.y.toFixed(1)})`);
-    }
-    visible = points.filter(point => point.id >= 0 && point.layouts[layout].length);
-    chosen = null; status.textContent = ""; ring.setAttribute("cx", -99); ring.setAttribute("cy", -99);
+    visible = points.filter(point => point.places[layout].length);
+    for (const point of visible) [point.x, point.y] = point.places[layout];
+    for (const path of $$("[data-dot]", svg)) path.setAttribute("d", visible.filter(point => point.mark === path.dataset.dot).map(point => `M${point.x} ${point.y}` + path.dataset.shape).join(""));
+    chosen = null; status.textContent = ""; ring.setAttribute("cx", -99);
   };
   placePoints(0);
   for (const button of $$("[data-map]")) button.onclick = () => { placePoints(Number(button.dataset.map)); press($$("[data-map]"), button); };
-  svg.append(ring);
-  map.append(svg);
   const squareDistance = (a, b) => (a.x - b.x) ** 2 + (a.y - b.y) ** 2;
-  const listNearest = (place, n) => [...visible].sort((a, b) => squareDistance(a, place) - squareDistance(b, place)).slice(0, n);
+  const listNearest = place => [...visible].sort((a, b) => squareDistance(a, place) - squareDistance(b, place)).slice(0, NEIGHBORS);
+  const findNearest = place => visible.reduce((a, b) => !a || squareDistance(b, place) < squareDistance(a, place) ? b : a, null);
+  const findAt = place => { const nearest = findNearest(place); return nearest && squareDistance(nearest, place) < CLICK_RADIUS ** 2 ? nearest : null; };
   const choose = point => {
     chosen = point;
     ring.setAttribute("cx", point.x); ring.setAttribute("cy", point.y);
-    status.textContent = "Chosen: " + describePlainly(point.id) + ", " + get(point.id, "path") + (point.slice ? ", in “" + data.slices[point.slice - 1].title + "”" : "");
+    status.textContent = "Chosen: " + describePlainly(point.row) + ", " + get(point.row, "path") + (point.slice ? ", in “" + data.slices[point.slice - 1].title + "”" : "");
   };
-  const openChosen = () => openViewer(listNearest(chosen, NEIGHBORS).map(point => point.id), 0, map);
-  svg.addEventListener("click", event => {
-    const frame = svg.getBoundingClientRect(), place = {x: (event.clientX - frame.x) / frame.width * WIDTH, y: (event.clientY - frame.y) / frame.height * HEIGHT};
-    const [nearest] = listNearest(place, 1);
-    if (nearest && squareDistance(nearest, place) < CLICK_RADIUS ** 2) { choose(nearest); openChosen(); }
-  });
-  map.addEventListener("keydown", event => {
-    const step = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]}[event.key];
-    if (event.key === "Enter" && chosen) { event.preventDefault(); openChosen(); }
-    if (!step || !visible.length) return;
+  const openChosen = () => openViewer(listNearest(chosen).map(point => point.row), 0, map);
+  const listImages = (title, inside) => {
+    const box = $("#lasso");
+    fillDrawer(box, [title], inside.map(point => point.row), {caption: listPredictions, close: () => { box.hidden = true; line.setAttribute("points", ""); map.focus(); }});
+  };
+  const toPlace = event => { const box = svg.getBoundingClientRect(); return {x: (event.clientX - box.x) / box.width * WIDTH, y: (event.clientY - box.y) / box.height * HEIGHT}; };
+  /* Even-odd rule: a point is inside if a ray from it crosses the line an odd number of times. */
+  const isInside = (point, corners) => corners.filter((a, k) => { const b = corners[(k + 1) % corners.length]; return (a.y > point.y) !== (b.y > point.y) && point.x < (b.x - a.x) * (point.y - a.y) / (b.y - a.y) + a.x; }).length % 2 === 1;
+  svg.onpointerdown = event => {
+    drawn = event.pointerType === "touch" ? null : [toPlace(event)];
+    if (drawn) svg.setPointerCapture(event.pointerId);
+  };
+  svg.onpointermove = event => {
+    const place = toPlace(event), point = event.buttons ? null : findAt(place);
+    if (drawn && event.buttons) { drawn.push(place); line.setAttribute("points", drawn.map(({x, y}) => x.toFixed() + "," + y.toFixed()).join(" ")); }
+    tip.hidden = !point;
+    if (!point) return;
+    tip.replaceChildren(buildPicture(point.row), make("figcaption", ...buildCaption(point.row)));
+    const box = map.getBoundingClientRect();
+    tip.style.left = Math.min(event.clientX - box.x + 14, box.width - 120) + "px";
+    tip.style.top = Math.min(event.clientY - box.y + 14, box.height - 150) + "px";
+  };
+  svg.onpointerleave = () => { tip.hidden = true; };
+  svg.onpointerup = () => {
+    if (drawn?.length >= MIN_LINE_POINTS) listImages("Images inside the line", visible.filter(point => isInside(point, drawn)));
+    else line.setAttribute("points", "");
+  };
+  svg.onclick = event => {
+    const nearest = drawn?.length >= MIN_LINE_POINTS ? null : findAt(toPlace(event));
+    if (nearest) { choose(nearest); openChosen(); }
+  };
+  map.onkeydown = event => {
+    const step = ARROWS[event.key];
+    if (!step && !(chosen && (event.key === "Enter" || event.key === " "))) return;
     event.preventDefault();
-    if (!chosen) return choose(listNearest({x: WIDTH / 2, y: HEIGHT / 2}, 1)[0]);
+    if (!step) return event.key === " " ? listImages("Images around the chosen one", listNearest(chosen)) : openChosen();
+    if (!chosen) return choose(findNearest({x: WIDTH / 2, y: HEIGHT / 2}));
     const measureAhead = point => (point.x - chosen.x) * step[0] + (point.y - chosen.y) * step[1];
     const ahead = visible.filter(point => measureAhead(point) > .5 && squareDistance(point, chosen) < 4 * measureAhead(point) ** 2);
     if (ahead.length) choose(ahead.reduce((a, b) => squareDistance(b, chosen) < squareDistance(a, chosen) ? b : a));
-  });
+  };
 }
-if (map) new IntersectionObserver((entries, observer) => { if (entries.some(entry => entry.isIntersecting)) { observer.disconnect(); drawMap(); } }, {rootMargin: "600px"}).observe(map);
+if (map) openMap();
 
 /* Keyboard shortcuts of the whole page. */
 const help = $("#help");
@@ -521,8 +559,8 @@ document.addEventListener("keydown", event => {
   if (hasModifier(event)) return;
   if (event.key === "Escape" && !$("dialog[open]") && openedCell && (drawer.contains(event.target) || event.target.closest(".cell"))) closeCell();
   if (isTyping(event.target) || $("dialog[open]")) return;
-  if (event.key === "/" && browser) { event.preventDefault(); browser.scrollIntoView({block: "nearest"}); browse(undefined, "search"); }
-  if (event.key === "?") { event.preventDefault(); help.showModal(); }
+  const act = {"/": () => { explorer?.scrollIntoView(); $("#find")?.focus(); }, l: actions.queue, s: actions.save, z: undo, "?": () => help.showModal()}[event.key];
+  if (act) { event.preventDefault(); act(); }
 });
 $("#help-open").onclick = () => help.showModal();
 $("button", help).onclick = () => help.close();
@@ -536,8 +574,7 @@ const sectionObserver = new IntersectionObserver(entries => {
   }
 }, {rootMargin: "-15% 0px -75% 0px"});
 for (const section of $$(".part")) sectionObserver.observe(section);
-addEventListener("hashchange", openAddressedCell);
-document.documentElement.classList.add("on");
+addEventListener("hashchange", openAddress);
 
 /* Sections are laid out when idle, or before a jump. */
 const waiting = $$(".part"), whenIdle = window.requestIdleCallback ?? setTimeout;
@@ -545,5 +582,5 @@ const reveal = n => { for (const section of waiting.splice(0, n)) section.classL
 document.addEventListener("click", event => { if (event.target.closest("a[href^='#']")) reveal(99); }, true);
 document.addEventListener("keydown", () => reveal(99), {capture: true, once: true});
 reveal(location.hash ? 99 : 1);
-openAddressedCell();
-})();
+refresh();
+openAddress();

@@ -15,6 +15,7 @@ CORRECT_IMAGES_PER_CLASS = 12
 MAX_CORRECT_IMAGES = 600
 MIN_CORRECT_IMAGES_PER_CLASS = 2
 MAX_IMAGE_PAIRS = 30  # duplicate pairs, or label issues, shown side by side
+MAX_NEIGHBORS = 3  # images of its group beside a label in doubt
 
 
 def choose_contact_sheet(page: ReportPage, slice_name: str) -> list[str]:
@@ -92,6 +93,17 @@ def select_label_issues(page: ReportPage) -> pd.DataFrame:
     return table.assign(twin=pd.Series(twins, index=table.index, dtype="object"))
 
 
+def list_neighbors(page: ReportPage, image_ids: Iterable[str]) -> list[str]:
+    """Return a few images of the groups of these images, none of them from the sealed test set.
+
+    A label is easier to judge beside other images of the same person or track.
+    """
+    images = page.images[page.images["split"] != "test"]
+    groups = page.images.loc[list(image_ids), "group"]
+    others = images[images["group"].isin(groups) & ~images.index.isin(groups.index)]
+    return list(others.groupby("group").head(MAX_NEIGHBORS).index)
+
+
 def _map_conflicting_images(page: ReportPage) -> dict[str, str]:
     """Return the image with the same bytes and another label, by image id."""
     pairs = page["duplicates"]
@@ -139,6 +151,7 @@ def _iterate_ranked_groups(page: ReportPage) -> Iterator[Iterable[str]]:
     issues = select_label_issues(page)
     yield issues["image_id"]
     yield issues["twin"].dropna()
+    yield list_neighbors(page, issues["image_id"])
     pairs = select_duplicates(page)
     yield pairs["image_id"]
     yield pairs["other_id"]

@@ -13,35 +13,51 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.report.figures.original_images import LARGE_SIDE, load_original
+
 ThumbnailMode = Literal["full", "blurred", "none"]
 MAX_SIDE_PIXELS = 96  # width of a tile on a contact sheet
 WEBP_QUALITY = 62  # about 2 kB for a photo of 96 px, so that thousands fit the page
 BLUR_DIVISOR = 14  # the blur's standard deviation is the side divided by this, 7 px at 96 px
+LARGE_QUALITY = 55  # about 7 kB for a photo of 240 px
+LARGE_SHARE = 0.35  # of the bytes of all images, for originals of failures
+MAX_LARGE_IMAGES = 250  # files that are opened; more take longer than the rest of the page
 HEAT_MAP_SIDE = 24  # pixels; Grad-CAM resolves no finer detail
 HEAT_MAP_QUALITY = 30
 HEAT_MAP_ALPHA_QUALITY = 60
 HEAT_MAP_OPACITY = 0.78  # at the strongest place, so that the image stays visible below
 
 
-def encode_thumbnail(pixels: NDArray[np.uint8], mode: ThumbnailMode) -> str:
-    """Return an image as base64 of a WebP of at most `MAX_SIDE_PIXELS`.
+def blur_image(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 [side, side, 3], blurred so that no person can be recognized."""
+    deviation = pixels.shape[0] / BLUR_DIVISOR
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+
+
+def encode_thumbnail(
+    pixels: NDArray[np.uint8],
+    mode: ThumbnailMode,
+    max_side: int = MAX_SIDE_PIXELS,
+    quality: int = WEBP_QUALITY,
+) -> str:
+    """Return an image as base64 of a WebP.
 
     Args:
         pixels: uint8 [side, side, 3], RGB.
         mode: how images appear on the page.
+        max_side: side at most, in pixels.
+        quality: quality of the WebP, to 100.
     """
     side = pixels.shape[0]
-    if side > MAX_SIDE_PIXELS:
+    if side > max_side:
         pixels = np.asarray(
-            cv2.resize(pixels, (MAX_SIDE_PIXELS, MAX_SIDE_PIXELS), interpolation=cv2.INTER_AREA),
-            dtype=np.uint8,
+            cv2.resize(pixels, (max_side, max_side), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
     if mode == "blurred":
-        deviation = pixels.shape[0] / BLUR_DIVISOR
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+        pixels = blur_image(pixels)
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
+    image.save(buffer, "WEBP", quality=quality, method=2)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -85,6 +101,7 @@ class ThumbnailStore:
         pixels: NDArray[np.uint8],
         row_numbers: Mapping[str, int],
         mode: ThumbnailMode = "full",
+        original_sources: Mapping[str, str] | None = None,
     ) -> None:
         """Create a store without images; `set_order` and `fit_budget` choose them.
 
@@ -92,18 +109,30 @@ class ThumbnailStore:
             pixels: uint8 [images, side, side, 3].
             row_numbers: row of `pixels` by image id.
             mode: how images appear on the page.
+            original_sources: sources of larger originals, by image id.
         """
         self.mode = mode
         self.image_order: list[str] = []
+        self._enlarged_order: list[str] = []
+        self._original_sources = original_sources or {}
+        self._large_images: dict[str, str] = {}
+        self._enlarged_ids: set[str] = set()
         self.positions: dict[str, int] = {}
         self._pixels = pixels
         self._row_numbers = row_numbers
         self._encoded_images: dict[str, str] = {}
         self._drawn_ids: set[str] = set()
 
-    def set_order(self, image_ids: Sequence[str]) -> None:
-        """Set the priority of the images, the most informative first."""
+    def set_order(self, image_ids: Sequence[str], enlarged_ids: Sequence[str] = ()) -> None:
+        """Set the priority of the images, the most informative first.
+
+        Args:
+            image_ids: ids of the images.
+            enlarged_ids: ids of those that are shown larger where the originals are at hand.
+        """
         self.image_order = list(filter(self._row_numbers.__contains__, dict.fromkeys(image_ids)))
+        has_original = self._original_sources.__contains__
+        self._enlarged_order = list(filter(has_original, enlarged_ids))[:MAX_LARGE_IMAGES]
 
     def fit_budget(self, byte_budget: int, text_bytes: int) -> None:
         """Keep the first images of the order that fit `byte_budget`.
@@ -112,16 +141,43 @@ class ThumbnailStore:
             byte_budget: bytes of all images and their text.
             text_bytes: bytes of text that each image adds to the page.
         """
-        self._drawn_ids, self.positions = set(), {}
+        self._drawn_ids, self.positions, self._enlarged_ids = set(), {}, set()
+        is_enlarging = self.mode != "none" and bool(self._enlarged_order)
+        large_budget = byte_budget * LARGE_SHARE if is_enlarging else 0.0
+        byte_budget -= int(large_budget)
         for image_id in self.image_order:
             byte_budget -= len(self._get_thumbnail(image_id)) + text_bytes
             if byte_budget < 0:
                 break
             self.positions[image_id] = len(self.positions)
+        self._enlarge_images(large_budget)
+
+    def _enlarge_images(self, byte_budget: float) -> None:
+        """Show the first images of the enlarged order that fit `byte_budget` as originals."""
+        for image_id in self.select_stored(self._enlarged_order) if byte_budget > 0 else ():
+            byte_budget -= len(self._encode_original(image_id))
+            if byte_budget < 0:
+                break
+            if self._large_images[image_id]:
+                self._enlarged_ids.add(image_id)
+
+    def _encode_original(self, image_id: str) -> str:
+        """Return the original as base64; empty if it is not at hand."""
+        if image_id not in self._large_images:
+            kept_copy = np.asarray(self._pixels[self._row_numbers[image_id]])
+            original = load_original(self._original_sources[image_id], kept_copy)
+            self._large_images[image_id] = (
+                ""
+                if original is None
+                else encode_thumbnail(original, self.mode, LARGE_SIDE, LARGE_QUALITY)
+            )
+        return self._large_images[image_id]
 
     def _get_thumbnail(self, image_id: str) -> str:
         if self.mode == "none":
             return ""
+        if image_id in self._enlarged_ids:
+            return self._large_images[image_id]
         if image_id not in self._encoded_images:
             pixels = self._pixels[self._row_numbers[image_id]]
             self._encoded_images[image_id] = encode_thumbnail(pixels, self.mode)

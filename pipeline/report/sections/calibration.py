@@ -29,7 +29,7 @@ MIN_CURVE_COVERAGE = 0.05  # the error of fewer images is mostly chance
 MIN_ERROR_AXIS = 0.01  # least height of the axis of errors
 MIN_CONFIDENCE_BIAS = 0.01  # a smaller mean difference is called well calibrated
 COVERAGE_ROWS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
-_MODEL_NAMES = {"before": "the baseline", "targeted": "the targeted arm"}
+_MODEL_NAMES = {"before": "the model before", "targeted": "the model after"}
 
 
 def render(page: ReportPage) -> Markup:
@@ -57,7 +57,7 @@ def render(page: ReportPage) -> Markup:
 
 
 def list_calibration_errors(page: ReportPage) -> list[dict[str, Any]]:
-    """Return the expected calibration error of both models on each compared split (first seed)."""
+    """Return the expected calibration error of both models on each compared split."""
     if not page.has_targeted_arm:
         return []
     rows = []

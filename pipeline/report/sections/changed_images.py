@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pipeline.report.figures.contact_sheets import choose_varied_images, list_changed_images
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
+from pipeline.report.reviewing.explorer_filters import list_controls
 
 TITLE = "Changed images"
 TAB = "Images"
@@ -29,6 +30,7 @@ def render(page: ReportPage) -> Markup:
     kinds = []
     for change_kind in _CHANGE_KINDS if page.has_targeted_arm else (_MISCLASSIFIED_KIND,):
         kinds.append(_describe_change_kind(page, *change_kind))
+    filters, scales = list_controls(page)
     return render_template(
         "changed_images.html",
         kinds=kinds,
@@ -37,6 +39,8 @@ def render(page: ReportPage) -> Markup:
         mode=page.thumbnails.mode,
         stored_count=len(page.thumbnails.select_stored(page.flips.index)),
         image_count=len(page.flips),
+        filters=filters,
+        scales=scales,
     )
 
 
@@ -60,5 +64,4 @@ def _describe_change_kind(
         "description": description,
         "n": len(changed),
         "images": images,
-        "stored_count": len(stored),
     }

@@ -67,7 +67,7 @@ def _build_views(
     cells_before = build_cells(merged_before, has_other)
     errors_before = int(before.sum() - before.trace())
     if not page.has_targeted_arm:
-        title = "Baseline"
+        title = "Now"
         return [{"key": "before", "title": title, "rows": cells_before, "errors": errors_before}]
     merged_after = merge_other_classes(after, kept_classes)
     flips = page.flips

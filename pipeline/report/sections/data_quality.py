@@ -16,6 +16,7 @@ from pipeline.domain.group_source import INNER_GROUP_COLUMN
 from pipeline.domain.split_exclusions import SplitExclusion
 from pipeline.report.figures import contact_sheets
 from pipeline.report.figures.charts import ChartAxis, ChartLine, build_percent_axis, draw_line_chart
+from pipeline.report.figures.suspicion_rows import build_suspicion_rows
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage, unwrap_rows
 from pipeline.report.sentences.conditions.reach_sentences import (
@@ -81,6 +82,9 @@ def render(page: ReportPage) -> Markup:
         image_count=len(page.images),
         issues=_pair_images(page, issues, "twin"),
         issue_count=len(page["label_issues"]),
+        suspicion_rows=build_suspicion_rows(page),
+        has_targeted_arm=page.has_targeted_arm,
+        black_paths=page.images.loc[sorted(page.black_image_ids), "path"].sort_values().tolist(),
         duplicates=_pair_images(page, shown_pairs, "other_id"),
         duplicate_count=len(pairs),
         leak_count=int(pairs["across_splits"].astype(bool).sum()),

@@ -29,7 +29,15 @@ def render(page: ReportPage) -> Markup:
         strip=_draw_strip(page, facts),
         figures=_build_figures(page),
         has_targeted_arm=page.has_targeted_arm,
+        next_section=_choose_next_section(page),
     )
+
+
+def _choose_next_section(page: ReportPage) -> str:
+    """Return the section that the button leads to: the story, else the errors, else the run."""
+    if page.confirmed_slices:
+        return "treatment_story"
+    return "error_overview" if page.is_misclassified.any() else "run_details"
 
 
 def _draw_strip(page: ReportPage, facts: VerdictFacts) -> list[dict[str, Any]]:

@@ -17,4 +17,5 @@ def render(page: ReportPage) -> Markup:
         "review_panel.html",
         slices=list(page.reviews.get("slices", {}).values()),
         labels=list(page.reviews.get("labels", {}).values()),
+        queue_length=len(page.thumbnails.select_stored(page["label_issues"]["image_id"])),
     )

@@ -22,7 +22,11 @@ from pipeline.report.sentences.conditions.condition_sentences import (
     CONDITION_FACTS,
     name_part,
 )
-from pipeline.report.sentences.conditions.number_phrases import format_gain, format_least_gain
+from pipeline.report.sentences.conditions.number_phrases import (
+    count_gained_images,
+    format_gain,
+    format_least_gain,
+)
 
 PROMOTED = "promoted"
 NOT_PROMOTED = "not promoted"
@@ -120,6 +124,15 @@ def split_headline(text: str, outcome: str | None, is_promoted: bool) -> Headlin
     return Headline(state, text.removeprefix(f"{state}: "))
 
 
+def get_plain_verdict(verdict: Mapping[str, Any]) -> str:
+    """Return the sentence that begins the page, a message and a summary.
+
+    Args:
+        verdict: `verdict` of `summary.json`; one of an earlier version has its headline alone.
+    """
+    return str(verdict.get("plain") or verdict["headline"])
+
+
 def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> Headline:
     """Return the verdict in one line.
 
@@ -145,20 +158,11 @@ def compose_headline(verdict: Mapping[str, Any], names: SubsetNames = PLAIN_NAME
     unjudged = "" if gain["seeds_judged"] else "; another training was not tried (one seed)"
     detail = (
         "of 100 sealed test images of the slices with a remedy, each class counted alike, "
-        f"{_count_images(gain['mean'])} right than with {REFERENCE_NAMES[gain['reference']]}"
+        f"{count_gained_images(gain['mean'])} right than with {REFERENCE_NAMES[gain['reference']]}"
     )
     if is_promoted:
         return Headline(state, f"{detail}, {format_least_gain(gain['bound'])}{unjudged}")
     return Headline(state, f"{detail}, but {_list_failures(verdict, names)}{unjudged}")
-
-
-def _count_images(gain: float) -> str:
-    """Return a gain as images of a hundred.
-
-    >>> _count_images(0.2), _count_images(-0.013)
-    ('20.0 more are', '1.3 fewer are')
-    """
-    return f"{abs(100 * gain):.1f} {'fewer' if gain < 0 else 'more'} are"
 
 
 def _list_failures(verdict: Mapping[str, Any], names: SubsetNames) -> str:

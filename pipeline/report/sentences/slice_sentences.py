@@ -69,6 +69,19 @@ def describe_slice(explanation: Mapping[Any, Any]) -> SliceText:
     return SliceText(title, subject, counts, common_traits)
 
 
+def describe_slice_counts(row: Mapping[str, Any]) -> str:
+    """Return how many validation images of a slice are misclassified, as every output counts them.
+
+    Args:
+        row: a row of `explanations`, or a slice of `summary.json`.
+
+    >>> describe_slice_counts({"failures": 62, "n": 121})
+    '62 of its 121 images are misclassified'
+    """
+    verb = "is" if row["failures"] == 1 else "are"
+    return f"{row['failures']:,} of its {row['n']:,} images {verb} misclassified"
+
+
 def add_sentences(explanations: pd.DataFrame) -> pd.DataFrame:
     """Return `explanations` with the columns `words` (a sentence), `title` and `common`."""
     texts = [describe_slice(row) for row in explanations.to_dict("records")]

@@ -61,19 +61,22 @@ class ArmPredictor:
         return ModelOutput(BASELINE_ARM, None, logits, temperature)
 
     def predict_candidates(self, rows: NDArray[np.intp]) -> list[ModelOutput]:
-        """Return the predictions of every candidate on some rows, in training order."""
+        """Return the predictions of every candidate on some rows, in training order.
+
+        Validation images are predicted by weights that were not trained on them.
+        """
         outputs = []
         for run in self.inputs.candidate_runs:
-            weights = self.inputs.candidates_folder / run["file"]
-            logits, temperature = self._compute_logits(weights, rows)
+            logits, temperature = self._predict_run(run, rows)
             temperature = float(run.get("temperature") or temperature)
-            outputs.append(ModelOutput(run["arm"], int(run["seed"]), logits, temperature))
+            seed = None if run["seed"] is None else int(run["seed"])
+            outputs.append(ModelOutput(run["arm"], seed, logits, temperature))
         return outputs
 
     def predict_corrected(
         self, arm: str, correction: dict[str, Any], rows: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        """Return float32 [rows, classes]: logits of an arm's first seed after a correction.
+        """Return float32 [rows, classes]: logits of an arm's first model after a correction.
 
         Args:
             arm: the arm.
@@ -86,15 +89,26 @@ class ArmPredictor:
             remedy = correction["remedy"]
             return apply_remedy(remedy, pixels, strength, strength, self.context.seed)
 
-        weights = self._find_first_weights()[arm]
-        return np.asarray(self._compute_logits(weights, rows, correct_images)[0])
+        if arm == BASELINE_ARM:
+            return self._compute_logits(self.baseline_weights, rows, correct_images)[0]
+        return self._predict_run(self.find_first_run(arm), rows, correct_images)[0]
 
-    def _find_first_weights(self) -> dict[str, Path]:
-        """Return the weights of the first seed of each arm, and of the baseline."""
-        weights = {BASELINE_ARM: self.baseline_weights}
-        for run in self.inputs.candidate_runs:
-            weights.setdefault(run["arm"], self.inputs.candidates_folder / run["file"])
-        return weights
+    def find_first_run(self, arm: str) -> dict[str, Any]:
+        """Return the entry of an arm's first model, the one that would ship."""
+        return next(run for run in self.inputs.candidate_runs if run["arm"] == arm)
+
+    def _predict_run(
+        self, run: dict[str, Any], rows: NDArray[np.intp], transform: ImageTransform | None = None
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return float32 [rows, classes] of a candidate, and the temperature of the baseline."""
+        class_count = len(self.inputs.class_names)
+        logits = np.zeros((len(rows), class_count), dtype=np.float32)
+        temperature = 1.0
+        for weights, is_inside in self.inputs.select_weights(run, rows):
+            logits[is_inside], temperature = self._compute_logits(
+                weights, rows[is_inside], transform
+            )
+        return logits, temperature
 
     def _compute_logits(
         self, weights: Path, rows: NDArray[np.intp], transform: ImageTransform | None = None

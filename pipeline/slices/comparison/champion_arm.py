@@ -14,9 +14,11 @@ from pipeline.contracts import InputError, StageContext
 from pipeline.domain.statuses import ChampionStatus
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import load_model
+from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.model_comparison import ModelOutput
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import hash_content
+from pipeline.storage.bundle_record import SEEN_GROUPS_KEY
 
 CHAMPION_ARM = "champion"
 WEIGHTS_FILE = "model.safetensors"
@@ -31,11 +33,17 @@ class ChampionArm:
         status: whether it can be compared.
         run_id: the run that made it; None without a champion.
         folder: its bundle; None if it cannot be compared.
+        seen_groups: hashed groups of validation images that it was trained on.
     """
 
     status: ChampionStatus
     run_id: str | None = None
     folder: Path | None = None
+    seen_groups: frozenset[str] = frozenset()
+
+    def has_seen(self, groups: NDArray[np.str_]) -> bool:
+        """Return whether it was trained on a validation image of any of these groups."""
+        return bool(self.seen_groups) and not self.seen_groups.isdisjoint(hash_groups(groups))
 
     def build_record(self) -> dict[str, Any]:
         """Return the status and the run as JSON."""
@@ -94,7 +102,8 @@ def find_champion_arm(
         return ChampionArm(ChampionStatus.OTHER_CLASSES, run_id)
     if int(meta["side"]) > side:
         return ChampionArm(ChampionStatus.OTHER_SIZE, run_id)
-    return ChampionArm(ChampionStatus.COMPARED, run_id, folder)
+    seen_groups = frozenset(meta.get(SEEN_GROUPS_KEY) or ())
+    return ChampionArm(ChampionStatus.COMPARED, run_id, folder, seen_groups)
 
 
 def _reduce_images(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

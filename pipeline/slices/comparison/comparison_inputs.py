@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.candidates.rule_admission import parse_frozen_rules
 from pipeline.statistics.model_comparison import Mask, ModelComparison, ModelOutput
 from pipeline.storage.artifact_store import read_json
@@ -96,6 +97,35 @@ class ComparisonInputs:
         return np.asarray(self.validation_set.image_rows, dtype=np.intp)
 
     @cached_property
+    def half_of_row(self) -> NDArray[np.intp]:
+        """Return the half of the validation set of each image, intp [images]; -1 outside of it."""
+        halves = np.full(len(self.images), -1, dtype=np.intp)
+        halves[self.validation_rows] = assign_halves(self.validation_set.folds)
+        return halves
+
+    def select_weights(
+        self, run: Mapping[str, Any], rows: NDArray[np.intp]
+    ) -> list[tuple[Path, Mask]]:
+        """Return the weights of a candidate that did not see an image, for all rows together.
+
+        Args:
+            run: an entry of `candidate_runs`.
+            rows: rows of `images`, [n].
+
+        Returns:
+            Weights files, each with its rows, bool [n]. A validation image is left to weights that
+            were not trained on its half; other images to the weights that would ship.
+        """
+        halves = self.half_of_row[rows]
+        unseen = run.get("unseen") or [run["file"], run["file"]]
+        rows_by_file: dict[str, Mask] = {}
+        for half, file in ((-1, run["file"]), (0, unseen[0]), (1, unseen[1])):
+            is_inside = halves == half
+            if is_inside.any():
+                rows_by_file[file] = rows_by_file.get(file, False) | is_inside
+        return [(self.candidates_folder / file, mask) for file, mask in rows_by_file.items()]
+
+    @cached_property
     def test_rows(self) -> NDArray[np.intp]:
         """Return the rows of `images` that are labeled and in the test set."""
         is_test = (self.splits["split"] == "test").to_numpy()
@@ -103,14 +133,22 @@ class ComparisonInputs:
 
     @cached_property
     def candidate_runs(self) -> list[dict[str, Any]]:
-        """Return the candidate models of the seeds that every arm has, in training order."""
+        """Return the candidate models of the seeds that every arm has, in training order.
+
+        The average of an arm's seeds comes before them and has no seed.
+        """
         runs = [dict(run) for run in read_json(self.candidates_folder / "candidates.json")]
-        table = pd.DataFrame(runs, columns=["arm", "seed"])
-        arms = REQUIRED_ARMS | (set(table["arm"]) & OPTIONAL_ARMS)
-        seeds = set(table["seed"])
-        for arm in arms:
-            seeds &= set(table.loc[table["arm"] == arm, "seed"])
+        seeds_by_arm: dict[str, set[int | None]] = {}
+        for run in runs:
+            seeds_by_arm.setdefault(run["arm"], set()).add(run["seed"])
+        arms = REQUIRED_ARMS | (set(seeds_by_arm) & OPTIONAL_ARMS)
+        seeds = set.intersection(*(seeds_by_arm.get(arm, set()) for arm in arms))
         return [run for run in runs if run["seed"] in seeds and run["arm"] in arms]
+
+    def load_record(self, file: str) -> Any:
+        """Return a JSON file of the candidates' folder; None if there is none."""
+        path = self.candidates_folder / file
+        return read_json(path) if path.is_file() else None
 
     @property
     def arm_budgets(self) -> list[dict[str, Any]]:
@@ -122,7 +160,8 @@ class ComparisonInputs:
         """
         runs_by_arm: dict[str, list[dict[str, Any]]] = {}
         for run in self.candidate_runs:
-            runs_by_arm.setdefault(run["arm"], []).append(run)
+            if run["seed"] is not None:
+                runs_by_arm.setdefault(run["arm"], []).append(run)
         budgets = []
         for arm, runs in runs_by_arm.items():
             first = runs[0]

@@ -48,12 +48,12 @@ def build_split_record(
     for row in record["slices"]:
         row["planned"] = row["slice"] in planned_slices
     if not planned_slices:
-        safety = comparison.build_safety_record(None, alpha, margins)
+        safety = comparison.build_safety_record(None, margins)
         return {**record, **safety, "primary": None, "outside": None}
     is_planned = np.logical_or.reduce([comparison.slice_masks[name] for name in planned_slices])
     return {
         **record,
-        **comparison.build_safety_record(~is_planned, alpha, margins),
+        **comparison.build_safety_record(~is_planned, margins),
         "primary": comparison.compare_subset(is_planned, alpha, is_balanced=True),
         "outside": comparison.compare_subset(~is_planned, alpha),
     }

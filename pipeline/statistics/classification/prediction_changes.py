@@ -22,7 +22,7 @@ def _compute_label_probabilities(
 def build_prediction_changes(image_ids: pd.Series, comparison: ModelComparison) -> pd.DataFrame:
     """Return one row for each image [n] with its predictions before and after.
 
-    The first seed of each arm counts (before, control, after). Without a comparison of arms,
+    The primary model of each arm counts (before, control, after). Without a comparison of arms,
     control and after repeat the baseline. `p_before` and `p_after` are calibrated probabilities of
     the label; `saliency` is -1: no heat map yet.
     """

@@ -29,11 +29,13 @@ class HarmMargins:
         by_class: margin of a part: a class, a slice, a class within a slice, the images outside.
         max_loss_probability: highest probability of a loss beyond the margin that is accepted. It
             does not depend on the alpha that an opening of the test set may spend.
+        level: level of the bound over all images, which does not depend on it either.
     """
 
     overall: float = 0.01
     by_class: float = 0.03
     max_loss_probability: float = 0.5
+    level: float = 0.05
 
 
 DEFAULT_HARM_MARGINS = HarmMargins()
@@ -232,20 +234,19 @@ def assess_safety(
     labels: NDArray[Any],
     slice_masks: Mapping[str, Mask],
     outside: Mask | None,
-    alpha: float,
     margins: HarmMargins = DEFAULT_HARM_MARGINS,
 ) -> SafetyResult:
     """Return whether the new model is not worse: overall, outside, by class and by slice.
 
-    Overall, the lower bound at `alpha` must exceed the margin. A part is harmed if its loss beyond
-    the margin is more probable than accepted, under a hierarchical model of all parts of its kind.
+    Overall, the lower bound at a fixed level must exceed the margin. A part is harmed if its loss
+    beyond the margin is more probable than accepted, under a hierarchical model of all parts of its
+    kind.
 
     Args:
         pairs: both models with all seeds, and with the seed that would ship.
         labels: the class of each image, [n].
         slice_masks: members of each slice, bool [n].
         outside: images outside the planned slices, bool [n]; None without such slices.
-        alpha: level of the bound over all images.
         margins: losses that are accepted.
     """
     everything = np.ones(len(labels), dtype=np.bool_)
@@ -257,7 +258,7 @@ def assess_safety(
     by_slice = [Subset(name, None, mask) for name, mask in slice_masks.items()]
     others = [] if outside is None else assess([Subset(None, None, outside)])
     return SafetyResult(
-        trained.estimate_gain(everything, alpha),
+        trained.estimate_gain(everything, margins.level),
         float((shipped.treated.mean(axis=0) - shipped.reference.mean(axis=0)).mean()),
         margins.overall,
         others[0] if others else None,

@@ -55,5 +55,8 @@ def test_reviewers_decide() -> None:
     assert table["image_id"].tolist() == ["a"], "d is in test, f has no label"
     row = table[["suggested", "kind", "split"]].iloc[0]
     assert row.tolist() == ["z", "reviewed", "train"]
+    unreadable = {"a": LabelReview(image_id="a", decision="unreadable", suggested="z")}
+    row = collect_reviewed_labels(unreadable, IMAGES, SPLITS).iloc[0]
+    assert row[["suggested", "kind"]].tolist() == ["", "unreadable"]
     kept = drop_reviewed_issues(pd.DataFrame({"image_id": list("abce")}), reviews)
     assert kept["image_id"].tolist() == ["c", "e"]

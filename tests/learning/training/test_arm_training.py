@@ -68,10 +68,6 @@ def _build_arms(
     )
 
 
-def _load_weights(folder: Path, entry: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    return load_file(folder / entry["file"])
-
-
 def _are_equal(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -81,17 +77,16 @@ def test_a_treatment_without_effect_gives_the_weights_of_the_control_arm(
 ) -> None:
     """Start, order of images and budget are the same in both arms."""
     ids = [f"i{k}" for k in range(COUNT)]
-    holdout = training_images.select_images(slice(0, 8))
     weights = {}
     for strength in (1.0, 0.3):
         context = StageContext("run", 0, tmp_path / str(strength), tmp_path)
-        trainer = ArmTrainer(SETTINGS, COUNT, holdout, model_folder, tmp_path / "out", context)
+        trainer = ArmTrainer(SETTINGS, COUNT, model_folder, tmp_path / "out", context)
         plan = _make_plan(ids, "exposure", strength)
         for arm in _build_arms(training_images, model_folder, plan, False):
-            entry = trainer.train_arm(arm, seed=5)
-            weights[arm.name, strength] = _load_weights(tmp_path / "out", entry)
-            assert entry["passes"] == COUNT
-            assert entry["rows"] == COUNT
+            file, record = trainer.train_arm(arm, 5, f"{arm.name}-{strength}")
+            weights[arm.name, strength] = load_file(file)
+            assert record["passes"] == COUNT
+            assert record["rows"] == COUNT
     assert _are_equal(weights["control", 1.0], weights["targeted", 1.0])
     assert _are_equal(weights["control", 1.0], weights["control", 0.3])
     assert not _are_equal(weights["targeted", 1.0], weights["targeted", 0.3])
@@ -117,11 +112,9 @@ def test_repeated_images_do_not_raise_the_budget(
     assert (treated[0] == pixels[0]).all(), "repeated, not changed"
     assert (treated[1] != pixels[1]).any()
     context = StageContext("run", 0, tmp_path, tmp_path)
-    none = training_images.select_images(slice(0, 0))
-    trainer = ArmTrainer(SETTINGS, COUNT, none, model_folder, tmp_path / "out", context)
-    entries = [trainer.train_arm(arm, seed=5) for arm in (control, targeted)]
-    assert entries[0]["passes"] == entries[1]["passes"]
-    assert entries[0]["temperature"] == 1.7, "that of the start, there is no holdout"
+    trainer = ArmTrainer(SETTINGS, COUNT, model_folder, tmp_path / "out", context)
+    records = [trainer.train_arm(arm, 5, arm.name)[1] for arm in (control, targeted)]
+    assert records[0]["passes"] == records[1]["passes"]
 
 
 def test_a_plan_of_weights_alone_trains_the_last_layer_alone(
@@ -129,12 +122,11 @@ def test_a_plan_of_weights_alone_trains_the_last_layer_alone(
 ) -> None:
     plan = _make_plan(["i0", "i1"], "reweighting", 5.0)
     context = StageContext("run", 0, tmp_path, tmp_path)
-    none = training_images.select_images(slice(0, 0))
-    trainer = ArmTrainer(SETTINGS, COUNT, none, model_folder, tmp_path / "out", context)
+    trainer = ArmTrainer(SETTINGS, COUNT, model_folder, tmp_path / "out", context)
     start = load_file(model_folder / "model.safetensors")
     changed = {}
     for arm in _build_arms(training_images, model_folder, plan, False):
-        weights = _load_weights(tmp_path / "out", trainer.train_arm(arm, seed=5))
+        weights = load_file(trainer.train_arm(arm, 5, arm.name)[0])
         changed[arm.name] = {k for k in start if not np.array_equal(weights[k], start[k])}
     head = {name for name in start if name.startswith("classifier")}
     assert changed["targeted"] == head

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,30 @@ def test_the_first_batch_with_an_infinite_loss_is_named() -> None:
     with pytest.raises(InputError, match="the loss is nan at step 7 on image row") as caught:
         training_run.check_losses(metrics, 8)
     assert training_run.select_batch(7).format_image_ids() in str(caught.value)
+
+
+@pytest.mark.parametrize("image_limit", [11, 3])
+def test_distillation_keeps_the_prediction_of_the_start(image_limit: int) -> None:
+    """Labels contradict the start: with its prediction in the target it moves less."""
+    moves = {}
+    for share in (0.0, 0.9):
+        settings = FitSettings(
+            recipe="bare",
+            batch_size=11,
+            optimizer="sgd",
+            learning_rate=0.1,
+            warmup_share=0,
+            label_smoothing=0,
+            distillation=share,
+        )
+        training_run, _ = _create_training_run(image_limit, settings)
+        if share:
+            training_run.start_model = copy.deepcopy(training_run.model).eval()
+        pixels = torch.rand(8, 3, 32, 32)
+        with torch.no_grad():
+            before = training_run.model.eval()(pixels).softmax(1)
+        for step in range(4):
+            training_run.run_step(step, training_run.prepare_shard(step)())
+        with torch.no_grad():
+            moves[share] = float((training_run.model.eval()(pixels).softmax(1) - before).norm())
+    assert 0 < moves[0.9] < 0.5 * moves[0.0]

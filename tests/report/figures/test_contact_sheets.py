@@ -3,7 +3,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.report.figures.contact_sheets import (
+    MAX_NEIGHBORS,
     choose_contact_sheet,
+    list_neighbors,
     rank_informative_images,
     select_label_issues,
 )
@@ -60,3 +62,17 @@ def test_a_label_issue_is_paired_with_an_image_of_the_other_label(made: dict[str
     assert issues.at["conflict", "twin"] == ids[6], "the image with the same bytes"
     twin = build_page(made).flips_by_image[issues.at["suspected", "twin"]]
     assert twin["label"] == twin["before"] == issues.at["suspected", "suggested"]
+
+
+def test_a_label_in_doubt_has_images_of_its_group_beside_it_none_of_them_sealed(
+    page: ReportPage,
+) -> None:
+    issues = list(select_label_issues(page)["image_id"])
+    neighbors = list_neighbors(page, issues)
+    assert neighbors
+    assert not set(neighbors) & set(issues)
+    assert "test" not in set(page.images.loc[neighbors, "split"])
+    groups = page.images.loc[neighbors, "group"]
+    assert set(groups) <= set(page.images.loc[issues, "group"])
+    assert groups.value_counts().max() <= MAX_NEIGHBORS
+    assert set(neighbors) <= set(rank_informative_images(page))

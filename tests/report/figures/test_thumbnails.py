@@ -1,5 +1,6 @@
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -59,3 +60,20 @@ def test_without_images_the_text_remains_and_is_escaped() -> None:
     assert "base64" not in store.draw_thumbnail("i0", "<b>")
     assert "&lt;b&gt;" in store.draw_thumbnail("i0", "<b>")
     assert store.list_undrawn() == [None]
+
+
+def test_failures_are_shown_as_originals_within_their_share_of_the_budget(tmp_path: Path) -> None:
+    large = np.kron(make_images(2, 60), np.ones((1, 4, 4, 1), np.uint8))
+    sources = {}
+    for number, pixels in enumerate(large):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        sources[f"i{number}"] = str(tmp_path / f"{number}.png")
+    store = ThumbnailStore(make_images(2, 60), {"i0": 0, "i1": 1}, "full", sources)
+    store.set_order(["i0", "i1"], ["i1"])
+    store.fit_budget(10**6, 0)
+    small, enlarged = map(decode_thumbnail, map(str, store.list_undrawn()))
+    assert small.shape == (60, 60, 3)
+    assert enlarged.shape == (240, 240, 3)
+    store.fit_budget(30_000, 0)
+    shapes = [decode_thumbnail(str(text)).shape[0] for text in store.list_undrawn()]
+    assert shapes == [60, 60], "an original that does not fit is shown as it is kept"

@@ -73,14 +73,14 @@ def test_each_model_has_its_own_rule_and_the_champion_is_marked(made: dict[str, 
     html = str(render(build_page(made)))
     assert html.count("(champion)") == 1
     assert made["verdict"]["promoted"]
-    assert "the targeted arm (champion)" in html
+    assert "the model after (champion)" in html
     assert "declines every image: no threshold reduces its error rate to 2" in html
     assert "3.1\u202f%" in html, "the sealed test's error"
 
 
 def test_a_correction_that_does_not_help_a_model_does_not_ship_with_it(page: ReportPage) -> None:
     html = str(render(page))
-    assert "Exposure x2 where luminance ≤ 62.4, for the baseline" in html
+    assert "Exposure x2 where luminance ≤ 62.4, for the model before" in html
     assert "It helps on the test set too, and ships with this model" in html
     assert "It was not shown to help, and does not ship with this model" in html
 

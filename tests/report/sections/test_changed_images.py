@@ -13,7 +13,7 @@ def test_fixed_and_broken_are_counted_and_shown(page: ReportPage) -> None:
     assert f"fixed {counts['fixed']} images and broke {counts['broken']}" in html
     broken = html[html.index("Broken") : html.index("Fixed")]
     assert broken.count("<img") == min(counts["broken"], 12)
-    assert 'data-browse="still wrong"' in html
+    assert 'href="#images?Change=still%20wrong"' in html
 
 
 def test_the_first_fixed_images_come_from_many_groups(page: ReportPage) -> None:
@@ -31,7 +31,7 @@ def test_past_the_size_limit_the_page_says_how_many_it_holds(made: dict[str, Any
     page = build_page(made, budget=60_000)
     stored = len(page.thumbnails.select_stored(page.flips.index))
     assert 0 < stored < len(page.flips)
-    assert f"holds {stored} of {len(page.flips)} validation images" in render(page)
+    assert f"holds pictures of {stored} of {len(page.flips)} validation images" in render(page)
 
 
 @pytest.mark.parametrize(

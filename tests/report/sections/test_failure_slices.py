@@ -97,7 +97,7 @@ def test_a_class_that_pays_is_named_on_the_card(made: dict[str, Any]) -> None:
     part |= {"reference": 0.97, "treated": 0.62, "loss_probability": 0.999, "status": "harmed"}
     article = extract_article(str(render(build_page(made | {"comparison": comparison}))), "s1")
     assert "One class pays" in article
-    assert "970 were right and 620 are now" in article
+    assert "97 were right before and 62 are now" in article
 
 
 def test_suspected_labels_and_black_images_are_marked(made: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ HOSTILE = "<script>window.hacked=9</script>"
 
 
 def make_reviews(made: dict[str, Any], decision: str) -> dict[str, Any]:
-    key = Rule.parse_json(made["explanations"]["frozen"].iloc[0]).identity
+    rule = made["explanations"]["frozen"].iloc[0]
+    key = Rule.parse_json(rule).format_text()
     label = {
         "image_id": "i1",
         "path": HOSTILE,
@@ -20,7 +21,15 @@ def make_reviews(made: dict[str, Any], decision: str) -> dict[str, Any]:
         "note": "n",
     }
     return {
-        "slices": {key: {"key": key, "words": "Too dark", "decision": decision, "note": HOSTILE}},
+        "slices": {
+            key: {
+                "key": key,
+                "words": "Too dark",
+                "rule": rule,
+                "decision": decision,
+                "note": HOSTILE,
+            }
+        },
         "labels": {"i1": label},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.domain.statuses import ChampionStatus
 from pipeline.slices.comparison.champion_arm import ChampionArm, find_champion_arm
+from pipeline.slices.tracking.slice_matching import hash_groups
 from tests.helpers.gate_artifacts import CLASS_NAMES, SIDE, GateArtifacts, put_champion_in_force
 
 
@@ -52,3 +54,13 @@ def test_a_champion_that_cannot_be_compared_says_why(gate: GateArtifacts) -> Non
     assert _find(gate, side=SIDE // 2).status == ChampionStatus.OTHER_SIZE
     (bundle / "model.safetensors").unlink()
     assert _find(gate).status == ChampionStatus.MISSING
+
+
+def test_a_champion_knows_the_validation_groups_that_it_saw(gate: GateArtifacts) -> None:
+    bundle = put_champion_in_force(gate, (0.0, 0.0))
+    assert not _find(gate).has_seen(np.array(["g1"]))
+    meta = json.loads((bundle / "model.json").read_text())
+    seen = {"seen_groups": hash_groups(["g1", "g4"]).tolist()}
+    (bundle / "model.json").write_text(json.dumps(meta | seen))
+    assert _find(gate).has_seen(np.array(["g0", "g4"]))
+    assert not _find(gate).has_seen(np.array(["g0", "g2"]))

@@ -30,9 +30,7 @@ def _assess(slice_losses: dict[str, float], margins: HarmMargins | None = None) 
         share = abs(change) / (0.3 if change > 0 else 0.7)
         treated[inside & (rng.random(480) < share)] = float(change > 0)
     pair = ModelPair(treated[None], reference[None], GROUPS)
-    return assess_safety(
-        (pair, pair), LABELS, {"s1": INSIDE}, ~INSIDE, 0.05, margins or HarmMargins()
-    )
+    return assess_safety((pair, pair), LABELS, {"s1": INSIDE}, ~INSIDE, margins or HarmMargins())
 
 
 def test_a_trade_within_a_slice_is_seen_though_the_slice_gains() -> None:
@@ -79,7 +77,7 @@ def test_a_class_of_one_group_gets_a_probability_too() -> None:
 def test_subsets_without_an_image_are_left_out() -> None:
     pair = ModelPair(np.ones((1, 480)), np.ones((1, 480)), GROUPS)
     result = assess_safety(
-        (pair, pair), LABELS, {"s1": np.zeros(480, dtype=bool)}, None, 0.05, HarmMargins()
+        (pair, pair), LABELS, {"s1": np.zeros(480, dtype=bool)}, None, HarmMargins()
     )
     assert result.slices == []
     assert result.slice_classes == []

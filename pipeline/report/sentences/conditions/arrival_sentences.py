@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.sentences.conditions.number_phrases import format_gain, format_probability
+from pipeline.report.sentences.conditions.number_phrases import (
+    count_gained_images,
+    format_gain,
+    format_probability,
+)
 
 
 def describe_arrived_gain(facts: Mapping[str, Any]) -> str:
@@ -69,11 +73,15 @@ def describe_arrivals_verdict(arrivals: Mapping[str, Any], is_promoted: bool) ->
         arrivals: the record of an `ArrivalVerdict`.
         is_promoted: whether the candidate was promoted.
     """
-    gain = "unknown" if arrivals["gain"] is None else format_gain(arrivals["gain"])
+    if arrivals["gain"] is None:
+        return "no image of the slices with a remedy has arrived since"
     told = (
-        f"{gain} over the model in force on the slices with a remedy, in "
-        f"{arrivals['inside_groups']:,} groups of images that arrived since and were labeled"
+        f"of 100 images of the slices with a remedy that arrived since, "
+        f"{count_gained_images(arrivals['gain'])} right than with the model in force "
+        f"({arrivals['inside_groups']:,} groups, {arrivals['labels']:,} labels)"
     )
     if is_promoted:
         return f"{told}; nobody is shown to be worse off"
-    return f"{told}: not decided yet, label more of them"
+    if arrivals["harmed"]:
+        return f"{told}, but {arrivals['harmed'][0]['class']} is probably worse off"
+    return f"{told}; this does not decide it yet, label more of them"

@@ -84,10 +84,11 @@ def _describe_overall(facts: Facts, names: SubsetNames) -> str:
             f"{format_gain(change['mean'])} against {REFERENCE_NAMES[change['reference']]}, "
             f"{format_least_gain(change['bound'])}"
         )
-    return (
-        f"{'; '.join(parts)}; a loss of up to {100 * facts['margin']:.1f} points is accepted, a "
-        "larger one must be excluded"
-    )
+    limit = f"no loss of more than {100 * facts['margin']:.1f} points may show"
+    if facts["proved_against"]:
+        in_force = REFERENCE_NAMES[facts["proved_against"]]
+        limit += f", and against {in_force} it must be excluded"
+    return f"{'; '.join(parts)}; {limit}"
 
 
 def _describe_parts(facts: Facts, names: SubsetNames) -> str:

@@ -39,3 +39,12 @@ def format_alpha(alpha: float) -> str:
     ('2.5 %', '0.83 %')
     """
     return f"{100 * alpha:.2g} %"
+
+
+def count_gained_images(gain: float) -> str:
+    """Return a gain as images of a hundred.
+
+    >>> count_gained_images(0.2), count_gained_images(-0.013)
+    ('20.0 more are', '1.3 fewer are')
+    """
+    return f"{abs(100 * gain):.1f} {'fewer' if gain < 0 else 'more'} are"

@@ -1,7 +1,7 @@
 """The verdict in one plain sentence, for a reader with thirty seconds.
 
-It names classes and counts of a hundred images, and holds neither intervals nor terms of statistics.
-Each number links to the section with its evidence.
+It names classes and counts of a hundred images, without intervals and terms of statistics. Each
+number links to the section with its evidence.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class VerdictFacts:
         overall: share of all images predicted correctly, before and after.
         slice_errors: error rate of each confirmed slice, and that expected of its classes.
         confusion: label, prediction and count of the most frequent error; None without errors.
+        arrived_groups: groups that arrived after the training and were labeled.
     """
 
     outcome: str | None
@@ -88,12 +89,14 @@ class VerdictFacts:
     overall: tuple[float, float]
     slice_errors: Mapping[str, tuple[float, float]]
     confusion: tuple[str, str, int] | None
+    arrived_groups: int = 0
 
 
 def compose_plain_verdict(facts: VerdictFacts) -> PlainVerdict:
     """Return the verdict in two to three words and one plain sentence."""
     if facts.is_promoted:
-        return PlainVerdict("Safe to switch", (*_describe_gain(facts), *_describe_others(facts)))
+        parts = (*_describe_gain(facts), *_describe_others(facts), *_describe_arrivals(facts))
+        return PlainVerdict("Safe to switch", parts)
     match facts.outcome:
         case ComparisonOutcome.NO_FAILURES:
             text = f"the model is right on all {facts.image_count:,} images that it was tried on"
@@ -108,9 +111,8 @@ def compose_plain_verdict(facts: VerdictFacts) -> PlainVerdict:
             missing = TextPart("; there are no test images to prove it on")
             return PlainVerdict(_UNDECIDED, (*_describe_gain(facts), missing))
         case ComparisonOutcome.PROMISING_ON_VAL:
-            return PlainVerdict(
-                _UNDECIDED, (*_describe_gain(facts), *_describe_missing_test(facts))
-            )
+            missing_test = (*_describe_missing_test(facts), *_describe_arrivals(facts))
+            return PlainVerdict(_UNDECIDED, (*_describe_gain(facts), *missing_test))
         case ComparisonOutcome.USED_UP:
             used = TextPart("; the final test has been used too often and needs new images")
             return PlainVerdict(_UNDECIDED, (*_describe_gain(facts), used))
@@ -181,6 +183,15 @@ def _describe_others(facts: VerdictFacts) -> list[TextPart]:
     ]
 
 
+def _describe_arrivals(facts: VerdictFacts) -> list[TextPart]:
+    """Return what images that arrived after the training say where no final test decided."""
+    if not facts.arrived_groups or facts.outcome == ComparisonOutcome.TESTED:
+        return []
+    groups = TextPart(f"{facts.arrived_groups:,} groups", "#gate_conditions")
+    effect = "confirm it" if facts.is_promoted else "do not decide it yet"
+    return [TextPart("; "), groups, TextPart(f" of images that arrived since {effect}")]
+
+
 def _describe_refusal(facts: VerdictFacts) -> list[TextPart]:
     """Return what speaks against a switch."""
     harmed = list_harmed_parts(facts)
@@ -191,6 +202,7 @@ def _describe_refusal(facts: VerdictFacts) -> list[TextPart]:
         GateCondition.SLICE_GAIN,
         GateCondition.PLANNED_GAIN,
         GateCondition.GAIN_IN_FORCE,
+        GateCondition.ARRIVALS_GAIN,
     }:
         return [TextPart("retraining was not shown to help: "), *_describe_gain(facts)]
     if GateCondition.CHAMPION_COMPARED in facts.failed_conditions:

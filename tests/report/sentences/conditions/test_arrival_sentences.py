@@ -44,5 +44,12 @@ def test_classes_that_lose_are_named_and_else_the_likeliest() -> None:
 
 
 def test_the_verdict_tells_whether_it_is_decided() -> None:
-    assert "not decided yet" in describe_arrivals_verdict(_make_facts(), is_promoted=False)
-    assert "not decided" not in describe_arrivals_verdict(_make_facts(), is_promoted=True)
+    facts = _make_facts(harmed=[])
+    assert "not decide it yet" in describe_arrivals_verdict(facts, is_promoted=False)
+    promoted = describe_arrivals_verdict(facts, is_promoted=True)
+    assert promoted.startswith("of 100 images of the slices with a remedy that arrived since, 8.1")
+    assert "not decide" not in promoted
+    harmed = describe_arrivals_verdict(_make_facts(harmed=[_make_part()]), is_promoted=False)
+    assert harmed.endswith("badge is probably worse off")
+    unknown = describe_arrivals_verdict(_make_facts(gain=None), is_promoted=False)
+    assert unknown.startswith("no image")

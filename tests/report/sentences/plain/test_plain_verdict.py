@@ -115,3 +115,20 @@ def test_every_outcome_is_one_short_sentence(outcome: str, changes: list[Any]) -
     for term in ("interval", "control", "null", "None", "slice", "seed"):
         assert term not in verdict.text
     assert verdict.capitalized_parts[0].text[0] == verdict.parts[0].text[0].upper()
+
+
+@pytest.mark.parametrize(("is_promoted", "text"), [(True, "confirm it"), (False, "do not decide")])
+def test_images_that_arrived_since_are_told_where_no_test_decided(
+    is_promoted: bool, text: str
+) -> None:
+    facts = make_facts(
+        [GAINED],
+        outcome=ComparisonOutcome.PROMISING_ON_VAL,
+        is_promoted=is_promoted,
+        foreseen={"groups": 0, "groups_needed": 24},
+        arrived_groups=412,
+    )
+    verdict = compose_plain_verdict(facts)
+    assert f"412 groups of images that arrived since {text}" in verdict.text
+    tested = make_facts([GAINED], is_promoted=True, arrived_groups=412)
+    assert "412" not in compose_plain_verdict(tested).text

@@ -2,7 +2,7 @@ import copy
 from typing import Any
 
 from pipeline.report.report_page import ReportPage
-from pipeline.report.sections.gate_conditions import render
+from pipeline.report.sections.verdict_conditions import render
 from tests.factory import planted
 from tests.report.conftest import build_page
 

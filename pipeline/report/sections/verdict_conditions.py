@@ -47,7 +47,7 @@ def render(page: ReportPage) -> Markup:
     names = list_subset_names(page)
     conditions = [_describe_condition(names, condition) for condition in verdict["conditions"]]
     return render_template(
-        "gate_conditions.html",
+        "verdict_conditions.html",
         outcome_text=choose_outcome_text(verdict["promoted"], outcome),
         headline=set_minus_signs(compose_headline(verdict, names).detail),
         conditions=conditions,

@@ -1,0 +1,1 @@
+"""What reviewers work with: decisions on slices and labels, and the data of the image explorer."""

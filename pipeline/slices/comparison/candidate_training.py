@@ -1,0 +1,181 @@
+"""The candidates of the comparison: every arm trained, averaged and interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.domain.rules import Mask
+from pipeline.domain.statuses import LadderStep
+from pipeline.domain.validation_set import ValidationSet
+from pipeline.learning.batches.batch_sampling import ArraySubset, TrainingImages
+from pipeline.learning.training.arm_mixing import (
+    ArmFit,
+    ArmMixer,
+    JudgingImages,
+    MixedArm,
+    SeedFits,
+)
+from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
+from pipeline.slices.candidates.cross_fitting import assign_halves
+from pipeline.slices.comparison.remedy_ladder import LADDER_FILE, StepOutcome, build_ladder
+from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImages, join_masks
+from pipeline.slices.tracking.slice_matching import hash_groups
+from pipeline.statistics.classification.error_costs import compute_utilities
+from pipeline.statistics.gains.share_choice import list_judged_parts
+from pipeline.storage.artifact_store import write_json
+
+
+@dataclass(frozen=True)
+class CandidateTraining:
+    """Trains the arms of the comparison, and makes of each what is compared and shipped.
+
+    Attributes:
+        trainer: trains one arm.
+        seeds: seeds of each arm.
+        val: the validation set.
+        planned_members: images of each planned slice, bool [rows].
+        real_images: validation images that are trained on; None for none.
+        pixels: uint8 [images, S, S, 3].
+        holdout_images: training images for the temperature.
+        output_folder: folder of the candidates.
+    """
+
+    trainer: ArmTrainer
+    seeds: Sequence[int]
+    val: ValidationSet
+    planned_members: Mapping[str, Mask]
+    real_images: RealImages | None
+    pixels: NDArray[np.uint8]
+    holdout_images: TrainingImages
+    output_folder: Path
+
+    def train_arms(
+        self, arms: Sequence[TrainingArm], *, has_treatment_step: bool
+    ) -> list[dict[str, Any]]:
+        """Return the entries of `candidates.json`, arm by arm; their weights are written.
+
+        The folder also gets what was trained on, and what each step of the remedy added.
+
+        Args:
+            arms: control, targeted and generic.
+            has_treatment_step: whether the targeted arm is trained without validation images too.
+        """
+        entries = []
+        for arm in arms:
+            seeds = [self._train_seed(arm, seed) for seed in self.seeds]
+            mixed = self._create_mixer(arm).mix_seeds(seeds)
+            entries += mixed.entries
+            if arm.name == "targeted":
+                steps = self._list_steps(mixed)
+                if has_treatment_step and self.real_images:
+                    steps.insert(0, self._judge_treatment(arm))
+                is_planned = join_masks(self.planned_members, self.val.image_count)
+                ladder = build_ladder(self.val, steps, is_planned)
+                write_json(self.output_folder / LADDER_FILE, ladder)
+        write_json(self.output_folder / REAL_IMAGES_FILE, self._describe_real_images())
+        return entries
+
+    @cached_property
+    def _halves(self) -> NDArray[np.intp]:
+        return assign_halves(self.val.folds)
+
+    @cached_property
+    def _judging_images(self) -> JudgingImages:
+        val = self.val
+
+        def compute_val_utilities(predictions: NDArray[np.intp]) -> NDArray[np.float64]:
+            return compute_utilities(val.labels, predictions, val.error_costs)
+
+        return JudgingImages(
+            ArraySubset(self.pixels, np.asarray(val.image_rows)),
+            self._halves,
+            list_judged_parts(val.labels, self.planned_members),
+            compute_val_utilities,
+        )
+
+    def _create_mixer(self, arm: TrainingArm) -> ArmMixer:
+        is_head_only = arm.is_head_only or self.trainer.settings.head_only
+        return ArmMixer(
+            replace(arm, is_head_only=is_head_only),
+            self.trainer.model_folder,
+            self.output_folder,
+            self._judging_images,
+            self.holdout_images,
+        )
+
+    def _train_seed(self, arm: TrainingArm, seed: int) -> SeedFits:
+        """Return the trainings of one seed: one for each half of the validation images, or one."""
+        name = f"{arm.name}-{seed}"
+        if self.real_images is None:
+            file, record = self.trainer.train_arm(arm, seed, name)
+            return SeedFits(seed, (ArmFit(file, arm.images),), record)
+        chosen = self.real_images.random
+        if arm.name == "targeted":
+            chosen = self.real_images.targeted
+        fits, records = [], []
+        for half, repeated in enumerate(chosen):
+            rows = self.val.image_rows[repeated.positions]
+            labels = self.val.labels[repeated.positions].astype(np.int64)
+            images = arm.images.add_images(rows, labels, repeated.repeats)
+            half_arm = replace(arm, images=images)
+            file, record = self.trainer.train_arm(half_arm, seed, f"{name}-half{half}")
+            fits.append(ArmFit(file, images))
+            records.append(record)
+        return SeedFits(seed, tuple(fits), _join_records(records))
+
+    def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:
+        """Return the outcome of the remedies alone, without validation images in training."""
+        utilities = []
+        for seed in self.seeds:
+            file, record = self.trainer.train_arm(arm, seed, f"treatment-{seed}")
+            fits = SeedFits(seed, (ArmFit(file, arm.images),), record)
+            utilities.append(self._create_mixer(arm).judge_seeds([fits], (1.0, 1.0)))
+        return StepOutcome(LadderStep.TREATMENT, np.array(utilities))
+
+    def _list_steps(self, mixed: MixedArm) -> list[StepOutcome]:
+        first = LadderStep.REAL_IMAGES if self.real_images else LadderStep.TREATMENT
+        steps = [StepOutcome(first, mixed.ladder["seeds"])]
+        if len(self.seeds) > 1:
+            steps.append(StepOutcome(LadderStep.AVERAGE, mixed.ladder["average"]))
+        share = mixed.entries[0]["share"]
+        return [*steps, StepOutcome(LadderStep.INTERPOLATION, mixed.ladder["mix"], share)]
+
+    def _describe_real_images(self) -> dict[str, Any]:
+        """Return counts by half, and the hashed groups that no longer judge these models."""
+        if self.real_images is None:
+            return {"halves": [], "groups": []}
+        halves, positions = [], []
+        for half, (targeted, random) in enumerate(
+            zip(self.real_images.targeted, self.real_images.random, strict=True)
+        ):
+            halves.append(
+                {
+                    "images": len(targeted.positions),
+                    "groups": len(np.unique(self.val.groups[targeted.positions])),
+                    "shown": int(targeted.repeats.sum()),
+                    "judged_by": int((self._halves != half).sum()),
+                }
+            )
+            positions += [targeted.positions, random.positions]
+        trained = np.unique(self.val.groups[np.concatenate(positions)])
+        return {"halves": halves, "groups": sorted(set(hash_groups(trained).tolist()))}
+
+
+def _join_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the record of several trainings of one seed: passes are summed, losses averaged."""
+    history = []
+    for half, record in enumerate(records):
+        history += [{"split": f"half{half}", **row} for row in record["history"]]
+    return {
+        "passes": sum(record["passes"] for record in records),
+        "rows": max(record["rows"] for record in records),
+        "loss": float(np.mean([record["loss"] for record in records])),
+        "history": history,
+    }

@@ -272,7 +272,7 @@ function openAddress() {
   if (!address || !explorer) return openAddressedCell();
   state = new URLSearchParams(query ?? "");
   showState();
-  explorer.scrollIntoView();
+  explorer.scrollIntoView({behavior: "instant"});
 }
 if (explorer) {
   if (innerWidth < 700) $("details", explorer).open = false;

@@ -85,6 +85,6 @@ def read_script(*names: str) -> Markup:
     return Markup('(() => {"use strict";' + rjsmin.jsmin(text) + "})();")
 
 
-def read_asset(name: str) -> str:
-    """Return the text of a file in `assets`."""
-    return (ASSET_FOLDER / name).read_text(encoding="utf-8")
+def read_asset(name: str) -> Markup:
+    """Return the text of a style sheet or script as it is embedded in a page (it holds no `</`)."""
+    return Markup((ASSET_FOLDER / name).read_text(encoding="utf-8"))

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from pipeline.domain.statuses import SliceStatus
 from pipeline.report.exports.picture_names import MATRIX_FILE, name_sheet
 from pipeline.report.page_rendering import build_content_policy
@@ -49,7 +51,7 @@ def render_runs_index(
             lines = _list_comparison_lines(row, summary)
             lines += _list_picture_lines(row, summary, pictures.get(row["run_id"], ()))
             compared.append({"run_id": row["run_id"], "lines": lines})
-    style, script = read_asset("runs_list.css"), read_asset("runs_list.js")
+    style, script = map(Markup, map(read_asset, ("runs_list.css", "runs_list.js")))
     document = render_template(
         "runs_list.html",
         style=style,
@@ -114,6 +116,7 @@ def _build_run_row(summary: Any) -> RunRow:
     split = _choose_split(summary)
     banner_class = choose_banner_class(is_promoted, outcome)
     headline = str(_get_nested(summary, "verdict", "headline") or "")
+    plain_verdict = str(_get_nested(summary, "verdict", "plain") or "")
     return {
         "run_id": name,
         "name": extract_run_name(name),
@@ -125,7 +128,8 @@ def _build_run_row(summary: Any) -> RunRow:
         "after": _read_accuracy(summary, split, "after"),
         "val_before": _read_accuracy(summary, "val", "before"),
         "val_after": _read_accuracy(summary, "val", "after"),
-        "headline": set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
+        "headline": plain_verdict
+        or set_minus_signs(split_headline(headline, outcome, is_promoted).detail),
         "slices": list(map(_get_title, _list_confirmed_slices(summary))),
         "followed": _get_list(summary, "followed"),
         "slice_states": _summarize_states(summary),

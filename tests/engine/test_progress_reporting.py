@@ -53,6 +53,7 @@ def test_a_terminal_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         run.end_stage(is_done=True)
         run.begin_stage("retrain")
         for _ in track(range(2), total=2, unit="steps of the control arm with seed 7"):
+            assert progress_reporting._display.bars is not None
             progress_reporting._display.bars.refresh()
     assert "stage 2 of 2, retrain" in text.getvalue()
     assert "left in the run" in text.getvalue()

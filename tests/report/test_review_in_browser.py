@@ -15,6 +15,7 @@ from pipeline.data.reading.file_tree import FileTree
 from pipeline.data.reading.image_record import ImageRecord
 from pipeline.report.page_rendering import render_page
 from pipeline.report.report_page import ReportPage
+from pipeline.report.reviewing.explorer_filters import order_rows
 from pipeline.report.sections import list_sections
 from pipeline.storage import review_decisions
 from tests.factory import planted
@@ -103,7 +104,9 @@ def test_the_address_restores_filters_ranges_and_order(html: str, visit: Visit) 
     assert again.get_by_label("luminance, to").input_value() == ""
 
 
-@pytest.mark.parametrize("query", ["Label=nobody", "nothing=1", "Sort=up", "luminance=a~b~c", "%"])
+@pytest.mark.parametrize(
+    "query", ["Label=nobody", "constructor=1", "Sort=up", "luminance=a~b~c", "%"]
+)
 def test_an_address_that_the_page_does_not_know_filters_nothing(
     query: str, html: str, visit: Visit
 ) -> None:
@@ -141,8 +144,8 @@ def test_todays_failures_come_first_one_of_each_group(
     tab = visit(html)
     failures = shown.flips[shown.flips["label"] != shown.flips["after"]]
     rows = tab.locator("#results [data-open]").evaluate_all("all => all.map(b => +b.dataset.open)")
-    stored = list(shown.thumbnails.positions)
-    first = [stored[row] for row in rows[: min(len(rows), failures["group"].nunique())]]
+    ids = order_rows(shown)
+    first = [ids[row] for row in rows[: min(len(rows), failures["group"].nunique())]]
     assert set(first) <= set(failures.index)
     assert shown.flips.loc[first, "group"].is_unique
     tab.get_by_label("one image of each group").check()
@@ -150,31 +153,51 @@ def test_todays_failures_come_first_one_of_each_group(
 
 
 def test_labels_in_doubt_are_judged_with_the_keyboard_alone(
-    shown: ReportPage, html: str, visit: Visit, tmp_path: Path
+    shown: ReportPage, html: str, visit: Visit
 ) -> None:
     tab = visit(html)
     doubted = len(shown.thumbnails.select_stored(shown["label_issues"]["image_id"]))
     tab.keyboard.press("l")
-    heading, suggestion = tab.locator("#viewer h3"), tab.get_by_label("Correct label")
+    heading = tab.locator("#viewer h3")
     assert heading.inner_text() == f"1 of {doubted}; 0 of {doubted} reviewed"
-    suggested = suggestion.input_value()
-    assert suggested
+    assert tab.get_by_label("Correct label").input_value(), "the suggestion is preselected"
+    for _ in range(doubted):
+        tab.keyboard.press("w")
+    assert f"{doubted} of {doubted} reviewed" in heading.inner_text()
+    tab.keyboard.press("Escape")
+    with tab.expect_download() as waiting:
+        tab.keyboard.press("s")
+    labels = json.loads(Path(waiting.value.path()).read_text())["labels"]
+    assert [label["decision"] for label in labels] == ["wrong"] * doubted
+    assert all(label["suggested"] for label in labels)
+
+
+def test_each_key_of_the_queue_decides_skips_or_undoes(
+    html: str, visit: Visit, tmp_path: Path
+) -> None:
+    tab = visit(html)
+    choose(tab, "Change", "fixed")
+    count = count_found(tab)
+    tab.get_by_role("button", name="Review these labels").click()
+    heading = tab.locator("#viewer h3")
     for key in ("w", "r", "u"):
         tab.keyboard.press(key)
-    assert f"3 of {doubted} reviewed" in heading.inner_text()
-    place = heading.inner_text()
+    assert heading.inner_text() == f"4 of {count}; 3 of {count} reviewed"
     tab.keyboard.press("n")
-    assert heading.inner_text() != place
+    assert heading.inner_text() == f"5 of {count}; 3 of {count} reviewed"
     tab.keyboard.press("z")
-    assert heading.inner_text() == f"3 of {doubted}; 2 of {doubted} reviewed"
+    assert heading.inner_text() == f"3 of {count}; 2 of {count} reviewed"
     tab.keyboard.press("u")
+    tab.locator("#viewer [data-k=note]").fill("u is typed here and decides nothing")
+    tab.keyboard.press("Tab")
     tab.keyboard.press("Escape")
-    assert f"3 of {doubted} reviewed" in tab.locator("#progress").inner_text()
-    saved = save_file(tab, "Save as a file", tmp_path / "review.json")
-    taken = review_decisions.apply_review_file(tmp_path, tmp_path / "review.json")
-    assert [label.decision for label in taken.labels] == ["wrong", "right", "unreadable"]
-    assert [label.suggested for label in taken.labels] == [suggested, "", ""]
-    assert saved["run_id"] == shown.run_id
+    save_file(tab, "Save as a file", tmp_path / "saved.json")
+    taken = review_decisions.apply_review_file(tmp_path, tmp_path / "saved.json")
+    assert [label.decision for label in taken.labels] == ["wrong", "right", "unreadable", ""]
+    assert [bool(label.note) for label in taken.labels] == [False, False, False, True]
+    choose(tab, "Change", "")
+    choose(tab, "Review", "unreadable")
+    assert count_found(tab) == 1
 
 
 def test_the_queue_shows_the_group_and_resumes_where_it_ended(html: str, visit: Visit) -> None:
@@ -288,7 +311,7 @@ def test_a_decision_of_an_earlier_run_is_withdrawn_by_the_file(
 
 def test_without_storage_decisions_last_as_long_as_the_page(html: str, visit: Visit) -> None:
     tab = visit(html)
-    tab.evaluate("Storage.prototype.setItem = () => { throw new Error('full') }")
+    tab.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
     tab.locator('[data-review="s1"]').get_by_role("button", name="Mute").click()
     assert "muted" in tab.locator("#decisions").inner_text()
 

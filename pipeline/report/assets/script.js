@@ -3,7 +3,7 @@ const makeButton = (text, onclick) => make("button", {type: "button", onclick}, 
 const formatCount = n => n.toLocaleString("en");
 const formatImages = n => formatCount(n) + (n === 1 ? " image" : " images");
 const formatPercent = share => share == null ? "" : (100 * share).toFixed(1) + "\u202f%";
-const formatSigned = n => n === 0 ? "0" : (n < 0 ? "\u2212" : "+") + formatCount(Math.abs(n));
+const getSign = n => n < 0 ? "\u2212" : n ? "+" : "";
 const formatNumber = n => String(Number(n.toPrecision(3)));
 const press = (buttons, chosen) => { for (const button of buttons) button.ariaPressed = button === chosen; };
 const hasModifier = event => event.ctrlKey || event.metaKey || event.altKey;
@@ -45,14 +45,14 @@ function describe(row) {
 const describePlainly = row => describe(row).join("");
 const buildCaption = row => describe(row).map((text, k) => k % 2 ? text : bdi(text));
 function listPredictions(row) {
-  const lines = (isRetrained ? ["before", "after"] : ["before"]).map((model, k) => {
+  const models = table.before[row] < 0 ? [] : isRetrained ? ["before", "after"] : ["before"], lines = models.map((model, k) => {
     const share = get(row, "top_predictions")?.[k]?.[1], wrong = isWrong(row, model);
     return make("span.prediction", isRetrained ? model + " " : "", share === undefined ? "" : Math.round(share / 10) + "\u202f% ", make("span", {className: wrong ? "no" : "ok"}, wrong ? "✕ " : "✓ "), bdi(getClass(row, model)));
   });
   return [bdi(getClass(row, "label")), ...lines];
 }
 function buildPicture(row) {
-  return sources[row] ? make("img", {src: sources[row], alt: describePlainly(row), loading: "lazy", width: 96, height: 96}) : get(row, "path");
+  return sources[row] ? make("img", {src: sources[row], alt: describePlainly(row), width: 96, height: 96}) : get(row, "path");
 }
 function buildCard(row, caption = buildCaption) {
   const opener = make("button", {type: "button", className: sources[row] ? "pic" : "tile", "data-open": row}, buildPicture(row));
@@ -259,7 +259,7 @@ const brushes = $$("fieldset[data-field]").map(field => {
 for (const control of controls) control[control.type === "search" ? "oninput" : "onchange"] = () => setFilter(control.dataset.field, control.type !== "checkbox" ? control.value : control.checked ? control.value : "");
 /* Names and values of an address that the page does not know are left out. */
 function showState() {
-  for (const name of [...state.keys()]) if (!tests[name]) state.delete(name);
+  for (const name of [...state.keys()]) if (!Object.hasOwn(tests, name)) state.delete(name);
   for (const control of controls) {
     const value = state.get(control.dataset.field) ?? "";
     control.type === "checkbox" ? control.checked = value : control.value = value;
@@ -272,7 +272,7 @@ function openAddress() {
   if (!address || !explorer) return openAddressedCell();
   state = new URLSearchParams(query ?? "");
   showState();
-  explorer.scrollIntoView();
+  explorer.scrollIntoView({behavior: "instant"});
 }
 if (explorer) {
   if (innerWidth < 700) $("details", explorer).open = false;
@@ -353,9 +353,9 @@ function buildMatrix(view) {
   const buildCell = (y, x) => {
     const [before, after] = cells.get(y * size + x) ?? [0, 0], n = isChange ? after - before : view === "after" ? after : before, td = make("td");
     if (!n && !(isChange && before + after && listCellImages("change", keys[y], keys[x]).length)) return td;
-    const share = totals[y] ? n / totals[y] : 0, steps = isChange ? CHANGE_STEPS : y === x ? CORRECT_STEPS : ERROR_STEPS;
+    const share = totals[y] ? n / totals[y] : 0, sign = isChange ? getSign(n) : "", steps = isChange ? CHANGE_STEPS : y === x ? CORRECT_STEPS : ERROR_STEPS;
     const cssClass = n && keys[y] === OTHER && y === x ? "mixed" : chooseCssClass(isChange ? (n > 0) === (y === x) : y === x, n, Math.abs(share), steps);
-    td.append(make("button.cell." + cssClass, {type: "button", "data-cell": keys[y] + "," + keys[x], tabIndex}, make("span.n", isChange ? formatSigned(n) : formatCount(n)), make("span.p", (!isChange || !n ? "" : n < 0 ? "\u2212" : "+") + (100 * Math.abs(share)).toFixed(1))));
+    td.append(make("button.cell." + cssClass, {type: "button", "data-cell": keys[y] + "," + keys[x], tabIndex}, make("span.n", sign + formatCount(Math.abs(n))), make("span.p", sign + (100 * Math.abs(share)).toFixed(1))));
     tabIndex = -1;
     return td;
   };
@@ -559,7 +559,7 @@ document.addEventListener("keydown", event => {
   if (hasModifier(event)) return;
   if (event.key === "Escape" && !$("dialog[open]") && openedCell && (drawer.contains(event.target) || event.target.closest(".cell"))) closeCell();
   if (isTyping(event.target) || $("dialog[open]")) return;
-  const act = {"/": () => { explorer?.scrollIntoView(); $("#find")?.focus(); }, l: () => openQueue(queue), z: undo, "?": () => help.showModal()}[event.key];
+  const act = {"/": () => { explorer?.scrollIntoView(); $("#find")?.focus(); }, l: actions.queue, s: actions.save, z: undo, "?": () => help.showModal()}[event.key];
   if (act) { event.preventDefault(); act(); }
 });
 $("#help-open").onclick = () => help.showModal();

@@ -13,10 +13,11 @@ from pipeline.slices.candidates.rule_admission import (
     compute_slice_masks,
     measure_reference_distances,
 )
-from pipeline.slices.family.slice_search import FinderSettings
 from pipeline.slices.tracking.slice_matching import CurrentRun
 
 Review = Mapping[str, str]
+MIN_OVERLAP = 0.5
+"""Share of the images in either rule that both admit: most of them, as in the stage `follow`."""
 
 
 def compute_rule_masks(val: ValidationSet, rules: Mapping[str, Rule]) -> dict[str, Mask]:
@@ -61,8 +62,7 @@ def match_slice_reviews(
     decided_rules = _parse_rules(reviews.values())
     all_rules = [*rules.values(), *decided_rules.values()]
     distances = measure_reference_distances(val.frame, all_rules, val.embeddings)
-    min_overlap = FinderSettings().min_overlap
-    run = CurrentRun("", val, distances, closing_limit=0.0, min_overlap=min_overlap)
+    run = CurrentRun("", val, distances, closing_limit=0.0, min_overlap=MIN_OVERLAP)
     decided_masks = {}
     for key, rule in decided_rules.items():
         if not run.find_missing_data(rule):
@@ -73,7 +73,7 @@ def match_slice_reviews(
         if key not in reviews:
             overlaps = {k: compute_overlap(mask, other) for k, other in decided_masks.items()}
             key = max(overlaps, key=overlaps.__getitem__, default="")
-            if overlaps.get(key, 0.0) < min_overlap:
+            if overlaps.get(key, 0.0) < MIN_OVERLAP:
                 continue
         matched[name] = reviews[key]
     return matched

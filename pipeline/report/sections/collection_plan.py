@@ -31,7 +31,9 @@ def render(page: ReportPage) -> Markup:
     lines = []
     for request in requests:
         lines += [f"{request['place']}: {request['needed']}", *map("- {}".format, request["held"])]
-    command = describe_collection_command(str(page.run_facts.get("config") or ""))
+    command = describe_collection_command(
+        str(page.run_facts.get("config") or ""), bool(page.images["given_split"].notna().any())
+    )
     return render_template(
         "collection_plan.html", requests=requests, lines=[*lines, command], command=command
     )

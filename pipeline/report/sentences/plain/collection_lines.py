@@ -46,12 +46,16 @@ def describe_collected_images(noun: str, counts: Sequence[tuple[str, int, int]])
     return f"by {noun}: {', '.join(parts)}"
 
 
-def describe_collection_command(config: str) -> str:
+def describe_collection_command(config: str, is_split_given: bool = False) -> str:
     """Return how new images are taken in.
 
     Args:
         config: the run's config as YAML text.
+        is_split_given: whether the data names the split of its images.
     """
     match = re.search(r"^name: *(\S+)", config, re.MULTILINE)
     name = match.group(1) if match else "CONFIG"
-    return f"Put them into the data folder (ingest.data), then: nightshift run -c {name}.yaml"
+    split = ", name their split as for the others" if is_split_given else ""
+    return (
+        f"Put them into the data folder (ingest.data){split}, then: nightshift run -c {name}.yaml"
+    )

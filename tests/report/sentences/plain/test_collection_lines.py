@@ -19,3 +19,4 @@ def test_only_reachable_numbers_of_groups_are_asked_for() -> None:
 def test_the_command_names_the_config() -> None:
     assert "nightshift run -c demo.yaml" in describe_collection_command("seed: 1\nname: demo\n")
     assert "-c CONFIG.yaml" in describe_collection_command("")
+    assert "name their split" in describe_collection_command("", is_split_given=True)

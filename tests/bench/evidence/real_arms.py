@@ -22,8 +22,9 @@ from torch import nn
 from pipeline.slices.comparison.comparison_record import build_split_record, judge_val_record
 from pipeline.statistics.model_comparison import ModelComparison, ModelOutput
 from tests.bench.evidence.bursts import read_signs
+from tests.bench.evidence.draws import SLICE_NAME
 from tests.bench.evidence.former_gate import passes_former_split
-from tests.bench.evidence.gate_trials import MARGINS, SLICE_NAME, TEST_ALPHA, VAL_ALPHA, judge_test
+from tests.bench.evidence.gate_trials import MARGINS, TEST_ALPHA, VAL_ALPHA, judge_test
 from tests.bench.remedies.network import SIDE, build_five_layers
 from tests.bench.results_file import write_section
 

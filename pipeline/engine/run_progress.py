@@ -11,6 +11,8 @@ from pipeline.config import ResolvedConfig
 _STAGE_SECONDS = {"evaluate": 47.0, "probe": 112.0, "explain": 47.0, "prescribe": 5.0}
 """Seconds of stages on the demo, two cores; only their proportions count."""
 _OTHER_SECONDS = 1.0
+_PROBED_IMAGES, _MATCHED_IMAGES = 625, 100
+"""Images that `probe` and `explain` read there."""
 _EPOCH_SECONDS = 5.5
 """Seconds of one epoch there, in `train` as in an arm of `retrain`."""
 _LOOP_SHARE = 0.9
@@ -22,7 +24,12 @@ MIN_KNOWN_SHARE = 0.02
 def weigh_stages(config: ResolvedConfig, stage_names: Sequence[str]) -> dict[str, float]:
     """Return how long each stage takes beside the others, by name."""
     weights = {name: _STAGE_SECONDS.get(name, _OTHER_SECONDS) for name in stage_names}
-    train, retrain = (config.stages[name].model_dump() for name in ("train", "retrain"))
+    settings = {name: stage.model_dump() for name, stage in config.stages.items()}
+    train, retrain = settings["train"], settings["retrain"]
+    if "probe" in weights:
+        weights["probe"] *= min(settings["probe"]["max_images"] / _PROBED_IMAGES, 1)
+    if "explain" in weights:
+        weights["explain"] *= settings["explain"]["matched_images"] / _MATCHED_IMAGES
     if "train" in weights:
         weights["train"] = _EPOCH_SECONDS * train["epochs"]
     if "retrain" in weights:

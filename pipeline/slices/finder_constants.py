@@ -56,7 +56,7 @@ class FamilyConstants:
     # Share of the smaller part above which a pair is no rule of its own.
     max_pair_share: float = 0.9
     # Entries of all masks: bounds memory (8 bytes each) and the time of a draw.
-    max_mask_entries: int = 12_000_000
+    max_mask_entries: int = 8_000_000
     # Pairs that are built at a time.
     chunk_pairs: int = 8192
     # Family-wise level of the search. Slices above it are leads.
@@ -75,6 +75,9 @@ class FamilyConstants:
     # Overlap from which a plainer rule may replace the best one, and share of its score to keep.
     tied_overlap: float = 0.6
     tied_score_share: float = 0.9
+    # Share of the best score of a half from which the slice's own rule stays: half of the images
+    # decide less.
+    half_score_share: float = 0.8
     # Share of the best candidate's images, and factor of its excess, from which a candidate is the
     # whole of which the best one is a part.
     contained_share: float = 0.9

@@ -196,7 +196,8 @@ def test_every_module_has_a_test_file(path: Path) -> None:
 def test_every_test_file_belongs_to_a_module() -> None:
     mirrors = {mirror for path in MODULES for mirror in _list_mirrors(path)}
     whole = {TESTS / f"test_{name}.py" for name in ("architecture", "gtsrb", "packaging")}
-    whole.add(TESTS / "report" / "test_browser.py")
+    for name in ("browser", "review_in_browser"):
+        whole.add(TESTS / "report" / f"test_{name}.py")
     strays = []
     for path in TESTS.rglob("test_*.py"):
         has_package = (PACKAGE / path.parent.relative_to(TESTS)).is_dir()

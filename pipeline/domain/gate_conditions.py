@@ -197,7 +197,7 @@ def _judge_arrivals(arrivals: Record, margins: Record) -> list[dict[str, Any]]:
         _build_condition(
             GateCondition.ARRIVALS_NO_HARM,
             value=worst["loss_probability"] if worst else None,
-            threshold=margins["max_loss_probability"],
+            threshold=arrivals["max_loss_probability"],
             is_passed=not arrivals["harmed"],
             facts={"harmed": arrivals["harmed"], "worst": worst, "margin": margins["by_class"]},
         )

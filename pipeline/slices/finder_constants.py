@@ -56,7 +56,7 @@ class FamilyConstants:
     # Share of the smaller part above which a pair is no rule of its own.
     max_pair_share: float = 0.9
     # Entries of all masks: bounds memory (8 bytes each) and the time of a draw.
-    max_mask_entries: int = 12_000_000
+    max_mask_entries: int = 8_000_000
     # Pairs that are built at a time.
     chunk_pairs: int = 8192
     # Family-wise level of the search. Slices above it are leads.
@@ -75,6 +75,9 @@ class FamilyConstants:
     # Overlap from which a plainer rule may replace the best one, and share of its score to keep.
     tied_overlap: float = 0.6
     tied_score_share: float = 0.9
+    # Share of the best score of a half from which the slice's own rule stays: half of the images
+    # decide less.
+    half_score_share: float = 0.8
     # Share of the best candidate's images, and factor of its excess, from which a candidate is the
     # whole of which the best one is a part.
     contained_share: float = 0.9
@@ -120,6 +123,12 @@ class CauseConstants:
 
     # Accuracy that good images must lose for a treatment to count as reproducing the failure.
     min_accuracy_loss: float = 0.05
+    # Share of the excess error that a cause must reproduce, and of the excess failures, as far as
+    # its inverse regains them on good images, that the inverse must repair.
+    min_explained_share: float = 0.5
+    # Least cosine of the shift that a treatment makes in frozen features with the shift from good
+    # images to the failures. Planted darkness: 1.0; a sub-class hidden from training: 0.
+    min_alignment: float = 0.5
     # Least agreement with the slice's confusions, if no repair confirms the cause.
     min_confusion_agreement: float = 0.5
     # Share of its own damage that an inverse must repair to count as one at that strength.
@@ -130,6 +139,13 @@ class CauseConstants:
     min_failing_groups: int = 5
     # Nearest candidates on which the model is evaluated: each costs predictions.
     max_tested_candidates: int = 10
+
+    # Nearest single causes that start a composition, causes and strengths tried as a second step,
+    # and good images that each is tried on: bounds the time to that of the single causes.
+    beam_width: int = 2
+    beam_partners: int = 8
+    beam_strengths: int = 3
+    beam_images: int = 30
 
     # Share of the failures above which a cause accounts for most of them.
     majority_share: float = 0.5
@@ -156,6 +172,8 @@ class CauseConstants:
     min_deviation: float = 0.5
     # Excess of a value's or neighbor's share from which it is reported.
     min_share_difference: float = 0.2
+    # Share of good images whose nearest training image is within the usual distance.
+    usual_distance_quantile: float = 0.9
     # Measures in one sentence.
     max_reported_measures: int = 3
 

@@ -42,7 +42,7 @@ class Config(StageSettings):
     )
     max_bytes: int = Field(
         10_000_000,
-        ge=200_000,
+        ge=300_000,
         description="size of the page at most; the most informative images are kept",
     )
     contact_sheet_images: int = Field(

@@ -194,6 +194,7 @@ def _make_arrivals(**changes: Any) -> dict[str, Any]:
         "needed": 40.0,
         "parts": [part | {"loss_probability": 0.1}],
         "harmed": [],
+        "max_loss_probability": 0.25,
     }
     return record | changes
 

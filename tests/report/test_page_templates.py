@@ -5,9 +5,8 @@ from pipeline.report.page_templates import TEMPLATE_ENVIRONMENT, render_template
 
 
 def test_values_are_escaped() -> None:
-    row = dict.fromkeys(("href", "state_class", "run_id", "headline", "slice_states", "slices"), "")
-    row |= {"outcome": "<b>", "split": ""}
-    html = render_template("runs_index.html", rows=[row], trends=[], runs=[])
+    rows = [{"file_name": "<b>", "chosen_for": ""}]
+    html = render_template("labeling_batch.html", rows=rows, n=1)
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
 

@@ -82,7 +82,7 @@ def test_the_same_artifacts_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_size_limit_holds_and_costs_images(tmp_path: Path) -> None:
-    config = report.Config(max_bytes=200_000)
+    config = report.Config(max_bytes=300_000)
     made = report.run(config, _make_context(tmp_path), **_collect_needs(images=1600))
     assert (made["html"] / "index.html").stat().st_size <= config.max_bytes
     assert "Showing" in _read_page(made)
@@ -93,7 +93,7 @@ def test_a_page_above_the_limit_without_images_is_noted(tmp_path: Path) -> None:
     absent = [f"absent {number}" * 20 for number in range(400)]
     needs["classes"] = {"names": needs["classes"]["names"] + absent}
     context = _make_context(tmp_path)
-    report.run(report.Config(max_bytes=200_000), context, **needs)
+    report.run(report.Config(max_bytes=300_000), context, **needs)
     assert "more than report.max_bytes allows" in context.notes[0]
 
 

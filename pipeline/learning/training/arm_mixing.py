@@ -71,12 +71,14 @@ class JudgingImages:
     Attributes:
         pixels: uint8 [n, S, S, 3].
         halves: half of each image, [n].
+        groups: group of each image, [n].
         parts: parts that count alike, bool [n] each.
         compute_utilities: class indices [n] to utilities float64 [n].
     """
 
     pixels: ArraySubset
     halves: NDArray[np.intp]
+    groups: NDArray[np.str_]
     parts: Sequence[Mask]
     compute_utilities: Callable[[NDArray[np.intp]], Utilities]
 
@@ -127,10 +129,11 @@ class ArmMixer:
         """
         judged = {share: self.judge_seeds(seeds, (share, share)) for share in SHARES}
         parts, halves = self.judging.parts, self.judging.halves
-        share = choose_share(judged, parts, np.ones(len(halves), dtype=np.bool_))
+        groups = self.judging.groups
+        share = choose_share(judged, parts, np.ones(len(halves), dtype=np.bool_), groups)
         unseen_shares = (
-            choose_share(judged, parts, halves == 1),
-            choose_share(judged, parts, halves == 0),
+            choose_share(judged, parts, halves == 1, groups),
+            choose_share(judged, parts, halves == 0, groups),
         )
         entries = []
         if len(seeds) > 1:

@@ -259,7 +259,7 @@ const brushes = $$("fieldset[data-field]").map(field => {
 for (const control of controls) control[control.type === "search" ? "oninput" : "onchange"] = () => setFilter(control.dataset.field, control.type !== "checkbox" ? control.value : control.checked ? control.value : "");
 /* Names and values of an address that the page does not know are left out. */
 function showState() {
-  for (const name of [...state.keys()]) if (!tests[name]) state.delete(name);
+  for (const name of [...state.keys()]) if (!Object.hasOwn(tests, name)) state.delete(name);
   for (const control of controls) {
     const value = state.get(control.dataset.field) ?? "";
     control.type === "checkbox" ? control.checked = value : control.value = value;
@@ -272,7 +272,7 @@ function openAddress() {
   if (!address || !explorer) return openAddressedCell();
   state = new URLSearchParams(query ?? "");
   showState();
-  explorer.scrollIntoView();
+  explorer.scrollIntoView({behavior: "instant"});
 }
 if (explorer) {
   if (innerWidth < 700) $("details", explorer).open = false;

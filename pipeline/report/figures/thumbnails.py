@@ -141,25 +141,24 @@ class ThumbnailStore:
             byte_budget: bytes of all images and their text.
             text_bytes: bytes of text that each image adds to the page.
         """
-        self._drawn_ids, self.positions, self._enlarged_ids = set(), {}, set()
-        is_enlarging = self.mode != "none" and bool(self._enlarged_order)
-        large_budget = byte_budget * LARGE_SHARE if is_enlarging else 0.0
-        byte_budget -= int(large_budget)
+        self._drawn_ids, self.positions = set(), {}
+        self._enlarged_ids = set() if self.mode == "none" else self._choose_enlarged(byte_budget)
         for image_id in self.image_order:
             byte_budget -= len(self._get_thumbnail(image_id)) + text_bytes
             if byte_budget < 0:
                 break
             self.positions[image_id] = len(self.positions)
-        self._enlarge_images(large_budget)
 
-    def _enlarge_images(self, byte_budget: float) -> None:
-        """Show the first images of the enlarged order that fit `byte_budget` as originals."""
-        for image_id in self.select_stored(self._enlarged_order) if byte_budget > 0 else ():
-            byte_budget -= len(self._encode_original(image_id))
-            if byte_budget < 0:
+    def _choose_enlarged(self, byte_budget: int) -> set[str]:
+        """Return the ids of the first images of the enlarged order that fit their share."""
+        large_budget, chosen = byte_budget * LARGE_SHARE, set()
+        for image_id in self._enlarged_order:
+            large_budget -= len(self._encode_original(image_id))
+            if large_budget < 0:
                 break
             if self._large_images[image_id]:
-                self._enlarged_ids.add(image_id)
+                chosen.add(image_id)
+        return chosen
 
     def _encode_original(self, image_id: str) -> str:
         """Return the original as base64; empty if it is not at hand."""

@@ -12,6 +12,7 @@ from pipeline.report.sentences.conditions.ladder_sentences import (
 )
 
 TITLE = "Steps of the remedy"
+TAB = "Verdict"
 
 
 def render(page: ReportPage) -> Markup:

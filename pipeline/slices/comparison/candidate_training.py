@@ -96,6 +96,7 @@ class CandidateTraining:
         return JudgingImages(
             ArraySubset(self.pixels, np.asarray(val.image_rows)),
             self._halves,
+            val.groups,
             list_judged_parts(val.labels, self.planned_members),
             compute_val_utilities,
         )

@@ -193,6 +193,8 @@ def choose_plainest(
 def list_related(family: CandidateFamily, item: FamilySlice, min_overlap: float) -> Rows:
     """Return the candidates for the same classes that admit mostly the images of a slice.
 
+    None has more conditions than the slice's rule: half of the images choose these by chance.
+
     Args:
         family: the candidates.
         item: the slice.
@@ -200,6 +202,8 @@ def list_related(family: CandidateFamily, item: FamilySlice, min_overlap: float)
     """
     is_related = compute_overlaps(family, item.mask) >= min_overlap
     is_related &= family.parts[:, 2] == family.parts[item.candidate, 2]
+    if family.parts[item.candidate, 1] == NONE:
+        is_related &= family.parts[:, 1] == NONE
     return np.flatnonzero(is_related)
 
 
@@ -224,7 +228,7 @@ def choose_for_half(
     excess = np.where(is_used, losses - means[strata], 0.0)
     scores = (family.masks[related] @ excess) / np.maximum(item.deviations[related], 1e-9)
     own_score = scores[related == item.candidate][0]
-    if own_score >= CONSTANTS.family.tied_score_share * scores.max():
+    if own_score >= CONSTANTS.family.half_score_share * scores.max():
         return item.rule
     return family.build_rule(int(related[np.argmax(scores)]))
 

@@ -21,6 +21,8 @@ from pipeline.slices.finder_constants import CONSTANTS
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
+# Images whose distances are measured at a time: their features stay in the cache of the processor.
+CHUNK_IMAGES = 1024
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def build_neighborhoods(
         )
         parts.append((label, rows, centers))
     center_rows = sorted({row for _, _, centers in parts for row in centers})
-    distances = measure_cosine_distances(val.embeddings, center_rows)
+    distances = measure_cosine_distances(val.embeddings, center_rows, CHUNK_IMAGES)
     ids = val.frame["image_id"].astype(str).to_numpy()
     distance_of = dict(zip(ids[center_rows].tolist(), distances, strict=True))
     neighborhoods = []

@@ -13,6 +13,10 @@ from pipeline.statistics.arrivals.arriving_evidence import ArrivingEvidence
 from pipeline.statistics.gains.harm_assessment import DEFAULT_HARM_MARGINS, HarmMargins
 from pipeline.statistics.gains.loss_probabilities import moderate_variances, pool_changes
 
+REPEATED_LOOK_SHARE = 0.5
+"""Part of the accepted probability of a loss that counts where one looks again every night: some
+night shows a class that pays as harmless."""
+
 
 @dataclass(frozen=True)
 class ArrivalVerdict:
@@ -95,7 +99,7 @@ def judge_arrivals(
         safe.e_value,
         1 / alpha,
         _judge_classes([item for batch in batches for item in batch.classes], margins),
-        margins.max_loss_probability,
+        REPEATED_LOOK_SHARE * margins.max_loss_probability,
     )
 
 

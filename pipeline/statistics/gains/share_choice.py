@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.statistics.gains.harm_assessment import list_class_subsets
+from pipeline.statistics.paired_comparison import estimate_paired_gain
 
 Mask = NDArray[np.bool_]
 Utilities = NDArray[np.float64]
@@ -52,13 +54,36 @@ def score_parts(utilities: Utilities, parts: Sequence[Mask], inside: Mask) -> fl
 
 
 def choose_share(
-    utilities: Mapping[float, Utilities], parts: Sequence[Mask], inside: Mask
+    utilities: Mapping[float, Utilities], parts: Sequence[Mask], inside: Mask, groups: NDArray[Any]
 ) -> float:
-    """Return the share with the best mean over the parts; of equal ones the smallest.
+    """Return the smallest share that is as good as the best, so that no image changes for nothing.
+
+    A share is as good if its mean over the parts is within one standard error, paired and by group,
+    of the best one.
+
+    Source: the one-standard-error rule of Breiman et al. 1984.
 
     Args:
         utilities: by share, the utility of each prediction, float64 [n].
         parts: see `list_judged_parts`.
         inside: the images that may be looked at, bool [n].
+        groups: the group of each image, [n].
     """
-    return max(sorted(utilities), key=lambda share: score_parts(utilities[share], parts, inside))
+    best = max(sorted(utilities), key=lambda share: score_parts(utilities[share], parts, inside))
+    weights = _weigh_images(parts, inside)
+    for share in sorted(utilities):
+        behind = estimate_paired_gain(
+            utilities[best][inside], utilities[share][inside], groups[inside], weights=weights
+        )
+        if share == best or behind.mean <= behind.standard_error:
+            return share
+    return best
+
+
+def _weigh_images(parts: Sequence[Mask], inside: Mask) -> Utilities:
+    """Return weights float64 [images inside] under which every part counts alike."""
+    weights = np.zeros(int(inside.sum()))
+    for part in parts:
+        chosen = part[inside]
+        weights += chosen / max(int(chosen.sum()), 1)
+    return weights

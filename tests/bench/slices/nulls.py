@@ -2,25 +2,19 @@
 
     python -m tests.bench.slices.nulls [--draws N] [--data NAME ...] [--cache FOLDER]
 
-Outcomes are permuted by whole groups within class. For the paired test alone, the effects of
-interventions are permuted within strata of the margin, since real errors hold natural slices.
+Outcomes are permuted by whole groups within class.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.slices.testing.held_out_slices import collect_slice_evidence, load_held_out_slices
-from pipeline.slices.testing.slice_confirmation import SliceEvidence, confirm_slices
-from pipeline.stages import cluster, explain
-from pipeline.statistics.permutation_tests import assign_margin_strata
 from tests.bench.results_file import write_section
 from tests.bench.slices.clean_models import CleanModel
 from tests.bench.slices.command_options import (
@@ -29,11 +23,10 @@ from tests.bench.slices.command_options import (
     hash_finder_code,
     prepare_process,
 )
-from tests.bench.slices.finder_runs import CONTEXT, DOSE_RESPONSE, build_val, run_finder
+from tests.bench.slices.finder_runs import run_finder
 from tests.bench.slices.metrics import format_proportion
 from tests.bench.slices.planted_settings import PlantedCase, build_unplanted_case
 from tests.bench.slices.result_sections import Target, format_targets
-from tests.helpers.validation_sets import encode_responses
 
 DRAWS_PER_SECTION = 50
 MAX_FALSE_SHARE = 0.05
@@ -70,38 +63,7 @@ def count_confirmed_by_errors(case: PlantedCase, seed: int) -> int:
     return len(run_finder(case, donors, should_name_cause=False).confirmed)
 
 
-def count_confirmed_by_effects(case: PlantedCase, seed: int) -> int:
-    """Return how many slices are confirmed by effects alone if effects are permuted."""
-    val = build_val(case)
-    results = val.probe_results
-    strata = assign_margin_strata(~results.correct, results.margin)
-    rng = np.random.default_rng(seed)
-    donors = np.arange(len(strata))
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
-        donors[rows] = rng.permutation(rows)
-    labels = val.labels[val.probed_rows]
-    responses = encode_responses(results.after[donors], labels, len(val.class_names))
-    permuted = replace(val, responses=responses)
-    proposed = cluster.propose_slices(
-        cluster.Config.model_validate({}), CONTEXT, permuted, DOSE_RESPONSE
-    )
-    held_out = load_held_out_slices(
-        permuted, proposed["slices"], proposed["membership"], DOSE_RESPONSE
-    )
-    evidence = []
-    for item in held_out:
-        whole, halves = collect_slice_evidence(permuted, item, CONTEXT.seed)
-        evidence.append((_drop_excess_test(whole), [_drop_excess_test(half) for half in halves]))
-    level = explain.Config.model_validate({}).false_discovery_rate
-    return sum(test.status == "confirmed" for test in confirm_slices(evidence, level))
-
-
-def _drop_excess_test(evidence: SliceEvidence) -> SliceEvidence:
-    return SliceEvidence(replace(evidence.excess_test, p=None), evidence.effect_test)
-
-
-COUNTERS = {"errors": count_confirmed_by_errors, "effects": count_confirmed_by_effects}
+COUNTERS = {"errors": count_confirmed_by_errors}
 DrawCounts = dict[str, int]
 """Confirmed slices by seed."""
 

@@ -46,7 +46,8 @@ def _create_mixer(folder: Path, images: TrainingImages, halves: NDArray[np.intp]
 
     parts = [labels == 0, labels == 1]
     pixels = ArraySubset(images.pixels, np.arange(len(images)))
-    judging = JudgingImages(pixels, halves, parts, compute_utilities)
+    groups = (np.arange(len(images)) // 2).astype(str)
+    judging = JudgingImages(pixels, halves, groups, parts, compute_utilities)
     arm = TrainingArm("targeted", None, images)
     return ArmMixer(arm, folder, folder / "out", judging, NOTHING)
 

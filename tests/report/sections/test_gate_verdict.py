@@ -38,7 +38,8 @@ def test_the_first_screen_is_short_and_without_jargon(kind: str, made: dict[str,
     for word in ("interval", "control", "arm", "q value", "points", "seed", "repair"):
         assert not re.search(rf"\b{word}\b", text)
     assert len(re.findall('class="pic"', html)) == 4
-    assert 'href="#treatment_story"' in html
+    next_section = "error_overview" if kind == "no slice" else "treatment_story"
+    assert f'class="act" href="#{next_section}"' in html
 
 
 def test_each_figure_links_to_its_evidence(page: ReportPage) -> None:

@@ -8,6 +8,7 @@ from pipeline.statistics.gains.share_choice import choose_share, list_judged_par
 
 LABELS = np.array([0] * 40 + [1] * 40, dtype=np.intp)
 DARK = np.arange(80) % 40 < 10
+GROUPS = np.arange(80) // 2
 EVERYTHING = np.ones(80, dtype=np.bool_)
 
 
@@ -31,13 +32,20 @@ def test_a_share_that_pays_with_one_class_is_not_chosen() -> None:
     before = np.where(DARK & (LABELS == 1), 0.0, 1.0)
     both = np.where(DARK & (np.arange(80) % 5 == 0), 0.0, 1.0)
     utilities = {0.4: before, 0.7: both, 1.0: np.where(DARK & (LABELS == 0), 0.0, 1.0)}
-    assert choose_share(utilities, parts, EVERYTHING) == 0.7
+    assert choose_share(utilities, parts, EVERYTHING, GROUPS) == 0.7
 
 
-def test_only_the_images_inside_choose_and_equal_shares_stay_near_the_model_before() -> None:
+def test_only_the_images_inside_choose() -> None:
     parts = list_judged_parts(LABELS, {"s1": DARK})
-    utilities = {1.0: np.where(DARK, 0.0, 1.0), 0.4: np.ones(80)}
-    assert choose_share(utilities, parts, DARK) == 0.4
-    reversed_outside = {1.0: np.ones(80), 0.4: np.where(DARK, 1.0, 0.0)}
-    assert choose_share(reversed_outside, parts, DARK) == 0.4
-    assert choose_share(reversed_outside, parts, ~DARK) == 1.0
+    utilities = {1.0: np.where(DARK, 0.0, 1.0), 0.4: np.where(DARK, 1.0, 0.0)}
+    assert choose_share(utilities, parts, DARK, GROUPS) == 0.4
+    assert choose_share(utilities, parts, ~DARK, GROUPS) == 1.0
+
+
+def test_within_one_standard_error_the_share_stays_near_the_model_before() -> None:
+    parts = list_judged_parts(LABELS, {"s1": DARK})
+    best = np.ones(80)
+    one_worse = np.where(np.arange(80) == 30, 0.0, 1.0)
+    assert choose_share({1.0: best, 0.4: one_worse}, parts, EVERYTHING, GROUPS) == 0.4
+    many_worse = np.where(np.arange(80) % 4 == 0, 0.0, 1.0)
+    assert choose_share({1.0: best, 0.4: many_worse}, parts, EVERYTHING, GROUPS) == 1.0

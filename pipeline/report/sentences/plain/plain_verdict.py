@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.domain.statuses import ComparisonOutcome, GateCondition
+from pipeline.report.sentences.number_format import format_count
 
 Row = Mapping[str, Any]
 _UNDECIDED = "Not decided yet"
@@ -252,9 +253,10 @@ def _describe_missing_test(facts: VerdictFacts) -> list[TextPart]:
     """Return how many groups the final test lacks."""
     foreseen = facts.foreseen or {}
     held, needed = foreseen.get("groups", 0), foreseen.get("groups_needed")
+    count = format_count(held, "group") if held else "no group"
     needs = f"needs about {needed:,}" if needed else "needs more"
     return [
-        TextPart(f"; the final test holds {held:,} groups of such images and "),
+        TextPart(f"; the final test holds {count} of such images and "),
         TextPart(needs, "#collection_plan"),
     ]
 

@@ -20,6 +20,16 @@ _PERIODS = (  # first hour at the earliest, last hour at the latest, name; the n
     (16, 24, "in the evening"),
 )
 HOURS_PER_DAY = 24
+MAX_VALUE_LETTERS = 40  # of a metadata value: the sentence stays one
+
+
+def shorten(text: str, max_letters: int) -> str:
+    """Return a text cut off with an ellipsis beyond so many letters.
+
+    >>> shorten("gate-2", 40), shorten("north entrance", 6)
+    ('gate-2', 'north…')
+    """
+    return text if len(text) <= max_letters else f"{text[: max_letters - 1]}…"
 
 
 def describe_place(explanation: Mapping[Any, Any]) -> str:
@@ -63,8 +73,8 @@ def _describe_condition(condition: Condition) -> str:
 
 def _describe_fact(fact: SettingFact) -> str:
     if fact.value is not None:
-        on_camera = fact.column == CAMERA_COLUMN
-        return f"on {fact.column} {fact.value}" if on_camera else f"with {fact.column} {fact.value}"
+        value = shorten(fact.value, MAX_VALUE_LETTERS)
+        return f"{'on' if fact.column == CAMERA_COLUMN else 'with'} {fact.column} {value}"
     return name_period(fact.start or 0, fact.end or 0)
 
 

@@ -22,8 +22,11 @@ def test_every_part_has_a_row_in_images_of_a_thousand() -> None:
 
 def test_names_and_reference_follow_the_comparison() -> None:
     comparison = make_comparison("refused on val", champion=ChampionStatus.COMPARED)
-    assert build_change_rows(comparison) == [], "nothing was compared with the champion"
+    known = {row["reference"] for row in build_change_rows(comparison)}
+    assert known == {"the model before"}, "nothing was compared with the champion"
     comparison["val"]["safety"]["champion"] = make_safety()
+    primary = comparison["val"]["primary"]
+    primary["over"]["champion"] = primary["over"]["before"]
     rows = build_change_rows(comparison, SubsetNames({"s1": "Too dark"}))
     assert {row["reference"] for row in rows} == {"the model in force"}
     assert rows[3]["name"] == "badge in “Too dark”"

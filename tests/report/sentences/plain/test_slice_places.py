@@ -45,3 +45,9 @@ def test_a_rule_of_metadata_and_class_is_spoken() -> None:
 @pytest.mark.parametrize(("start", "end"), [(20, 5), (23, 24), (0, 7)])
 def test_the_night_passes_midnight(start: int, end: int) -> None:
     assert name_period(start, end) == "at night"
+
+
+def test_a_long_value_is_cut_off() -> None:
+    place = describe_place(make_row(DARK, SettingFact("site", value="n" * 300)))
+    assert place.startswith("with site nnn")
+    assert len(place) < 80

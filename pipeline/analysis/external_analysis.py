@@ -21,7 +21,7 @@ from pipeline.analysis.analysis_inputs import (
 from pipeline.analysis.analysis_report import build_analysis_page, build_analysis_summary
 from pipeline.analysis.given_images import load_table_images
 from pipeline.analysis.preprocessing_inference import PreprocessingMatch, infer_preprocessing
-from pipeline.attributes import measure_look
+from pipeline.attributes import measure_images
 from pipeline.contracts import InputError, StageContext
 from pipeline.data.quality.duplicate_pairs import find_duplicate_pairs
 from pipeline.data.quality.label_issues import LABEL_ISSUE_DTYPES, find_label_conflicts
@@ -242,7 +242,7 @@ def _find_slices(
     tools = InterventionTools(
         artifacts["pixels"],
         remedies.apply_remedy,
-        measure_look,
+        lambda pixels: measure_images(pixels).to_numpy(dtype=float),
         predict_classes if probed else None,
         extract_features,
     )

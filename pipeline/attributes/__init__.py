@@ -9,8 +9,7 @@ returns NaN if the value is unknown, and these constants:
 - SOURCE: `pixels` (the decoded image), `native` (the image as stored: resizing changes the value)
   or `metadata` (pixels are not read).
 
-Optional: `format_value(value) -> str`, if a bare number is hard to read; IS_SCENE, True if the
-value tells what is pictured and not how, so that no transform is recognized by it; and
+Optional: `format_value(value) -> str`, if a bare number is hard to read; and
 REDUCTION_TOLERANCE, the largest change of the value if a JPEG is decoded at a half to an eighth of
 its size. `predict` then measures the reduced copy first, and the whole image only if the threshold
 of a rule is that near.
@@ -30,7 +29,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.statistics.spectral_residual import compute_saliency
 
 ATTRIBUTE_SOURCES = plugins.ATTRIBUTE_SOURCES
 
@@ -56,38 +54,16 @@ class DecodedImage:
         """Return the Rec. 601 luma, uint8 [H, W]."""
         return np.asarray(cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
-    @cached_property
-    def saliency(self) -> NDArray[np.float32]:
-        """Return how much each place stands out, float32 [64, 64] that adds up to 1."""
-        return compute_saliency(self.luma)
-
-    def shrink_luma(self, longest_side: int) -> NDArray[np.uint8]:
-        """Return the luma, reduced to a longer side of at most `longest_side` pixels."""
-        return _shrink_array(self.luma, longest_side)
-
-    def shrink_pixels(self, longest_side: int) -> NDArray[np.uint8]:
-        """Return the pixels, reduced to a longer side of at most `longest_side` pixels."""
-        return _shrink_array(self.pixels, longest_side)
-
     @property
     def is_native(self) -> bool:
         """Return whether the pixels have the size of the stored file, unscaled."""
         return sorted(self.pixels.shape[:2]) == sorted((self.width, self.height))
 
 
-def _shrink_array(array: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    height, width = array.shape[:2]
-    scale = longest_side / max(height, width)
-    if scale >= 1:
-        return array
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 class Attribute(Protocol):
     """Members of an attribute's module.
 
-    Optional members are `format_value`, `IS_SCENE` and `REDUCTION_TOLERANCE`.
+    Optional members are `format_value` and `REDUCTION_TOLERANCE`.
 
     Attributes:
         UNIT: unit of the values.
@@ -141,30 +117,6 @@ def get_reduction_tolerance(name: str) -> float | None:
     return None if tolerance is None else float(tolerance)
 
 
-def measure_look(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the attributes that tell how images were taken, float64 [N, attributes].
-
-    Transforms are recognized by these. What is pictured, such as the size of an object, is left
-    out, as are metadata.
-
-    Args:
-        pixels: uint8 [N, side, side, 3].
-    """
-    names = list_attributes(("pixels", "native"))
-    looks = [name for name in names if not getattr(load_attribute(name), "IS_SCENE", False)]
-    return _measure_columns(pixels, [load_attribute(name).measure for name in looks])
-
-
-def _measure_columns(
-    pixels: NDArray[np.uint8], functions: Collection[Callable[[DecodedImage], float]]
-) -> NDArray[np.float64]:
-    values = np.full((len(pixels), len(functions)), np.nan)
-    for row, image in enumerate(pixels):
-        decoded = DecodedImage(np.ascontiguousarray(image), None, image.shape[1], image.shape[0])
-        values[row] = [function(decoded) for function in functions]
-    return values
-
-
 def measure_images(pixels: NDArray[np.uint8]) -> pd.DataFrame:
     """Return the attributes of images of one size, one row each and one float column an attribute.
 
@@ -175,5 +127,8 @@ def measure_images(pixels: NDArray[np.uint8]) -> pd.DataFrame:
         pixels: uint8 [N, side, side, 3].
     """
     chosen = load_measures(("pixels", "native"))
-    values = _measure_columns(pixels, chosen.values())
+    values = np.full((len(pixels), len(chosen)), np.nan)
+    for row, image in enumerate(pixels):
+        decoded = DecodedImage(np.ascontiguousarray(image), None, image.shape[1], image.shape[0])
+        values[row] = [function(decoded) for function in chosen.values()]
     return pd.DataFrame(values, columns=list(chosen))

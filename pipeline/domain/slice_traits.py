@@ -50,22 +50,6 @@ class ClassNeighborsTrait:
 
 
 @dataclass(frozen=True)
-class TrainingDistanceTrait:
-    """The share that no training image of its class is as near to as is usual.
-
-    Attributes:
-        share: share of the failing images.
-        expected: share of correctly predicted images outside the slice.
-        training_count: training images of a failing image's class, the median.
-    """
-
-    share: float
-    expected: float
-    training_count: int
-    kind: Literal["training distance"] = "training distance"
-
-
-@dataclass(frozen=True)
 class MeasureTrait:
     """A number that differs from others of their class, in standard deviations, with its sign."""
 
@@ -85,14 +69,7 @@ class ValueTrait:
     kind: Literal["metadata value"] = "metadata value"
 
 
-SliceTrait = (
-    ConfusionTrait
-    | SliceNeighborsTrait
-    | ClassNeighborsTrait
-    | TrainingDistanceTrait
-    | MeasureTrait
-    | ValueTrait
-)
+SliceTrait = ConfusionTrait | SliceNeighborsTrait | ClassNeighborsTrait | MeasureTrait | ValueTrait
 _TRAITS = TypeAdapter(list[Annotated[SliceTrait, Field(discriminator="kind")]])
 
 

@@ -123,12 +123,6 @@ class CauseConstants:
 
     # Accuracy that good images must lose for a treatment to count as reproducing the failure.
     min_accuracy_loss: float = 0.05
-    # Share of the excess error that a cause must reproduce, and of the excess failures, as far as
-    # its inverse regains them on good images, that the inverse must repair.
-    min_explained_share: float = 0.5
-    # Least cosine of the shift that a treatment makes in frozen features with the shift from good
-    # images to the failures. Planted darkness: 1.0; a sub-class hidden from training: 0.
-    min_alignment: float = 0.5
     # Least agreement with the slice's confusions, if no repair confirms the cause.
     min_confusion_agreement: float = 0.5
     # Share of its own damage that an inverse must repair to count as one at that strength.
@@ -139,13 +133,6 @@ class CauseConstants:
     min_failing_groups: int = 5
     # Nearest candidates on which the model is evaluated: each costs predictions.
     max_tested_candidates: int = 10
-
-    # Nearest single causes that start a composition, causes and strengths tried as a second step,
-    # and good images that each is tried on: bounds the time to that of the single causes.
-    beam_width: int = 2
-    beam_partners: int = 8
-    beam_strengths: int = 3
-    beam_images: int = 30
 
     # Share of the failures above which a cause accounts for most of them.
     majority_share: float = 0.5
@@ -172,8 +159,6 @@ class CauseConstants:
     min_deviation: float = 0.5
     # Excess of a value's or neighbor's share from which it is reported.
     min_share_difference: float = 0.2
-    # Share of good images whose nearest training image is within the usual distance.
-    usual_distance_quantile: float = 0.9
     # Measures in one sentence.
     max_reported_measures: int = 3
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.attributes import measure_look
+from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rules import Mask
@@ -30,7 +30,6 @@ from pipeline.slices.causes.slice_explanations import (
     build_explanation,
     list_cause_rows,
 )
-from pipeline.slices.causes.training_distance import TrainingImages
 from pipeline.slices.testing.held_out_slices import (
     HeldOutSlice,
     collect_slice_evidence,
@@ -56,10 +55,7 @@ def run(
     config: Config,
     context: StageContext,
     *,
-    images: pd.DataFrame,
     pixels: NDArray[np.uint8],
-    splits: pd.DataFrame,
-    embeddings: NDArray[np.float32],
     model: Path,
     validation_set: ValidationSet,
     dose_response: pd.DataFrame,
@@ -71,14 +67,13 @@ def run(
     Args:
         config: settings of the stage.
         context: seed, progress, notes and folders.
-        images: the artifact of that name, as the further arguments.
+        pixels: the artifact of that name, as the further arguments.
     """
     return explain_slices(
         config,
         context,
         validation_set.exclude_label_issues(),
         _build_intervention_tools(pixels, model),
-        _select_training_images(images, splits, embeddings, validation_set.class_names),
         slices=slices,
         membership=membership,
         dose_response=dose_response,
@@ -90,7 +85,6 @@ def explain_slices(
     context: StageContext,
     val: ValidationSet,
     tools: InterventionTools,
-    training: TrainingImages | None = None,
     *,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
@@ -135,7 +129,7 @@ def explain_slices(
         traits: list[SliceTrait] = []
         if should_name_cause and row["cause"] is None:
             traits = find_shared_traits(
-                val, held_out.is_member, held_out.tested_columns, context.seed, training
+                val, held_out.is_member, held_out.tested_columns, context.seed
             )
         row["shared_traits"] = dump_traits(traits)
         rows.append(row)
@@ -187,19 +181,7 @@ def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> Interve
     return InterventionTools(
         pixels,
         apply_remedy,
-        measure_look,
+        lambda treated: measure_images(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1)),
         extract_features,
     )
-
-
-def _select_training_images(
-    images: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: NDArray[np.float32],
-    class_names: tuple[str, ...],
-) -> TrainingImages:
-    """Return the frozen features and class indices of the training images."""
-    rows = np.flatnonzero((splits["split"] == "train").to_numpy())
-    labels = pd.Index(class_names).get_indexer(pd.Index(images["label"].iloc[rows]))
-    return TrainingImages(np.asarray(embeddings[rows]), np.asarray(labels, dtype=np.intp))

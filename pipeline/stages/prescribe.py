@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.attributes import measure_look
+from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.reading.image_record import suggest_name
@@ -245,7 +245,7 @@ def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> Interve
     return InterventionTools(
         pixels,
         apply_remedy,
-        measure_look,
+        lambda treated: measure_images(treated).to_numpy(dtype=float),
         lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1), dtype=np.intp),
     )
 

@@ -140,10 +140,7 @@ def _describe_subject(explanation: Mapping[Any, Any], rule: Rule) -> str:
         return f"{text} (cause unnamed)"
     looks = []
     for cause in causes:
-        look = describe_cause(cause["remedy"], cause["strength"])
-        if companion := cause.get("companion"):
-            look += f" and {describe_cause(companion['remedy'], companion['strength'])}"
-        looks.append(look)
+        looks.append(describe_cause(cause["remedy"], cause["strength"]))
     text = " or ".join(dict.fromkeys(looks))
     if explanation["confidence"] == CauseConfidence.SUSPECTED:
         return f"suspected to be {text}"

@@ -10,14 +10,6 @@ RankingKey = tuple[bool, bool, bool, bool, float, float, float, str]
 
 
 @dataclass(frozen=True)
-class TransformStep:
-    """One step of a composition: a remedy at a strength."""
-
-    remedy: str
-    strength: float
-
-
-@dataclass(frozen=True)
 class CauseCandidate:
     """A possible cause of a slice: a treatment that makes good images resemble it.
 
@@ -33,15 +25,6 @@ class CauseCandidate:
         repair_effect: share of the slice's failures that the inverse transform repairs, less the
             mean share of other interventions; None without an inverse.
         repair_p_value: its one-sided p-value by group; None if it cannot be tested.
-        repair_share: share of the slice's failures that the inverse transform repairs; None if it
-            was not measured.
-        regained_share: share of the good images that the treatment breaks and the inverse repairs.
-        rival_share: share of the slice's failures that another remedy repairs, if that is more than
-            the inverse does and the remedy does not undo the treatment; None without such a one.
-        excess_error: error rate of the slice less that of other images of the same labels.
-        excess_share: this excess as a share of the slice's error rate.
-        alignment: cosine between the treatment's shift of good images in frozen features and the
-            shift from good images to the slice's failures; None if it was not measured.
         attributed_share: share of the slice's failures that are attributed to the treatment; None
             if no attribution was needed.
         attribution_lead: lower bound of its lead over every other treatment, as a share.
@@ -51,7 +34,6 @@ class CauseCandidate:
         is_named: whether the slice is reported under this cause.
         is_inverse_confirmed: whether its inverse transform significantly repairs the slice.
         is_suspected: whether it was named from attributes only, without a model to probe.
-        companion: a second transform after the first, if both together are the cause.
     """
 
     remedy: str
@@ -64,12 +46,6 @@ class CauseCandidate:
     confusion_agreement: float = 0.0
     repair_effect: float | None = None
     repair_p_value: float | None = None
-    repair_share: float | None = None
-    regained_share: float = 0.0
-    rival_share: float | None = None
-    excess_error: float = 0.0
-    excess_share: float = 0.0
-    alignment: float | None = None
     attributed_share: float | None = None
     attribution_lead: float | None = None
     pair_share: float = 0.0
@@ -77,57 +53,27 @@ class CauseCandidate:
     is_named: bool = False
     is_inverse_confirmed: bool = False
     is_suspected: bool = False
-    companion: TransformStep | None = None
 
     def can_be_named(self, significance_level: float) -> bool:
         """Return whether the evidence suffices to name the cause (rules of evidence, 7).
 
-        The treatment must reproduce the failure, and nothing may refute it (`is_refuted`). A
-        significant repair by its inverse then suffices, if it explains the failures. Otherwise its
-        confusions must agree with the slice's, and either its copies are indistinguishable from the
-        slice and it has no inverse, or most failures are attributed to it, alone or in a pair. The
-        attribution also counts if the inverse repairs too little, or in too few groups, to be
-        significant, but not if it repairs nothing.
+        The treatment must reproduce the failure. A significant repair by its inverse then suffices.
+        Otherwise its confusions must agree with the slice's, and either its copies are
+        indistinguishable from the slice and it has no inverse, or most failures are attributed to
+        it, alone or in a pair. The attribution also counts if the inverse repairs too little, or in
+        too few groups, to be significant, but not if it repairs nothing.
         """
         constants = CONSTANTS.causes
-        if not self.is_reproducing or self.is_refuted:
+        if self.reproduction_rate < constants.min_accuracy_loss:
             return False
-        if self.is_repair_significant(significance_level) and self.is_repair_sufficient:
+        if self.is_repair_significant(significance_level):
             return True
         if self.confusion_agreement < constants.min_confusion_agreement:
             return False
         if not self.is_invertible and self.auc <= constants.max_indistinguishable_auc:
             return True
-        has_no_effect = self.repair_p_value is not None and (self.repair_effect or 0.0) <= 0
-        return (self.is_majority_cause or self.is_pair_member) and not has_no_effect
-
-    @property
-    def is_reproducing(self) -> bool:
-        """Return whether the treatment breaks good images about as often as the slice fails."""
-        constants = CONSTANTS.causes
-        needed = constants.min_explained_share * self.excess_error
-        return self.reproduction_rate >= max(constants.min_accuracy_loss, needed)
-
-    @property
-    def is_refuted(self) -> bool:
-        """Return whether a better remedy exists, or the failures do not lie where it moves images.
-
-        A remedy that undoes the treatment as well is no rival. Unmeasured values refute nothing.
-        """
-        is_misaligned = (
-            self.alignment is not None and self.alignment < CONSTANTS.causes.min_alignment
-        )
-        return self.rival_share is not None or is_misaligned
-
-    @property
-    def is_repair_sufficient(self) -> bool:
-        """Return whether the repair agrees with what the inverse regains on damaged good images.
-
-        Natural failures of the slice are not repaired, so the regained share is multiplied by the
-        share of the failures that is to be explained.
-        """
-        expected = self.regained_share * self.excess_share
-        return (self.repair_effect or 0.0) >= CONSTANTS.causes.min_explained_share * expected
+        is_refuted = self.repair_p_value is not None and (self.repair_effect or 0.0) <= 0
+        return (self.is_majority_cause or self.is_pair_member) and not is_refuted
 
     @property
     def is_majority_cause(self) -> bool:

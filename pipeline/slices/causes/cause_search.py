@@ -10,8 +10,6 @@ import pandas as pd
 from pipeline.domain.rules import Mask
 from pipeline.remedies import list_remedies, load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate, name_causes, rank_candidates
-from pipeline.slices.causes.cause_verification import verify_candidates
-from pipeline.slices.causes.composition_search import find_composition
 from pipeline.slices.causes.good_images import GoodImages
 from pipeline.slices.causes.repair_test import add_repairs, evaluate_other_remedies
 from pipeline.slices.causes.strength_grid import build_strength_grid, list_possible_strengths
@@ -62,14 +60,7 @@ def find_causes(
         attributed = matcher.rank_by_attribution(candidates, strengths, ranked)
         tested = add_repairs(val, failing, attributed, tools, others, seed)
         ranked = rank_candidates(tested, significance_level)
-    verified = verify_candidates(matcher, ranked, others, significance_level)
-    ranked = rank_candidates(verified, significance_level)
     best = ranked[0]
-    if min(other.auc for other in ranked) > CONSTANTS.causes.max_indistinguishable_auc:
-        composed = find_composition(matcher, candidates, strengths, ranked)
-        if composed:
-            named_pair = replace(composed, is_named=True)
-            return [named_pair, *ranked], (composed.strength, composed.strength)
     if not best.can_be_named(significance_level):
         return ranked, None
     passing = [other for other in ranked[1:] if other.can_be_named(significance_level)]
@@ -92,8 +83,7 @@ def suspect_cause(
 
     Returns:
         One suspected cause and its strength range; nothing if no treatment removes
-        `CauseConstants.min_distance_reduction` of the distance from the slice, an unnamed candidate
-        if the failures do not lie where the treatment moves images in frozen features.
+        `CauseConstants.min_distance_reduction` of the distance from the slice.
     """
     matcher = TreatmentMatcher(good_images, slice_mask, slice_mask, max_images)
     if not len(good_images.rows) or not len(matcher.slice_rows):
@@ -103,9 +93,6 @@ def suspect_cause(
     remaining_share = 1 - CONSTANTS.causes.min_distance_reduction
     if best.attribute_distance > remaining_share * matcher.measure_untreated_distance():
         return [], None
-    best = replace(best, alignment=matcher.measure_alignment(best))
-    if best.is_refuted:
-        return [best], None
     strength_range = matcher.find_strength_range(best, strengths[best.remedy, best.cause_words])
     return [replace(best, is_named=True, is_suspected=True)], strength_range
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import load_remedy
-from pipeline.slices.causes.cause_naming import TransformStep
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.statistics.group_sampling import sample_by_group
 
@@ -67,19 +65,6 @@ class GoodImages:
             high: highest strength; each image gets one strength from the range.
         """
         return self.tools.apply_remedy(remedy, self.images, low, high, self.seed)
-
-    def apply_steps(self, steps: Sequence[TransformStep], images: Pixels) -> Pixels:
-        """Return images after transforms one after the other, uint8 [n, side, side, 3].
-
-        Args:
-            steps: the transforms with their strengths.
-            images: uint8 [n, side, side, 3].
-        """
-        for step in steps:
-            images = self.tools.apply_remedy(
-                step.remedy, images, step.strength, step.strength, self.seed
-            )
-        return images
 
     def measure_treated(self, remedy: str, low: float, high: float) -> Floats:
         """Return the attributes of the treated images, float [n, attributes]; cached.

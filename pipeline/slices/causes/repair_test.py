@@ -29,23 +29,8 @@ from pipeline.statistics.multiple_testing import adjust_holm
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-RepairsByRemedy = dict[tuple[str, float], NDArray[np.bool_]]
-"""For each remedy and its strength, whether each failing image is correct after it, [failing]."""
-
-
-@dataclass(frozen=True)
-class RepairMeasurement:
-    """What the inverse of a candidate does to the failures of a slice.
-
-    Attributes:
-        share: share of the failures that it repairs; None without an inverse.
-        effect: this share less the mean share of other interventions; None if it is not tested.
-        p_value: one-sided p-value of the effect by group (t test); None if it is not tested.
-    """
-
-    share: float | None = None
-    effect: float | None = None
-    p_value: float | None = None
+RepairsByRemedy = dict[str, NDArray[np.bool_]]
+"""For each remedy, whether each failing image is correct after it, bool [failing]."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +102,7 @@ def evaluate_other_remedies(
         seed: seed of the transforms.
 
     Returns:
-        bool [failing] by remedy and strength; nothing without failing rows.
+        bool [failing] by remedy; nothing without failing rows.
     """
     if not len(failing_rows):
         return {}
@@ -127,7 +112,7 @@ def evaluate_other_remedies(
     repairs = {}
     for best in iterate_rows(interventions.loc[best_rows]):
         intervention = (str(best.remedy), float(best.strength))
-        repairs[intervention] = _evaluate_repair(val, failing_rows, tools, intervention, seed)
+        repairs[intervention[0]] = _evaluate_repair(val, failing_rows, tools, intervention, seed)
     return repairs
 
 
@@ -154,7 +139,7 @@ def measure_repair(
     tools: InterventionTools,
     other_repairs: RepairsByRemedy,
     seed: int,
-) -> RepairMeasurement:
+) -> tuple[float | None, float | None]:
     """Return how much more the exact inverse of a candidate repairs than other interventions.
 
     Args:
@@ -166,19 +151,18 @@ def measure_repair(
         seed: seed of the transforms.
 
     Returns:
-        The measurement; no effect without an inverse, with too few groups, or without variance.
+        The difference of the repaired shares and its one-sided p-value by group (t test); None and
+        None without an inverse, with too few groups, or without variance.
     """
     inverse = load_remedy(candidate.remedy).invert_strength(candidate.strength)
     if inverse is None or not len(failing_rows):
-        return RepairMeasurement()
-    controls = [after for key, after in other_repairs.items() if key[0] != candidate.remedy]
+        return None, None
+    controls = [after for name, after in other_repairs.items() if name != candidate.remedy]
     repaired = _evaluate_repair(val, failing_rows, tools, (candidate.remedy, inverse), seed)
-    share = float(repaired.mean())
     gain = estimate_cluster_mean(repaired - np.mean(controls, axis=0), val.groups[failing_rows])
     if not gain.groups >= CONSTANTS.causes.min_failing_groups or not gain.variance > 0:
-        return RepairMeasurement(share)
-    p_value = float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
-    return RepairMeasurement(share, gain.value, p_value)
+        return None, None
+    return gain.value, float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
 
 
 def add_repairs(
@@ -205,23 +189,20 @@ def add_repairs(
     is_tested = [_should_test_repair(candidate) for candidate in candidates]
     if not any(is_tested) or not len(failing_rows):
         return candidates
-    measurements = []
+    effects: list[float | None] = []
+    p_values: list[float | None] = []
     for candidate, should_test in zip(candidates, is_tested, strict=True):
-        measurement = RepairMeasurement()
+        effect, p_value = None, None
         if should_test:
-            measurement = measure_repair(val, failing_rows, candidate, tools, other_repairs, seed)
-        measurements.append(measurement)
-    p_values = adjust_holm([measurement.p_value for measurement in measurements])
-    completed = []
-    for candidate, measurement, p in zip(candidates, measurements, p_values, strict=True):
-        completed.append(
-            replace(
-                candidate,
-                repair_share=measurement.share,
-                repair_effect=measurement.effect,
-                repair_p_value=None if np.isnan(p) else float(p),
+            effect, p_value = measure_repair(
+                val, failing_rows, candidate, tools, other_repairs, seed
             )
-        )
+        effects.append(effect)
+        p_values.append(p_value)
+    completed = []
+    for candidate, effect, p in zip(candidates, effects, adjust_holm(p_values), strict=True):
+        p_value = None if np.isnan(p) else float(p)
+        completed.append(replace(candidate, repair_effect=effect, repair_p_value=p_value))
     return completed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -97,12 +96,13 @@ def build_explanation(
     named = [candidate for candidate in candidates if candidate.is_named]
     cause = named[0] if named else None
     rule = held_out.final_rule
+    named_causes = [{"remedy": item.remedy, "strength": item.strength} for item in named]
     low, high = strength_range or (np.nan, np.nan)
     return {
         "slice": held_out.name,
         "rank": held_out.rank,
         "status": slice_test.status,
-        "named_causes": json.dumps([_describe_named(item) for item in named]),
+        "named_causes": json.dumps(named_causes),
         **_describe_failures(val, held_out, cause, interventions),
         "rule": rule.format_text(),
         "frozen": rule.dump_json(),
@@ -117,14 +117,6 @@ def build_explanation(
         "q_value": slice_test.q_value,
         "groups_needed": _find_required_groups(slice_test),
     }
-
-
-def _describe_named(candidate: CauseCandidate) -> dict[str, Any]:
-    """Return remedy and strength of a named cause, and those of its companion if it has one."""
-    described: dict[str, Any] = {"remedy": candidate.remedy, "strength": candidate.strength}
-    if candidate.companion:
-        described["companion"] = asdict(candidate.companion)
-    return described
 
 
 def list_cause_rows(slice_name: str, candidates: list[CauseCandidate]) -> list[dict[str, Any]]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.domain.rules import Mask
-from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import load_remedy
-from pipeline.slices.causes.cause_naming import CauseCandidate, TransformStep
+from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.good_images import GoodImages
 from pipeline.slices.causes.strength_grid import list_midpoints
 from pipeline.slices.causes.treatment_attribution import TreatmentShare, attribute_failures
 from pipeline.slices.causes.treatment_similarity import (
-    compute_alignment,
     compute_cliffs_delta,
     measure_confusion_agreement,
 )
@@ -68,8 +65,6 @@ class TreatmentMatcher:
         self.failing_rows = sample_by_group(val.groups, failing, max_images, rng)
         pixels = np.asarray(good_images.tools.pixels[val.image_rows[self.slice_rows]])
         self.slice_values = good_images.tools.measure_attributes(pixels)
-        self.excess_error, self.excess_share = _measure_excess(val, slice_mask)
-        self._good_features: Floats | None = None
 
     def measure_distance(self, remedy: str, strength: float) -> float:
         """Return the attribute distance of the treated good images from the slice, 0 to 1."""
@@ -122,9 +117,6 @@ class TreatmentMatcher:
         return replace(
             candidate,
             is_invertible=regained >= CONSTANTS.causes.min_regained_share,
-            regained_share=regained,
-            excess_error=self.excess_error,
-            excess_share=self.excess_share,
             auc=compute_two_sample_auc(
                 values, self.slice_values, good.groups, slice_groups, good.seed
             ),
@@ -133,39 +125,6 @@ class TreatmentMatcher:
                 pairs, good.groups[is_broken].tolist(), set(slice_pairs)
             ),
         )
-
-    def measure_alignment(self, candidate: CauseCandidate) -> float | None:
-        """Return how far the slice's failures lie where the treatment moves good images.
-
-        It is the cosine of two shifts in frozen features: from good images to treated ones, and
-        from other good images to the failures. Sampling noise is taken out of the lengths. A cause
-        that explains half of the failures still has a cosine near 1; a kind of object that the good
-        images lack does not lie in the direction of any treatment.
-
-        Returns:
-            -1 to 1; 0 if the failures lie where good images do; None without frozen features.
-        """
-        return self.measure_alignment_of((TransformStep(candidate.remedy, candidate.strength),))
-
-    def measure_alignment_of(self, steps: Sequence[TransformStep]) -> float | None:
-        """Return the alignment, see `measure_alignment`, of transforms one after the other."""
-        good = self.good_images
-        if good.tools.embed_images is None or min(len(good.rows) // 2, len(self.failing_rows)) < 2:
-            return None
-        failing = np.asarray(good.tools.pixels[self.val.image_rows[self.failing_rows]])
-        untreated = self._embed_good_images()
-        treated = good.apply_steps(steps, good.images)[1::2]
-        return compute_alignment(
-            untreated[0::2],
-            good.tools.embed_images(treated) - untreated[1::2],
-            good.tools.embed_images(failing),
-        )
-
-    def _embed_good_images(self) -> Floats:
-        if self._good_features is None and self.good_images.tools.embed_images:
-            features = self.good_images.tools.embed_images(self.good_images.images)
-            self._good_features = np.asarray(features, dtype=np.float64)
-        return np.asarray(self._good_features)
 
     def find_equivalents(self, best: CauseCandidate, others: list[CauseCandidate]) -> set[str]:
         """Return the remedies of candidates that are the same cause as the best one.
@@ -266,7 +225,7 @@ class TreatmentMatcher:
             variant = replace(candidate, strength=strength, attribute_distance=distance)
             evaluated.append(self.evaluate_candidate(variant))
         for variant in evaluated:
-            if variant.is_reproducing:
+            if variant.reproduction_rate >= CONSTANTS.causes.min_accuracy_loss:
                 return variant
         return evaluated[0]
 
@@ -288,19 +247,6 @@ class TreatmentMatcher:
         low = ordered[below.max(initial=0)]
         high = ordered[above.min(initial=len(ordered) - 1)]
         return low, high
-
-
-def _measure_excess(val: ValidationSet, slice_mask: Mask) -> tuple[float, float]:
-    """Return a slice's error rate less that outside with its labels, and that as a share of it."""
-    is_wrong = val.is_misclassified.astype(np.float64)
-    error = float(is_wrong[slice_mask].mean()) if slice_mask.any() else 0.0
-    count = len(val.class_names)
-    outside = np.bincount(val.labels[~slice_mask], minlength=count)
-    wrong = np.bincount(val.labels[~slice_mask], is_wrong[~slice_mask], count)
-    rates = wrong / np.maximum(outside, 1)
-    expected = float(rates[val.labels[slice_mask]].mean()) if slice_mask.any() else 0.0
-    excess = max(error - expected, 0.0)
-    return excess, excess / error if error > 0 else 0.0
 
 
 def _list_confusions(

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
-MIN_SCALE = 1e-6  # keeps the scale of a constant feature positive
 ConfusionPair = tuple[int, int]
 """Class indices of a label and a prediction."""
 
@@ -70,39 +69,3 @@ def measure_confusion_agreement(
             is_recurring.append(len(groups_by_pair[pair]) > 1)
     recurring_share = float(np.mean(is_recurring or [False])) or 1.0
     return min(1.0, float(np.mean(is_in_slice)) / recurring_share)
-
-
-def compute_alignment(
-    good_features: NDArray[np.floating],
-    treatment_shifts: NDArray[np.floating],
-    failing_features: NDArray[np.floating],
-) -> float:
-    """Return the cosine between a treatment's mean shift and the shift from good to failing images.
-
-    Features are standardized. The squared length of each mean shift is estimated without bias: the
-    variance of the mean is subtracted.
-
-    Args:
-        good_features: features of good images, float [n, features].
-        treatment_shifts: treated less untreated features of other good images, [m, features].
-        failing_features: features of failing images, [k, features].
-
-    Returns:
-        -1 to 1; 0 if either shift is no longer than its noise.
-    """
-    scale = np.concatenate([good_features, failing_features]).std(0) + MIN_SCALE
-    good, shifts, failing = (
-        np.asarray(values / scale, dtype=np.float64)
-        for values in (good_features, treatment_shifts, failing_features)
-    )
-    shift, gap = shifts.mean(0), failing.mean(0) - good.mean(0)
-    shift_length = float(shift @ shift) - _estimate_mean_noise(shifts)
-    gap_length = float(gap @ gap) - _estimate_mean_noise(good) - _estimate_mean_noise(failing)
-    if shift_length <= 0 or gap_length <= 0:
-        return 0.0
-    return float(np.clip(shift @ gap / np.sqrt(shift_length * gap_length), -1, 1))
-
-
-def _estimate_mean_noise(rows: Floats) -> float:
-    """Return the summed variance of the mean of rows [n, features]."""
-    return float(rows.var(0, ddof=1).sum()) / len(rows)

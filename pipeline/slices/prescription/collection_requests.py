@@ -11,18 +11,7 @@ from pipeline.domain.rules import Mask, iterate_rows
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.storage.csv_tables import write_csv
 
-COLLECTION_COLUMNS = [
-    "slice",
-    "words",
-    "cause",
-    "look_for",
-    "confused_with",
-    "rule",
-    "have",
-    "wanted",
-    "examples",
-]
-NO_CAUSE = "none"
+COLLECTION_COLUMNS = ["slice", "words", "rule", "have", "wanted", "examples"]
 RELABELING_COLUMNS = ["path", "label", "suggested", "confidence", "kind", "split"]
 
 
@@ -42,8 +31,7 @@ def write_requests(
         slice_masks: members of each confirmed slice among all images, bool [images].
         images: the artifact `images`.
         splits: the artifact `splits`.
-        confirmed_slices: rows of `explanations` with the columns `words` and `common`; the latter
-            says what to look for if no transform is the cause.
+        confirmed_slices: rows of `explanations` with the column `words`.
         membership: the artifact `membership`.
         label_issues: the artifact `label_issues`.
     """
@@ -61,9 +49,6 @@ def write_requests(
         row = {
             "slice": item.slice,
             "words": item.words,
-            "cause": NO_CAUSE if pd.isna(item.cause) else item.cause,
-            "look_for": "" if pd.isna(item.common) else item.common,
-            "confused_with": "" if pd.isna(item.confused_label) else item.confused_prediction,
             "rule": item.rule,
             "have": training_count,
             "wanted": max(round(share * int(is_training.sum())), training_count),

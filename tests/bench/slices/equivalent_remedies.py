@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.attributes import measure_look
+from pipeline.attributes import measure_images
 from pipeline.remedies import apply_remedy
 from pipeline.slices.causes.strength_grid import build_strength_grid, list_possible_strengths
 from pipeline.slices.causes.treatment_similarity import compute_cliffs_delta
@@ -83,7 +83,7 @@ def find_equivalent_remedies(clean: CleanModel, cause: str, severity: int) -> fr
 
 
 def _measure_attributes(pixels: Pixels) -> Floats:
-    return measure_look(pixels)
+    return measure_images(pixels).to_numpy(dtype=float)
 
 
 def _match_treatments(

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import remedies
-from pipeline.attributes import measure_look
+from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import extract_features
@@ -252,7 +252,7 @@ def build_tools(case: PlantedCase) -> InterventionTools:
     """Return the functions that treat the images of a case for the finder."""
 
     def measure_attributes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return measure_look(pixels)
+        return measure_images(pixels).to_numpy(dtype=float)
 
     def predict_labels(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
         return case.clean.predict_logits(pixels).argmax(1)

@@ -50,13 +50,11 @@ def test_the_exact_inverse_is_applied_instead_of_the_nearest_probed_strength(
     failing = darkness.failing_rows
     others = evaluate_other_remedies(darkness.val, failing, darkness.tools, INTERVENTIONS, 0)
     mild = replace(DARK, strength=0.95)
-    weak = measure_repair(darkness.val, failing, mild, darkness.tools, others, 0)
-    strong = measure_repair(darkness.val, failing, DARK, darkness.tools, others, 0)
-    assert weak.effect is not None
-    assert strong.effect is not None
-    assert strong.effect > weak.effect + 0.5
-    assert strong.share is not None
-    assert strong.share > strong.effect, "other interventions repair some too"
+    weak, _ = measure_repair(darkness.val, failing, mild, darkness.tools, others, 0)
+    strong, _ = measure_repair(darkness.val, failing, DARK, darkness.tools, others, 0)
+    assert weak is not None
+    assert strong is not None
+    assert strong > weak + 0.5
 
 
 def test_a_slice_without_failures_or_of_few_groups_is_not_tested(darkness: PlantedImages) -> None:

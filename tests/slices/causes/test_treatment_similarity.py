@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from pipeline.slices.causes.treatment_similarity import (
-    compute_alignment,
     compute_cliffs_delta,
     measure_confusion_agreement,
 )
@@ -44,15 +43,3 @@ def test_confusions_of_one_group_or_single_labels_are_not_rescaled() -> None:
     assert measure_confusion_agreement(PAIRS, ["a"] * 4, {(0, 1)}) == 0.5
     assert measure_confusion_agreement([(0, 1), (2, 3)], ["a", "b"], {(0, 1)}) == 0.5
     assert measure_confusion_agreement([], [], {(0, 1)}) == 0.0
-
-
-def test_a_mixture_of_treated_images_is_aligned_and_another_kind_is_not() -> None:
-    rng = np.random.default_rng(0)
-    good, others, treated = rng.normal(0, 1, (3, 60, 200))
-    move, kind = rng.normal(0, 0.6, (2, 200))
-    shifts = 0.3 * treated + move
-    half = rng.normal(0, 1, (40, 200)) + np.where(np.arange(40)[:, None] % 2, move, 0)
-    assert compute_alignment(good, shifts, half) > 0.8
-    assert abs(compute_alignment(good, shifts, others[:40] + kind)) < 0.3
-    assert abs(compute_alignment(good, shifts, others[:40])) < 0.5, "failures are as good images"
-    assert compute_alignment(good, shifts, others[:40] - move) < -0.8

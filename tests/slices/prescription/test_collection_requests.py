@@ -12,17 +12,7 @@ def test_requests_ask_for_the_share_that_the_slice_has_in_validation(tmp_path: P
     splits = pd.DataFrame({"image_id": ids, "split": ["train"] * 100 + ["val"] * 100})
     is_member = np.zeros(200, bool)
     is_member[:3] = is_member[100:130] = True
-    confirmed = pd.DataFrame(
-        {
-            "slice": ["s1", "s2"],
-            "words": ["Too dark.", "Small (cause unnamed)."],
-            "rule": ["luminance <= 60", "size <= 90"],
-            "cause": ["exposure", None],
-            "common": [None, "unlike anything in training"],
-            "confused_label": [None, "a"],
-            "confused_prediction": [None, "b"],
-        }
-    )
+    confirmed = pd.DataFrame({"slice": ["s1"], "words": ["Too dark."], "rule": ["luminance <= 60"]})
     scores = np.linspace(0, 1, 30)
     membership = pd.DataFrame({"image_id": ids[100:130], "slice": "s1", "score": scores})
     issue = {
@@ -35,18 +25,14 @@ def test_requests_ask_for_the_share_that_the_slice_has_in_validation(tmp_path: P
     }
     folder = write_requests(
         tmp_path / "exports",
-        {"s1": is_member, "s2": is_member},
+        {"s1": is_member},
         images,
         splits,
         confirmed,
         membership,
         pd.DataFrame([issue]),
     )
-    requests = pd.read_csv(folder / "collect.csv", keep_default_na=False)
-    assert requests["cause"].tolist() == ["exposure", "none"]
-    assert requests["look_for"].tolist() == ["", "unlike anything in training"]
-    assert requests["confused_with"].tolist() == ["", "b"]
-    request = requests.iloc[0]
+    request = pd.read_csv(folder / "collect.csv").iloc[0]
     assert (request["have"], request["wanted"]) == (3, 30)
     examples = request["examples"].split("; ")
     assert examples == [f"i{k}.jpg" for k in (129, 128, 127, 126, 125)], "most typical first"

@@ -17,6 +17,9 @@ PROGRAM_BACKBONE = "torch.export"
 PROGRAM_FILE = "model.pt2"
 """The file beside the weights that holds a user's exported program."""
 
+BLACK_LEVEL, BLACK_PERCENTILE = 16, 99
+"""An image is black if this percentile of its gray levels is below this level: nothing is seen."""
+
 HISTORY_DTYPES = {
     "step": "int64",
     "passes": "int64",
@@ -163,7 +166,8 @@ class LoopSettings(StageSettings):
         0.0,
         ge=0,
         lt=1,
-        description="share of the target that is the prediction of the model before the training",
+        description="share of the target that is the prediction of the model before the training; "
+        "of a black image it is the whole target",
     )
     class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
     ema_decay: float = Field(

@@ -21,6 +21,7 @@ from pipeline.data.quality.health_limits import parse_health_limits
 from pipeline.domain.rules import Mask, Rule
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.learning.training_settings import BLACK_LEVEL, BLACK_PERCENTILE
 from pipeline.report.data_fault_sentences import (
     MIN_SPLIT_IMAGES,
     describe_split_differences,
@@ -39,7 +40,6 @@ from pipeline.statistics.classification.classification_metrics import count_conf
 
 TOP_CLASS_COUNT = 3  # most probable classes kept of each image: more do not fit its window
 # Gray level below which nearly all values of a black image lie; screens show them as black.
-BLACK_LEVEL, BLACK_PERCENTILE = 16, 99
 RankedClasses = list[tuple[int, float]]
 
 
@@ -232,7 +232,8 @@ class ReportPage:
         """Return `explanations` as plain dicts, confirmed slices first, then by rank.
 
         A missing value is None. Each has its text too: `words` (the whole sentence), `title`,
-        `count_text`, `common` (what its failing images share, or None) and `applied`.
+        `condition` (the title without a class), `count_text`, `common` (what its failing images
+        share, or None) and `applied`.
         """
         rows = unwrap_rows(self.artifacts["explanations"])
         for row in rows:
@@ -240,6 +241,7 @@ class ReportPage:
             row |= {
                 "words": text.sentence,
                 "title": text.title,
+                "condition": describe_slice(row, should_name_class=False).title,
                 "count_text": text.counts,
                 "common": text.common_traits,
                 "applied": describe_applied_rules(row),

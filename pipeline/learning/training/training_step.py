@@ -38,6 +38,21 @@ from pipeline.learning.training.training_phases import (
     set_training_mode,
 )
 from pipeline.learning.training.training_setup import TrainingSchedule
+from pipeline.learning.training_settings import BLACK_LEVEL, BLACK_PERCENTILE
+
+
+def find_black_images(inputs: Tensor, meta: ModelMetadata) -> Tensor:
+    """Return whether each image is black (see `BLACK_LEVEL`), bool [n]; embeddings never are.
+
+    Args:
+        inputs: normalized images, float [n, 3, S, S], or embeddings, [n, D].
+        meta: the model's metadata with `mean` and `std`, three shares of 255 each.
+    """
+    if inputs.ndim == 2:
+        return torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
+    mean, std = (inputs.new_tensor(meta[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    is_dark = inputs < (BLACK_LEVEL / 255 - mean) / std
+    return is_dark.float().mean((1, 2, 3)) >= BLACK_PERCENTILE / 100
 
 
 @dataclass
@@ -236,9 +251,10 @@ class TrainingRun:
         """Add the gradients of a portion, and return its part of the loss and the accuracy."""
         with create_autocast(inputs.device, self.precision):
             scores = self.wrapped_model(inputs).float()
-            loss = self._compute_loss(scores, labels, shard)
-            if self.start_model is not None:
-                loss = self._add_distillation(loss, scores, inputs, shard)
+            if self.start_model is None:
+                loss = self._compute_loss(scores, labels, shard)
+            else:
+                loss = self._compute_distilled_loss(scores, labels, inputs, shard)
         summed_loss = loss
         if distributed.count_ranks() > 1:  # gradients are averaged over the ranks
             summed_loss = loss * distributed.count_ranks()
@@ -249,31 +265,41 @@ class TrainingRun:
     def _compute_loss(self, scores: Tensor, labels: Tensor, shard: BatchShard) -> Tensor:
         """Return the cross-entropy; for a portion, its part of the mean over the whole batch."""
         is_whole_batch = len(labels) == shard.batch_image_count
-        loss = F.cross_entropy(
+        loss = self._compute_cross_entropy(
+            scores, labels, reduction="mean" if is_whole_batch else "sum"
+        )
+        return loss if is_whole_batch else loss / shard.batch_weight
+
+    def _compute_cross_entropy(self, scores: Tensor, labels: Tensor, reduction: str) -> Tensor:
+        return F.cross_entropy(
             scores,
             labels,
             weight=self.class_weights,
             label_smoothing=self.schedule.settings.label_smoothing,
-            reduction="mean" if is_whole_batch else "sum",
+            reduction=reduction,
         )
-        return loss if is_whole_batch else loss / shard.batch_weight
 
-    def _add_distillation(
-        self, loss: Tensor, scores: Tensor, inputs: Tensor, shard: BatchShard
+    def _compute_distilled_loss(
+        self, scores: Tensor, labels: Tensor, inputs: Tensor, shard: BatchShard
     ) -> Tensor:
         """Return the loss, a share of its target replaced by the prediction of the start.
 
-        Where an image shows nothing, such as one without light, labels do not decide; the model
-        then keeps its earlier prediction, and no class pays for the draw of a seed.
+        Of a black image, the prediction of the start is the whole target: its label cannot be seen,
+        and without it no class pays for the draw of a seed.
 
         Source: Li and Hoiem 2018 (learning without forgetting).
         """
         assert self.start_model is not None
         with torch.no_grad():
             targets = self.start_model(inputs).float().softmax(1)
-        losses = F.cross_entropy(scores, targets, weight=self.class_weights, reduction="none")
-        share = self.schedule.settings.distillation
-        return (1 - share) * loss + share * losses.sum() / shard.batch_image_count
+        share = torch.full_like(scores[:, 0], self.schedule.settings.distillation)
+        share = share.masked_fill(find_black_images(inputs, self.meta), 1.0)
+        label_losses = self._compute_cross_entropy(scores, labels, reduction="none")
+        target_losses = F.cross_entropy(
+            scores, targets, weight=self.class_weights, reduction="none"
+        )
+        label_loss = ((1 - share) * label_losses).sum() / shard.batch_weight
+        return label_loss + (share * target_losses).sum() / shard.batch_image_count
 
     def _double_portions(self, shard_size: int, error: torch.OutOfMemoryError) -> None:
         """Halve the portions of all further batches, or raise `InputError` at single images."""

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning.batches.batch_sampling import TrainingImages
-from pipeline.learning.training.training_step import TrainingRun
+from pipeline.learning.training.training_step import TrainingRun, find_black_images
 from pipeline.learning.training_settings import FitSettings
-from tests.learning.drawn import draw_images
+from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import create_training_run
 
 
@@ -112,3 +112,25 @@ def test_distillation_keeps_the_prediction_of_the_start(image_limit: int) -> Non
         with torch.no_grad():
             moves[share] = float((training_run.model.eval()(pixels).softmax(1) - before).norm())
     assert 0 < moves[0.9] < 0.5 * moves[0.0]
+
+
+def test_of_a_black_image_the_earlier_prediction_is_the_whole_target() -> None:
+    levels = torch.tensor([0.0, 10.0, 200.0]).view(3, 1, 1, 1).expand(3, 3, 16, 16)
+    inputs = (levels / 255 - 0.5) / 0.5
+    assert find_black_images(inputs, MODEL_META).tolist() == [True, True, False]
+    assert not find_black_images(torch.zeros(2, 7), MODEL_META).any()
+
+
+def test_the_labels_of_black_images_teach_nothing() -> None:
+    settings = FitSettings(recipe="bare", batch_size=8, distillation=0.3)
+    weights = []
+    for label in (0, 1):
+        pixels = np.full((8, 32, 32, 3), 3, np.uint8)
+        images = TrainingImages(pixels, np.arange(8), np.full(8, label))
+        training_run = create_training_run(images, settings)
+        training_run.start_model = copy.deepcopy(training_run.model).eval()
+        training_run.begin_phase(0)
+        training_run.run_step(0, training_run.prepare_shard(0)())
+        weights.append(training_run.model.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name

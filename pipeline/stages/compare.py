@@ -37,6 +37,7 @@ from pipeline.report.sentences.comparison_sentences import describe_opening_reas
 from pipeline.slices.comparison.arm_predictions import (
     WEIGHTS_FILE,
     ArmPredictor,
+    add_other_classes,
     find_admitted_rows,
     find_val_members,
 )
@@ -163,10 +164,12 @@ def run(
         )
     elif candidates_on_val:
         champion_on_val = champion.predict(pixels, val_rows, context)
+    val_members = find_val_members(inputs)
     val = inputs.build_comparison(
         val_rows,
         [predictor.load_val_baseline(), *champion_on_val, *candidates_on_val],
-        find_val_members(inputs),
+        val_members,
+        add_other_classes(inputs, val_rows, val_members),
     )
     flips = build_prediction_changes(validation_set.image_ids, val)
     changed_rows = select_changed_images(flips, config.max_heat_maps)
@@ -306,7 +309,8 @@ def _compare_on_test(predictor: ArmPredictor, champion: ChampionArm) -> ModelCom
         *predictor.predict_candidates(rows),
     ]
     slice_masks = find_admitted_rows(inputs, rows, can_read_pixels=True)
-    return inputs.build_comparison(rows, models, slice_masks)
+    condition_masks = add_other_classes(inputs, rows, slice_masks)
+    return inputs.build_comparison(rows, models, slice_masks, condition_masks)
 
 
 def _compute_heat_maps(

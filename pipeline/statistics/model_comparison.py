@@ -61,6 +61,8 @@ class ModelComparison:
         models: the outputs.
         slice_masks: members of each slice, bool [n].
         error_costs: cost matrix of `build_cost_matrix`; None if all errors have equal cost.
+        condition_masks: images of every class that the condition of each slice admits, bool [n],
+            in which each class is judged; those of `slice_masks` by default.
     """
 
     labels: NDArray[np.intp]
@@ -69,6 +71,7 @@ class ModelComparison:
     models: list[ModelOutput]
     slice_masks: Mapping[str, Mask] = field(default_factory=dict)
     error_costs: list[list[float]] | None = None
+    condition_masks: Mapping[str, Mask] = field(default_factory=dict)
 
     @property
     def full_mask(self) -> Mask:
@@ -172,7 +175,8 @@ class ModelComparison:
         """
         labels = np.array(self.class_names)[self.labels]
         pairs = (self.pair_arms(reference_arm), self.pair_shipped(reference_arm))
-        return assess_safety(pairs, labels, self.slice_masks, outside, margins)
+        masks = (self.slice_masks, {**self.slice_masks, **self.condition_masks})
+        return assess_safety(pairs, labels, masks, outside, margins)
 
     def score_arms(self) -> dict[str, list[dict[str, Any]]]:
         """Return the scores of each model by arm, the primary one first."""

@@ -39,15 +39,22 @@ class SubsetNames:
     Attributes:
         slice_titles: titles that replace the names of slices, in quotation marks.
         split_titles: titles that replace the names of splits.
+        condition_titles: titles of slices without the class of their rule.
     """
 
     slice_titles: Mapping[str, str] = field(default_factory=dict)
     split_titles: Mapping[str, str] = field(default_factory=dict)
+    condition_titles: Mapping[str, str] = field(default_factory=dict)
 
     def name_slice(self, slice_name: str) -> str:
         """Return the quoted title of a slice, without one its name."""
         title = self.slice_titles.get(slice_name)
         return f"“{title}”" if title else slice_name
+
+    def name_condition(self, slice_name: str) -> str:
+        """Return the quoted title of a slice without its class, or else its name."""
+        title = self.condition_titles.get(slice_name)
+        return f"“{title}”" if title else self.name_slice(slice_name)
 
     def name_split(self, split: str) -> str:
         """Return the title of a split, without one its name."""

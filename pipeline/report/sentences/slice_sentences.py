@@ -45,15 +45,16 @@ class SliceText:
         return f"{self.subject}: {self.counts}"
 
 
-def describe_slice(explanation: Mapping[Any, Any]) -> SliceText:
+def describe_slice(explanation: Mapping[Any, Any], *, should_name_class: bool = True) -> SliceText:
     """Return the text of a slice.
 
     Args:
         explanation: a row of `explanations`.
+        should_name_class: whether the title names the class of the rule, if it has one.
     """
     rule = Rule.parse_json(explanation["frozen"])
     subject = _describe_subject(explanation, rule)
-    if rule.label:
+    if rule.label and should_name_class:
         subject += f" in class {rule.label}"
     subject = subject[0].upper() + subject[1:]
     setting = _describe_setting(parse_setting(explanation["setting"]))

@@ -68,7 +68,8 @@ def map_slice_titles(page: ReportPage) -> dict[str, str]:
 
 def list_subset_names(page: ReportPage) -> SubsetNames:
     """Return the names of slices and splits in sentences of the page."""
-    return SubsetNames(map_slice_titles(page), {"val": "validation"})
+    conditions = {row["slice"]: row["condition"] for row in page.slices}
+    return SubsetNames(map_slice_titles(page), {"val": "validation"}, conditions)
 
 
 def build_comparison_rows(page: ReportPage) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,29 @@ def find_admitted_rows(
         rules = {name: rule for name, rule in rules.items() if not collect_reference_ids([rule])}
     frame = inputs.condition_frame.iloc[rows].reset_index(drop=True)
     return compute_slice_masks(frame, rules, distances, should_use_label=should_use_label)
+
+
+def add_other_classes(
+    inputs: ComparisonInputs, rows: NDArray[np.intp], slice_masks: Mapping[str, Mask]
+) -> dict[str, Mask]:
+    """Return bool [rows] for each slice: its images, and those of other classes that are alike.
+
+    The rule of a slice of one class admits images of that class only. A remedy may move errors from
+    it to another class under the same condition, so every class is judged there.
+
+    Args:
+        inputs: artifacts of the comparison.
+        rows: rows of `images`.
+        slice_masks: members of each slice, bool [rows].
+    """
+    rules = parse_frozen_rules(inputs.explanations)
+    admitted = find_admitted_rows(inputs, rows, can_read_pixels=True, should_use_label=False)
+    labels = inputs.images["label"].iloc[rows].to_numpy()
+    return {
+        name: mask | (admitted[name] & (labels != rules[name].label))
+        for name, mask in slice_masks.items()
+        if rules[name].label is not None
+    }
 
 
 def _measure_reference_distances(

@@ -179,6 +179,7 @@ class ComparisonInputs:
         rows: NDArray[np.intp],
         models: list[ModelOutput],
         slice_masks: Mapping[str, Mask] | None = None,
+        condition_masks: Mapping[str, Mask] | None = None,
     ) -> ModelComparison:
         """Return the comparison of models on some labeled images.
 
@@ -186,10 +187,17 @@ class ComparisonInputs:
             rows: rows of `images`, [n].
             models: outputs of the models on these rows.
             slice_masks: members of each slice, bool [n].
+            condition_masks: images of every class under the condition of each slice, bool [n].
         """
         indices = {name: index for index, name in enumerate(self.class_names)}
         labels = np.array([indices[label] for label in self.images["label"].iloc[rows]], np.intp)
         groups = self.images["group"].iloc[rows].astype(str).to_numpy()
         return ModelComparison(
-            labels, groups, self.class_names, models, slice_masks or {}, self.error_costs
+            labels,
+            groups,
+            self.class_names,
+            models,
+            slice_masks or {},
+            self.error_costs,
+            condition_masks or {},
         )

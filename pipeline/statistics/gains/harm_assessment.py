@@ -232,7 +232,7 @@ def list_class_subsets(
 def assess_safety(
     pairs: tuple[ModelPair, ModelPair],
     labels: NDArray[Any],
-    slice_masks: Mapping[str, Mask],
+    masks: tuple[Mapping[str, Mask], Mapping[str, Mask]],
     outside: Mask | None,
     margins: HarmMargins = DEFAULT_HARM_MARGINS,
 ) -> SafetyResult:
@@ -245,12 +245,14 @@ def assess_safety(
     Args:
         pairs: both models with all seeds, and with the seed that would ship.
         labels: the class of each image, [n].
-        slice_masks: members of each slice, bool [n].
+        masks: members of each slice, bool [n], and the images in which its classes are judged: a
+            slice of one class may gain at the cost of another class under the same condition.
         outside: images outside the planned slices, bool [n]; None without such slices.
         margins: losses that are accepted.
     """
     everything = np.ones(len(labels), dtype=np.bool_)
     trained, shipped = pairs
+    slice_masks, condition_masks = masks
 
     def assess(subsets: Sequence[Subset]) -> list[SubsetChange]:
         return assess_changes(shipped, subsets, margins.by_class, margins.max_loss_probability)
@@ -264,5 +266,5 @@ def assess_safety(
         others[0] if others else None,
         assess(list_class_subsets(labels)),
         assess(by_slice),
-        assess(list_class_subsets(labels, slice_masks)),
+        assess(list_class_subsets(labels, condition_masks)),
     )

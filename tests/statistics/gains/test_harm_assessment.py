@@ -30,7 +30,9 @@ def _assess(slice_losses: dict[str, float], margins: HarmMargins | None = None) 
         share = abs(change) / (0.3 if change > 0 else 0.7)
         treated[inside & (rng.random(480) < share)] = float(change > 0)
     pair = ModelPair(treated[None], reference[None], GROUPS)
-    return assess_safety((pair, pair), LABELS, {"s1": INSIDE}, ~INSIDE, margins or HarmMargins())
+    return assess_safety(
+        (pair, pair), LABELS, ({"s1": INSIDE}, {"s1": INSIDE}), ~INSIDE, margins or HarmMargins()
+    )
 
 
 def test_a_trade_within_a_slice_is_seen_though_the_slice_gains() -> None:
@@ -76,9 +78,24 @@ def test_a_class_of_one_group_gets_a_probability_too() -> None:
 
 def test_subsets_without_an_image_are_left_out() -> None:
     pair = ModelPair(np.ones((1, 480)), np.ones((1, 480)), GROUPS)
-    result = assess_safety(
-        (pair, pair), LABELS, {"s1": np.zeros(480, dtype=bool)}, None, HarmMargins()
-    )
+    masks = {"s1": np.zeros(480, dtype=bool)}
+    result = assess_safety((pair, pair), LABELS, (masks, masks), None, HarmMargins())
     assert result.slices == []
     assert result.slice_classes == []
     assert result.overall_gain.mean == pytest.approx(0)
+
+
+def test_a_slice_of_one_class_must_not_cost_another_class_under_its_condition() -> None:
+    is_badge = LABELS == "badge"
+    reference = np.ones((1, 480))
+    reference[:, INSIDE & ~is_badge] = 0
+    treated = np.ones((1, 480))
+    treated[:, INSIDE & is_badge] = 0
+    pair = ModelPair(treated, reference, GROUPS)
+    of_one_class, of_all = {"s1": INSIDE & ~is_badge}, {"s1": INSIDE}
+    names = []
+    for condition in (of_one_class, of_all):
+        result = assess_safety((pair, pair), LABELS, (of_one_class, condition), None)
+        harmed = [change for change in result.slice_classes if change.loss_probability > 0.5]
+        names.append([change.subset.class_name for change in harmed])
+    assert names == [[], ["badge"]]

@@ -116,8 +116,9 @@ def name_part(part: Mapping[str, Any], names: SubsetNames = PLAIN_NAMES) -> str:
     """Return the name of a part whose change was judged: a class, a slice, a class of a slice."""
     if part["slice"] is None:
         return part["class"] or "all other images"
-    slice_name = names.name_slice(part["slice"])
-    return f"{part['class']} in {slice_name}" if part["class"] else slice_name
+    if part["class"]:
+        return f"{part['class']} in {names.name_condition(part['slice'])}"
+    return names.name_slice(part["slice"])
 
 
 def _describe_opening(facts: Facts, names: SubsetNames) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_FIT_SETTINGS = {
+_LOOP_SETTINGS = {
     "batch": "batch_size",
     "rate": "learning_rate",
     "warmup": "warmup_share",
-    "shift": "max_shift",
-    "crop": "min_crop_area",
-    "max_crop": "min_crop_area",
     "ema": "ema_decay",
     "small": "initial_side_share",
     "frozen": "frozen_share",
     "every": "evaluation_interval",
     "passes": "image_passes",
 }
+_AUGMENTATION_SETTINGS = {
+    "shift": "max_shift",
+    "crop": "min_crop_area",
+    "max_crop": "min_crop_area",
+}
 RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "train": _FIT_SETTINGS,
-    "retrain": _FIT_SETTINGS,
+    "train": _LOOP_SETTINGS | _AUGMENTATION_SETTINGS,
+    "retrain": _LOOP_SETTINGS,
     "ingest": {"boxes": "crop_boxes", "links": "follow_links"},
     "split": {"by": "strategy", "site": "site_column", "tie": "join_duplicate_groups"},
     "evaluate": {

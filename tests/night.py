@@ -84,9 +84,10 @@ runs: {folder / "runs"}
 reports: {folder / "reports"}
 ingest: {{data: {data}, side: 48}}
 train:
-  {{backbone: test_efficientnet, weights: none, epochs: {epochs}, learning_rate: 0.003,
-   batch_size: 32}}
-retrain: {{epochs: 6, learning_rate: 0.002, batch_size: 32, seeds: 1, generic: false}}
+  {{recipe: bare, backbone: test_efficientnet, weights: none, epochs: {epochs},
+   learning_rate: 0.003, batch_size: 32}}
+retrain: {{epochs: 6, learning_rate: 0.002, batch_size: 32, seeds: 1, generic: false,
+   real_repeats: 0}}
 probe: {{max_images: 264}}
 explain: {{matched_images: 80}}
 tracking: {{mlflow: false}}

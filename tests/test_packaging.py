@@ -108,7 +108,7 @@ def test_every_dependency_is_imported_or_has_a_reason() -> None:
 CONFIG = """
 name: tiny
 ingest: {data: images, side: 32}
-train: {backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}
+train: {recipe: bare, backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}
 retrain: {epochs: 1, batch_size: 16, seeds: 1, generic: false}
 """
 

@@ -130,7 +130,7 @@ def run(config, context, *, images):
 CONFIG = """
 name: tiny
 ingest: {data: images, side: 32}
-train: {backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}
+train: {recipe: bare, backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}
 retrain: {epochs: 1, batch_size: 16, seeds: 1, generic: false}
 """
 

@@ -24,7 +24,7 @@ def _predict(images: list[np.ndarray]) -> np.ndarray:
 
 
 def test_a_function_alone_is_analyzed_and_probed(tmp_path: Path) -> None:
-    write_analysis_inputs(tmp_path, visits=120)
+    write_analysis_inputs(tmp_path, visits=240)
     page = pipeline.analyze(
         tmp_path / "M.csv",
         predict=_predict,

@@ -25,6 +25,8 @@ def test_labels_that_came_back_show_the_gain(tmp_path: Path) -> None:
             "is_inside": True,
             "probability": 0.5,
             "is_drawn": [True, False] * 4,
+            "challenger_weights": "new",
+            "incumbent_weights": "old",
             "run_id": "run1",
         }
     )

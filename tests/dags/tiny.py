@@ -13,7 +13,7 @@ def build_config(data: Path) -> str:
     return f"""
 name: gate
 ingest: {{data: {data}, side: 32}}
-train: {{backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}}
+train: {{recipe: bare, backbone: test_resnet, weights: none, epochs: 1, batch_size: 16}}
 retrain: {{epochs: 1, batch_size: 16, seeds: 1, generic: false}}
 """
 

@@ -21,6 +21,7 @@ ATTRIBUTE_STAGES = {
     "explain",
     "follow",
     "prescribe",
+    "retrain",  # rules admit the validation images that are trained on
     "compare",
     "promote",
     "report",

@@ -179,7 +179,8 @@ def test_killed_in_the_second_arm_it_resumes_to_the_same_bytes(
     def stop_in_second_arm(items: Iterable[Any], *, total: int, unit: str) -> Iterator[Any]:
         units.append(unit)
         for number, item in enumerate(items):
-            if units.count("steps") == 2 and number == 9:
+            trainings = sum(name.startswith("steps") for name in units)
+            if trainings == 2 and number == 9:
                 raise KeyboardInterrupt
             yield item
 

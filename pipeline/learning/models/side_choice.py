@@ -23,6 +23,7 @@ from pipeline.learning.models.backbone import (
 )
 from pipeline.learning.models.exported_program import ProgramNetwork
 from pipeline.learning.training.training_phases import compute_training_side
+from pipeline.learning.training_settings import BackboneSettings, BudgetSettings, FitSettings
 from pipeline.storage import champion_registry
 
 IMAGE_SIDES = (64, 96, 128, 160, 192, 224)
@@ -32,6 +33,18 @@ PROBE_BATCH_SIZE = 16
 PROBE_STEPS = 3
 AREA_EXPONENT = 1.1
 """Time of a step grows by area to this power: from 64 to 224 px 15.4 times as much was measured."""
+
+
+def _list_default_settings() -> dict[str, Any]:
+    """Return the default of each setting on which the choice depends, by key."""
+    defaults: dict[str, Any] = {"train.model": "new"}
+    for settings in (BudgetSettings, FitSettings, BackboneSettings):
+        for name, field in settings.model_fields.items():
+            defaults[f"train.{name}"] = field.default
+    return defaults
+
+
+_DEFAULT_SETTINGS = _list_default_settings()
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,10 @@ class TrainingPlan:
         """Return the plan by the settings of `train`, with keys such as `train.minutes`.
 
         Args:
-            settings: the settings of `ingest.FOLLOWED_SETTINGS`.
+            settings: those of `ingest.FOLLOWED_SETTINGS`; the defaults where they are not given.
             epoch_images: number of training images.
         """
+        settings = {**_DEFAULT_SETTINGS, **settings}
         passes = settings["train.image_passes"] or settings["train.epochs"] * epoch_images
         return cls(
             minutes=float(settings["train.minutes"]),

@@ -34,11 +34,11 @@ ingest: {{data: {data}, group: track, side: 32}}
 split: {{train_where: luminance >= 70, val: 0.2, test: 0.33}}
 train:
   {{backbone: {backbone}, weights: none, image_passes: {day_passes}, learning_rate: 0.004,
-   dropout: 0.4, max_shift: 0.1}}
+   dropout: 0.4, recipe: bare, max_shift: 0.1}}
 evaluate: {{check_labels: false}}
 probe: {{max_images: 1600, check_shortcuts: false}}
 explain: {{matched_images: 100}}
-retrain: {{image_passes: {arm_passes}, learning_rate: 0.001, max_shift: 0.1}}
+retrain: {{image_passes: {arm_passes}, learning_rate: 0.001}}
 """
 DAY_PASSES = 64_000
 ARM_PASSES = 6_000

@@ -1,4 +1,4 @@
-"""The ways in which a model's own pipeline may have brought its images to a square."""
+"""The ways that a model's own pipeline may have brought its images to a square."""
 
 from __future__ import annotations
 

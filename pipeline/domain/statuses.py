@@ -163,7 +163,7 @@ class ComparisonOutcome(StrEnum):
 
 
 class LadderStep(StrEnum):
-    """What was added to the targeted arm, step by step."""
+    """The additions to the targeted arm, step by step."""
 
     TREATMENT = "treatment"
     """The planned remedies alone."""

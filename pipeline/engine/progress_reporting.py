@@ -28,7 +28,7 @@ def log_line(line: str) -> None:
 
 @dataclass
 class _Display:
-    """What is shown of the present run: its progress, and the bars on a terminal."""
+    """The progress of the present run, and the bars on a terminal."""
 
     run: RunProgress | None = None
     bars: Progress | None = None
@@ -47,7 +47,7 @@ class _RunColumn(ProgressColumn):
 
 @contextmanager
 def show_run(run: RunProgress) -> Iterator[None]:
-    """Show where a run stands until the block ends.
+    """Show the progress of a run until the block ends.
 
     On a terminal a line with stage, time and estimate changes every second, whatever the stage
     does. Elsewhere the loops' own lines name the estimate.

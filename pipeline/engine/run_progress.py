@@ -1,4 +1,4 @@
-"""Where a whole run stands: its stage, and one estimate of the time that is left."""
+"""Progress of a whole run: its stage, and one estimate of the remaining time."""
 
 from __future__ import annotations
 

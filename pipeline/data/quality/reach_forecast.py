@@ -18,7 +18,7 @@ class ReachForecast:
     """Test images of one kind, and the gain that they could show if a slice of them failed.
 
     Attributes:
-        column: what is known of the images: label, a metadata column, or the time of day.
+        column: a property of the images: label, a metadata column, or the time of day.
         value: its value; of the time of day the hours, such as "18 to 24 h".
         images: test images of this kind.
         groups: their groups.

@@ -49,7 +49,7 @@ _DEFAULT_SETTINGS = _list_default_settings()
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is known of a training before the images are read.
+    """The settings of a training that are known before the images are read.
 
     Attributes:
         minutes: time that the training may take on a CPU.
@@ -108,7 +108,7 @@ def find_model_side(plan: TrainingPlan, run_path: Path) -> int | None:
     """Return the side of the images that a champion or a user's model reads, if it fixes one.
 
     Args:
-        plan: what is known of the training.
+        plan: the plan of the training.
         run_path: folder of the run.
     """
     if plan.model == "champion":
@@ -165,7 +165,7 @@ def choose_side(image_sides: Sequence[int], plan: TrainingPlan) -> SideChoice:
 
     Args:
         image_sides: the longer side of each image, or of a sample of them, in pixels.
-        plan: what is known of the training.
+        plan: the plan of the training.
 
     Raises:
         InputError: not even one epoch at the smallest side fits, or timm does not know the network.
@@ -189,7 +189,7 @@ def choose_affordable_side(
     Args:
         sides: ascending, in pixels.
         probe_seconds: seconds of a training step per image of `PROBE_SIDE` pixels.
-        plan: what is known of the training.
+        plan: the plan of the training.
 
     Raises:
         InputError: not even one epoch at the smallest side fits.

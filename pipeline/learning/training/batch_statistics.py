@@ -29,7 +29,7 @@ def recompute_statistics(
     treatment: BatchTreatment | None,
     seed: int,
 ) -> None:
-    """Replace the running statistics of batch norm by those of training images.
+    """Recompute the running statistics of batch norm on training images.
 
     Statistics of mixed weights are not the mix of statistics. A network without batch norm is left
     as it is.
@@ -40,7 +40,7 @@ def recompute_statistics(
         model: the network; it is in evaluation mode afterwards.
         meta: `mean` and `std` of the model.
         images: images that the weights were trained on; a sample of them is used.
-        treatment: what was done to a batch in that training, or None.
+        treatment: the treatment of a batch in that training, or None.
         seed: seed of the sample and of the treatment.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]

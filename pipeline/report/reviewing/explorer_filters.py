@@ -29,7 +29,7 @@ def order_rows(page: ReportPage) -> list[str]:
 
 
 def order_by_need(page: ReportPage) -> list[str]:
-    """Return the ids of the validation images in the order in which a reviewer needs them.
+    """Return the ids of the validation images in the order of a reviewer's needs.
 
     Today's failures come first, the least probable label before others. Of each group one image
     comes first, then its second, and so on.

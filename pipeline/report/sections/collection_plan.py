@@ -1,4 +1,4 @@
-"""What to collect next: images at hand by slice, class, camera and hour, and groups that decide."""
+"""Images to collect next, by slice, class, camera and hour, and the groups that decide."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def render(page: ReportPage) -> Markup:
 
 
 def _build_request(page: ReportPage, explanation: dict[str, Any]) -> dict[str, Any]:
-    """Return a slice with the groups that it needs, what is at hand, and one of its images."""
+    """Return a slice with the groups that it needs, its present images, and one of them."""
     name = explanation["slice"]
     images = page.images.loc[page.slice_members.get(name, [])]
     stored = page.thumbnails.select_stored(images.index[page.is_misclassified[images.index]])

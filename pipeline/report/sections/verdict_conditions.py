@@ -1,4 +1,4 @@
-"""The conditions of the verdict with their values, and what was not judged."""
+"""The conditions of the verdict with their values, and the open questions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _STATUSES = {True: ("held", "met"), False: ("failed", "not met"), None: ("unknow
 
 
 def render(page: ReportPage) -> Markup:
-    """Return a table of the conditions, then of what was not judged and what would decide it."""
+    """Return a table of the conditions, then one of the open questions and their deciders."""
     verdict, outcome = page["verdict"], page["comparison"].get("outcome")
     names = list_subset_names(page)
     conditions = [_describe_condition(names, condition) for condition in verdict["conditions"]]

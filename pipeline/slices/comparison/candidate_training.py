@@ -34,7 +34,7 @@ from pipeline.storage.artifact_store import write_json
 
 @dataclass(frozen=True)
 class CandidateTraining:
-    """Trains the arms of the comparison, and makes of each what is compared and shipped.
+    """Trains the arms of the comparison, and averages each into the model that is compared.
 
     Attributes:
         trainer: trains one arm.
@@ -61,7 +61,7 @@ class CandidateTraining:
     ) -> list[dict[str, Any]]:
         """Return the entries of `candidates.json`, arm by arm; their weights are written.
 
-        The folder also gets what was trained on, and what each step of the remedy added.
+        The folder also gets the record of real images, and the gain of each step of the remedy.
 
         Args:
             arms: control, targeted and generic.

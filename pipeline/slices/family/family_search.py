@@ -69,7 +69,7 @@ class FamilySearch:
     slices: list[FamilySlice] = field(default_factory=list)
 
     def find_slices(self, max_slices: int) -> list[FamilySlice]:
-        """Return the slices in the order in which they stand out.
+        """Return the slices, the most conspicuous first.
 
         After the first one above the level, nothing is tested further: the others are leads, with
         the p-value of that step at least.

@@ -35,7 +35,7 @@ class FinderSettings:
 def search_family(
     val: ValidationSet, settings: FinderSettings, seed: int
 ) -> tuple[CandidateFamily, list[FamilySlice]]:
-    """Return the family of candidates, and the slices in it in the order in which they stand out.
+    """Return the family of candidates, and its slices, the most conspicuous first.
 
     Args:
         val: the validation set.

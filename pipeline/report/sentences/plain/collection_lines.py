@@ -31,7 +31,7 @@ def describe_needed_groups(power_rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def describe_collected_images(noun: str, counts: Sequence[tuple[str, int, int]]) -> str:
-    """Return what is at hand by the values of a column.
+    """Return the images and groups of each value of a column.
 
     Args:
         noun: what the values are, such as "class".

@@ -25,9 +25,9 @@ from tests.data import hostile
 from tests.data.sample_images import write_images
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MAX_MEGABYTES = 400 + 600 * (os.cpu_count() or 1)
-"""Largest memory: imports, and for each thread the largest image that is allowed (81 million pixels
-of 3 or 4 bytes) and a copy of it."""
+MAX_MEGABYTES = 900 + 600 * (os.cpu_count() or 1)
+"""Largest memory: imports (820 MB with torch), and for each thread the largest image that is
+allowed (81 million pixels of 3 or 4 bytes) and a copy of it."""
 INGEST_CODE = """
 import json, resource, sys
 from pathlib import Path

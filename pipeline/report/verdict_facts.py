@@ -28,7 +28,10 @@ STRIP_IMAGE_COUNT = 4
 def gather_verdict_facts(page: ReportPage) -> VerdictFacts:
     """Return what the plain verdict is made from."""
     verdict, comparison = page["verdict"], page["comparison"]
-    places = {row["slice"]: describe_place(row) for row in page.confirmed_slices}
+    places, class_free_places = {}, {}
+    for row in page.confirmed_slices:
+        places[row["slice"]] = describe_place(row)
+        class_free_places[row["slice"]] = describe_place(row, should_name_class=False)
     planned = set(comparison["primary"]["slices"])
     failed = [item["condition"] for item in verdict["conditions"] if item["passed"] is False]
     overall = next(iter(build_comparison_rows(page)), None)
@@ -40,6 +43,7 @@ def gather_verdict_facts(page: ReportPage) -> VerdictFacts:
         is_promoted=verdict["promoted"],
         changes=build_change_rows(comparison) if page.has_targeted_arm else [],
         places=places,
+        class_free_places=class_free_places,
         planned=[name for name in places if name in planned],
         failed_conditions=frozenset(failed),
         foreseen=verdict.get("foreseen"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.learning.models.backbone import ModelMetadata, load_model
@@ -75,11 +75,6 @@ class WeightMix:
         if self.share == 1:
             return average
         return interpolate_weights(load_file(self.start), average, self.share)
-
-    def save_weights(self, path: Path) -> None:
-        """Write the mixed weights into a file."""
-        weights = self.load_weights()
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
 
     def load_model(self, folder: Path) -> tuple[nn.Module, ModelMetadata]:
         """Return the mixed model, ready for inference, and the metadata of `folder`.

@@ -7,7 +7,7 @@ number links to the section with its evidence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.domain.statuses import ComparisonOutcome, GateCondition
@@ -76,6 +76,7 @@ class VerdictFacts:
         slice_errors: error rate of each confirmed slice, and that expected of its classes.
         confusion: label, prediction and count of the most frequent error; None without errors.
         arrived_groups: groups that arrived after the training and were labeled.
+        class_free_places: as `places`, without the class of a slice's rule.
     """
 
     outcome: str | None
@@ -91,6 +92,12 @@ class VerdictFacts:
     slice_errors: Mapping[str, tuple[float, float]]
     confusion: tuple[str, str, int] | None
     arrived_groups: int = 0
+    class_free_places: Mapping[str, str] = field(default_factory=dict)
+
+    def name_place(self, row: Row) -> str:
+        """Return where the slice of a row is; a row of one class has named its class itself."""
+        place = self.places.get(row["slice"], "elsewhere")
+        return self.class_free_places.get(row["slice"], place) if row["class"] else place
 
 
 def compose_plain_verdict(facts: VerdictFacts) -> PlainVerdict:
@@ -164,7 +171,7 @@ def _describe_gain(facts: VerdictFacts) -> list[TextPart]:
     before = round(row["before"] / 10)
     adverb = "now " if row["change"] > 0 else ""
     return [
-        TextPart(f"{facts.places[row['slice']]}, "),
+        TextPart(f"{facts.name_place(row)}, "),
         _describe_share(row, "after", link_evidence(row)),
         TextPart(" "),
         noun,
@@ -227,7 +234,7 @@ def _describe_loss(facts: VerdictFacts, row: Row) -> list[TextPart]:
     else:
         parts.append(TextPart(" images"))
     if row["slice"] and row["slice"] != (gained or {}).get("slice"):
-        parts.append(TextPart(f" {facts.places.get(row['slice'], 'elsewhere')}"))
+        parts.append(TextPart(f" {facts.name_place(row)}"))
     elif row["kind"] == "others":
         parts.append(TextPart(" elsewhere"))
     return [*parts, TextPart(f", before {round(row['before'] / 10)}")]

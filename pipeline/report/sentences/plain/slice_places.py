@@ -32,17 +32,18 @@ def shorten(text: str, max_letters: int) -> str:
     return text if len(text) <= max_letters else f"{text[: max_letters - 1]}…"
 
 
-def describe_place(explanation: Mapping[Any, Any]) -> str:
+def describe_place(explanation: Mapping[Any, Any], *, should_name_class: bool = True) -> str:
     """Return where a slice is, as an adverbial that may begin a sentence.
 
     Args:
         explanation: a row of `explanations`.
+        should_name_class: whether to name the class of the rule, if it has one.
     """
     rule = Rule.parse_json(explanation["frozen"])
     look = _describe_look(explanation, rule)
     facts = [_describe_fact(fact) for fact in parse_setting(explanation["setting"])]
     text = f"{', '.join(facts)} ({look.removeprefix('are ')})" if facts else f"where images {look}"
-    return f"{text}, class {rule.label}" if rule.label else text
+    return f"{text}, class {rule.label}" if rule.label and should_name_class else text
 
 
 def _describe_look(explanation: Mapping[Any, Any], rule: Rule) -> str:

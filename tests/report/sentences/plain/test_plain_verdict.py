@@ -132,3 +132,12 @@ def test_images_that_arrived_since_are_told_where_no_test_decided(
     assert f"412 groups of images that arrived since {text}" in verdict.text
     tested = make_facts([GAINED], is_promoted=True, arrived_groups=412)
     assert "412" not in compose_plain_verdict(tested).text
+
+
+def test_a_loss_of_another_class_does_not_name_the_class_of_the_slice() -> None:
+    facts = make_facts(
+        [], places={"s1": "at night, class no_badge"}, class_free_places={"s1": "at night"}
+    )
+    assert facts.name_place({"slice": "s1", "class": "badge"}) == "at night"
+    assert facts.name_place({"slice": "s1", "class": None}) == "at night, class no_badge"
+    assert facts.name_place({"slice": "s9", "class": "badge"}) == "elsewhere"

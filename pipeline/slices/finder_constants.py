@@ -174,6 +174,9 @@ class PrescriptionConstants:
     neighbor_strength_count: int = 3
     # Difference in AUC that does not decide between two remedies.
     fit_auc_tolerance: float = 0.02
+    # Share of a slice's treated views with the tones of its real images, where these are harder to
+    # separate from it: the other half keeps strengths that no real image at hand shows.
+    tone_view_share: float = 0.5
     # Seed of samples, folds and strengths; fixed, so that a fit depends on its images only.
     fit_seed: int = 0
     # Groups of a class that must support a label change: one odd object is no rule.

@@ -160,7 +160,8 @@ class ResidentSource:
         self, strength: RemedyStrength, positions: RowIndices, images: TrainingImages, seed: int
     ) -> tuple[str, Tensor]:
         """Return (remedy, strengths) for the device, or ("", treated images) from the host."""
-        if not strength.simulated_slice and strength.remedy in BATCH_REMEDIES:
+        is_replaced = strength.simulated_slice or strength.tone_slice
+        if not is_replaced and strength.remedy in BATCH_REMEDIES:
             remedy = BATCH_REMEDIES[strength.remedy]
             strengths = remedy.draw_strengths(len(positions), strength.low, strength.high, seed)
             return strength.remedy, torch.from_numpy(strengths)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import LadderStep
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.batches.batch_sampling import ArraySubset, TrainingImages
+from pipeline.learning.batches.batch_sampling import ArraySubset, BatchTreatment, TrainingImages
 from pipeline.learning.training.arm_mixing import (
     ArmFit,
     ArmMixer,
@@ -23,6 +23,7 @@ from pipeline.learning.training.arm_mixing import (
     SeedFits,
 )
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
+from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.comparison.remedy_ladder import LADDER_FILE, StepOutcome, build_ladder
 from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImages, join_masks
@@ -69,7 +70,7 @@ class CandidateTraining:
         """
         entries = []
         for arm in arms:
-            seeds = [self._train_seed(arm, seed) for seed in self.seeds]
+            seeds = [self.train_seed(arm, seed) for seed in self.seeds]
             mixed = self._create_mixer(arm).mix_seeds(seeds)
             entries += mixed.entries
             if arm.name == "targeted":
@@ -111,12 +112,12 @@ class CandidateTraining:
             self.holdout_images,
         )
 
-    def _train_seed(self, arm: TrainingArm, seed: int) -> SeedFits:
+    def train_seed(self, arm: TrainingArm, seed: int) -> SeedFits:
         """Return the trainings of one seed: one for each half of the validation images, or one."""
         name = f"{arm.name}-{seed}"
         if self.real_images is None:
             file, record = self.trainer.train_arm(arm, seed, name)
-            return SeedFits(seed, (ArmFit(file, arm.images),), record)
+            return SeedFits(seed, (ArmFit(file, arm.images, arm.treatment),), record)
         chosen = self.real_images.random
         if arm.name == "targeted":
             chosen = self.real_images.targeted
@@ -125,18 +126,28 @@ class CandidateTraining:
             rows = self.val.image_rows[repeated.positions]
             labels = self.val.labels[repeated.positions].astype(np.int64)
             images = arm.images.add_images(rows, labels, repeated.repeats)
-            half_arm = replace(arm, images=images)
+            treatment = self._lend_tones(arm.treatment, half)
+            half_arm = replace(arm, images=images, treatment=treatment)
             file, record = self.trainer.train_arm(half_arm, seed, f"{name}-half{half}")
-            fits.append(ArmFit(file, images))
+            fits.append(ArmFit(file, images, treatment))
             records.append(record)
         return SeedFits(seed, tuple(fits), _join_records(records))
+
+    def _lend_tones(self, treatment: BatchTreatment | None, half: int) -> BatchTreatment | None:
+        """Return the treatment with tones of the real images of a half, if it is targeted."""
+        if self.real_images is None or not isinstance(treatment, TargetedTreatment):
+            return treatment
+        tone_images = {}
+        for name, positions in self.real_images.slice_positions[half].items():
+            tone_images[name] = np.asarray(self.pixels[self.val.image_rows[positions]])
+        return treatment.set_tone_images(tone_images)
 
     def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:
         """Return the outcome of the remedies alone, without validation images in training."""
         utilities = []
         for seed in self.seeds:
             file, record = self.trainer.train_arm(arm, seed, f"treatment-{seed}")
-            fits = SeedFits(seed, (ArmFit(file, arm.images),), record)
+            fits = SeedFits(seed, (ArmFit(file, arm.images, arm.treatment),), record)
             utilities.append(self._create_mixer(arm).judge_seeds([fits], (1.0, 1.0)))
         return StepOutcome(LadderStep.TREATMENT, np.array(utilities))
 

@@ -26,12 +26,13 @@ RESIDENT = PrecisionPolicy(is_data_resident=True)
 
 
 def _build_treatment(
-    plan_rows: list[tuple[int, str, float, float, float, str | None]],
+    plan_rows: list[tuple[int, str, float, float, float, str | None]], tone_share: float = 0.0
 ) -> TargetedTreatment:
     columns = ["row", "remedy", "strength_low", "strength_high", "probability", "simulator"]
     plan = pd.DataFrame(plan_rows, columns=columns)
     plan["image_id"] = [f"i{row}" for row in plan["row"]]
     plan["slice"] = "s1"
+    plan["tone_share"] = tone_share
     images = pd.DataFrame({"image_id": [f"i{row}" for row in range(96)], "label": ["a", "b"] * 48})
     simulated_images = SimulatedImages(
         np.full((2, 32, 32, 3), 7, np.uint8),

@@ -30,12 +30,13 @@ PLAN_DTYPES = {
     "strength_low": "float64",
     "strength_high": "float64",
     "probability": "float64",
+    "tone_share": "float64",
     "simulator": "str",
 }
 
 
 def _make_plan(ids: Iterable[str], remedy: str, strength: float) -> pd.DataFrame:
-    rows = [(image_id, "s0", remedy, strength, strength, 1.0, None) for image_id in ids]
+    rows = [(image_id, "s0", remedy, strength, strength, 1.0, 0.0, None) for image_id in ids]
     return pd.DataFrame(rows, columns=list(PLAN_DTYPES)).astype(PLAN_DTYPES)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import LadderStep
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.batches.batch_sampling import ArraySubset, BatchTreatment, TrainingImages
+from pipeline.learning.batches.batch_sampling import ArraySubset, TrainingImages
 from pipeline.learning.training.arm_mixing import (
     ArmFit,
     ArmMixer,
@@ -22,6 +22,7 @@ from pipeline.learning.training.arm_mixing import (
     MixedArm,
     SeedFits,
 )
+from pipeline.learning.training.arm_store import hash_arrays
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
 from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.slices.candidates.cross_fitting import assign_halves
@@ -30,7 +31,7 @@ from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImage
 from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.gains.share_choice import list_judged_parts
-from pipeline.storage.artifact_store import write_json
+from pipeline.storage.artifact_store import compute_key, write_json
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ class CandidateTraining:
         name = f"{arm.name}-{seed}"
         if self.real_images is None:
             file, record = self.trainer.train_arm(arm, seed, name)
-            return SeedFits(seed, (ArmFit(file, arm.images, arm.treatment),), record)
+            return SeedFits(
+                seed, (ArmFit(file, arm.images, arm.treatment),), _join_records([record])
+            )
         chosen = self.real_images.random
         if arm.name == "targeted":
             chosen = self.real_images.targeted
@@ -126,21 +129,25 @@ class CandidateTraining:
             rows = self.val.image_rows[repeated.positions]
             labels = self.val.labels[repeated.positions].astype(np.int64)
             images = arm.images.add_images(rows, labels, repeated.repeats)
-            treatment = self._lend_tones(arm.treatment, half)
-            half_arm = replace(arm, images=images, treatment=treatment)
+            half_arm = self._lend_tones(replace(arm, images=images), half)
             file, record = self.trainer.train_arm(half_arm, seed, f"{name}-half{half}")
-            fits.append(ArmFit(file, images, treatment))
+            fits.append(ArmFit(file, images, half_arm.treatment))
             records.append(record)
         return SeedFits(seed, tuple(fits), _join_records(records))
 
-    def _lend_tones(self, treatment: BatchTreatment | None, half: int) -> BatchTreatment | None:
-        """Return the treatment with tones of the real images of a half, if it is targeted."""
-        if self.real_images is None or not isinstance(treatment, TargetedTreatment):
-            return treatment
+    def _lend_tones(self, arm: TrainingArm, half: int) -> TrainingArm:
+        """Return the arm with tones of the real images of a half, if it is targeted."""
+        if self.real_images is None or not isinstance(arm.treatment, TargetedTreatment):
+            return arm
+        positions_by_slice = self.real_images.slice_positions[half]
         tone_images = {}
-        for name, positions in self.real_images.slice_positions[half].items():
+        for name, positions in positions_by_slice.items():
             tone_images[name] = np.asarray(self.pixels[self.val.image_rows[positions]])
-        return treatment.set_tone_images(tone_images)
+        key = arm.treatment_key and compute_key(
+            arm.treatment_key, list(positions_by_slice), hash_arrays(tone_images.values())
+        )
+        treatment = arm.treatment.set_tone_images(tone_images)
+        return replace(arm, treatment=treatment, treatment_key=key)
 
     def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:
         """Return the outcome of the remedies alone, without validation images in training."""
@@ -187,6 +194,7 @@ def _join_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         history += [{"split": f"half{half}", **row} for row in record["history"]]
     return {
         "passes": sum(record["passes"] for record in records),
+        "reused": sum(record["is_reused"] for record in records),
         "rows": max(record["rows"] for record in records),
         "loss": float(np.mean([record["loss"] for record in records])),
         "history": history,

@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.contracts import ProgressTracker, iterate_silently
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import ArraySubset, PixelArray, build_input_tensor
+from pipeline.learning.distributed import get_fabric, map_over_processes
 from pipeline.learning.models.backbone import load_frozen_backbone, move_to_device, select_device
-from pipeline.learning.training.device_policy import (
-    choose_precision,
-    create_autocast,
-    describe_device,
-)
 
 FloatArray = NDArray[np.float32]
 FEATURE_COUNT, LAYOUT_FEATURE_COUNT = 1280, 1792
@@ -55,12 +50,9 @@ def compute_outputs(
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
         return np.asarray(model(x).float().cpu().numpy())
 
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
+    with torch.inference_mode(), get_fabric().autocast():
         starts = range(0, len(pixels), batch_size)
-        parts = distributed.map_over_ranks(
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     for module in training:
@@ -124,11 +116,8 @@ def extract_features_and_layout(
         return cast(Any, model).forward_head(last).float().cpu().numpy(), grid.half().cpu().numpy()
 
     starts = range(0, len(pixels), batch_size)
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
-        parts = distributed.map_over_ranks(
+    with torch.inference_mode(), get_fabric().autocast():
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     pooled = np.concatenate(

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.models.exported_program import ProgramNetwork
 from pipeline.learning.models.weight_files import read_weights
 from pipeline.learning.training_settings import PACKAGED_BACKBONE, PROGRAM_BACKBONE, PROGRAM_FILE
@@ -33,8 +34,8 @@ _HALF_PER_CHANNEL = [0.5, 0.5, 0.5]
 
 
 def select_device() -> torch.device:
-    """Return CUDA if a GPU is available, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the GPU of this process if there is one, else the CPU."""
+    return get_fabric().device
 
 
 def move_to_device(model: nn.Module) -> nn.Module:

@@ -39,7 +39,7 @@ class Stage:
         is_run_specific: whether it shows the run's name, config and notes. Such a stage is never
             linked either, and it runs again when these change.
         can_reuse_rows: whether it receives its outputs of an earlier run to reuse their rows.
-        is_distributed: whether the processes that torchrun started share its work.
+        is_distributed: whether the processes of `run --processes` share its work.
         needs_gpu: whether it runs a network, so that a scheduler may send it to a GPU.
     """
 

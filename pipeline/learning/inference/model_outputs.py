@@ -12,18 +12,28 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.contracts import ProgressTracker, iterate_silently
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import ArraySubset, PixelArray, build_input_tensor
+from pipeline.learning.distributed import get_fabric, map_over_processes
 from pipeline.learning.models.backbone import load_frozen_backbone, move_to_device, select_device
-from pipeline.learning.training.device_policy import (
-    choose_precision,
-    create_autocast,
-    describe_device,
-)
 
 FloatArray = NDArray[np.float32]
 FEATURE_COUNT, LAYOUT_FEATURE_COUNT = 1280, 1792
 MIDDLE_STAGE_INDEX, LAYOUT_GRID_SIZE = 3, 4  # the stage of 112 features
+MAXIMUM_BATCH_PIXELS = 64 * 256**2
+"""Pixels of a batch at most: the memory of larger images stays that of 64 at 256 px."""
+
+
+def fit_batch_size(pixels: Any, batch_size: int) -> int:
+    """Return the batch size, or a smaller one for large images, whose memory it bounds.
+
+    Args:
+        pixels: uint8 [N, S, S, 3], or any object whose slices are.
+        batch_size: images of a batch.
+    """
+    shape: tuple[int, ...] = np.asarray(pixels[0:1]).shape if len(pixels) else ()
+    if len(shape) != 4:  # no images, or embeddings
+        return batch_size
+    return max(1, min(batch_size, MAXIMUM_BATCH_PIXELS // (shape[1] * shape[2])))
 
 
 def compute_outputs(
@@ -48,6 +58,7 @@ def compute_outputs(
         track: progress tracker.
     """
     device = select_device()
+    batch_size = fit_batch_size(pixels, batch_size)
     training = [module for module in model.modules() if module.training]
     move_to_device(model).eval()
 
@@ -55,12 +66,9 @@ def compute_outputs(
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
         return np.asarray(model(x).float().cpu().numpy())
 
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
+    with torch.inference_mode(), get_fabric().autocast():
         starts = range(0, len(pixels), batch_size)
-        parts = distributed.map_over_ranks(
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     for module in training:
@@ -116,6 +124,7 @@ def extract_features_and_layout(
     """
     model, meta = load_frozen_backbone()
     device = select_device()
+    batch_size = fit_batch_size(pixels, batch_size)
 
     def compute_batch(start: int) -> tuple[FloatArray, NDArray[np.float16]]:
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
@@ -124,11 +133,8 @@ def extract_features_and_layout(
         return cast(Any, model).forward_head(last).float().cpu().numpy(), grid.half().cpu().numpy()
 
     starts = range(0, len(pixels), batch_size)
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
-        parts = distributed.map_over_ranks(
+    with torch.inference_mode(), get_fabric().autocast():
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     pooled = np.concatenate(

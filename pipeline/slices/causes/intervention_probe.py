@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
 from pipeline.domain.probe_results import ProbeMeasurements
-from pipeline.learning.distributed import map_over_ranks
+from pipeline.learning.distributed import map_over_processes
 from pipeline.remedies import apply_remedy, list_interventions
 from pipeline.statistics.capped_sampling import draw_capped_sample
 from pipeline.statistics.group_intervals import estimate_cluster_mean
@@ -89,7 +89,7 @@ def probe_interventions(
         return responses, row
 
     responses, rows = [], []
-    for response, row in map_over_ranks(
+    for response, row in map_over_processes(
         try_intervention, list_interventions(), context.track_progress, unit_name="interventions"
     ):
         responses.append(response)

@@ -15,7 +15,7 @@ from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rule_columns import build_metadata_frame, split_columns
 from pipeline.domain.validation_set_builder import build_validation_set
 from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.models.backbone import load_model
+from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.slices.causes.intervention_probe import (
     LogitsFunction,
     build_probe_frame,
@@ -73,7 +73,7 @@ def run(
         context: seed, progress, notes and folders.
         images: the artifact of that name, as the further arguments.
     """
-    network, meta = load_model(model)
+    network, meta = load_folded_model(model)
 
     def predict(treated: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits = compute_logits(network, treated, meta, batch_size=config.batch_size)

@@ -3,6 +3,8 @@ import torch
 
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import (
+    MIN_CPU_BATCH,
+    _limit_batch,
     compute_logits,
     extract_features,
     extract_features_and_layout,
@@ -19,6 +21,15 @@ def test_logits_do_not_depend_on_the_batches(images: TrainingImages) -> None:
     assert whole.dtype == np.float32
     np.testing.assert_allclose(whole, parts, atol=1e-4)
     assert model.training, "the model's mode is restored"
+
+
+def test_batches_on_a_cpu_are_bounded_by_their_pixels() -> None:
+    cpu = torch.device("cpu")
+    assert _limit_batch(64, (500, 64, 64, 3), cpu) == 32
+    assert _limit_batch(64, (500, 512, 512, 3), cpu) == MIN_CPU_BATCH
+    assert _limit_batch(4, (500, 64, 64, 3), cpu) == 4
+    assert _limit_batch(64, (500, 1280), cpu) == 64
+    assert _limit_batch(64, (500, 64, 64, 3), torch.device("cuda")) == 64
 
 
 def test_asking_changes_no_weight_and_no_statistic(images: TrainingImages) -> None:

@@ -18,6 +18,7 @@ from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.slices.causes.intervention_probe import (
     LogitsFunction,
+    ProbeSize,
     build_probe_frame,
     probe_interventions,
 )
@@ -31,6 +32,12 @@ class Config(StageSettings):
 
     max_images: int = Field(
         2000, ge=1, description="validation images at most, sampled evenly by group"
+    )
+    screened_images: int = Field(
+        400,
+        ge=1,
+        description="images on which every intervention is tried first; the rest are asked only "
+        "about those that move something",
     )
     batch_size: int = Field(64, ge=1, description="images that the model reads at once")
     check_shortcuts: bool = Field(
@@ -65,7 +72,8 @@ def run(
     """Return `validation_set`, `dose_response`, `shortcuts` and `marks`.
 
     `dose_response` holds the weighted accuracy after each intervention with a 95 % interval by
-    group, the repaired share of the misclassified and the broken share of the correct images.
+    group, the repaired share of the misclassified and the broken share of the correct images, all
+    of the images that it was tried on.
     `marks` holds which images bear the mark of a confirmed shortcut.
 
     Args:
@@ -82,7 +90,7 @@ def run(
     class_names = list(classes["names"])
     frame = build_probe_frame(images, splits, predictions, class_names)
     measurements, dose_response = probe_interventions(
-        frame, pixels, predict, config.max_images, context
+        frame, pixels, predict, ProbeSize(config.max_images, config.screened_images), context
     )
     shortcuts = find_shortcuts(config, context, frame, pixels, predict, class_names)
     marks = _find_marks(context, images, pixels, splits, shortcuts, class_names)

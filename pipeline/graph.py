@@ -178,10 +178,11 @@ STAGES: tuple[Stage, ...] = (
                 {"val": "image_count", "interventions": "intervention_count"},
             ),
             # One row for each intervention, in the order of the validation set's responses.
-            # repairs, breaks: shares of the misclassified and of the correct images.
+            # images: those that it was tried on. repairs, breaks: shares of the misclassified and
+            # of the correct ones among them.
             "dose_response": TableContract(
-                {"remedy": "str", "strength": "float", "accuracy": "float", "low": "float",
-                 "high": "float", "repairs": "float", "breaks": "float"},
+                {"remedy": "str", "strength": "float", "images": "int", "accuracy": "float",
+                 "low": "float", "high": "float", "repairs": "float", "breaks": "float"},
                 key_columns=("remedy", "strength"), row_dimension="interventions",
             ),
             "shortcuts": TableContract(

@@ -121,6 +121,10 @@ class CauseConstants:
     # three quarters best, whose copies a classifier separates from the slice.
     nearest_strength_count: int = 3
 
+    # Share of the correct screened images that an intervention breaks, beyond a null transform,
+    # from which it is tried on the rest: less is within the noise of the screen.
+    min_screened_damage: float = 0.02
+
     # Accuracy that good images must lose for a treatment to count as reproducing the failure.
     min_accuracy_loss: float = 0.05
     # Least agreement with the slice's confusions, if no repair confirms the cause.

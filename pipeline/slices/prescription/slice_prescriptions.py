@@ -125,9 +125,12 @@ def prescribe_slices(
 def _choose_correction(
     context: PrescriptionContext, explanation: Any, membership: pd.DataFrame
 ) -> dict[str, Any] | None:
-    """Return the correction of a slice, or None if no image of it was probed."""
-    is_member = context.val.find_members(explanation.slice, membership)
-    if not is_member[context.val.probed_rows].any():
+    """Return the correction of a slice, or None if its cause was tried on no image of it."""
+    val = context.val
+    is_member = val.find_members(explanation.slice, membership)
+    is_of_cause = (context.interventions["remedy"] == explanation.cause).to_numpy()
+    is_asked = val.probe_results.is_asked[is_member[val.probed_rows]]
+    if not is_asked.size or not is_asked[:, is_of_cause].any():
         return None
     correction = context.choose_correction(explanation, is_member)
     words = describe_intervention(correction["remedy"], correction["strength"])

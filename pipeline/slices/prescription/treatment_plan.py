@@ -187,13 +187,18 @@ class PrescriptionContext:
         """
         probe = self.val.probe_results
         is_member = slice_mask[self.val.probed_rows]
-        saved_costs = self.val.saved_costs[is_member]
-        weights = probe.weights[is_member]
-        columns = self.interventions.index[self.interventions["remedy"] == explanation.cause]
-        means = [float(np.average(saved_costs[:, column], weights=weights)) for column in columns]
+        saved_costs = np.nan_to_num(self.val.saved_costs[is_member])
+        weights = probe.cell_weights[is_member]
+        is_of_cause = (self.interventions["remedy"] == explanation.cause).to_numpy()
+        columns = np.flatnonzero(is_of_cause & (weights.sum(axis=0) > 0))
+        means = np.average(saved_costs[:, columns], axis=0, weights=weights[:, columns])
         best = columns[int(np.argmax(means))]
+        is_asked = weights[:, best] > 0
         gain = estimate_cluster_mean(
-            saved_costs[:, best], probe.groups[is_member], weights=weights, bounds=(-1.0, 1.0)
+            saved_costs[is_asked, best],
+            probe.groups[is_member][is_asked],
+            weights=weights[is_asked, best],
+            bounds=(-1.0, 1.0),
         )
         rule = self.rules[explanation.slice]
         return {

@@ -86,6 +86,8 @@ class FamilyConstants:
     exact_score_share: float = 0.97
     # Least excess error of a slice; less is not worth a remedy.
     min_excess: float = 0.05
+    # Shares of the median class's training images up to which classes are a long tail together.
+    long_tail_shares: tuple[float, ...] = (0.1, 0.25, 0.5)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Stage `explain`: estimate each slice on folds that did not choose its rule, name its cause."""
+"""Stage `explain`: estimate each slice on folds that did not choose its rule, name its cause.
+
+Classes that fail as a whole are found beside them.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ from pipeline.slices.causes.slice_explanations import (
     build_explanation,
     list_cause_rows,
 )
+from pipeline.slices.family.class_search import find_class_slices
 from pipeline.slices.testing.held_out_slices import (
     HeldOutSlice,
     collect_slice_evidence,
@@ -55,25 +59,33 @@ def run(
     config: Config,
     context: StageContext,
     *,
+    images: pd.DataFrame,
     pixels: NDArray[np.uint8],
+    splits: pd.DataFrame,
     model: Path,
     validation_set: ValidationSet,
     dose_response: pd.DataFrame,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
 ) -> StageOutputs:
-    """Return `explanations`, one row per slice, and `causes`, one row per cause that was tried.
+    """Return `explanations`, `causes` and `class_slices`.
+
+    These have one row for each slice, for each cause that was tried, and for each finding about
+    whole classes.
 
     Args:
         config: settings of the stage.
         context: seed, progress, notes and folders.
-        pixels: the artifact of that name, as the further arguments.
+        images: the artifact of that name, as the further arguments.
     """
+    training_labels = images["label"][(splits["split"] == "train").to_numpy()]
+    counts = training_labels.value_counts().reindex(validation_set.class_names, fill_value=0)
     return explain_slices(
         config,
         context,
         validation_set.exclude_label_issues(),
         _build_intervention_tools(pixels, model),
+        np.asarray(counts, dtype=np.intp),
         slices=slices,
         membership=membership,
         dose_response=dose_response,
@@ -85,6 +97,7 @@ def explain_slices(
     context: StageContext,
     val: ValidationSet,
     tools: InterventionTools,
+    training_counts: NDArray[np.intp] | None = None,
     *,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
@@ -99,6 +112,7 @@ def explain_slices(
         context: seed, progress and notes.
         val: validation images without label issues.
         tools: interventions and the model.
+        training_counts: intp [classes], training images; None if they are unknown.
         slices: the artifact of that name, as the further arguments.
         membership: images of each slice.
         dose_response: interventions that were probed.
@@ -142,6 +156,9 @@ def explain_slices(
     return {
         "explanations": explanations.astype(EXPLANATION_DTYPES),
         "causes": causes.astype(CAUSE_DTYPES),
+        "class_slices": find_class_slices(
+            val, is_outside, training_counts, level=config.false_discovery_rate, seed=context.seed
+        ),
     }
 
 

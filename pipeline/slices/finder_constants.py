@@ -29,6 +29,8 @@ class FamilyConstants:
 
     # Distinct values up to which a numeric column is a code: equality instead of thresholds.
     max_code_values: int = 8
+    # Shared beginnings of a text that are conditions, those of most images: bounds the time.
+    max_text_prefixes: int = 200
     # Share of the images above which a condition describes the data, not a slice.
     max_condition_share: float = 0.6
     # Quantiles of an attribute that serve as thresholds, from either end: dense in the tails, where

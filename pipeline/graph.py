@@ -218,8 +218,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "explain",
-        needs=("images", "pixels", "splits", "model", "validation_set", "dose_response", "slices",
-               "membership"),
+        needs=("images", "pixels", "splits", "embeddings", "model", "validation_set",
+               "dose_response", "slices", "membership"),
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.

@@ -163,6 +163,10 @@ class CauseConstants:
     min_deviation: float = 0.5
     # Excess of a value's or neighbor's share from which it is reported.
     min_share_difference: float = 0.2
+    # Share of the images outside a slice whose nearest training image is within usual distance.
+    usual_distance_quantile: float = 0.9
+    # Training images that are shown as the nearest ones.
+    max_nearest_images: int = 5
     # Measures in one sentence.
     max_reported_measures: int = 3
 

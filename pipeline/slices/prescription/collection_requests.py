@@ -9,10 +9,20 @@ from typing import Any
 import pandas as pd
 
 from pipeline.domain.rules import Mask, iterate_rows
+from pipeline.domain.slice_traits import TrainingDistanceTrait, parse_traits
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.storage.csv_tables import write_csv
 
-COLLECTION_COLUMNS = ["slice", "words", "look_for", "rule", "have", "wanted", "examples"]
+COLLECTION_COLUMNS = [
+    "slice",
+    "words",
+    "look_for",
+    "rule",
+    "have",
+    "wanted",
+    "examples",
+    "nearest_training",
+]
 RELABELING_COLUMNS = ["path", "label", "suggested", "confidence", "kind", "split"]
 
 
@@ -34,7 +44,8 @@ def write_requests(
         images: the artifact `images`.
         splits: the artifact `splits`.
         confirmed_slices: rows of `explanations` with the columns `words` and `common`, which says
-            what to look for if no transform is the cause.
+            what to look for if no transform is the cause. The nearest training images show what
+            training has instead.
         membership: the artifact `membership`.
         label_issues: the artifact `label_issues`.
         class_slices: the artifact, with the columns `subject` and `look_for`.
@@ -58,6 +69,7 @@ def write_requests(
             "have": training_count,
             "wanted": max(round(share * int(is_training.sum())), training_count),
             "examples": "; ".join(paths[typical]),
+            "nearest_training": "; ".join(paths[_list_nearest_ids(item.shared_traits)]),
         }
         rows.append(row)
     rows += _list_class_requests(class_slices)
@@ -66,6 +78,15 @@ def write_requests(
     reviews = label_issues.assign(path=paths[label_issues["image_id"]].to_numpy())
     write_csv(folder / "relabel.csv", reviews[RELABELING_COLUMNS])
     return folder
+
+
+def _list_nearest_ids(shared_traits: str) -> list[str]:
+    """Return the training images that are nearest to images unlike all of them."""
+    ids: list[str] = []
+    for trait in parse_traits(shared_traits):
+        if isinstance(trait, TrainingDistanceTrait):
+            ids += trait.nearest_ids
+    return ids
 
 
 def _list_class_requests(class_slices: pd.DataFrame) -> list[dict[str, Any]]:
@@ -81,6 +102,7 @@ def _list_class_requests(class_slices: pd.DataFrame) -> list[dict[str, Any]]:
             "have": counts[0],
             "wanted": max(counts),
             "examples": "",
+            "nearest_training": "",
         }
         rows.append(row)
     return rows

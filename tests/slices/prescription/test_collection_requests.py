@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.domain.slice_traits import TrainingDistanceTrait, dump_traits
 from pipeline.slices.prescription.collection_requests import write_requests
 
 
@@ -18,6 +19,10 @@ def test_requests_ask_for_the_share_that_the_slice_has_in_validation(tmp_path: P
             "words": ["Too dark.", "Small (cause unnamed)."],
             "rule": ["luminance <= 60", "size <= 90"],
             "common": [None, "unlike anything in training"],
+            "shared_traits": [
+                "[]",
+                dump_traits([TrainingDistanceTrait(0.9, 0.1, 50, (ids[7], ids[4]))]),
+            ],
         }
     )
     class_slices = pd.DataFrame(
@@ -55,6 +60,7 @@ def test_requests_ask_for_the_share_that_the_slice_has_in_validation(tmp_path: P
         "unlike anything in training",
         "collect more images of it",
     ]
+    assert requests["nearest_training"].tolist() == ["", "i7.jpg; i4.jpg", ""]
     assert requests[["have", "wanted"]].iloc[2].tolist() == [8, 92]
     request = requests.iloc[0]
     assert (request["have"], request["wanted"]) == (3, 30)

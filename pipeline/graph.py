@@ -219,7 +219,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "explain",
-        needs=("pixels", "model", "validation_set", "dose_response", "slices", "membership"),
+        needs=("images", "pixels", "splits", "embeddings", "model", "validation_set",
+               "dose_response", "slices", "membership"),
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
@@ -256,6 +257,15 @@ STAGES: tuple[Stage, ...] = (
                 },
                 key_columns=("slice", "remedy", "strength"),
             ),
+            # Whole classes that fail more often than the others, outside confirmed slices.
+            # classes: JSON of their names; training_images: mean of them.
+            "class_slices": TableContract(
+                {
+                    "kind": "str", "classes": "str", "failures": "int", "recoverable": "float",
+                    "family_p": "float", "training_images": "int?", "confused_label": "str?",
+                },
+                key_columns=("classes",), has_extra_columns=True,
+            ),
         },
         needs_gpu=True,
     ),
@@ -276,7 +286,7 @@ STAGES: tuple[Stage, ...] = (
         "prescribe",
         needs=("images", "pixels", "attributes", "splits", "model", "training", "embeddings",
                "label_issues", "validation_set", "dose_response", "marks", "membership",
-               "explanations", "causes"),
+               "explanations", "causes", "class_slices"),
         makes={
             # One row for each training image and remedy: strength uniform in [low, high].
             # simulator: null if the image itself is treated, else the adapter whose simulated image
@@ -351,8 +361,8 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
                "history", "training", "predictions", "embeddings", "metrics", "label_issues",
                "validation_set", "dose_response", "shortcuts", "membership", "explanations",
-               "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
-               "answers", "saliency", "verdict", "drift", "followed"),
+               "causes", "class_slices", "plan", "simulated", "simulated_pixels", "policy",
+               "comparison", "flips", "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
             "summary": RecordContract(

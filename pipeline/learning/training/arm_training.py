@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.contracts import ProgressTracker, StageContext
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.models.backbone import (
     load_model,
     load_model_metadata,
@@ -186,7 +186,7 @@ class ArmTrainer:
 
         Several processes would have to agree on what is stored, so they train every arm.
         """
-        if not (self.data_key and arm.treatment_key) or distributed.count_ranks() > 1:
+        if not (self.data_key and arm.treatment_key) or get_fabric().world_size > 1:
             return ""
         return compute_key(
             self.data_key,

@@ -39,7 +39,7 @@ class Stage:
         is_run_specific: whether it shows the run's name, config and notes. Such a stage is never
             linked either, and it runs again when these change.
         can_reuse_rows: whether it receives its outputs of an earlier run to reuse their rows.
-        is_distributed: whether the processes that torchrun started share its work.
+        is_distributed: whether the processes of `run --processes` share its work.
         needs_gpu: whether it runs a network, so that a scheduler may send it to a GPU.
     """
 
@@ -178,10 +178,11 @@ STAGES: tuple[Stage, ...] = (
                 {"val": "image_count", "interventions": "intervention_count"},
             ),
             # One row for each intervention, in the order of the validation set's responses.
-            # repairs, breaks: shares of the misclassified and of the correct images.
+            # images: those that it was tried on. repairs, breaks: shares of the misclassified and
+            # of the correct ones among them.
             "dose_response": TableContract(
-                {"remedy": "str", "strength": "float", "accuracy": "float", "low": "float",
-                 "high": "float", "repairs": "float", "breaks": "float"},
+                {"remedy": "str", "strength": "float", "images": "int", "accuracy": "float",
+                 "low": "float", "high": "float", "repairs": "float", "breaks": "float"},
                 key_columns=("remedy", "strength"), row_dimension="interventions",
             ),
             "shortcuts": TableContract(
@@ -289,10 +290,12 @@ STAGES: tuple[Stage, ...] = (
         makes={
             # One row for each training image and remedy: strength uniform in [low, high].
             # simulator: null if the image itself is treated, else the adapter whose simulated image
-            # of the same class, under `remedy`, replaces it.
+            # of the same class, under `remedy`, replaces it. tone_share: share of the treated views
+            # that get the tones of a real image of the slice in place of the remedy.
             "plan": TableContract(
                 {"image_id": "str", "slice": "str", "remedy": "str", "strength_low": "float",
-                 "strength_high": "float", "probability": "float", "simulator": "str?"},
+                 "strength_high": "float", "probability": "float", "tone_share": "float",
+                 "simulator": "str?"},
             ),
             # Images that a simulator drew for a slice, for training alone: in no split.
             "simulated": TableContract(

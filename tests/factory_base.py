@@ -264,6 +264,7 @@ class Base:
                 {
                     "remedy": remedy,
                     "strength": strength,
+                    "images": len(val),
                     "accuracy": float((~bad).mean()),
                     "low": float((~bad).mean()) - 0.03,
                     "high": min(1.0, float((~bad).mean()) + 0.03),

@@ -39,7 +39,11 @@ from pipeline.learning.inference.suspected_labels import find_suspected_labels
 from pipeline.learning.models.external_model import ExternalModel, convert_to_logits
 from pipeline.learning.training.holdout_split import find_class_indices
 from pipeline.report.sentences.slice_sentences import add_sentences
-from pipeline.slices.causes.intervention_probe import build_probe_frame, probe_interventions
+from pipeline.slices.causes.intervention_probe import (
+    ProbeSize,
+    build_probe_frame,
+    probe_interventions,
+)
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.shortcuts.shortcut_detection import SHORTCUT_COLUMNS as SHORTCUTS
 from pipeline.stages import cluster, evaluate, explain, measure, probe, split
@@ -188,10 +192,10 @@ def _evaluate_predictions(
 
 def _build_empty_probe() -> tuple[ProbeMeasurements, AnalysisArtifacts]:
     """Return the outputs of a probe without any intervention."""
-    columns = ["remedy", "strength", "accuracy", "low", "high", "repairs", "breaks"]
+    columns = ["remedy", "strength", "images", "accuracy", "low", "high", "repairs", "breaks"]
     return ProbeMeasurements.build_empty(), {
         "dose_response": pd.DataFrame(columns=columns).astype(
-            dict.fromkeys(columns[1:], "float64")
+            dict.fromkeys(columns[1:], "float64") | {"images": "int64"}
         ),
         "shortcuts": pd.DataFrame(columns=list(SHORTCUTS)).astype(SHORTCUTS),
     }
@@ -210,8 +214,9 @@ def _probe_model(
     frame = build_probe_frame(artifacts["images"], artifacts["splits"], agreeing, names)
     settings = probe.Config.model_validate({})
     shortcuts = probe.find_shortcuts(settings, context, frame, pixels, probed.predict_scores, names)
+    size = ProbeSize(settings.max_images, settings.screened_images)
     measurements, dose_response = probe_interventions(
-        frame, pixels, probed.predict_scores, settings.max_images, context
+        frame, pixels, probed.predict_scores, size, context
     )
     return measurements, {"dose_response": dose_response, "shortcuts": shortcuts}
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from pipeline.domain.probe_results import ProbeResults
+from pipeline.domain.probe_results import NOT_ASKED, ProbeResults, compute_cell_weights
 from pipeline.statistics.classification.error_costs import compute_utilities
 
 BoolArray = NDArray[np.bool_]
@@ -23,14 +23,14 @@ MEMORY_MAP_BYTES = 1 << 20
 
 _TABLES = ("frame", "other_columns")
 _SETTINGS = ("class_names", "error_costs")
-_BY_PROBED_IMAGE = ("probed_rows", "probe_weights", "responses")
+_BY_PROBED_IMAGE = ("probed_rows", "probe_weights", "screen_weights", "responses")
 
 
 @dataclass(frozen=True, eq=False)
 class ValidationSet:
     """The labeled validation images with the predictions and probe results of one model.
 
-    All arrays have the rows of `frame`, except the three of the probed images.
+    All arrays have the rows of `frame`, except the four of the probed images.
 
     Attributes:
         frame: `image_id`, `label`, `group`, then every column that a slice rule may test.
@@ -47,7 +47,10 @@ class ValidationSet:
             on such an image.
         probed_rows: intp [probed], row of each image that interventions were tried on.
         probe_weights: float64 [probed], number of validation images that each one represents.
-        responses: int16 [probed, interventions], class index predicted after each intervention.
+        screen_weights: float64 [probed], the same among the screened images, on which every
+            intervention was tried; 0 for the others.
+        responses: int16 [probed, interventions], class index predicted after each intervention, and
+            `NOT_ASKED` where it was not tried.
         class_names: a class index is a position in it.
         error_costs: [label][prediction], as a share of the worst error; None if all errors cost the
             same.
@@ -66,6 +69,7 @@ class ValidationSet:
     has_label_issue: BoolArray
     probed_rows: NDArray[np.intp]
     probe_weights: FloatArray
+    screen_weights: FloatArray
     responses: NDArray[np.int16]
     class_names: tuple[str, ...]
     error_costs: list[list[float]] | None = None
@@ -123,13 +127,17 @@ class ValidationSet:
             np.asarray(self.margins)[rows],
             pd.factorize(self.frame["group"])[0][rows],
             np.asarray(self.probe_weights),
+            compute_cell_weights(
+                self.responses, np.asarray(self.probe_weights), np.asarray(self.screen_weights)
+            ),
         )
 
     @cached_property
     def saved_costs(self) -> FloatArray:
         """Return float64 [probed, interventions]: error cost that each intervention saves.
 
-        If all errors cost the same, it is correct after less correct before.
+        If all errors cost the same, it is correct after less correct before. It is NaN where the
+        intervention was not tried.
         """
         labels, after = self.labels[self.probed_rows], np.asarray(self.responses)
         worth_after = compute_utilities(
@@ -138,7 +146,7 @@ class ValidationSet:
         worth_before = compute_utilities(
             labels, self.predictions[self.probed_rows], self.error_costs
         )
-        return np.asarray(worth_after - worth_before[:, None], dtype=np.float64)
+        return np.where(after == NOT_ASKED, np.nan, worth_after - worth_before[:, None])
 
     def find_members(self, slice_name: str, membership: pd.DataFrame) -> BoolArray:
         """Return bool [rows]: whether each image belongs to a slice.

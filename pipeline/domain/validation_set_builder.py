@@ -60,6 +60,7 @@ def build_validation_set(
         has_label_issue=table["image_id"].isin(set(label_issues["image_id"])).to_numpy(),
         probed_rows=pd.Index(part["image_id"]).get_indexer(pd.Index(probe.image_ids)),
         probe_weights=np.asarray(probe.weights, dtype=np.float64),
+        screen_weights=np.asarray(probe.screen_weights, dtype=np.float64),
         responses=np.asarray(probe.responses),
         class_names=tuple(classes["names"]),
         error_costs=metrics.get("costs"),

@@ -125,6 +125,10 @@ class CauseConstants:
     # three quarters best, whose copies a classifier separates from the slice.
     nearest_strength_count: int = 3
 
+    # Share of the correct screened images that an intervention breaks, beyond a null transform,
+    # from which it is tried on the rest: less is within the noise of the screen.
+    min_screened_damage: float = 0.02
+
     # Accuracy that good images must lose for a treatment to count as reproducing the failure.
     min_accuracy_loss: float = 0.05
     # Least agreement with the slice's confusions, if no repair confirms the cause.
@@ -182,6 +186,9 @@ class PrescriptionConstants:
     neighbor_strength_count: int = 3
     # Difference in AUC that does not decide between two remedies.
     fit_auc_tolerance: float = 0.02
+    # Share of a slice's treated views with the tones of its real images, where these are harder to
+    # separate from it: the other half keeps strengths that no real image at hand shows.
+    tone_view_share: float = 0.5
     # Seed of samples, folds and strengths; fixed, so that a fit depends on its images only.
     fit_seed: int = 0
     # Groups of a class that must support a label change: one odd object is no rule.

@@ -20,7 +20,7 @@ from pipeline.domain.slice_traits import SliceTrait, dump_traits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
-from pipeline.learning.models.backbone import load_model
+from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.remedies import apply_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes, suspect_cause
@@ -195,7 +195,7 @@ def _search_causes(
 
 
 def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:
-    network, meta = load_model(model)
+    network, meta = load_folded_model(model)
     return InterventionTools(
         pixels,
         apply_remedy,

@@ -15,9 +15,10 @@ from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rule_columns import build_metadata_frame, split_columns
 from pipeline.domain.validation_set_builder import build_validation_set
 from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.models.backbone import load_model
+from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.slices.causes.intervention_probe import (
     LogitsFunction,
+    ProbeSize,
     build_probe_frame,
     probe_interventions,
 )
@@ -31,6 +32,12 @@ class Config(StageSettings):
 
     max_images: int = Field(
         2000, ge=1, description="validation images at most, sampled evenly by group"
+    )
+    screened_images: int = Field(
+        400,
+        ge=1,
+        description="images on which every intervention is tried first; the rest are asked only "
+        "about those that move something",
     )
     batch_size: int = Field(64, ge=1, description="images that the model reads at once")
     check_shortcuts: bool = Field(
@@ -65,7 +72,8 @@ def run(
     """Return `validation_set`, `dose_response`, `shortcuts` and `marks`.
 
     `dose_response` holds the weighted accuracy after each intervention with a 95 % interval by
-    group, the repaired share of the misclassified and the broken share of the correct images.
+    group, the repaired share of the misclassified and the broken share of the correct images, all
+    of the images that it was tried on.
     `marks` holds which images bear the mark of a confirmed shortcut.
 
     Args:
@@ -73,7 +81,7 @@ def run(
         context: seed, progress, notes and folders.
         images: the artifact of that name, as the further arguments.
     """
-    network, meta = load_model(model)
+    network, meta = load_folded_model(model)
 
     def predict(treated: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits = compute_logits(network, treated, meta, batch_size=config.batch_size)
@@ -82,7 +90,7 @@ def run(
     class_names = list(classes["names"])
     frame = build_probe_frame(images, splits, predictions, class_names)
     measurements, dose_response = probe_interventions(
-        frame, pixels, predict, config.max_images, context
+        frame, pixels, predict, ProbeSize(config.max_images, config.screened_images), context
     )
     shortcuts = find_shortcuts(config, context, frame, pixels, predict, class_names)
     marks = _find_marks(context, images, pixels, splits, shortcuts, class_names)

@@ -35,6 +35,7 @@ PREDICTIONS = pd.DataFrame(
 PROBE = ProbeMeasurements(
     image_ids=["c", "d"],
     weights=np.array([1.0, 2.0]),
+    screen_weights=np.array([1.0, 2.0]),
     responses=np.array([[0, 1], [1, 1]], np.int16),
 )
 COSTS = [[0.0, 0.25], [1.0, 0.0]]

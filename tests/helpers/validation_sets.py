@@ -66,6 +66,7 @@ def make_validation_set(
         "has_label_issue": np.zeros(len(rows), bool),
         "probed_rows": probed,
         "probe_weights": np.ones(len(probed)),
+        "screen_weights": np.ones(len(probed)),
         "responses": encode_responses(after, label_codes[probed], len(class_names)),
     }
     required = {
@@ -89,6 +90,7 @@ def build_from_artifacts(artifacts: dict[str, Any]) -> ValidationSet:
         probe = ProbeMeasurements(
             image_ids=list(probed["image_id"]),
             weights=probed["weight"].to_numpy(float),
+            screen_weights=probed["weight"].to_numpy(float),
             responses=artifacts["responses"],
         )
     images = artifacts["images"]

@@ -52,22 +52,25 @@ def build_dose_response_table(page: ReportPage, slice_name: str, remedy: str) ->
 
     Returns:
         Columns strength, inside and outside: weighted shares of the probed images, NaN without an
-        image. The rows include the neutral strength.
+        image on which it was tried. The rows include the neutral strength.
     """
     val, table = page.validation_set, page["dose_response"].reset_index(drop=True)
     labels, is_inside = val.labels[val.probed_rows], _is_probed_member(page, slice_name)
     responses = np.asarray(val.responses, dtype=np.intp)
-    predictions = {}
+    cell_weights = val.probe_results.cell_weights
+    measured = {}
     for column in np.flatnonzero(table["remedy"] == remedy):
-        predictions[float(table["strength"][column])] = responses[:, column]
+        measured[float(table["strength"][column])] = (responses[:, column], cell_weights[:, column])
     neutral = _get_neutral_strength(remedy)
     if neutral is not None:
-        predictions.setdefault(neutral, val.predictions[val.probed_rows])
+        unchanged = val.predictions[val.probed_rows]
+        measured.setdefault(neutral, (unchanged, np.asarray(val.probe_weights)))
     rows = []
-    for strength in sorted(predictions):
-        is_correct = predictions[strength] == labels
-        inside = _compute_weighted_mean(is_correct, val.probe_weights, is_inside)
-        outside = _compute_weighted_mean(is_correct, val.probe_weights, ~is_inside)
+    for strength in sorted(measured):
+        predictions, weights = measured[strength]
+        is_correct = predictions == labels
+        inside = _compute_weighted_mean(is_correct, weights, is_inside)
+        outside = _compute_weighted_mean(is_correct, weights, ~is_inside)
         rows.append((strength, inside, outside))
     return pd.DataFrame(rows, columns=["strength", "inside", "outside"])
 
@@ -82,7 +85,7 @@ def _compute_weighted_mean(
 def count_intervention_effects(
     page: ReportPage, slice_name: str, remedy: str | None, strength: float | None
 ) -> dict[str, int] | None:
-    """Return what one intervention does to a slice's probed images.
+    """Return what one intervention does to the images of a slice that it was tried on.
 
     Args:
         page: the page.
@@ -97,9 +100,11 @@ def count_intervention_effects(
     table = page["dose_response"].reset_index(drop=True)
     columns = np.flatnonzero((table["remedy"] == remedy) & (table["strength"] == strength))
     is_inside = _is_probed_member(page, slice_name)
+    results = page.validation_set.probe_results
+    if len(columns):
+        is_inside &= results.is_asked[:, columns[0]]
     if not len(columns) or not is_inside.any():
         return None
-    results = page.validation_set.probe_results
     correct, after = results.correct[is_inside], results.after[is_inside, columns[0]]
     return {
         "misclassified": int(np.sum(~correct)),

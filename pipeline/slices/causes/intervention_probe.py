@@ -1,19 +1,29 @@
-"""Interventions on a sample of the validation images: every remedy at every strength."""
+"""Interventions on a sample of the validation images: every remedy at every strength.
+
+Every intervention is tried on the screened images, and on the rest of the sample only if it moves
+something there (see `intervention_screening`).
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
-from pipeline.domain.probe_results import ProbeMeasurements
-from pipeline.learning.distributed import map_over_ranks
+from pipeline.domain.probe_results import NOT_ASKED, ProbeMeasurements
+from pipeline.learning.distributed import map_over_processes
 from pipeline.remedies import apply_remedy, list_interventions
+from pipeline.slices.causes.intervention_screening import (
+    NULL_INTERVENTION,
+    ChangeCounts,
+    count_changes,
+    draw_screen,
+)
 from pipeline.statistics.capped_sampling import draw_capped_sample
 from pipeline.statistics.group_intervals import estimate_cluster_mean
 
@@ -46,95 +56,169 @@ def build_probe_frame(
     return frame[frame["label_index"] >= 0].sort_values("row", ignore_index=True)
 
 
+@dataclass(frozen=True)
+class ProbeSize:
+    """How many images an intervention is tried on.
+
+    Attributes:
+        max_images: images in the sample at most.
+        screened_images: images of the sample, about, on which every intervention is tried first.
+    """
+
+    max_images: int
+    screened_images: int
+
+
 def probe_interventions(
     frame: pd.DataFrame,
     pixels: ImageArray,
     compute_logits: LogitsFunction,
-    max_images: int,
+    size: ProbeSize,
     context: StageContext,
 ) -> tuple[ProbeMeasurements, pd.DataFrame]:
     """Return the measurements on a sample of images, and the artifact `dose_response`.
 
-    The sample depends on groups and seed, never on the predictions.
+    The sample depends on groups and seed, never on the predictions. Screened images are drawn from
+    it by label and outcome, and weighted accordingly.
 
     Args:
         frame: images as `build_probe_frame` returns them.
         pixels: uint8 [images, side, side, 3].
         compute_logits: the model, uint8 [n, side, side, 3] to float32 [n, classes].
-        max_images: images in the sample at most.
+        size: how many images the interventions are tried on.
         context: seed, progress and notes.
     """
-    weights = draw_capped_sample(frame["group"], max_images, np.random.default_rng(context.seed))
-    sample = frame.loc[weights.index].assign(weight=weights)
+    sample = _draw_sample(frame, size, context.seed)
     if sample.empty:
         context.add_note("val holds no labeled image, so no intervention was tried")
-    labels = sample["label_index"].to_numpy(np.int64)
-    logits_before = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
-    is_correct_before = logits_before.argmax(axis=1) == labels
+    trial = InterventionTrial(sample, pixels, compute_logits, context.seed)
+    null_changes = trial.count_screened_changes(trial.ask_screened(NULL_INTERVENTION))
+    interventions = list_interventions()
 
-    def try_intervention(
-        intervention: tuple[str, float],
-    ) -> tuple[NDArray[np.int16], dict[str, Any]]:
-        logits = _compute_treated_logits(
-            compute_logits,
-            pixels,
-            sample["row"].to_numpy(),
-            intervention,
-            context.seed,
-            logits_before.shape[1],
-        )
-        responses = logits.argmax(axis=1).astype(np.int16)
-        row = {"remedy": intervention[0], "strength": intervention[1]}
-        row |= _summarize_response(responses == labels, is_correct_before, sample)
-        return responses, row
+    def try_intervention(intervention: tuple[str, float]) -> NDArray[np.int16]:
+        responses = trial.ask_screened(intervention)
+        if trial.count_screened_changes(responses).can_exceed(null_changes):
+            responses = trial.ask_rest(intervention, responses)
+        return responses
 
-    responses, rows = [], []
-    for response, row in map_over_ranks(
-        try_intervention, list_interventions(), context.track_progress, unit_name="interventions"
-    ):
-        responses.append(response)
-        rows.append(row)
+    columns = map_over_processes(
+        try_intervention, interventions, context.track_progress, unit_name="interventions"
+    )
+    rows = [
+        {"remedy": remedy, "strength": strength, **_summarize_responses(responses, sample)}
+        for (remedy, strength), responses in zip(interventions, columns, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    _note_unmoved(context, table, sample)
     measurements = ProbeMeasurements(
         list(sample["image_id"]),
         sample["weight"].to_numpy(dtype=np.float64),
-        np.stack(responses, axis=1),
+        sample["screen_weight"].to_numpy(dtype=np.float64),
+        np.stack(columns, axis=1),
     )
-    return measurements, pd.DataFrame(rows)
+    return measurements, table
 
 
-def _compute_treated_logits(
-    compute_logits: LogitsFunction,
-    pixels: ImageArray,
-    rows: NDArray[np.int64],
-    intervention: tuple[str, float],
-    seed: int,
-    class_count: int,
-) -> FloatArray:
-    """Return float32 [rows, classes] after an intervention.
+def _draw_sample(frame: pd.DataFrame, size: ProbeSize, seed: int) -> pd.DataFrame:
+    """Return the sampled images with `weight`, `screen_weight` and `is_correct`."""
+    weights = draw_capped_sample(frame["group"], size.max_images, np.random.default_rng(seed))
+    sample = frame.loc[weights.index].assign(weight=weights)
+    logits = sample.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
+    sample["is_correct"] = logits.argmax(axis=1) == sample["label_index"].to_numpy()
+    screen_weights = draw_screen(sample, size.screened_images, seed)
+    return sample.assign(screen_weight=screen_weights * sample["weight"])
 
-    The seed of random remedies depends on the intervention alone, not on those before it.
+
+def _note_unmoved(context: StageContext, table: pd.DataFrame, sample: pd.DataFrame) -> None:
+    """Add a note on the interventions that were tried on the screened images alone."""
+    is_partial = table["images"] < len(sample)
+    if is_partial.any():
+        context.add_note(
+            f"{int(is_partial.sum())} of {len(table)} interventions moved nothing on "
+            f"{int((sample['screen_weight'] > 0).sum())} images and were not tried on the rest"
+        )
+
+
+@dataclass(frozen=True)
+class InterventionTrial:
+    """A sample of images on which interventions are tried.
+
+    Attributes:
+        sample: the images, with `row`, `label_index`, `is_correct` and `screen_weight`.
+        pixels: uint8 [images, side, side, 3].
+        compute_logits: the model, uint8 [n, side, side, 3] to float32 [n, classes].
+        seed: seed of the random transforms.
     """
-    remedy, strength = intervention
-    parts = [np.zeros((0, class_count), np.float32)]
-    for start in range(0, len(rows), IMAGES_PER_CHUNK):
-        chunk = np.asarray(pixels[rows[start : start + IMAGES_PER_CHUNK]])
-        remedy_seed = zlib.crc32(f"{seed} {remedy} {strength} {start}".encode())
-        treated = apply_remedy(remedy, chunk, strength, strength, seed=remedy_seed)
-        parts.append(compute_logits(treated))
-    return np.concatenate(parts)
+
+    sample: pd.DataFrame
+    pixels: ImageArray
+    compute_logits: LogitsFunction
+    seed: int
+
+    @property
+    def is_screened(self) -> NDArray[np.bool_]:
+        """Return bool [sampled]: whether every intervention is tried on the image."""
+        return (self.sample["screen_weight"] > 0).to_numpy()
+
+    def ask_screened(self, intervention: tuple[str, float]) -> NDArray[np.int16]:
+        """Return the responses of the screened images, int16 [sampled]; `NOT_ASKED` elsewhere."""
+        unasked = np.full(len(self.sample), NOT_ASKED, np.int16)
+        return self._complete(intervention, unasked, self.is_screened)
+
+    def ask_rest(
+        self, intervention: tuple[str, float], responses: NDArray[np.int16]
+    ) -> NDArray[np.int16]:
+        """Return the responses of all images, given those of the screened ones."""
+        return self._complete(intervention, responses, ~self.is_screened)
+
+    def count_screened_changes(self, responses: NDArray[np.int16]) -> ChangeCounts:
+        """Return how many screened images a response repaired and broke."""
+        screened = self.sample[self.is_screened]
+        is_correct = responses[self.is_screened] == screened["label_index"].to_numpy()
+        return count_changes(screened["is_correct"].to_numpy(), is_correct)
+
+    def _complete(
+        self,
+        intervention: tuple[str, float],
+        responses: NDArray[np.int16],
+        is_asked: NDArray[np.bool_],
+    ) -> NDArray[np.int16]:
+        """Return the responses with those of the images that are asked now.
+
+        The seed of random remedies depends on the intervention and the images alone, not on the
+        interventions before it.
+        """
+        remedy, strength = intervention
+        completed = responses.copy()
+        positions = np.flatnonzero(is_asked)
+        rows = self.sample["row"].to_numpy()
+        for start in range(0, len(positions), IMAGES_PER_CHUNK):
+            chunk = positions[start : start + IMAGES_PER_CHUNK]
+            remedy_seed = zlib.crc32(f"{self.seed} {remedy} {strength} {chunk[0]}".encode())
+            images = np.asarray(self.pixels[rows[chunk]])
+            treated = apply_remedy(remedy, images, strength, strength, seed=remedy_seed)
+            completed[chunk] = self.compute_logits(treated).argmax(axis=1)
+        return completed
 
 
-def _summarize_response(
-    is_correct: NDArray[np.bool_], is_correct_before: NDArray[np.bool_], sample: pd.DataFrame
-) -> dict[str, float]:
-    """Return weighted accuracy with its interval by group, and the repaired and broken shares."""
-    weights = sample["weight"].to_numpy()
-    if not len(sample):
-        return {"accuracy": 0.0, "low": 0.0, "high": 1.0, "repairs": 0.0, "breaks": 0.0}
+def _summarize_responses(responses: NDArray[np.int16], sample: pd.DataFrame) -> dict[str, float]:
+    """Return weighted accuracy with its interval by group, and the repaired and broken shares.
+
+    They are those of the images that were asked.
+    """
+    asked = sample[responses != NOT_ASKED]
+    if not len(asked):
+        unknown = {"accuracy": 0.0, "low": 0.0, "high": 1.0, "repairs": 0.0, "breaks": 0.0}
+        return {"images": 0, **unknown}
+    is_complete = len(asked) == len(sample)
+    weights = asked["weight" if is_complete else "screen_weight"].to_numpy(np.float64)
+    is_correct_before = asked["is_correct"].to_numpy()
+    is_correct = responses[responses != NOT_ASKED] == asked["label_index"].to_numpy()
     interval = estimate_cluster_mean(
-        is_correct, sample["group"].to_numpy(), alpha=0.05, weights=weights
+        is_correct, asked["group"].to_numpy(), alpha=0.05, weights=weights
     )
     return {
+        "images": len(asked),
         "accuracy": interval.value,
         "low": interval.low,
         "high": interval.high,

@@ -106,14 +106,21 @@ def evaluate_other_remedies(
     """
     if not len(failing_rows):
         return {}
-    failing, after = ~val.probe_results.correct, val.probe_results.after
-    share = pd.Series(after[failing].mean(0) if failing.any() else 0.0, interventions.index)
+    share = pd.Series(_measure_repaired_shares(val), interventions.index)
     best_rows = share.groupby(interventions["remedy"], sort=False).idxmax()
     repairs = {}
     for best in iterate_rows(interventions.loc[best_rows]):
         intervention = (str(best.remedy), float(best.strength))
         repairs[intervention[0]] = _evaluate_repair(val, failing_rows, tools, intervention, seed)
     return repairs
+
+
+def _measure_repaired_shares(val: ValidationSet) -> Floats:
+    """Return the share of the failing images that each intervention repaired, of those asked."""
+    results = val.probe_results
+    is_asked = results.is_asked[~results.correct]
+    is_repaired = results.after[~results.correct] & is_asked
+    return np.asarray(is_repaired.sum(0) / np.maximum(is_asked.sum(0), 1))
 
 
 def _evaluate_repair(

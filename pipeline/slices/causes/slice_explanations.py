@@ -137,7 +137,7 @@ def measure_repair_share(
 ) -> tuple[float, float]:
     """Return the strength of the inverse transform and the share of failures that it repairs.
 
-    Both are NaN if no inverse of the cause was probed.
+    Both are NaN if no inverse of the cause was tried on a failure of the slice.
 
     Args:
         val: the validation set.
@@ -150,9 +150,10 @@ def measure_repair_share(
     column = find_inverse_intervention(interventions, cause)
     results = val.probe_results
     is_failure = held_out.is_member[val.probed_rows] & ~results.correct
-    if column is None or not is_failure.any():
+    if column is None or not results.is_asked[is_failure, column].any():
         return np.nan, np.nan
-    share = np.average(results.after[is_failure, column], weights=results.weights[is_failure])
+    weights = results.cell_weights[is_failure, column]
+    share = np.average(results.after[is_failure, column], weights=weights)
     return float(interventions["strength"].iloc[column]), float(share)
 
 

@@ -61,10 +61,10 @@ def fit_treatments(
         causes: the artifact of that name, as the next argument.
         membership: images of each slice.
     """
-    rows: list[tuple[str | None, float, float, float]] = []
+    rows: list[tuple[str | None, float, float, float, float]] = []
     for explanation in iterate_rows(explanations):
         if pd.isna(explanation.cause):
-            rows.append((None, np.nan, np.nan, np.nan))
+            rows.append((None, np.nan, np.nan, np.nan, np.nan))
             continue
         is_member = val.find_members(explanation.slice, membership)
         strength_ranges = list_strength_ranges(explanation, causes, find_training_remedy)
@@ -125,9 +125,12 @@ def prescribe_slices(
 def _choose_correction(
     context: PrescriptionContext, explanation: Any, membership: pd.DataFrame
 ) -> dict[str, Any] | None:
-    """Return the correction of a slice, or None if no image of it was probed."""
-    is_member = context.val.find_members(explanation.slice, membership)
-    if not is_member[context.val.probed_rows].any():
+    """Return the correction of a slice, or None if its cause was tried on no image of it."""
+    val = context.val
+    is_member = val.find_members(explanation.slice, membership)
+    is_of_cause = (context.interventions["remedy"] == explanation.cause).to_numpy()
+    is_asked = val.probe_results.is_asked[is_member[val.probed_rows]]
+    if not is_asked.size or not is_asked[:, is_of_cause].any():
         return None
     correction = context.choose_correction(explanation, is_member)
     words = describe_intervention(correction["remedy"], correction["strength"])
@@ -181,4 +184,5 @@ def _list_treatments(plan: pd.DataFrame) -> Iterator[PrescribedTreatment]:
             simulator if isinstance(simulator, str) else None,  # NaN without one
             len(rows),
             tuple((float(low), float(high)) for low, high in ranges),
+            float(rows["tone_share"].max()),
         )

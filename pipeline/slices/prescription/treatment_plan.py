@@ -22,6 +22,7 @@ PLAN_COLUMNS = {
     "strength_low": "float64",
     "strength_high": "float64",
     "probability": "float64",
+    "tone_share": "float64",
     "simulator": "str",
 }
 
@@ -90,6 +91,7 @@ class PrescriptionContext:
                 "strength_low": explanation.strength_low,
                 "strength_high": explanation.strength_high,
                 "probability": probability * simulated_share,
+                "tone_share": 0.0,
                 "simulator": simulator_use.name,
             }
             plans.append(self._build_plan_rows(self._select_outside(explanation), settings))
@@ -120,6 +122,7 @@ class PrescriptionContext:
             "strength_low": low,
             "strength_high": high,
             "probability": probability,
+            "tone_share": choose_tone_share(explanation),
             "simulator": None,
         }
         return self._build_plan_rows(self._select_outside(explanation) & ~is_refused, settings)
@@ -166,6 +169,7 @@ class PrescriptionContext:
             "strength_low": times,
             "strength_high": times,
             "probability": 1.0,
+            "tone_share": 0.0,
             "simulator": None,
         }
         return self._build_plan_rows(is_member, settings)
@@ -183,13 +187,18 @@ class PrescriptionContext:
         """
         probe = self.val.probe_results
         is_member = slice_mask[self.val.probed_rows]
-        saved_costs = self.val.saved_costs[is_member]
-        weights = probe.weights[is_member]
-        columns = self.interventions.index[self.interventions["remedy"] == explanation.cause]
-        means = [float(np.average(saved_costs[:, column], weights=weights)) for column in columns]
+        saved_costs = np.nan_to_num(self.val.saved_costs[is_member])
+        weights = probe.cell_weights[is_member]
+        is_of_cause = (self.interventions["remedy"] == explanation.cause).to_numpy()
+        columns = np.flatnonzero(is_of_cause & (weights.sum(axis=0) > 0))
+        means = np.average(saved_costs[:, columns], axis=0, weights=weights[:, columns])
         best = columns[int(np.argmax(means))]
+        is_asked = weights[:, best] > 0
         gain = estimate_cluster_mean(
-            saved_costs[:, best], probe.groups[is_member], weights=weights, bounds=(-1.0, 1.0)
+            saved_costs[is_asked, best],
+            probe.groups[is_member][is_asked],
+            weights=weights[is_asked, best],
+            bounds=(-1.0, 1.0),
         )
         rule = self.rules[explanation.slice]
         return {
@@ -202,3 +211,16 @@ class PrescriptionContext:
             "helps": bool(gain.low > 0),
             "chosen_on": "val",
         }
+
+
+def choose_tone_share(explanation: Any) -> float:
+    """Return the share of a slice's treated views that get the tones of its real images.
+
+    It is 0 unless such images are harder to separate from the slice than the fitted remedy's.
+
+    Args:
+        explanation: row of `explanations` with `FIT_COLUMNS`.
+    """
+    constants = CONSTANTS.prescription
+    is_nearer = explanation.tone_auc < explanation.fit_auc - constants.fit_auc_tolerance
+    return constants.tone_view_share if is_nearer else 0.0

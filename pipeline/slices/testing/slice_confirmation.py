@@ -24,20 +24,19 @@ Floats = NDArray[np.float64]
 def _compute_outside_means(probe: ProbeResults, slice_mask: Mask) -> Floats:
     """Return the mean change outside the slice in each image's stratum [probed, interventions].
 
-    An image whose stratum has no image outside gets its own change.
+    Images on which an intervention was not tried have no part in its mean. An image whose stratum
+    has no image outside gets its own change.
     """
     strata = assign_margin_strata(~probe.correct, probe.margin)
-    change = probe.change
-    weights = probe.weights[:, None]
+    change = np.nan_to_num(probe.change)
+    weights = probe.cell_weights
     means = np.zeros_like(change)
     for stratum in np.unique(strata):
         inside_stratum = strata == stratum
         outside = inside_stratum & ~slice_mask
-        if outside.any():
-            weighted_sum = (change[outside] * weights[outside]).sum(0)
-            means[inside_stratum] = weighted_sum / weights[outside].sum()
-        else:
-            means[inside_stratum] = change[inside_stratum]
+        total = weights[outside].sum(0)
+        weighted_mean = (change[outside] * weights[outside]).sum(0) / np.where(total > 0, total, 1)
+        means[inside_stratum] = np.where(total > 0, weighted_mean, change[inside_stratum])
     return means
 
 
@@ -54,13 +53,13 @@ def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tupl
     Returns:
         The effects and their standard errors by group, float64 [interventions] each.
     """
-    weights = probe.weights[:, None]
-    total_weight = weights[slice_mask].sum()
-    residual = (probe.change - _compute_outside_means(probe, slice_mask)) * weights
-    inside = residual[slice_mask] / max(float(total_weight), 1e-12)
+    weights = probe.cell_weights
+    total_weights = np.maximum(weights[slice_mask].sum(0), 1e-12)
+    residual = (np.nan_to_num(probe.change) - _compute_outside_means(probe, slice_mask)) * weights
+    inside = residual[slice_mask] / total_weights
     effects = inside.sum(0)
     groups, group_count = encode_groups(probe.groups[slice_mask])
-    influence = inside - effects * (weights[slice_mask] / total_weight)
+    influence = inside - effects * (weights[slice_mask] / total_weights)
     group_sums = np.zeros((group_count, len(effects)))
     np.add.at(group_sums, groups, influence)
     variance = (group_sums**2).sum(0) * group_count / max(group_count - 1, 1)
@@ -70,13 +69,17 @@ def estimate_intervention_effects(probe: ProbeResults, slice_mask: Mask) -> tupl
 def choose_intervention(probe: ProbeResults, slice_mask: Mask) -> int | None:
     """Return the intervention that helps most in units of its standard error; None if none helps.
 
+    An intervention that moved nothing on the screened images is judged on those.
+
     The help is the smaller of the matched effect and the plain gain. An intervention that turns
     every prediction into the class that fails here would repair as much as it breaks.
     """
     if slice_mask.sum() < 2 or not probe.after.shape[1]:
         return None
     effects, standard_errors = estimate_intervention_effects(probe, slice_mask)
-    gains = np.average(probe.change[slice_mask], axis=0, weights=probe.weights[slice_mask])
+    weights = probe.cell_weights[slice_mask]
+    changes = np.nan_to_num(probe.change[slice_mask])
+    gains = (changes * weights).sum(0) / np.maximum(weights.sum(0), 1e-12)
     help_ratios = np.minimum(effects, gains) / np.maximum(
         standard_errors, CONSTANTS.testing.min_effect_error
     )
@@ -135,9 +138,13 @@ def run_effect_test(
         seed: seed of the permutations.
 
     Returns:
-        The test, or None if no image of the slice has an intervention.
+        The test, or None if an intervention was tried on no image of the slice.
     """
-    has_intervention = chosen_interventions >= 0
+    if not probe.after.shape[1]:
+        return None
+    rows = np.arange(len(chosen_interventions))
+    cell_weights = probe.cell_weights[rows, chosen_interventions]
+    has_intervention = (chosen_interventions >= 0) & (cell_weights > 0)
     if not (has_intervention & slice_mask).any():
         return None
     treated = probe.select_rows(has_intervention)
@@ -149,7 +156,7 @@ def run_effect_test(
         treated.margin,
         slice_mask[has_intervention],
         treated.groups,
-        treated.weights,
+        cell_weights[has_intervention],
         seed=seed,
         interventions=columns,
     )

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.domain.probe_results import NOT_ASKED
 from pipeline.report.figures.dose_response_charts import (
     build_dose_response_table,
     count_intervention_effects,
@@ -56,3 +57,23 @@ def test_the_effects_of_an_intervention_add_up_to_the_curve(page: ReportPage) ->
     assert after / len(members) == pytest.approx(curve.at[2.0, "inside"])
     assert count_intervention_effects(page, "s1", "exposure", 17.0) is None
     assert count_intervention_effects(page, "s1", None, None) is None
+
+
+def test_images_that_an_intervention_was_not_tried_on_are_left_out(page: ReportPage) -> None:
+    table = page["dose_response"].reset_index(drop=True)
+    is_column = (table["remedy"] == "exposure") & (table["strength"] == 2.0)
+    column = int(np.flatnonzero(is_column)[0])
+    responses = np.array(page.validation_set.responses)
+    is_screened = np.arange(len(responses)) % 2 == 0
+    responses[~is_screened, column] = NOT_ASKED
+    val = replace(
+        page.validation_set, responses=responses, screen_weights=np.where(is_screened, 2.0, 0.0)
+    )
+    screened_page = build_page(dict(page.artifacts) | {"validation_set": val})
+    counts = count_intervention_effects(screened_page, "s1", "exposure", 2.0)
+    assert counts is not None
+    is_member = val.image_ids.isin(page.slice_members["s1"]).to_numpy()
+    assert counts["misclassified"] + counts["correct"] == (is_member & is_screened).sum()
+    curve = build_dose_response_table(screened_page, "s1", "exposure").set_index("strength")
+    is_correct = val.responses[:, column] == val.labels
+    assert curve.at[2.0, "outside"] == pytest.approx(is_correct[~is_member & is_screened].mean())

@@ -10,10 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
-from pipeline.domain.probe_results import ProbeMeasurements
+from pipeline.domain.probe_results import NOT_ASKED, ProbeMeasurements
 from pipeline.remedies import list_interventions
 from pipeline.slices.causes import intervention_probe
-from pipeline.slices.causes.intervention_probe import build_probe_frame, probe_interventions
+from pipeline.slices.causes.intervention_probe import (
+    ProbeSize,
+    build_probe_frame,
+    probe_interventions,
+)
 
 CLASS_NAMES = ["blue", "red"]
 COLUMNS = {intervention: number for number, intervention in enumerate(list_interventions())}
@@ -53,12 +57,19 @@ def _make_frame(pixels: NDArray[np.uint8], labels: list[str], groups: list[int])
 
 
 def _probe(
-    gains: list[float], labels: list[str], groups: list[int], max_images: int = 2000, seed: int = 0
+    gains: list[float],
+    labels: list[str],
+    groups: list[int],
+    max_images: int = 2000,
+    *,
+    screened_images: int = 2000,
+    seed: int = 0,
 ) -> tuple[ProbeMeasurements, pd.DataFrame, list[str]]:
     pixels = _draw_images(gains, labels)
     context = StageContext("run", seed, Path(), Path())
     frame = _make_frame(pixels, labels, groups)
-    made, table = probe_interventions(frame, pixels, _compute_logits, max_images, context)
+    size = ProbeSize(max_images, screened_images)
+    made, table = probe_interventions(frame, pixels, _compute_logits, size, context)
     return made, table.set_index(["remedy", "strength"]), context.notes
 
 
@@ -126,6 +137,25 @@ def test_chunks_change_random_remedies_alone(monkeypatch: pytest.MonkeyPatch) ->
     parts, _, _ = _probe_night()
     fixed = [column for (name, _), column in COLUMNS.items() if name not in RANDOM_REMEDIES]
     np.testing.assert_array_equal(parts.responses[:, fixed], whole.responses[:, fixed])
+
+
+def test_the_rest_is_asked_only_about_interventions_that_move_something() -> None:
+    gains, labels = [1.0] * 90 + [0.3] * 10, ["red", "blue"] * 45 + ["red"] * 10
+    groups = [row // 2 for row in range(100)]
+    made, table, notes = _probe(gains, labels, groups, screened_images=40)
+    turned, darker = COLUMNS["vertical_flip", 1.0], DARKER
+    is_asked = made.responses[:, turned] != NOT_ASKED
+    assert is_asked.sum() == 40
+    np.testing.assert_array_equal(is_asked, made.screen_weights > 0)
+    assert (made.responses[:, darker] != NOT_ASKED).all()
+    assert table.loc[("vertical_flip", 1.0), "images"] == is_asked.sum()
+    assert table.loc[("exposure", 0.25), "images"] == 100
+    assert table.loc[("vertical_flip", 1.0), "accuracy"] == pytest.approx(0.9, abs=0.06)
+    assert len(notes) == 1
+    whole, _, _ = _probe(gains, labels, groups)
+    fixed = [column for (name, _), column in COLUMNS.items() if name not in RANDOM_REMEDIES]
+    is_known = made.responses[:, fixed] != NOT_ASKED
+    assert (made.responses[:, fixed] == whole.responses[:, fixed])[is_known].all()
 
 
 def test_without_failures_nothing_is_repaired() -> None:

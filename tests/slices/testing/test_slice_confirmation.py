@@ -52,7 +52,8 @@ def test_an_intervention_that_breaks_as_much_as_it_repairs_is_not_chosen(draw: D
     planted = draw(0)
     probe = planted.val.probe_results
     one_class = np.column_stack([planted.val.labels == 0, planted.val.labels == 1])
-    single = type(probe)(probe.correct, one_class, probe.margin, probe.groups, probe.weights)
+    cell_weights = np.repeat(probe.weights[:, None], 2, axis=1)
+    single = replace(probe, after=one_class, cell_weights=cell_weights)
     of_class = planted.dark & (planted.val.labels == 2)
     assert choose_intervention(single, of_class) is None
 
@@ -98,3 +99,19 @@ def test_few_groups_are_tested_by_the_family(draw: Draw) -> None:
     assert excess.reason is not None
     test = confirm_slice(SliceEvidence(excess, None), 0.01, 0.05)
     assert (test.status, test.excess_test.reason) == (SliceStatus.CONFIRMED, None)
+
+
+def test_images_that_were_not_asked_have_no_part_in_the_choice_and_the_effect(draw: Draw) -> None:
+    planted = draw(0)
+    probe = planted.val.probe_results
+    is_asked = np.random.default_rng(1).random(len(probe.correct)) < 0.6
+    cell_weights = probe.cell_weights * is_asked[:, None]
+    spoilt = np.where(is_asked[:, None], probe.after, ~probe.after)
+    partial = replace(probe, after=spoilt, cell_weights=cell_weights)
+    asked = probe.select_rows(is_asked)
+    in_slice = planted.dark
+    assert choose_intervention(partial, in_slice) == choose_intervention(asked, in_slice[is_asked])
+    effect = run_effect_test(partial, np.zeros(len(is_asked), np.intp), in_slice, 0)
+    expected = run_effect_test(asked, np.zeros(int(is_asked.sum()), np.intp), in_slice[is_asked], 0)
+    assert effect is not None
+    assert effect == expected

@@ -260,10 +260,8 @@ STAGES: tuple[Stage, ...] = (
             # Whole classes that fail more often than the others, outside confirmed slices.
             # classes: JSON of their names; training_images: mean of them.
             "class_slices": TableContract(
-                {
-                    "kind": "str", "classes": "str", "failures": "int", "recoverable": "float",
-                    "family_p": "float", "training_images": "int?", "confused_label": "str?",
-                },
+                {"kind": "str", "classes": "str", "failures": "int", "recoverable": "float",
+                 "family_p": "float", "training_images": "int?", "confused_label": "str?"},
                 key_columns=("classes",), has_extra_columns=True,
             ),
         },

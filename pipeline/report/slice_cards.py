@@ -27,7 +27,7 @@ from pipeline.report.sentences.plain.story_sentences import (
     describe_treatment,
 )
 from pipeline.report.sentences.prescription_sentences import describe_prescription
-from pipeline.report.sentences.slice_sentences import describe_cause
+from pipeline.report.sentences.slice_sentences import describe_admission, describe_cause
 from pipeline.report.sentences.strength_format import format_remedy_strength, format_strength_range
 
 MAX_SHOWN_COPIES = 3  # treated copies on a card
@@ -204,6 +204,7 @@ def build_slice_card(
         "effects": count_intervention_effects(page, name, remedy, explanation["strength"]),
         "rule_text": format_rule(explanation["rule"]),
         "applied_rules": format_rule(explanation["applied"]),
+        "admission": describe_admission(page["policy"].get("admission", {}).get(name, {})),
         "images": _draw_contact_sheet(page, contact_sheet),
         "stored_count": len(page.thumbnails.select_stored(members)),
         "member_count": len(members),

@@ -37,6 +37,7 @@ from pipeline.report.sentences.slice_sentences import add_sentences
 from pipeline.slices.candidates.rule_admission import (
     collect_reference_ids,
     compute_slice_masks,
+    measure_admission_shares,
     measure_reference_distances,
     parse_frozen_rules,
 )
@@ -237,6 +238,10 @@ def run(
             "corrections": made.corrections,
             "refused": refused,
             "test_reach": test_reach,
+            "admission": {
+                name: measure_admission_shares(rule, image_rule_masks[name], splits["split"])
+                for name, rule in rules.items()
+            },
             "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },

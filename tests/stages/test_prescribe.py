@@ -124,6 +124,9 @@ def test_a_slice_with_a_cause_gets_treatments_and_a_correction(
     assert correction["helps"]
     assert made["policy"]["prescriptions"][0]["kind"] == "augment"
     assert made["policy"]["search"] is None
+    admission = made["policy"]["admission"]["s1"]
+    assert (admission["train"], admission["test"]) == (0.0, None)
+    assert 0.1 < admission["val"] < 0.3
 
 
 def test_a_slice_without_a_cause_is_to_be_collected(

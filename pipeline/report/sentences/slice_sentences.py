@@ -111,6 +111,24 @@ def describe_applied_rules(explanation: Mapping[Any, Any]) -> str:
     return "; ".join(parts)
 
 
+def describe_admission(shares: Mapping[str, float | None]) -> str:
+    """Return the shares of the images that a rule admits; those that are unknown are left out.
+
+    Args:
+        shares: by split, in [0, 1].
+
+    >>> describe_admission({"train": 0.118, "val": 0.124, "test": None})
+    '12.4 % of the validation images, 11.8 % of the training images'
+    """
+    nouns = {"val": "validation", "train": "training", "test": "test"}
+    parts = []
+    for split, noun in nouns.items():
+        share = shares.get(split)
+        if share is not None:
+            parts.append(f"{100 * share:.1f} % of the {noun} images")
+    return ", ".join(parts)
+
+
 def describe_cause(remedy: str, strength: float) -> str:
     """Return the look of images under a transform, "too dark"; empty without its plug-in."""
     try:

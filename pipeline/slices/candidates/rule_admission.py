@@ -101,3 +101,29 @@ def compute_slice_masks(
         compute_mask = rule.compute_mask if should_use_label else rule.compute_image_mask
         masks[name] = compute_mask(frame, reference_distances)
     return masks
+
+
+def measure_admission_shares(
+    rule: Rule, image_mask: Mask, splits: pd.Series[str]
+) -> dict[str, float | None]:
+    """Return the share of the images of each split that the image part of a rule admits.
+
+    No label and no prediction is looked at. A rule that carries over admits similar shares.
+
+    Args:
+        rule: the rule.
+        image_mask: bool [images], the images that its image part admits.
+        splits: the split of each image; None for an image in no split.
+
+    Returns:
+        The shares by split; None for a split without images, and for the test set if the rule
+        needs features, which are unknown there.
+    """
+    shares: dict[str, float | None] = {}
+    for name in ("train", "val", "test"):
+        is_split = (splits == name).to_numpy(dtype=bool)
+        is_readable = not (name == "test" and rule.has_similarity_condition)
+        shares[name] = (
+            float(image_mask[is_split].mean()) if is_split.any() and is_readable else None
+        )
+    return shares

@@ -160,3 +160,11 @@ def test_muted_and_unconfirmed_slices_are_rows_of_tables(made: dict[str, Any]) -
     for row in re.finditer("<tr", html):
         before = html[: row.start()]
         assert before.count("<table") > before.count("</table>"), html[row.start() :][:80]
+
+
+def test_a_card_says_what_share_of_each_split_its_rule_admits(made: dict[str, Any]) -> None:
+    shares = {"s1": {"train": 0.118, "val": 0.124, "test": None}}
+    html = str(render(build_page(made | {"policy": made["policy"] | {"admission": shares}})))
+    article = extract_article(html, "s1")
+    assert "12.4 % of the validation images, 11.8 % of the training images" in article
+    assert "<dt>Admits</dt>" not in str(render(build_page(made)))

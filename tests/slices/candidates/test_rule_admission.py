@@ -7,6 +7,7 @@ from pipeline.domain.statuses import SliceStatus
 from pipeline.slices.candidates.rule_admission import (
     collect_reference_ids,
     compute_slice_masks,
+    measure_admission_shares,
     measure_cosine_distances,
     measure_reference_distances,
     parse_frozen_rules,
@@ -71,3 +72,15 @@ def test_distances_do_not_depend_on_chunks_or_on_other_reference_images() -> Non
     assert first[4] == 1
     assert first[21] == pytest.approx(0, abs=1e-6)
     assert measure_cosine_distances(embeddings, []).shape == (0, 50)
+
+
+def test_a_rule_is_checked_on_every_split_that_can_be_read() -> None:
+    rule = _build_rule(20)
+    splits = pd.Series(["train", "train", "val", None])
+    mask = rule.compute_image_mask(FRAME)
+    shares = measure_admission_shares(rule, mask, splits)
+    assert shares == {"train": 1.0, "val": 0.0, "test": None}
+    splits = pd.Series(["test", "train", "val", "test"])
+    assert measure_admission_shares(rule, mask, splits)["test"] == 0.5
+    similar = Rule((Condition("a", "near", 0.2),))
+    assert measure_admission_shares(similar, mask, splits)["test"] is None

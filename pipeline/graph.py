@@ -39,7 +39,7 @@ class Stage:
         is_run_specific: whether it shows the run's name, config and notes. Such a stage is never
             linked either, and it runs again when these change.
         can_reuse_rows: whether it receives its outputs of an earlier run to reuse their rows.
-        is_distributed: whether the processes that torchrun started share its work.
+        is_distributed: whether the processes of `run --processes` share its work.
         needs_gpu: whether it runs a network, so that a scheduler may send it to a GPU.
     """
 
@@ -219,7 +219,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "explain",
-        needs=("pixels", "model", "validation_set", "dose_response", "slices", "membership"),
+        needs=("images", "pixels", "splits", "embeddings", "model", "validation_set",
+               "dose_response", "slices", "membership"),
         makes={
             # status, confidence: see `pipeline.domain.statuses`. Errors and effects are shares.
             # named_causes, setting: JSON; `slice_sentences` of the report composes the sentences.
@@ -256,6 +257,15 @@ STAGES: tuple[Stage, ...] = (
                 },
                 key_columns=("slice", "remedy", "strength"),
             ),
+            # Whole classes that fail more often than the others, outside confirmed slices.
+            # classes: JSON of their names; training_images: mean of them.
+            "class_slices": TableContract(
+                {
+                    "kind": "str", "classes": "str", "failures": "int", "recoverable": "float",
+                    "family_p": "float", "training_images": "int?", "confused_label": "str?",
+                },
+                key_columns=("classes",), has_extra_columns=True,
+            ),
         },
         needs_gpu=True,
     ),
@@ -276,14 +286,16 @@ STAGES: tuple[Stage, ...] = (
         "prescribe",
         needs=("images", "pixels", "attributes", "splits", "model", "training", "embeddings",
                "label_issues", "validation_set", "dose_response", "marks", "membership",
-               "explanations", "causes"),
+               "explanations", "causes", "class_slices"),
         makes={
             # One row for each training image and remedy: strength uniform in [low, high].
             # simulator: null if the image itself is treated, else the adapter whose simulated image
-            # of the same class, under `remedy`, replaces it.
+            # of the same class, under `remedy`, replaces it. tone_share: share of the treated views
+            # that get the tones of a real image of the slice in place of the remedy.
             "plan": TableContract(
                 {"image_id": "str", "slice": "str", "remedy": "str", "strength_low": "float",
-                 "strength_high": "float", "probability": "float", "simulator": "str?"},
+                 "strength_high": "float", "probability": "float", "tone_share": "float",
+                 "simulator": "str?"},
             ),
             # Images that a simulator drew for a slice, for training alone: in no split.
             "simulated": TableContract(
@@ -349,8 +361,8 @@ STAGES: tuple[Stage, ...] = (
         needs=("images", "rejected", "pixels", "classes", "attributes", "splits", "duplicates",
                "history", "training", "predictions", "embeddings", "metrics", "label_issues",
                "validation_set", "dose_response", "shortcuts", "membership", "explanations",
-               "causes", "plan", "simulated", "simulated_pixels", "policy", "comparison", "flips",
-               "answers", "saliency", "verdict", "drift", "followed"),
+               "causes", "class_slices", "plan", "simulated", "simulated_pixels", "policy",
+               "comparison", "flips", "answers", "saliency", "verdict", "drift", "followed"),
         makes={
             "html": FolderContract(("index.html",)),
             "summary": RecordContract(

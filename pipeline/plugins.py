@@ -86,6 +86,7 @@ SECTION_NAMES = (  # in the order of the report
     "error_overview",
     "failure_slices",
     "shortcut_marks",
+    "weak_classes",
     "collection_plan",
     "slice_trends",
     "confusion_matrix",

@@ -83,6 +83,7 @@ class Factory(Found):
                 "strength_low": 0.15,
                 "strength_high": 0.4,
                 "probability": 0.5,
+                "tone_share": 0.0,
                 "simulator": pd.array([None] * len(train), dtype="str"),
             }
         )

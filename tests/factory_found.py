@@ -13,6 +13,7 @@ from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, dump_setting
 from pipeline.domain.slice_traits import ConfusionTrait, MeasureTrait, dump_traits
 from pipeline.domain.statuses import CauseConfidence, SliceStatus
+from pipeline.slices.family.class_search import CLASS_SLICE_DTYPES
 from tests.factory_base import HOSTILE, Base
 
 NIGHT = Rule((Condition("luminance", "<=", 62.4), Condition("hour", "between", (20.5, 5.5))))
@@ -156,6 +157,9 @@ class Found(Base):
         tables = {
             "explanations": self._explanations(night),
             "causes": pd.DataFrame(list(_CAUSES), columns=list(_TRIED)),
+            "class_slices": pd.DataFrame(columns=list(CLASS_SLICE_DTYPES)).astype(
+                CLASS_SLICE_DTYPES
+            ),
             "membership": pd.DataFrame(
                 [(i, s, 0, 1.0) for s, part in inside.items() for i in part],
                 columns=["image_id", "slice", "fold", "score"],

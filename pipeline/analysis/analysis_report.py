@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 SECTION_NAMES = (
     "failure_slices",
     "shortcut_marks",
+    "weak_classes",
     "confusion_matrix",
     "per_class_metrics",
     "changed_images",

@@ -166,12 +166,10 @@ def main() -> None:
     - 75: another process works in the run, or an object store does not respond; try again.
     - 128 + n: stopped by signal n.
     """
-    from pipeline.engine.process_launch import hand_over_exit_code
-
     signals.install_handlers()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may not be text
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(hand_over_exit_code(_run_app()))
+    sys.exit(_run_app())
 
 
 if __name__ == "__main__":

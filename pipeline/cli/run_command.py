@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,10 +22,6 @@ from pipeline.cli.command_options import (
     resolve_run_path,
 )
 from pipeline.contracts import InputError, RunBusyError
-
-if TYPE_CHECKING:
-    from pipeline.config import ResolvedConfig
-    from pipeline.storage.artifact_store import RunFolder
 
 OUTCOME_STAGES = ("promote", "report")
 """Stages after which a verdict exists; single stages are logged to MLflow there."""
@@ -45,16 +41,6 @@ def _check_stage_name(name: str | None) -> None:
     names = [stage.name for stage in STAGES]
     if name is not None and name not in names:
         raise InputError(f"{name!r}: no such stage; the stages are: {', '.join(names)}")
-
-
-def _open_run(resumed_run: RunFolder | None, settings: ResolvedConfig) -> RunFolder:
-    """Return the run to resume, the run that several processes share, or a new run."""
-    from pipeline.engine import process_launch, runner
-
-    if resumed_run is not None:
-        return resumed_run
-    shared_run = process_launch.open_shared_run(settings.general.name)
-    return shared_run or runner.create_run_folder(settings)
 
 
 def run_pipeline(
@@ -78,7 +64,7 @@ def run_pipeline(
     ] = False,
 ) -> None:
     """Run every stage that is not up to date."""
-    from pipeline.engine import process_launch, runner
+    from pipeline.engine import runner, shared_execution
     from pipeline.engine.quick_preset import QUICK_OVERRIDES
     from pipeline.integrations import run_messages
     from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
@@ -99,16 +85,12 @@ def run_pipeline(
         runs_override = [f"runs={runs_folder}"] if runs_folder else []
         settings = runner.load_config(config_path, [*preset, *(overrides or []), *runs_override])
         check_tracking(settings.general)
-        run = _open_run(resumed_run, settings)
-        is_launched = process_launch.is_launched()
+        run = resumed_run or runner.create_run_folder(settings)
         watch = run_messages.watch_run(run, settings.general, _list_variables(config))
-        with nullcontext() if is_launched else watch:
-            if processes > 1 and not is_launched:
-                raise typer.Exit(process_launch.launch_processes(processes, run.path))
-            with log_run_on_exit(run, settings.general):
-                outcome = runner.execute_run(
-                    run, settings, to_stage=to_stage, from_stage=from_stage, force=force
-                )
+        with watch, log_run_on_exit(run, settings.general):
+            outcome = shared_execution.execute_shared_run(
+                run, settings, processes, to_stage=to_stage, from_stage=from_stage, force=force
+            )
     run_messages.send_slices(outcome, settings.general, _list_variables(config))
     append_step_summary(outcome)
     exit_with_outcome(outcome)

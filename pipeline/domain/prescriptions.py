@@ -20,12 +20,15 @@ class PrescribedTreatment:
             are treated themselves.
         images: number of training images.
         strength_ranges: lowest and highest strength of each part of the plan.
+        tone_share: share of the treated views that get the tones of real images of the slice in
+            place of the remedy, where the training sees such images.
     """
 
     remedy: str
     simulator: str | None
     images: int
     strength_ranges: tuple[tuple[float, float], ...]
+    tone_share: float = 0.0
 
 
 @dataclass(frozen=True)

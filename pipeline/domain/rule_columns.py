@@ -6,9 +6,11 @@ import pandas as pd
 
 from pipeline.attributes import list_attributes
 from pipeline.domain.group_source import INNER_GROUP_COLUMN
+from pipeline.domain.text_prefixes import has_shared_prefix
 
 KEY_COLUMNS = ["image_id", "label", "group"]
-# A text column with more values is a name or an id: no rule about it would hold for new images.
+# A text column with more values is a name or an id: a rule may test its beginnings only, such as
+# the device in "device-0012/0003", and not at all if no values begin alike.
 MAX_COLUMN_LEVELS = 50
 # The column of a labeling batch that holds why an image was chosen. It depends on the prediction.
 CHOSEN_COLUMN = "chosen_for"
@@ -41,7 +43,7 @@ def _is_usable_column(column: pd.Series, labels: pd.Series, groups: pd.Series) -
     if levels < 2:
         return False
     if not pd.api.types.is_numeric_dtype(column) and levels > MAX_COLUMN_LEVELS:
-        return False
+        return has_shared_prefix(set(values.dropna()))
     if column.name in list_attributes():
         return True
     has_many_levels = levels >= groups.nunique() / 2

@@ -50,6 +50,24 @@ class ClassNeighborsTrait:
 
 
 @dataclass(frozen=True)
+class TrainingDistanceTrait:
+    """The share that no training image of its class is as near to as usual.
+
+    Attributes:
+        share: share of the failing images.
+        expected: share of the images of their classes outside the slice.
+        training_count: training images of a failing image's class, the median.
+        nearest_ids: nearest training images of the failing images that are farthest from any.
+    """
+
+    share: float
+    expected: float
+    training_count: int
+    nearest_ids: tuple[str, ...] = ()
+    kind: Literal["training distance"] = "training distance"
+
+
+@dataclass(frozen=True)
 class MeasureTrait:
     """A number that differs from others of their class, in standard deviations, with its sign."""
 
@@ -69,7 +87,14 @@ class ValueTrait:
     kind: Literal["metadata value"] = "metadata value"
 
 
-SliceTrait = ConfusionTrait | SliceNeighborsTrait | ClassNeighborsTrait | MeasureTrait | ValueTrait
+SliceTrait = (
+    ConfusionTrait
+    | SliceNeighborsTrait
+    | ClassNeighborsTrait
+    | TrainingDistanceTrait
+    | MeasureTrait
+    | ValueTrait
+)
 _TRAITS = TypeAdapter(list[Annotated[SliceTrait, Field(discriminator="kind")]])
 
 

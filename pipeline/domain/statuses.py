@@ -26,6 +26,14 @@ class SliceStatus(StrEnum):
     NOT_TESTABLE = "not testable"
 
 
+class ClassSliceKind(StrEnum):
+    """What kind of whole classes fail more often than the others."""
+
+    CLASS = "class"
+    LONG_TAIL = "long tail"
+    """The classes with few training images, together."""
+
+
 class CauseConfidence(StrEnum):
     """What supports the cause of a slice."""
 

@@ -7,7 +7,6 @@ other stage is run: its needs are loaded and checked, and its outputs are checke
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +20,6 @@ from pipeline.engine.run_progress import RunProgress, weigh_stages
 from pipeline.engine.run_publishing import RunOutcome, publish_outcome
 from pipeline.engine.stage_execution import (
     check_class_settings,
-    dismiss_ranks,
-    follow_first_rank,
-    join_ranks,
     load_settings_classes,
     produce_outputs,
     share_stage,
@@ -197,16 +193,12 @@ def _list_dependent_stages(name: str) -> set[str]:
 @contextmanager
 def hold_run_lock(run: RunFolder) -> Iterator[None]:
     """Hold the run's lock, and log how to resume if a signal or the disk stops the work."""
-    join_ranks()
     try:
         with run.hold_lock():
             yield
-    except BaseException as error:
-        if isinstance(error, (StopSignal, OSError)):
-            log_line(f"stopped; resume with: nightshift run --resume {run.path}")
-        dismiss_ranks(is_successful=False)
+    except (StopSignal, OSError):
+        log_line(f"stopped; resume with: nightshift run --resume {run.path}")
         raise
-    dismiss_ranks(is_successful=True)
 
 
 def execute_stage(
@@ -223,27 +215,18 @@ def execute_stage(
     Raises:
         InputError: as `run_stage`; a run without any finished stage is removed.
     """
-    if follow_first_rank(run, config):
-        return
     with hold_run_lock(run):
         save_config(run, config)
         try:
-            result = run_stage(run, config, name, force=force and not _is_restarted())
+            result = run_stage(run, config, name, force=force)
         except InputError:
             run.discard_if_empty()
             raise
         log_line(f"{name}: {result}")
 
 
-def _is_restarted() -> bool:
-    """Return whether torchrun restarted this process after a rank died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-
-
 def _select_forced_stages(from_stage: str | None, force: bool) -> set[str]:
     """Return the stages to run even if they are up to date."""
-    if _is_restarted():
-        return set()
     if force:
         return {stage.name for stage in STAGES}
     return _list_dependent_stages(from_stage) if from_stage else set()
@@ -269,8 +252,6 @@ def execute_run(
     Raises:
         InputError: as `run_stage`; a run without any finished stage is removed.
     """
-    if follow_first_rank(run, config):
-        return RunOutcome(run, None, has_passed=True)
     forced_stages = _select_forced_stages(from_stage, force)
     names = [stage.name for stage in STAGES]
     names = names[: names.index(to_stage) + 1] if to_stage else names

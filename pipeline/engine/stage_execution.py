@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -63,53 +62,28 @@ def check_class_settings(config: ResolvedConfig, class_names: list[str]) -> None
             check(settings, class_names)
 
 
-def join_ranks() -> bool:
-    """Join the other processes that torchrun started, and return whether there are any.
-
-    Without other processes torch is not imported.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return False
-    from pipeline.learning.distributed import join_process_group
-
-    join_process_group()
-    return True
-
-
-def dismiss_ranks(*, is_successful: bool) -> None:
-    """Send the end of the work to the other processes, if there are any."""
-    if join_ranks():
-        from pipeline.learning import distributed
-
-        distributed.dismiss_ranks(is_successful=is_successful)
-
-
 def share_stage(item: Stage) -> AbstractContextManager[None]:
     """Return a context for work that all processes share, if the stage is distributed."""
-    if not item.is_distributed or not join_ranks():
+    if not item.is_distributed:
         return nullcontext()
-    from pipeline.learning.distributed import send_order, share_work
+    from pipeline.learning.distributed import share_work
 
-    send_order(item.name)
-    return share_work()
+    return share_work(item.name)
 
 
-def follow_first_rank(run: RunFolder, config: ResolvedConfig) -> bool:
-    """Do this process's part of the first rank's work, without saving anything.
+def follow_first_process(fabric: Any, run: RunFolder, config: ResolvedConfig) -> None:
+    """Do this process's part of the first one's work until it ends, without saving anything.
 
-    Returns:
-        False at once in the first rank and in a process by itself.
+    Args:
+        fabric: the services of all processes.
+        run: the run.
+        config: its config.
     """
-    if not join_ranks():
-        return False
-    from pipeline.learning.distributed import is_first_rank, receive_orders, share_work
+    from pipeline.learning.distributed import use_fabric
 
-    if is_first_rank():
-        return False
-    for name in receive_orders():
+    while name := fabric.broadcast(""):
         item = get_stage(name)
-        with TemporaryDirectory() as scratch, share_work():
+        with TemporaryDirectory() as scratch, use_fabric(fabric):
             context = StageContext(run.run_id, config.general.seed, Path(scratch), run.path.parent)
             inputs = {need: run.load_artifact(need) for need in item.needs}
             produce_outputs(item, config.stages[name], context, inputs)
-    return True

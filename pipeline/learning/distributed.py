@@ -1,244 +1,247 @@
-"""Ranks: the processes that torchrun starts, which share the work of one training or inference.
+"""Lightning Fabric's services: the device, its precision, and the processes that share work.
 
-In a single process, and outside `share_work`, every function does the plain thing: there is one
-rank and nothing is sent.
+In a process by itself, and outside `share_work`, there is one process and nothing is sent. Fabric
+is imported when a network runs, not before.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-import torch.distributed as dist
 from timm import layers
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.multiprocessing.spawn import ProcessException
 
-from pipeline.contracts import ProgressTracker, iterate_silently
+from pipeline.contracts import InputError, ProgressTracker, iterate_silently
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 T = TypeVar("T")
 R = TypeVar("R")
-_untyped_dist: Any = dist  # torch has no types for some of these names
 
-RANK_TIMEOUT = timedelta(minutes=10)
-"""Torch's own timeout is half an hour, for which one rank that hangs would block all others."""
-_ORDER_POLL_INTERVAL = timedelta(minutes=1)
-_END_ORDER = "end"
-_ABORT_ORDER = "broken"
+ProcessFailure = ProcessException
+"""A process died, or raised an error that is no fault of the user."""
+
+GROUP_TIMEOUT = timedelta(days=7)
+"""The other processes wait for as long as the first one works alone; a death ends all at once."""
+AMPERE = (8, 0)
+"""First compute capability with bfloat16 and TF32."""
+VOLTA = (7, 0)
+"""First compute capability with tensor cores for float16, and the first that Triton supports."""
 
 
 @dataclass
 class _ProcessState:
-    """The place of this process among the ranks.
+    """The place of this process among others.
 
     Attributes:
-        order_store: store of the first rank's orders; None in a single process.
-        order_number: number of the next order.
-        is_work_shared: whether all ranks do the same work at the moment.
+        group: the services of all processes together; None in a process by itself.
+        current: the services in use; None for those of this process alone.
     """
 
-    order_store: Any = None
-    order_number: int = 0
-    is_work_shared: bool = False
+    group: Fabric | None = None
+    current: Fabric | None = None
 
 
 _process_state = _ProcessState()
 
 
-def join_process_group() -> None:
-    """Connect this process to the other ranks, at most once.
+def choose_precision(compute_capability: tuple[int, int] | None) -> Any:
+    """Return Fabric's name of the precision for a GPU's compute capability, None for the CPU.
 
-    GPUs use NCCL, with one GPU a rank; CPUs use gloo.
+    From Ampere on it is bfloat16, from Volta on (tensor cores) float16 with a scaled loss. Below,
+    half precision is no faster. On the CPU float32 is reproducible bit by bit.
     """
-    if _process_state.order_store is not None:
-        return
+    if compute_capability is None or compute_capability < VOLTA:
+        return "32-true"
+    return "bf16-mixed" if compute_capability >= AMPERE else "16-mixed"
+
+
+def _create_fabric(devices: int | list[int], **options: Any) -> Fabric:
+    from lightning_fabric import Fabric
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     has_gpu = torch.cuda.is_available()
-    if has_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, world = next(iter(_untyped_dist.rendezvous("env://", timeout=RANK_TIMEOUT)))
-    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=RANK_TIMEOUT)
-    _process_state.order_store = _untyped_dist.PrefixStore("orders", store)
+    precision = choose_precision(torch.cuda.get_device_capability() if has_gpu else None)
+    accelerator = "cuda" if has_gpu else "cpu"
+    return Fabric(accelerator=accelerator, devices=devices, precision=precision, **options)
 
 
-def is_first_rank() -> bool:
-    """Return whether this is the rank that writes files; a single process is."""
-    return _process_state.order_store is None or dist.get_rank() == 0
+@cache
+def _create_own_fabric() -> Fabric:
+    """Return the services of this process alone."""
+    return _create_fabric([torch.cuda.current_device()] if torch.cuda.is_available() else 1)
 
 
-def get_rank() -> int:
-    """Return the number of this rank, from 0, among those that share the work."""
-    return dist.get_rank() if _process_state.is_work_shared else 0
-
-
-def count_ranks() -> int:
-    """Return the number of ranks that share the work."""
-    return dist.get_world_size() if _process_state.is_work_shared else 1
+def get_fabric() -> Fabric:
+    """Return the services in use: of this process, or of all inside `share_work`."""
+    return _process_state.current or _create_own_fabric()
 
 
 @contextmanager
-def _set_work_sharing(is_shared: bool) -> Iterator[None]:
-    before = _process_state.is_work_shared
-    _process_state.is_work_shared = is_shared
+def use_fabric(fabric: Fabric) -> Iterator[None]:
+    """Use these services inside the context."""
+    before = _process_state.current
+    _process_state.current = fabric
     try:
         yield
     finally:
-        _process_state.is_work_shared = before
+        _process_state.current = before
 
 
-def share_work() -> AbstractContextManager[None]:
-    """Return a context that makes each rank do its part of the same work.
+def prepare_device() -> None:
+    """Prepare the device for one training: fast float32 products and convolutions on a GPU.
 
-    In a single process the context changes nothing.
+    The scale of the loss starts anew, since the weights depend on it.
     """
-    return _set_work_sharing(True) if _process_state.order_store is not None else nullcontext()
+    fabric = get_fabric()
+    if fabric.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    fresh_scaler = cast(Any, torch.amp).GradScaler(fabric.device.type)
+    fabric.strategy.precision.load_state_dict(fresh_scaler.state_dict())
 
 
-def send_order(command: str) -> None:
-    """Send the other ranks the next command; only the first rank calls this."""
-    if _process_state.order_store is not None:
-        _process_state.order_store.set(str(_process_state.order_number), command)
-        _process_state.order_number += 1
+def share_work(order: str) -> AbstractContextManager[None]:
+    """Return a context for work that all processes share; the others receive `order` first.
 
-
-def dismiss_ranks(*, is_successful: bool) -> None:
-    """Send the other ranks the end of the work; only the first rank calls this.
-
-    After a success the first rank waits until every rank has received it.
+    Only the first process calls this. In a process by itself the context changes nothing.
     """
-    if _process_state.order_store is not None:
-        send_order(_END_ORDER if is_successful else _ABORT_ORDER)
-        if is_successful:
-            _leave_process_group()
+    if _process_state.group is None:
+        return nullcontext()
+    _process_state.group.broadcast(order)
+    return use_fabric(_process_state.group)
 
 
-def _leave_process_group() -> None:
-    dist.barrier()
-    _process_state.order_store = None
-    dist.destroy_process_group()
+def _run_in_process(fabric: Fabric, *, answers: Any, function: Callable[[Fabric], Any]) -> None:
+    """Call the function; the first process sends its result or bad input to the parent."""
+    _process_state.group = fabric
+    try:
+        answer = function(fabric)
+    except (InputError, OSError) as error:
+        if fabric.is_global_zero:
+            answers.put(error)
+        raise
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
+    if fabric.is_global_zero:
+        answers.put(answer)
 
 
-def receive_orders() -> Iterator[str]:
-    """Yield the commands of the first rank until the work ends; hours may pass between two."""
-    while _process_state.order_store is not None:
-        key = str(_process_state.order_number)
-        try:
-            _process_state.order_store.wait([key], _ORDER_POLL_INTERVAL)
-        except _untyped_dist.DistStoreError as error:
-            if "timeout" not in str(error).lower():
-                raise
-            continue
-        command = cast(bytes, _process_state.order_store.get(key)).decode()
-        _process_state.order_number += 1
-        if command == _END_ORDER:
-            _leave_process_group()
-        if command in (_END_ORDER, _ABORT_ORDER):
-            return
-        yield command
+def launch_processes(process_count: int, function: Callable[[Fabric], R]) -> R:
+    """Run a function in several processes, and return the result of the first one.
 
+    GPUs use NCCL, with one GPU a process; CPUs use gloo. No process outlives this call.
 
-def select_rank_items(item_count: int) -> slice:
-    """Return the positions of this rank's items: every n-th of `item_count` for n ranks.
+    Args:
+        process_count: number of processes.
+        function: receives the services of all processes; it is pickled, as is its result, which
+            must be small.
 
-    Over all ranks each position occurs exactly once.
+    Raises:
+        InputError: there are fewer GPUs, or the first process raised it.
+        OSError: the first process raised it.
+        ProcessFailure: a process died, or raised anything else.
     """
-    return slice(get_rank(), item_count, count_ranks())
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    has_gpu = torch.cuda.is_available()
+    if has_gpu and process_count > torch.cuda.device_count():
+        raise InputError(
+            f"--processes: {process_count}, but there are {torch.cuda.device_count()} GPUs; "
+            "each process needs one"
+        )
+    strategy = DDPStrategy(
+        process_group_backend="cpu:gloo,cuda:nccl" if has_gpu else "gloo",
+        timeout=GROUP_TIMEOUT,
+        start_method="spawn",
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
+    answers: Any = multiprocessing.get_context("spawn").SimpleQueue()
+    fabric = _create_fabric(process_count, strategy=strategy)
+    try:
+        fabric.launch(partial(_run_in_process, answers=answers, function=function))
+        return cast(R, answers.get())
+    except ProcessFailure:
+        if not answers.empty():
+            raise answers.get() from None
+        raise
+    finally:
+        for child in multiprocessing.active_children():
+            child.kill()
 
 
-def sum_over_ranks(values: Tensor) -> Tensor:
-    """Return the sum of `values` over all ranks, on each rank; it is written into `values`."""
-    if count_ranks() > 1:
-        dist.all_reduce(values)
-    return values
+def select_process_items(item_count: int) -> slice:
+    """Return the positions of this process's items: every n-th of `item_count` for n processes.
+
+    Over all processes each position occurs exactly once.
+    """
+    fabric = get_fabric()
+    return slice(fabric.global_rank, item_count, fabric.world_size)
 
 
-def broadcast_from_first(value: T) -> T:
-    """Return the first rank's value, on each rank."""
-    if count_ranks() == 1:
-        return value
-    container: list[Any] = [value]
-    dist.broadcast_object_list(container, src=0)
-    return cast(T, container[0])
-
-
-def wait_for_ranks() -> None:
-    """Wait until all ranks have reached this call."""
-    if count_ranks() > 1:
-        dist.barrier()
-
-
-def map_over_ranks(
+def map_over_processes(
     compute_item: Callable[[T], R],
     items: Sequence[T],
     track: ProgressTracker = iterate_silently,
     *,
     unit_name: str = "parts",
 ) -> list[R]:
-    """Return `compute_item` of every item, in order, on every rank.
+    """Return `compute_item` of every item, in order, on every process.
 
-    Each rank computes its own items. Inside `compute_item` the work is not shared.
+    Each process computes its own items. Inside `compute_item` the work is not shared.
 
     Args:
-        compute_item: the function; its results are pickled between the ranks.
-        items: the same items on every rank.
-        track: shows the progress of this rank.
+        compute_item: the function; its results are pickled between the processes.
+        items: the same items on every process.
+        track: shows the progress of this process.
         unit_name: what an item is called in the progress line.
     """
-    own_items = items[select_rank_items(len(items))]
-    with _set_work_sharing(False):
+    fabric = get_fabric()
+    own_items = items[select_process_items(len(items))]
+    with use_fabric(_create_own_fabric()):
         tracked = track(own_items, total=len(own_items), unit=unit_name)
         own_results = [compute_item(item) for item in tracked]
-    rank_count = count_ranks()
-    if rank_count == 1:
-        return own_results
-    rank_results: list[Any] = [None] * rank_count
-    dist.all_gather_object(rank_results, own_results)
-    return [rank_results[n % rank_count][n // rank_count] for n in range(len(items))]
+    count = fabric.world_size
+    process_results = [fabric.broadcast(own_results, source) for source in range(count)]
+    return [process_results[n % count][n // count] for n in range(len(items))]
 
 
-def distribute_model(model: nn.Module) -> nn.Module:
-    """Return the model wrapped for training: its gradients are averaged over the ranks.
+def set_up_model(model: nn.Module) -> nn.Module:
+    """Return the model wrapped for training: precision, and gradients averaged over the processes.
 
     On GPUs batch norm uses the whole batch. On CPUs torch does not support that, so batch norm uses
-    each rank's part of the batch.
+    each process's part of the batch.
     """
-    if count_ranks() == 1:
-        return model
-    has_gpu = torch.cuda.is_available()
-    if has_gpu:
+    fabric = get_fabric()
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = cast(Any, layers).convert_sync_batchnorm(model)
-    devices = [torch.cuda.current_device()] if has_gpu else None
     with warnings.catch_warnings():
         # The warning names a new argument that torch 2.9 does not have yet.
         warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(
-            model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        return cast(nn.Module, fabric.setup_module(model, move_to_device=False))
 
 
 def synchronize_statistics(model: nn.Module) -> None:
-    """Replace the running statistics of the model by their mean over the ranks.
-
-    All buffers are sent as one tensor, since each transfer has a fixed cost.
-    """
+    """Replace the running statistics of the model by their mean over the processes."""
+    fabric = get_fabric()
     buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-    if count_ranks() == 1 or not buffers:
+    if fabric.world_size == 1 or not buffers:
         return
-    flat = torch.cat([buffer.detach().double().flatten() for buffer in buffers])
-    means = sum_over_ranks(flat) / count_ranks()
-    start = 0
-    for buffer in buffers:
-        stop = start + buffer.numel()
-        buffer.copy_(means[start:stop].view_as(buffer))
-        start = stop
-
-
-def defer_gradient_averaging(model: nn.Module) -> AbstractContextManager[None]:
-    """Return a context that sums gradients on each rank and does not average them over ranks."""
-    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+    # One tensor, since each transfer has a fixed cost.
+    flat = torch.cat([buffer.detach().flatten() for buffer in buffers])
+    means = cast(Tensor, fabric.all_reduce(flat, reduce_op="sum")) / fabric.world_size
+    sizes = [buffer.numel() for buffer in buffers]
+    for buffer, mean in zip(buffers, torch.split(means, sizes), strict=True):
+        buffer.copy_(mean.view_as(buffer))

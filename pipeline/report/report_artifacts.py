@@ -33,6 +33,7 @@ class ReportArtifacts(TypedDict):
     membership: pd.DataFrame
     explanations: pd.DataFrame
     causes: pd.DataFrame
+    class_slices: pd.DataFrame
     plan: pd.DataFrame
     simulated: pd.DataFrame
     simulated_pixels: NDArray[np.uint8]

@@ -284,6 +284,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         real_images=(page["comparison"].get("real_images") or {}).get("halves") or [],
         refused=page["policy"]["refused"],
         shortcuts=unwrap_rows(page["shortcuts"]),
+        class_slices=unwrap_rows(page["class_slices"]),
         changes={str(change): int(n) for change, n in _count_sorted(page.flips["change"])},
         confusion=_build_confusion_cells(page),
         classes=_build_class_rows(page),

@@ -249,6 +249,9 @@ class RunSummary(BaseModel):
     shortcuts: list[dict[str, Any]] = Field(
         description="marks on which the model may rely: the artifact `shortcuts`"
     )
+    class_slices: list[dict[str, Any]] = Field(
+        [], description="whole classes that fail more often than the others: the artifact"
+    )
     changes: dict[str, int] = Field(
         description="number of validation images: fixed, broken, still wrong, still right"
     )

@@ -29,6 +29,8 @@ class FamilyConstants:
 
     # Distinct values up to which a numeric column is a code: equality instead of thresholds.
     max_code_values: int = 8
+    # Shared beginnings of a text that are conditions, those of most images: bounds the time.
+    max_text_prefixes: int = 200
     # Share of the images above which a condition describes the data, not a slice.
     max_condition_share: float = 0.6
     # Quantiles of an attribute that serve as thresholds, from either end: dense in the tails, where
@@ -86,6 +88,8 @@ class FamilyConstants:
     exact_score_share: float = 0.97
     # Least excess error of a slice; less is not worth a remedy.
     min_excess: float = 0.05
+    # Shares of the median class's training images up to which classes are a long tail together.
+    long_tail_shares: tuple[float, ...] = (0.1, 0.25, 0.5)
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,10 @@ class CauseConstants:
     min_deviation: float = 0.5
     # Excess of a value's or neighbor's share from which it is reported.
     min_share_difference: float = 0.2
+    # Share of the images outside a slice whose nearest training image is within usual distance.
+    usual_distance_quantile: float = 0.9
+    # Training images that are shown as the nearest ones.
+    max_nearest_images: int = 5
     # Measures in one sentence.
     max_reported_measures: int = 3
 
@@ -178,6 +186,9 @@ class PrescriptionConstants:
     neighbor_strength_count: int = 3
     # Difference in AUC that does not decide between two remedies.
     fit_auc_tolerance: float = 0.02
+    # Share of a slice's treated views with the tones of its real images, where these are harder to
+    # separate from it: the other half keeps strengths that no real image at hand shows.
+    tone_view_share: float = 0.5
     # Seed of samples, folds and strengths; fixed, so that a fit depends on its images only.
     fit_seed: int = 0
     # Groups of a class that must support a label change: one odd object is no rule.

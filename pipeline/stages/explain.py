@@ -1,4 +1,7 @@
-"""Stage `explain`: estimate each slice on folds that did not choose its rule, name its cause."""
+"""Stage `explain`: estimate each slice on folds that did not choose its rule, name its cause.
+
+Classes that fail as a whole are found beside them.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ from pipeline.slices.causes.slice_explanations import (
     build_explanation,
     list_cause_rows,
 )
+from pipeline.slices.causes.training_distance import TrainingReference
+from pipeline.slices.family.class_search import find_class_slices
 from pipeline.slices.testing.held_out_slices import (
     HeldOutSlice,
     collect_slice_evidence,
@@ -55,25 +60,32 @@ def run(
     config: Config,
     context: StageContext,
     *,
+    images: pd.DataFrame,
     pixels: NDArray[np.uint8],
+    splits: pd.DataFrame,
+    embeddings: NDArray[np.float32],
     model: Path,
     validation_set: ValidationSet,
     dose_response: pd.DataFrame,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
 ) -> StageOutputs:
-    """Return `explanations`, one row per slice, and `causes`, one row per cause that was tried.
+    """Return `explanations`, `causes` and `class_slices`.
+
+    These have one row for each slice, for each cause that was tried, and for each finding about
+    whole classes.
 
     Args:
         config: settings of the stage.
         context: seed, progress, notes and folders.
-        pixels: the artifact of that name, as the further arguments.
+        images: the artifact of that name, as the further arguments.
     """
     return explain_slices(
         config,
         context,
         validation_set.exclude_label_issues(),
         _build_intervention_tools(pixels, model),
+        _select_training_reference(images, splits, embeddings, validation_set.class_names),
         slices=slices,
         membership=membership,
         dose_response=dose_response,
@@ -85,6 +97,7 @@ def explain_slices(
     context: StageContext,
     val: ValidationSet,
     tools: InterventionTools,
+    training: TrainingReference | None = None,
     *,
     slices: pd.DataFrame,
     membership: pd.DataFrame,
@@ -99,6 +112,7 @@ def explain_slices(
         context: seed, progress and notes.
         val: validation images without label issues.
         tools: interventions and the model.
+        training: the training images; None if they are unknown.
         slices: the artifact of that name, as the further arguments.
         membership: images of each slice.
         dose_response: interventions that were probed.
@@ -129,7 +143,7 @@ def explain_slices(
         traits: list[SliceTrait] = []
         if should_name_cause and row["cause"] is None:
             traits = find_shared_traits(
-                val, held_out.is_member, held_out.tested_columns, context.seed
+                val, held_out.is_member, held_out.tested_columns, context.seed, training
             )
         row["shared_traits"] = dump_traits(traits)
         rows.append(row)
@@ -137,11 +151,15 @@ def explain_slices(
             cause_rows += list_cause_rows(held_out.name, candidates)
     if pairs and not any(test.status == SliceStatus.CONFIRMED for test in slice_tests):
         context.add_note(f"{len(pairs)} slices were tested, and none was confirmed")
+    training_counts = training.count_by_class(len(val.class_names)) if training else None
     explanations = pd.DataFrame(rows, columns=list(EXPLANATION_DTYPES))
     causes = pd.DataFrame(cause_rows, columns=list(CAUSE_DTYPES))
     return {
         "explanations": explanations.astype(EXPLANATION_DTYPES),
         "causes": causes.astype(CAUSE_DTYPES),
+        "class_slices": find_class_slices(
+            val, is_outside, training_counts, level=config.false_discovery_rate, seed=context.seed
+        ),
     }
 
 
@@ -185,3 +203,15 @@ def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> Interve
         lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1)),
         extract_features,
     )
+
+
+def _select_training_reference(
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    class_names: tuple[str, ...],
+) -> TrainingReference:
+    rows = np.flatnonzero((splits["split"] == "train").to_numpy())
+    labels = pd.Index(class_names).get_indexer(pd.Index(images["label"].iloc[rows]))
+    ids = images["image_id"].iloc[rows].to_numpy(dtype=str)
+    return TrainingReference(ids, np.asarray(embeddings[rows]), np.asarray(labels, dtype=np.intp))

@@ -28,6 +28,7 @@ from pipeline.learning.training.holdout_split import recreate_holdout_split, sel
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy
 from pipeline.report.sentences.conditions.reach_sentences import describe_test_reach
+from pipeline.report.sentences.plain.class_lines import add_class_sentences
 from pipeline.report.sentences.prescription_sentences import (
     describe_refusals,
     describe_searched_plan,
@@ -136,6 +137,7 @@ def run(
     membership: pd.DataFrame,
     explanations: pd.DataFrame,
     causes: pd.DataFrame,
+    class_slices: pd.DataFrame,
 ) -> StageOutputs:
     """Return `plan`, `simulated`, `simulated_pixels`, `policy` and `exports`.
 
@@ -225,6 +227,7 @@ def run(
     )
     folder = context.scratch_folder / "exports"
     tables = (images, splits, add_sentences(confirmed), membership, label_issues)
+    class_requests = add_class_sentences(class_slices)
     return {
         "plan": plan,
         "simulated": simulated,
@@ -237,7 +240,7 @@ def run(
             "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
-        "exports": write_requests(folder, rule_masks, *tables),
+        "exports": write_requests(folder, rule_masks, *tables, class_requests),
     }
 
 

@@ -15,7 +15,7 @@ from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.remedies import apply_remedy
 from pipeline.slices.prescription.real_images import find_planned_members, select_real_images
-from pipeline.storage.artifact_store import write_json
+from pipeline.storage.artifact_store import compute_key, hash_content, write_json
 
 RETRAIN_SEED_OFFSET = 1000
 """First seed of the arms above the run's seed, so that neither training nor search has used it."""
@@ -49,6 +49,9 @@ class Config(LoopSettings):
         le=100,
         description="largest factor by which validation images of the planned slices are repeated "
         "in training, one half for each of two trainings a seed; 0: none is trained on",
+    )
+    reuse_arms: bool = Field(
+        True, description="take trainings that an earlier run has done in just the same way"
     )
     ladder: bool = Field(
         False,
@@ -87,6 +90,7 @@ def run(
         images: the artifact of that name, as the further arguments.
     """
     from pipeline.learning.models.backbone import has_trainable_weights
+    from pipeline.learning.training.arm_store import STORED_ARMS_FOLDER, ArmStore, hash_arrays
     from pipeline.learning.training.arm_training import ArmTrainer, build_arms
     from pipeline.learning.training.holdout_split import (
         recreate_holdout_split,
@@ -134,7 +138,13 @@ def run(
         loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
         fit_settings = FitSettings(**training["augmentation"], **loop_settings)
         trainer = ArmTrainer(
-            fit_settings, len(fitted_images), Path(model), context.scratch_folder / "fits", context
+            fit_settings,
+            len(fitted_images),
+            Path(model),
+            context.scratch_folder / "fits",
+            context,
+            ArmStore(context.runs_folder / STORED_ARMS_FOLDER) if config.reuse_arms else None,
+            compute_key(hash_content(Path(model)), hash_arrays([pixels, simulated_pixels])),
         )
         first_seed = context.seed + RETRAIN_SEED_OFFSET
         candidates = CandidateTraining(
@@ -148,5 +158,11 @@ def run(
             folder,
         )
         entries = candidates.train_arms(arms, has_treatment_step=config.ladder)
+        reused = sum(entry.get("reused", 0) for entry in entries)
+        if reused:
+            context.add_note(
+                f"{reused} trainings of arms were done before with the same start, seed, images, "
+                "treatment and settings; retrain.reuse_arms=false trains them again"
+            )
     write_json(folder / "candidates.json", entries)
     return {"candidates": folder}

@@ -71,3 +71,12 @@ def test_a_mark_that_some_images_bear_can_be_tested() -> None:
     assert list(frame.columns[3:]) == ["luminance", "mark of x"]
     unmarked = Rule((Condition("mark of x", "is", "False"),), "x").compute_mask(frame)
     assert unmarked.tolist() == [False, True, False, False]
+
+
+def test_a_text_of_many_values_is_tested_if_some_begin_alike() -> None:
+    n = 2 * MAX_COLUMN_LEVELS
+    rows = np.arange(n)
+    images = pd.DataFrame({"image_id": rows, "label": ["x", "y"] * (n // 2), "group": rows // 5})
+    images = images.assign(file=[f"device-{k % 7:04d}/{k}" for k in rows])
+    attributes = images[["image_id"]].assign(luminance=rows)
+    assert _list_usable(images, attributes) == ["luminance", "file"]

@@ -7,16 +7,13 @@ from pipeline.contracts import ContractError, InputError, StageContext
 from pipeline.engine import runner
 from pipeline.engine.stage_execution import (
     check_class_settings,
-    dismiss_ranks,
-    follow_first_rank,
-    join_ranks,
     load_settings_classes,
     load_stage_module,
     produce_outputs,
     share_stage,
 )
 from pipeline.graph import STAGES, get_stage
-from pipeline.storage.artifact_store import RunFolder
+from pipeline.learning.distributed import get_fabric
 
 
 def test_an_input_that_breaks_its_contract_is_named_before_the_stage_runs(tmp_path: Path) -> None:
@@ -27,15 +24,10 @@ def test_an_input_that_breaks_its_contract_is_named_before_the_stage_runs(tmp_pa
         produce_outputs(get_stage("measure"), settings, context, {"images": images})
 
 
-def test_a_process_by_itself_has_no_other_ranks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert not join_ranks()
-    assert not follow_first_rank(RunFolder.open_or_create(tmp_path / "r"), runner.load_config(None))
-    with share_stage(get_stage("train")):
-        pass
-    dismiss_ranks(is_successful=True)
+def test_a_process_by_itself_shares_no_stage() -> None:
+    for name in ("train", "cluster"):
+        with share_stage(get_stage(name)):
+            assert get_fabric().world_size == 1
 
 
 def test_training_and_prediction_are_distributed_and_stages_with_side_effects_are_not() -> None:

@@ -87,17 +87,17 @@ class LearningArtifacts:
         self.outputs: dict[str, Any] = {}
 
     def run_stage(
-        self, module: Any, home: Path, config: Any, track: Any = None
+        self, module: Any, home: Path, config: Any, track: Any = None, run_id: str = "run"
     ) -> tuple[dict[str, Any], list[str]]:
         """Run a stage, check what it makes against its contracts, and return that and its notes.
 
         The stage gets these artifacts and the outputs of the stages that ran before.
         """
         stage_name = module.__name__.rpartition(".")[2]
-        scratch_folder = home / "run" / f".work-{stage_name}"
+        scratch_folder = home / run_id / f".work-{stage_name}"
         scratch_folder.mkdir(parents=True, exist_ok=True)
         options = {"track_progress": track} if track else {}
-        context = StageContext("run", 0, scratch_folder, home, **options)
+        context = StageContext(run_id, 0, scratch_folder, home, **options)
         artifacts = {
             "images": self.images,
             "pixels": self.pixels,

@@ -11,8 +11,8 @@ from torch import nn
 
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
 from pipeline.learning.batches.batch_sources import create_batch_source
+from pipeline.learning.distributed import set_up_model
 from pipeline.learning.models.backbone import build_network, move_to_device
-from pipeline.learning.training.device_policy import PrecisionPolicy
 from pipeline.learning.training.training_loop import FitResult, fit_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
@@ -49,26 +49,26 @@ def create_training_run(
     settings: FitSettings,
     network_name: str = "test_efficientnet",
     *,
-    precision: PrecisionPolicy | None = None,
+    is_resident: bool = False,
     treatment: BatchTreatment | None = None,
     **options: Any,
 ) -> TrainingRun:
     """Return a training of a small network before its first step; `options` replace fields."""
-    precision = precision or PrecisionPolicy()
     model, meta = build_network(network_name, "none", MODEL_META["classes"], 32, 0.0)
     move_to_device(model)
     fields: dict[str, Any] = {
         "model": model,
-        "wrapped_model": model.train(),
+        "wrapped_model": set_up_model(model.train()),
         "optimizer": create_optimizer(model, settings),
         "meta": meta,
         "training_images": images,
         "schedule": TrainingSchedule(settings, len(images)),
         "class_weights": compute_class_weights(images, len(meta["classes"]), settings),
-        "batch_source": create_batch_source(images, meta, settings, treatment, precision),
+        "batch_source": create_batch_source(
+            images, meta, settings, treatment, is_resident=is_resident
+        ),
         "seed": 0,
         "report_note": print,
-        "precision": precision,
     }
     return TrainingRun(**(fields | options))
 

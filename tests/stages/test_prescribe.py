@@ -17,6 +17,7 @@ from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.models.user_model import load_user_model
 from pipeline.learning.training_settings import UserModelSettings
 from pipeline.slices.causes.slice_explanations import CAUSE_DTYPES, EXPLANATION_DTYPES
+from pipeline.slices.family.class_search import CLASS_SLICE_DTYPES
 from pipeline.stages import cluster, prescribe
 from tests.helpers.explanations import EXPOSURE, make_text_columns
 from tests.helpers.validation_sets import collect_needs
@@ -85,6 +86,7 @@ def _explain(
         "attributes": proposed["attributes"].copy(),
         "explanations": pd.DataFrame([row]).astype(EXPLANATION_DTYPES),
         "causes": pd.DataFrame(columns=list(CAUSE_DTYPES)).astype(CAUSE_DTYPES),
+        "class_slices": pd.DataFrame(columns=list(CLASS_SLICE_DTYPES)).astype(CLASS_SLICE_DTYPES),
     }
 
 

@@ -43,6 +43,7 @@ PLAN_DTYPES: dict[str, Any] = {
     "strength_low": "float64",
     "strength_high": "float64",
     "probability": "float64",
+    "tone_share": "float64",
     "simulator": "str",
 }
 SIMULATED_DTYPES: dict[str, Any] = {
@@ -57,7 +58,7 @@ SIMULATED_DTYPES: dict[str, Any] = {
 
 def _make_plan(ids: Iterable[str], *recipe: str | float) -> pd.DataFrame:
     """Return a plan; `recipe`: remedy, lowest and highest strength, probability."""
-    rows = [(image_id, "s0", *recipe, None) for image_id in ids]
+    rows = [(image_id, "s0", *recipe, 0.0, None) for image_id in ids]
     return pd.DataFrame(rows, columns=list(PLAN_DTYPES)).astype(PLAN_DTYPES)
 
 
@@ -129,6 +130,23 @@ def test_every_arm_is_trained_with_every_seed_on_one_budget(
     assert len({entry["rows"] for entry in trained}) == 1
     for one, other in combinations([entry["file"] for entry in entries], 2):
         assert not _have_equal_weights(made["candidates"], one, other)
+
+
+@pytest.mark.parametrize(("is_allowed", "expected"), [(True, [True, False]), (False, [False] * 2)])
+def test_a_run_with_another_plan_takes_the_control_arm_of_the_run_before(
+    artifacts: LearningArtifacts, tmp_path: Path, is_allowed: bool, expected: list[bool]
+) -> None:
+    first, _ = artifacts.run_stage(retrain, tmp_path, Config(**BASE))
+    ids = _list_training_ids(artifacts)
+    artifacts.outputs["plan"] = _make_plan(ids, "exposure", 0.1, 0.2, 0.7)
+    config = Config(**BASE | {"reuse_arms": is_allowed})
+    second, notes = artifacts.run_stage(retrain, tmp_path, config, run_id="second")
+    assert [entry["reused"] > 0 for entry in _read_entries(second)] == expected
+    assert len(notes) == is_allowed
+    first_file, second_file = (
+        load_file(made["candidates"] / "control-1000.safetensors") for made in (first, second)
+    )
+    assert all(np.array_equal(first_file[name], second_file[name]) for name in first_file)
 
 
 def test_without_an_effective_treatment_the_targeted_arm_is_the_control_arm(

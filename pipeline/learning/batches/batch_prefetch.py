@@ -5,7 +5,6 @@ The batches have the same bits with any number of threads.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pipeline.data.reading.ordered_threads import count_usable_cores
 from pipeline.learning.batches.batch_sources import PixelBuilder
+from pipeline.learning.distributed import get_fabric
 
 MAXIMUM_THREADS = 8
 """OpenCV, numpy and torch release the interpreter; the Python between them does not."""
@@ -43,8 +43,7 @@ def count_local_workers(device: torch.device) -> int:
     On a CPU the step keeps torch's own threads busy, on a GPU a single core.
     """
     busy_cores = torch.get_num_threads() if device.type == "cpu" else 1
-    process_count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return count_workers(count_usable_cores(), busy_cores, process_count)
+    return count_workers(count_usable_cores(), busy_cores, get_fabric().world_size)
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from pipeline.learning.batches.standard_augmentation import (
     draw_augmentations,
 )
 from pipeline.learning.models.backbone import select_device
-from pipeline.learning.training.device_policy import PrecisionPolicy
 from pipeline.learning.training.targeted_treatment import RemedyStrength, TargetedTreatment
 from pipeline.learning.training_settings import FitSettings
 
+RESIDENT_MEMORY_SHARE = 0.5
+"""Share of the GPU's free memory that the images may take; the step needs the rest."""
 TRANSFER_CHUNK_SIZE = 4096
 """Images in one transfer to the device, so that the host never holds a second copy of all."""
 PixelBuilder = Callable[..., Tensor]
@@ -160,7 +161,8 @@ class ResidentSource:
         self, strength: RemedyStrength, positions: RowIndices, images: TrainingImages, seed: int
     ) -> tuple[str, Tensor]:
         """Return (remedy, strengths) for the device, or ("", treated images) from the host."""
-        if not strength.simulated_slice and strength.remedy in BATCH_REMEDIES:
+        is_replaced = strength.simulated_slice or strength.tone_slice
+        if not is_replaced and strength.remedy in BATCH_REMEDIES:
             remedy = BATCH_REMEDIES[strength.remedy]
             strengths = remedy.draw_strengths(len(positions), strength.low, strength.high, seed)
             return strength.remedy, torch.from_numpy(strengths)
@@ -216,14 +218,24 @@ def create_resident_source(
     return ResidentSource(meta, settings, treatment, rows, device_pixels)
 
 
+def can_reside_in_memory(images: TrainingImages, device: torch.device) -> bool:
+    """Return whether the images fit in the memory of the GPU; False for a CPU."""
+    if device.type != "cuda":
+        return False
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    pixel_bytes = len(images) * int(np.prod(images.pixels.shape[1:]))
+    return pixel_bytes <= RESIDENT_MEMORY_SHARE * free_bytes
+
+
 def create_batch_source(
     training_images: TrainingImages,
     meta: Mapping[str, Any],
     settings: FitSettings,
     treatment: BatchTreatment | None,
-    precision: PrecisionPolicy,
+    *,
+    is_resident: bool,
 ) -> BatchSource:
-    """Return a resident source if the policy allows one and the device can apply the treatment.
+    """Return a resident source if there is room and the device can apply the treatment.
 
     The device applies the treatment of a plan, or none; every other treatment needs the host.
 
@@ -232,10 +244,10 @@ def create_batch_source(
         meta: the model's metadata with `mean` and `std`.
         settings: settings of the training.
         treatment: what changes a batch before the augmentation, if anything.
-        precision: with `is_data_resident` if the images fit in the device's memory.
+        is_resident: whether the images fit in the device's memory.
     """
     device = select_device()
-    can_reside = precision.is_data_resident and training_images.pixels.ndim == 4
+    can_reside = is_resident and training_images.pixels.ndim == 4
     if can_reside and (treatment is None or isinstance(treatment, TargetedTreatment)):
         return create_resident_source(training_images, meta, settings, treatment, device)
     return HostSource(meta, settings, treatment, device)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contracts import ProgressTracker
-from pipeline.learning import distributed
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.inference.model_outputs import (
     FEATURE_COUNT,
     LAYOUT_FEATURE_COUNT,
@@ -50,9 +50,10 @@ def compute_frozen_features(
     """
     is_wanted = np.zeros(len(pixels), bool)
     is_wanted[rows] = True
-    folder = Path(distributed.broadcast_from_first(str(scratch_folder.absolute())))
+    fabric = get_fabric()
+    folder = Path(fabric.broadcast(str(scratch_folder.absolute())))
     files = {name: folder / f"{name}.npy" for name in _ARRAYS}
-    is_writer = distributed.is_first_rank()
+    is_writer = fabric.is_global_zero
     if is_writer:
         for name, (dtype, width) in _ARRAYS.items():
             np.lib.format.open_memmap(files[name], "w+", dtype, (len(pixels), width))
@@ -65,10 +66,10 @@ def compute_frozen_features(
         if is_writer:
             _write_rows(files["embeddings"], chunk, is_inside, features[0])
             _write_rows(files["layout"], chunk, is_inside, features[1])
-    distributed.wait_for_ranks()  # until everything is written
+    fabric.barrier()  # until everything is written
     embeddings = np.load(files["embeddings"], mmap_mode="r")
     layout = np.load(files["layout"], mmap_mode="r")
-    distributed.wait_for_ranks()  # until all have opened the files, which the first one will move
+    fabric.barrier()  # until all have opened the files, which the first one will move
     return embeddings, layout
 
 

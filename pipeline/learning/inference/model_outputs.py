@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.contracts import ProgressTracker, iterate_silently
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import ArraySubset, PixelArray, build_input_tensor
+from pipeline.learning.distributed import get_fabric, map_over_processes
 from pipeline.learning.models.backbone import (
     ModelMetadata,
     load_frozen_backbone,
@@ -22,15 +22,12 @@ from pipeline.learning.models.backbone import (
     select_device,
 )
 from pipeline.learning.models.normalization_folding import fold_normalization
-from pipeline.learning.training.device_policy import (
-    choose_precision,
-    create_autocast,
-    describe_device,
-)
 
 FloatArray = NDArray[np.float32]
 FEATURE_COUNT, LAYOUT_FEATURE_COUNT = 1280, 1792
 MIDDLE_STAGE_INDEX, LAYOUT_GRID_SIZE = 3, 4  # the stage of 112 features
+MAXIMUM_BATCH_PIXELS = 64 * 256**2
+"""Pixels of a batch at most: the memory of larger images stays that of 64 at 256 px."""
 CPU_BATCH_PIXELS = 1 << 17
 """Pixels of a batch at most on a CPU, 32 images of 64 x 64.
 
@@ -38,14 +35,24 @@ The intermediate results of a larger batch fit no cache: on one core an image of
 in batches of 64 and 1.6 ms in batches of 32, and with folded batch norms 0.8 ms and 0.7 ms.
 """
 MIN_CPU_BATCH = 8
+"""Images of a batch on a CPU for whose sake it may exceed `CPU_BATCH_PIXELS`."""
 
 
-def _limit_batch(batch_size: int, shape: tuple[int, ...], device: torch.device) -> int:
-    """Return the images of a batch: at most `batch_size`, and on a CPU `CPU_BATCH_PIXELS`."""
-    if device.type != "cpu" or len(shape) != 4:
+def fit_batch_size(pixels: Any, batch_size: int, device: torch.device) -> int:
+    """Return the batch size, or a smaller one for large images, whose memory and cache it bounds.
+
+    Args:
+        pixels: uint8 [N, S, S, 3], or any object whose slices are.
+        batch_size: images of a batch.
+        device: where the batch is computed.
+    """
+    shape: tuple[int, ...] = np.asarray(pixels[0:1]).shape if len(pixels) else ()
+    if len(shape) != 4:  # no images, or embeddings
         return batch_size
-    fitting = CPU_BATCH_PIXELS // max(shape[1] * shape[2], 1)
-    return min(batch_size, max(fitting, MIN_CPU_BATCH))
+    area = shape[1] * shape[2]
+    if device.type == "cpu":
+        batch_size = min(batch_size, max(CPU_BATCH_PIXELS // area, MIN_CPU_BATCH))
+    return max(1, min(batch_size, MAXIMUM_BATCH_PIXELS // area))
 
 
 @cache
@@ -77,7 +84,7 @@ def compute_outputs(
         track: progress tracker.
     """
     device = select_device()
-    batch_size = _limit_batch(batch_size, getattr(pixels, "shape", ()), device)
+    batch_size = fit_batch_size(pixels, batch_size, device)
     training = [module for module in model.modules() if module.training]
     move_to_device(model).eval()
 
@@ -85,12 +92,9 @@ def compute_outputs(
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
         return np.asarray(model(x).float().cpu().numpy())
 
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
+    with torch.inference_mode(), get_fabric().autocast():
         starts = range(0, len(pixels), batch_size)
-        parts = distributed.map_over_ranks(
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     for module in training:
@@ -146,7 +150,7 @@ def extract_features_and_layout(
     """
     model, meta = _load_folded_backbone()
     device = select_device()
-    batch_size = _limit_batch(batch_size, getattr(pixels, "shape", ()), device)
+    batch_size = fit_batch_size(pixels, batch_size, device)
 
     def compute_batch(start: int) -> tuple[FloatArray, NDArray[np.float16]]:
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)
@@ -155,11 +159,8 @@ def extract_features_and_layout(
         return cast(Any, model).forward_head(last).float().cpu().numpy(), grid.half().cpu().numpy()
 
     starts = range(0, len(pixels), batch_size)
-    with (
-        torch.inference_mode(),
-        create_autocast(device, choose_precision(describe_device(device), 0)),
-    ):
-        parts = distributed.map_over_ranks(
+    with torch.inference_mode(), get_fabric().autocast():
+        parts = map_over_processes(
             compute_batch, starts, track, unit_name=f"batches of {batch_size} images"
         )
     pooled = np.concatenate(

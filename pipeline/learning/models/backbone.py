@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.models.exported_program import ProgramNetwork
 from pipeline.learning.models.weight_files import read_weights
 from pipeline.learning.training_settings import PACKAGED_BACKBONE, PROGRAM_BACKBONE, PROGRAM_FILE
@@ -33,8 +35,8 @@ _HALF_PER_CHANNEL = [0.5, 0.5, 0.5]
 
 
 def select_device() -> torch.device:
-    """Return CUDA if a GPU is available, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the GPU of this process if there is one, else the CPU."""
+    return get_fabric().device
 
 
 def move_to_device(model: nn.Module) -> nn.Module:
@@ -114,12 +116,15 @@ def require_timm_model(backbone: str) -> None:
 
 
 def _create_from_hub(backbone: str, class_count: int, side: int, dropout: float) -> nn.Module:
+    # It logs each of its five retries, and the one error says what matters.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return create_timm_model(backbone, class_count, side, pretrained=True, drop_rate=dropout)
     except Exception as error:  # whatever the network layer of the day raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"train.weights: hub: {backbone} cannot be fetched ({reason}); use a file"
+            f"train.weights: hub: {backbone} cannot be fetched ({reason}); name a file of its "
+            f"weights, or set backbone: {PACKAGED_BACKBONE} with weights: packaged, which are here"
         ) from error
 
 

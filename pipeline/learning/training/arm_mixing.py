@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.learning.batches.batch_sampling import ArraySubset, TrainingImages
+from pipeline.learning.batches.batch_sampling import ArraySubset, BatchTreatment, TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.inference.temperature_scaling import fit_temperature
 from pipeline.learning.models.backbone import ModelMetadata, save_model
@@ -38,10 +38,12 @@ class ArmFit:
     Attributes:
         file: its weights.
         images: the images that it was trained on.
+        treatment: what was done to them, or None.
     """
 
     file: Path
     images: TrainingImages
+    treatment: BatchTreatment | None
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class ArmMixer:
             images = fits[0].images
             for fit in fits[1:]:
                 images = images.add_images(fit.images.image_rows, fit.images.labels)
-            recompute_statistics(model, meta, images, self.arm.treatment, STATISTICS_SEED)
+            # Trainings differ in the images that lend their tones only; those of one suffice.
+            recompute_statistics(model, meta, images, fits[0].treatment, STATISTICS_SEED)
         return model, meta
 
     def _write_entry(

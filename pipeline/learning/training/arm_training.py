@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import ProgressTracker, StageContext
 from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
-from pipeline.learning.models.backbone import load_model, load_model_metadata, save_model
+from pipeline.learning.distributed import get_fabric
+from pipeline.learning.models.backbone import (
+    load_model,
+    load_model_metadata,
+    save_model,
+    select_device,
+)
+from pipeline.learning.training.arm_store import (
+    ArmStore,
+    hash_arrays,
+    hash_tables,
+    hash_training_code,
+)
 from pipeline.learning.training.generic_augmentation import create_trivial_augment
 from pipeline.learning.training.targeted_treatment import (
     RemedyFunction,
@@ -24,6 +36,7 @@ from pipeline.learning.training.targeted_treatment import (
 )
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import PROGRAM_BACKBONE, FitSettings
+from pipeline.storage.artifact_store import compute_key
 
 
 @dataclass(frozen=True)
@@ -35,12 +48,15 @@ class TrainingArm:
         treatment: what is done to a batch before the common augmentation, or None.
         images: training images; planned ones may occur several times.
         is_head_only: whether the last layer alone is trained.
+        treatment_key: equal for equal treatments; empty if it is unknown, so that the training is
+            not stored.
     """
 
     name: str
     treatment: BatchTreatment | None
     images: TrainingImages
     is_head_only: bool = False
+    treatment_key: str = ""
 
 
 def build_arms(
@@ -71,15 +87,20 @@ def build_arms(
     """
     simulations = SimulatedImages.create_from_table(simulated, simulated_pixels)
     has_separate_head = load_model_metadata(model_folder)["backbone"] != PROGRAM_BACKBONE
+    plan_key = hash_tables([plan, images[["image_id", "label"]], simulated])
     targeted = TrainingArm(
         "targeted",
         build_targeted_treatment(plan, images, apply_remedy, simulations),
         repeat_planned_images(plan, images, training_images),
         has_separate_head and is_last_layer_only(plan),
+        compute_key(plan_key, hash_training_code(set(plan["remedy"]))),
     )
-    arms = [TrainingArm("control", None, training_images), targeted]
+    arms = [TrainingArm("control", None, training_images, treatment_key="none"), targeted]
     if has_generic_arm:
-        arms.append(TrainingArm("generic", create_trivial_augment(), training_images))
+        trivial_augment = create_trivial_augment()
+        arms.append(
+            TrainingArm("generic", trivial_augment, training_images, treatment_key="generic")
+        )
     return arms
 
 
@@ -102,6 +123,8 @@ class ArmTrainer:
         model_folder: the model from which all arms start.
         output_folder: folder of the trained weights.
         context: context of the stage.
+        store: earlier trainings; None to train every arm.
+        data_key: equal if the pixels of all images and the start are equal.
     """
 
     settings: FitSettings
@@ -109,9 +132,14 @@ class ArmTrainer:
     model_folder: Path
     output_folder: Path
     context: StageContext
+    store: ArmStore | None = None
+    data_key: str = ""
 
     def train_arm(self, arm: TrainingArm, seed: int, name: str) -> tuple[Path, dict[str, Any]]:
         """Train one arm, and return the file of its weights and a record of the training.
+
+        A training that the store holds under the same start, seed, images, treatment, settings,
+        code and kind of device is not done again.
 
         Args:
             arm: the arm.
@@ -119,10 +147,17 @@ class ArmTrainer:
             name: name of the weights file, without its ending.
 
         Returns:
-            The file, and passes (image passes), rows (images that they were drawn from), loss and
-            history (the training curves).
+            The file, and passes (image passes), rows (images that they were drawn from), loss,
+            history (the training curves) and is_reused (whether another run did this training).
         """
         network, meta = load_model(self.model_folder)
+        key = self._compute_key(arm, seed)
+        file = f"{name}.safetensors"
+        record = self.store.load_training(key, network) if self.store and key else None
+        if record is not None:
+            save_model(self.output_folder, network, meta, file)
+            is_reused = record.pop("run_id") != self.context.run_id
+            return self.output_folder / file, record | {"is_reused": is_reused}
         fitted = fit_network(
             network,
             meta,
@@ -134,14 +169,34 @@ class ArmTrainer:
             track=_name_units(self.context.track_progress, f"of {name}"),
             report_note=self.context.add_note,
         )
-        file = f"{name}.safetensors"
         save_model(self.output_folder, fitted.model, meta, file)
-        return self.output_folder / file, {
+        record = {
             "passes": fitted.image_passes,
             "rows": len(arm.images),
             "loss": fitted.training_loss,
             "history": fitted.history.drop(columns="split").to_dict("records"),
         }
+        if self.store and key:
+            run_id = self.context.run_id
+            self.store.save_training(key, fitted.model, record | {"run_id": run_id})
+        return self.output_folder / file, record | {"is_reused": False}
+
+    def _compute_key(self, arm: TrainingArm, seed: int) -> str:
+        """Return the key of a training; empty if it may not be stored.
+
+        Several processes would have to agree on what is stored, so they train every arm.
+        """
+        if not (self.data_key and arm.treatment_key) or get_fabric().world_size > 1:
+            return ""
+        return compute_key(
+            self.data_key,
+            hash_arrays([arm.images.image_rows, arm.images.labels]),
+            arm.treatment_key,
+            self._get_fit_settings(arm).model_dump(mode="json"),
+            seed,
+            select_device().type,
+            hash_training_code(),
+        )
 
     def _get_fit_settings(self, arm: TrainingArm) -> FitSettings:
         """Return the settings with the same number of image passes for every arm."""

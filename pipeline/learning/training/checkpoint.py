@@ -22,7 +22,7 @@ from torch import nn
 
 from pipeline.config import StageSettings
 from pipeline.contracts import InputError
-from pipeline.learning import distributed
+from pipeline.learning.distributed import get_fabric
 
 NO_EXTRA_STATES: Mapping[str, Any] = MappingProxyType({})
 CHECKPOINT_TIME_SHARE = 0.02
@@ -147,7 +147,7 @@ class TrainingCheckpoint:
         progress: TrainingProgress,
         extra_states: Mapping[str, Any] = NO_EXTRA_STATES,
     ) -> None:
-        """Write the last state; of several ranks only the first writes.
+        """Write the last state; of several processes only the first writes.
 
         Args:
             model: the model in training.
@@ -155,7 +155,7 @@ class TrainingCheckpoint:
             progress: how far the training is.
             extra_states: further objects with a `state_dict`, by name.
         """
-        if not distributed.is_first_rank():
+        if not get_fabric().is_global_zero:
             return
         state: dict[str, Any] = {"progress": asdict(progress), "key": self.training_key}
         for name, part in {"model": model, "optimizer": optimizer, **extra_states}.items():
@@ -181,8 +181,8 @@ class TrainingCheckpoint:
             InputError: the file is truncated, or holds more than tensors and plain values. Nothing
                 is unpickled.
         """
-        own_state = self._read_state() if distributed.is_first_rank() else None
-        state: dict[str, Any] | None = distributed.broadcast_from_first(own_state)
+        fabric = get_fabric()
+        state = fabric.broadcast(self._read_state() if fabric.is_global_zero else None)
         if state is None:
             return TrainingProgress()
         for name, part in {"model": model, "optimizer": optimizer, **extra_states}.items():
@@ -213,8 +213,8 @@ class TrainingCheckpoint:
             ) from error
 
     def save_best_weights(self, model: nn.Module) -> None:
-        """Write the weights as the best so far; of several ranks only the first writes."""
-        if not distributed.is_first_rank():
+        """Write the weights as the best so far; of several processes only the first writes."""
+        if not get_fabric().is_global_zero:
             return
         tensors = {}
         for name, tensor in model.state_dict().items():
@@ -228,8 +228,9 @@ class TrainingCheckpoint:
             InputError: they cannot be read.
         """
         try:
-            own_weights = load_file(self.best_weights_path) if distributed.is_first_rank() else {}
-            model.load_state_dict(distributed.broadcast_from_first(own_weights))
+            fabric = get_fabric()
+            own_weights = load_file(self.best_weights_path) if fabric.is_global_zero else {}
+            model.load_state_dict(fabric.broadcast(own_weights))
         except (SafetensorError, OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.best_weights_path}: damaged ({error}); "

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import (
     ArraySubset,
     PixelArray,
@@ -22,6 +21,7 @@ from pipeline.learning.batches.batch_sampling import (
     derive_step_seed,
 )
 from pipeline.learning.batches.batch_sources import HostSource
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.inference.model_outputs import compute_outputs
 from pipeline.learning.models.backbone import ModelMetadata
 from pipeline.learning.training.checkpoint import compute_training_key, write_atomically
@@ -95,16 +95,17 @@ def embed_views(
     Returns:
         views * n items whose `pixels` are embeddings float32 [views * n, D].
     """
-    is_stored = distributed.broadcast_from_first(embedding_file.is_file())
+    fabric = get_fabric()
+    is_stored = fabric.broadcast(embedding_file.is_file())
     embeddings = np.zeros((0, network.feature_count), np.float32)
     if not is_stored:
         embeddings = _compute_embeddings(network, meta, views, track)
-        if distributed.is_first_rank():
+        if fabric.is_global_zero:
             write_atomically(embedding_file, lambda file: np.save(file, embeddings))
-    if distributed.is_first_rank():
+    if fabric.is_global_zero:
         embeddings = np.load(embedding_file, mmap_mode="r")
-    if is_stored:  # otherwise each rank has computed them
-        embeddings = distributed.broadcast_from_first(embeddings)
+    if is_stored:  # otherwise each process has computed them
+        embeddings = fabric.broadcast(embeddings)
     labels = np.tile(images.labels, len(views))
     image_ids = None
     if images.image_ids is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learning.batches.batch_sampling import PixelArray, RowIndices, TrainingImages
+from pipeline.remedies import transfer_tones
 
 REWEIGHTING_REMEDY = "reweighting"
 """The remedy of plan rows whose images weigh more; the strength is the weight."""
@@ -65,12 +66,14 @@ class RemedyStrength:
         low: lowest strength.
         high: highest strength.
         simulated_slice: slice whose simulated images replace the image; empty to keep the image.
+        tone_slice: slice whose images lend their tones in place of the remedy; empty for none.
     """
 
     remedy: str
     low: float
     high: float
     simulated_slice: str
+    tone_slice: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,23 @@ class TargetedTreatment:
         labels: label of each row of `images`.
         apply_remedy: applies a remedy to pixels.
         simulated_images: simulated images, if the plan uses any.
+        tone_images: by slice, real images that lend their tones, uint8 [n, S, S, 3] each. Without
+            any, the remedy is applied.
     """
 
     strength_choices: Mapping[int, tuple[NDArray[np.float64], Sequence[RemedyStrength]]]
     labels: Sequence[str]
     apply_remedy: RemedyFunction
     simulated_images: SimulatedImages | None
+    tone_images: Mapping[str, PixelArray] = field(default_factory=dict)
+
+    def set_tone_images(self, tone_images: Mapping[str, PixelArray]) -> TargetedTreatment:
+        """Return this treatment with other images that lend their tones.
+
+        Args:
+            tone_images: uint8 [n, S, S, 3] by slice.
+        """
+        return replace(self, tone_images=tone_images)
 
     def _draw_strengths(self, rows: RowIndices, seed: int) -> list[RemedyStrength | None]:
         """Return a random strength for each row, or None where the image stays as it is."""
@@ -136,6 +150,9 @@ class TargetedTreatment:
         if strength.simulated_slice and self.simulated_images:
             labels = [self.labels[row] for row in rows.tolist()]
             return self.simulated_images.draw_images(strength.simulated_slice, labels, seed)
+        tone_images = self.tone_images.get(strength.tone_slice)
+        if tone_images is not None and len(tone_images):
+            return transfer_tones(pixels, tone_images, seed)
         return self.apply_remedy(strength.remedy, pixels, strength.low, strength.high, seed % 2**32)
 
     def __call__(self, rows: RowIndices, pixels: PixelArray, seed: int) -> PixelArray:
@@ -176,7 +193,8 @@ def build_targeted_treatment(
     simulated_slice = plan["slice"].where(plan["simulator"].notna(), "").astype("str")
     plan = plan.assign(simulated_slice=simulated_slice)
     row_by_id = {image_id: row for row, image_id in enumerate(images["image_id"])}
-    columns = ["remedy", "strength_low", "strength_high", "simulated_slice"]
+    plan = _split_tone_views(plan)
+    columns = ["remedy", "strength_low", "strength_high", "simulated_slice", "tone_slice"]
     strength_choices = {}
     for image_id, image_plan in plan.groupby("image_id"):
         cumulative_probabilities = image_plan["probability"].cumsum().to_numpy()
@@ -185,6 +203,15 @@ def build_targeted_treatment(
     return TargetedTreatment(
         strength_choices, images["label"].tolist(), apply_remedy, simulated_images
     )
+
+
+def _split_tone_views(plan: pd.DataFrame) -> pd.DataFrame:
+    """Return the plan with rows of their own, and their `tone_slice`, for views with tones."""
+    shares = plan["tone_share"]
+    probabilities = plan["probability"]
+    treated = plan.assign(tone_slice="", probability=probabilities * (1 - shares))
+    toned = plan.assign(tone_slice=plan["slice"], probability=probabilities * shares)
+    return pd.concat([treated, toned[shares > 0]])
 
 
 def repeat_planned_images(

@@ -6,36 +6,39 @@ import copy
 import operator
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import timm
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
 from pipeline.data.reading.ordered_threads import map_in_order
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_prefetch import count_local_workers
-from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
-from pipeline.learning.batches.batch_sources import HostSource, create_batch_source
+from pipeline.learning.batches.batch_sampling import BatchTreatment, PixelArray, TrainingImages
+from pipeline.learning.batches.batch_sources import (
+    HostSource,
+    can_reside_in_memory,
+    create_batch_source,
+)
+from pipeline.learning.distributed import get_fabric, prepare_device
 from pipeline.learning.models.backbone import ModelMetadata, move_to_device, select_device
+from pipeline.learning.models.step_memory import check_step_memory, measure_image_bytes
 from pipeline.learning.training.checkpoint import (
     CheckpointTimer,
     TrainingCheckpoint,
     TrainingProgress,
     compute_training_key,
 )
-from pipeline.learning.training.device_policy import (
-    apply_precision,
-    choose_precision,
-    create_loss_scaler,
-    describe_device,
-)
 from pipeline.learning.training.linear_head import prepare_head_training
 from pipeline.learning.training.progress_evaluation import evaluate_progress
-from pipeline.learning.training.training_phases import WeightAverage, adapt_to_network
+from pipeline.learning.training.training_phases import (
+    WeightAverage,
+    adapt_to_network,
+    compute_training_side,
+)
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
@@ -46,9 +49,9 @@ from pipeline.learning.training_settings import HISTORY_DTYPES, FitSettings
 from pipeline.storage.signals import defer_signals
 
 CHECKPOINT_INTERVAL = 50
-"""Steps between two checkpoints, at least; the ranks synchronize their statistics as often."""
-MINIMUM_RANK_IMAGES = 2
-"""Images of a batch for each rank, at least: batch norm needs more than one."""
+"""Steps between two checkpoints, at least; processes synchronize their statistics as often."""
+MINIMUM_PROCESS_IMAGES = 2
+"""Images of a batch for each process, at least: batch norm needs more than one."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,19 @@ class FitResult:
     training_loss: float
 
 
+def _defer_stop(process_count: int) -> AbstractContextManager[Callable[[], bool]]:
+    """Defer signals to the end of a step; of several processes none can stop alone."""
+    return defer_signals() if process_count == 1 else nullcontext(lambda: False)
+
+
+def _save_checkpoint(
+    training_run: TrainingRun, progress: TrainingProgress, checkpoint: TrainingCheckpoint
+) -> None:
+    checkpoint.save_state(
+        training_run.model, training_run.optimizer, progress, training_run.extra_states
+    )
+
+
 def _train_steps(
     training_run: TrainingRun,
     progress: TrainingProgress,
@@ -87,7 +103,7 @@ def _train_steps(
     """
     schedule = training_run.schedule
     patience = schedule.settings.patience
-    can_stop_alone = distributed.count_ranks() == 1
+    fabric = training_run.fabric
     timer = CheckpointTimer()
     start_time = time.monotonic()
     first_step = progress.step
@@ -97,7 +113,7 @@ def _train_steps(
     shard_builders = map(training_run.prepare_shard, remaining_steps)
     shards = map_in_order(shard_builders, operator.call, thread_count, queue_size=thread_count)
     step_metrics: list[Tensor] = []
-    with defer_signals() as is_stop_requested, closing(shards):
+    with _defer_stop(fabric.world_size) as is_stop_requested, closing(shards):
         for step in track(
             range(0) if is_stale else remaining_steps, total=len(remaining_steps), unit="steps"
         ):
@@ -108,12 +124,10 @@ def _train_steps(
             progress = replace(progress, step=step + 1)
             is_last = progress.step == schedule.step_count
             is_evaluation_due = is_last or progress.step % schedule.evaluation_interval == 0
-            is_stopping = is_stop_requested() and can_stop_alone
+            is_stopping = is_stop_requested()
             is_interval_end = progress.step % CHECKPOINT_INTERVAL == 0
             is_checkpoint_due = (
-                is_last
-                or is_stopping
-                or (is_interval_end and distributed.broadcast_from_first(timer.is_due()))
+                is_last or is_stopping or (is_interval_end and fabric.broadcast(timer.is_due()))
             )
             if is_evaluation_due or is_checkpoint_due:
                 checked_metrics = training_run.check_losses(step_metrics, progress.step)
@@ -132,12 +146,7 @@ def _train_steps(
             is_stale = progress.stale_evaluations >= patience
             if is_checkpoint_due or is_stale:
                 with timer.measure_writing():
-                    checkpoint.save_state(
-                        training_run.model,
-                        training_run.optimizer,
-                        progress,
-                        training_run.extra_states,
-                    )
+                    _save_checkpoint(training_run, progress, checkpoint)
             if is_stopping or is_stale:
                 break
     return progress
@@ -153,26 +162,24 @@ def _create_training_run(
     seed: int,
     report_note: Callable[[str], None],
 ) -> TrainingRun:
-    """Move the model and, where they fit, the images to the device, and set its precision."""
+    """Move the model and, where they fit, the images to the device."""
     settings = schedule.settings
     optimizer = create_optimizer(move_to_device(model), settings)
-    pixel_bytes = len(training_images) * int(np.prod(training_images.pixels.shape[1:]))
-    precision = choose_precision(describe_device(select_device()), pixel_bytes)
-    apply_precision(precision)
+    prepare_device()
+    is_resident = can_reside_in_memory(training_images, select_device())
     start_model = copy.deepcopy(model).eval() if settings.distillation else None
     return TrainingRun(
         model=model,
-        wrapped_model=model,
         optimizer=optimizer,
         meta=meta,
         training_images=training_images,
         schedule=schedule,
         class_weights=compute_class_weights(training_images, len(meta["classes"]), settings),
-        batch_source=create_batch_source(training_images, meta, settings, treatment, precision),
+        batch_source=create_batch_source(
+            training_images, meta, settings, treatment, is_resident=is_resident
+        ),
         seed=seed,
         report_note=report_note,
-        precision=precision,
-        loss_scaler=create_loss_scaler(precision),
         averaged_model=WeightAverage(model, settings.ema_decay) if settings.ema_decay else None,
         start_model=start_model,
         is_compiled=settings.compile is True,
@@ -181,19 +188,16 @@ def _create_training_run(
 
 def _fit_head(
     model: nn.Module,
-    meta: ModelMetadata,
     training_images: TrainingImages,
-    settings: FitSettings,
+    batch_source: HostSource,
     *,
     holdout: TrainingImages | None,
-    treatment: BatchTreatment | None,
     seed: int,
     scratch_folder: Path,
     track: ProgressTracker,
     report_note: Callable[[str], None],
 ) -> FitResult:
     """Fine-tune the head of `model` in place, on embeddings of the images."""
-    batch_source = HostSource(meta, settings, treatment, select_device())
     head, embedded_images, embedded_holdout, head_settings = prepare_head_training(
         model,
         training_images,
@@ -205,7 +209,7 @@ def _fit_head(
     )
     head_result = fit_network(
         head,
-        meta,
+        dict(batch_source.meta),
         embedded_images,
         head_settings,
         holdout=embedded_holdout,
@@ -215,6 +219,37 @@ def _fit_head(
         report_note=report_note,
     )
     return replace(head_result, model=model.eval())
+
+
+def _check_step(schedule: TrainingSchedule, backbone: str, pixels: PixelArray) -> None:
+    """Check that a step has images for all processes, and that its memory is free on a CPU."""
+    process_count = get_fabric().world_size
+    if schedule.batch_size < MINIMUM_PROCESS_IMAGES * process_count:
+        raise InputError(
+            f"train.batch_size: {schedule.batch_size} images a step are too few "
+            f"for {process_count} processes"
+        )
+    is_image_network = pixels.ndim == 4 and timm.is_model(backbone)
+    if select_device().type == "cpu" and is_image_network:
+        side = compute_training_side(pixels.shape[1], schedule.settings.training_side_share)
+        image_bytes = measure_image_bytes(backbone, side)
+        check_step_memory(image_bytes, schedule.batch_size, pixels.shape[1])
+
+
+def _create_checkpoint(
+    training_run: TrainingRun, scratch_folder: Path, *, is_treated: bool
+) -> TrainingCheckpoint:
+    """Return the files of a training, under the key of everything that it depends on."""
+    training_images = training_run.training_images
+    training_key = compute_training_key(
+        training_run.schedule.settings,
+        training_run.seed,
+        training_images.image_rows,
+        training_images.labels,
+        training_run.meta["backbone"],
+        is_treated,
+    )
+    return TrainingCheckpoint(scratch_folder, training_key)
 
 
 def fit_network(
@@ -232,8 +267,8 @@ def fit_network(
 ) -> FitResult:
     """Fine-tune `model` in place by cross-entropy, from the checkpoint if there is one.
 
-    Ranks that share the work share each batch. On one CPU the result follows from the arguments bit
-    by bit, even if the training is killed and resumed.
+    Processes that share the work share each batch. On one CPU the result follows from the arguments
+    bit by bit, even if the training is killed and resumed.
 
     Args:
         model: the network.
@@ -251,40 +286,37 @@ def fit_network(
 
     Raises:
         InputError: a loss is not finite (the error names the images of the batch), a batch has too
-            few images for the ranks, or a setting does not fit the network.
+            few images for the processes or needs more memory than is free, or a setting does not
+            fit the network.
     """
     if settings.head_only:
         return _fit_head(
             model,
-            meta,
             training_images,
-            settings,
+            HostSource(meta, settings, treatment, select_device()),
             holdout=holdout,
-            treatment=treatment,
             seed=seed,
             scratch_folder=scratch_folder,
             track=track,
             report_note=report_note,
         )
-    settings = adapt_to_network(meta["backbone"], settings)
-    schedule = TrainingSchedule(settings, len(training_images))
-    if schedule.batch_size < MINIMUM_RANK_IMAGES * distributed.count_ranks():
-        raise InputError(
-            f"train.batch_size: {schedule.batch_size} images a step are too few "
-            f"for {distributed.count_ranks()} processes"
-        )
+    schedule = TrainingSchedule(adapt_to_network(meta["backbone"], settings), len(training_images))
+    _check_step(schedule, meta["backbone"], training_images.pixels)
     training_run = _create_training_run(
         model, meta, training_images, schedule, treatment, seed=seed, report_note=report_note
     )
-    training_key = compute_training_key(
-        settings,
-        seed,
-        training_images.image_rows,
-        training_images.labels,
-        meta["backbone"],
-        treatment is not None,
-    )
-    checkpoint = TrainingCheckpoint(scratch_folder, training_key)
+    checkpoint = _create_checkpoint(training_run, scratch_folder, is_treated=treatment is not None)
+    return _complete_training(training_run, checkpoint, holdout, track)
+
+
+def _complete_training(
+    training_run: TrainingRun,
+    checkpoint: TrainingCheckpoint,
+    holdout: TrainingImages | None,
+    track: ProgressTracker,
+) -> FitResult:
+    """Make the steps that the checkpoint leaves, and return the model with its final weights."""
+    model = training_run.model
     progress = checkpoint.restore_state(model, training_run.optimizer, training_run.extra_states)
     progress = _train_steps(training_run, progress, holdout, checkpoint, track)
     if holdout:
@@ -297,6 +329,6 @@ def fit_network(
         history,
         progress.step,
         progress.best_step or progress.step,
-        progress.step * schedule.batch_size,
+        progress.step * training_run.schedule.batch_size,
         progress.training_loss,
     )

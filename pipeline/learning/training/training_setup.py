@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.learning.batches.batch_sampling import TrainingImages, choose_batch_size
+from pipeline.learning.distributed import get_fabric
 from pipeline.learning.models.backbone import select_device
 from pipeline.learning.training_settings import FitSettings
 
@@ -94,9 +95,10 @@ def compute_class_weights(
 def create_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
     """Return AdamW or SGD; biases and norms are exempt from weight decay.
 
-    The optimizer is fused: it updates all weights in one pass.
+    The optimizer is fused: it updates all weights in one pass. Fabric scales the loss if the
+    precision needs that (Micikevicius et al. 2018).
     """
-    optimizer: torch.optim.Optimizer = cast(Any, timm.optim).create_optimizer_v2(
+    optimizer = cast(Any, timm.optim).create_optimizer_v2(
         model,
         opt=settings.optimizer,
         lr=settings.learning_rate,
@@ -104,4 +106,4 @@ def create_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Opt
         momentum=SGD_MOMENTUM,
         fused=True,
     )
-    return optimizer
+    return cast(torch.optim.Optimizer, get_fabric().setup_optimizers(optimizer))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_prefetch import BatchShard, DeviceTransfer
 from pipeline.learning.batches.batch_sampling import (
     TrainingImages,
@@ -23,14 +22,14 @@ from pipeline.learning.batches.batch_sampling import (
     select_batch_positions,
 )
 from pipeline.learning.batches.batch_sources import BatchSource
-from pipeline.learning.models.backbone import ModelMetadata, select_device
-from pipeline.learning.training.device_policy import (
-    PrecisionPolicy,
-    create_autocast,
-    create_loss_scaler,
-    describe_device,
-    is_compiling_worthwhile,
+from pipeline.learning.distributed import (
+    VOLTA,
+    get_fabric,
+    select_process_items,
+    set_up_model,
+    synchronize_statistics,
 )
+from pipeline.learning.models.backbone import ModelMetadata
 from pipeline.learning.training.training_phases import (
     WeightAverage,
     compute_image_side,
@@ -39,6 +38,31 @@ from pipeline.learning.training.training_phases import (
 )
 from pipeline.learning.training.training_setup import TrainingSchedule
 from pipeline.learning.training_settings import BLACK_LEVEL, BLACK_PERCENTILE
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+COMPILE_SAVED_SHARE = 0.1
+"""Share of a step that compiling saves; a low estimate."""
+COMPILE_SECONDS = 120.0
+"""Time that compiling takes; a high estimate."""
+
+
+def is_compiling_worthwhile(
+    compute_capability: tuple[int, int] | None, remaining_steps: int, step_seconds: float
+) -> bool:
+    """Return whether `torch.compile` is expected to save more time than it takes.
+
+    It needs Triton, and so compute capability 7.0. On the CPU it is never worthwhile.
+
+    Args:
+        compute_capability: of the GPU; None for the CPU.
+        remaining_steps: steps that are left.
+        step_seconds: duration of one step without compiling.
+    """
+    if compute_capability is None or compute_capability < VOLTA:
+        return False
+    return remaining_steps * step_seconds * COMPILE_SAVED_SHARE > COMPILE_SECONDS
 
 
 def find_black_images(inputs: Tensor, meta: ModelMetadata) -> Tensor:
@@ -61,7 +85,7 @@ class TrainingRun:
 
     Attributes:
         model: the model in training.
-        wrapped_model: the model, or the model wrapped so that ranks average its gradients.
+        wrapped_model: the model as Fabric calls it; None before the first step.
         optimizer: the optimizer of the model.
         meta: the model's metadata.
         training_images: the images to train on.
@@ -70,8 +94,7 @@ class TrainingRun:
         batch_source: source of the pixels.
         seed: seed of everything that is random.
         report_note: receives a line about everything out of the ordinary.
-        precision: how the device is used.
-        loss_scaler: scales the loss if `precision.is_loss_scaled`.
+        fabric: the services of the device and of the processes that share the work.
         portion_count: number of portions of a batch whose gradients are summed; it grows when
             memory runs out.
         averaged_model: average of the weights; None without `ema_decay`.
@@ -83,7 +106,6 @@ class TrainingRun:
     """
 
     model: nn.Module
-    wrapped_model: nn.Module
     optimizer: torch.optim.Optimizer
     meta: ModelMetadata
     training_images: TrainingImages
@@ -92,8 +114,8 @@ class TrainingRun:
     batch_source: BatchSource
     seed: int
     report_note: Callable[[str], None]
-    precision: PrecisionPolicy = field(default_factory=PrecisionPolicy)
-    loss_scaler: Any = field(default_factory=lambda: create_loss_scaler(PrecisionPolicy()))
+    fabric: Fabric = field(default_factory=get_fabric)
+    wrapped_model: Any = None
     portion_count: int = 1
     averaged_model: WeightAverage | None = None
     start_model: nn.Module | None = None
@@ -101,7 +123,7 @@ class TrainingRun:
     is_compiled: bool = False
     is_compilation_decided: bool = False
     device_transfer: DeviceTransfer = field(
-        default_factory=lambda: DeviceTransfer.create_for_device(select_device())
+        default_factory=lambda: DeviceTransfer.create_for_device(get_fabric().device)
     )
 
     @cached_property
@@ -119,34 +141,34 @@ class TrainingRun:
     @property
     def extra_states(self) -> dict[str, Any]:
         """What a checkpoint stores beside the model and the optimizer, by name."""
-        states = {"scaler": self.loss_scaler}
+        states: dict[str, Any] = {"scaler": self.fabric.strategy.precision}
         if self.averaged_model:
             states["mean"] = self.averaged_model
         return states
 
     def synchronize_statistics(self) -> None:
-        """Replace the running statistics by their mean over the ranks."""
-        distributed.synchronize_statistics(self.model)
+        """Replace the running statistics by their mean over the processes."""
+        synchronize_statistics(self.model)
         if self.averaged_model:
-            distributed.synchronize_statistics(self.averaged_model.module)
+            synchronize_statistics(self.averaged_model.module)
 
     def begin_phase(self, step: int) -> None:
         """Set the training mode of `step`: the first one, or the first of the whole network.
 
-        Ranks average the gradients of the layers in training, so the model is wrapped again when
-        these change.
+        Processes average the gradients of the layers in training, so the model is wrapped again
+        when these change.
         """
         is_frozen = step < self.schedule.frozen_step_count
         set_training_mode(self.model, is_frozen=is_frozen)
-        if self.wrapped_model is self.model or is_frozen != self.is_backbone_frozen:
-            self.wrapped_model = distributed.distribute_model(self.model)
+        if self.wrapped_model is None or is_frozen != self.is_backbone_frozen:
+            self.wrapped_model = set_up_model(self.model)
             self.is_backbone_frozen = is_frozen
             if self.is_compiled:
                 self.compile_network()
 
     def compile_network(self) -> None:
         """Compile the network from the next step on, which then takes a minute or two."""
-        self.wrapped_model = cast(nn.Module, torch.compile(self.wrapped_model))
+        self.wrapped_model = torch.compile(self.wrapped_model)
         self.is_compilation_decided = True
         self.is_compiled = True
 
@@ -156,35 +178,35 @@ class TrainingRun:
         This is decided once.
         """
         self.is_compilation_decided = True
+        device = self.fabric.device
         should_compile = self.schedule.settings.compile == "auto" and is_compiling_worthwhile(
-            describe_device(self.device_transfer.device), remaining_steps, step_seconds
+            torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
+            remaining_steps,
+            step_seconds,
         )
-        if distributed.broadcast_from_first(should_compile):
+        if self.fabric.broadcast(should_compile):
             self.compile_network()
             self.report_note(
                 f"the network is compiled: {remaining_steps:,} steps of {step_seconds:.3g} s remain"
             )
 
     def select_batch(self, step: int) -> TrainingImages:
-        """Return the images of a step, for all ranks together."""
+        """Return the images of a step, for all processes together."""
         positions = select_batch_positions(
             len(self.training_images), self.schedule.batch_size, step, self.seed
         )
         return self.training_images.select_images(positions)
 
     def prepare_shard(self, step: int) -> Callable[[], BatchShard]:
-        """Return a function that prepares this rank's part of a step, in any thread.
-
-        The ranks that share the work are counted now, not in that thread.
-        """
+        """Return a function that prepares this process's part of a step, in any thread."""
         batch = self.select_batch(step)
         seed = derive_step_seed(self.seed, step)
-        positions = distributed.select_rank_items(len(batch))
+        positions = select_process_items(len(batch))
         rank_images = batch.select_images(positions)
         treatment_seed = seed
-        # Shift and crop are drawn for the whole batch, treatments for each rank's part of it.
-        if distributed.count_ranks() > 1:
-            treatment_seed = derive_step_seed(seed, distributed.get_rank())
+        # Shift and crop are drawn for the whole batch, treatments for each process's part of it.
+        if self.fabric.world_size > 1:
+            treatment_seed = derive_step_seed(seed, self.fabric.global_rank)
         batch_weight = float(len(batch))
         if self.class_weights is not None:
             batch_weight = float(self.host_class_weights[batch.labels].sum())
@@ -203,12 +225,12 @@ class TrainingRun:
     def run_step(self, step: int, shard: BatchShard) -> Tensor:
         """Make one optimizer step, and return the loss and the accuracy before it, float32 [2].
 
-        Both are this rank's part of the values of the whole batch. When memory runs out, the batch
-        is halved into ever smaller portions, and their gradients are summed.
+        Both are this process's part of the values of the whole batch. When memory runs out, the
+        batch is halved into ever smaller portions, and their gradients are summed.
 
         Args:
             step: number of the step, from 0.
-            shard: this rank's part of the batch.
+            shard: this process's part of the batch.
         """
         labels, *tensors = shard.device_batch.receive_tensors()
         inputs = shard.build_pixels(*tensors)
@@ -225,8 +247,7 @@ class TrainingRun:
                 break
             except torch.OutOfMemoryError as error:
                 self._double_portions(len(labels), error)
-        self.loss_scaler.step(self.optimizer)
-        self.loss_scaler.update()
+        self.optimizer.step()
         if self.averaged_model:
             self.averaged_model.update_average(self.model, step)
         return metrics
@@ -243,22 +264,22 @@ class TrainingRun:
         with torch.random.fork_rng(devices=[inputs.device] if inputs.device.type == "cuda" else []):
             torch.manual_seed(derive_step_seed(self.seed, step))  # dropout
             for portion in portions[:-1]:
-                with distributed.defer_gradient_averaging(self.wrapped_model):
+                with self.fabric.no_backward_sync(self.wrapped_model):
                     metrics += self._backpropagate_portion(*portion, shard)
             return metrics + self._backpropagate_portion(*portions[-1], shard)
 
     def _backpropagate_portion(self, inputs: Tensor, labels: Tensor, shard: BatchShard) -> Tensor:
         """Add the gradients of a portion, and return its part of the loss and the accuracy."""
-        with create_autocast(inputs.device, self.precision):
-            scores = self.wrapped_model(inputs).float()
+        with self.fabric.autocast():
+            scores = self.wrapped_model(inputs)
             if self.start_model is None:
                 loss = self._compute_loss(scores, labels, shard)
             else:
                 loss = self._compute_distilled_loss(scores, labels, inputs, shard)
         summed_loss = loss
-        if distributed.count_ranks() > 1:  # gradients are averaged over the ranks
-            summed_loss = loss * distributed.count_ranks()
-        torch.autograd.backward(self.loss_scaler.scale(summed_loss))
+        if self.fabric.world_size > 1:  # gradients are averaged over the processes
+            summed_loss = loss * self.fabric.world_size
+        self.fabric.backward(summed_loss)
         correct_count = (scores.detach().argmax(1) == labels).float().sum()
         return torch.stack([loss.detach(), correct_count / shard.batch_image_count])
 
@@ -306,7 +327,7 @@ class TrainingRun:
         if self.portion_count >= shard_size:
             raise InputError(
                 "train.batch_size: a single image does not fit in the memory; "
-                "choose a smaller backbone"
+                "choose a smaller ingest.side or backbone"
             ) from error
         self.portion_count = min(2 * self.portion_count, shard_size)
         if torch.cuda.is_available():
@@ -318,7 +339,7 @@ class TrainingRun:
         )
 
     def check_losses(self, step_metrics: list[Tensor], step: int) -> list[list[float]]:
-        """Return loss and accuracy of the last steps as numbers, summed over all ranks.
+        """Return loss and accuracy of the last steps as numbers, summed over all processes.
 
         Args:
             step_metrics: loss and accuracy of each step, float32 [2] each.
@@ -329,8 +350,9 @@ class TrainingRun:
         """
         if not step_metrics:
             return []
-        values: list[list[float]] = distributed.sum_over_ranks(torch.stack(step_metrics)).tolist()
-        # The ranks' parts of the loss are summed, so all of them see the same failure.
+        total = self.fabric.all_reduce(torch.stack(step_metrics), reduce_op="sum")
+        values: list[list[float]] = cast(Tensor, total).tolist()
+        # The processes' parts of the loss are summed, so all of them see the same failure.
         for failed_step, (loss, _) in enumerate(values, step - len(values)):
             if not math.isfinite(loss):
                 image_ids = self.select_batch(failed_step).format_image_ids()

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.attributes import measure_images
-from pipeline.remedies import apply_remedy, describe_intervention
+from pipeline.remedies import apply_remedy, describe_intervention, transfer_tones
 from pipeline.report.figures.thumbnails import index_rows
 from pipeline.report.report_page import AugmentationPreview
 
@@ -22,7 +22,10 @@ MAX_PREVIEWS = 12
 MAX_MEASURED_IMAGES = 150
 """Images measured of the slice, of training and of the treated ones; quartiles need no more."""
 
-_TREATMENT_COLUMNS = ["slice", "remedy", "strength_low", "strength_high", "simulator"]
+_TREATMENT_COLUMNS = ["slice", "remedy", "strength_low", "strength_high", "tone_share", "simulator"]
+TONED_COPY_COUNT = 2
+"""Further copies with the tones of real images, where the plan uses these."""
+TONED_COPY_CAPTION = "brightness and colors of a real image of the slice"
 LabeledCopies = list[tuple[str, NDArray[np.uint8]]]
 
 
@@ -55,7 +58,7 @@ def _build_preview(
         planned_ids: training images that get the treatment.
         seed: seed of the draws.
     """
-    slice_name, remedy, low, high, simulator = treatment
+    slice_name, remedy, low, high, tone_share, simulator = treatment
     pixels = artifacts["pixels"]
     rng = np.random.default_rng(seed)
     drawn_ids = planned_ids.iloc[rng.permutation(len(planned_ids))[:MAX_MEASURED_IMAGES]]
@@ -67,6 +70,13 @@ def _build_preview(
     if pd.isna(simulator):
         treated = apply_remedy(str(remedy), training, low, high, seed)
         copies = _build_treated_copies(training[0], str(remedy), (low, high), seed)
+        if tone_share and len(member_rows):
+            tone_images = np.asarray(pixels[member_rows])
+            toned_count = round(tone_share * len(training))
+            treated[:toned_count] = transfer_tones(training[:toned_count], tone_images, seed)
+            originals = np.repeat(training[:1], TONED_COPY_COUNT, axis=0)
+            for copy in transfer_tones(originals, tone_images, seed):
+                copies.append((TONED_COPY_CAPTION, copy))
     else:
         simulated = artifacts["simulated"]
         own_rows = np.flatnonzero((simulated["slice"] == slice_name).to_numpy())

@@ -60,7 +60,13 @@ def _describe_treatment(treatment: PrescribedTreatment) -> str:
     text = " and ".join(ranges)
     if treatment.simulator:
         return f"images that the simulator of {treatment.simulator} drew under {text}"
-    return f"{treatment.images:,} training images treated with {text}"
+    text = f"{treatment.images:,} training images treated with {text}"
+    if treatment.tone_share:
+        text += (
+            f", {treatment.tone_share:.0%} of their views with the brightness and colors of a real "
+            "image of the slice instead"
+        )
+    return text
 
 
 def describe_searched_plan(slices: Sequence[str], is_whole: bool, is_reduced: bool) -> str:

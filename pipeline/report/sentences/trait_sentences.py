@@ -11,6 +11,7 @@ from pipeline.domain.slice_traits import (
     MeasureTrait,
     SliceNeighborsTrait,
     SliceTrait,
+    TrainingDistanceTrait,
     ValueTrait,
 )
 
@@ -51,6 +52,12 @@ def _describe_trait(trait: SliceTrait) -> str:
                 f"of the other classes they look most like {trait.class_name}: "
                 f"{_format_share(trait.share)} of them do, "
                 f"{_format_share(trait.expected)} would by chance"
+            )
+        case TrainingDistanceTrait():
+            return (
+                f"unlike anything in training: for {_format_share(trait.share)} of them 0 of "
+                f"{trait.training_count:,} training images of their class are as near as usual, "
+                f"for {_format_share(trait.expected)} of other images"
             )
         case MeasureTrait():
             side = "above" if trait.deviation > 0 else "below"

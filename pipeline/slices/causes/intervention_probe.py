@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.contracts import StageContext
 from pipeline.domain.probe_results import NOT_ASKED, ProbeMeasurements
-from pipeline.learning.distributed import map_over_ranks
+from pipeline.learning.distributed import map_over_processes
 from pipeline.remedies import apply_remedy, list_interventions
 from pipeline.slices.causes.intervention_screening import (
     NULL_INTERVENTION,
@@ -101,7 +101,7 @@ def probe_interventions(
             responses = trial.ask_rest(intervention, responses)
         return responses
 
-    columns = map_over_ranks(
+    columns = map_over_processes(
         try_intervention, interventions, context.track_progress, unit_name="interventions"
     )
     rows = [

@@ -20,6 +20,7 @@ from pipeline.domain.slice_traits import (
     ValueTrait,
 )
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.slices.causes.training_distance import TrainingReference, find_training_distance
 from pipeline.slices.finder_constants import CONSTANTS
 
 Floats = NDArray[np.float64]
@@ -28,18 +29,24 @@ FIRST_CONDITION_COLUMN = 3  # the frame starts with image_id, label and group
 
 
 def find_shared_traits(
-    val: ValidationSet, slice_mask: Mask, reported_columns: set[str], seed: int
+    val: ValidationSet,
+    slice_mask: Mask,
+    reported_columns: set[str],
+    seed: int,
+    training: TrainingReference | None = None,
 ) -> list[SliceTrait]:
     """Return what the failing images of a slice share.
 
-    These are the classes that they confuse, their nearest neighbors, and the measures and metadata
-    values that distinguish them from other images of their classes.
+    These are the classes that they confuse, their nearest neighbors, their distance from the
+    training images, and the measures and metadata values that distinguish them from other images of
+    their classes.
 
     Args:
         val: the validation set.
         slice_mask: whether each image is in the slice, bool [rows].
         reported_columns: columns that the slice's rule already reports.
         seed: seed of the sample of failing images.
+        training: the training images; None if they are unknown.
 
     Returns:
         The traits in this order; none if too few images of the slice fail.
@@ -52,6 +59,8 @@ def find_shared_traits(
         shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(failing))
         rows = np.sort(shuffled[: CONSTANTS.causes.max_described_failures])
         traits += _find_neighbors(val, slice_mask, rows)
+        if training and (distance := find_training_distance(val, slice_mask, training, seed)):
+            traits.append(distance)
     columns = [
         name for name in val.frame.columns[FIRST_CONDITION_COLUMN:] if name not in reported_columns
     ]

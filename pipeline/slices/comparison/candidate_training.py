@@ -22,14 +22,16 @@ from pipeline.learning.training.arm_mixing import (
     MixedArm,
     SeedFits,
 )
+from pipeline.learning.training.arm_store import hash_arrays
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
+from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.comparison.remedy_ladder import LADDER_FILE, StepOutcome, build_ladder
 from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImages, join_masks
 from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.gains.share_choice import list_judged_parts
-from pipeline.storage.artifact_store import write_json
+from pipeline.storage.artifact_store import compute_key, write_json
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class CandidateTraining:
         """
         entries = []
         for arm in arms:
-            seeds = [self._train_seed(arm, seed) for seed in self.seeds]
+            seeds = [self.train_seed(arm, seed) for seed in self.seeds]
             mixed = self._create_mixer(arm).mix_seeds(seeds)
             entries += mixed.entries
             if arm.name == "targeted":
@@ -111,12 +113,14 @@ class CandidateTraining:
             self.holdout_images,
         )
 
-    def _train_seed(self, arm: TrainingArm, seed: int) -> SeedFits:
+    def train_seed(self, arm: TrainingArm, seed: int) -> SeedFits:
         """Return the trainings of one seed: one for each half of the validation images, or one."""
         name = f"{arm.name}-{seed}"
         if self.real_images is None:
             file, record = self.trainer.train_arm(arm, seed, name)
-            return SeedFits(seed, (ArmFit(file, arm.images),), record)
+            return SeedFits(
+                seed, (ArmFit(file, arm.images, arm.treatment),), _join_records([record])
+            )
         chosen = self.real_images.random
         if arm.name == "targeted":
             chosen = self.real_images.targeted
@@ -125,18 +129,32 @@ class CandidateTraining:
             rows = self.val.image_rows[repeated.positions]
             labels = self.val.labels[repeated.positions].astype(np.int64)
             images = arm.images.add_images(rows, labels, repeated.repeats)
-            half_arm = replace(arm, images=images)
+            half_arm = self._lend_tones(replace(arm, images=images), half)
             file, record = self.trainer.train_arm(half_arm, seed, f"{name}-half{half}")
-            fits.append(ArmFit(file, images))
+            fits.append(ArmFit(file, images, half_arm.treatment))
             records.append(record)
         return SeedFits(seed, tuple(fits), _join_records(records))
+
+    def _lend_tones(self, arm: TrainingArm, half: int) -> TrainingArm:
+        """Return the arm with tones of the real images of a half, if it is targeted."""
+        if self.real_images is None or not isinstance(arm.treatment, TargetedTreatment):
+            return arm
+        positions_by_slice = self.real_images.slice_positions[half]
+        tone_images = {}
+        for name, positions in positions_by_slice.items():
+            tone_images[name] = np.asarray(self.pixels[self.val.image_rows[positions]])
+        key = arm.treatment_key and compute_key(
+            arm.treatment_key, list(positions_by_slice), hash_arrays(tone_images.values())
+        )
+        treatment = arm.treatment.set_tone_images(tone_images)
+        return replace(arm, treatment=treatment, treatment_key=key)
 
     def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:
         """Return the outcome of the remedies alone, without validation images in training."""
         utilities = []
         for seed in self.seeds:
             file, record = self.trainer.train_arm(arm, seed, f"treatment-{seed}")
-            fits = SeedFits(seed, (ArmFit(file, arm.images),), record)
+            fits = SeedFits(seed, (ArmFit(file, arm.images, arm.treatment),), record)
             utilities.append(self._create_mixer(arm).judge_seeds([fits], (1.0, 1.0)))
         return StepOutcome(LadderStep.TREATMENT, np.array(utilities))
 
@@ -176,6 +194,7 @@ def _join_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         history += [{"split": f"half{half}", **row} for row in record["history"]]
     return {
         "passes": sum(record["passes"] for record in records),
+        "reused": sum(record["is_reused"] for record in records),
         "rows": max(record["rows"] for record in records),
         "loss": float(np.mean([record["loss"] for record in records])),
         "history": history,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.domain.attribute_values import get_period
+from pipeline.domain.rule_columns import MAX_COLUMN_LEVELS
 from pipeline.domain.rules import Condition, Mask
+from pipeline.domain.text_prefixes import list_value_prefixes
 from pipeline.slices.finder_constants import CONSTANTS
 
 HOURS_PER_CIRCLE = 24
 EXACT_OPERATORS = ("is", "starts")
-# The end of a part of a text: a sign, or the border between letters and digits.
-_PART_END = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=[^\W\d])")
 
 
 @dataclass(frozen=True)
@@ -68,34 +67,22 @@ def _list_quantile_conditions(
                 yield Condition(column, "between", tuple(ends)), False
 
 
-def list_value_prefixes(values: Sequence[str]) -> list[str]:
-    """Return the beginnings that several values share, up to the end of a part.
-
-    >>> list_value_prefixes(["cam-north-1", "cam-north-2", "cam-south-1"])
-    ['cam-north-']
-    >>> list_value_prefixes(["line1_a", "line1_b", "line2_a", "line2_b"])
-    ['line1_', 'line2_']
-    """
-    values_of: dict[str, set[str]] = {}
-    for value in values:
-        for match in _PART_END.finditer(value):
-            values_of.setdefault(value[: match.end()], set()).add(value)
-    distinct: dict[frozenset[str], str] = {}
-    for prefix in sorted(values_of, key=len):
-        members = frozenset(values_of[prefix])
-        if 1 < len(members) < len(values):
-            distinct[members] = prefix
-    return sorted(distinct.values())
-
-
 def _list_value_conditions(column: str, values: pd.Series) -> Iterator[tuple[Condition, bool]]:
-    names = sorted(values.dropna().astype("str").unique())
-    for name in names:
+    """Yield each value and each shared beginning; of a text of many values the latter alone.
+
+    A value of such a text is a name of few images, and no rule about it would hold for new ones.
+    """
+    counts = values.dropna().astype("str").value_counts().sort_index()
+    is_text = not pd.api.types.is_numeric_dtype(values)
+    has_many_values = is_text and len(counts) > MAX_COLUMN_LEVELS
+    for name in [] if has_many_values else counts.index:
         yield Condition(column, "is", str(name)), True
-    if pd.api.types.is_numeric_dtype(values):
+    if not is_text:
         return
-    for prefix in list_value_prefixes(names):
-        yield Condition(column, "starts", prefix), True
+    image_counts = dict(zip(counts.index.astype(str), counts.tolist(), strict=True))
+    prefixes = list_value_prefixes(image_counts, CONSTANTS.family.max_text_prefixes)
+    for prefix in prefixes:
+        yield Condition(column, "starts", prefix), not has_many_values
 
 
 def _list_column_conditions(name: str, column: pd.Series) -> Iterator[tuple[Condition, bool]]:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pipeline.domain.rules import Mask, iterate_rows
+from pipeline.domain.slice_traits import TrainingDistanceTrait, parse_traits
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.storage.csv_tables import write_csv
 
-COLLECTION_COLUMNS = ["slice", "words", "rule", "have", "wanted", "examples"]
+COLLECTION_COLUMNS = [
+    "slice",
+    "words",
+    "look_for",
+    "rule",
+    "have",
+    "wanted",
+    "examples",
+    "nearest_training",
+]
 RELABELING_COLUMNS = ["path", "label", "suggested", "confidence", "kind", "split"]
 
 
@@ -23,6 +34,7 @@ def write_requests(
     confirmed_slices: pd.DataFrame,
     membership: pd.DataFrame,
     label_issues: pd.DataFrame,
+    class_slices: pd.DataFrame,
 ) -> Path:
     """Write `collect.csv` and `relabel.csv`, and return their folder.
 
@@ -31,9 +43,12 @@ def write_requests(
         slice_masks: members of each confirmed slice among all images, bool [images].
         images: the artifact `images`.
         splits: the artifact `splits`.
-        confirmed_slices: rows of `explanations` with the column `words`.
+        confirmed_slices: rows of `explanations` with the columns `words` and `common`, which says
+            what to look for if no transform is the cause. The nearest training images show what
+            training has instead.
         membership: the artifact `membership`.
         label_issues: the artifact `label_issues`.
+        class_slices: the artifact, with the columns `subject` and `look_for`.
     """
     folder.mkdir(exist_ok=True)
     paths = images.set_index("image_id")["path"]
@@ -49,14 +64,45 @@ def write_requests(
         row = {
             "slice": item.slice,
             "words": item.words,
+            "look_for": "" if pd.isna(item.common) else item.common,
             "rule": item.rule,
             "have": training_count,
             "wanted": max(round(share * int(is_training.sum())), training_count),
             "examples": "; ".join(paths[typical]),
+            "nearest_training": "; ".join(paths[_list_nearest_ids(item.shared_traits)]),
         }
         rows.append(row)
+    rows += _list_class_requests(class_slices)
     requests = pd.DataFrame(rows, columns=COLLECTION_COLUMNS)
     write_csv(folder / "collect.csv", requests)
     reviews = label_issues.assign(path=paths[label_issues["image_id"]].to_numpy())
     write_csv(folder / "relabel.csv", reviews[RELABELING_COLUMNS])
     return folder
+
+
+def _list_nearest_ids(shared_traits: str) -> list[str]:
+    """Return the training images that are nearest to images unlike all of them."""
+    ids: list[str] = []
+    for trait in parse_traits(shared_traits):
+        if isinstance(trait, TrainingDistanceTrait):
+            ids += trait.nearest_ids
+    return ids
+
+
+def _list_class_requests(class_slices: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of whole classes; their images are recognized by the label alone."""
+    rows = []
+    for item in iterate_rows(class_slices):
+        counts = [int(item.training_images), int(item.usual_training_images)]
+        row = {
+            "slice": "",
+            "words": item.subject,
+            "look_for": item.look_for,
+            "rule": f"label is one of {item.classes}",
+            "have": counts[0],
+            "wanted": max(counts),
+            "examples": "",
+            "nearest_training": "",
+        }
+        rows.append(row)
+    return rows

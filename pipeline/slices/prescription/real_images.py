@@ -42,10 +42,12 @@ class RealImages:
     Attributes:
         targeted: by half, images of planned slices.
         random: by half, as many random ones, for the arms without the remedy.
+        slice_positions: by half, positions of the targeted images by slice.
     """
 
     targeted: tuple[RepeatedImages, RepeatedImages]
     random: tuple[RepeatedImages, RepeatedImages]
+    slice_positions: tuple[Mapping[str, NDArray[np.intp]], Mapping[str, NDArray[np.intp]]]
 
 
 def select_real_images(
@@ -59,8 +61,9 @@ def select_real_images(
     """Return the validation images to train on, or None if a half has none of a planned slice.
 
     Images of every class are taken, whatever the label of a slice's rule: of one class only they
-    would teach that dark images are of this class. They are repeated until the slices are as
-    frequent as in the validation set and each class as frequent as in training. Random images occur
+    would teach that dark images are of this class. They are repeated until each slice's condition
+    is as frequent as in the validation set, and, within it, each class as frequent as in training:
+    the shares of classes hold even where `max_repeats` ends the repetition. Random images occur
     once: repetition is a part of the remedy. Images whose label is in doubt are left out.
 
     Args:
@@ -73,41 +76,63 @@ def select_real_images(
     """
     if not max_repeats:
         return None
-    is_real = _admit_images(val, explanations, slice_names) & ~np.asarray(val.has_label_issue)
+    conditions = _admit_images(val, explanations, slice_names)
     halves = assign_halves(val.folds)
-    counts = np.bincount(training_labels, minlength=len(val.class_names))
-    wanted = is_real.mean() * counts
-    targeted, random = [], []
+    class_counts = np.bincount(training_labels, minlength=len(val.class_names))
+    targeted, random, slice_positions = [], [], []
     for half in (0, 1):
         in_half = (halves == half) & ~np.asarray(val.has_label_issue)
-        members = np.flatnonzero(in_half & is_real)
+        repeats = np.zeros(val.image_count, dtype=np.intp)
+        positions = {}
+        for name, condition in conditions.items():
+            members = np.flatnonzero(in_half & condition)
+            positions[name] = members
+            wanted_counts = condition.mean() * class_counts
+            slice_repeats = choose_repeats(val.labels[members], wanted_counts, max_repeats)
+            repeats[members] = np.maximum(repeats[members], slice_repeats)
+        members = np.flatnonzero(repeats)
         if not len(members):
             return None
         rng = np.random.default_rng([seed, half])
         drawn = draw_whole_groups(val.groups, in_half, len(members), rng)
-        targeted.append(_repeat_images(val, members, wanted, max_repeats))
+        targeted.append(RepeatedImages(members, repeats[members]))
         random.append(RepeatedImages(drawn, np.ones(len(drawn), dtype=np.intp)))
-    return RealImages((targeted[0], targeted[1]), (random[0], random[1]))
+        slice_positions.append(positions)
+    return RealImages(
+        (targeted[0], targeted[1]), (random[0], random[1]), (slice_positions[0], slice_positions[1])
+    )
 
 
 def _admit_images(
     val: ValidationSet, explanations: pd.DataFrame, slice_names: Collection[str]
-) -> Mask:
-    """Return bool [rows]: whether the image part of a planned slice's rule admits an image."""
+) -> dict[str, Mask]:
+    """Return bool [rows] for each planned slice: whether the image part of its rule admits it."""
     rules = parse_frozen_rules(explanations)
     planned = {name: rule for name, rule in rules.items() if name in slice_names}
     distances = measure_reference_distances(val.frame, planned.values(), val.embeddings)
-    return join_masks(compute_slice_masks(val.frame, planned, distances), val.image_count)
+    return compute_slice_masks(val.frame, planned, distances)
 
 
-def _repeat_images(
-    val: ValidationSet, positions: NDArray[np.intp], wanted: NDArray[np.float64], max_repeats: int
-) -> RepeatedImages:
-    """Return the images with repetitions that come near the wanted number of each class."""
-    labels = val.labels[positions]
-    counts = np.bincount(labels, minlength=len(wanted))
-    repeats = np.clip(np.round(wanted / np.maximum(counts, 1)), 1, max_repeats)
-    return RepeatedImages(positions, repeats.astype(np.intp)[labels])
+def choose_repeats(
+    labels: NDArray[np.intp], wanted_counts: NDArray[np.float64], max_repeats: int
+) -> NDArray[np.intp]:
+    """Return how often each image occurs, [n], at least once and at most `max_repeats` times.
+
+    Args:
+        labels: class index of each image, [n].
+        wanted_counts: occurrences to come near for each class, [classes]. If a class has too few
+            images for its number, the other classes get fewer occurrences in proportion.
+        max_repeats: largest number of occurrences of one image.
+
+    >>> choose_repeats(np.array([0, 0, 0, 1]), np.array([12.0, 12.0]), 6).tolist()
+    [2, 2, 2, 6]
+    """
+    counts = np.bincount(labels, minlength=len(wanted_counts))
+    repeats = wanted_counts / np.maximum(counts, 1)
+    largest = repeats[counts > 0].max(initial=0.0)
+    if largest > max_repeats:
+        repeats = repeats * (max_repeats / largest)
+    return np.clip(np.round(repeats), 1, max_repeats).astype(np.intp)[labels]
 
 
 def find_planned_members(

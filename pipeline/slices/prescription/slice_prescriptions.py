@@ -61,10 +61,10 @@ def fit_treatments(
         causes: the artifact of that name, as the next argument.
         membership: images of each slice.
     """
-    rows: list[tuple[str | None, float, float, float]] = []
+    rows: list[tuple[str | None, float, float, float, float]] = []
     for explanation in iterate_rows(explanations):
         if pd.isna(explanation.cause):
-            rows.append((None, np.nan, np.nan, np.nan))
+            rows.append((None, np.nan, np.nan, np.nan, np.nan))
             continue
         is_member = val.find_members(explanation.slice, membership)
         strength_ranges = list_strength_ranges(explanation, causes, find_training_remedy)
@@ -184,4 +184,5 @@ def _list_treatments(plan: pd.DataFrame) -> Iterator[PrescribedTreatment]:
             simulator if isinstance(simulator, str) else None,  # NaN without one
             len(rows),
             tuple((float(low), float(high)) for low, high in ranges),
+            float(rows["tone_share"].max()),
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.remedies import transfer_tones
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.prescription.strength_ranges import (
@@ -28,11 +29,12 @@ from pipeline.slices.prescription.strength_ranges import (
     list_nearby_strengths,
 )
 from pipeline.statistics.group_sampling import sample_by_group
-from pipeline.statistics.two_sample_test import compute_two_sample_auc
+from pipeline.statistics.two_sample_test import UNKNOWN_AUC, compute_two_sample_auc
 
 Floats = NDArray[np.float64]
-FIT_COLUMNS = ("fitted_remedy", "fitted_low", "fitted_high", "fit_auc")
-"""Training treatment of a slice: remedy, strength range and the AUC of `StrengthFit`."""
+FIT_COLUMNS = ("fitted_remedy", "fitted_low", "fitted_high", "fit_auc", "tone_auc")
+"""Training treatment of a slice: remedy, strength range, the AUC of `StrengthFit`, and the AUC of
+training images with the tones of the slice (see `measure_tone_fit`)."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def fit_remedy(
     treated_images: pd.DataFrame,
     strength_ranges: Sequence[StrengthRange],
     tools: InterventionTools,
-) -> tuple[str, float, float, float]:
+) -> tuple[str, float, float, float, float]:
     """Return the training treatment of one slice, the values of `FIT_COLUMNS`.
 
     Args:
@@ -183,7 +185,7 @@ def fit_remedy(
         tools: how images are treated and measured.
 
     Returns:
-        The first strength range and a NaN AUC if there are no images to fit.
+        The first strength range and NaN AUCs if there are no images to fit.
     """
     rng = np.random.default_rng(CONSTANTS.prescription.fit_seed)
     max_images = CONSTANTS.prescription.max_fit_images
@@ -200,14 +202,38 @@ def fit_remedy(
     sample = np.sort(np.concatenate(samples))
     fit = None
     if len(rows) and len(sample):
-        values = tools.measure_attributes(np.asarray(tools.pixels[val.image_rows[rows]]))
+        slice_pixels = np.asarray(tools.pixels[val.image_rows[rows]])
+        values = tools.measure_attributes(slice_pixels)
         groups = treated_images.loc[sample, "group"].to_numpy(dtype=str)
         fitter = StrengthFitter(tools, sample, groups, values, val.groups[rows])
         fit = fitter.find_best_fit(strength_ranges)
     if fit is None:
         first = strength_ranges[0]
-        return first.remedy, first.low, first.high, float("nan")
-    return fit.remedy, fit.low, fit.high, fit.auc
+        return first.remedy, first.low, first.high, float("nan"), float("nan")
+    return fit.remedy, fit.low, fit.high, fit.auc, measure_tone_fit(fitter, slice_pixels)
+
+
+def measure_tone_fit(fitter: StrengthFitter, slice_pixels: NDArray[np.uint8]) -> float:
+    """Return the held-out two-sample AUC of training images with the slice's tones; .5 is best.
+
+    The tones come from one half of the slice's groups, and the other half is compared.
+
+    Args:
+        fitter: the fitter of the slice.
+        slice_pixels: uint8 [m, S, S, 3], the images of `fitter.slice_values`.
+    """
+    lends_tones = np.isin(fitter.slice_groups, np.unique(fitter.slice_groups)[::2])
+    if lends_tones.all():
+        return UNKNOWN_AUC
+    pixels = np.asarray(fitter.tools.pixels[fitter.image_rows])
+    toned = transfer_tones(pixels, slice_pixels[lends_tones], CONSTANTS.prescription.fit_seed)
+    return compute_two_sample_auc(
+        fitter.tools.measure_attributes(toned),
+        fitter.slice_values[~lends_tones],
+        fitter.image_groups,
+        fitter.slice_groups[~lends_tones],
+        CONSTANTS.prescription.fit_seed,
+    )
 
 
 def _mix_copies(

@@ -22,6 +22,7 @@ PLAN_COLUMNS = {
     "strength_low": "float64",
     "strength_high": "float64",
     "probability": "float64",
+    "tone_share": "float64",
     "simulator": "str",
 }
 
@@ -90,6 +91,7 @@ class PrescriptionContext:
                 "strength_low": explanation.strength_low,
                 "strength_high": explanation.strength_high,
                 "probability": probability * simulated_share,
+                "tone_share": 0.0,
                 "simulator": simulator_use.name,
             }
             plans.append(self._build_plan_rows(self._select_outside(explanation), settings))
@@ -120,6 +122,7 @@ class PrescriptionContext:
             "strength_low": low,
             "strength_high": high,
             "probability": probability,
+            "tone_share": choose_tone_share(explanation),
             "simulator": None,
         }
         return self._build_plan_rows(self._select_outside(explanation) & ~is_refused, settings)
@@ -166,6 +169,7 @@ class PrescriptionContext:
             "strength_low": times,
             "strength_high": times,
             "probability": 1.0,
+            "tone_share": 0.0,
             "simulator": None,
         }
         return self._build_plan_rows(is_member, settings)
@@ -207,3 +211,16 @@ class PrescriptionContext:
             "helps": bool(gain.low > 0),
             "chosen_on": "val",
         }
+
+
+def choose_tone_share(explanation: Any) -> float:
+    """Return the share of a slice's treated views that get the tones of its real images.
+
+    It is 0 unless such images are harder to separate from the slice than the fitted remedy's.
+
+    Args:
+        explanation: row of `explanations` with `FIT_COLUMNS`.
+    """
+    constants = CONSTANTS.prescription
+    is_nearer = explanation.tone_auc < explanation.fit_auc - constants.fit_auc_tolerance
+    return constants.tone_view_share if is_nearer else 0.0

@@ -24,14 +24,9 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.learning.batches.batch_sampling import TrainingImages, normalize_pixels
+from pipeline.learning.distributed import choose_precision, get_fabric, prepare_device
 from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.models.backbone import build_network, move_to_device
-from pipeline.learning.training.device_policy import (
-    apply_precision,
-    choose_precision,
-    create_autocast,
-    describe_device,
-)
 from pipeline.learning.training.targeted_treatment import (
     TargetedTreatment,
     build_targeted_treatment,
@@ -90,8 +85,7 @@ def _draw_images() -> TrainingImages:
 def _measure_bare_step() -> float:
     """Return images a second of the step alone, on one batch in the memory of the GPU."""
     network, meta = build_network("tf_efficientnet_lite0", "packaged", CLASS_NAMES, SIDE, 0.0)
-    precision = choose_precision(describe_device(GPU), 0)
-    apply_precision(precision)
+    prepare_device()
     optimizer = create_optimizer(move_to_device(network).train(), SETTINGS)
     pixels = torch.rand(BATCH_SIZE, 3, SIDE, SIDE, device=GPU) * 255
     inputs = normalize_pixels(pixels, meta)
@@ -100,7 +94,7 @@ def _measure_bare_step() -> float:
         if step == WARMUP_STEPS:
             torch.cuda.synchronize()
             began = time.perf_counter()
-        with create_autocast(GPU, precision):
+        with get_fabric().autocast():
             loss = F.cross_entropy(network(inputs).float(), labels)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -171,7 +165,7 @@ def test_a_training_keeps_the_gpu_busy(tmp_path: Path) -> None:
         for name, treatment in treatments.items():
             measured = _measure_training(images, tmp_path / f"{number}-{name}", treatment)
             measurements.setdefault(name, []).append(measured)
-    precision = choose_precision(describe_device(GPU), images.pixels.nbytes)
+    precision = choose_precision(torch.cuda.get_device_capability())
     print(f"\n{torch.cuda.get_device_name()}, {precision}, medians of {ROUNDS}")
     bare_rate = statistics.median(rate for rate, _ in measurements["bare step"])
     for name, rows in measurements.items():

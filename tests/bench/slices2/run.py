@@ -45,8 +45,8 @@ from tests.bench.slices.finder_runs import (
 )
 from tests.bench.slices.metrics import compute_top_precisions, format_proportion
 from tests.bench.slices.peer_finders import PEERS, PeerAbsentError, PeerPart, split_parts
+from tests.bench.slices2.corruption_package import CorruptionsAbsentError
 from tests.bench.slices2.search_cases import (
-    CorruptionsAbsentError,
     SearchCase,
     list_corrupted_cases,
     list_hidden_cases,

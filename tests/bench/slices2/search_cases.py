@@ -1,14 +1,13 @@
 """The cases of the second benchmark, written down before anything was measured.
 
 Half of the corruptions, of the hidden signs and of the seeds are held out: they enter only the run
-of the last commit. The corruptions come from the package imagecorruptions, which no extra installs:
-it asks for opencv-python beside opencv-python-headless. Installed without dependencies, and with
-scikit-image and numba, it can be imported; without it these cases are left out.
+of the last commit. The corruptions come from the package imagecorruptions. Installed without its
+dependencies, and with scikit-image and numba, it can be imported; without it these cases are left
+out.
 """
 
 from __future__ import annotations
 
-import importlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from tests.bench.slices.planted_settings import (
     replace_outputs,
     take_whole_groups,
 )
+from tests.bench.slices2.corruption_package import load_corruptions
 
 CORRUPTIONS = {
     "development": ("gaussian_noise", "defocus_blur", "brightness", "contrast", "fog", "pixelate"),
@@ -54,10 +54,6 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint8]
 
 
-class CorruptionsAbsentError(Exception):
-    """The package imagecorruptions, or a package that it needs, is not installed."""
-
-
 @dataclass(frozen=True)
 class SearchCase:
     """A validation set in which known images fail.
@@ -80,13 +76,13 @@ class SearchCase:
 def corrupt_images(pixels: Pixels, corruptions: tuple[str, ...], severity: int) -> Pixels:
     """Return images corrupted by `imagecorruptions` (Michaelis et al. 2019), one after the other.
 
+    The same images get the same noise each time, so that kept outputs match them.
+
     Raises:
         CorruptionsAbsentError: the package cannot be imported.
     """
-    try:
-        corrupt = importlib.import_module("imagecorruptions").corrupt
-    except ImportError as error:
-        raise CorruptionsAbsentError(str(error)) from error
+    corrupt = load_corruptions().corrupt
+    np.random.seed(severity)  # the package draws from numpy's global generator
     images = []
     for image in pixels:
         for name in corruptions:

@@ -8,17 +8,18 @@ NIGHTSHIFT_BENCH_ROUNDS: steps, batch size and rounds.
 from __future__ import annotations
 
 import os
-import socket
 import statistics
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import multiprocessing
 
-from pipeline.learning import distributed
 from pipeline.learning.batches.batch_sampling import TrainingImages
+from pipeline.learning.distributed import launch_processes, use_fabric
 from pipeline.learning.training.training_loop import fit_network
 from pipeline.learning.training_settings import FitSettings
 from tests.bench.train.training_loops import build_start_network
@@ -45,31 +46,27 @@ def _train(scratch: Path, steps: int) -> Speed:
     return BATCH_SIZE * steps / seconds, (time.process_time() - cpu_began) / seconds
 
 
-def _run_worker(rank: int, world_size: int, port: int, folder: Path) -> None:
+def _measure_training(folder: Path) -> Speed:
+    _train(folder / "warm", 2)
+    return _train(folder / "measured", STEPS)
+
+
+def _train_alone(_: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(world_size),
-        "RANK": str(rank),
-        # As torchrun sets it: the processes of a machine share its cores.
-        "LOCAL_WORLD_SIZE": str(world_size),
-    }
-    if world_size > 1:
-        distributed.join_process_group()
-    with distributed.share_work():
-        _train(folder / "warm", 2)
-        speed = _train(folder / "measured", STEPS)
-    if distributed.is_first_rank():
-        np.save(folder / "speed.npy", speed)
+    np.save(folder / "speed.npy", _measure_training(folder))
 
 
-def _measure_speed(world_size: int, folder: Path) -> Speed:
+def _train_together(fabric: Any, folder: Path) -> Speed:
+    torch.set_num_threads(1)
+    with use_fabric(fabric):
+        return _measure_training(folder)
+
+
+def _measure_speed(process_count: int, folder: Path) -> Speed:
     folder.mkdir()
-    with socket.socket() as free_socket:
-        free_socket.bind(("127.0.0.1", 0))
-        port = int(free_socket.getsockname()[1])
-    multiprocessing.spawn(_run_worker, (world_size, port, folder), nprocs=world_size)
+    if process_count > 1:
+        return launch_processes(process_count, partial(_train_together, folder=folder))
+    multiprocessing.spawn(_train_alone, (folder,), nprocs=1)
     rate, core_share = np.load(folder / "speed.npy")
     return float(rate), float(core_share)
 

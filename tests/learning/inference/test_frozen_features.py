@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.contracts import iterate_silently
-from pipeline.learning import distributed
+from pipeline.learning.distributed import launch_processes, use_fabric
 from pipeline.learning.inference import frozen_features
 from pipeline.learning.inference.frozen_features import compute_frozen_features
 from pipeline.learning.inference.model_outputs import extract_features_and_layout
 from tests.learning.drawn import draw_images
-from tests.learning.pair import run_two_ranks
 
 ROWS = np.array([1, 3, 4, 8])
 
@@ -42,11 +43,12 @@ def test_the_size_of_a_chunk_changes_nothing(
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
-def _compute_in_rank(rank: int, folder: Path) -> None:
+def _compute_in_process(fabric: Any, folder: Path) -> None:
+    rank = fabric.global_rank
     own_folder = folder / str(rank)
     own_folder.mkdir()
     frozen_features.IMAGES_PER_CHUNK = 4
-    with distributed.share_work():
+    with use_fabric(fabric):
         made = compute_frozen_features(draw_images(10).pixels, ROWS, own_folder, iterate_silently)
     for values in made:
         name = f"{rank}-{values.shape[1]}"
@@ -55,7 +57,7 @@ def _compute_in_rank(rank: int, folder: Path) -> None:
 
 
 def test_of_two_processes_the_first_writes_and_both_read(tmp_path: Path) -> None:
-    run_two_ranks(_compute_in_rank, tmp_path)
+    launch_processes(2, partial(_compute_in_process, folder=tmp_path))
     alone = compute_frozen_features(draw_images(10).pixels, ROWS, tmp_path, iterate_silently)
     for values, file in zip(alone, ("embeddings.npy", "layout.npy"), strict=True):
         for rank in range(2):

@@ -1,13 +1,14 @@
 import numpy as np
+import pytest
 import torch
 
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import (
     MIN_CPU_BATCH,
-    _limit_batch,
     compute_logits,
     extract_features,
     extract_features_and_layout,
+    fit_batch_size,
 )
 from pipeline.learning.models.backbone import build_network
 
@@ -21,15 +22,6 @@ def test_logits_do_not_depend_on_the_batches(images: TrainingImages) -> None:
     assert whole.dtype == np.float32
     np.testing.assert_allclose(whole, parts, atol=1e-4)
     assert model.training, "the model's mode is restored"
-
-
-def test_batches_on_a_cpu_are_bounded_by_their_pixels() -> None:
-    cpu = torch.device("cpu")
-    assert _limit_batch(64, (500, 64, 64, 3), cpu) == 32
-    assert _limit_batch(64, (500, 512, 512, 3), cpu) == MIN_CPU_BATCH
-    assert _limit_batch(4, (500, 64, 64, 3), cpu) == 4
-    assert _limit_batch(64, (500, 1280), cpu) == 64
-    assert _limit_batch(64, (500, 64, 64, 3), torch.device("cuda")) == 64
 
 
 def test_asking_changes_no_weight_and_no_statistic(images: TrainingImages) -> None:
@@ -64,3 +56,24 @@ def test_the_layout_keeps_where_something_is() -> None:
     change = np.abs(grid[0] - grid[1]).sum(0)
     assert change[0, 0] > 2 * change[0, 3]
     assert change[3, 3] > 2 * change[3, 0]
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "batch_size"),
+    [
+        ("cpu", 64, 32),
+        ("cpu", 256, MIN_CPU_BATCH),
+        ("cpu", 4096, 1),
+        ("cuda", 64, 64),
+        ("cuda", 256, 64),
+        ("cuda", 512, 16),
+        ("cuda", 4096, 1),
+    ],
+)
+def test_large_images_come_in_smaller_batches(device: str, side: int, batch_size: int) -> None:
+    place = torch.device(device)
+    pixels = np.broadcast_to(np.zeros(1, np.uint8), (2, side, side, 3))
+    assert fit_batch_size(pixels, 64, place) == batch_size
+    assert fit_batch_size(pixels, 1, place) == 1
+    assert fit_batch_size(pixels[:0], 64, place) == 64
+    assert fit_batch_size(np.zeros((2, 1280), np.float32), 64, place) == 64

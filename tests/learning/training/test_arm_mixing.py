@@ -53,7 +53,7 @@ def _create_mixer(folder: Path, images: TrainingImages, halves: NDArray[np.intp]
 
 
 def _make_fits(folder: Path, images: TrainingImages, seed: int, names: str) -> SeedFits:
-    fits = tuple(ArmFit(folder / f"{name}.safetensors", images) for name in names)
+    fits = tuple(ArmFit(folder / f"{name}.safetensors", images, None) for name in names)
     return SeedFits(seed, fits, RECORD)
 
 

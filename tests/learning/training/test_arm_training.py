@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from pipeline.contracts import StageContext
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.models.backbone import build_network, save_model
+from pipeline.learning.training.arm_store import ArmStore
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm, build_arms
 from pipeline.learning.training_settings import FitSettings
 from pipeline.remedies import apply_remedy
@@ -30,12 +31,13 @@ PLAN_DTYPES = {
     "strength_low": "float64",
     "strength_high": "float64",
     "probability": "float64",
+    "tone_share": "float64",
     "simulator": "str",
 }
 
 
 def _make_plan(ids: Iterable[str], remedy: str, strength: float) -> pd.DataFrame:
-    rows = [(image_id, "s0", remedy, strength, strength, 1.0, None) for image_id in ids]
+    rows = [(image_id, "s0", remedy, strength, strength, 1.0, 0.0, None) for image_id in ids]
     return pd.DataFrame(rows, columns=list(PLAN_DTYPES)).astype(PLAN_DTYPES)
 
 
@@ -142,3 +144,28 @@ def test_the_generic_arm_is_optional_and_comes_last(
         arms = _build_arms(training_images, model_folder, plan, has_generic_arm)
         names[has_generic_arm] = [arm.name for arm in arms]
     assert names == {True: ["control", "targeted", "generic"], False: ["control", "targeted"]}
+
+
+def test_an_equal_training_is_taken_from_the_store_and_another_one_is_not(
+    training_images: TrainingImages, model_folder: Path, tmp_path: Path
+) -> None:
+    plan = _make_plan([f"i{k}" for k in range(COUNT)], "exposure", 0.5)
+    stronger = _make_plan([f"i{k}" for k in range(COUNT)], "exposure", 0.4)
+    store = ArmStore(tmp_path / "arms")
+
+    def train(plan: pd.DataFrame, seed: int, number: int, data_key: str = "data") -> list[bool]:
+        context = StageContext(f"run{number}", 0, tmp_path, tmp_path)
+        trainer = ArmTrainer(
+            SETTINGS, COUNT, model_folder, tmp_path / f"out{number}", context, store, data_key
+        )
+        arms = _build_arms(training_images, model_folder, plan, False)
+        return [trainer.train_arm(arm, seed, arm.name)[1]["is_reused"] for arm in arms]
+
+    assert train(plan, 1, 0) == [False, False]
+    assert train(plan, 1, 1) == [True, True]
+    assert train(stronger, 1, 2) == [True, False], "the plan of the targeted arm changed"
+    assert train(plan, 2, 3) == [False, False], "another seed"
+    assert train(plan, 1, 4, "other pixels") == [False, False]
+    for name in ("control", "targeted"):
+        files = [tmp_path / f"out{number}" / f"{name}.safetensors" for number in (0, 1)]
+        assert _are_equal(load_file(files[0]), load_file(files[1]))

@@ -26,7 +26,7 @@ def _create_plan(
     for image_id in image_ids:
         for number, recipe in enumerate(recipes):
             rows.append((image_id, f"s{number}", *recipe))
-    return pd.DataFrame(rows, columns=PLAN_COLUMNS).assign(simulator=None)
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS).assign(simulator=None, tone_share=0.0)
 
 
 def _create_image_table(count: int) -> pd.DataFrame:
@@ -48,6 +48,20 @@ def test_strengths_are_drawn_by_the_probabilities_of_the_plan() -> None:
     assert (level[500:] == 200).all(), "an image without a plan stays as it is"
     shares = {value: float((level[:500] == value).mean()) for value in (50, 100, 200)}
     assert shares == pytest.approx({50: 0.3, 100: 0.5, 200: 0.2}, abs=0.07)
+
+
+def test_a_share_of_the_views_gets_the_tones_of_images_that_are_at_hand() -> None:
+    plan = _create_plan(["i0"], ("exposure", 0.5, 0.5, 0.8)).assign(tone_share=0.25)
+    treatment = build_targeted_treatment(plan, _create_image_table(2), apply_remedy)
+    rows, pixels = np.zeros(1000, np.intp), np.full((1000, 8, 8, 3), 200, np.uint8)
+    toned = treatment.set_tone_images({"s0": np.full((1, 8, 8, 3), 30, np.uint8)})
+    for treated, expected in (
+        (toned(rows, pixels, 7), {30: 0.2, 100: 0.6, 200: 0.2}),
+        (treatment(rows, pixels, 7), {30: 0.0, 100: 0.8, 200: 0.2}),
+    ):
+        level = treated.mean((1, 2, 3)).round(-1)
+        shares = {value: float((level == value).mean()) for value in expected}
+        assert shares == pytest.approx(expected, abs=0.05)
 
 
 def test_the_treatment_depends_on_its_seed_and_keeps_its_input() -> None:

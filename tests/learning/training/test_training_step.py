@@ -3,11 +3,18 @@ import copy
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning.batches.batch_sampling import TrainingImages
-from pipeline.learning.training.training_step import TrainingRun, find_black_images
+from pipeline.learning.distributed import prepare_device, set_up_model, use_fabric
+from pipeline.learning.training.training_step import (
+    TrainingRun,
+    find_black_images,
+    is_compiling_worthwhile,
+)
 from pipeline.learning.training_settings import FitSettings
 from tests.learning.drawn import MODEL_META, draw_images
 from tests.learning.small_training import create_training_run
@@ -35,7 +42,8 @@ def _create_training_run(image_limit: int, settings: FitSettings) -> tuple[Train
     labels = np.where(np.arange(90) % 5, 0, 1)
     images = TrainingImages(drawn.pixels, drawn.image_rows, labels)
     training_run = create_training_run(images, settings, "test_vit", report_note=notes.append)
-    training_run.wrapped_model = _LimitedMemoryNetwork(training_run.model, image_limit)
+    limited_network = _LimitedMemoryNetwork(training_run.model, image_limit)
+    training_run.wrapped_model = set_up_model(limited_network)
     return training_run, notes
 
 
@@ -134,3 +142,54 @@ def test_the_labels_of_black_images_teach_nothing() -> None:
         weights.append(training_run.model.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
+
+
+def test_compiling_is_worthwhile_for_a_long_training_on_a_capable_gpu() -> None:
+    assert is_compiling_worthwhile((8, 0), 100_000, 0.05)
+    assert not is_compiling_worthwhile((8, 0), 1_000, 0.05)
+    assert not is_compiling_worthwhile((6, 0), 100_000, 0.05)
+    assert not is_compiling_worthwhile(None, 10**9, 1.0)
+
+
+def _train_six_steps(fabric: Fabric) -> tuple[list[float], Tensor]:
+    """Return the losses and the weights after six steps."""
+    settings = FitSettings(
+        recipe="bare",
+        batch_size=16,
+        optimizer="sgd",
+        learning_rate=0.05,
+        warmup_share=0,
+        max_shift=0,
+    )
+    with use_fabric(fabric):
+        training_run = create_training_run(draw_images(64), settings, "test_vit")
+        losses = []
+        for step in range(6):
+            loss, _ = training_run.run_step(step, training_run.prepare_shard(step)())
+            losses.append(float(loss))
+    weights = [weight.detach().flatten() for weight in training_run.model.parameters()]
+    return losses, torch.cat(weights)
+
+
+def test_half_precision_and_a_scaled_loss_train_nearly_the_same_weights() -> None:
+    losses, weights = _train_six_steps(Fabric(accelerator="cpu"))
+    half_losses, half_weights = _train_six_steps(Fabric(accelerator="cpu", precision="bf16-mixed"))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    scaled = MixedPrecision("16-mixed", "cpu", scaler)
+    scaled_losses, scaled_weights = _train_six_steps(Fabric(accelerator="cpu", plugins=scaled))
+    assert half_losses != losses
+    assert half_losses == pytest.approx(losses, abs=0.03)
+    assert torch.allclose(half_weights, weights, atol=0.03)
+    assert scaled_losses == pytest.approx(losses, abs=0.01)
+    assert torch.allclose(scaled_weights, weights, atol=0.01)
+
+
+def test_each_training_begins_with_the_same_scale_of_the_loss() -> None:
+    fabric = Fabric(accelerator="cpu", plugins=MixedPrecision("16-mixed", "cpu"))
+    first_scale = fabric.strategy.precision.state_dict()["scale"]
+    fabric.strategy.precision.load_state_dict(
+        {**fabric.strategy.precision.state_dict(), "scale": first_scale / 8}
+    )
+    with use_fabric(fabric):
+        prepare_device()
+    assert fabric.strategy.precision.state_dict()["scale"] == first_scale

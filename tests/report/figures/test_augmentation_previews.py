@@ -12,6 +12,7 @@ from pipeline.report.figures.augmentation_previews import (
     COPY_COUNT,
     MAX_MEASURED_IMAGES,
     MAX_PREVIEWS,
+    TONED_COPY_COUNT,
     build_previews,
 )
 
@@ -27,7 +28,7 @@ def artifacts() -> dict[str, Any]:
     pixels = rng.integers(100, 200, (COUNT, 16, 16, 3)).astype(np.uint8)
     pixels[: COUNT // 2] //= 4
     plan = pd.DataFrame({"image_id": ids[COUNT // 2 :], "slice": "s1", "remedy": "exposure"})
-    plan = plan.assign(strength_low=0.15, strength_high=0.4)
+    plan = plan.assign(strength_low=0.15, strength_high=0.4, tone_share=0.0)
     return {
         "images": pd.DataFrame({"image_id": ids}),
         "pixels": pixels,
@@ -61,6 +62,14 @@ def test_equal_copies_are_shown_once(artifacts: dict[str, Any]) -> None:
     artifacts["plan"] = artifacts["plan"].assign(strength_low=0.25, strength_high=0.25)
     (preview,) = build_previews(artifacts, 0)
     assert [text for text, _ in preview.treated_copies] == ["exposure x0.25"]
+
+
+def test_copies_with_the_tones_of_the_slice_are_shown_too(artifacts: dict[str, Any]) -> None:
+    artifacts["plan"] = artifacts["plan"].assign(tone_share=0.5)
+    (preview,) = build_previews(artifacts, 0)
+    assert len(preview.treated_copies) == COPY_COUNT + TONED_COPY_COUNT
+    for _, copy in preview.treated_copies[COPY_COUNT:]:
+        assert 25 <= copy.min() <= copy.max() < 50, "the gray levels of the slice"
 
 
 def test_simulated_images_are_shown_by_their_strength(artifacts: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pipeline.report.sections.failure_slices import MAX_GROUPS_NEEDED, render
 from pipeline.report.sentences.number_format import MISSING_TEXT
 from tests.factory import planted
 from tests.report.conftest import build_page
+from tests.report.sections.test_review_panel import make_reviews
 
 
 def extract_article(html: str, name: str) -> str:
@@ -150,3 +151,12 @@ def test_hostile_names_are_escaped() -> None:
     html = str(render(build_page(planted(hostile=True))))
     assert "<script" not in html
     assert "<img src=x" not in html
+
+
+def test_muted_and_unconfirmed_slices_are_rows_of_tables(made: dict[str, Any]) -> None:
+    html = str(render(build_page(made, reviews=make_reviews(made, "muted"))))
+    assert "Muted by a reviewer" in html
+    assert html.count("<table") == html.count("</table>")
+    for row in re.finditer("<tr", html):
+        before = html[: row.start()]
+        assert before.count("<table") > before.count("</table>"), html[row.start() :][:80]

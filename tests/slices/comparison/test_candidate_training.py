@@ -12,6 +12,7 @@ import pytest
 from pipeline.contracts import StageContext
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
+from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.learning.training_settings import FitSettings
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.comparison.candidate_training import CandidateTraining
@@ -52,7 +53,7 @@ def candidates(tmp_path: Path) -> CandidateTraining:
         range(2),
         val,
         {"s1": groups < 10},
-        RealImages((drawn[0], drawn[1]), (drawn[1], drawn[0])),
+        RealImages((drawn[0], drawn[1]), (drawn[1], drawn[0]), ({"s1": seen[0]}, {"s1": seen[1]})),
         images.pixels,
         images.select_images(slice(0, 0)),
         tmp_path / "out",
@@ -62,6 +63,17 @@ def candidates(tmp_path: Path) -> CandidateTraining:
 def _list_arms() -> list[TrainingArm]:
     images = draw_images(TRAINING_COUNT + VAL_COUNT).select_images(slice(0, TRAINING_COUNT))
     return [TrainingArm("control", None, images), TrainingArm("targeted", None, images)]
+
+
+def test_a_training_lends_tones_from_its_own_half_only(candidates: CandidateTraining) -> None:
+    treatment = TargetedTreatment({}, (), lambda *arguments: arguments[1], None)
+    images = _list_arms()[0].images
+    halves = assign_halves(candidates.val.folds)
+    seeds = candidates.train_seed(TrainingArm("targeted", treatment, images), 0)
+    for half, fit in enumerate(seeds.fits):
+        assert isinstance(fit.treatment, TargetedTreatment)
+        rows = candidates.val.image_rows[(halves == half) & (candidates.planned_members["s1"])]
+        np.testing.assert_array_equal(fit.treatment.tone_images["s1"], candidates.pixels[rows])
 
 
 def test_arms_are_averaged_and_what_they_saw_is_recorded(candidates: CandidateTraining) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.domain.rules import Condition
-from pipeline.slices.family.family_conditions import list_family_conditions, list_value_prefixes
+from pipeline.slices.family.family_conditions import list_family_conditions
 
 
 def _build_frame(count: int = 400) -> pd.DataFrame:
@@ -65,8 +65,12 @@ def test_unknown_values_are_in_no_condition() -> None:
     assert not np.any(masks)
 
 
-def test_beginnings_group_texts_without_looking_at_outcomes() -> None:
-    names = ["2024-01-03_a", "2024-01-09_b", "2024-02-01_a", "2023-05-05_c"]
-    assert list_value_prefixes(names) == ["2024-", "2024-01-"]
-    assert list_value_prefixes(["north", "south"]) == []
-    assert list_value_prefixes([]) == []
+def test_of_a_text_of_many_values_the_beginnings_alone_are_conditions() -> None:
+    frame = _build_frame()
+    rows = np.arange(len(frame))
+    frame["file"] = [f"device-{row % 8:04d}/{row}" for row in rows]
+    listed = [item for item in list_family_conditions(frame, 10) if item.condition.column == "file"]
+    assert {item.condition.op for item in listed} == {"starts"}
+    assert Condition("file", "starts", "device-0003/") in [item.condition for item in listed]
+    assert all(item.mask.sum() == 50 for item in listed)
+    assert not any(item.is_paired for item in listed)

@@ -54,3 +54,17 @@ def test_the_excess_is_the_loss_above_the_others_of_the_stratum(draw: Draw) -> N
     is_member = np.array([True, True, False, False, False, True])
     strata = np.array([0, 0, 0, 0, 0, -1])
     assert sum_excess(val, is_member, strata) == pytest.approx(2 - 2 / 3)
+
+
+def test_the_stem_of_a_text_of_many_values_names_a_slice(draw: Draw) -> None:
+    val = draw(0, planted=False).val
+    group = val.frame["group"].str.removeprefix("g").astype(int).to_numpy()
+    device = group % 10
+    files = [f"device-{k:04d}/{row}" for row, k in enumerate(device.tolist())]
+    is_failing = (device == 3) & (np.arange(len(device)) % 2 == 0)
+    wrong = np.where(is_failing, (val.labels + 1) % 3, val.predictions)
+    planted = replace(val, predictions=wrong, frame=val.frame.assign(file=files))
+    first = find_slices(planted, FinderSettings(), 0)[0]
+    (condition,) = first.rule_for_half[first.frozen_half].rule.conditions
+    assert (condition.column, condition.op, condition.value) == ("file", "starts", "device-0003/")
+    assert first.family_p <= 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,26 @@ def test_random_images_come_by_whole_groups() -> None:
     counts = np.unique(GROUPS[drawn], return_counts=True)[1]
     assert sorted(counts) == [2, *[4] * 9]
     assert len(draw_whole_groups(names, can_draw, 999, np.random.default_rng(1))) == 200
+
+
+def test_classes_are_balanced_within_each_slice_not_over_all_slices() -> None:
+    """Slice s2 has few images of class a, and s1 few of class b: together they are balanced."""
+    is_first, is_second = GROUPS % 4 == 0, GROUPS % 4 == 1
+    rare = (is_first & (LABELS == 1)) | (is_second & (LABELS == 0))
+    kept = ~rare | (GROUPS % 8 < 4)
+    values = np.where(is_first & kept, 20.0, np.where(is_second & kept, 220.0, 120.0))
+    val = _make_val()
+    frame = val.frame.assign(luminance=values)
+    val = replace(val, frame=frame)
+    bright = Rule((Condition("luminance", ">=", 200.0),))
+    rows = []
+    for name, rule in (("s1", DARK_RULE), ("s2", bright)):
+        rows.append(make_explanation(name, "confirmed") | {"frozen": rule.dump_json()})
+    real = select_real_images(val, pd.DataFrame(rows), {"s1", "s2"}, TRAINING_LABELS, 20, 0)
+    assert real is not None
+    for repeated in real.targeted:
+        for level in (20.0, 220.0):
+            is_inside = values[repeated.positions] == level
+            labels = LABELS[repeated.positions][is_inside]
+            shown = np.bincount(labels, repeated.repeats[is_inside])
+            assert shown[0] == pytest.approx(shown[1], rel=0.2)

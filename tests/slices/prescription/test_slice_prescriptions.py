@@ -40,6 +40,7 @@ EXPLANATION = {
     "fitted_low": 0.25,
     "fitted_high": 0.35,
     "fit_auc": 0.6,
+    "tone_auc": 0.6,
     "n": 10,
 }
 
@@ -201,7 +202,7 @@ def test_the_treatment_is_fitted_to_the_look_of_the_slice() -> None:
 
 
 def _build_plan(remedy: str, strength: float, **columns: Any) -> pd.DataFrame:
-    rows = {"image_id": ["t1", "t2"], "remedy": remedy, "simulator": None}
+    rows = {"image_id": ["t1", "t2"], "remedy": remedy, "simulator": None, "tone_share": 0.0}
     return pd.DataFrame(rows | {"strength_low": strength, "strength_high": strength} | columns)
 
 

@@ -17,6 +17,7 @@ from pipeline.slices.prescription.strength_fitting import (
     choose_fit,
     compute_ks_distance,
     fit_remedy,
+    measure_tone_fit,
 )
 from pipeline.slices.prescription.strength_ranges import StrengthRange
 from tests.slices.conftest import draw_val
@@ -65,6 +66,25 @@ def test_a_remedy_without_ordered_strengths_keeps_its_range() -> None:
     assert fit.attribute_distance < 0.3
 
 
+@pytest.mark.parametrize(
+    ("remedy", "strength", "is_tonal"), [("exposure", 0.15, True), ("blur", 2.0, False)]
+)
+def test_tones_fit_a_slice_of_other_light_and_no_slice_of_blurred_images(
+    remedy: str, strength: float, is_tonal: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    scenes = rng.normal(120, 40, (160, 24, 24, 3)) + rng.normal(0, 25, (160, 1, 1, 3))
+    images = scenes.clip(0, 255).astype(np.uint8)
+    treated = remedies.apply_remedy(remedy, images[80:], strength, strength, 5)
+    groups = (np.arange(160) // 3).astype(str)
+    values = _measure_attributes(treated)
+    tools = _build_tools(np.concatenate([images[:80], treated]))
+    fitter = StrengthFitter(tools, np.arange(80), groups[:80], values, groups[80:])
+    assert (measure_tone_fit(fitter, treated) < 0.75) == is_tonal
+    one_group = replace(fitter, slice_groups=np.full(80, "g"))
+    assert measure_tone_fit(one_group, treated) == 1.0
+
+
 @pytest.mark.parametrize(("first", "second"), [(0.58, 0.57), (0.57, 0.58)])
 def test_of_equally_separable_fits_the_first_is_chosen(first: float, second: float) -> None:
     fits = [
@@ -104,11 +124,11 @@ def test_a_slice_without_training_images_of_its_classes_keeps_its_range(val: Val
     index = range(count, count + 4)
     treated = pd.DataFrame({"label": ["b"] * 4, "group": list("wxyz")}, index=index)
     tools = _build_tools(_draw_images(count + 4))
-    remedy, low, high, auc = fit_remedy(
+    remedy, low, high, auc, tone_auc = fit_remedy(
         val, is_member, treated, [StrengthRange("exposure", 0.2, 0.4)], tools
     )
     assert (remedy, low, high) == ("exposure", 0.2, 0.4)
-    assert np.isnan(auc)
+    assert np.isnan([auc, tone_auc]).all()
 
 
 def test_training_images_are_fitted_with_the_class_shares_of_the_slice(val: ValidationSet) -> None:
@@ -123,7 +143,7 @@ def test_training_images_are_fitted_with_the_class_shares_of_the_slice(val: Vali
     darkened = remedies.apply_remedy("exposure", _draw_images(count), 0.25, 0.25, 0)
     validation = np.where(is_member[:, None, None, None], darkened, 128).astype(np.uint8)
     tools = _build_tools(np.concatenate([validation, training]))
-    remedy, low, high, auc = fit_remedy(
+    remedy, low, high, auc, _ = fit_remedy(
         val, is_member, treated, [StrengthRange("exposure", 0.5, 0.5)], tools
     )
     assert remedy == "exposure"

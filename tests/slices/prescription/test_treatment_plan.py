@@ -18,6 +18,8 @@ DARK_SLICE = SimpleNamespace(
     fitted_remedy="low_light",
     fitted_low=0.25,
     fitted_high=0.3,
+    fit_auc=0.9,
+    tone_auc=0.9,
 )
 NO_SIMULATOR = SimulatorUse(None, (), 0.0)
 MARK_COLUMN = "mark of a"
@@ -59,6 +61,18 @@ def test_a_class_is_not_treated_with_what_was_refused_for_it(
     plan = context.build_plan(DARK_SLICE, 0.5, NO_SIMULATOR)
     labels = context.frame.set_index("image_id")["label"]
     assert set(labels[plan["image_id"]]) == set(treated_labels)
+
+
+@pytest.mark.parametrize(
+    ("tone_auc", "is_shared"), [(0.7, True), (0.89, False), (1.0, False), (float("nan"), False)]
+)
+def test_tones_of_the_slice_are_used_where_they_resemble_it_more_than_the_remedy(
+    tone_auc: float, is_shared: bool
+) -> None:
+    slice_row = SimpleNamespace(**vars(DARK_SLICE) | {"tone_auc": tone_auc})
+    plan = _build_context().build_plan(slice_row, 0.5, NO_SIMULATOR)
+    assert (plan["tone_share"] > 0).eq(is_shared).all()
+    assert (plan["probability"] == 0.5).all()
 
 
 def test_simulated_views_have_the_cause_and_its_strengths() -> None:

@@ -8,42 +8,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.contracts import InputError
-from pipeline.engine import process_launch
+from pipeline.engine.runner import load_config
+from pipeline.engine.shared_execution import execute_shared_run
 from pipeline.storage.artifact_store import RunFolder
 from tests.night import config, draw
 
 
-def test_torchrun_by_hand_must_name_the_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv(process_launch.RUN_VARIABLE, raising=False)
-    assert process_launch.open_shared_run("gate") is None
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert process_launch.is_launched()
-    with pytest.raises(InputError, match="name the run: --resume RUN"):
-        process_launch.open_shared_run("gate")
-    monkeypatch.setenv(process_launch.RUN_VARIABLE, str(tmp_path / "r"))
-    run = process_launch.open_shared_run("gate")
-    assert run is not None
-    assert run.path == tmp_path / "r"
-
-
-EXIT_CODES = [(1, 0, "1"), (2, 0, "2"), (75, 0, "75"), (70, 70, None), (137, 137, None)]
-
-
-@pytest.mark.parametrize(("code", "exit_code", "written"), EXIT_CODES)
-def test_a_deliberate_end_is_not_a_death(
-    code: int, exit_code: int, written: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv(process_launch.EXIT_CODE_VARIABLE, raising=False)
-    assert process_launch.hand_over_exit_code(code) == code
-    monkeypatch.setenv(process_launch.EXIT_CODE_VARIABLE, str(tmp_path / "code"))
-    monkeypatch.setenv("RANK", "1")
-    process_launch.hand_over_exit_code(code)
-    assert not (tmp_path / "code").exists(), "only the first rank writes"
-    monkeypatch.setenv("RANK", "0")
-    assert process_launch.hand_over_exit_code(code) == exit_code
-    assert ((tmp_path / "code").read_text() if written else None) == written
+def test_one_process_runs_the_stages_itself(tmp_path: Path) -> None:
+    config = load_config(None, ["ingest.data=missing"])
+    run = RunFolder.open_or_create(tmp_path / "r")
+    with pytest.raises(InputError, match="missing"):
+        execute_shared_run(run, config, 1)
 
 
 def _build_command(folder: Path, name: str, *more: str) -> list[str]:
@@ -61,16 +36,18 @@ def _build_command(folder: Path, name: str, *more: str) -> list[str]:
     return [*line, "--runs", str(run.path.parent), "--processes", "2", *more]
 
 
-def _find_rank(run: str, rank: int) -> int | None:
-    """Return the id of the process that works on `run` as this rank."""
-    for place in Path("/proc").glob("[0-9]*/environ"):
+def _find_process(parent: int, rank: int) -> int | None:
+    """Return the id of the child of `parent` that works as this rank."""
+    children = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            variables = set(place.read_bytes().split(b"\0"))
+            is_child = int(status.read_text().rpartition(")")[2].split()[1]) == parent
+            command = status.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if {f"{process_launch.RUN_VARIABLE}={run}".encode(), f"RANK={rank}".encode()} <= variables:
-            return int(place.parent.name)
-    return None
+        if is_child and b"spawn_main" in command:
+            children.append(int(status.parent.name))
+    return sorted(children)[rank] if len(children) > rank else None
 
 
 def _read_artifact_hashes(path: Path) -> dict[str, str]:
@@ -98,7 +75,7 @@ def test_a_killed_rank_is_restarted_and_the_run_ends_with_the_same_artifacts(
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
         while process.poll() is None and not list(path.glob(".work-train-*/fit/last.pt")):
             time.sleep(0.01)
-        victim = _find_rank(str(path), rank)
+        victim = _find_process(process.pid, rank)
         assert victim is not None
         os.kill(victim, signal.SIGKILL)
         _, log = process.communicate()

@@ -250,7 +250,7 @@ STAGES: tuple[Stage, ...] = (
             "causes": TableContract(
                 {
                     "slice": "str", "remedy": "str", "strength": "float",
-                    "attribute_distance": "float", "auc": "float", "reproduction_rate": "float",
+                    "attribute_distance": "float", "auc": "float?", "reproduction_rate": "float",
                     "repair_effect": "float?", "repair_p_value": "float?",
                     "attributed_share": "float?", "attribution_lead": "float?",
                     "is_equivalent": "bool", "is_named": "bool",

@@ -65,6 +65,17 @@ def show_run(run: RunProgress) -> Iterator[None]:
         _display.run = _display.bars = None
 
 
+@contextmanager
+def show_status(words: str) -> Iterator[None]:
+    """Show on a terminal that work without a loop goes on, until the block ends; nothing elsewhere.
+
+    Args:
+        words: what is done.
+    """
+    with console.status(words) if sys.stderr.isatty() else nullcontext():
+        yield
+
+
 def _open_bars() -> Progress:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
     return Progress(*columns, _RunColumn(), console=console, transient=True, refresh_per_second=2)

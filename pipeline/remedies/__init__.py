@@ -18,6 +18,8 @@ Optional:
 
 - STRENGTH_FORMAT: the intervention in plain words, with `{strength}`.
 - MULTIPLIED_QUANTITY: what the strength multiplies, for "twice the exposure".
+- IS_STACKABLE: whether it treats every row of pixels by itself, so that images on top of each other
+  are treated as each would be, in one call.
 - RENDERED_REMEDY: the remedy that this one renders more realistically. It takes that remedy's place
   in training on the sides of neutral that have a word in CAUSE_WORDS.
 """
@@ -51,7 +53,8 @@ StrengthTransform = Callable[[Pixels, float, np.random.Generator], Pixels]
 class Remedy(Protocol):
     """Members of a remedy's module.
 
-    Optional members are `STRENGTH_FORMAT`, `MULTIPLIED_QUANTITY` and `RENDERED_REMEDY`.
+    Optional members are `STRENGTH_FORMAT`, `MULTIPLIED_QUANTITY`, `IS_STACKABLE` and
+    `RENDERED_REMEDY`.
 
     Attributes:
         STRENGTHS: strengths tried as interventions; empty if it renders another remedy.
@@ -155,7 +158,11 @@ def apply_remedy(name: str, pixels: Pixels, low: float, high: float, seed: int) 
         KeyError: the remedy is unknown.
         ValueError: the remedy does not support the strength.
     """
-    pipeline = A.Compose([load_remedy(name).build_transform(low, high)], seed=seed, strict=True)
+    plugin = load_remedy(name)
+    pipeline = A.Compose([plugin.build_transform(low, high)], seed=seed, strict=True)
+    if low == high and len(pixels) and getattr(plugin, "IS_STACKABLE", False):
+        stack = np.ascontiguousarray(pixels).reshape(-1, *pixels.shape[2:])
+        return np.asarray(pipeline(image=stack)["image"]).reshape(pixels.shape)
     treated = np.empty(pixels.shape, dtype=np.uint8)
     for row, image in enumerate(pixels):
         treated[row] = pipeline(image=np.ascontiguousarray(image))["image"]

@@ -16,6 +16,7 @@ CAUSE_WORDS = ("too blue", "too red")
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = False
+IS_STACKABLE = True
 
 
 def _scale_channels(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:

@@ -14,6 +14,7 @@ CAUSE_WORDS = ("lit too coldly", "lit too warmly")
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = False
+IS_STACKABLE = True
 MAX_SHIFT_MIRED = 600.0
 
 _CHANNEL_WAVELENGTHS_M = np.array([610e-9, 550e-9, 465e-9])  # m: red, green and blue of sRGB

@@ -15,6 +15,7 @@ CAUSE_WORDS = ("too dark", "too bright")
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = False
+IS_STACKABLE = True
 
 
 def _scale_brightness(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:

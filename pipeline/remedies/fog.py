@@ -14,6 +14,7 @@ CAUSE_WORDS = ("", "foggy")  # below 0 it lifts a fog, and befalls no image
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = False
+IS_STACKABLE = True
 
 AIRLIGHT_LEVEL = 215.0  # gray level of the fog itself
 

@@ -14,6 +14,7 @@ CAUSE_WORDS = ("too light in the mid-tones", "too dark in the mid-tones")
 IS_ORDERED = True
 IS_CAUSE = True
 MAY_CHANGE_LABEL = False
+IS_STACKABLE = True
 
 
 def _apply_exponent(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:

@@ -11,6 +11,7 @@ CAUSE_WORDS = ("", "without color")
 IS_ORDERED = False
 IS_CAUSE = False
 MAY_CHANGE_LABEL = True
+IS_STACKABLE = True
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:

@@ -11,6 +11,7 @@ CAUSE_WORDS = ("", "mirrored")
 IS_ORDERED = False
 IS_CAUSE = True
 MAY_CHANGE_LABEL = True
+IS_STACKABLE = True
 
 
 def build_transform(low: float, high: float) -> A.BasicTransform:

@@ -73,7 +73,6 @@ def run(
     from pipeline.learning.inference.frozen_features import compute_frozen_features
     from pipeline.learning.inference.model_outputs import compute_logits
     from pipeline.learning.inference.prediction_table import build_predictions
-    from pipeline.learning.inference.suspected_labels import find_suspected_labels
     from pipeline.learning.models.backbone import load_model
     from pipeline.learning.training.holdout_split import find_class_indices
 
@@ -98,26 +97,55 @@ def run(
     embeddings, layout = compute_frozen_features(
         pixels, embedded_rows, context.scratch_folder, context.track_progress
     )
-    reviews = review_decisions.read_decisions(context.runs_folder).labels
-    issues = [drop_reviewed_issues(find_label_conflicts(duplicates, images, splits), reviews)]
-    if config.check_labels:
-        suspected = find_suspected_labels(
-            images,
-            splits,
-            layout,
-            labels,
-            min_confidence=config.label_issue_threshold,
-            max_images=config.label_check_images,
-            context=context,
-        )
-        issues.append(drop_reviewed_issues(suspected, reviews))
-    issues.append(collect_reviewed_labels(reviews, images, splits))
+    suspected = (
+        _find_suspected_labels(config, context, images, splits, layout, labels)
+        if config.check_labels
+        else None
+    )
+    conflicts = find_label_conflicts(duplicates, images, splits)
     return {
         "predictions": predictions,
         "embeddings": embeddings,
         "metrics": metrics,
-        "label_issues": pd.concat(issues, ignore_index=True).astype(LABEL_ISSUE_DTYPES),
+        "label_issues": _collect_issues(context, images, splits, conflicts, suspected),
     }
+
+
+def _find_suspected_labels(
+    config: Config,
+    context: StageContext,
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    layout: NDArray[np.float16],
+    labels: NDArray[np.intp],
+) -> pd.DataFrame:
+    """Return the images whose label a head on frozen features doubts."""
+    from pipeline.learning.inference.suspected_labels import find_suspected_labels
+
+    return find_suspected_labels(
+        images,
+        splits,
+        layout,
+        labels,
+        min_confidence=config.label_issue_threshold,
+        max_images=config.label_check_images,
+        context=context,
+    )
+
+
+def _collect_issues(
+    context: StageContext,
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    conflicts: pd.DataFrame,
+    suspected: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Return `label_issues`: conflicts and suspected labels that nobody reviewed, and reviews."""
+    reviews = review_decisions.read_decisions(context.runs_folder).labels
+    unreviewed = [conflicts] if suspected is None else [conflicts, suspected]
+    issues = [drop_reviewed_issues(found, reviews) for found in unreviewed]
+    issues.append(collect_reviewed_labels(reviews, images, splits))
+    return pd.concat(issues, ignore_index=True).astype(LABEL_ISSUE_DTYPES)
 
 
 def fingerprint_external_inputs(

@@ -58,3 +58,16 @@ def test_a_terminal_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "stage 2 of 2, retrain" in text.getvalue()
     assert "left in the run" in text.getvalue()
     assert "steps of the control arm with seed 7" in text.getvalue()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_work_without_a_loop_is_shown_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=is_terminal, width=80)
+    monkeypatch.setattr(progress_reporting, "console", console)
+    monkeypatch.setattr(progress_reporting.sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    with progress_reporting.show_status("the run is logged"):
+        pass
+    assert ("the run is logged" in output.getvalue()) == is_terminal

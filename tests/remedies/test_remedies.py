@@ -234,3 +234,22 @@ def test_a_multiplicative_strength_is_phrased_as_a_multiple() -> None:
     for strength, phrase in phrases.items():
         assert remedies.phrase_intervention("exposure", strength) == phrase
     assert remedies.phrase_intervention("blur", 2.0) == remedies.describe_intervention("blur", 2.0)
+
+
+STACKABLE = [
+    name
+    for name in plugins.REMEDY_NAMES
+    if getattr(remedies.load_remedy(name), "IS_STACKABLE", False)
+]
+
+
+@pytest.mark.parametrize("name", STACKABLE)
+def test_a_stack_of_images_is_treated_as_each_of_them(name: str, images: np.ndarray) -> None:
+    for strength in remedies.load_remedy(name).STRENGTHS:
+        transform = remedies.load_remedy(name).build_transform(strength, strength)
+        pipeline = A.Compose([transform], seed=5, strict=True)
+        one_by_one = np.stack([pipeline(image=image)["image"] for image in images])
+        np.testing.assert_array_equal(
+            apply_remedy(name, images, strength, strength, seed=5), one_by_one
+        )
+    assert len(apply_remedy(name, images[:0], strength, strength, seed=5)) == 0

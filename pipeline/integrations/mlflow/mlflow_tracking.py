@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.config import GeneralSettings, TrackingSettings, read_general_settings
 from pipeline.contracts import InputError
-from pipeline.engine.progress_reporting import log_line
+from pipeline.engine.progress_reporting import log_line, show_status
 from pipeline.graph import STAGES
 from pipeline.integrations.mlflow import mlflow_payload
 from pipeline.integrations.mlflow.mlflow_client import (
@@ -107,7 +107,8 @@ def log_run_safely(run: RunFolder, general: GeneralSettings, *, has_failed: bool
         )
         return
     try:
-        record_run(run, general, has_failed=has_failed)
+        with show_status("the run is logged to MLflow"):
+            record_run(run, general, has_failed=has_failed)
     except InputError as error:
         log_line(f"  tracking: not logged to MLflow: {error}")
     except Exception as error:  # of a server, a network or a database: the run does not need it

@@ -19,7 +19,8 @@ class CauseCandidate:
         strength: the strength that matches the slice best.
         attribute_distance: mean Cliff's delta of treated good images against the slice, 0 to 1.
         is_invertible: whether an inverse transform undoes it.
-        auc: held-out two-sample AUC of treated good images against the slice.
+        auc: held-out two-sample AUC of treated good images against the slice; NaN if it was not
+            measured, because the treatment reproduces no failure.
         reproduction_rate: share of good images that the treatment breaks.
         confusion_agreement: agreement of their confusions with the slice's, 0 to 1.
         repair_effect: share of the slice's failures that the inverse transform repairs, less the
@@ -115,13 +116,14 @@ def rank_candidates(
     lowest_auc = min((c.auc for c in passing if _is_near(c, nearest)), default=0.0)
 
     def build_key(candidate: CauseCandidate) -> RankingKey:
-        is_tied = _is_near(candidate, nearest)
+        can_be_named = candidate.can_be_named(significance_level)
+        is_tied = can_be_named and _is_near(candidate, nearest)
         closeness = (candidate.attribute_distance, 0.0, 0.0)
         if is_tied:
             separation = max(candidate.auc - lowest_auc - CONSTANTS.causes.auc_tolerance, 0.0)
             closeness = (separation, -(candidate.repair_effect or 0.0), candidate.auc)
         return (
-            not candidate.can_be_named(significance_level),
+            not can_be_named,
             not candidate.is_majority_cause,
             not candidate.is_pair_member,
             not is_tied,

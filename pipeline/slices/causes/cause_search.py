@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,11 @@ from pipeline.domain.rules import Mask
 from pipeline.remedies import list_remedies, load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate, name_causes, rank_candidates
 from pipeline.slices.causes.good_images import GoodImages
-from pipeline.slices.causes.repair_test import add_repairs, evaluate_other_remedies
+from pipeline.slices.causes.repair_test import (
+    add_repairs,
+    evaluate_other_remedies,
+    should_test_repair,
+)
 from pipeline.slices.causes.strength_grid import build_strength_grid, list_possible_strengths
 from pipeline.slices.causes.treatment_matching import StrengthsByCause, TreatmentMatcher
 from pipeline.slices.finder_constants import CONSTANTS
@@ -52,14 +57,18 @@ def find_causes(
     val, tools, seed = good_images.val, good_images.tools, good_images.seed
     failing = np.flatnonzero(slice_mask & val.is_misclassified)
     failing = sample_by_group(val.groups, failing, max_images, np.random.default_rng(seed))
-    others = evaluate_other_remedies(val, failing, tools, interventions, seed)
-    tested = add_repairs(val, failing, evaluated, tools, others, seed)
-    ranked = rank_candidates(tested, significance_level)
+    get_others = cache(lambda: evaluate_other_remedies(val, failing, tools, interventions, seed))
+
+    def rank_tested(candidates: list[CauseCandidate]) -> list[CauseCandidate]:
+        """Return the candidates with their repairs, best first."""
+        if any(map(should_test_repair, candidates)):
+            candidates = add_repairs(val, failing, candidates, tools, get_others(), seed)
+        return rank_candidates(candidates, significance_level)
+
+    ranked = rank_tested(evaluated)
     is_matched = ranked[0].auc <= CONSTANTS.causes.max_indistinguishable_auc
     if not ranked[0].can_be_named(significance_level) or not is_matched:
-        attributed = matcher.rank_by_attribution(candidates, strengths, ranked)
-        tested = add_repairs(val, failing, attributed, tools, others, seed)
-        ranked = rank_candidates(tested, significance_level)
+        ranked = rank_tested(matcher.rank_by_attribution(candidates, strengths, ranked))
     best = ranked[0]
     if not best.can_be_named(significance_level):
         return ranked, None

@@ -15,6 +15,10 @@ from pipeline.statistics.group_sampling import sample_by_group
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Treatment = tuple[str, float, float]
+"""Remedy, lowest and highest strength."""
+MAX_KEPT_BYTES = 1 << 28
+"""Treated copies that are kept for further questions: 256 MB."""
 
 
 @dataclass
@@ -32,7 +36,9 @@ class GoodImages:
     rows: NDArray[np.intp]
     tools: InterventionTools
     seed: int
-    _attribute_cache: dict[tuple[str, float, float], Floats] = field(default_factory=dict)
+    _copies: dict[Treatment, Pixels] = field(default_factory=dict)
+    _attributes: dict[Treatment, Floats] = field(default_factory=dict)
+    _predictions: dict[Treatment, NDArray[np.intp]] = field(default_factory=dict)
 
     def sample_subset(self, max_images: int) -> GoodImages:
         """Return at most `max_images` of the images, spread over groups."""
@@ -59,12 +65,20 @@ class GoodImages:
     def apply_remedy(self, remedy: str, low: float, high: float) -> Pixels:
         """Return the images treated by a remedy, uint8 [n, side, side, 3].
 
+        Copies are kept up to `MAX_KEPT_BYTES`, the latest ones.
+
         Args:
             remedy: plug-in that applies the transform.
             low: lowest strength.
             high: highest strength; each image gets one strength from the range.
         """
-        return self.tools.apply_remedy(remedy, self.images, low, high, self.seed)
+        key = (remedy, low, high)
+        if key not in self._copies:
+            treated = self.tools.apply_remedy(remedy, self.images, low, high, self.seed)
+            while self._copies and (len(self._copies) + 1) * treated.nbytes > MAX_KEPT_BYTES:
+                del self._copies[next(iter(self._copies))]
+            self._copies[key] = treated
+        return self._copies[key]
 
     def measure_treated(self, remedy: str, low: float, high: float) -> Floats:
         """Return the attributes of the treated images, float [n, attributes]; cached.
@@ -75,10 +89,27 @@ class GoodImages:
             high: highest strength.
         """
         key = (remedy, low, high)
-        if key not in self._attribute_cache:
+        if key not in self._attributes:
             treated = self.apply_remedy(remedy, low, high)
-            self._attribute_cache[key] = self.tools.measure_attributes(treated)
-        return self._attribute_cache[key]
+            self._attributes[key] = self.tools.measure_attributes(treated)
+        return self._attributes[key]
+
+    def predict_treated(self, remedy: str, strength: float) -> NDArray[np.intp]:
+        """Return the class predicted for each treated image, [n]; its label without a model.
+
+        Predictions are kept.
+
+        Args:
+            remedy: plug-in that applies the transform.
+            strength: its strength.
+        """
+        key = (remedy, strength, strength)
+        if self.tools.predict_labels is None:
+            return self.labels
+        if key not in self._predictions:
+            treated = self.apply_remedy(*key)
+            self._predictions[key] = self.tools.predict_labels(treated)
+        return self._predictions[key]
 
     def measure_regained_share(
         self, remedy: str, treated_images: Pixels, is_misclassified: Mask, strength: float

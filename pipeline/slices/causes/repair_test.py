@@ -193,7 +193,7 @@ def add_repairs(
     Returns:
         The candidates in their order; p-values are corrected over the tested ones (Holm 1979).
     """
-    is_tested = [_should_test_repair(candidate) for candidate in candidates]
+    is_tested = [should_test_repair(candidate) for candidate in candidates]
     if not any(is_tested) or not len(failing_rows):
         return candidates
     effects: list[float | None] = []
@@ -213,6 +213,7 @@ def add_repairs(
     return completed
 
 
-def _should_test_repair(candidate: CauseCandidate) -> bool:
+def should_test_repair(candidate: CauseCandidate) -> bool:
+    """Return whether a candidate reproduces the failure and has an inverse that can repair it."""
     is_reproducing = candidate.reproduction_rate >= CONSTANTS.causes.min_accuracy_loss
     return candidate.is_invertible and is_reproducing

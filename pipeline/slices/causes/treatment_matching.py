@@ -63,6 +63,7 @@ class TreatmentMatcher:
         if len(np.unique(val.groups[failing])) < CONSTANTS.causes.min_failing_groups:
             failing = np.flatnonzero(slice_mask & val.is_misclassified)
         self.failing_rows = sample_by_group(val.groups, failing, max_images, rng)
+        self._evaluated: dict[CauseCandidate, CauseCandidate] = {}
         pixels = np.asarray(good_images.tools.pixels[val.image_rows[self.slice_rows]])
         self.slice_values = good_images.tools.measure_attributes(pixels)
 
@@ -99,12 +100,24 @@ class TreatmentMatcher:
         return min((self.measure_distance(remedy, strength), strength) for strength in strengths)
 
     def evaluate_candidate(self, candidate: CauseCandidate) -> CauseCandidate:
-        """Return the candidate with what the model does on its treated good images."""
+        """Return the candidate with what the model does on its treated good images.
+
+        One that reproduces no failure cannot be named, whatever else is measured. It keeps an
+        unknown AUC, and its inverse is not tried.
+        """
+        if candidate not in self._evaluated:
+            self._evaluated[candidate] = self._measure_candidate(candidate)
+        return self._evaluated[candidate]
+
+    def _measure_candidate(self, candidate: CauseCandidate) -> CauseCandidate:
         good, val, strength = self.good_images, self.val, candidate.strength
         labels = good.labels
-        treated = good.apply_remedy(candidate.remedy, strength, strength)
-        predictions = good.tools.predict_labels(treated) if good.tools.predict_labels else labels
+        predictions = good.predict_treated(candidate.remedy, strength)
         is_broken = predictions != labels
+        reproduction_rate = float(is_broken.mean())
+        if reproduction_rate < CONSTANTS.causes.min_accuracy_loss:
+            return replace(candidate, auc=np.nan, reproduction_rate=reproduction_rate)
+        treated = good.apply_remedy(candidate.remedy, strength, strength)
         regained = 0.0
         if candidate.is_invertible:
             regained = good.measure_regained_share(candidate.remedy, treated, is_broken, strength)
@@ -120,7 +133,7 @@ class TreatmentMatcher:
             auc=compute_two_sample_auc(
                 values, self.slice_values, good.groups, slice_groups, good.seed
             ),
-            reproduction_rate=float(is_broken.mean()),
+            reproduction_rate=reproduction_rate,
             confusion_agreement=measure_confusion_agreement(
                 pairs, good.groups[is_broken].tolist(), set(slice_pairs)
             ),
@@ -155,7 +168,7 @@ class TreatmentMatcher:
             return False
         for breaking, repairing in ((first, second), (second, first)):
             treated = good.apply_remedy(breaking.remedy, breaking.strength, breaking.strength)
-            is_broken = good.tools.predict_labels(treated) != good.labels
+            is_broken = good.predict_treated(breaking.remedy, breaking.strength) != good.labels
             regained = good.measure_regained_share(
                 repairing.remedy, treated, is_broken, repairing.strength
             )
@@ -219,15 +232,15 @@ class TreatmentMatcher:
 
     def _choose_strength(self, candidate: CauseCandidate, strengths: list[float]) -> CauseCandidate:
         """Return the candidate at its first strength that reproduces a failure, or at the first."""
-        evaluated = []
+        first = None
         for strength in strengths:
             distance = self.measure_distance(candidate.remedy, strength)
             variant = replace(candidate, strength=strength, attribute_distance=distance)
-            evaluated.append(self.evaluate_candidate(variant))
-        for variant in evaluated:
-            if variant.reproduction_rate >= CONSTANTS.causes.min_accuracy_loss:
-                return variant
-        return evaluated[0]
+            evaluated = self.evaluate_candidate(variant)
+            if evaluated.reproduction_rate >= CONSTANTS.causes.min_accuracy_loss:
+                return evaluated
+            first = first or evaluated
+        return first or candidate
 
     def find_strength_range(
         self, best: CauseCandidate, strengths: list[float]

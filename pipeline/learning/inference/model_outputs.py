@@ -42,12 +42,12 @@ def fit_batch_size(pixels: Any, batch_size: int, device: torch.device) -> int:
     """Return the batch size, or a smaller one for large images, whose memory and cache it bounds.
 
     Args:
-        pixels: uint8 [N, S, S, 3], or any object whose slices are.
+        pixels: uint8 [N, S, S, 3], or any object of this shape.
         batch_size: images of a batch.
         device: where the batch is computed.
     """
-    shape: tuple[int, ...] = np.asarray(pixels[0:1]).shape if len(pixels) else ()
-    if len(shape) != 4:  # no images, or embeddings
+    shape: tuple[int, ...] = pixels.shape
+    if len(shape) != 4 or not shape[0]:  # embeddings, or no images
         return batch_size
     area = shape[1] * shape[2]
     if device.type == "cpu":

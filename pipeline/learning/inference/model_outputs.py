@@ -19,6 +19,21 @@ from pipeline.learning.models.backbone import load_frozen_backbone, move_to_devi
 FloatArray = NDArray[np.float32]
 FEATURE_COUNT, LAYOUT_FEATURE_COUNT = 1280, 1792
 MIDDLE_STAGE_INDEX, LAYOUT_GRID_SIZE = 3, 4  # the stage of 112 features
+MAXIMUM_BATCH_PIXELS = 64 * 256**2
+"""Pixels of a batch at most: the memory of larger images stays that of 64 at 256 px."""
+
+
+def fit_batch_size(pixels: Any, batch_size: int) -> int:
+    """Return the batch size, or a smaller one for large images, whose memory it bounds.
+
+    Args:
+        pixels: uint8 [N, S, S, 3], or any object whose slices are.
+        batch_size: images of a batch.
+    """
+    shape: tuple[int, ...] = np.asarray(pixels[0:1]).shape if len(pixels) else ()
+    if len(shape) != 4:  # no images, or embeddings
+        return batch_size
+    return max(1, min(batch_size, MAXIMUM_BATCH_PIXELS // (shape[1] * shape[2])))
 
 
 def compute_outputs(
@@ -43,6 +58,7 @@ def compute_outputs(
         track: progress tracker.
     """
     device = select_device()
+    batch_size = fit_batch_size(pixels, batch_size)
     training = [module for module in model.modules() if module.training]
     move_to_device(model).eval()
 
@@ -108,6 +124,7 @@ def extract_features_and_layout(
     """
     model, meta = load_frozen_backbone()
     device = select_device()
+    batch_size = fit_batch_size(pixels, batch_size)
 
     def compute_batch(start: int) -> tuple[FloatArray, NDArray[np.float16]]:
         x = build_input_tensor(np.asarray(pixels[start : start + batch_size]), meta, device)

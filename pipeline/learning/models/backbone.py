@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -115,12 +116,15 @@ def require_timm_model(backbone: str) -> None:
 
 
 def _create_from_hub(backbone: str, class_count: int, side: int, dropout: float) -> nn.Module:
+    # It logs each of its five retries, and the one error says what matters.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return create_timm_model(backbone, class_count, side, pretrained=True, drop_rate=dropout)
     except Exception as error:  # whatever the network layer of the day raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"train.weights: hub: {backbone} cannot be fetched ({reason}); use a file"
+            f"train.weights: hub: {backbone} cannot be fetched ({reason}); name a file of its "
+            f"weights, or set backbone: {PACKAGED_BACKBONE} with weights: packaged, which are here"
         ) from error
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+import timm
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError, ProgressTracker, iterate_silently
 from pipeline.data.reading.ordered_threads import map_in_order
 from pipeline.learning.batches.batch_prefetch import count_local_workers
-from pipeline.learning.batches.batch_sampling import BatchTreatment, TrainingImages
+from pipeline.learning.batches.batch_sampling import BatchTreatment, PixelArray, TrainingImages
 from pipeline.learning.batches.batch_sources import (
     HostSource,
     can_reside_in_memory,
@@ -24,6 +25,7 @@ from pipeline.learning.batches.batch_sources import (
 )
 from pipeline.learning.distributed import get_fabric, prepare_device
 from pipeline.learning.models.backbone import ModelMetadata, move_to_device, select_device
+from pipeline.learning.models.step_memory import check_step_memory, measure_image_bytes
 from pipeline.learning.training.checkpoint import (
     CheckpointTimer,
     TrainingCheckpoint,
@@ -32,7 +34,11 @@ from pipeline.learning.training.checkpoint import (
 )
 from pipeline.learning.training.linear_head import prepare_head_training
 from pipeline.learning.training.progress_evaluation import evaluate_progress
-from pipeline.learning.training.training_phases import WeightAverage, adapt_to_network
+from pipeline.learning.training.training_phases import (
+    WeightAverage,
+    adapt_to_network,
+    compute_training_side,
+)
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
     compute_class_weights,
@@ -215,13 +221,19 @@ def _fit_head(
     return replace(head_result, model=model.eval())
 
 
-def _check_batch_size(schedule: TrainingSchedule) -> None:
+def _check_step(schedule: TrainingSchedule, backbone: str, pixels: PixelArray) -> None:
+    """Check that a step has images for all processes, and that its memory is free on a CPU."""
     process_count = get_fabric().world_size
     if schedule.batch_size < MINIMUM_PROCESS_IMAGES * process_count:
         raise InputError(
             f"train.batch_size: {schedule.batch_size} images a step are too few "
             f"for {process_count} processes"
         )
+    is_image_network = pixels.ndim == 4 and timm.is_model(backbone)
+    if select_device().type == "cpu" and is_image_network:
+        side = compute_training_side(pixels.shape[1], schedule.settings.training_side_share)
+        image_bytes = measure_image_bytes(backbone, side)
+        check_step_memory(image_bytes, schedule.batch_size, pixels.shape[1])
 
 
 def _create_checkpoint(
@@ -274,7 +286,8 @@ def fit_network(
 
     Raises:
         InputError: a loss is not finite (the error names the images of the batch), a batch has too
-            few images for the processes, or a setting does not fit the network.
+            few images for the processes or needs more memory than is free, or a setting does not
+            fit the network.
     """
     if settings.head_only:
         return _fit_head(
@@ -288,7 +301,7 @@ def fit_network(
             report_note=report_note,
         )
     schedule = TrainingSchedule(adapt_to_network(meta["backbone"], settings), len(training_images))
-    _check_batch_size(schedule)
+    _check_step(schedule, meta["backbone"], training_images.pixels)
     training_run = _create_training_run(
         model, meta, training_images, schedule, treatment, seed=seed, report_note=report_note
     )

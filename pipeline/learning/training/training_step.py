@@ -327,7 +327,7 @@ class TrainingRun:
         if self.portion_count >= shard_size:
             raise InputError(
                 "train.batch_size: a single image does not fit in the memory; "
-                "choose a smaller backbone"
+                "choose a smaller ingest.side or backbone"
             ) from error
         self.portion_count = min(2 * self.portion_count, shard_size)
         if torch.cuda.is_available():

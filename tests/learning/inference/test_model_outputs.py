@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from pipeline.learning.batches.batch_sampling import TrainingImages
@@ -6,6 +7,7 @@ from pipeline.learning.inference.model_outputs import (
     compute_logits,
     extract_features,
     extract_features_and_layout,
+    fit_batch_size,
 )
 from pipeline.learning.models.backbone import build_network
 
@@ -53,3 +55,11 @@ def test_the_layout_keeps_where_something_is() -> None:
     change = np.abs(grid[0] - grid[1]).sum(0)
     assert change[0, 0] > 2 * change[0, 3]
     assert change[3, 3] > 2 * change[3, 0]
+
+
+@pytest.mark.parametrize(("side", "batch_size"), [(64, 64), (256, 64), (512, 16), (4096, 1)])
+def test_large_images_come_in_smaller_batches(side: int, batch_size: int) -> None:
+    pixels = np.broadcast_to(np.zeros(1, np.uint8), (2, side, side, 3))
+    assert fit_batch_size(pixels, 64) == batch_size
+    assert fit_batch_size(pixels[:0], 64) == 64
+    assert fit_batch_size(np.zeros((2, 1280), np.float32), 64) == 64

@@ -32,6 +32,9 @@ R = TypeVar("R")
 ProcessFailure = ProcessException
 """A process died, or raised an error that is no fault of the user."""
 
+# Each process would log how it connects; set here, since spawned processes import this first.
+for _module in ("distributed", "rank_zero"):
+    logging.getLogger(f"lightning_fabric.utilities.{_module}").setLevel(logging.WARNING)
 GROUP_TIMEOUT = timedelta(days=7)
 """The other processes wait for as long as the first one works alone; a death ends all at once."""
 AMPERE = (8, 0)
@@ -70,7 +73,6 @@ def choose_precision(compute_capability: tuple[int, int] | None) -> Any:
 def _create_fabric(devices: int | list[int], **options: Any) -> Fabric:
     from lightning_fabric import Fabric
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     has_gpu = torch.cuda.is_available()
     precision = choose_precision(torch.cuda.get_device_capability() if has_gpu else None)
     accelerator = "cuda" if has_gpu else "cpu"

@@ -76,7 +76,9 @@ def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bo
 
 def test_a_single_image_that_does_not_fit_is_an_input_error() -> None:
     training_run, _ = _create_training_run(0, FitSettings(recipe="bare", batch_size=8))
-    with pytest.raises(InputError, match=r"train\.batch_size: .* choose a smaller backbone"):
+    with pytest.raises(
+        InputError, match=r"train\.batch_size: .* choose a smaller ingest\.side or backbone"
+    ):
         training_run.run_step(0, training_run.prepare_shard(0)())
 
 

@@ -65,6 +65,7 @@ def run_pipeline(
 ) -> None:
     """Run every stage that is not up to date."""
     from pipeline.engine import runner, shared_execution
+    from pipeline.engine.progress_reporting import show_status
     from pipeline.engine.quick_preset import QUICK_OVERRIDES
     from pipeline.integrations import run_messages
     from pipeline.integrations.mlflow.mlflow_tracking import check_tracking, log_run_on_exit
@@ -83,7 +84,10 @@ def run_pipeline(
         config_path = config or (resumed_run.path / "config.yaml" if resumed_run else None)
         preset = QUICK_OVERRIDES if is_quick else ()
         runs_override = [f"runs={runs_folder}"] if runs_folder else []
-        settings = runner.load_config(config_path, [*preset, *(overrides or []), *runs_override])
+        with show_status("the settings are read"):  # loads every stage, which takes seconds
+            settings = runner.load_config(
+                config_path, [*preset, *(overrides or []), *runs_override]
+            )
         check_tracking(settings.general)
         run = resumed_run or runner.create_run_folder(settings)
         watch = run_messages.watch_run(run, settings.general, _list_variables(config))

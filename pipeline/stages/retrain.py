@@ -42,7 +42,11 @@ class Config(LoopSettings):
         le=50,
         description="seeds of each arm; with a single one the luck of the seed cannot be judged",
     )
-    generic: bool = Field(True, description="train an arm with TrivialAugment too, as a comparison")
+    generic: bool = Field(
+        True,
+        description="train an arm with TrivialAugment too, as a comparison, if a planned slice "
+        "gains on validation",
+    )
     real_repeats: int = Field(
         5,
         ge=0,
@@ -82,7 +86,8 @@ def run(
     arm TrivialAugment. All arms start from `model` and see the same images in the same order and
     equally often, without early stopping. With two trainings a seed, each is trained on one half of
     the validation images too: of the planned slices in the targeted arm, as many random ones in the
-    others. The list is empty if nothing was prescribed.
+    others. The generic arm is left out if no planned slice gains on validation. The list is empty
+    if nothing was prescribed.
 
     Args:
         config: settings of the stage.
@@ -158,6 +163,11 @@ def run(
             folder,
         )
         entries = candidates.train_arms(arms, has_treatment_step=config.ladder)
+        if config.generic and all(entry["arm"] != "generic" for entry in entries):
+            context.add_note(
+                "the generic arm is not trained: no planned slice gains on validation, so that the "
+                "gate refuses without it"
+            )
         reused = sum(entry.get("reused", 0) for entry in entries)
         if reused:
             context.add_note(

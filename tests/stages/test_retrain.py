@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ def _have_equal_weights(folder: Path, one: str, other: str) -> bool:
 def test_every_arm_is_trained_with_every_seed_on_one_budget(
     artifacts: LearningArtifacts, tmp_path: Path
 ) -> None:
+    val = artifacts.outputs["validation_set"]
+    wrong = (val.labels + 1) % len(val.class_names)
+    artifacts.outputs["validation_set"] = replace(val, predictions=wrong)
     made, notes = artifacts.run_stage(
         retrain, tmp_path, Config(**BASE | {"seeds": 2, "generic": True})
     )
@@ -130,6 +134,16 @@ def test_every_arm_is_trained_with_every_seed_on_one_budget(
     assert len({entry["rows"] for entry in trained}) == 1
     for one, other in combinations([entry["file"] for entry in entries], 2):
         assert not _have_equal_weights(made["candidates"], one, other)
+
+
+def test_the_generic_arm_is_left_out_with_a_note_if_nothing_can_be_gained(
+    artifacts: LearningArtifacts, tmp_path: Path
+) -> None:
+    val = artifacts.outputs["validation_set"]
+    artifacts.outputs["validation_set"] = replace(val, predictions=val.labels)
+    made, notes = artifacts.run_stage(retrain, tmp_path, Config(**BASE | {"generic": True}))
+    assert {entry["arm"] for entry in _read_entries(made)} == {"control", "targeted"}
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize(("is_allowed", "expected"), [(True, [True, False]), (False, [False] * 2)])

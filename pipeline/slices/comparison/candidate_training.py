@@ -30,7 +30,7 @@ from pipeline.slices.comparison.remedy_ladder import LADDER_FILE, StepOutcome, b
 from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImages, join_masks
 from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.classification.error_costs import compute_utilities
-from pipeline.statistics.gains.share_choice import list_judged_parts
+from pipeline.statistics.gains.share_choice import list_judged_parts, score_parts
 from pipeline.storage.artifact_store import compute_key, write_json
 
 
@@ -63,18 +63,23 @@ class CandidateTraining:
     ) -> list[dict[str, Any]]:
         """Return the entries of `candidates.json`, arm by arm; their weights are written.
 
-        The folder also gets the record of real images, and the gain of each step of the remedy.
+        The folder also gets the record of real images, and the gain of each step of the remedy. The
+        generic arm takes no part in the gate: it is left out where validation must refuse.
 
         Args:
             arms: control, targeted and generic.
             has_treatment_step: whether the targeted arm is trained without validation images too.
         """
         entries = []
+        can_pass = True
         for arm in arms:
+            if arm.name == "generic" and not can_pass:
+                continue
             seeds = [self.train_seed(arm, seed) for seed in self.seeds]
             mixed = self._create_mixer(arm).mix_seeds(seeds)
             entries += mixed.entries
             if arm.name == "targeted":
+                can_pass = self.can_pass_validation(mixed.ladder["mix"][0])
                 steps = self._list_steps(mixed)
                 if has_treatment_step and self.real_images:
                     steps.insert(0, self._judge_treatment(arm))
@@ -83,6 +88,22 @@ class CandidateTraining:
                 write_json(self.output_folder / LADDER_FILE, ladder)
         write_json(self.output_folder / REAL_IMAGES_FILE, self._describe_real_images())
         return entries
+
+    def can_pass_validation(self, utilities: NDArray[np.float64]) -> bool:
+        """Return whether a planned slice gains over the model before, each class counted alike.
+
+        Validation passes with such a slice only. The further conditions are left to the gate.
+
+        Args:
+            utilities: utility of the targeted arm's prediction on each validation image, by weights
+                that did not see the image, float64 [rows].
+        """
+        val = self.val
+        gains = utilities - compute_utilities(val.labels, val.predictions, val.error_costs)
+        classes = [val.labels == index for index in np.unique(val.labels)]
+        return any(
+            score_parts(gains, classes, inside) > 0 for inside in self.planned_members.values()
+        )
 
     @cached_property
     def _halves(self) -> NDArray[np.intp]:

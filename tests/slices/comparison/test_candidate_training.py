@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,35 @@ def test_targeted_and_other_arms_see_their_own_validation_images(
     assert rows == {"control": TRAINING_COUNT + 24, "targeted": TRAINING_COUNT + 24}
     passes = {entry["passes"] for entry in entries if entry["seed"] is not None}
     assert passes == {2 * TRAINING_COUNT}
+
+
+def test_a_gain_counts_in_a_planned_slice_with_its_classes_alike(
+    candidates: CandidateTraining,
+) -> None:
+    labels = candidates.val.labels
+    inside = candidates.planned_members["s1"]
+    lying, standing = (np.flatnonzero(inside & (labels == index)) for index in (0, 1))
+    wrong = np.concatenate([lying[:1], np.flatnonzero(~inside)])
+    predictions = labels.copy()
+    predictions[wrong] = 1 - labels[wrong]
+    weak = replace(candidates, val=replace(candidates.val, predictions=predictions))
+    before = (predictions == labels).astype(np.float64)
+    assert not weak.can_pass_validation(before)
+    assert not weak.can_pass_validation(np.where(inside, before, 1.0)), "outside of the slice"
+    assert weak.can_pass_validation(np.ones(len(labels)))
+    harmed = np.ones(len(labels))
+    harmed[standing] = 0.0
+    assert not weak.can_pass_validation(harmed)
+
+
+def test_the_generic_arm_is_left_out_where_validation_must_refuse(
+    candidates: CandidateTraining,
+) -> None:
+    labels = candidates.val.labels
+    arms = [*_list_arms(), replace(_list_arms()[0], name="generic")]
+    trained = []
+    for predictions in (labels, 1 - labels):  # nothing left to gain; everything
+        one = replace(candidates, val=replace(candidates.val, predictions=predictions))
+        entries = one.train_arms(arms, has_treatment_step=False)
+        trained.append({entry["arm"] for entry in entries})
+    assert trained == [{"control", "targeted"}, {"control", "targeted", "generic"}]

@@ -274,5 +274,5 @@ def _write_rates(base: Path, target: Path, dark_rate: float, lit_rate: float) ->
 
 def _make_plan(image_ids: pd.Series) -> pd.DataFrame:
     plan = pd.DataFrame({"image_id": image_ids, "slice": "s1", "remedy": "exposure"})
-    plan = plan.assign(strength_low=0.2, strength_high=0.5, probability=0.5)
+    plan = plan.assign(strength_low=0.2, strength_high=0.5, probability=0.5, tone_share=0.0)
     return plan.assign(simulator=pd.array([None] * len(plan), dtype="str"))

@@ -80,6 +80,7 @@ def _summarize_treatment(remedy: str, simulator: Any, plan_rows: pd.DataFrame) -
         "strength_low": float(plan_rows["strength_low"].min()),
         "strength_high": float(plan_rows["strength_high"].max()),
         "probability": float(plan_rows["probability"].mean()),
+        "tone_share": float(plan_rows["tone_share"].mean()),
     }
 
 

@@ -95,6 +95,8 @@ class PlannedRemedy(BaseModel):
             treated themselves.
         images: number of training images.
         probability: probability of the remedy at each pass of an image.
+        tone_share: share of these passes with the brightness and colors of a real image of the
+            slice in place of the remedy.
     """
 
     remedy: str
@@ -103,6 +105,7 @@ class PlannedRemedy(BaseModel):
     strength_low: float
     strength_high: float
     probability: float
+    tone_share: float = 0.0
 
 
 class RemedySummary(BaseModel):

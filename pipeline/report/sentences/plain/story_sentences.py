@@ -76,7 +76,8 @@ def describe_treatment(treatment: Mapping[str, Any]) -> str:
     """Return how many training images were shown under a remedy.
 
     Args:
-        treatment: remedy, simulator, images, strength_low, strength_high and probability.
+        treatment: remedy, simulator, images, strength_low, strength_high, probability and
+            tone_share.
     """
     strength = format_familiar_range(
         treatment["remedy"], treatment["strength_low"], treatment["strength_high"]
@@ -88,7 +89,13 @@ def describe_treatment(treatment: Mapping[str, Any]) -> str:
             f"{images} replaced {share} by images that the simulator {treatment['simulator']} drew "
             f"under {strength}; none of these is in validation or test"
         )
-    return f"{images} also shown {strength}, {share}"
+    text = f"{images} also shown {strength}, {share}"
+    if treatment["tone_share"]:
+        text += (
+            f"; {100 * treatment['tone_share']:.0f} % of these with the brightness and colors of a "
+            "real image of this kind instead"
+        )
+    return text
 
 
 def describe_broken_images(

@@ -1,6 +1,6 @@
 """The preprocessing of a user's model, inferred by agreement with its predictions.
 
-No file of a model says how its images were scaled, cropped and resampled. Every usual way is tried
+No file of a model tells how its images were scaled, cropped and resampled. Every usual way is tried
 on a sample of the images; the one whose outputs agree with the given predictions is taken.
 """
 

@@ -41,11 +41,11 @@ class PrescribedCorrection:
 
 @dataclass(frozen=True)
 class Prescription:
-    """What is done about one slice.
+    """The remedy of one slice.
 
     Attributes:
         slice: its name.
-        kind: what is done with training images.
+        kind: the change of the training images.
         images: number of training images that the plan concerns.
         treatments: the parts of the plan.
         fit_auc: AUC of a classifier that separates treated images from the slice; None if unknown

@@ -22,7 +22,7 @@ class ProbeMeasurements:
         image_ids: str [probed].
         weights: float64 [probed], number of validation images that each one represents.
         screen_weights: float64 [probed], number of validation images that each one represents among
-            the screened images, on which every intervention was tried; 0 for the others.
+            the screened images, that every intervention was tried on; 0 for the others.
         responses: int16 [probed, interventions], class index predicted after the intervention;
             `NOT_ASKED` where it was not tried.
     """
@@ -41,7 +41,7 @@ class ProbeMeasurements:
 def compute_cell_weights(
     responses: NDArray[np.int16], weights: FloatArray, screen_weights: FloatArray
 ) -> FloatArray:
-    """Return the weight of each image among those on which an intervention was tried.
+    """Return the weight of each image among the images that an intervention was tried on.
 
     An intervention that was tried on all probed images has their weights, any other one the weights
     of the screened images.

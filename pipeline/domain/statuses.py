@@ -115,7 +115,7 @@ class UnitBasis(StrEnum):
 
 
 class NovelSide(StrEnum):
-    """Where a value lies beyond everything known."""
+    """The side on which a value exceeds all known ones."""
 
     BELOW = "below"
     ABOVE = "above"
@@ -145,7 +145,7 @@ class ModelOrigin(StrEnum):
 
 
 class PrescriptionKind(StrEnum):
-    """What is done with training images about a slice."""
+    """The change of the training images for a slice."""
 
     AUGMENT = "augment"
     """Images outside the slice are treated, or simulated ones take their place."""

@@ -156,8 +156,8 @@ def _write_index(path: Path, index: Mapping[str, FileEntry]) -> None:
 def _is_settled(times: Iterable[tuple[float, float]], settle_seconds: int, now: float) -> bool:
     """Return whether the files that changed at these times are no longer being written.
 
-    A time in the future says nothing: a camera's clock may be wrong. A little later than now is the
-    clock of a file server.
+    A time in the future proves nothing: a camera's clock may be wrong. A little later than now is
+    the clock of a file server.
     """
     latest = []
     for file_times in times:

@@ -1,6 +1,6 @@
-"""The journal of an erasure: what is to be erased, written before anything is changed.
+"""The journal of an erasure: the images to erase, written before anything is changed.
 
-What is left to do is read from here and not from the tables, which an interrupted erasure has
+The remaining work is read from here and not from the tables, which an interrupted erasure has
 changed. Every later `nightshift runs forget` completes it. The journal names the images, so its
 removal is the last step.
 """
@@ -24,7 +24,7 @@ class PendingRun(BaseModel):
     Attributes:
         count: number of its images to erase.
         has_page: whether it had the stage `report`.
-        reports_folders: folders in which its page was published.
+        reports_folders: folders that hold its published page.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -70,7 +70,7 @@ def show_status(words: str) -> Iterator[None]:
     """Show on a terminal that work without a loop goes on, until the block ends; nothing elsewhere.
 
     Args:
-        words: what is done.
+        words: the work that goes on.
     """
     with console.status(words) if sys.stderr.isatty() else nullcontext():
         yield

@@ -94,7 +94,7 @@ class RunProgress:
         """Note that the present stage ends.
 
         Args:
-            is_done: whether it was run; one that was up to date says nothing about the pace.
+            is_done: whether it was run; one that was up to date shows nothing of the pace.
         """
         weight = self._weights.pop(self.stage, 0.0)
         self._done_weight += weight if is_done else 0.0

@@ -164,7 +164,7 @@ def _set_aside(run: RunFolder) -> Path | None:
 
 
 def _list_lock_paths(run: RunFolder) -> list[Path]:
-    """Return what is locked so that no pointer that may name a run moves meanwhile, sorted."""
+    """Return the files to lock so that no pointer to a run moves meanwhile, sorted."""
     folder = run.path.parent / FOLDER
     name = champion_registry.read_config_name(run.path) or champion_registry.DEFAULT_NAME
     paths = set(folder.glob("*.json"))

@@ -69,7 +69,7 @@ class UserModelSettings(BackboneSettings):
 
 
 class BudgetSettings(StageSettings):
-    """The time that a training may take, from which `ingest.side: auto` follows."""
+    """The time limit of a training; `ingest.side: auto` follows."""
 
     minutes: float = Field(
         20.0,

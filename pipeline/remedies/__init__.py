@@ -176,7 +176,7 @@ def transfer_tones(pixels: Pixels, tone_images: Pixels, seed: int) -> Pixels:
 
     Args:
         pixels: uint8 [n, S, S, 3]; not modified.
-        tone_images: images of which one is drawn for each image, uint8 [m, S, S, 3], m > 0.
+        tone_images: images to draw one from for each image, uint8 [m, S, S, 3], m > 0.
         seed: seed of the draws.
     """
     drawn_rows = np.random.default_rng(seed).integers(len(tone_images), size=len(pixels))

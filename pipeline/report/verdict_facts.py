@@ -75,7 +75,7 @@ def _find_confusion(page: ReportPage) -> tuple[str, str, int] | None:
 def choose_strip_images(page: ReportPage, facts: VerdictFacts) -> list[str]:
     """Return the ids of the images that show the verdict: gained ones, then those who pay.
 
-    They come from the worst slice, from as many groups as there are. Without a slice they are
+    They come from the worst slice, each of another group if possible. Without a slice they are
     misclassified images.
     """
     worst = find_worst_slice(facts)

@@ -55,7 +55,7 @@ class FolderTables:
 
 
 def _group_tables(tree: FileTree) -> list[str]:
-    """Return the tables that lie in folders of images, one in each; none if there are few."""
+    """Return the tables in folders of images, one in each; none if there are few."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     if sum(name.lower().endswith(_SUFFIXES) for name in tree.file_names) < MIN_TABLES:
         return []

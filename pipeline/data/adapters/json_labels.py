@@ -44,7 +44,7 @@ _LABEL_KEYS = ("label", "labels", "class", "category", "classification", "ground
 
 @dataclass(frozen=True)
 class JsonRow:
-    """What a JSON file says about one image: its listed name, its labels and its split."""
+    """The record of one image in a JSON file: its listed name, its labels and its split."""
 
     name: str
     labels: tuple[str, ...]

@@ -123,7 +123,7 @@ def _get_item(value: Any) -> Any:
 
 
 def _read_labels(tree: FileTree) -> MatLabels:
-    """Return the labels of images that lie beside the MATLAB files."""
+    """Return the labels of images beside the MATLAB files."""
     files = {name: _load_variables(tree, name) for name in _list_mat_files(tree)}
     index = ListedImageFinder(tree.file_names)
     class_names = _find_class_names(files)

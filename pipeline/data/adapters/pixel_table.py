@@ -72,7 +72,7 @@ def _is_number(text: str) -> bool:
 
 
 def _find_shape(count: int) -> tuple[int, int, int] | None:
-    """Return height, width and channels of a square image of so many values, or None."""
+    """Return height, width and channels of a square image of this number of values, or None."""
     for channels in (1, 3):
         side = math.isqrt(count // channels)
         if count >= MIN_PIXELS and side * side * channels == count:

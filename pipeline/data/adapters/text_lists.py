@@ -304,7 +304,7 @@ def _read_class_names(tree: FileTree, list_name: str) -> list[list[str]]:
 def _map_class_names(
     one: ImageList, place: int | None, lines: Sequence[list[str]]
 ) -> Mapping[str, str]:
-    """Return the name of each number that stands for a class."""
+    """Return the name of each number of a class."""
     if place is None or not lines:
         return {}
     numbers = {fields[place] for _, fields in one.rows if len(fields) > place}

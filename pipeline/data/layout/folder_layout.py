@@ -35,7 +35,7 @@ _Parts = tuple[str, ...]
 
 @dataclass(frozen=True)
 class FolderLabel:
-    """What the path of a folder says of the images in it.
+    """Label and split of the images in a folder, from its path.
 
     Attributes:
         label: the class, or None.
@@ -56,7 +56,7 @@ class FolderLayout:
         labels: what each folder of images says, by path.
         set_aside: the reason why the images of a folder, or one image, are not used, by path.
         problem: why the folders do not tell the classes, as one sentence; None if they do.
-        notes: what was resolved, one line each.
+        notes: each choice that was made, one line each.
         level_counts: images by class for each level of folders that may be the class.
     """
 

@@ -119,7 +119,7 @@ def build_split_mapping(values: Collection[str]) -> dict[str, str] | None:
 
 
 def parse_whole_split(name: str) -> str | None:
-    """Return the split of a name that says nothing but the split, or None.
+    """Return the split of a name that holds nothing but the split, or None.
 
     >>> parse_whole_split("Training_set"), parse_whole_split("cars_train")
     ('train', None)

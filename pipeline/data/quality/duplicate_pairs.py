@@ -25,7 +25,8 @@ def find_duplicate_pairs(
     Args:
         images: `content_hash`, `label` and `group` of each image.
         pixels: uint8 [images, side, side, 3].
-        max_distance: bits of 64 in which near-duplicates may differ; below 0 they are not sought.
+        max_distance: differing bits of 64 that near-duplicates may have; below 0 none are
+            searched.
         track_progress: wraps the loop over blocks of images.
         add_note: called with a line if the search is not complete.
     """

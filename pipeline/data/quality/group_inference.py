@@ -43,7 +43,8 @@ class InferenceSettings:
         max_burst_images: images of a group up to which looks alone may join it.
         component_count: whitened components that are compared.
         images_per_component: images needed for each of them.
-        min_images: images from which looks are compared; fewer say too little about what differs.
+        min_images: least number of images for a comparison of looks; fewer show too little of the
+            differences.
     """
 
     gap_seconds: float = 60.0
@@ -156,7 +157,7 @@ def _are_frames_alike(
     vectors: NDArray[np.float32],
     settings: InferenceSettings,
 ) -> bool:
-    """Return whether consecutive images of the named bursts look alike.
+    """Return whether consecutive images of the named bursts look similar.
 
     Args:
         images: the artifact `images`.

@@ -14,14 +14,14 @@ def nest_groups(images: pd.DataFrame, outer_column: str) -> pd.DataFrame:
 
     Splits, tests and intervals count the groups of `group`. Those of the outer level hold whatever
     groups of the inner level share, such as the weather of a night. An image without an outer value
-    keeps its group. An inferred group that lies in several outer ones is cut.
+    keeps its group. An inferred group of several outer ones is cut.
 
     Args:
         images: the artifact of that name.
         outer_column: column of `images` that holds the outer group.
 
     Raises:
-        InputError: there is no such column, or a given group lies in several outer ones.
+        InputError: there is no such column, or a given group has images in several outer ones.
     """
     if outer_column not in images:
         hint = suggest_name(outer_column, [str(name) for name in images.columns])

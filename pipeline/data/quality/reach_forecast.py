@@ -46,7 +46,7 @@ class ReachForecast:
 def forecast_reach(images: pd.DataFrame, splits: pd.Series[str]) -> list[ReachForecast]:
     """Return what the test holds of each class, camera and time of day, by column and value.
 
-    No model is asked: labels and metadata of test images alone are counted.
+    No model is used: labels and metadata of test images alone are counted.
 
     Args:
         images: the artifact of that name.

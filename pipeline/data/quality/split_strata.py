@@ -28,7 +28,7 @@ _KNOWN_COLUMNS = {
 
 
 def list_strata(images: pd.DataFrame) -> pd.DataFrame:
-    """Return what is known of each image and has few values: label, metadata, time of day.
+    """Return the properties of each image that have few values: label, metadata, time of day.
 
     Args:
         images: the artifact of that name.

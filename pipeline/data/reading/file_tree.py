@@ -211,7 +211,7 @@ class FileTree:
 
     @cached_property
     def neighbors(self) -> FileTree:
-        """The files of the folder in which the root is."""
+        """The files of the folder of the root."""
         return FileTree(self.root.parent, self.should_follow_links)
 
     def index_images(self, image_folder: str | None = None) -> ImageIndex:

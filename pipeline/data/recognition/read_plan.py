@@ -149,7 +149,7 @@ def _find_shared_column(manifest: ManifestPlan, key: str) -> str | None:
 
 
 def _find_named_table(tree: FileTree, manifest: ManifestPlan) -> str | None:
-    """Return the table to name in the config, where there are several and one is read."""
+    """Return the table to name in the config, if there are several and one is read."""
     names = list_table_names(tree)
     is_one_of_many = len(manifest.tables) == 1 and len(names) > 1
     is_conventional = manifest.names[0].rpartition("/")[2].startswith("metadata.")

@@ -98,7 +98,7 @@ def find_class_columns(
 ) -> ClassColumns | None:
     """Return the columns that hold one class each, or None.
 
-    Adjacent columns count if they hold numbers of which exactly one is 1, or that are shares of 1.
+    Adjacent columns count if they hold numbers and exactly one is 1, or that are shares of 1.
     Without such columns, three or more adjacent columns of 0 and 1 count as several labels.
 
     Args:

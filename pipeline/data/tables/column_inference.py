@@ -140,7 +140,7 @@ class InferredColumns:
 
     @property
     def is_label_named(self) -> bool:
-        """Whether the name of the label's column says that it is the label."""
+        """Whether the label's column is named as one."""
         return any(c.column == self.label and c.rank <= 1 for c in self.candidates)
 
 
@@ -232,7 +232,7 @@ def _has_times(values: Sequence[Any]) -> bool:
 def find_label_candidates(columns: TableValues) -> list[LabelCandidate]:
     """Return the columns that may be the label, the likeliest first.
 
-    Columns that divide the rows alike are one candidate: the one with words instead of numbers.
+    Columns that divide the rows equally are one candidate: the one with words instead of numbers.
     """
     is_taxonomy = len(_TAXON_NAMES & {_normalize_name(name) for name in columns}) >= 3
     candidates: list[LabelCandidate] = []
@@ -265,7 +265,7 @@ def _build_candidate(column: str, found: ClassValues, rank: int) -> LabelCandida
 def _find_twin(
     candidate: LabelCandidate, others: Sequence[LabelCandidate], columns: TableValues
 ) -> LabelCandidate | None:
-    """Return another candidate that divides the rows alike."""
+    """Return another candidate that divides the rows equally."""
     for other in others:
         if other.class_count == candidate.class_count and is_same_partition(
             columns[other.column], columns[candidate.column]

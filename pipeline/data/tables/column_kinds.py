@@ -147,7 +147,7 @@ def examine_classes(values: Sequence[Any], is_named: bool) -> ClassValues | None
 
     Args:
         values: values of the column.
-        is_named: whether its name says that it is the label; its values may repeat less then.
+        is_named: whether it is named as the label; its values may repeat less then.
     """
     texts = sample_texts(values, CLASS_SAMPLE_SIZE)
     distinct = set(texts)
@@ -178,7 +178,7 @@ def is_date(text: str) -> bool:
 def find_split_mapping(name: str, values: Sequence[Any]) -> dict[str, str] | None:
     """Return the split of each value of a column if all of them are splits, else None.
 
-    Numbers are splits only if the column's name says so: 0, 1 and 2 in a `partition`, or truths in
+    Numbers are splits only under a name for splits: 0, 1 and 2 in a `partition`, or truths in
     a column such as `is_train`.
     """
     texts = [text for text in map(convert_to_text, values) if text is not None]

@@ -33,7 +33,7 @@ class ImageList:
     Attributes:
         name: its path in the data set.
         words: the other words beside each image, by the image's path.
-        split: the split that the file's name says, or None.
+        split: the split in the file's name, or None.
     """
 
     name: str

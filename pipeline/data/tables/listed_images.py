@@ -34,7 +34,7 @@ class ListedImage:
 
     Attributes:
         labels: its labels, each once.
-        split: train, val or test; None if no list says so.
+        split: train, val or test; None without one in any list.
         columns: other metadata.
     """
 

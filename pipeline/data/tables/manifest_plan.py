@@ -48,7 +48,7 @@ class ManifestPlan:
         split_by_image: split of images that tables list for one split each.
         problem: why no table can be chosen or no label decided, as one sentence.
         candidates: columns that may be the label, with their table.
-        rival_tables: tables of which one is to be named.
+        rival_tables: tables, one of them to be named.
     """
 
     tables: Sequence[ListingTable] = ()

@@ -165,10 +165,10 @@ def resolve_augmentation(
 ) -> dict[str, Any]:
     """Return the settings of the augmentation, with `flip` true or false.
 
-    A note says why images are not mirrored.
+    A note gives the reason if images are not mirrored.
 
     Args:
-        settings: the settings, of which `flip` may be auto.
+        settings: the settings; `flip` may be auto.
         images: training images.
         groups: group of each of them, [n].
         context: gives the seed and takes the note.

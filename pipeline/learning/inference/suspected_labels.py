@@ -34,8 +34,8 @@ def find_suspected_labels(
         splits: the artifact of that name; test images are ignored.
         layout: float16 [images, features], frozen features with coarse positions.
         labels: class index of each image, -1 without a label.
-        min_confidence: probability of another class from which a label is suspected.
-        max_images: images at most on which a head is trained.
+        min_confidence: least probability of another class for a suspected label.
+        max_images: largest number of images that a head is trained on.
         context: seed, progress and notes.
     """
     rows = np.flatnonzero((labels >= 0) & (splits["split"] != "test").to_numpy())

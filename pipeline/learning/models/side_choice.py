@@ -36,7 +36,7 @@ AREA_EXPONENT = 1.1
 
 
 def _list_default_settings() -> dict[str, Any]:
-    """Return the default of each setting on which the choice depends, by key."""
+    """Return the default of each setting that the choice depends on, by key."""
     defaults: dict[str, Any] = {"train.model": "new"}
     for settings in (BudgetSettings, FitSettings, BackboneSettings):
         for name, field in settings.model_fields.items():

@@ -74,7 +74,7 @@ class JudgingImages:
         pixels: uint8 [n, S, S, 3].
         halves: half of each image, [n].
         groups: group of each image, [n].
-        parts: parts that count alike, bool [n] each.
+        parts: parts with equal weight, bool [n] each.
         compute_utilities: class indices [n] to utilities float64 [n].
     """
 

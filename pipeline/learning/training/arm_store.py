@@ -68,7 +68,7 @@ class ArmStore:
         Args:
             key: the key of the training.
             network: the trained network.
-            record: what is returned with it.
+            record: the record that is loaded with it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))

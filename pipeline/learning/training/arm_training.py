@@ -77,7 +77,7 @@ def build_arms(
 
     Args:
         training_images: images of train without the holdout.
-        model_folder: the model from which all arms start.
+        model_folder: the model that all arms start from.
         apply_remedy: applies a remedy to pixels.
         has_generic_arm: whether TrivialAugment is compared too.
         images: the artifact of that name, as the further arguments.
@@ -120,7 +120,7 @@ class ArmTrainer:
     Attributes:
         settings: settings of the training.
         base_count: number of training images without repetitions; it fixes the budget of all arms.
-        model_folder: the model from which all arms start.
+        model_folder: the model that all arms start from.
         output_folder: folder of the trained weights.
         context: context of the stage.
         store: earlier trainings; None to train every arm.

@@ -66,7 +66,7 @@ class RemedyStrength:
         low: lowest strength.
         high: highest strength.
         simulated_slice: slice whose simulated images replace the image; empty to keep the image.
-        tone_slice: slice whose images lend their tones in place of the remedy; empty for none.
+        tone_slice: slice whose images lend their tones instead of the remedy; empty for none.
     """
 
     remedy: str

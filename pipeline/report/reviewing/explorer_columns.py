@@ -60,7 +60,7 @@ def build_scales(columns: Mapping[str, pd.Series[Any]]) -> list[dict[str, Any]]:
         columns: numbers by name, NaN for unknown; a probability lies in [0, 1].
 
     Returns:
-        Each with `name`, `low` and `high` (what lies beyond counts as the end) and `codes`, one
+        Each with `name`, `low` and `high` (values beyond count as the end) and `codes`, one
         character for each image. Columns with fewer than two values are left out.
     """
     scales = []

@@ -52,7 +52,7 @@ def match_slice_reviews(
 
     A decision is about the slice whose rule has the same words, or else about the slices whose
     rules admit mostly the same validation images: thresholds differ a little from run to run, and a
-    decision on one hour of the day says nothing about another.
+    decision on one hour of the day does not hold for another.
 
     Args:
         val: the validation set.

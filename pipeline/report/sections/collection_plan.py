@@ -62,7 +62,7 @@ def _build_request(page: ReportPage, explanation: dict[str, Any]) -> dict[str, A
 
 
 def _list_columns(images: pd.DataFrame) -> list[tuple[str, pd.Series[str]]]:
-    """Return the columns by which images are counted, with their nouns."""
+    """Return the columns that images are counted by, with their nouns."""
     columns = [("class", images["label"])]
     if CAMERA_COLUMN in images:
         columns.append((CAMERA_COLUMN, images[CAMERA_COLUMN]))

@@ -1,4 +1,4 @@
-"""What was found, why, what was done, what came of it, and who pays."""
+"""The findings, their causes, the remedies and the result, and who pays."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def get_plain_verdict(verdict: Mapping[str, Any]) -> str:
     """Return the sentence that begins the page, a message and a summary.
 
     Args:
-        verdict: `verdict` of `summary.json`; one of an earlier version has its headline alone.
+        verdict: `verdict` of `summary.json`; that of an earlier version has its headline alone.
     """
     return str(verdict.get("plain") or verdict["headline"])
 

@@ -11,7 +11,7 @@ from pipeline.report.sentences.strength_format import format_strength_range
 
 
 def describe_prescription(prescription: Prescription) -> str:
-    """Return what is done about a slice."""
+    """Return the remedy of a slice in words."""
     action = _describe_action(prescription)
     correction = prescription.correction
     if correction:

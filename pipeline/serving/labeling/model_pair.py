@@ -22,7 +22,7 @@ from pipeline.storage.champion_registry import (
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Bundles of two models, and the slices for which the challenger was trained.
+    """Bundles of two models, and the slices that the challenger was trained for.
 
     Attributes:
         challenger: folder of the challenger's bundle.
@@ -38,7 +38,7 @@ class ModelPair:
 
 
 def build_model_pair(model_name: str, runs_folder: Path, folder: Path) -> ModelPair:
-    """Return the pair that a name stands for.
+    """Return the pair of a name.
 
     The challenger is the first targeted model of the run. It is compared with the model in force
     for its config, or with the run's own baseline if the challenger is in force itself.

@@ -97,7 +97,7 @@ def _normalize_path(path: str) -> str:
 
 @dataclass
 class _ArrivingFile:
-    """What is known of a file that is not finished.
+    """The state of a file that is not finished.
 
     Attributes:
         stamp: its size and modification time in the last round.

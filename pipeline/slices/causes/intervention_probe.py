@@ -62,7 +62,7 @@ class ProbeSize:
 
     Attributes:
         max_images: images in the sample at most.
-        screened_images: images of the sample, about, on which every intervention is tried first.
+        screened_images: images of the sample, about, that every intervention is tried on first.
     """
 
     max_images: int
@@ -141,7 +141,7 @@ def _note_unmoved(context: StageContext, table: pd.DataFrame, sample: pd.DataFra
 
 @dataclass(frozen=True)
 class InterventionTrial:
-    """A sample of images on which interventions are tried.
+    """A sample of images that interventions are tried on.
 
     Attributes:
         sample: the images, with `row`, `label_index`, `is_correct` and `screen_weight`.

@@ -116,7 +116,7 @@ def evaluate_other_remedies(
 
 
 def _measure_repaired_shares(val: ValidationSet) -> Floats:
-    """Return the share of the failing images that each intervention repaired, of those asked."""
+    """Return the repaired share of the failing images, by intervention, where it was tried."""
     results = val.probe_results
     is_asked = results.is_asked[~results.correct]
     is_repaired = results.after[~results.correct] & is_asked

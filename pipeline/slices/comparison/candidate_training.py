@@ -90,7 +90,7 @@ class CandidateTraining:
         return entries
 
     def can_pass_validation(self, utilities: NDArray[np.float64]) -> bool:
-        """Return whether a planned slice gains over the model before, each class counted alike.
+        """Return whether a planned slice gains over the model before, with equal class weights.
 
         Validation passes with such a slice only. The further conditions are left to the gate.
 

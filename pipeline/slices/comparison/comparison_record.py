@@ -36,7 +36,7 @@ def build_split_record(
 
     Args:
         comparison: the models on that split.
-        planned_slices: slices for which training images were treated.
+        planned_slices: slices that training images were treated for.
         alpha: level of the bounds.
         margins: losses that do not count as worse.
 
@@ -63,7 +63,7 @@ def judge_val_record(record: Mapping[str, Any], arm_in_force: str) -> dict[str, 
     """Return the validation record with `gained`, the planned slices that gain, and `passed`.
 
     Validation is a screen before the sealed test set is used: a planned slice must gain over the
-    control, and no loss may show. What is to be shown is shown on test.
+    control, and no loss may show. Gains are to be shown on test.
 
     Args:
         record: the record of the validation set.

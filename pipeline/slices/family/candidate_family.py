@@ -99,7 +99,7 @@ def _build_pairs(
 def _restrict_to_classes(
     parts: Parts, masks: sparse.csr_array, labels: NDArray[np.intp], min_images: int
 ) -> tuple[list[Parts], list[sparse.csr_array]]:
-    """Return every candidate once for each class of which it has enough images, but not all."""
+    """Return every candidate once for each class with enough images in it, but not all."""
     constants = CONSTANTS.family
     class_sizes = np.bincount(labels)
     indicator = np.eye(len(class_sizes), dtype=np.float32)[labels]

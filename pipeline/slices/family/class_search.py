@@ -127,7 +127,7 @@ def find_class_slices(
 def _test_candidates(
     val: ValidationSet, candidates: list[ClassCandidate], is_left: Mask, seed: int
 ) -> tuple[ClassCandidate, float] | None:
-    """Return the candidate that stands out most and its family-wise p; None if none can be tested.
+    """Return the most significant candidate and its family-wise p; None if none can be tested.
 
     The images of one class in one group exchange outcomes as a whole.
     """

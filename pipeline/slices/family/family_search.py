@@ -115,7 +115,7 @@ class FamilySearch:
         )
 
     def _take_best(self, test: MaximumTest, strata: NDArray[np.intp]) -> FamilySlice | None:
-        """Return the candidate that stands out most, by its plainest equivalent; None if none."""
+        """Return the most significant candidate, by its plainest equivalent; None if none."""
         sizes = self.family.sizes
         explained = np.zeros(len(strata), np.float32)
         for item in self.slices:

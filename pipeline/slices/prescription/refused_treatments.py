@@ -39,8 +39,8 @@ def find_refused_treatments(
         explanations: the confirmed slices with their fitted treatments.
         tools: interventions and the model.
         class_names: all classes.
-        images_per_class: images of each class on which this is tested.
-        min_share: share of a class from which its label counts as changed.
+        images_per_class: images of each class that this is tested on.
+        min_share: least share of a class for a changed label.
         seed: seed of the sample.
 
     Returns:

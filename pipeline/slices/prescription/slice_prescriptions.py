@@ -29,12 +29,12 @@ MIN_TOTAL_WEIGHT = 1e-9
 
 @dataclass(frozen=True)
 class SlicePrescriptions:
-    """What is done about the confirmed slices.
+    """The remedies of the confirmed slices.
 
     Attributes:
         plan: rows of the artifact `plan`.
         corrections: corrections at prediction time, one for each slice with a cause.
-        prescriptions: what is done about each slice.
+        prescriptions: the remedy of each slice.
     """
 
     plan: pd.DataFrame

@@ -28,7 +28,7 @@ class HeldOutSlice:
         frozen_half: the half whose rule is in force outside the validation images.
         family_p: family-wise p-value of the slice over all of validation.
         is_member: bool [rows], whether the rule of its half admits an image.
-        is_typical: bool [rows], members on which the cause is matched.
+        is_typical: bool [rows], members that the cause is matched on.
         intervention_columns: intp [rows], column of the intervention that the rule of the half
             chose; -1 for none.
     """
@@ -61,7 +61,7 @@ class HeldOutSlice:
         return self.rule_for_half[self.frozen_half]
 
     def list_applied_rules(self, row_halves: NDArray[np.intp]) -> list[dict[str, Any]]:
-        """Return which rule admitted how many images of which half.
+        """Return the number of images that each rule admitted, by half.
 
         Args:
             row_halves: half of each row, 0 or 1.

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 def _compute_outside_means(probe: ProbeResults, slice_mask: Mask) -> Floats:
     """Return the mean change outside the slice in each image's stratum [probed, interventions].
 
-    Images on which an intervention was not tried have no part in its mean. An image whose stratum
+    Images that an intervention was not tried on have no part in its mean. An image whose stratum
     has no image outside gets its own change.
     """
     strata = assign_margin_strata(~probe.correct, probe.margin)

@@ -76,7 +76,7 @@ def _allocate_labels(sizes: list[int], count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class LabeledTraffic:
-    """Arriving images of which some are labeled.
+    """Arriving images, some of them labeled.
 
     Attributes:
         groups: the group of each image, [n].

@@ -48,8 +48,8 @@ class ArrivalBatch:
         groups: groups of the batch.
         inside: gain of each group on its images inside the planned slices; None without such.
         overall: gain of each group on all its images.
-        inside_scale: factor by which the gains of `inside` are reduced.
-        overall_scale: factor by which those of `overall` are.
+        inside_scale: factor that reduces the gains of `inside`.
+        overall_scale: factor that reduces the gains of `overall`.
         labels: labels that came back.
         classes: changes by class, and by class inside the planned slices.
     """
@@ -145,7 +145,7 @@ def _sum_classes(
 ) -> list[ClassSums]:
     """Return the changes by class, of all images and of those inside the planned slices.
 
-    The class of an image on which both models agree is taken to be the one that they predict.
+    The class of an image with two equal predictions is taken to be the one that they predict.
     """
     is_agreed = ~answers.is_disagreement
     is_counted = answers.is_disagreement & traffic.is_labeled

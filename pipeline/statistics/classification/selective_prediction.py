@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 class DeclineStatus(StrEnum):
-    """What is known about a decline rule."""
+    """The evidence on a decline rule."""
 
     HELD = "held"
     """Its error is below the target with a bound by group, and the test set does not contradict."""

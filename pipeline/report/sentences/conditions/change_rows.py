@@ -1,4 +1,4 @@
-"""For whom a model got better and for whom worse, in images of a thousand."""
+"""The images that a model got better and worse on, in images of a thousand."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def _describe_loss(facts: VerdictFacts, row: Row) -> list[TextPart]:
 
 
 def _name_unimproved(facts: VerdictFacts) -> list[TextPart]:
-    """Return the other slices with a remedy of which no more images are right than before."""
+    """Return the other slices with a remedy that have no more correct images than before."""
     worst = find_worst_slice(facts)
     others = [name for name in facts.planned if name != worst]
     names = [
@@ -289,7 +289,7 @@ def _describe_errors(facts: VerdictFacts) -> tuple[TextPart, ...]:
 
 
 def _describe_weakness(facts: VerdictFacts) -> tuple[TextPart, ...]:
-    """Return the error rate of the worst slice beside what is expected of its classes."""
+    """Return the error rate of the worst slice beside the expected rate of its classes."""
     worst = find_worst_slice(facts)
     if worst is None:
         return _describe_errors(facts)

@@ -1,4 +1,4 @@
-"""The story of a run in sentences: what was found, why, what was done and what came of it."""
+"""The story of a run in sentences: findings, causes, remedies and result."""
 
 from __future__ import annotations
 

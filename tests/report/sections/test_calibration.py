@@ -52,7 +52,7 @@ def test_no_threshold_is_good_enough(made: dict[str, Any]) -> None:
 def test_a_rule_that_is_left_out_is_explained(made: dict[str, Any]) -> None:
     rule = made["policy"]["decline"] | {"status": DeclineStatus.LEFT_OUT, "threshold": 0.0}
     html = str(render(build_page(made | {"policy": made["policy"] | {"decline": rule}})))
-    assert "It answers every image: 240 groups" in html
+    assert "It answers every image: among 240 groups" in html
     comparison = deepcopy(made["comparison"])
     comparison["decline"]["targeted"] |= rule | {"is_refuted": True}
     html = str(render(build_page(made | {"comparison": comparison})))

@@ -24,6 +24,7 @@ TERMS = {
     "slice": "images that a rule admits",
     "suspected label": "a label that models trained on other groups contradict",
     "test set": "images that are kept sealed until a candidate is to be judged",
-    "validation": "images on which slices are sought and tested, none of them learned from",
+    "validation": "images on which slices are sought; the model before has learned from none, and "
+    "retraining from some, each judged by a training that did not see it",
 }
 """Meanings by term, in the order of the alphabet."""

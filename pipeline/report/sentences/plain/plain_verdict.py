@@ -237,7 +237,7 @@ def _describe_loss(facts: VerdictFacts, row: Row) -> list[TextPart]:
         parts.append(TextPart(f" {facts.name_place(row)}"))
     elif row["kind"] == "others":
         parts.append(TextPart(" elsewhere"))
-    return [*parts, TextPart(f", before {round(row['before'] / 10)}")]
+    return [*parts, TextPart(f", before it was {round(row['before'] / 10)}")]
 
 
 def _name_unimproved(facts: VerdictFacts) -> list[TextPart]:

@@ -67,7 +67,7 @@ def test_who_pays_within_the_slice_is_in_the_refusal() -> None:
     verdict = compose_plain_verdict(facts)
     assert verdict.answer == "Do not switch"
     assert "59 of 100 badge" in verdict.text
-    assert "before 95" in verdict.text
+    assert "before it was 95" in verdict.text
     assert list_harmed_parts(facts)[0] is PAYING, "the worst slice comes first"
     assert find_gained_part(facts) is GAINED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -95,14 +95,6 @@ class TargetedTreatment:
     apply_remedy: RemedyFunction
     simulated_images: SimulatedImages | None
     tone_images: Mapping[str, PixelArray] = field(default_factory=dict)
-
-    def set_tone_images(self, tone_images: Mapping[str, PixelArray]) -> TargetedTreatment:
-        """Return this treatment with other images that lend their tones.
-
-        Args:
-            tone_images: uint8 [n, S, S, 3] by slice.
-        """
-        return replace(self, tone_images=tone_images)
 
     def _draw_strengths(self, rows: RowIndices, seed: int) -> list[RemedyStrength | None]:
         """Return a random strength for each row, or None where the image stays as it is."""

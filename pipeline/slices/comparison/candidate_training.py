@@ -167,7 +167,7 @@ class CandidateTraining:
         key = arm.treatment_key and compute_key(
             arm.treatment_key, list(positions_by_slice), hash_arrays(tone_images.values())
         )
-        treatment = arm.treatment.set_tone_images(tone_images)
+        treatment = replace(arm.treatment, tone_images=tone_images)
         return replace(arm, treatment=treatment, treatment_key=key)
 
     def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:

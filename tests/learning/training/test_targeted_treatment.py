@@ -1,6 +1,7 @@
 """The treatment of batches and the repetition of images by a plan."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def test_a_share_of_the_views_gets_the_tones_of_images_that_are_at_hand() -> Non
     plan = _create_plan(["i0"], ("exposure", 0.5, 0.5, 0.8)).assign(tone_share=0.25)
     treatment = build_targeted_treatment(plan, _create_image_table(2), apply_remedy)
     rows, pixels = np.zeros(1000, np.intp), np.full((1000, 8, 8, 3), 200, np.uint8)
-    toned = treatment.set_tone_images({"s0": np.full((1, 8, 8, 3), 30, np.uint8)})
+    toned = replace(treatment, tone_images={"s0": np.full((1, 8, 8, 3), 30, np.uint8)})
     for treated, expected in (
         (toned(rows, pixels, 7), {30: 0.2, 100: 0.6, 200: 0.2}),
         (treatment(rows, pixels, 7), {30: 0.0, 100: 0.8, 200: 0.2}),

@@ -49,6 +49,7 @@ def test_the_summary_holds_the_whole_run(page: ReportPage) -> None:
             "strength_low": 0.15,
             "strength_high": 0.4,
             "probability": 0.5,
+            "tone_share": 0.0,
         }
     ]
     assert summary["data"]["rejected"] == 2

@@ -53,7 +53,7 @@ def find_adapter(root: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> tup
     """Return the first adapter that recognizes `root`, and its line on the format.
 
     Raises:
-        InputError: no adapter recognizes `root`; the message names the change.
+        InputError: no adapter recognizes `root`; the message says what to change.
     """
     return _find_adapter(FileTree(root, options.should_follow_links), options)
 

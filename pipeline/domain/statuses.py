@@ -115,7 +115,7 @@ class UnitBasis(StrEnum):
 
 
 class NovelSide(StrEnum):
-    """The side on which a value exceeds all known ones."""
+    """The side on which a value is outside the range of all known ones."""
 
     BELOW = "below"
     ABOVE = "above"

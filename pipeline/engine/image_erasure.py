@@ -48,7 +48,7 @@ class ErasedRun:
 def erase_from_all_runs(
     runs_folder: Path, ids_or_paths: Sequence[str], log: Callable[[str], None] = log_line
 ) -> Iterator[ErasedRun]:
-    """Erase images from all runs of a folder, render their pages again, and yield a line on each.
+    """Erase images from all runs, render their pages again, and yield the outcome of each run.
 
     Images of an interrupted erasure are erased too. The journal is removed at the end, unless a run
     is at work.

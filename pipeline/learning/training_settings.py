@@ -69,7 +69,7 @@ class UserModelSettings(BackboneSettings):
 
 
 class BudgetSettings(StageSettings):
-    """The time limit of a training; `ingest.side: auto` follows."""
+    """The time limit of a training; `ingest.side: auto` takes the largest side that keeps to it."""
 
     minutes: float = Field(
         20.0,

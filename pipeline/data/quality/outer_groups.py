@@ -14,7 +14,7 @@ def nest_groups(images: pd.DataFrame, outer_column: str) -> pd.DataFrame:
 
     Splits, tests and intervals count the groups of `group`. Those of the outer level hold whatever
     groups of the inner level share, such as the weather of a night. An image without an outer value
-    keeps its group. An inferred group of several outer ones is cut.
+    keeps its group. An inferred group with images in several is cut.
 
     Args:
         images: the artifact of that name.

@@ -325,7 +325,7 @@ def _format_config(
     if not has_groups and find_series(records):
         lines.append(r"  # group_pattern: '^(.*\D)\d+\D*$'  # keeps a series together")
     lines += [
-        "  # side: 96  # px; by default the largest whose training fits train.minutes",
+        "  # side: 96  # px; by default the largest up to 224 whose training fits train.minutes",
         "",
         "# split:",
         '#   train_where: "luminance >= 70"  # trains on these only; val and test keep all images',

@@ -1,4 +1,4 @@
-"""The screening of interventions: images that all are tried on, and those for the rest.
+"""The screening of interventions: all are tried on some images, and the useful on the rest.
 
 Screening saves predictions and decides nothing: an intervention that moves nothing on the screened
 images cannot help a slice. What it was not tried on is recorded as such

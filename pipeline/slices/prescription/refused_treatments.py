@@ -40,7 +40,7 @@ def find_refused_treatments(
         tools: interventions and the model.
         class_names: all classes.
         images_per_class: images of each class that this is tested on.
-        min_share: least share of a class for a changed label.
+        min_share: smallest share of a class's images at which its label counts as changed.
         seed: seed of the sample.
 
     Returns:

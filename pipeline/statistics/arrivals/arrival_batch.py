@@ -145,7 +145,7 @@ def _sum_classes(
 ) -> list[ClassSums]:
     """Return the changes by class, of all images and of those inside the planned slices.
 
-    The class of an image with two equal predictions is taken to be the one that they predict.
+    Where both models predict the same class of an image, it is taken to be its class.
     """
     is_agreed = ~answers.is_disagreement
     is_counted = answers.is_disagreement & traffic.is_labeled

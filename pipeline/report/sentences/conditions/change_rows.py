@@ -1,4 +1,4 @@
-"""The images that a model got better and worse on, in images of a thousand."""
+"""Gains and losses of a model by part of the images, in images of a thousand."""
 
 from __future__ import annotations
 

@@ -168,6 +168,7 @@ def test_two_runs_show_their_images_side_by_side(
     tab.goto((tmp_path / "index.html").as_uri())
     tab.get_by_text("Compare two runs").click()
     images = tab.locator("#compared tr", has_text="Images, Too dark").locator("img")
+    images.last.wait_for(state="attached")  # the table is drawn after the click
     assert images.count() == 2
     for image in images.all():
         image.scroll_into_view_if_needed()

@@ -16,6 +16,21 @@ MINIMUM_TEMPERATURE, MAXIMUM_TEMPERATURE = (
 )  # a few images, all predicted correctly, would drive it to zero
 
 
+def compute_image_losses(
+    logits: FloatArray, labels: NDArray[np.integer[Any]], temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each image in nats, [n].
+
+    Args:
+        logits: [n, classes].
+        labels: class indices, [n].
+        temperature: divides the logits.
+    """
+    log_p = log_softmax(np.asarray(logits, np.float64) / temperature, axis=1)
+    losses: NDArray[np.float64] = -log_p[np.arange(len(labels)), labels]
+    return losses
+
+
 def compute_negative_log_likelihood(
     logits: FloatArray, labels: NDArray[np.integer[Any]], temperature: float = 1.0
 ) -> float:
@@ -26,8 +41,7 @@ def compute_negative_log_likelihood(
         labels: class indices, [n].
         temperature: divides the logits.
     """
-    log_p = log_softmax(np.asarray(logits, np.float64) / temperature, axis=1)
-    return float(-log_p[np.arange(len(labels)), labels].mean())
+    return float(compute_image_losses(logits, labels, temperature).mean())
 
 
 def fit_temperature(logits: FloatArray, labels: NDArray[np.integer[Any]]) -> float:

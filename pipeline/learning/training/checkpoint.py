@@ -35,8 +35,9 @@ class TrainingProgress:
 
     Attributes:
         step: number of finished steps.
-        best_step: the step with the lowest holdout loss; 0 before the first evaluation.
-        best_loss: the lowest holdout loss.
+        best_step: the step with the lowest calibrated holdout loss; 0 before the first evaluation.
+        best_losses: calibrated loss of each holdout image at that step, in nats.
+        last_losses: those at the last evaluation.
         stale_evaluations: evaluations since the best one.
         training_loss: mean training loss of the steps before the last evaluation.
         history: rows of the training curves.
@@ -45,7 +46,8 @@ class TrainingProgress:
 
     step: int = 0
     best_step: int = 0
-    best_loss: float = math.inf
+    best_losses: list[float] = field(default_factory=list)
+    last_losses: list[float] = field(default_factory=list)
     stale_evaluations: int = 0
     training_loss: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -137,7 +139,7 @@ class TrainingCheckpoint:
 
     @property
     def best_weights_path(self) -> Path:
-        """The weights with the lowest holdout loss so far."""
+        """The weights with the lowest calibrated holdout loss so far."""
         return self.folder / "best.safetensors"
 
     def save_state(

@@ -1,17 +1,23 @@
-"""Evaluations during a training: points of the training curves, and the best weights so far."""
+"""Evaluations during a training: points of the training curves, and which weights are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ttest_rel
 from torch import nn
 
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.inference.temperature_scaling import compute_negative_log_likelihood
+from pipeline.learning.inference.temperature_scaling import (
+    compute_image_losses,
+    compute_negative_log_likelihood,
+    fit_temperature,
+)
 from pipeline.learning.models.backbone import ModelMetadata
 from pipeline.learning.training.checkpoint import TrainingCheckpoint, TrainingProgress
 from pipeline.learning.training.training_setup import TrainingSchedule
@@ -25,15 +31,38 @@ MAXIMUM_TRAINING_SAMPLE = 512
 """Most training images that are evaluated; the evaluation on the holdout is costly enough."""
 TRAINING_SAMPLE_SHARE = 1 / 4
 """Size of the sample of training images, as a share of the holdout."""
+WORSE_WEIGHTS_LEVEL = 0.05
+"""Level of the test by which the last weights are worse than earlier ones: a usual level."""
 
 
-def _evaluate_images(
-    model: nn.Module, meta: ModelMetadata, images: TrainingImages
-) -> tuple[float, float]:
-    """Return loss (nats) and accuracy on images without augmentation and label smoothing."""
+@dataclass(frozen=True)
+class _Evaluation:
+    """How a model does on images without augmentation and label smoothing.
+
+    Attributes:
+        loss: mean loss in nats.
+        accuracy: share of the images that are classified correctly.
+        calibrated_losses: loss of each image in nats after temperature scaling, float64 [images].
+    """
+
+    loss: float
+    accuracy: float
+    calibrated_losses: NDArray[np.float64]
+
+
+def _evaluate_images(model: nn.Module, meta: ModelMetadata, images: TrainingImages) -> _Evaluation:
+    """Return loss and accuracy, and the losses of a calibrated model.
+
+    Late in a training a model grows overconfident: its loss rises while its accuracy still does.
+    Temperature scaling (Guo et al. 2017) takes that out.
+    """
     logits = compute_logits(model, images.load_pixels(), meta)
-    accuracy = float((logits.argmax(1) == images.labels).mean())
-    return compute_negative_log_likelihood(logits, images.labels), accuracy
+    temperature = fit_temperature(logits, images.labels)
+    return _Evaluation(
+        compute_negative_log_likelihood(logits, images.labels),
+        float((logits.argmax(1) == images.labels).mean()),
+        compute_image_losses(logits, images.labels, temperature),
+    )
 
 
 def _create_history_row(
@@ -79,7 +108,9 @@ def evaluate_progress(
     holdout: TrainingImages | None,
     checkpoint: TrainingCheckpoint,
 ) -> TrainingProgress:
-    """Return the progress after one evaluation; the weights with the lowest holdout loss are saved.
+    """Return the progress after one evaluation; the weights with the lowest loss are saved.
+
+    That is the loss on the holdout after temperature scaling.
 
     Without a holdout the training curves get the mean loss and accuracy of the last steps.
 
@@ -96,15 +127,30 @@ def evaluate_progress(
         return _add_history(progress, [row], mean_loss)
     sample, holdout = _sample_images(training_run.training_images, holdout, training_run.seed)
     model = training_run.evaluated_model
-    holdout_metrics = _evaluate_images(model, training_run.meta, holdout)
-    sample_metrics = _evaluate_images(model, training_run.meta, sample)
+    evaluation = _evaluate_images(model, training_run.meta, holdout)
+    sample_evaluation = _evaluate_images(model, training_run.meta, sample)
     rows = [
-        _create_history_row(progress.step, schedule, "train", sample_metrics),
-        _create_history_row(progress.step, schedule, "holdout", holdout_metrics),
+        _create_history_row(progress.step, schedule, split, (found.loss, found.accuracy))
+        for split, found in (("train", sample_evaluation), ("holdout", evaluation))
     ]
-    progress = _add_history(progress, rows, mean_loss)
-    holdout_loss, _ = holdout_metrics
-    if progress.best_step and holdout_loss >= progress.best_loss:
+    losses = evaluation.calibrated_losses
+    progress = replace(_add_history(progress, rows, mean_loss), last_losses=losses.tolist())
+    if progress.best_step and losses.mean() >= np.mean(progress.best_losses):
         return replace(progress, stale_evaluations=progress.stale_evaluations + 1)
     checkpoint.save_best_weights(model)
-    return replace(progress, best_step=progress.step, best_loss=holdout_loss, stale_evaluations=0)
+    return replace(
+        progress, best_step=progress.step, best_losses=progress.last_losses, stale_evaluations=0
+    )
+
+
+def are_last_weights_worse(progress: TrainingProgress) -> bool:
+    """Return whether the last weights lose significantly against the best ones on the holdout.
+
+    A small holdout says little about two states of one training, and the last weights had the
+    whole schedule: they are kept unless a paired t-test of the images' losses speaks against them.
+    Without a difference, or of a single image, it does not.
+    """
+    losses = (progress.last_losses, progress.best_losses)
+    if progress.best_step == progress.step or len(progress.last_losses) < 2:
+        return False
+    return bool(ttest_rel(*losses, alternative="greater").pvalue < WORSE_WEIGHTS_LEVEL)

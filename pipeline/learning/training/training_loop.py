@@ -33,7 +33,7 @@ from pipeline.learning.training.checkpoint import (
     compute_training_key,
 )
 from pipeline.learning.training.linear_head import prepare_head_training
-from pipeline.learning.training.progress_evaluation import evaluate_progress
+from pipeline.learning.training.progress_evaluation import are_last_weights_worse, evaluate_progress
 from pipeline.learning.training.training_phases import (
     WeightAverage,
     adapt_to_network,
@@ -319,7 +319,9 @@ def _complete_training(
     model = training_run.model
     progress = checkpoint.restore_state(model, training_run.optimizer, training_run.extra_states)
     progress = _train_steps(training_run, progress, holdout, checkpoint, track)
-    if holdout:
+    is_stopped_early = progress.step < training_run.schedule.step_count
+    is_best_kept = bool(holdout) and (is_stopped_early or are_last_weights_worse(progress))
+    if is_best_kept:
         checkpoint.load_best_weights(model)
     else:
         model.load_state_dict(training_run.evaluated_model.state_dict())
@@ -328,7 +330,7 @@ def _complete_training(
         model.eval(),
         history,
         progress.step,
-        progress.best_step or progress.step,
+        progress.best_step if is_best_kept else progress.step,
         progress.step * training_run.schedule.batch_size,
         progress.training_loss,
     )

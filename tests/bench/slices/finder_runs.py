@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline import remedies
 from pipeline.attributes import measure_images
 from pipeline.contracts import StageContext
+from pipeline.domain.slice_traits import dump_traits
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import extract_features
 from pipeline.slices.candidates.rule_admission import measure_reference_distances
@@ -183,16 +184,15 @@ def run_finder(
     rows = []
     for number, (item, test) in enumerate(zip(held_out, tests, strict=True)):
         is_named = number == cause_row
-        rows.append(
-            build_explanation(
-                val,
-                item,
-                test,
-                candidates if is_named else [],
-                strength_range if is_named else None,
-                DOSE_RESPONSE,
-            )
+        row = build_explanation(
+            val,
+            item,
+            test,
+            candidates if is_named else [],
+            strength_range if is_named else None,
+            DOSE_RESPONSE,
         )
+        rows.append(row | {"shared_traits": dump_traits([])})
     table = pd.DataFrame(rows, columns=list(EXPLANATION_DTYPES)).astype(EXPLANATION_DTYPES)
     return FinderResult(table.assign(overlap=overlaps), members, cause_row, candidates)
 

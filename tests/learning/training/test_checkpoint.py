@@ -35,7 +35,8 @@ def test_a_state_is_restored_completely(tmp_path: Path) -> None:
     progress = TrainingProgress(
         step=7,
         best_step=5,
-        best_loss=0.25,
+        best_losses=[0.25, 0.5],
+        last_losses=[0.5, 0.5],
         stale_evaluations=1,
         training_loss=0.5,
         history=[{"step": 7, "split": "train", "loss": 0.5}],

@@ -314,7 +314,8 @@ STAGES: tuple[Stage, ...] = (
             # candidates.json: [{arm, seed, file, unseen, ...}]. file: the weights that are tested
             # and shipped; unseen: by half of the validation set, weights that did not see it. The
             # average of several seeds comes before them and has no seed. real_images.json: which
-            # validation images were trained on; ladder.json: what each step of the remedy added.
+            # validation images were trained on; ladder.json: what each step of the remedy added;
+            # seeds.json: how many seeds were trained, and why no more.
             "candidates": FolderContract(("candidates.json",)),
         },
         is_distributed=True, needs_gpu=True,

@@ -290,3 +290,11 @@ class VerdictCaveat(StrEnum):
     WEIGHTED_ERRORS = "weighted errors"
     UNJUDGED_CHAMPION = "unjudged champion"
     """The model in force could not be compared, and the config accepts that."""
+
+
+class SeedOutcome(StrEnum):
+    """Whether all seeds of the arms were trained."""
+
+    COMPLETE = "complete"
+    FUTILE = "futile"
+    """The first seeds left hardly any chance that validation would pass."""

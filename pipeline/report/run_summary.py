@@ -46,6 +46,7 @@ from pipeline.report.summary_schema import (
     RemedySummary,
     RunSummary,
     SealedTestOpening,
+    SeedStages,
     SplitMetrics,
     VerdictSummary,
 )
@@ -266,6 +267,11 @@ def _pick_reach(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in ("images", "groups", "detectable")}
 
 
+def _build_seed_stages(page: ReportPage) -> SeedStages | None:
+    seeds = page["comparison"].get("seeds")
+    return SeedStages(**seeds, base_passes=page["training"]["passes"]) if seeds else None
+
+
 def build_summary(page: ReportPage) -> dict[str, Any]:
     """Return the summary as JSON."""
     metrics = {}
@@ -281,6 +287,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         slices=[_build_slice(page, row) for row in page.slices],
         remedies=[_build_remedy(page, row) for row in page["policy"]["prescriptions"]],
         ladder=build_ladder_rows(page["comparison"].get("ladder") or []),
+        seeds=_build_seed_stages(page),
         real_images=(page["comparison"].get("real_images") or {}).get("halves") or [],
         refused=page["policy"]["refused"],
         shortcuts=unwrap_rows(page["shortcuts"]),

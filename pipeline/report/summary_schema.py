@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipeline.domain.statuses import SeedOutcome
 from pipeline.report.slice_schema import ShareInterval, SliceSummary, SliceTrend
 
 SCHEMA_VERSION = 2
@@ -225,6 +226,22 @@ class ConfusionCell(BaseModel):
     after: int
 
 
+class SeedStages(BaseModel):
+    """How far the training of the arms went, and what it cost."""
+
+    outcome: SeedOutcome = Field(
+        description="complete, or futile: hardly any chance was left that validation would pass"
+    )
+    trained: int
+    planned: int
+    conditional_power: float | None = Field(
+        description="chance after the first seeds, at most, that validation would pass; null if "
+        "there were no further ones"
+    )
+    passes: int = Field(description="image passes of all arms")
+    base_passes: int = Field(description="image passes of the training of the model before")
+
+
 class RunSummary(BaseModel):
     """The whole of `summary.json`."""
 
@@ -242,6 +259,9 @@ class RunSummary(BaseModel):
         [],
         description="steps of the remedy on validation: step, name, share; gain over the model "
         "before and what the step added, in the planned slices and outside",
+    )
+    seeds: SeedStages | None = Field(
+        None, description="how many seeds of the arms were trained; null without arms"
     )
     real_images: list[dict[str, int]] = Field(
         [], description="validation images of planned slices that were trained on, by half"

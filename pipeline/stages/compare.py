@@ -54,6 +54,7 @@ from pipeline.slices.comparison.comparison_record import (
 )
 from pipeline.slices.comparison.correction_gains import evaluate_served_decisions
 from pipeline.slices.comparison.remedy_ladder import LADDER_FILE
+from pipeline.slices.comparison.seed_stages import SEEDS_FILE
 from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE
 from pipeline.statistics.classification.error_costs import list_reduced_costs
 from pipeline.statistics.classification.prediction_changes import (
@@ -256,6 +257,7 @@ def _compare(
         "foreseen": foreseen,
         "costs": list_reduced_costs(inputs.error_costs, inputs.class_names),
         "budget": inputs.arm_budgets,
+        "seeds": inputs.load_record(SEEDS_FILE),
         "ladder": inputs.load_record(LADDER_FILE),
         "real_images": inputs.load_record(REAL_IMAGES_FILE),
         "val": val_record,

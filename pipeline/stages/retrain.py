@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.contracts import StageContext, StageOutputs
+from pipeline.domain.statuses import SeedOutcome
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.remedies import apply_remedy
+from pipeline.slices.comparison.seed_stages import SEEDS_FILE
 from pipeline.slices.prescription.real_images import find_planned_members, select_real_images
-from pipeline.storage.artifact_store import compute_key, hash_content, write_json
+from pipeline.storage.artifact_store import compute_key, hash_content, read_json, write_json
+
+if TYPE_CHECKING:
+    from pipeline.learning.training.arm_training import ArmTrainer
 
 RETRAIN_SEED_OFFSET = 1000
 """First seed of the arms above the run's seed, so that neither training nor search has used it."""
@@ -24,7 +29,12 @@ RETRAIN_SEED_OFFSET = 1000
 class Config(LoopSettings):
     """Settings that all arms share; their augmentation is that of `train`."""
 
-    epochs: float = Field(4.0, gt=0, description="how often each image is trained on")
+    epochs: float = Field(
+        2.0,
+        gt=0,
+        description="how often each image is trained on, in each training of an arm: with a "
+        "quarter of the epochs of `train`, a refused run costs twice the passes of `train`",
+    )
     learning_rate: float = Field(
         5e-4,
         gt=0,
@@ -86,8 +96,8 @@ def run(
     arm TrivialAugment. All arms start from `model` and see the same images in the same order and
     equally often, without early stopping. With two trainings a seed, each is trained on one half of
     the validation images too: of the planned slices in the targeted arm, as many random ones in the
-    others. The generic arm is left out if no planned slice gains on validation. The list is empty
-    if nothing was prescribed.
+    others. Seeds after the second and the generic arm are left out if validation can hardly pass.
+    The list is empty if nothing was prescribed.
 
     Args:
         config: settings of the stage.
@@ -95,8 +105,7 @@ def run(
         images: the artifact of that name, as the further arguments.
     """
     from pipeline.learning.models.backbone import has_trainable_weights
-    from pipeline.learning.training.arm_store import STORED_ARMS_FOLDER, ArmStore, hash_arrays
-    from pipeline.learning.training.arm_training import ArmTrainer, build_arms
+    from pipeline.learning.training.arm_training import build_arms
     from pipeline.learning.training.holdout_split import (
         recreate_holdout_split,
         select_training_images,
@@ -105,74 +114,119 @@ def run(
 
     folder = context.scratch_folder / "candidates"
     folder.mkdir(exist_ok=True)
-    entries: list[dict[str, Any]] = []
-    if plan.empty:
-        context.add_note("no remedy was prescribed for training images: nothing is retrained")
-    elif not has_trainable_weights(Path(model)):
+    obstacle = _find_obstacle(plan, has_trainable_weights(Path(model)))
+    if obstacle:
+        context.add_note(obstacle)
+        write_json(folder / "candidates.json", [])
+        return {"candidates": folder}
+    training_images = select_training_images(images, splits, pixels, list(classes["names"]))
+    fitted_images, holdout_images = recreate_holdout_split(
+        training_images, images, training, context.seed
+    )
+    arms = build_arms(
+        fitted_images,
+        Path(model),
+        apply_remedy,
+        config.generic,
+        images=images,
+        plan=plan,
+        simulated=simulated,
+        simulated_pixels=simulated_pixels,
+    )
+    planned_slices = set(plan["slice"])
+    real_images = select_real_images(
+        validation_set,
+        explanations,
+        planned_slices,
+        fitted_images.labels,
+        config.real_repeats,
+        context.seed,
+    )
+    if config.real_repeats and real_images is None:
         context.add_note(
+            "no validation image is trained on: a half of the set has none of a planned slice"
+        )
+    first_seed = context.seed + RETRAIN_SEED_OFFSET
+    candidates = CandidateTraining(
+        _create_trainer(
+            config, context, training, len(fitted_images), Path(model), [pixels, simulated_pixels]
+        ),
+        range(first_seed, first_seed + config.seeds),
+        validation_set,
+        find_planned_members(validation_set, membership, planned_slices),
+        real_images,
+        pixels,
+        holdout_images,
+        folder,
+    )
+    entries = candidates.train_arms(arms, has_treatment_step=config.ladder)
+    _note_left_out_trainings(config, context, entries, read_json(folder / SEEDS_FILE))
+    write_json(folder / "candidates.json", entries)
+    return {"candidates": folder}
+
+
+def _find_obstacle(plan: pd.DataFrame, is_trainable: bool) -> str | None:
+    """Return why nothing is retrained, or None."""
+    if plan.empty:
+        return "no remedy was prescribed for training images: nothing is retrained"
+    if not is_trainable:
+        return (
             "the model has no trainable weights: nothing is retrained; "
             "corrections of its input still hold"
         )
-    else:
-        training_images = select_training_images(images, splits, pixels, list(classes["names"]))
-        fitted_images, holdout_images = recreate_holdout_split(
-            training_images, images, training, context.seed
+    return None
+
+
+def _create_trainer(
+    config: Config,
+    context: StageContext,
+    training: dict[str, Any],
+    image_count: int,
+    model: Path,
+    pixel_arrays: list[NDArray[np.uint8]],
+) -> ArmTrainer:
+    """Return the trainer of all arms.
+
+    Args:
+        config: settings of the stage.
+        context: folders, progress and notes.
+        training: the artifact of that name, with the augmentation of `train`.
+        image_count: number of training images.
+        model: the model that all arms start from.
+        pixel_arrays: everything that is trained on.
+    """
+    from pipeline.learning.training.arm_store import STORED_ARMS_FOLDER, ArmStore, hash_arrays
+    from pipeline.learning.training.arm_training import ArmTrainer
+
+    loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
+    return ArmTrainer(
+        FitSettings(**training["augmentation"], **loop_settings),
+        image_count,
+        model,
+        context.scratch_folder / "fits",
+        context,
+        ArmStore(context.runs_folder / STORED_ARMS_FOLDER) if config.reuse_arms else None,
+        compute_key(hash_content(model), hash_arrays(pixel_arrays)),
+    )
+
+
+def _note_left_out_trainings(
+    config: Config, context: StageContext, entries: list[dict[str, Any]], seeds: dict[str, Any]
+) -> None:
+    """Note which trainings were left out or taken from an earlier run, and why."""
+    if seeds["outcome"] == SeedOutcome.FUTILE:
+        context.add_note(
+            f"{seeds['trained']} of {seeds['planned']} seeds are trained, and no generic arm: "
+            f"validation would pass with probability {seeds['conditional_power']:.2f} at most"
         )
-        arms = build_arms(
-            fitted_images,
-            Path(model),
-            apply_remedy,
-            config.generic,
-            images=images,
-            plan=plan,
-            simulated=simulated,
-            simulated_pixels=simulated_pixels,
+    elif config.generic and all(entry["arm"] != "generic" for entry in entries):
+        context.add_note(
+            "the generic arm is not trained: no planned slice gains on validation, so that the "
+            "gate refuses without it"
         )
-        real_images = select_real_images(
-            validation_set,
-            explanations,
-            set(plan["slice"]),
-            fitted_images.labels,
-            config.real_repeats,
-            context.seed,
+    reused = sum(entry.get("reused", 0) for entry in entries)
+    if reused:
+        context.add_note(
+            f"{reused} trainings of arms were done before with the same start, seed, images, "
+            "treatment and settings; retrain.reuse_arms=false trains them again"
         )
-        if config.real_repeats and real_images is None:
-            context.add_note(
-                "no validation image is trained on: a half of the set has none of a planned slice"
-            )
-        loop_settings = {name: getattr(config, name) for name in LoopSettings.model_fields}
-        fit_settings = FitSettings(**training["augmentation"], **loop_settings)
-        trainer = ArmTrainer(
-            fit_settings,
-            len(fitted_images),
-            Path(model),
-            context.scratch_folder / "fits",
-            context,
-            ArmStore(context.runs_folder / STORED_ARMS_FOLDER) if config.reuse_arms else None,
-            compute_key(hash_content(Path(model)), hash_arrays([pixels, simulated_pixels])),
-        )
-        first_seed = context.seed + RETRAIN_SEED_OFFSET
-        candidates = CandidateTraining(
-            trainer,
-            range(first_seed, first_seed + config.seeds),
-            validation_set,
-            find_planned_members(validation_set, membership, set(plan["slice"])),
-            real_images,
-            pixels,
-            holdout_images,
-            folder,
-        )
-        entries = candidates.train_arms(arms, has_treatment_step=config.ladder)
-        if config.generic and all(entry["arm"] != "generic" for entry in entries):
-            context.add_note(
-                "the generic arm is not trained: no planned slice gains on validation, so that the "
-                "gate refuses without it"
-            )
-        reused = sum(entry.get("reused", 0) for entry in entries)
-        if reused:
-            context.add_note(
-                f"{reused} trainings of arms were done before with the same start, seed, images, "
-                "treatment and settings; retrain.reuse_arms=false trains them again"
-            )
-    write_json(folder / "candidates.json", entries)
-    return {"candidates": folder}

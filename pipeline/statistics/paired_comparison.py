@@ -40,6 +40,7 @@ class PairedGain:
         seed_variance: its part that more groups do not reduce.
         degrees_of_freedom: Satterthwaite's degrees of freedom of the variance.
         seed_degrees: degrees of freedom of the part by seed; zero with one seed.
+        training_variance: variance of the mean on these very images, by the seeds of both models.
     """
 
     mean: float
@@ -54,6 +55,7 @@ class PairedGain:
     seed_variance: float = 0.0
     degrees_of_freedom: float = 1.0
     seed_degrees: float = 0.0
+    training_variance: float = 0.0
 
     @property
     def standard_error(self) -> float:
@@ -68,6 +70,20 @@ class PairedGain:
         by_group = max(self.variance - self.seed_variance, 0.0) * self.groups / group_count
         parts = ((self.seed_variance, self.seed_degrees), (by_group, group_count - 1.0))
         return math.sqrt(by_group + self.seed_variance), _combine_degrees(*parts)
+
+    def foresee_seeds(self, seed_count: int) -> tuple[float, float]:
+        """Return the standard error with another number of seeds, and its degrees of freedom.
+
+        More seeds reduce the variance by training; what is left is the variance by group.
+
+        Args:
+            seed_count: number of seeds of both models.
+        """
+        by_seed = self.training_variance * self.seeds / seed_count
+        by_group = max(self.variance - self.training_variance, 0.0)
+        seed_degrees = self.seed_degrees * (seed_count - 1) / max(self.seeds - 1, 1)
+        parts = ((by_seed, seed_degrees), (by_group, self.groups - 1.0))
+        return math.sqrt(by_seed + by_group), _combine_degrees(*parts)
 
     def compute_power(self, group_count: int, alpha: float, target: float = 0.0) -> float:
         """Return the probability that as many groups show a gain above `target`.
@@ -280,6 +296,7 @@ def _estimate_gain(by_group: _GroupSums, alpha: float) -> PairedGain:
         max(0.0, variance - group_part),
         degrees,
         sum(degrees for _, degrees in by_group.seed_variances),
+        seed_part,
     )
 
 

@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(home: Path) -> Path:
-    draw(home / "data")
+    draw(home / "data", visits=500)
     path = home / "config.yaml"
     path.write_text(config(home / "data", home))
     return path

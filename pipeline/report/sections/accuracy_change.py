@@ -10,6 +10,7 @@ from markupsafe import Markup
 from pipeline.report.page_templates import render_template
 from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.comparison_sentences import REFERENCE_NAMES, describe_opening_reason
+from pipeline.report.sentences.training_sentences import describe_seed_stages
 from pipeline.report.sentences.verdict_rows import (
     build_comparison_rows,
     build_power_rows,
@@ -50,6 +51,7 @@ def render(page: ReportPage) -> Markup:
         seeds=main_row["gain"]["seeds"] if main_row["gain"] else 0,
         generic_rows=[row for row in rows if row["over_generic"]],
         costs=comparison.get("costs"),
+        seed_stages=describe_seed_stages(comparison.get("seeds"), page["training"]["passes"]),
         budget=[arm for arm in comparison.get("budget", ()) if arm["passes"]],
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.domain.statuses import ModelOrigin
+from pipeline.domain.statuses import ModelOrigin, SeedOutcome
+from pipeline.report.sentences.number_format import format_percent
 
 if TYPE_CHECKING:
     from pipeline.learning.models.side_choice import SideChoice
@@ -57,3 +58,25 @@ def _describe_overfitting(training: Mapping[str, Any]) -> str:
     if training["is_gap_wide"]:
         return f"it generalizes poorly, though the holdout's loss did not rise: {gap_text}"
     return f"no overfitting seen: {gap_text}"
+
+
+def describe_seed_stages(seeds: Mapping[str, Any] | None, base_passes: int) -> str:
+    """Return why seeds of the arms are missing, and what the arms cost; empty if none was trained.
+
+    Args:
+        seeds: `seeds` of the artifact `comparison`.
+        base_passes: image passes of the training of the model before.
+    """
+    if not seeds or not seeds["passes"]:
+        return ""
+    sentences = []
+    if seeds["outcome"] == SeedOutcome.FUTILE:
+        chance = format_percent(seeds["conditional_power"], 0)
+        sentences.append(
+            f"After {seeds['trained']} of {seeds['planned']} seeds the chance that validation "
+            f"would pass was at most {chance}, so the others and the generic arm were not trained."
+        )
+    if base_passes:
+        ratio = seeds["passes"] / base_passes
+        sentences.append(f"All arms took {ratio:.1f} times the image passes of the model before.")
+    return " ".join(sentences)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.domain.rules import Mask
-from pipeline.domain.statuses import LadderStep
+from pipeline.domain.statuses import LadderStep, SeedOutcome
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.batches.batch_sampling import ArraySubset, TrainingImages
 from pipeline.learning.training.arm_mixing import (
@@ -27,6 +27,12 @@ from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
 from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.comparison.remedy_ladder import LADDER_FILE, StepOutcome, build_ladder
+from pipeline.slices.comparison.seed_stages import (
+    FIRST_SEED_COUNT,
+    FUTILE_POWER,
+    SEEDS_FILE,
+    forecast_validation,
+)
 from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImages, join_masks
 from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.classification.error_costs import compute_utilities
@@ -63,31 +69,73 @@ class CandidateTraining:
     ) -> list[dict[str, Any]]:
         """Return the entries of `candidates.json`, arm by arm; their weights are written.
 
-        The folder also gets the record of real images, and the gain of each step of the remedy. The
-        generic arm takes no part in the gate: it is left out where validation must refuse.
+        Control and targeted arm are trained with two seeds first, and with the further ones if
+        validation may still pass. The generic arm takes no part in the gate: it is left out where
+        validation must refuse. The folder also gets the records of the seeds and of the real
+        images, and the gain of each step of the remedy.
 
         Args:
             arms: control, targeted and generic.
             has_treatment_step: whether the targeted arm is trained without validation images too.
         """
-        entries = []
-        can_pass = True
-        for arm in arms:
-            if arm.name == "generic" and not can_pass:
-                continue
-            seeds = [self.train_seed(arm, seed) for seed in self.seeds]
-            mixed = self._create_mixer(arm).mix_seeds(seeds)
+        first, further = self.seeds[:FIRST_SEED_COUNT], self.seeds[FIRST_SEED_COUNT:]
+        judged = [arm for arm in arms if arm.name != "generic"]
+        trained = {arm.name: self._train_seeds(arm, first) for arm in judged}
+        power = self._forecast_validation(judged, trained) if further else None
+        is_futile = power is not None and power < FUTILE_POWER
+        if not is_futile:
+            for arm in judged:
+                trained[arm.name] += self._train_seeds(arm, further)
+        entries, can_pass = [], not is_futile
+        for arm in judged:
+            mixed = self._create_mixer(arm).mix_seeds(trained[arm.name])
             entries += mixed.entries
             if arm.name == "targeted":
-                can_pass = self.can_pass_validation(mixed.ladder["mix"][0])
-                steps = self._list_steps(mixed)
-                if has_treatment_step and self.real_images:
-                    steps.insert(0, self._judge_treatment(arm))
-                is_planned = join_masks(self.planned_members, self.val.image_count)
-                ladder = build_ladder(self.val, steps, is_planned)
-                write_json(self.output_folder / LADDER_FILE, ladder)
+                can_pass &= self.can_pass_validation(mixed.ladder["mix"][0])
+                self._write_ladder(arm, mixed, has_treatment_step=has_treatment_step)
+        for arm in arms:
+            if arm.name == "generic" and can_pass:
+                seeds = self._train_seeds(arm, self.seeds)
+                entries += self._create_mixer(arm).mix_seeds(seeds).entries
+        outcome = SeedOutcome.FUTILE if is_futile else SeedOutcome.COMPLETE
+        record = {
+            "outcome": outcome,
+            "trained": len(first if is_futile else self.seeds),
+            "planned": len(self.seeds),
+            "conditional_power": power,
+            "passes": sum(entry["passes"] or 0 for entry in entries),
+        }
+        write_json(self.output_folder / SEEDS_FILE, record)
         write_json(self.output_folder / REAL_IMAGES_FILE, self._describe_real_images())
         return entries
+
+    def _train_seeds(self, arm: TrainingArm, seeds: Sequence[int]) -> list[SeedFits]:
+        return [self.train_seed(arm, seed) for seed in seeds]
+
+    def _forecast_validation(
+        self, arms: Sequence[TrainingArm], trained: Mapping[str, Sequence[SeedFits]]
+    ) -> float:
+        """Return the largest probability that validation passes once all seeds are trained."""
+        utilities = {}
+        for arm in arms:
+            mixer = self._create_mixer(arm)
+            judged = [mixer.judge_seeds([fits], (1.0, 1.0)) for fits in trained[arm.name]]
+            utilities[arm.name] = np.array(judged)
+        return forecast_validation(
+            self.val,
+            self.planned_members.values(),
+            utilities["targeted"],
+            utilities["control"],
+            len(self.seeds),
+        )
+
+    def _write_ladder(self, arm: TrainingArm, mixed: MixedArm, *, has_treatment_step: bool) -> None:
+        """Write the gain of each step of the remedy."""
+        steps = self._list_steps(mixed)
+        if has_treatment_step and self.real_images:
+            steps.insert(0, self._judge_treatment(arm, len(mixed.ladder["seeds"])))
+        is_planned = join_masks(self.planned_members, self.val.image_count)
+        write_json(self.output_folder / LADDER_FILE, build_ladder(self.val, steps, is_planned))
 
     def can_pass_validation(self, utilities: NDArray[np.float64]) -> bool:
         """Return whether a planned slice gains over the model before, with equal class weights.
@@ -170,10 +218,10 @@ class CandidateTraining:
         treatment = replace(arm.treatment, tone_images=tone_images)
         return replace(arm, treatment=treatment, treatment_key=key)
 
-    def _judge_treatment(self, arm: TrainingArm) -> StepOutcome:
+    def _judge_treatment(self, arm: TrainingArm, seed_count: int) -> StepOutcome:
         """Return the outcome of the remedies alone, without validation images in training."""
         utilities = []
-        for seed in self.seeds:
+        for seed in self.seeds[:seed_count]:
             file, record = self.trainer.train_arm(arm, seed, f"treatment-{seed}")
             fits = SeedFits(seed, (ArmFit(file, arm.images, arm.treatment),), record)
             utilities.append(self._create_mixer(arm).judge_seeds([fits], (1.0, 1.0)))
@@ -182,7 +230,7 @@ class CandidateTraining:
     def _list_steps(self, mixed: MixedArm) -> list[StepOutcome]:
         first = LadderStep.REAL_IMAGES if self.real_images else LadderStep.TREATMENT
         steps = [StepOutcome(first, mixed.ladder["seeds"])]
-        if len(self.seeds) > 1:
+        if len(mixed.ladder["seeds"]) > 1:
             steps.append(StepOutcome(LadderStep.AVERAGE, mixed.ladder["average"]))
         share = mixed.entries[0]["share"]
         return [*steps, StepOutcome(LadderStep.INTERPOLATION, mixed.ladder["mix"], share)]

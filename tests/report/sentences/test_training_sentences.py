@@ -1,7 +1,7 @@
 from typing import Any
 
 from pipeline.domain.statuses import ModelOrigin
-from pipeline.report.sentences.training_sentences import describe_training
+from pipeline.report.sentences.training_sentences import describe_seed_stages, describe_training
 
 TRAINED = {
     "origin": ModelOrigin.TRAINED,
@@ -39,3 +39,19 @@ def test_without_a_holdout_no_number_is_told() -> None:
 def test_a_model_taken_over_is_named() -> None:
     assert "champion" in _describe(origin=ModelOrigin.CHAMPION)
     assert _describe(origin=ModelOrigin.USER_FILE, model_file="gate.onnx").startswith("gate.onnx")
+
+
+def test_missing_seeds_and_the_cost_of_the_arms_are_described() -> None:
+    seeds = {
+        "outcome": "futile",
+        "trained": 2,
+        "planned": 3,
+        "conditional_power": 0.034,
+        "passes": 1600,
+    }
+    text = describe_seed_stages(seeds, 800)
+    assert "2 of 3 seeds" in text
+    assert "3 %" in text.replace("\u202f", " ").replace("\xa0", " ")
+    assert "2.0 times" in text
+    assert "seeds" not in describe_seed_stages(seeds | {"outcome": "complete"}, 800)
+    assert describe_seed_stages(None, 800) == describe_seed_stages(seeds | {"passes": 0}, 800) == ""

@@ -137,3 +137,45 @@ def test_the_generic_arm_is_left_out_where_validation_must_refuse(
         entries = one.train_arms(arms, has_treatment_step=False)
         trained.append({entry["arm"] for entry in entries})
     assert trained == [{"control", "targeted"}, {"control", "targeted", "generic"}]
+
+
+def test_further_seeds_are_left_out_where_validation_can_hardly_pass(
+    candidates: CandidateTraining,
+) -> None:
+    """Both arms are the same here, so that nothing is gained over the control arm."""
+    staged = replace(
+        candidates,
+        seeds=range(4),
+        val=replace(candidates.val, predictions=1 - candidates.val.labels),
+    )
+    arms = [*_list_arms(), replace(_list_arms()[0], name="generic")]
+    entries = staged.train_arms(arms, has_treatment_step=True)
+    seeds = [(entry["arm"], entry["seed"]) for entry in entries if entry["seed"] is not None]
+    assert seeds == [("control", 0), ("control", 1), ("targeted", 0), ("targeted", 1)]
+    record = json.loads((staged.output_folder / "seeds.json").read_text())
+    assert (record["outcome"], record["trained"], record["planned"]) == ("futile", 2, 4)
+    assert record["conditional_power"] < 0.1
+    assert record["passes"] == 4 * 2 * TRAINING_COUNT, "two trainings of each of two seeds and arms"
+
+
+def test_every_seed_is_trained_where_validation_may_pass(candidates: CandidateTraining) -> None:
+    """The control arm learns wrong labels, so that the targeted arm gains over it."""
+    control, targeted = _list_arms()
+    wrong = replace(control.images, labels=1 - control.images.labels)
+    settings = FitSettings(recipe="bare", batch_size=8, epochs=20, learning_rate=3e-3)
+    staged = replace(
+        candidates,
+        trainer=replace(candidates.trainer, settings=settings),
+        seeds=range(3),
+        real_images=None,
+        val=replace(candidates.val, predictions=1 - candidates.val.labels),
+    )
+    entries = staged.train_arms(
+        [replace(control, images=wrong), targeted, replace(targeted, name="generic")],
+        has_treatment_step=False,
+    )
+    seeds = [entry["arm"] for entry in entries if entry["seed"] is not None]
+    assert seeds == ["control"] * 3 + ["targeted"] * 3 + ["generic"] * 3
+    record = json.loads((staged.output_folder / "seeds.json").read_text())
+    assert (record["outcome"], record["trained"]) == ("complete", 3)
+    assert record["conditional_power"] > 0.1

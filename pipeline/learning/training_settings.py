@@ -37,7 +37,8 @@ class BackboneSettings(StageSettings):
     backbone: str = Field(PACKAGED_BACKBONE, description="any timm model")
     weights: str = Field(
         "packaged",
-        description="packaged | hub | none | a .safetensors or weights-only .pth file",
+        description="packaged | hub | auto | none | a .safetensors or weights-only .pth file. "
+        "auto: a stronger network of the same speed where Hugging Face's hub answers, else packaged",
         json_schema_extra=PATH_SETTING,
     )
     dropout: float = Field(

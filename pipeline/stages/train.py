@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.training_settings import BudgetSettings, FitSettings, UserModelSettings
+from pipeline.report.sentences.training_sentences import describe_initial_weights
 from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
@@ -126,7 +127,7 @@ def fingerprint_external_inputs(
         files = [file for file in (config.user_model_file, sidecar) if file.is_file()]
         return compute_key([hash_content(file) for file in files])
     weights = Path(config.weights)
-    if config.weights in ("packaged", "hub", "none") or not weights.is_file():
+    if config.weights in ("packaged", "hub", "auto", "none") or not weights.is_file():
         return ""
     return hash_content(weights)
 
@@ -175,6 +176,7 @@ def _train_model(
     from pipeline.learning.inference.model_outputs import compute_logits
     from pipeline.learning.inference.temperature_scaling import fit_temperature
     from pipeline.learning.models.backbone import build_network, save_model
+    from pipeline.learning.models.hub_weights import choose_initial_weights
     from pipeline.learning.training.holdout_split import split_holdout
     from pipeline.learning.training.training_loop import fit_network
 
@@ -187,8 +189,13 @@ def _train_model(
             "the gap is not judged"
         )
     side = int(training_images.pixels.shape[1])
+    backbone, weights = config.backbone, config.weights
+    if weights == "auto":
+        initial = choose_initial_weights(backbone)
+        context.add_note(describe_initial_weights(initial))
+        backbone, weights = initial.backbone, initial.source
     model, meta = build_network(
-        config.backbone, config.weights, class_names, side, config.dropout, seed=context.seed
+        backbone, weights, class_names, side, config.dropout, seed=context.seed
     )
     fitted = fit_network(
         model,

@@ -9,6 +9,7 @@ from pipeline.domain.statuses import ModelOrigin, SeedOutcome
 from pipeline.report.sentences.number_format import format_percent
 
 if TYPE_CHECKING:
+    from pipeline.learning.models.hub_weights import InitialWeights
     from pipeline.learning.models.side_choice import SideChoice
 
 
@@ -28,6 +29,16 @@ def describe_side_choice(choice: SideChoice) -> str:
         f"{chosen}; {choice.larger_side} px would take about {choice.larger_minutes:.2g} "
         "(train.minutes)"
     )
+
+
+def describe_initial_weights(initial: InitialWeights) -> str:
+    """Return which network `train.weights: auto` took, and why not the hub's.
+
+    Args:
+        initial: the choice.
+    """
+    chosen = f"{initial.backbone} with {initial.source} weights (train.weights: auto)"
+    return f"{chosen}: the hub is not used, {initial.obstacle}" if initial.obstacle else chosen
 
 
 def describe_training(training: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ class BackboneSettings(StageSettings):
     weights: str = Field(
         "packaged",
         description="packaged | hub | auto | none | a .safetensors or weights-only .pth file. "
-        "auto: a stronger network of the same speed where Hugging Face's hub answers, else packaged",
+        "auto: a stronger network of the same speed if Hugging Face's hub answers, else packaged",
         json_schema_extra=PATH_SETTING,
     )
     dropout: float = Field(

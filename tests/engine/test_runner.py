@@ -325,7 +325,7 @@ def test_a_slice_recedes_under_a_repaired_champion_and_is_back_under_a_new_model
 ) -> None:
     """The first run promoted a repaired model. Later its slice is smaller; a new model has it."""
     data = Path(shutil.copytree(home / "data", home / "later"))
-    draw(data, first=330, visits=330, share=0.6, seed=2)  # newer images, more of them by night
+    draw(data, first=500, visits=330, share=0.6, seed=2)  # newer images, more of them by night
     path = home / "later.yaml"
     path.write_text(config(data, home))
     champion_config = runner.load_config(path, ["train.model=champion"])

@@ -13,6 +13,7 @@ _LOOP_SETTINGS = {
     "frozen": "frozen_share",
     "every": "evaluation_interval",
     "passes": "image_passes",
+    "class_weights": "class_balance",
 }
 _AUGMENTATION_SETTINGS = {
     "shift": "max_shift",

@@ -170,7 +170,11 @@ class LoopSettings(StageSettings):
         description="share of the target that is the prediction of the model before the training; "
         "of a black image it is the whole target",
     )
-    class_weights: bool = Field(False, description="weight the loss by inverse class frequency")
+    class_balance: Literal["none", "loss", "logits"] = Field(
+        "none",
+        description="for long tails. loss: weight the loss by inverse class frequency; logits: add "
+        "the log of the class frequency to the logits in training (Menon et al. 2021)",
+    )
     ema_decay: float = Field(
         0.0,
         ge=0,

@@ -16,6 +16,7 @@ from pipeline.learning.models.backbone import build_network, move_to_device
 from pipeline.learning.training.training_loop import FitResult, fit_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
+    compute_class_log_priors,
     compute_class_weights,
     create_optimizer,
 )
@@ -64,6 +65,7 @@ def create_training_run(
         "training_images": images,
         "schedule": TrainingSchedule(settings, len(images)),
         "class_weights": compute_class_weights(images, len(meta["classes"]), settings),
+        "class_log_priors": compute_class_log_priors(images, len(meta["classes"]), settings),
         "batch_source": create_batch_source(
             images, meta, settings, treatment, is_resident=is_resident
         ),

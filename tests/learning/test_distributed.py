@@ -98,7 +98,7 @@ def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
         batch_size=11,
         learning_rate=1e-3,
         evaluation_interval=9,
-        class_weights=True,
+        class_balance="loss",
         frozen_share=0.2,
         ema_decay=0.8,
     )

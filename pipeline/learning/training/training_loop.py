@@ -41,6 +41,7 @@ from pipeline.learning.training.training_phases import (
 )
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
+    compute_class_log_priors,
     compute_class_weights,
     create_optimizer,
 )
@@ -175,6 +176,7 @@ def _create_training_run(
         training_images=training_images,
         schedule=schedule,
         class_weights=compute_class_weights(training_images, len(meta["classes"]), settings),
+        class_log_priors=compute_class_log_priors(training_images, len(meta["classes"]), settings),
         batch_source=create_batch_source(
             training_images, meta, settings, treatment, is_resident=is_resident
         ),

@@ -77,12 +77,12 @@ def compute_class_weights(
     Args:
         training_images: the images whose labels are counted.
         class_count: number of classes.
-        settings: settings of the training, with `class_weights`.
+        settings: settings of the training, with `class_balance`.
 
     Returns:
         float32 [classes] on the device, 1 on average over the images; 0 for a class without images.
     """
-    if not settings.class_weights:
+    if settings.class_balance != "loss":
         return None
     counts = np.bincount(training_images.labels, minlength=class_count)
     is_present = counts > 0
@@ -90,6 +90,31 @@ def compute_class_weights(
     inverse_frequencies = len(training_images) / (np.maximum(counts, 1) * present_classes)
     weights = np.where(is_present, inverse_frequencies, 0.0)
     return torch.tensor(weights, dtype=torch.float32, device=select_device())
+
+
+def compute_class_log_priors(
+    training_images: TrainingImages, class_count: int, settings: FitSettings
+) -> Tensor | None:
+    """Return what logit adjustment adds to the logits in training, or None without it.
+
+    The network then learns logits for classes that are equally frequent.
+
+    Args:
+        training_images: the images whose labels are counted.
+        class_count: number of classes.
+        settings: settings of the training, with `class_balance`.
+
+    Returns:
+        float32 [classes] on the device: the log of each class's frequency; a class without images
+        counts as one image.
+
+    Source: Menon et al. 2021, Long-tail learning via logit adjustment.
+    """
+    if settings.class_balance != "logits":
+        return None
+    counts = np.bincount(training_images.labels, minlength=class_count)
+    priors = np.maximum(counts, 1) / max(len(training_images), 1)
+    return torch.tensor(np.log(priors), dtype=torch.float32, device=select_device())
 
 
 def create_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:

@@ -91,6 +91,8 @@ class TrainingRun:
         training_images: the images to train on.
         schedule: the sizes of the training.
         class_weights: weight of each class in the loss, float32 [classes]; None for equal weights.
+        class_log_priors: what is added to the logits in the loss, float32 [classes]; None without
+            logit adjustment.
         batch_source: source of the pixels.
         seed: seed of everything that is random.
         report_note: receives a line about everything out of the ordinary.
@@ -111,6 +113,7 @@ class TrainingRun:
     training_images: TrainingImages
     schedule: TrainingSchedule
     class_weights: Tensor | None
+    class_log_priors: Tensor | None
     batch_source: BatchSource
     seed: int
     report_note: Callable[[str], None]
@@ -292,6 +295,8 @@ class TrainingRun:
         return loss if is_whole_batch else loss / shard.batch_weight
 
     def _compute_cross_entropy(self, scores: Tensor, labels: Tensor, reduction: str) -> Tensor:
+        if self.class_log_priors is not None:
+            scores = scores + self.class_log_priors
         return F.cross_entropy(
             scores,
             labels,

@@ -7,6 +7,7 @@ from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.models.backbone import build_network
 from pipeline.learning.training.training_setup import (
     TrainingSchedule,
+    compute_class_log_priors,
     compute_class_weights,
     create_optimizer,
 )
@@ -16,11 +17,20 @@ from pipeline.learning.training_settings import FitSettings
 def test_class_weights_are_inverse_frequencies() -> None:
     labels = np.array([0] * 6 + [1] * 2)
     images = TrainingImages(np.zeros((8, 4, 4, 3), np.uint8), np.arange(8), labels)
-    weights = compute_class_weights(images, 3, FitSettings(recipe="bare", class_weights=True))
+    weights = compute_class_weights(images, 3, FitSettings(recipe="bare", class_balance="loss"))
     assert weights is not None
     assert weights.tolist() == pytest.approx([8 / 12, 2.0, 0.0])
     assert float(weights[labels].mean()) == pytest.approx(1.0)
     assert compute_class_weights(images, 3, FitSettings(recipe="bare")) is None
+
+
+def test_logit_adjustment_adds_the_log_of_class_frequencies() -> None:
+    labels = np.array([0] * 6 + [1] * 2)
+    images = TrainingImages(np.zeros((8, 4, 4, 3), np.uint8), np.arange(8), labels)
+    priors = compute_class_log_priors(images, 3, FitSettings(recipe="bare", class_balance="logits"))
+    assert priors is not None
+    assert priors.exp().tolist() == pytest.approx([6 / 8, 2 / 8, 1 / 8])
+    assert compute_class_log_priors(images, 3, FitSettings(recipe="bare")) is None
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:

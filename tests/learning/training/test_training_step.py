@@ -1,15 +1,19 @@
 import copy
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from pipeline.contracts import InputError
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.distributed import prepare_device, set_up_model, use_fabric
+from pipeline.learning.inference.model_outputs import compute_logits
 from pipeline.learning.training.training_step import (
     TrainingRun,
     find_black_images,
@@ -47,15 +51,17 @@ def _create_training_run(image_limit: int, settings: FitSettings) -> tuple[Train
     return training_run, notes
 
 
-@pytest.mark.parametrize("is_weighted", [False, True])
-def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bool) -> None:
+@pytest.mark.parametrize("class_balance", ["none", "loss", "logits"])
+def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(
+    class_balance: Literal["none", "loss", "logits"],
+) -> None:
     """With layer norm the gradients are the same but for rounding; 11 images divide unevenly."""
     settings = FitSettings(
         recipe="bare",
         batch_size=11,
         optimizer="sgd",
         learning_rate=0.1,
-        class_weights=is_weighted,
+        class_balance=class_balance,
         warmup_share=0,
     )
     whole_run, whole_notes = _create_training_run(11, settings)
@@ -72,6 +78,30 @@ def test_out_of_memory_divides_the_batch_and_keeps_the_gradients(is_weighted: bo
     assert limited_run.portion_count == 4
     assert len(limited_notes) == 2
     assert "4 portions" in limited_notes[-1]
+
+
+def test_logit_adjustment_learns_equally_frequent_classes() -> None:
+    """The labels have nothing to do with the images, and one in ten is of the rare class."""
+    drawn = draw_images(100)
+    images = replace(drawn, labels=np.where(np.arange(100) % 10, 0, 1))
+    shares = {}
+    choices: tuple[Literal["none", "logits"], ...] = ("none", "logits")
+    for class_balance in choices:
+        settings = FitSettings(
+            recipe="bare",
+            image_passes=600,
+            batch_size=20,
+            learning_rate=3e-3,
+            class_balance=class_balance,
+        )
+        training_run = create_training_run(images, settings)
+        training_run.begin_phase(0)
+        for step in range(training_run.schedule.step_count):
+            training_run.run_step(step, training_run.prepare_shard(step)())
+        logits = compute_logits(training_run.model.eval(), images.pixels, training_run.meta)
+        shares[class_balance] = float(softmax(logits, axis=1)[:, 1].mean())
+    assert shares["none"] < 0.25
+    assert shares["logits"] > 0.35
 
 
 def test_a_single_image_that_does_not_fit_is_an_input_error() -> None:

@@ -1,0 +1,169 @@
+"""One default training in a separate process, by the product or by a peer, and its test accuracy.
+
+    python -m tests.bench.train.peer_trainings NAME FOLDER EPOCHS SEED
+
+FOLDER holds train, val and test, each with a folder a class. Everybody reads the images at 64 px.
+All start from the packaged weights but Ultralytics, which takes no other network than its own and
+starts from scratch. Everything else is the default of each. The last line is JSON: seconds and CPU
+seconds of the training, accuracy on test, and peak memory in MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import runpy
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.bench.train.training_loops import Stopwatch
+
+SIDE, BATCH_SIZE, THREADS = 64, 32, 1
+BACKBONE = "tf_efficientnet_lite0"
+Trained = tuple[Stopwatch, float]
+
+
+def _list_test_images(folder: Path) -> tuple[list[str], list[str]]:
+    files = sorted((folder / "test").glob("*/*"))
+    return [str(file) for file in files], [file.parent.name for file in files]
+
+
+def train_nightshift(folder: Path, epochs: float, seed: int) -> Trained:
+    """Run the stages up to `train` on the folder as it is."""
+    nightshift = import_module("nightshift")
+    runner = import_module("pipeline.engine.runner")
+    with TemporaryDirectory() as scratch:
+        config = Path(scratch) / "peers.yaml"
+        config.write_text(
+            f"name: peers\nseed: {seed}\nruns: {scratch}/runs\nreports: {scratch}/reports\n"
+            f"ingest: {{data: {folder}, side: {SIDE}, follow_links: true}}\ntrain: {{epochs: {epochs}}}\n"
+        )
+        resolved = runner.load_config(config)
+        run = runner.create_run_folder(resolved)
+        for stage in ("ingest", "measure", "split", "monitor"):
+            runner.run_stage(run, resolved, stage)
+        with Stopwatch() as stopwatch:
+            runner.run_stage(run, resolved, "train")
+        files, labels = _list_test_images(folder)
+        answers = nightshift.load(str(run.path)).predict(files)
+    return stopwatch, float(np.mean(answers["predicted"].to_numpy() == np.array(labels)))
+
+
+def _build_packaged_network(classes: list[str]) -> torch.nn.Module:
+    backbone = import_module("pipeline.learning.models.backbone")
+    network: torch.nn.Module = backbone.build_network(BACKBONE, "packaged", classes, SIDE, 0.0)[0]
+    return network
+
+
+def train_fastai(folder: Path, epochs: float, seed: int) -> Trained:
+    """Call `vision_learner` and `fine_tune`: its head, its rates, its augmentation."""
+    fastai = import_module("fastai.vision.all")
+    fastai.set_seed(seed, reproducible=True)
+    images = fastai.ImageDataLoaders.from_folder(
+        folder,
+        train="train",
+        valid="val",
+        item_tfms=fastai.Resize(SIDE),
+        batch_tfms=[
+            *fastai.aug_transforms(size=SIDE),
+            fastai.Normalize.from_stats([0.5] * 3, [0.5] * 3, cuda=False),
+        ],
+        bs=BATCH_SIZE,
+        num_workers=0,
+    )
+    learner = fastai.vision_learner(
+        images, BACKBONE, pretrained=False, normalize=False, metrics=fastai.accuracy
+    )
+    packaged = _build_packaged_network(list(images.vocab)).state_dict()
+    body = learner.model[0].model
+    body.load_state_dict({k: v for k, v in packaged.items() if not k.startswith("classifier")})
+    with Stopwatch() as stopwatch, learner.no_bar(), learner.no_logging():
+        learner.freeze()  # as with pretrained=True
+        learner.fine_tune(int(epochs))
+    files, labels = _list_test_images(folder)
+    with learner.no_bar():
+        scores, _ = learner.get_preds(dl=images.test_dl(files))
+    predicted = np.array(images.vocab)[scores.argmax(1).numpy()]
+    return stopwatch, float(np.mean(predicted == np.array(labels)))
+
+
+def train_timm(folder: Path, epochs: float, seed: int) -> Trained:
+    """Run timm's train.py with its default arguments; its five epochs of warm-up would be most.
+
+    NIGHTSHIFT_BENCH_TIMM: its train.py, which is not in the package. The last epoch is taken.
+    """
+    script = os.environ["NIGHTSHIFT_BENCH_TIMM"]
+    classes = sorted(path.name for path in (folder / "train").iterdir())
+    with TemporaryDirectory() as scratch:
+        start = Path(scratch) / "start.pth"
+        torch.save(_build_packaged_network(classes).state_dict(), start)
+        options: dict[str, Any] = {
+            "train-split": "train",
+            "val-split": "test",
+            "model": BACKBONE,
+            "num-classes": len(classes),
+            "img-size": SIDE,
+            "batch-size": BATCH_SIZE,
+            "epochs": int(epochs),
+            "warmup-epochs": 1,
+            "cooldown-epochs": 0,
+            "device": "cpu",
+            "seed": seed,
+            "workers": 0,
+            "initial-checkpoint": start,
+            "output": scratch,
+            "experiment": "x",
+        }
+        sys.argv = [script, str(folder), *(f"--{key}={value}" for key, value in options.items())]
+        with Stopwatch() as stopwatch:
+            runpy.run_path(script, run_name="__main__")
+        header, *_, last = (Path(scratch) / "x" / "summary.csv").read_text().splitlines()
+        return stopwatch, float(last.split(",")[header.split(",").index("eval_top1")]) / 100
+
+
+def train_ultralytics(folder: Path, epochs: float, seed: int) -> Trained:
+    """Call `YOLO.train` for yolo11n-cls, from scratch."""
+    with TemporaryDirectory() as scratch:
+        os.environ["YOLO_CONFIG_DIR"] = scratch
+        ultralytics = import_module("ultralytics")
+        ultralytics.settings.update({"mlflow": False})
+        model = ultralytics.YOLO("yolo11n-cls.yaml")
+        shared = {"data": str(folder), "imgsz": SIDE, "device": "cpu", "plots": False}
+        shared |= {"workers": 0, "verbose": False, "project": scratch}
+        with Stopwatch() as stopwatch:
+            model.train(**shared, epochs=int(epochs), batch=BATCH_SIZE, seed=seed)
+        return stopwatch, float(model.val(**shared, split="test").top1)
+
+
+TRAININGS: dict[str, Callable[[Path, float, int], Trained]] = {
+    "nightshift": train_nightshift,
+    "timm": train_timm,
+    "fastai": train_fastai,
+    "ultralytics": train_ultralytics,
+}
+
+
+def main(name: str, folder: Path, epochs: float, seed: int) -> None:
+    """Train once and print the figures."""
+    torch.set_num_threads(THREADS)
+    stopwatch, accuracy = TRAININGS[name](folder, epochs, seed)
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    figures = {
+        "seconds": stopwatch.seconds,
+        "cpu": stopwatch.cpu_seconds,
+        "accuracy": accuracy,
+        "peak": sum(resource.getrusage(kind).ru_maxrss // 1024 for kind in kinds),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))

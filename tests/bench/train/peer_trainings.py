@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.data.reading.image_decoding import letterbox_image
+from pipeline.data.reading.image_sources import open_image
 from tests.bench.train.training_loops import Stopwatch
 
 SIDE, BATCH_SIZE, THREADS = 64, 32, 1
@@ -38,13 +40,15 @@ def _list_test_images(folder: Path) -> tuple[list[str], list[str]]:
 
 def train_nightshift(folder: Path, epochs: float, seed: int) -> Trained:
     """Run the stages up to `train` on the folder as it is."""
-    nightshift = import_module("nightshift")
     runner = import_module("pipeline.engine.runner")
+    backbone = import_module("pipeline.learning.models.backbone")
+    model_outputs = import_module("pipeline.learning.inference.model_outputs")
     with TemporaryDirectory() as scratch:
         config = Path(scratch) / "peers.yaml"
         config.write_text(
             f"name: peers\nseed: {seed}\nruns: {scratch}/runs\nreports: {scratch}/reports\n"
-            f"ingest: {{data: {folder}, side: {SIDE}, follow_links: true}}\ntrain: {{epochs: {epochs}}}\n"
+            f"ingest: {{data: {folder}, side: {SIDE}, follow_links: true}}\n"
+            f"train: {{epochs: {epochs}}}\n"
         )
         resolved = runner.load_config(config)
         run = runner.create_run_folder(resolved)
@@ -52,9 +56,11 @@ def train_nightshift(folder: Path, epochs: float, seed: int) -> Trained:
             runner.run_stage(run, resolved, stage)
         with Stopwatch() as stopwatch:
             runner.run_stage(run, resolved, "train")
+        model, meta = backbone.load_model(run.get_artifact_path("model"))
         files, labels = _list_test_images(folder)
-        answers = nightshift.load(str(run.path)).predict(files)
-    return stopwatch, float(np.mean(answers["predicted"].to_numpy() == np.array(labels)))
+        pixels = np.stack([letterbox_image(open_image(Path(file), SIDE), SIDE) for file in files])
+        predicted = model_outputs.compute_logits(model, pixels, meta).argmax(1)
+    return stopwatch, float(np.mean(np.array(meta["classes"])[predicted] == np.array(labels)))
 
 
 def _build_packaged_network(classes: list[str]) -> torch.nn.Module:

@@ -8,7 +8,7 @@ DOCTESTS := --doctest-modules --ignore=pipeline/nightshift \
 	--ignore=pipeline/serving/export/mlflow_pyfunc.py -p no:cacheprovider pipeline
 
 .PHONY: help demo test test-all audit settings-table pictures bench bench-faults bench-slices bench-slices2 bench-remedies \
-	bench-evidence bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
+	bench-evidence bench-peers bench-gpu lint install chromium postgres airflow airflow-tests dag scheduler
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -107,6 +107,9 @@ bench-evidence: install  ## the rules of evidence on simulated models, into RESU
 	$(BIN)/python -m tests.bench.evidence.nested_groups
 	$(BIN)/python -m tests.bench.evidence.gate
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.evidence.real_arms
+
+bench-peers: install  ## the default training beside fastai, timm and Ultralytics, into RESULTS.md
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.train.bench_peers
 
 bench-gpu: install  ## training on a GPU as a table; skipped with a reason without one
 	$(BIN)/python -m pytest tests/bench/gpu -o python_files='bench_*.py' -s -rs

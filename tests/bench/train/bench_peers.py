@@ -73,13 +73,23 @@ def link_images(name: str, image_count: int, folder: Path) -> None:
             (folder / split / str(label)).mkdir(parents=True, exist_ok=True)
 
 
-def run_training(name: str, folder: Path, epochs: float, seed: int) -> dict[str, float] | None:
-    """Return the figures of one training, or None, with its last words, if it did not run."""
+def run_training(
+    name: str, folder: Path, epochs: float, seed: int, settings: str = ""
+) -> dict[str, float] | None:
+    """Return the figures of one training, or None, with its last words, if it did not run.
+
+    Args:
+        name: a key of `TRAININGS`.
+        folder: the images by split and class.
+        epochs: epochs of the training.
+        seed: its seed.
+        settings: further settings of the product's `train`, as YAML in one line.
+    """
     python = sys.executable if name == "nightshift" else PYTHON
     command = [python, "-m", "tests.bench.train.peer_trainings", name, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, str(epochs), str(seed)],
+        [*command, str(epochs), str(seed), *filter(None, [settings])],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -1,11 +1,12 @@
 """One default training in a separate process, by the product or by a peer, and its test accuracy.
 
-    python -m tests.bench.train.peer_trainings NAME FOLDER EPOCHS SEED
+    python -m tests.bench.train.peer_trainings NAME FOLDER EPOCHS SEED [SETTINGS]
 
 FOLDER holds train, val and test, each with a folder a class. Everybody reads the images at 64 px.
 All start from the packaged weights but Ultralytics, which takes no other network than its own and
 starts from scratch. Everything else is the default of each. The last line is JSON: seconds and CPU
-seconds of the training, accuracy on test, and peak memory in MB.
+seconds of the training, accuracy on test, and peak memory in MB. SETTINGS are further settings of
+the stage `train` of the product, as YAML in one line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _list_test_images(folder: Path) -> tuple[list[str], list[str]]:
     return [str(file) for file in files], [file.parent.name for file in files]
 
 
-def train_nightshift(folder: Path, epochs: float, seed: int) -> Trained:
+def train_nightshift(folder: Path, epochs: float, seed: int, settings: str = "") -> Trained:
     """Run the stages up to `train` on the folder as it is."""
     runner = import_module("pipeline.engine.runner")
     backbone = import_module("pipeline.learning.models.backbone")
@@ -48,7 +49,7 @@ def train_nightshift(folder: Path, epochs: float, seed: int) -> Trained:
         config.write_text(
             f"name: peers\nseed: {seed}\nruns: {scratch}/runs\nreports: {scratch}/reports\n"
             f"ingest: {{data: {folder}, side: {SIDE}, follow_links: true}}\n"
-            f"train: {{epochs: {epochs}}}\n"
+            f"train: {{epochs: {epochs}, {settings}}}\n"
         )
         resolved = runner.load_config(config)
         run = runner.create_run_folder(resolved)
@@ -149,7 +150,7 @@ def train_ultralytics(folder: Path, epochs: float, seed: int) -> Trained:
         return stopwatch, float(model.val(**shared, split="test").top1)
 
 
-TRAININGS: dict[str, Callable[[Path, float, int], Trained]] = {
+TRAININGS: dict[str, Callable[..., Trained]] = {
     "nightshift": train_nightshift,
     "timm": train_timm,
     "fastai": train_fastai,
@@ -157,10 +158,10 @@ TRAININGS: dict[str, Callable[[Path, float, int], Trained]] = {
 }
 
 
-def main(name: str, folder: Path, epochs: float, seed: int) -> None:
+def main(name: str, folder: Path, epochs: float, seed: int, *settings: str) -> None:
     """Train once and print the figures."""
     torch.set_num_threads(THREADS)
-    stopwatch, accuracy = TRAININGS[name](folder, epochs, seed)
+    stopwatch, accuracy = TRAININGS[name](folder, epochs, seed, *settings)
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     figures = {
         "seconds": stopwatch.seconds,
@@ -172,4 +173,4 @@ def main(name: str, folder: Path, epochs: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])

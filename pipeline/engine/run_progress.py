@@ -34,7 +34,8 @@ def weigh_stages(config: ResolvedConfig, stage_names: Sequence[str]) -> dict[str
         weights["train"] = _EPOCH_SECONDS * train["epochs"]
     if "retrain" in weights:
         arm_count = 2 + int(retrain["generic"])
-        epochs = arm_count * retrain["seeds"] * retrain["epochs"]
+        trainings = arm_count * retrain["seeds"] * (2 if retrain["real_repeats"] else 1)
+        epochs = trainings * retrain["epochs"]
         weights["retrain"] = _EPOCH_SECONDS * epochs
     return weights
 

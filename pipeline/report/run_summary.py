@@ -290,6 +290,7 @@ def build_summary(page: ReportPage) -> dict[str, Any]:
         seeds=_build_seed_stages(page),
         real_images=(page["comparison"].get("real_images") or {}).get("halves") or [],
         refused=page["policy"]["refused"],
+        look_alikes=page["policy"].get("look_alikes"),
         shortcuts=unwrap_rows(page["shortcuts"]),
         class_slices=unwrap_rows(page["class_slices"]),
         changes={str(change): int(n) for change, n in _count_sorted(page.flips["change"])},

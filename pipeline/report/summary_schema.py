@@ -269,6 +269,11 @@ class RunSummary(BaseModel):
     refused: list[dict[str, Any]] = Field(
         description="transforms that may change the label, by class"
     )
+    look_alikes: dict[str, Any] | None = Field(
+        None,
+        description="unlabeled images that look like the failures of a slice: folder, numbers of "
+        "images, known and rejected ones, listed by slice; null without prescribe.unlabeled",
+    )
     shortcuts: list[dict[str, Any]] = Field(
         description="marks on which the model may rely: the artifact `shortcuts`"
     )

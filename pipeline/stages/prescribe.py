@@ -11,17 +11,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from scipy.special import softmax
 
 from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.reading.image_record import suggest_name
 from pipeline.data.reading.simulator_interface import find_simulators, simulate_plan_images
+from pipeline.data.reading.unlabeled_images import (
+    fingerprint_files,
+    list_unlabeled_images,
+    read_unlabeled_images,
+)
 from pipeline.domain.prescriptions import Prescription
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.inference.model_outputs import compute_logits
+from pipeline.learning.inference.model_outputs import compute_logits, extract_features
 from pipeline.learning.models.backbone import has_trainable_weights
 from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
@@ -44,6 +50,12 @@ from pipeline.slices.candidates.rule_admission import (
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.comparison.comparison_inputs import get_luminance
 from pipeline.slices.prescription.collection_requests import write_requests
+from pipeline.slices.prescription.look_alikes import (
+    LookAlikeList,
+    LookAlikes,
+    SliceExamples,
+    select_slice_examples,
+)
 from pipeline.slices.prescription.plan_choice import choose_plan
 from pipeline.slices.prescription.planned_reach import foresee_planned_reach
 from pipeline.slices.prescription.refused_treatments import find_refused_treatments
@@ -109,6 +121,12 @@ class Config(StageSettings):
         ge=1,
         le=100_000,
         description="images of each class that the simulator draws for a slice",
+    )
+
+    unlabeled: Path | None = Field(
+        None,
+        description="folder or archive of images without labels; those that look like the failures "
+        "of a confirmed slice are listed in look_alikes.csv, to be labeled next",
     )
 
     @model_validator(mode="after")
@@ -227,6 +245,12 @@ def run(
         frozenset(images["content_hash"]),
     )
     folder = context.scratch_folder / "exports"
+    look_alikes = None
+    if config.unlabeled:
+        examples = select_slice_examples(val, rule_masks, embeddings, is_training)
+        look_alikes = _find_look_alikes(
+            config.unlabeled, context, examples, set(images["content_hash"]), Path(model)
+        )
     tables = (images, splits, add_sentences(confirmed), membership, label_issues)
     class_requests = add_class_sentences(class_slices)
     return {
@@ -237,6 +261,7 @@ def run(
             "search": search,
             "corrections": made.corrections,
             "refused": refused,
+            "look_alikes": look_alikes.record if look_alikes else None,
             "test_reach": test_reach,
             "admission": {
                 name: measure_admission_shares(rule, image_rule_masks[name], splits["split"])
@@ -245,8 +270,62 @@ def run(
             "prescriptions": _build_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
-        "exports": write_requests(folder, rule_masks, *tables, class_requests),
+        "exports": write_requests(
+            folder, rule_masks, *tables, class_requests, look_alikes.table if look_alikes else None
+        ),
     }
+
+
+def fingerprint_external_inputs(
+    config: Config, run_path: Path, earlier_fingerprint: str | None
+) -> str:
+    """Return a hash of the names and sizes of the unlabeled images, a part of the stage's key.
+
+    Args:
+        config: settings of the stage.
+        run_path: folder of the run.
+        earlier_fingerprint: hash that this run recorded before.
+    """
+    if config.unlabeled is None:
+        return ""
+    return fingerprint_files(config.unlabeled, "prescribe.unlabeled")
+
+
+def _find_look_alikes(
+    folder: Path,
+    context: StageContext,
+    examples: dict[str, SliceExamples],
+    known_hashes: set[str],
+    model: Path,
+) -> LookAlikes:
+    """Return the unlabeled images that look like the failures of a slice.
+
+    Images that the data set holds already are left out.
+    """
+    records = list_unlabeled_images(folder, "prescribe.unlabeled")
+    network, meta = load_folded_model(model)
+    classes = np.array(meta["classes"])
+    found = LookAlikeList(examples)
+    counts = {"images": 0, "known": 0, "rejected": 0}
+    for chunk in read_unlabeled_images(records, int(meta["side"]), context.track_progress):
+        is_new = np.array([item not in known_hashes for item in chunk.content_hashes], dtype=bool)
+        counts["images"] += len(chunk.paths)
+        counts["known"] += int((~is_new).sum())
+        counts["rejected"] += len(chunk.rejected)
+        if not is_new.any():
+            continue
+        pixels = chunk.pixels[is_new]
+        logits = compute_logits(network, pixels, meta)
+        shares = softmax(logits / float(meta.get("temperature") or 1.0), axis=1)
+        found.add_images(
+            [path for path, new in zip(chunk.paths, is_new, strict=True) if new],
+            extract_features(pixels),
+            classes[logits.argmax(1)],
+            shares.max(axis=1),
+        )
+    table = found.build_table()
+    listed = {name: int((table["slice"] == name).sum()) for name in examples}
+    return LookAlikes(table, {"folder": str(folder), **counts, "listed": listed})
 
 
 def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from pipeline.contracts import InputError, StageContext
+from pipeline.data.reading.image_intake import hash_image
+from pipeline.data.reading.image_record import ImageRecord
 from pipeline.domain.rules import Condition, Rule
 from pipeline.graph import ARTIFACT_CONTRACTS
+from pipeline.learning.inference.model_outputs import extract_features
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.models.user_model import load_user_model
 from pipeline.learning.training_settings import UserModelSettings
@@ -138,6 +142,43 @@ def test_a_slice_without_a_cause_is_to_be_collected(
     requests = pd.read_csv(made["exports"] / "collect.csv")
     assert requests["wanted"].iloc[0] > requests["have"].iloc[0]
     assert requests["examples"].str.contains("i").all()
+
+
+def test_unlabeled_images_like_the_failures_are_listed_to_be_labeled(
+    proposed: dict[str, Any], corner_reader: Path, tmp_path: Path
+) -> None:
+    """The folder holds dark and lit images that are new, one of the data set, and one no image."""
+    artifacts = _explain(proposed, corner_reader, None)
+    images, pixels = artifacts["images"], artifacts["pixels"]
+    is_val = (artifacts["splits"]["split"] == "val").to_numpy()
+    is_dark = artifacts["attributes"]["luminance"].to_numpy() <= 60
+    artifacts["embeddings"] = extract_features(pixels)
+    folder = tmp_path / "unlabeled"
+    folder.mkdir()
+    dark, lit = (np.flatnonzero(is_val & mask)[:12] for mask in (is_dark, ~is_dark))
+    for name, rows in (("dark", dark), ("lit", lit)):
+        for row in rows:
+            changed = cv2.GaussianBlur(np.ascontiguousarray(pixels[row]), (3, 3), 0)
+            cv2.imwrite(str(folder / f"{name}{row}.png"), changed[:, :, ::-1])
+    (folder / "broken.jpg").write_bytes(b"no image")
+    known = (folder / f"dark{dark[0]}.png").read_bytes()
+    _, content_hash = hash_image(ImageRecord("", "", None), known)
+    artifacts["images"] = images.assign(content_hash=[content_hash, *images["content_hash"][1:]])
+    made, _ = _run_prescribe(artifacts, tmp_path, unlabeled=folder)
+    record = made["policy"]["look_alikes"]
+    assert (record["images"], record["known"], record["rejected"]) == (24, 1, 1)
+    table = pd.read_csv(made["exports"] / "look_alikes.csv")
+    assert record["listed"] == {"s1": len(table)}
+    assert set(table["predicted"]) <= set(artifacts["classes"]["names"])
+    assert table["confidence"].between(0.5, 1).all()
+    assert f"dark{dark[0]}.png" not in set(table["path"])
+    assert table["path"].str.startswith("dark").head(6).all(), "lit images among the first"
+
+
+def test_a_folder_without_images_is_one_line(tmp_path: Path) -> None:
+    config = prescribe.Config(unlabeled=tmp_path / "absent")
+    with pytest.raises(InputError, match=r"prescribe\.unlabeled: .*absent: no such folder"):
+        prescribe.fingerprint_external_inputs(config, tmp_path, None)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from pipeline.report.report_page import ReportPage
 from pipeline.report.sentences.plain.collection_lines import (
     describe_collected_images,
     describe_collection_command,
+    describe_look_alikes,
     describe_needed_groups,
+    describe_unlabeled_images,
 )
 from pipeline.report.sentences.plain.slice_places import describe_place
 
@@ -30,12 +32,17 @@ def render(page: ReportPage) -> Markup:
         return Markup("")
     lines = []
     for request in requests:
-        lines += [f"{request['place']}: {request['needed']}", *map("- {}".format, request["held"])]
+        details = [*request["held"], *filter(None, [request["look_alikes"]])]
+        lines += [f"{request['place']}: {request['needed']}", *map("- {}".format, details)]
     command = describe_collection_command(
         str(page.run_facts.get("config") or ""), bool(page.images["given_split"].notna().any())
     )
     return render_template(
-        "collection_plan.html", requests=requests, lines=[*lines, command], command=command
+        "collection_plan.html",
+        requests=requests,
+        lines=[*lines, command],
+        command=command,
+        unlabeled=describe_unlabeled_images(page["policy"].get("look_alikes")),
     )
 
 
@@ -58,6 +65,7 @@ def _build_request(page: ReportPage, explanation: dict[str, Any]) -> dict[str, A
         "picture": picture,
         "needed": describe_needed_groups(_list_power_rows(page, name)),
         "held": held,
+        "look_alikes": describe_look_alikes(page["policy"].get("look_alikes"), name),
     }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contracts import ProgressTracker
 from pipeline.domain.rules import Mask
 from pipeline.domain.statuses import LadderStep, SeedOutcome
 from pipeline.domain.validation_set import ValidationSet
@@ -78,15 +80,15 @@ class CandidateTraining:
             arms: control, targeted and generic.
             has_treatment_step: whether the targeted arm is trained without validation images too.
         """
-        first, further = self.seeds[:FIRST_SEED_COUNT], self.seeds[FIRST_SEED_COUNT:]
         judged = [arm for arm in arms if arm.name != "generic"]
-        trained = {arm.name: self._train_seeds(arm, first) for arm in judged}
-        power = self._forecast_validation(judged, trained) if further else None
-        is_futile = power is not None and power < FUTILE_POWER
-        if not is_futile:
-            for arm in judged:
-                trained[arm.name] += self._train_seeds(arm, further)
-        entries, can_pass = [], not is_futile
+        trained: dict[str, list[SeedFits]] = {arm.name: [] for arm in judged}
+        record: dict[str, Any] = {"outcome": SeedOutcome.COMPLETE, "conditional_power": None}
+        trainings = self._choose_trainings(judged, trained, record)
+        count = len(judged) * len(self.seeds)
+        for arm, seed in self._track(trainings, total=count, unit="trainings of arms"):
+            trained[arm.name].append(self.train_seed(arm, seed))
+        entries: list[dict[str, Any]] = []
+        can_pass = record["outcome"] == SeedOutcome.COMPLETE
         for arm in judged:
             mixed = self._create_mixer(arm).mix_seeds(trained[arm.name])
             entries += mixed.entries
@@ -95,22 +97,40 @@ class CandidateTraining:
                 self._write_ladder(arm, mixed, has_treatment_step=has_treatment_step)
         for arm in arms:
             if arm.name == "generic" and can_pass:
-                seeds = self._train_seeds(arm, self.seeds)
-                entries += self._create_mixer(arm).mix_seeds(seeds).entries
-        outcome = SeedOutcome.FUTILE if is_futile else SeedOutcome.COMPLETE
-        record = {
-            "outcome": outcome,
-            "trained": len(first if is_futile else self.seeds),
-            "planned": len(self.seeds),
-            "conditional_power": power,
-            "passes": sum(entry["passes"] or 0 for entry in entries),
-        }
+                seeds = self._track(self.seeds, total=len(self.seeds), unit="generic trainings")
+                fits = [self.train_seed(arm, seed) for seed in seeds]
+                entries += self._create_mixer(arm).mix_seeds(fits).entries
+        record["trained"], record["planned"] = len(trained["control"]), len(self.seeds)
+        record["passes"] = sum(entry["passes"] or 0 for entry in entries)
         write_json(self.output_folder / SEEDS_FILE, record)
         write_json(self.output_folder / REAL_IMAGES_FILE, self._describe_real_images())
         return entries
 
-    def _train_seeds(self, arm: TrainingArm, seeds: Sequence[int]) -> list[SeedFits]:
-        return [self.train_seed(arm, seed) for seed in seeds]
+    @property
+    def _track(self) -> ProgressTracker:
+        return self.trainer.context.track_progress
+
+    def _choose_trainings(
+        self,
+        arms: Sequence[TrainingArm],
+        trained: Mapping[str, Sequence[SeedFits]],
+        record: dict[str, Any],
+    ) -> Iterator[tuple[TrainingArm, int]]:
+        """Yield arm and seed of each training; further seeds only if validation may still pass.
+
+        Args:
+            arms: control and targeted.
+            trained: by name of the arm, what was trained so far.
+            record: receives the conditional power, and the outcome if it is too small.
+        """
+        first, further = self.seeds[:FIRST_SEED_COUNT], self.seeds[FIRST_SEED_COUNT:]
+        yield from product(arms, first)
+        if further:
+            record["conditional_power"] = self._forecast_validation(arms, trained)
+            if record["conditional_power"] < FUTILE_POWER:
+                record["outcome"] = SeedOutcome.FUTILE
+                return
+        yield from product(arms, further)
 
     def _forecast_validation(
         self, arms: Sequence[TrainingArm], trained: Mapping[str, Sequence[SeedFits]]

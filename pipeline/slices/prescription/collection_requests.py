@@ -35,8 +35,9 @@ def write_requests(
     membership: pd.DataFrame,
     label_issues: pd.DataFrame,
     class_slices: pd.DataFrame,
+    look_alikes: pd.DataFrame | None = None,
 ) -> Path:
-    """Write `collect.csv` and `relabel.csv`, and return their folder.
+    """Write `collect.csv`, `relabel.csv` and `look_alikes.csv`, and return their folder.
 
     Args:
         folder: folder to create.
@@ -49,6 +50,7 @@ def write_requests(
         membership: the artifact `membership`.
         label_issues: the artifact `label_issues`.
         class_slices: the artifact, with the columns `subject` and `look_for`.
+        look_alikes: unlabeled images that look like the failures of a slice; None without any.
     """
     folder.mkdir(exist_ok=True)
     paths = images.set_index("image_id")["path"]
@@ -77,6 +79,8 @@ def write_requests(
     write_csv(folder / "collect.csv", requests)
     reviews = label_issues.assign(path=paths[label_issues["image_id"]].to_numpy())
     write_csv(folder / "relabel.csv", reviews[RELABELING_COLUMNS])
+    if look_alikes is not None:
+        write_csv(folder / "look_alikes.csv", look_alikes)
     return folder
 
 

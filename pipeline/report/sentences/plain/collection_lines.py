@@ -46,6 +46,47 @@ def describe_collected_images(noun: str, counts: Sequence[tuple[str, int, int]])
     return f"by {noun}: {', '.join(parts)}"
 
 
+def describe_look_alikes(look_alikes: Mapping[str, Any] | None, slice_name: str) -> str:
+    """Return how many unlabeled images look like the failures of a slice; empty without a search.
+
+    Args:
+        look_alikes: `look_alikes` of the artifact `policy`.
+        slice_name: the slice.
+
+    >>> describe_look_alikes({"listed": {"s1": 40}}, "s1")
+    '40 unlabeled images look like its failures: label those of exports/look_alikes.csv first'
+    """
+    listed = (look_alikes or {}).get("listed", {})
+    if slice_name not in listed:
+        return ""
+    if not listed[slice_name]:
+        return "no unlabeled image looks like its failures"
+    found = format_count(listed[slice_name], "unlabeled image")
+    verb = "looks" if listed[slice_name] == 1 else "look"
+    return f"{found} {verb} like its failures: label those of exports/look_alikes.csv first"
+
+
+def describe_unlabeled_images(look_alikes: Mapping[str, Any] | None) -> str:
+    """Return which unlabeled images were searched; empty without a search.
+
+    Args:
+        look_alikes: `look_alikes` of the artifact `policy`.
+
+    >>> describe_unlabeled_images({"folder": "new", "images": 90, "known": 0, "rejected": 1})
+    '90 unlabeled images of new were compared with the failures (1 unreadable).'
+    """
+    if not look_alikes:
+        return ""
+    left_out = []
+    if look_alikes["known"]:
+        left_out.append(f"{look_alikes['known']:,} already in the data set")
+    if look_alikes["rejected"]:
+        left_out.append(f"{look_alikes['rejected']:,} unreadable")
+    found = format_count(look_alikes["images"], "unlabeled image")
+    extra = f" ({', '.join(left_out)})" if left_out else ""
+    return f"{found} of {look_alikes['folder']} were compared with the failures{extra}."
+
+
 def describe_collection_command(config: str, is_split_given: bool = False) -> str:
     """Return how new images are taken in.
 

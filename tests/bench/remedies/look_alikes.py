@@ -127,7 +127,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     measured = pd.DataFrame(rows)
     shares = ["before", "look-alikes", "random", "hidden among look-alikes", "among random"]
-    summary = measured[shares].mean().map("{:.1%}".format).to_dict()
+    means = measured[shares].mean()
+    summary = ", ".join(f"{share} {means[share]:.1%}" for share in shares)
     gain = measured["look-alikes"] - measured["before"]
     over_random = measured["look-alikes"] - measured["random"]
     errors = [2 * item.std(ddof=1) / np.sqrt(len(item)) for item in (gain, over_random)]

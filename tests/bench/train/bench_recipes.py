@@ -27,8 +27,6 @@ VARIANTS = {
     "without flips": "flip: false",
     "without color jitter": "color_jitter: 0.0",
     "without smaller training images": "training_side_share: 1.0",
-    "without label smoothing": "label_smoothing: 0.0",
-    "with an average of the weights": "ema_decay: 0.99",
 }
 """Settings of `train` by variant."""
 

@@ -87,7 +87,7 @@ def _is_safe_name(name: str) -> bool:
     path = PurePosixPath(name)
     if not name or not name.isprintable() or "\\" in name:
         return False
-    if str(path) != name or path.is_absolute():
+    if str(path) != name or path.is_absolute() or not path.parts:  # "." has no parts
         return False
     return all(
         not part.startswith(".") and len(part.encode()) <= _MAX_NAME_BYTES for part in path.parts

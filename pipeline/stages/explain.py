@@ -20,7 +20,7 @@ from pipeline.domain.slice_traits import SliceTrait, dump_traits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
-from pipeline.learning.models.normalization_folding import load_folded_model
+from pipeline.learning.inference.normalization_folding import load_folded_model
 from pipeline.remedies import apply_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes, suspect_cause

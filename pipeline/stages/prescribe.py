@@ -28,8 +28,8 @@ from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.learning.inference.model_outputs import compute_logits, extract_features
+from pipeline.learning.inference.normalization_folding import load_folded_model
 from pipeline.learning.models.backbone import has_trainable_weights
-from pipeline.learning.models.normalization_folding import load_folded_model
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
 from pipeline.remedies import apply_remedy

@@ -15,7 +15,7 @@ from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rule_columns import build_metadata_frame, split_columns
 from pipeline.domain.validation_set_builder import build_validation_set
 from pipeline.learning.inference.model_outputs import compute_logits
-from pipeline.learning.models.normalization_folding import load_folded_model
+from pipeline.learning.inference.normalization_folding import load_folded_model
 from pipeline.slices.causes.intervention_probe import (
     LogitsFunction,
     ProbeSize,

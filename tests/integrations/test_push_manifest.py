@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.contracts import InputError
@@ -78,6 +78,7 @@ def test_run_id_must_be_the_name_of_its_folder(run_id: str) -> None:
         check_names(_build_manifest(run_id=run_id), "s3://b/r")
 
 
+@example(".", "a")
 @given(st.text(alphabet="./\\ab\0\n~", max_size=9), st.text(alphabet="./\\ab\0", max_size=6))
 def test_every_accepted_name_stays_below_the_folder(name: str, run_id: str) -> None:
     """Whatever a manifest in a store names: it is refused, or it is a visible file of the run."""

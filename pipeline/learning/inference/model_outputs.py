@@ -15,13 +15,13 @@ from torch import nn
 from pipeline.contracts import ProgressTracker, iterate_silently
 from pipeline.learning.batches.batch_sampling import ArraySubset, PixelArray, build_input_tensor
 from pipeline.learning.distributed import get_fabric, map_over_processes
+from pipeline.learning.inference.normalization_folding import fold_normalization
 from pipeline.learning.models.backbone import (
     ModelMetadata,
     load_frozen_backbone,
     move_to_device,
     select_device,
 )
-from pipeline.learning.models.normalization_folding import fold_normalization
 
 FloatArray = NDArray[np.float32]
 FEATURE_COUNT, LAYOUT_FEATURE_COUNT = 1280, 1792

@@ -3,8 +3,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipeline.learning.inference.normalization_folding import fold_normalization, load_folded_model
 from pipeline.learning.models.backbone import build_network, load_frozen_backbone, save_model
-from pipeline.learning.models.normalization_folding import fold_normalization, load_folded_model
 
 
 class OutOfOrderNetwork(nn.Module):

@@ -12,19 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.domain.rules import Mask
 from pipeline.domain.slice_traits import SliceTrait, dump_traits
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.inference.model_outputs import compute_logits, extract_features
-from pipeline.learning.inference.normalization_folding import load_folded_model
-from pipeline.remedies import apply_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.cause_search import find_causes, suspect_cause
 from pipeline.slices.causes.good_images import select_good_images
+from pipeline.slices.causes.model_interventions import build_intervention_tools
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.causes.shared_traits import find_shared_traits
 from pipeline.slices.causes.slice_explanations import (
@@ -84,7 +81,7 @@ def run(
         config,
         context,
         validation_set.exclude_label_issues(),
-        _build_intervention_tools(pixels, model),
+        build_intervention_tools(pixels, model, has_features=True),
         _select_training_reference(images, splits, embeddings, validation_set.class_names),
         slices=slices,
         membership=membership,
@@ -191,17 +188,6 @@ def _search_causes(
         dose_response,
         config.matched_images,
         config.false_discovery_rate,
-    )
-
-
-def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:
-    network, meta = load_folded_model(model)
-    return InterventionTools(
-        pixels,
-        apply_remedy,
-        lambda treated: measure_images(treated).to_numpy(dtype=float),
-        lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1)),
-        extract_features,
     )
 
 

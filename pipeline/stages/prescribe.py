@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.special import softmax
 
-from pipeline.attributes import measure_images
 from pipeline.config import StageSettings
 from pipeline.contracts import StageContext, StageOutputs
 from pipeline.data.reading.image_record import suggest_name
 from pipeline.data.reading.simulator_interface import find_simulators, simulate_plan_images
-from pipeline.data.reading.unlabeled_images import (
-    fingerprint_files,
-    list_unlabeled_images,
-    read_unlabeled_images,
-)
-from pipeline.domain.prescriptions import Prescription
+from pipeline.data.unlabeled_images import fingerprint_files
 from pipeline.domain.rule_columns import build_condition_frame
 from pipeline.domain.statuses import SliceStatus
 from pipeline.domain.validation_set import ValidationSet
-from pipeline.learning.inference.model_outputs import compute_logits, extract_features
-from pipeline.learning.inference.normalization_folding import load_folded_model
 from pipeline.learning.models.backbone import has_trainable_weights
 from pipeline.learning.training.holdout_split import recreate_holdout_split, select_training_images
 from pipeline.learning.training.plan_search import PlanTrial, evaluate_plans
@@ -47,20 +36,20 @@ from pipeline.slices.candidates.rule_admission import (
     measure_reference_distances,
     parse_frozen_rules,
 )
-from pipeline.slices.causes.repair_test import InterventionTools
+from pipeline.slices.causes.model_interventions import build_intervention_tools
 from pipeline.slices.comparison.comparison_inputs import get_luminance
 from pipeline.slices.prescription.collection_requests import write_requests
-from pipeline.slices.prescription.look_alikes import (
-    LookAlikeList,
-    LookAlikes,
-    SliceExamples,
-    select_slice_examples,
-)
+from pipeline.slices.prescription.look_alikes import select_slice_examples
 from pipeline.slices.prescription.plan_choice import choose_plan
 from pipeline.slices.prescription.planned_reach import foresee_planned_reach
 from pipeline.slices.prescription.refused_treatments import find_refused_treatments
-from pipeline.slices.prescription.slice_prescriptions import fit_treatments, prescribe_slices
+from pipeline.slices.prescription.slice_prescriptions import (
+    build_prescription_records,
+    fit_treatments,
+    prescribe_slices,
+)
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
+from pipeline.slices.prescription.unlabeled_search import UNLABELED_KEY, search_unlabeled_images
 from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.classification.selective_prediction import (
     AnsweredImages,
@@ -122,11 +111,9 @@ class Config(StageSettings):
         le=100_000,
         description="images of each class that the simulator draws for a slice",
     )
-
     unlabeled: Path | None = Field(
         None,
-        description="folder or archive of images without labels; those that look like the failures "
-        "of a confirmed slice are listed in look_alikes.csv, to be labeled next",
+        description="folder of images without labels; look_alikes.csv lists those like failures",
     )
 
     @model_validator(mode="after")
@@ -176,7 +163,7 @@ def run(
     treatable_images = {
         name: frame[is_training & ~is_admitted] for name, is_admitted in image_rule_masks.items()
     }
-    tools = _build_intervention_tools(pixels, Path(model))
+    tools = build_intervention_tools(pixels, Path(model), has_features=False)
     confirmed = fit_treatments(
         val,
         treatable_images,
@@ -236,20 +223,16 @@ def run(
             training=training,
             membership=membership,
         )
+    hashes = frozenset(images["content_hash"])
     simulated, simulated_pixels = simulate_plan_images(
-        plan,
-        class_names,
-        config.simulated_images,
-        pixels.shape[1],
-        context,
-        frozenset(images["content_hash"]),
+        plan, class_names, config.simulated_images, pixels.shape[1], context, hashes
     )
     folder = context.scratch_folder / "exports"
     look_alikes = None
     if config.unlabeled:
         examples = select_slice_examples(val, rule_masks, embeddings, is_training)
-        look_alikes = _find_look_alikes(
-            config.unlabeled, context, examples, set(images["content_hash"]), Path(model)
+        look_alikes = search_unlabeled_images(
+            config.unlabeled, context, examples, hashes, Path(model)
         )
     tables = (images, splits, add_sentences(confirmed), membership, label_issues)
     class_requests = add_class_sentences(class_slices)
@@ -267,7 +250,7 @@ def run(
                 name: measure_admission_shares(rule, image_rule_masks[name], splits["split"])
                 for name, rule in rules.items()
             },
-            "prescriptions": _build_records(made.prescriptions, plan),
+            "prescriptions": build_prescription_records(made.prescriptions, plan),
             "decline": _choose_decline_rule(config, attributes, validation_set),
         },
         "exports": write_requests(
@@ -288,54 +271,7 @@ def fingerprint_external_inputs(
     """
     if config.unlabeled is None:
         return ""
-    return fingerprint_files(config.unlabeled, "prescribe.unlabeled")
-
-
-def _find_look_alikes(
-    folder: Path,
-    context: StageContext,
-    examples: dict[str, SliceExamples],
-    known_hashes: set[str],
-    model: Path,
-) -> LookAlikes:
-    """Return the unlabeled images that look like the failures of a slice.
-
-    Images that the data set holds already are left out.
-    """
-    records = list_unlabeled_images(folder, "prescribe.unlabeled")
-    network, meta = load_folded_model(model)
-    classes = np.array(meta["classes"])
-    found = LookAlikeList(examples)
-    counts = {"images": 0, "known": 0, "rejected": 0}
-    for chunk in read_unlabeled_images(records, int(meta["side"]), context.track_progress):
-        is_new = np.array([item not in known_hashes for item in chunk.content_hashes], dtype=bool)
-        counts["images"] += len(chunk.paths)
-        counts["known"] += int((~is_new).sum())
-        counts["rejected"] += len(chunk.rejected)
-        if not is_new.any():
-            continue
-        pixels = chunk.pixels[is_new]
-        logits = compute_logits(network, pixels, meta)
-        shares = softmax(logits / float(meta.get("temperature") or 1.0), axis=1)
-        found.add_images(
-            [path for path, new in zip(chunk.paths, is_new, strict=True) if new],
-            extract_features(pixels),
-            classes[logits.argmax(1)],
-            shares.max(axis=1),
-        )
-    table = found.build_table()
-    listed = {name: int((table["slice"] == name).sum()) for name in examples}
-    return LookAlikes(table, {"folder": str(folder), **counts, "listed": listed})
-
-
-def _build_intervention_tools(pixels: NDArray[np.uint8], model: Path) -> InterventionTools:
-    network, meta = load_folded_model(model)
-    return InterventionTools(
-        pixels,
-        apply_remedy,
-        lambda treated: measure_images(treated).to_numpy(dtype=float),
-        lambda treated: np.asarray(compute_logits(network, treated, meta).argmax(1), dtype=np.intp),
-    )
+    return fingerprint_files(config.unlabeled, UNLABELED_KEY)
 
 
 def _search_plan(
@@ -389,16 +325,6 @@ def _search_plan(
     )
     passes = plan_trial.image_passes * (1 + len(choice.tried))
     return choice.plan, {"passes": passes, "tried": choice.tried, "chosen_on": "val"}
-
-
-def _build_records(
-    prescriptions: Sequence[Prescription], plan: pd.DataFrame
-) -> list[dict[str, Any]]:
-    """Return the prescriptions as JSON; those that a search left out are not trained."""
-    trained = set(plan["slice"])
-    return [
-        replace(item, is_trained=item.slice in trained).build_record() for item in prescriptions
-    ]
 
 
 def _choose_decline_rule(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -186,3 +186,18 @@ def _list_treatments(plan: pd.DataFrame) -> Iterator[PrescribedTreatment]:
             tuple((float(low), float(high)) for low, high in ranges),
             float(rows["tone_share"].max()),
         )
+
+
+def build_prescription_records(
+    prescriptions: Sequence[Prescription], plan: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Return the prescriptions as JSON; those that a search left out are not trained.
+
+    Args:
+        prescriptions: what was prescribed.
+        plan: the plan that is trained.
+    """
+    trained = set(plan["slice"])
+    return [
+        replace(item, is_trained=item.slice in trained).build_record() for item in prescriptions
+    ]

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.contracts import iterate_silently
 from pipeline.data.reading.image_record import ImageRecord
 from pipeline.data.reading.image_sources import build_file_source
-from pipeline.data.reading.unlabeled_images import read_unlabeled_images
+from pipeline.data.unlabeled_images import read_unlabeled_images
 from pipeline.learning.inference.model_outputs import extract_features
 from pipeline.slices.prescription.look_alikes import SliceExamples
 from tests.bench.results_file import format_table, write_section

@@ -1,4 +1,4 @@
-"""Images without labels: pipeline/data/reading/unlabeled_images.py."""
+"""Images without labels: pipeline/data/unlabeled_images.py."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.contracts import InputError, iterate_silently
-from pipeline.data.reading import unlabeled_images
-from pipeline.data.reading.unlabeled_images import (
+from pipeline.data import unlabeled_images
+from pipeline.data.unlabeled_images import (
     fingerprint_files,
     list_unlabeled_images,
     read_unlabeled_images,

@@ -94,6 +94,7 @@ bench-slices: install  ## the finder and other methods on planted causes, into t
 
 bench-slices2: install  ## the held-out half of the second slice benchmark, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices2.run --part held_out
+	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.slices2.named --part held_out
 
 bench-remedies: install  ## the remedy, generic augmentation, placebos, an oracle, into RESULTS.md
 	NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/python -m tests.bench.remedies.run

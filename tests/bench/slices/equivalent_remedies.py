@@ -39,7 +39,7 @@ class Treatment:
 
     def measure_copies(self, pixels: Pixels) -> Floats:
         """Return the attributes of treated copies, float64 [images, attributes]."""
-        return _measure_attributes(self.apply(pixels))
+        return measure_values(self.apply(pixels))
 
     def invert(self) -> Treatment | None:
         """Return the inverse, or None if there is none."""
@@ -66,12 +66,10 @@ def find_equivalent_remedies(clean: CleanModel, cause: str, severity: int) -> fr
     order = np.random.default_rng(3).permutation(len(pixels))
     rows, other_rows = order[:COMPARED_IMAGES], order[COMPARED_IMAGES : 2 * COMPARED_IMAGES]
     planted = planted_cause.plant(pixels[rows], *strengths, 1)
-    planted_attributes = _measure_attributes(planted)
+    planted_attributes = measure_values(planted)
     planted_treatment = Treatment(planted_cause.remedy, float(np.mean(strengths)))
     equivalent = set()
-    for treatment in _match_treatments(
-        planted_cause.remedy, pixels[other_rows], planted_attributes
-    ):
+    for treatment in match_treatments(planted_cause.remedy, pixels[other_rows], planted_attributes):
         copies = treatment.measure_copies(pixels[other_rows])
         auc = compute_two_sample_auc(copies, planted_attributes, groups[other_rows], groups[rows])
         is_indistinguishable = auc <= CONSTANTS.causes.max_indistinguishable_auc
@@ -82,17 +80,18 @@ def find_equivalent_remedies(clean: CleanModel, cause: str, severity: int) -> fr
     return frozenset(equivalent)
 
 
-def _measure_attributes(pixels: Pixels) -> Floats:
+def measure_values(pixels: Pixels) -> Floats:
+    """Return the attributes of images, float64 [images, attributes]."""
     return measure_images(pixels).to_numpy(dtype=float)
 
 
-def _match_treatments(
-    excluded_remedy: str, pixels: Pixels, attributes: Floats
+def match_treatments(
+    excluded_remedy: str | None, pixels: Pixels, attributes: Floats
 ) -> Iterator[Treatment]:
     """Yield the nearest strength of each other possible cause, on each side of neutral.
 
     Args:
-        excluded_remedy: remedy of the planted cause.
+        excluded_remedy: remedy of the planted cause; None to match every remedy.
         pixels: uint8 [images, side, side, 3], clean images.
         attributes: float64 [images, attributes] of planted images.
     """

@@ -46,13 +46,13 @@ from tests.bench.slices.finder_runs import (
 from tests.bench.slices.metrics import compute_top_precisions, format_proportion
 from tests.bench.slices.peer_finders import PEERS, PeerAbsentError, PeerPart, split_parts
 from tests.bench.slices2.corruption_package import CorruptionsAbsentError
+from tests.bench.slices2.metadata_cases import list_metadata_cases, list_power_cases
 from tests.bench.slices2.search_cases import (
     SearchCase,
     list_corrupted_cases,
     list_hidden_cases,
-    list_metadata_cases,
     list_null_cases,
-    list_power_cases,
+    list_paired_cases,
 )
 
 TAIL_SHARE = 0.05  # of the images in the tail of an attribute
@@ -62,6 +62,7 @@ Floats = NDArray[np.float64]
 Row = dict[str, Any]
 KINDS: dict[str, Callable[[str, CleanModel], Iterator[SearchCase]]] = {
     "corruption": list_corrupted_cases,
+    "paired": list_paired_cases,
     "hidden": list_hidden_cases,
     "metadata": lambda _part, clean: list_metadata_cases(clean),
     "power": list_power_cases,
@@ -181,7 +182,7 @@ def measure_case(case: SearchCase, cache: Path) -> Row:
     return known
 
 
-def _find_commit() -> str:
+def find_commit() -> str:
     """Return the commit of the code, and whether files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
@@ -215,7 +216,7 @@ def write_results(path: Path, rows: list[Row], part: str, command: str) -> None:
     confirmed = int(table["confirmed"].sum())
     nulls = table[table["kind"] == "null"]
     lines = [
-        f"{time.strftime('%Y-%m-%d')}, `{command}`, commit {_find_commit()}: {len(rows)} cases.",
+        f"{time.strftime('%Y-%m-%d')}, `{command}`, commit {find_commit()}: {len(rows)} cases.",
         "A slice is found if half of a confirmed slice or more is planted.",
         format_table(summary),
         "Confirmed slices without excess on fresh folds: "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ from tests.bench.slices.planted_settings import (
     take_whole_groups,
 )
 from tests.bench.slices2.corruption_package import load_corruptions
+from tests.bench.slices2.image_models import ImageModel
 
 CORRUPTIONS = {
     "development": ("gaussian_noise", "defocus_blur", "brightness", "contrast", "fog", "pixelate"),
@@ -45,8 +47,6 @@ HIDDEN_SIGNS = {
 }
 SEVERITIES = (1, 2, 3)
 PREVALENCES = (0.02, 0.05, 0.15)
-METADATA_EFFECTS = (0.15, 0.3, 0.5)
-GROUP_COUNTS = (60, 150, 300, 600)
 DECOY_LIGHT = 0.75  # of the light of a decoy camera, which is dark and fails from something else
 SEEDS = {"development": range(3), "held_out": range(100, 105)}
 NULL_SEEDS = {"development": range(20), "held_out": range(1000, 1300)}
@@ -64,6 +64,11 @@ class SearchCase:
         val: the validation set.
         targets: bool [rows] for each planted slice; none in a null draw.
         loss: accuracy that the planted images lose.
+        model: the model whose failures are searched.
+        pixels: uint8 [rows of the whole val, side, side, 3], as the model saw them.
+        causes: corruptions of each target, one after the other; none where no transform is the
+            cause.
+        severity: of these corruptions.
     """
 
     kind: str
@@ -71,6 +76,10 @@ class SearchCase:
     val: ValidationSet
     targets: tuple[Mask, ...]
     loss: float
+    model: ImageModel
+    pixels: Pixels
+    causes: tuple[tuple[str, ...], ...] = ((),)
+    severity: int = 0
 
 
 def corrupt_images(pixels: Pixels, corruptions: tuple[str, ...], severity: int) -> Pixels:
@@ -91,7 +100,7 @@ def corrupt_images(pixels: Pixels, corruptions: tuple[str, ...], severity: int) 
     return np.stack(images)
 
 
-def _draw_groups(clean: CleanModel, seed_text: str, is_allowed: Mask) -> NDArray[np.intp]:
+def draw_groups(clean: CleanModel, seed_text: str, is_allowed: Mask) -> NDArray[np.intp]:
     """Return rows of val by whole groups, in an order drawn by seed."""
     groups = clean.val_groups
     names = np.unique(groups[is_allowed])
@@ -133,7 +142,7 @@ def plant_corruption(
     """
     name = f"{clean.name} {'+'.join(corruptions)} {severity} {share:.0%} {scope}"
     name += " decoy" if has_decoy else ""
-    order = _draw_groups(clean, name, _choose_scope(clean, scope, share))
+    order = draw_groups(clean, name, _choose_scope(clean, scope, share))
     rows = np.sort(take_whole_groups(order, clean.val_groups, int(share * len(clean.val_rows))))
     pixels = clean.val_pixels
     source = pixels[rows]
@@ -153,7 +162,8 @@ def plant_corruption(
         val = replace(val, frame=val.frame.assign(camera=camera))
     before = clean.val_outputs.logits.argmax(1) == clean.val_labels
     loss = before[is_planted].mean() - (~val.is_misclassified)[is_planted].mean()
-    return SearchCase(kind, name, val, (is_planted,), float(loss))
+    planted = ((is_planted,), float(loss), clean, pixels, (corruptions,), severity)
+    return SearchCase(kind, name, val, *planted)
 
 
 def _join_cases(first: SearchCase, second: SearchCase) -> SearchCase:
@@ -166,91 +176,41 @@ def _join_cases(first: SearchCase, second: SearchCase) -> SearchCase:
         values = np.array(getattr(first.val, name))
         values[other] = getattr(second.val, name)[other]
         arrays[name] = values
-    val = replace(first.val, frame=frame, **arrays)
-    loss = min(first.loss, second.loss)
-    name = f"{first.name} beside {second.name}"
-    return SearchCase("two causes", name, val, (first.targets[0], other), loss)
+    is_other_probed = other[first.val.probed_rows]
+    responses = (second.val.responses, first.val.responses)
+    arrays["responses"] = np.where(is_other_probed[:, None], *responses)
+    return SearchCase(
+        "two causes",
+        f"{first.name} beside {second.name}",
+        replace(first.val, frame=frame, **arrays),
+        (first.targets[0], other),
+        min(first.loss, second.loss),
+        first.model,
+        np.where(other[:, None, None, None], second.pixels, first.pixels),
+        (first.causes[0], second.causes[0]),
+        first.severity,
+    )
 
 
 def list_corrupted_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
-    """Yield corruptions, compositions of two, and two causes side by side."""
-    for corruption in CORRUPTIONS[part]:
-        for severity, share in zip(SEVERITIES, PREVALENCES[::-1], strict=True):
-            for scope in ("all", "class"):
-                yield plant_corruption(clean, (corruption,), severity, share, scope)
-        yield plant_corruption(clean, (corruption,), 3, PREVALENCES[0])
+    """Yield corruptions, so that the first few differ in corruption, severity and scope."""
+    corruptions = CORRUPTIONS[part]
+    levels = list(product(zip(SEVERITIES, PREVALENCES[::-1], strict=True), ("all", "class")))
+    for step in range(len(levels)):
+        for number, corruption in enumerate(corruptions):
+            (severity, share), scope = levels[(step + number) % len(levels)]
+            yield plant_corruption(clean, (corruption,), severity, share, scope)
+    for corruption in corruptions:
         yield plant_corruption(clean, (corruption,), 2, PREVALENCES[1], has_decoy=True)
+        yield plant_corruption(clean, (corruption,), 3, PREVALENCES[0])
+
+
+def list_paired_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
+    """Yield compositions of two corruptions, and two causes side by side in different images."""
     for pair in COMPOSITIONS[part]:
         yield plant_corruption(clean, pair, 2, PREVALENCES[2], kind="composition")
         first, second = (plant_corruption(clean, (name,), 3, PREVALENCES[1]) for name in pair)
         yield _join_cases(first, second)
-
-
-def _fail_images(val: ValidationSet, is_failing: Mask) -> ValidationSet:
-    """Return the set with another prediction for the images that fail."""
-    class_count = len(val.class_names)
-    wrong = (val.labels + 1) % class_count
-    logits = np.array(val.logits)
-    logits[is_failing, wrong[is_failing]] = logits[is_failing].max(1) + 1
-    predictions = np.where(is_failing & ~val.is_misclassified, wrong, val.predictions)
-    return replace(val, predictions=predictions, logits=logits)
-
-
-def plant_metadata(clean: CleanModel, column: str, share: float, effect: float) -> SearchCase:
-    """Return a case in which images of a camera, an hour or a batch fail, whatever they show.
-
-    Args:
-        clean: the model.
-        column: `camera`, `hour` or `batch`.
-        share: share of val.
-        effect: probability that such an image fails in addition.
-    """
-    val = build_val(build_unplanted_case(clean))
-    name = f"{clean.name} {column} {share:.0%} +{effect:.0%}"
-    order = _draw_groups(clean, name, np.ones(val.image_count, bool))
-    is_planted = np.zeros(val.image_count, bool)
-    is_planted[take_whole_groups(order, clean.val_groups, int(share * val.image_count))] = True
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    codes = np.unique(clean.val_groups, return_inverse=True)[1]
-    number = rng.integers(0, 12, codes.max() + 1)[codes]
-    if column == "hour":
-        values = np.where(is_planted, 2 + rng.uniform(0, 2, len(codes)), 4 + 20 * number / 12)
-    elif column == "batch":
-        lots = np.where(is_planted, 99, number)
-        values = np.array(
-            [f"lot{lot:02d}-{unit % 3}" for lot, unit in zip(lots, codes, strict=True)]
-        )
-    else:
-        values = np.where(is_planted, "cam99", np.char.add("cam", number.astype(str)))
-    failing = is_planted & (rng.random(val.image_count) < effect)
-    planted = replace(_fail_images(val, failing), frame=val.frame.assign(**{column: values}))
-    return SearchCase("metadata", name, planted, (is_planted,), effect)
-
-
-def list_metadata_cases(clean: CleanModel) -> Iterator[SearchCase]:
-    """Yield a camera, an hour and a batch at each share and effect."""
-    for column in ("camera", "hour", "batch"):
-        for share in PREVALENCES:
-            for effect in METADATA_EFFECTS:
-                yield plant_metadata(clean, column, share, effect)
-
-
-def list_power_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
-    """Yield the same slice with 30 points of excess in samples of 60 to 600 groups."""
-    case = plant_metadata(clean, "camera", 0.1, 0.3)
-    names = np.unique(case.val.groups)
-    for count in GROUP_COUNTS:
-        for seed in SEEDS[part]:
-            if count <= len(names):
-                chosen = np.random.default_rng(seed).permutation(names)[:count]
-                keep = np.isin(case.val.groups, chosen)
-                yield SearchCase(
-                    f"power, {count} groups",
-                    f"{case.name} {count} groups {seed}",
-                    case.val.select_rows(keep),
-                    (case.targets[0][keep],),
-                    case.loss,
-                )
 
 
 def list_null_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
@@ -260,7 +220,8 @@ def list_null_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
     for seed in NULL_SEEDS[part]:
         donors = draw_outcome_donors(labels, clean.val_groups, seed)
         val = build_val(unplanted, donors)
-        yield SearchCase("null", f"{clean.name} null {seed}", val, (), 0.0)
+        planted = ((), 0.0, clean, clean.val_pixels, ())
+        yield SearchCase("null", f"{clean.name} null {seed}", val, *planted)
 
 
 def list_hidden_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
@@ -272,4 +233,5 @@ def list_hidden_cases(part: str, clean: CleanModel) -> Iterator[SearchCase]:
         wrong = val.is_misclassified
         is_class = np.isin(val.labels, np.unique(val.labels[is_hidden]))
         loss = float(wrong[is_hidden].mean() - wrong[is_class & ~is_hidden].mean())
-        yield SearchCase("hidden sub-class", f"gtsrb sign {sign}", val, (is_hidden,), loss)
+        planted = ((is_hidden,), loss, model, model.val_pixels)
+        yield SearchCase("hidden sub-class", f"gtsrb sign {sign}", val, *planted)

@@ -149,10 +149,9 @@ def write_name_results(path: Path, rows: list[Row], part: str, command: str) -> 
     summary = [_summarize_kind(kind, [r for r in valid if r["kind"] == kind]) for kind in kinds]
     if valid:
         summary.append(_summarize_kind("all", valid))
-    mild = len(rows) - len(valid)
     lines = [
-        f"{time.strftime('%Y-%m-%d')}, `{command}`, commit {find_commit()}: {len(valid)} settings; "
-        f"{mild} more lose less than a tenth of their accuracy and do not count.",
+        f"{time.strftime('%Y-%m-%d')}, `{command}`, commit {find_commit()}: {len(valid)} settings "
+        "whose planted images lose a tenth of their accuracy or more.",
         format_table(summary),
         _format_slice_names(valid),
         format_table(_list_slices(valid)),

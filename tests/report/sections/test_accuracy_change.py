@@ -1,9 +1,12 @@
 import copy
 from typing import Any
 
+from pipeline.domain.statuses import SeedOutcome
 from pipeline.report.report_page import ReportPage
+from pipeline.report.run_summary import build_summary
 from pipeline.report.sections.accuracy_change import render
 from pipeline.report.sentences.number_format import format_percent
+from pipeline.report.summary_schema import RunSummary
 from tests.factory import planted
 from tests.report.conftest import build_page
 
@@ -82,3 +85,21 @@ def test_the_budget_of_every_arm_is_listed(made: dict[str, Any]) -> None:
     ]
     html = str(render(build_page(made | {"comparison": made["comparison"] | {"budget": arms}})))
     assert "control arm 12,000 image passes for each of 5 seeds, targeted arm 12,000" in html
+
+
+def test_seeds_that_were_not_trained_are_explained(page: ReportPage) -> None:
+    page["comparison"]["seeds"] = {
+        "outcome": SeedOutcome.FUTILE,
+        "trained": 2,
+        "planned": 3,
+        "conditional_power": 0.04,
+        "passes": 9_000,
+    }
+    page["comparison"]["budget"] = [{"arm": "control", "seeds": 2, "passes": 2_250, "rows": 900}]
+    assert "After 2 of 3 seeds the chance" in str(render(page))
+    stages = RunSummary.model_validate(build_summary(page)).seeds
+    assert stages is not None
+    assert (stages.outcome, stages.trained) == (SeedOutcome.FUTILE, 2)
+    assert stages.base_passes == page["training"]["passes"]
+    page["comparison"].pop("seeds")
+    assert build_summary(page)["seeds"] is None

@@ -68,7 +68,7 @@ def link_images(name: str, image_count: int, folder: Path) -> None:
             target = folder / str(split) / str(row.label) / f"{number}{Path(str(row.path)).suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(str(row.path))
-    for label in table["label"].unique():  # every framework must see the same classes
+    for label in table["label"].unique():  # the same classes everywhere
         for split in SHARES:
             (folder / split / str(label)).mkdir(parents=True, exist_ok=True)
 
@@ -151,7 +151,8 @@ def main() -> None:
         rows += compare_trainings(name, options.images, range(options.seeds))
     text = (
         f"{time.strftime('%Y-%m-%d')}, {options.images:,} training images at 64 px, one thread, "
-        f"{options.seeds} seeds, each with its defaults and about the CPU time of the first; "
+        f"{options.seeds} seeds, each with its defaults (timm-fine-tuning: "
+        "its author's advice) and about the CPU time of the first; "
         "accuracy on test by whole groups, with the lowest and the highest seed. fastai, timm and "
         "this project start from the packaged weights, Ultralytics (yolo11n-cls) from scratch: it "
         "takes no other network, and its own weights are not to be had offline.\n\n"

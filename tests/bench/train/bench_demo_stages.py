@@ -1,6 +1,6 @@
 """Seconds of each stage of the demo in two checkouts, which alternate.
 
-    python -m tests.bench.train.bench_demo_stages BEFORE AFTER [--rounds 3]
+    python -m tests.bench.train.bench_demo_stages BEFORE AFTER [--rounds 3] [--photos 2400]
 
 Both checkouts need their own virtual environment (`make install`). The medians and their ratio are
 printed; a stage that only one of them has counts in its sum.
@@ -20,11 +20,12 @@ import pandas as pd
 from tests.bench.results_file import format_table
 
 
-def time_demo(checkout: Path) -> dict[str, float]:
+def time_demo(checkout: Path, photo_count: int) -> dict[str, float]:
     """Return the seconds of each stage of a demo in new folders of runs and reports."""
     with TemporaryDirectory() as scratch:
         folders = [f"runs={scratch}/runs", f"reports={scratch}/reports"]
-        command = [str(checkout / ".venv/bin/nightshift"), "demo", *folders]
+        photos = [f"--photos={photo_count}", f"--data={scratch}/photos"]
+        command = [str(checkout / ".venv/bin/nightshift"), "demo", *photos, *folders]
         done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 1):  # 1: not promoted
             raise RuntimeError(f"{checkout}: {done.stderr.strip().splitlines()[-1]}")
@@ -40,11 +41,12 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--photos", type=int, default=2400)
     options = parser.parse_args()
     rounds: dict[str, list[dict[str, float]]] = {"before": [], "after": []}
     for _ in range(options.rounds):
         for name, checkout in (("before", options.before), ("after", options.after)):
-            rounds[name].append(time_demo(checkout.resolve()))
+            rounds[name].append(time_demo(checkout.resolve(), options.photos))
             print(name, round(sum(rounds[name][-1].values()), 1), "s", flush=True)
     table = pd.DataFrame({name: pd.DataFrame(runs).median() for name, runs in rounds.items()})
     table.loc["all stages"] = table.sum()

@@ -26,7 +26,7 @@ def test_every_run_is_listed_in_order_with_a_relative_link(
     accuracy = newest["metrics"]["test"]["accuracy"]
     assert f"{100 * accuracy['before']['value']:.1f}" in html
     assert f"{100 * accuracy['after']['value']:.1f}" in html
-    assert "Too dark, taken from 21:00 to 05:00" in html
+    assert "Too dark, luminance at most 62.4, taken from 20:30 to 05:30" in html
     assert escape(older["verdict"]["plain"]) in html
     assert "Slice trends: 1 back, 1 not assessable" in html
 
@@ -117,7 +117,7 @@ def test_any_two_runs_are_compared(
     text = tab.locator("#compared").inner_text()
     before = newest["metrics"]["val"]["accuracy"]["before"]["value"]
     assert f"{100 * before:.1f}\u202f%" in text
-    assert "Error rate, Too dark, taken from 21:00 to 05:00: before" in text
+    assert "Error rate, Too dark, luminance at most 62.4, taken from 20:30 to 05:30: before" in text
     tab.get_by_label("Second").select_option(label=HOSTILE[0])
     assert HOSTILE[0] in tab.locator("#compared").inner_text()
     assert tab.evaluate("window.hacked") is None

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.attributes import list_attributes, load_attribute
-from pipeline.domain.attribute_values import get_period
+from pipeline.domain.attribute_values import format_value, get_period
 from pipeline.domain.group_source import CAMERA_COLUMN
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, parse_setting
@@ -20,6 +20,7 @@ from pipeline.remedies import load_remedy, phrase_intervention
 from pipeline.report.sentences.trait_sentences import describe_traits
 
 HOURS_PER_DAY = 24
+LIMIT_WORDS = {"<=": "at most", ">=": "at least"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class SliceText:
     """The text about a slice.
 
     Attributes:
-        title: what its images have in common, with when and where they were taken.
-        subject: the same without when and where.
+        title: the cause and what the rule asks of an image.
+        subject: the cause alone, or without one the rule in words.
         counts: how many are misclassified, as which class, and what repairs them.
         common_traits: what the failing images share; None unless the slice is confirmed and has
             no cause.
@@ -57,14 +58,14 @@ def describe_slice(explanation: Mapping[Any, Any], *, should_name_class: bool = 
     if rule.label and should_name_class:
         subject += f" in class {rule.label}"
     subject = subject[0].upper() + subject[1:]
+    asked = _describe_thresholds(rule, is_cause_named=explanation["named_causes"] != "[]")
+    title = ", ".join([subject, *asked])
     setting = _describe_setting(parse_setting(explanation["setting"]))
     failures = f"{explanation['failures']:,}"
     if setting:
         counts = f"{int(explanation['setting_failures']):,} of {failures} failures were {setting}"
-        title = f"{subject}, {setting}"
     else:
         counts = f"{failures} of {explanation['n']:,} images are misclassified"
-        title = subject
     counts += f"{_describe_confusion(explanation)}{_describe_repair(explanation)}."
     common_traits = describe_traits(parse_traits(explanation["shared_traits"])) or None
     return SliceText(title, subject, counts, common_traits)
@@ -169,12 +170,42 @@ def _describe_subject(explanation: Mapping[Any, Any], rule: Rule) -> str:
 
 
 def _describe_rule(rule: Rule) -> str:
-    """Return the rule in words without its hours, which the setting describes."""
+    """Return the rule in words without its hours, which the title has."""
     words = []
     for condition in rule.conditions:
         if get_period(condition.column) != HOURS_PER_DAY:
             words.append(describe_condition(condition))
     return " and ".join(dict.fromkeys(words))
+
+
+def _describe_thresholds(rule: Rule, *, is_cause_named: bool) -> list[str]:
+    """Return what the rule asks: of the image, and when and where it was taken.
+
+    Without a named cause, the subject has the words of the rule already, but not its thresholds.
+    """
+    texts = []
+    for condition in rule.conditions:
+        if get_period(condition.column) == HOURS_PER_DAY and condition.op == "between":
+            start, end = (_format_clock(hour) for hour in condition.value)
+            texts.append(f"taken from {start} to {end}")
+        elif condition.op in LIMIT_WORDS:
+            limit = format_value(condition.column, condition.value)
+            texts.append(f"{condition.column} {LIMIT_WORDS[condition.op]} {limit}")
+        elif is_cause_named and condition.column == CAMERA_COLUMN and condition.op == "is":
+            texts.append(f"taken on {condition.column} {condition.value}")
+        elif is_cause_named:
+            texts.append(describe_condition(condition))
+    return texts
+
+
+def _format_clock(hour: float) -> str:
+    """Return an hour as a clock shows it.
+
+    >>> _format_clock(21.5)
+    '21:30'
+    """
+    minutes = round(60 * hour) % (60 * HOURS_PER_DAY)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
 def _describe_setting(facts: list[SettingFact]) -> str:

@@ -25,7 +25,7 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
     article = extract_article(str(render(page)), "s1")
     row = page["explanations"].iloc[0]
     for text in (
-        "Too dark, taken from 21:00 to 05:00</bdi>",
+        "Too dark, luminance at most 62.4, taken from 20:30 to 05:30</bdi>",
         "failures were taken from 21:00 to 05:00; twice the exposure repairs",
         "luminance ≤ 62.4",
         "luminance ≤ 60 (40 images of half 2)",

@@ -10,7 +10,7 @@ from tests.report.conftest import build_page
 def test_a_promoted_run_shows_every_condition(page: ReportPage) -> None:
     html = str(render(page))
     assert html.count('class="state held"') == len(page["verdict"]["conditions"])
-    assert "“Too dark, taken from 21:00 to 05:00” gained on val" in html
+    assert "“Too dark, luminance at most 62.4, taken from 20:30 to 05:30” gained on val" in html
     assert 'href="#failure_slices"' in html
     assert "one seed was trained" in html
 

@@ -51,7 +51,7 @@ def test_the_sentence_counts_the_failures_of_its_hours_and_camera() -> None:
         "Too dark: 62 of 71 failures were taken from 21:00 to 05:00 on camera north; "
         "twice the exposure repairs 74 % of them."
     )
-    assert text.title == "Too dark, taken from 21:00 to 05:00 on camera north"
+    assert text.title == "Too dark, luminance at most 40"
     assert text.counts == text.sentence.removeprefix("Too dark: ")
     by_hour = _describe(failing, draw_setting(12, "north"), EXPOSURE, **REPAIR)
     assert by_hour.sentence.startswith(
@@ -63,9 +63,23 @@ def test_the_sentence_counts_the_failures_of_its_hours_and_camera() -> None:
         "Too dark: 67 of 71 failures were taken on camera north; twice"
     )
     assert _describe(failing, everywhere, EXPOSURE, **REPAIR) == SliceText(
-        "Too dark",
+        "Too dark, luminance at most 40",
         "Too dark",
         "71 of 90 images are misclassified; twice the exposure repairs 74 % of them.",
+    )
+
+
+def test_the_title_says_what_the_rule_asks() -> None:
+    same = draw_setting(12, "north")
+    night = Rule((Condition("hour", "between", (21.5, 5.0)), Condition("luminance", "<=", 31.27)))
+    named = _describe(same, same, EXPOSURE, rule=night)
+    assert named.title == "Too dark, taken from 21:30 to 05:00, luminance at most 31.27"
+    assert _describe(same, same, rule=night).title == (
+        "Dark (cause unnamed), taken from 21:30 to 05:00, luminance at most 31.27"
+    )
+    camera = Rule((Condition("camera", "is", "north"),), "stop")
+    assert _describe(same, same, EXPOSURE, rule=camera).title == (
+        "Too dark in class stop, taken on camera north"
     )
 
 
@@ -85,7 +99,8 @@ def test_values_that_look_like_a_sentence_change_nothing_in_the_title() -> None:
     row = make_text_columns(
         EXPOSURE, n=9, failures=3, setting=dump_setting(facts), setting_failures=2
     )
-    text = describe_slice({"frozen": DARK.dump_json(), **row})
+    rule = Rule((Condition("camera", "is", facts[0].value),))
+    text = describe_slice({"frozen": rule.dump_json(), **row})
     assert text.title == "Too dark, taken on camera a: b; 3 of 9 images are misclassified"
     assert text.counts.startswith("2 of 3 failures were taken on camera a: b;")
 
@@ -152,7 +167,7 @@ def test_an_empty_table_gets_its_columns_too() -> None:
     row = {"frozen": DARK.dump_json(), "n": 9, "failures": 3, **make_text_columns(EXPOSURE)}
     table = add_sentences(pd.DataFrame([row]))
     assert table["words"].tolist() == ["Too dark: 3 of 9 images are misclassified."]
-    assert table["title"].tolist() == ["Too dark"]
+    assert table["title"].tolist() == ["Too dark, luminance at most 40"]
     assert {"words", "title"} <= set(add_sentences(table.iloc[:0]))
 
 

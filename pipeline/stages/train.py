@@ -13,7 +13,10 @@ from pydantic import Field, model_validator
 from pipeline.contracts import InputError, StageContext, StageOutputs
 from pipeline.domain.statuses import ModelOrigin
 from pipeline.learning.training_settings import BudgetSettings, FitSettings, UserModelSettings
-from pipeline.report.sentences.training_sentences import describe_initial_weights
+from pipeline.report.sentences.training_sentences import (
+    describe_initial_weights,
+    describe_side_comparison,
+)
 from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
@@ -98,6 +101,7 @@ def run(
         _check_classes(context, images, splits, class_names, used_classes)
         fit_config = config.model_copy(update=augmentation)
         outputs = _train_model(fit_config, context, training_images, groups, class_names)
+        _note_larger_side(context, images, training_images, groups)
     outputs["training"] = outputs["training"] | {"augmentation": augmentation}
     return outputs
 
@@ -217,6 +221,22 @@ def _train_model(
         "history": fitted.history,
         "training": _build_training_record(fitted, temperature, holdout),
     }
+
+
+def _note_larger_side(
+    context: StageContext,
+    images: pd.DataFrame,
+    training_images: TrainingImages,
+    groups: NDArray[np.str_],
+) -> None:
+    """Note what the side costs in accuracy, if the images are larger."""
+    from pipeline.learning.inference.side_accuracy import compare_sides
+
+    comparison = compare_sides(
+        images, training_images, groups, context.seed, context.track_progress
+    )
+    if comparison:
+        context.add_note(describe_side_comparison(comparison))
 
 
 def _check_classes(

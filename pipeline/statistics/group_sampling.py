@@ -58,6 +58,30 @@ def sample_by_group(
     return np.sort(draw_round_robin(groups, rows, max_count, rng))
 
 
+def sample_classes_by_group(
+    labels: NDArray[np.integer[Any]],
+    groups: NDArray[Any],
+    max_class_count: int,
+    max_count: int,
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """Return positions of equally many images of each class, spread over its groups.
+
+    Args:
+        labels: class indices, [n].
+        groups: the group of each image, [n].
+        max_class_count: most images of a class.
+        max_count: most images in all, but two of each class always.
+        rng: source of the permutations that are drawn.
+    """
+    classes = np.unique(labels)
+    class_count = min(max_class_count, max(2, max_count // max(1, len(classes))))
+    chosen = [np.zeros(0, np.intp)]
+    for label in classes:
+        chosen.append(sample_by_group(groups, np.flatnonzero(labels == label), class_count, rng))
+    return np.concatenate(chosen)
+
+
 def assign_group_folds(
     labels: NDArray[np.integer[Any]], groups: ArrayLike, fold_count: int, seed: int
 ) -> NDArray[np.int64]:

@@ -65,6 +65,8 @@ class LearningArtifacts:
                 "image_id": image_ids,
                 "label": label_names,
                 "group": [f"g{group}" for group in groups],
+                "width": 32,
+                "height": 32,
             }
         )
         self.splits = pd.DataFrame(

@@ -7,6 +7,7 @@ from pipeline.statistics.group_sampling import (
     draw_round_robin,
     number_within_groups,
     sample_by_group,
+    sample_classes_by_group,
 )
 
 GROUPS = np.array(["a"] * 50 + ["b"] * 2 + ["c"])
@@ -68,3 +69,13 @@ def test_folds_are_stratified_and_seeded() -> None:
 
 def test_a_single_group_has_one_fold() -> None:
     assert assign_group_folds(np.array([0, 1, 0]), ["a", "a", "a"], 5, seed=0).tolist() == [0, 0, 0]
+
+
+def test_classes_are_sampled_alike_and_spread_over_groups() -> None:
+    labels = np.repeat([0, 1, 2], [50, 10, 1])
+    groups = np.r_[np.zeros(40), np.arange(1, 22)].astype(str)
+    chosen = sample_classes_by_group(labels, groups, 20, 24, np.random.default_rng(0))
+    assert np.bincount(labels[chosen]).tolist() == [8, 8, 1]
+    assert len(set(groups[chosen[:8]].tolist())) == 8, "each group once before a second image"
+    nothing = np.zeros(0, np.intp)
+    assert not len(sample_classes_by_group(nothing, nothing, 20, 24, np.random.default_rng(0)))

@@ -18,7 +18,7 @@ from pipeline.contracts import StageContext, iterate_silently
 from pipeline.learning.batches.batch_sampling import TrainingImages
 from pipeline.learning.inference.frozen_features import compute_layout_features
 from pipeline.learning.training_settings import AugmentationSettings
-from pipeline.statistics.group_sampling import sample_by_group
+from pipeline.statistics.group_sampling import sample_classes_by_group
 
 MAX_CLASS_IMAGES = 20
 MAX_IMAGES = 1000
@@ -65,7 +65,8 @@ def check_mirroring(images: TrainingImages, groups: NDArray[np.str_], seed: int)
         groups: group of each of them, [n].
         seed: seed of the sample.
     """
-    sample = _sample_images(images, groups, seed)
+    rng = np.random.default_rng(seed)
+    sample = sample_classes_by_group(images.labels, groups, MAX_CLASS_IMAGES, MAX_IMAGES, rng)
     labels, sampled_groups = images.labels[sample], groups[sample]
     if len(np.unique(labels)) < 2 or len(np.unique(sampled_groups)) < FOLD_COUNT:
         return MirrorCheck(None, None, is_safe=False)
@@ -75,18 +76,6 @@ def check_mirroring(images: TrainingImages, groups: NDArray[np.str_], seed: int)
         _compute_layout(pixels), _compute_layout(mirrored), labels, sampled_groups
     )
     return judge_mirroring(labels, plain_labels, mirrored_labels)
-
-
-def _sample_images(images: TrainingImages, groups: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    rng = np.random.default_rng(seed)
-    classes = np.unique(images.labels)
-    per_class = min(MAX_CLASS_IMAGES, max(2, MAX_IMAGES // max(1, len(classes))))
-    chosen = [np.zeros(0, np.intp)]
-    for label in classes:
-        chosen.append(
-            sample_by_group(groups, np.flatnonzero(images.labels == label), per_class, rng)
-        )
-    return np.concatenate(chosen)
 
 
 def _compute_layout(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

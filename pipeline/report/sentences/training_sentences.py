@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.statuses import ModelOrigin, SeedOutcome
-from pipeline.report.sentences.number_format import format_percent
+from pipeline.report.sentences.number_format import format_percent, format_points, format_signed
 
 if TYPE_CHECKING:
+    from pipeline.learning.inference.side_accuracy import SideComparison
     from pipeline.learning.models.hub_weights import InitialWeights
     from pipeline.learning.models.side_choice import SideChoice
 
@@ -28,6 +29,23 @@ def describe_side_choice(choice: SideChoice) -> str:
     return (
         f"{chosen}; {choice.larger_side} px would take about {choice.larger_minutes:.2g} "
         "(train.minutes)"
+    )
+
+
+def describe_side_comparison(comparison: SideComparison) -> str:
+    """Return what the side of the images costs in accuracy, by a classifier of frozen features.
+
+    Args:
+        comparison: the comparison with a larger side.
+    """
+    lost = comparison.lost
+    low, high = (format_signed(100 * bound) for bound in (lost.low, lost.high))
+    return (
+        f"the images are larger than {comparison.side} px: of {comparison.image_count:,} training "
+        f"images a linear classifier of frozen features recognizes "
+        f"{format_percent(comparison.accuracy)} at {comparison.side} px and "
+        f"{format_percent(comparison.larger_accuracy)} at {comparison.larger_side} px "
+        f"({format_points(lost.value)}, 95 % interval {low} to {high}; ingest.side)"
     )
 
 

@@ -69,6 +69,17 @@ def test_a_model_is_trained_and_its_record_is_complete(tmp_path: Path) -> None:
     assert "seconds" not in str(record), "wall-clock times differ from run to run"
 
 
+@pytest.mark.parametrize(("kept", "balance"), [(4, "none"), (4, "logits"), (60, "none")])
+def test_a_rare_class_and_its_setting_are_noted(tmp_path: Path, kept: int, balance: str) -> None:
+    artifacts = LearningArtifacts(group_count=100)
+    is_rare = (artifacts.images["label"] == "standing") & (artifacts.splits["split"] == "train")
+    artifacts.images.loc[artifacts.images.index[is_rare][kept:], "label"] = None
+    settings = QUICK | {"class_balance": balance, "holdout": 0.01}
+    _, notes = artifacts.run_stage(train, tmp_path, Config(**settings))
+    is_noted = any("standing" in note and "train.class_balance" in note for note in notes)
+    assert is_noted == (kept == 4 and balance == "none")
+
+
 def test_the_holdout_and_the_other_splits_are_not_trained_on(tmp_path: Path) -> None:
     """Pixels of images outside the training set may change without changing the weights."""
     artifacts = LearningArtifacts(group_count=80)

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.statuses import ModelOrigin, SeedOutcome
-from pipeline.report.sentences.number_format import format_percent, format_points, format_signed
+from pipeline.report.sentences.number_format import (
+    format_count,
+    format_percent,
+    format_points,
+    format_signed,
+)
 
 if TYPE_CHECKING:
     from pipeline.learning.inference.side_accuracy import SideComparison
@@ -46,6 +51,24 @@ def describe_side_comparison(comparison: SideComparison) -> str:
         f"{format_percent(comparison.accuracy)} at {comparison.side} px and "
         f"{format_percent(comparison.larger_accuracy)} at {comparison.larger_side} px "
         f"({format_points(lost.value)}, 95 % interval {low} to {high}; ingest.side)"
+    )
+
+
+def describe_class_imbalance(rarest: str, rare_count: int, frequent_count: int) -> str:
+    """Return how much rarer the rarest class of training is, and the setting for long tails.
+
+    >>> describe_class_imbalance("stop", 12, 480).split("; ")[0]
+    'class stop has 12 training images, the largest class 40 times as many'
+
+    Args:
+        rarest: the class with the fewest training images.
+        rare_count: their number.
+        frequent_count: number of training images of the largest class.
+    """
+    images = format_count(rare_count, "training image", "training images")
+    return (
+        f"class {rarest} has {images}, the largest class {frequent_count / rare_count:.0f} times "
+        "as many; where all classes should count alike, try train.class_balance: logits"
     )
 
 

@@ -289,11 +289,11 @@ STAGES: tuple[Stage, ...] = (
             # One row for each training image and remedy: strength uniform in [low, high].
             # simulator: null if the image itself is treated, else the adapter whose simulated image
             # of the same class, under `remedy`, replaces it. tone_share: share of the treated views
-            # that get the tones of real images of the slice in place of the remedy, by tone_method.
+            # that get the tones of a real image of the slice in place of the remedy.
             "plan": TableContract(
                 {"image_id": "str", "slice": "str", "remedy": "str", "strength_low": "float",
                  "strength_high": "float", "probability": "float", "tone_share": "float",
-                 "tone_method": "str", "simulator": "str?"},
+                 "simulator": "str?"},
             ),
             # Images that a simulator drew for a slice, for training alone: in no split.
             "simulated": TableContract(

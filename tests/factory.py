@@ -84,7 +84,6 @@ class Factory(Found):
                 "strength_high": 0.4,
                 "probability": 0.5,
                 "tone_share": 0.0,
-                "tone_method": "histogram",
                 "simulator": pd.array([None] * len(train), dtype="str"),
             }
         )

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.domain.statuses import PrescriptionKind
-from pipeline.statistics.tone_matching import ToneMethod
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class PrescribedTreatment:
         strength_ranges: lowest and highest strength of each part of the plan.
         tone_share: share of the treated views that get the tones of real images of the slice in
             place of the remedy, where the training sees such images.
-        tone_method: how they get them.
     """
 
     remedy: str
@@ -31,7 +29,6 @@ class PrescribedTreatment:
     images: int
     strength_ranges: tuple[tuple[float, float], ...]
     tone_share: float = 0.0
-    tone_method: ToneMethod = ToneMethod.HISTOGRAM
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 import numpy as np
+from albumentations.augmentations.mixing.domain_adaptation_functional import match_histograms
 from numpy.typing import NDArray
 
 from pipeline import plugins
@@ -166,6 +167,23 @@ def apply_remedy(name: str, pixels: Pixels, low: float, high: float, seed: int) 
     for row, image in enumerate(pixels):
         treated[row] = pipeline(image=np.ascontiguousarray(image))["image"]
     return treated
+
+
+def transfer_tones(pixels: Pixels, tone_images: Pixels, seed: int) -> Pixels:
+    """Return each image with the gray levels of a tone image, channel by channel.
+
+    Source: Gonzalez and Woods 2018, section 3.3 (histogram matching).
+
+    Args:
+        pixels: uint8 [n, S, S, 3]; not modified.
+        tone_images: images to draw one from for each image, uint8 [m, S, S, 3], m > 0.
+        seed: seed of the draws.
+    """
+    drawn_rows = np.random.default_rng(seed).integers(len(tone_images), size=len(pixels))
+    toned = np.empty(pixels.shape, dtype=np.uint8)
+    for row, drawn_row in enumerate(drawn_rows):
+        toned[row] = match_histograms(pixels[row], tone_images[drawn_row])
+    return toned
 
 
 def list_interventions() -> list[tuple[str, float]]:

@@ -81,7 +81,6 @@ def _summarize_treatment(remedy: str, simulator: Any, plan_rows: pd.DataFrame) -
         "strength_high": float(plan_rows["strength_high"].max()),
         "probability": float(plan_rows["probability"].mean()),
         "tone_share": float(plan_rows["tone_share"].mean()),
-        "tone_method": str(plan_rows["tone_method"].iloc[0]),
     }
 
 

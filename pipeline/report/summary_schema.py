@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from pipeline.domain.statuses import SeedOutcome
 from pipeline.report.slice_schema import ShareInterval, SliceSummary, SliceTrend
-from pipeline.statistics.tone_matching import ToneMethod
 
 SCHEMA_VERSION = 2
 
@@ -97,9 +96,8 @@ class PlannedRemedy(BaseModel):
             treated themselves.
         images: number of training images.
         probability: probability of the remedy at each pass of an image.
-        tone_share: share of these passes with the brightness and colors of real images of the
+        tone_share: share of these passes with the brightness and colors of a real image of the
             slice in place of the remedy.
-        tone_method: how they are taken over.
     """
 
     remedy: str
@@ -109,7 +107,6 @@ class PlannedRemedy(BaseModel):
     strength_high: float
     probability: float
     tone_share: float = 0.0
-    tone_method: ToneMethod = ToneMethod.HISTOGRAM
 
 
 class RemedySummary(BaseModel):

@@ -24,7 +24,6 @@ from pipeline.learning.models.backbone import load_model, save_model
 from pipeline.learning.models.user_model import load_user_model
 from pipeline.learning.training_settings import UserModelSettings
 from pipeline.slices.comparison.comparison_inputs import ComparisonInputs
-from pipeline.statistics.tone_matching import ToneMethod
 from pipeline.storage import champion_registry
 from pipeline.storage.bundle_record import BUNDLE_FORMAT, FORMAT_KEY, RECORD_FILE
 from tests.helpers.validation_sets import build_from_artifacts
@@ -276,5 +275,4 @@ def _write_rates(base: Path, target: Path, dark_rate: float, lit_rate: float) ->
 def _make_plan(image_ids: pd.Series) -> pd.DataFrame:
     plan = pd.DataFrame({"image_id": image_ids, "slice": "s1", "remedy": "exposure"})
     plan = plan.assign(strength_low=0.2, strength_high=0.5, probability=0.5, tone_share=0.0)
-    plan = plan.assign(tone_method=ToneMethod.HISTOGRAM)
     return plan.assign(simulator=pd.array([None] * len(plan), dtype="str"))

@@ -50,7 +50,6 @@ def test_the_summary_holds_the_whole_run(page: ReportPage) -> None:
             "strength_high": 0.4,
             "probability": 0.5,
             "tone_share": 0.0,
-            "tone_method": "histogram",
         }
     ]
     assert summary["data"]["rejected"] == 2

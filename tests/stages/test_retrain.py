@@ -45,7 +45,6 @@ PLAN_DTYPES: dict[str, Any] = {
     "strength_high": "float64",
     "probability": "float64",
     "tone_share": "float64",
-    "tone_method": "str",
     "simulator": "str",
 }
 SIMULATED_DTYPES: dict[str, Any] = {
@@ -60,7 +59,7 @@ SIMULATED_DTYPES: dict[str, Any] = {
 
 def _make_plan(ids: Iterable[str], *recipe: str | float) -> pd.DataFrame:
     """Return a plan; `recipe`: remedy, lowest and highest strength, probability."""
-    rows = [(image_id, "s0", *recipe, 0.0, "histogram", None) for image_id in ids]
+    rows = [(image_id, "s0", *recipe, 0.0, None) for image_id in ids]
     return pd.DataFrame(rows, columns=list(PLAN_DTYPES)).astype(PLAN_DTYPES)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learning.batches.batch_sampling import PixelArray, RowIndices, TrainingImages
-from pipeline.statistics.tone_matching import ToneLender, ToneMethod
+from pipeline.remedies import transfer_tones
 
 REWEIGHTING_REMEDY = "reweighting"
 """The remedy of plan rows whose images weigh more; the strength is the weight."""
@@ -87,17 +86,15 @@ class TargetedTreatment:
         labels: label of each row of `images`.
         apply_remedy: applies a remedy to pixels.
         simulated_images: simulated images, if the plan uses any.
-        tone_methods: by slice, how views with tones get them.
-        tone_lenders: by slice, the real images that lend their tones. Without them, the remedy is
-            applied.
+        tone_images: by slice, real images that lend their tones, uint8 [n, S, S, 3] each. Without
+            any, the remedy is applied.
     """
 
     strength_choices: Mapping[int, tuple[NDArray[np.float64], Sequence[RemedyStrength]]]
     labels: Sequence[str]
     apply_remedy: RemedyFunction
     simulated_images: SimulatedImages | None
-    tone_methods: Mapping[str, ToneMethod] = field(default_factory=dict)
-    tone_lenders: Mapping[str, ToneLender] = field(default_factory=dict)
+    tone_images: Mapping[str, PixelArray] = field(default_factory=dict)
 
     def _draw_strengths(self, rows: RowIndices, seed: int) -> list[RemedyStrength | None]:
         """Return a random strength for each row, or None where the image stays as it is."""
@@ -145,24 +142,10 @@ class TargetedTreatment:
         if strength.simulated_slice and self.simulated_images:
             labels = [self.labels[row] for row in rows.tolist()]
             return self.simulated_images.draw_images(strength.simulated_slice, labels, seed)
-        lender = self.tone_lenders.get(strength.tone_slice)
-        if lender is not None:
-            return lender.lend_tones(pixels, seed)
+        tone_images = self.tone_images.get(strength.tone_slice)
+        if tone_images is not None and len(tone_images):
+            return transfer_tones(pixels, tone_images, seed)
         return self.apply_remedy(strength.remedy, pixels, strength.low, strength.high, seed % 2**32)
-
-    def sample_toned_rows(self, slice_name: str, max_count: int) -> NDArray[np.intp]:
-        """Return rows of `images` whose views may get the tones of a slice, evenly spread.
-
-        Args:
-            slice_name: the slice.
-            max_count: most rows.
-        """
-        toned_rows = []
-        for row, (_, strengths) in sorted(self.strength_choices.items()):
-            if any(strength.tone_slice == slice_name for strength in strengths):
-                toned_rows.append(row)
-        step = max(1, math.ceil(len(toned_rows) / max_count))
-        return np.array(toned_rows[::step], dtype=np.intp)
 
     def __call__(self, rows: RowIndices, pixels: PixelArray, seed: int) -> PixelArray:
         """Return the treated pixels of a batch, as `BatchTreatment` does.
@@ -209,13 +192,9 @@ def build_targeted_treatment(
         cumulative_probabilities = image_plan["probability"].cumsum().to_numpy()
         strengths = [RemedyStrength(*row) for row in image_plan[columns].itertuples(index=False)]
         strength_choices[row_by_id[str(image_id)]] = (cumulative_probabilities, strengths)
-    toned = plan[plan["tone_slice"] != ""].drop_duplicates("slice")
-    methods = {
-        name: ToneMethod(method)
-        for name, method in zip(toned["slice"], toned["tone_method"], strict=True)
-    }
-    labels = images["label"].tolist()
-    return TargetedTreatment(strength_choices, labels, apply_remedy, simulated_images, methods)
+    return TargetedTreatment(
+        strength_choices, images["label"].tolist(), apply_remedy, simulated_images
+    )
 
 
 def _split_tone_views(plan: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.attributes import measure_images
-from pipeline.remedies import apply_remedy, describe_intervention
+from pipeline.remedies import apply_remedy, describe_intervention, transfer_tones
 from pipeline.report.figures.thumbnails import index_rows
 from pipeline.report.report_page import AugmentationPreview
-from pipeline.statistics.tone_matching import ToneLender, ToneMethod
 
 COPY_COUNT = 6
 """Treated copies of one original: enough to show a range, few enough for one row of the page."""
@@ -23,21 +22,10 @@ MAX_PREVIEWS = 12
 MAX_MEASURED_IMAGES = 150
 """Images measured of the slice, of training and of the treated ones; quartiles need no more."""
 
-_TREATMENT_COLUMNS = [
-    "slice",
-    "remedy",
-    "strength_low",
-    "strength_high",
-    "tone_share",
-    "tone_method",
-    "simulator",
-]
+_TREATMENT_COLUMNS = ["slice", "remedy", "strength_low", "strength_high", "tone_share", "simulator"]
 TONED_COPY_COUNT = 2
 """Further copies with the tones of real images, where the plan uses these."""
-TONED_COPY_CAPTIONS = {
-    ToneMethod.HISTOGRAM: "brightness and colors of a real image of the slice",
-    ToneMethod.TRANSPORT: "colors mapped to those of the slice",
-}
+TONED_COPY_CAPTION = "brightness and colors of a real image of the slice"
 LabeledCopies = list[tuple[str, NDArray[np.uint8]]]
 
 
@@ -70,7 +58,7 @@ def _build_preview(
         planned_ids: training images that get the treatment.
         seed: seed of the draws.
     """
-    slice_name, remedy, low, high, tone_share, tone_method, simulator = treatment
+    slice_name, remedy, low, high, tone_share, simulator = treatment
     pixels = artifacts["pixels"]
     rng = np.random.default_rng(seed)
     drawn_ids = planned_ids.iloc[rng.permutation(len(planned_ids))[:MAX_MEASURED_IMAGES]]
@@ -83,14 +71,12 @@ def _build_preview(
         treated = apply_remedy(str(remedy), training, low, high, seed)
         copies = _build_treated_copies(training[0], str(remedy), (low, high), seed)
         if tone_share and len(member_rows):
-            method = ToneMethod(tone_method)
-            lender = ToneLender.create(method, np.asarray(pixels[member_rows]), training)
+            tone_images = np.asarray(pixels[member_rows])
             toned_count = round(tone_share * len(training))
-            treated[:toned_count] = lender.lend_tones(training[:toned_count], seed)
-            # A transport gives every copy of an image the same colors.
-            count = TONED_COPY_COUNT if method == ToneMethod.HISTOGRAM else 1
-            for copy in lender.lend_tones(np.repeat(training[:1], count, axis=0), seed):
-                copies.append((TONED_COPY_CAPTIONS[method], copy))
+            treated[:toned_count] = transfer_tones(training[:toned_count], tone_images, seed)
+            originals = np.repeat(training[:1], TONED_COPY_COUNT, axis=0)
+            for copy in transfer_tones(originals, tone_images, seed):
+                copies.append((TONED_COPY_CAPTION, copy))
     else:
         simulated = artifacts["simulated"]
         own_rows = np.flatnonzero((simulated["slice"] == slice_name).to_numpy())

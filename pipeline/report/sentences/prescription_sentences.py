@@ -8,7 +8,6 @@ from typing import Any
 from pipeline.domain.prescriptions import PrescribedTreatment, Prescription
 from pipeline.domain.statuses import PrescriptionKind
 from pipeline.report.sentences.strength_format import format_strength_range
-from pipeline.statistics.tone_matching import ToneMethod
 
 
 def describe_prescription(prescription: Prescription) -> str:
@@ -54,12 +53,6 @@ def _get_factor(prescription: Prescription) -> float:
     return factor
 
 
-TONE_WORDS = {
-    ToneMethod.HISTOGRAM: "the brightness and colors of a real image of",
-    ToneMethod.TRANSPORT: "colors mapped to those of",
-}
-
-
 def _describe_treatment(treatment: PrescribedTreatment) -> str:
     ranges = []
     for low, high in treatment.strength_ranges:
@@ -69,8 +62,10 @@ def _describe_treatment(treatment: PrescribedTreatment) -> str:
         return f"images that the simulator of {treatment.simulator} drew under {text}"
     text = f"{treatment.images:,} training images treated with {text}"
     if treatment.tone_share:
-        share = f"{treatment.tone_share:.0%} of their views"
-        text += f", {share} with {TONE_WORDS[treatment.tone_method]} the slice instead"
+        text += (
+            f", {treatment.tone_share:.0%} of their views with the brightness and colors of a real "
+            "image of the slice instead"
+        )
     return text
 
 

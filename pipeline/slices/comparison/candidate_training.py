@@ -39,11 +39,7 @@ from pipeline.slices.prescription.real_images import REAL_IMAGES_FILE, RealImage
 from pipeline.slices.tracking.slice_matching import hash_groups
 from pipeline.statistics.classification.error_costs import compute_utilities
 from pipeline.statistics.gains.share_choice import list_judged_parts, score_parts
-from pipeline.statistics.tone_matching import ToneLender
 from pipeline.storage.artifact_store import compute_key, write_json
-
-TONED_SAMPLE_SIZE = 200
-"""Training images whose colors a map of colors starts from; twelve numbers need no more."""
 
 
 @dataclass(frozen=True)
@@ -232,23 +228,14 @@ class CandidateTraining:
         """Return the arm with tones of the real images of a half, if it is targeted."""
         if self.real_images is None or not isinstance(arm.treatment, TargetedTreatment):
             return arm
-        treatment = arm.treatment
         positions_by_slice = self.real_images.slice_positions[half]
-        lenders = {}
-        for name, method in treatment.tone_methods.items():
-            positions = positions_by_slice.get(name, ())
-            if len(positions):
-                sample = treatment.sample_toned_rows(name, TONED_SAMPLE_SIZE)
-                lenders[name] = ToneLender.create(
-                    method,
-                    np.asarray(self.pixels[self.val.image_rows[positions]]),
-                    np.asarray(self.pixels[sample]),
-                )
-        images = [lender.images for lender in lenders.values()]
+        tone_images = {}
+        for name, positions in positions_by_slice.items():
+            tone_images[name] = np.asarray(self.pixels[self.val.image_rows[positions]])
         key = arm.treatment_key and compute_key(
-            arm.treatment_key, list(lenders), hash_arrays(images)
+            arm.treatment_key, list(positions_by_slice), hash_arrays(tone_images.values())
         )
-        treatment = replace(treatment, tone_lenders=lenders)
+        treatment = replace(arm.treatment, tone_images=tone_images)
         return replace(arm, treatment=treatment, treatment_key=key)
 
     def _judge_treatment(self, arm: TrainingArm, seed_count: int) -> StepOutcome:

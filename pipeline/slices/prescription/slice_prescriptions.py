@@ -22,7 +22,6 @@ from pipeline.slices.prescription.treatment_plan import (
     PrescriptionContext,
     SimulatorUse,
 )
-from pipeline.statistics.tone_matching import ToneMethod
 
 MIN_TOTAL_WEIGHT = 1e-9
 """Least sum of the slices' weights, so that slices without any errors do not divide by zero."""
@@ -62,10 +61,10 @@ def fit_treatments(
         causes: the artifact of that name, as the next argument.
         membership: images of each slice.
     """
-    rows: list[tuple[str | None, float, float, float, float, ToneMethod]] = []
+    rows: list[tuple[str | None, float, float, float, float]] = []
     for explanation in iterate_rows(explanations):
         if pd.isna(explanation.cause):
-            rows.append((None, np.nan, np.nan, np.nan, np.nan, ToneMethod.HISTOGRAM))
+            rows.append((None, np.nan, np.nan, np.nan, np.nan))
             continue
         is_member = val.find_members(explanation.slice, membership)
         strength_ranges = list_strength_ranges(explanation, causes, find_training_remedy)
@@ -186,7 +185,6 @@ def _list_treatments(plan: pd.DataFrame) -> Iterator[PrescribedTreatment]:
             len(rows),
             tuple((float(low), float(high)) for low, high in ranges),
             float(rows["tone_share"].max()),
-            ToneMethod(rows["tone_method"].iloc[0]),
         )
 
 

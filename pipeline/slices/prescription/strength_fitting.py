@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.domain.validation_set import ValidationSet
+from pipeline.remedies import transfer_tones
 from pipeline.slices.causes.repair_test import InterventionTools
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.slices.prescription.strength_ranges import (
@@ -28,13 +29,12 @@ from pipeline.slices.prescription.strength_ranges import (
     list_nearby_strengths,
 )
 from pipeline.statistics.group_sampling import sample_by_group
-from pipeline.statistics.tone_matching import ToneLender, ToneMethod
 from pipeline.statistics.two_sample_test import UNKNOWN_AUC, compute_two_sample_auc
 
 Floats = NDArray[np.float64]
-FIT_COLUMNS = ("fitted_remedy", "fitted_low", "fitted_high", "fit_auc", "tone_auc", "tone_method")
+FIT_COLUMNS = ("fitted_remedy", "fitted_low", "fitted_high", "fit_auc", "tone_auc")
 """Training treatment of a slice: remedy, strength range, the AUC of `StrengthFit`, and the AUC of
-training images with the tones of the slice with their method (see `measure_tone_fit`)."""
+training images with the tones of the slice (see `measure_tone_fit`)."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def fit_remedy(
     treated_images: pd.DataFrame,
     strength_ranges: Sequence[StrengthRange],
     tools: InterventionTools,
-) -> tuple[str, float, float, float, float, ToneMethod]:
+) -> tuple[str, float, float, float, float]:
     """Return the training treatment of one slice, the values of `FIT_COLUMNS`.
 
     Args:
@@ -209,18 +209,11 @@ def fit_remedy(
         fit = fitter.find_best_fit(strength_ranges)
     if fit is None:
         first = strength_ranges[0]
-        unknown = float("nan")
-        return first.remedy, first.low, first.high, unknown, unknown, ToneMethod.HISTOGRAM
-    tone_fits = []
-    for method in ToneMethod:
-        tone_fits.append((measure_tone_fit(fitter, slice_pixels, method), method))
-    tone_auc, method = min(tone_fits, key=lambda tone_fit: tone_fit[0])
-    return fit.remedy, fit.low, fit.high, fit.auc, tone_auc, method
+        return first.remedy, first.low, first.high, float("nan"), float("nan")
+    return fit.remedy, fit.low, fit.high, fit.auc, measure_tone_fit(fitter, slice_pixels)
 
 
-def measure_tone_fit(
-    fitter: StrengthFitter, slice_pixels: NDArray[np.uint8], method: ToneMethod
-) -> float:
+def measure_tone_fit(fitter: StrengthFitter, slice_pixels: NDArray[np.uint8]) -> float:
     """Return the held-out two-sample AUC of training images with the slice's tones; .5 is best.
 
     The tones come from one half of the slice's groups, and the other half is compared.
@@ -228,14 +221,12 @@ def measure_tone_fit(
     Args:
         fitter: the fitter of the slice.
         slice_pixels: uint8 [m, S, S, 3], the images of `fitter.slice_values`.
-        method: how the tones are lent.
     """
     lends_tones = np.isin(fitter.slice_groups, np.unique(fitter.slice_groups)[::2])
     if lends_tones.all():
         return UNKNOWN_AUC
     pixels = np.asarray(fitter.tools.pixels[fitter.image_rows])
-    lender = ToneLender.create(method, slice_pixels[lends_tones], pixels)
-    toned = lender.lend_tones(pixels, CONSTANTS.prescription.fit_seed)
+    toned = transfer_tones(pixels, slice_pixels[lends_tones], CONSTANTS.prescription.fit_seed)
     return compute_two_sample_auc(
         fitter.tools.measure_attributes(toned),
         fitter.slice_values[~lends_tones],

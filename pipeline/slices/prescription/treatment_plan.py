@@ -14,7 +14,6 @@ from pipeline.domain.rules import Mask, Rule
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import estimate_cluster_mean
-from pipeline.statistics.tone_matching import ToneMethod
 
 PLAN_COLUMNS = {
     "image_id": "str",
@@ -24,7 +23,6 @@ PLAN_COLUMNS = {
     "strength_high": "float64",
     "probability": "float64",
     "tone_share": "float64",
-    "tone_method": "str",
     "simulator": "str",
 }
 
@@ -94,7 +92,6 @@ class PrescriptionContext:
                 "strength_high": explanation.strength_high,
                 "probability": probability * simulated_share,
                 "tone_share": 0.0,
-                "tone_method": ToneMethod.HISTOGRAM,
                 "simulator": simulator_use.name,
             }
             plans.append(self._build_plan_rows(self._select_outside(explanation), settings))
@@ -126,7 +123,6 @@ class PrescriptionContext:
             "strength_high": high,
             "probability": probability,
             "tone_share": choose_tone_share(explanation),
-            "tone_method": explanation.tone_method,
             "simulator": None,
         }
         return self._build_plan_rows(self._select_outside(explanation) & ~is_refused, settings)
@@ -174,7 +170,6 @@ class PrescriptionContext:
             "strength_high": times,
             "probability": 1.0,
             "tone_share": 0.0,
-            "tone_method": ToneMethod.HISTOGRAM,
             "simulator": None,
         }
         return self._build_plan_rows(is_member, settings)

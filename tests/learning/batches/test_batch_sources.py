@@ -35,7 +35,6 @@ def _build_treatment(
     plan["image_id"] = [f"i{row}" for row in plan["row"]]
     plan["slice"] = "s1"
     plan["tone_share"] = tone_share
-    plan["tone_method"] = "histogram"
     images = pd.DataFrame({"image_id": [f"i{row}" for row in range(96)], "label": ["a", "b"] * 48})
     simulated_images = SimulatedImages(
         np.full((2, 32, 32, 3), 7, np.uint8),

@@ -32,14 +32,12 @@ PLAN_DTYPES = {
     "strength_high": "float64",
     "probability": "float64",
     "tone_share": "float64",
-    "tone_method": "str",
     "simulator": "str",
 }
 
 
 def _make_plan(ids: Iterable[str], remedy: str, strength: float) -> pd.DataFrame:
-    settings = (remedy, strength, strength, 1.0, 0.0, "histogram", None)
-    rows = [(image_id, "s0", *settings) for image_id in ids]
+    rows = [(image_id, "s0", remedy, strength, strength, 1.0, 0.0, None) for image_id in ids]
     return pd.DataFrame(rows, columns=list(PLAN_DTYPES)).astype(PLAN_DTYPES)
 
 

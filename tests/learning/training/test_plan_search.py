@@ -40,7 +40,6 @@ def test_plans_are_compared_from_the_same_start(tmp_path: Path) -> None:
     image_ids = artifacts.images["image_id"].to_numpy()[training_images.image_rows]
     plan_rows = [(image_id, "s1", "exposure", 0.05, 0.05, 1.0) for image_id in image_ids]
     plan = pd.DataFrame(plan_rows, columns=PLAN_COLUMNS).assign(simulator=None, tone_share=0.0)
-    plan["tone_method"] = "histogram"
     empty_plan = plan.iloc[:0]
     predictions = evaluate_plans(trial, [empty_plan, plan], _create_context(tmp_path / "first"))
     assert predictions.shape == (2, 60)

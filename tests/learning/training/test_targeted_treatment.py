@@ -15,7 +15,6 @@ from pipeline.learning.training.targeted_treatment import (
     repeat_planned_images,
 )
 from pipeline.remedies import apply_remedy
-from pipeline.statistics.tone_matching import ToneLender, ToneMethod
 
 PLAN_COLUMNS = ["image_id", "slice", "remedy", "strength_low", "strength_high", "probability"]
 
@@ -28,8 +27,7 @@ def _create_plan(
     for image_id in image_ids:
         for number, recipe in enumerate(recipes):
             rows.append((image_id, f"s{number}", *recipe))
-    plan = pd.DataFrame(rows, columns=PLAN_COLUMNS).assign(simulator=None, tone_share=0.0)
-    return plan.assign(tone_method="histogram")
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS).assign(simulator=None, tone_share=0.0)
 
 
 def _create_image_table(count: int) -> pd.DataFrame:
@@ -57,11 +55,7 @@ def test_a_share_of_the_views_gets_the_tones_of_images_that_are_at_hand() -> Non
     plan = _create_plan(["i0"], ("exposure", 0.5, 0.5, 0.8)).assign(tone_share=0.25)
     treatment = build_targeted_treatment(plan, _create_image_table(2), apply_remedy)
     rows, pixels = np.zeros(1000, np.intp), np.full((1000, 8, 8, 3), 200, np.uint8)
-    assert treatment.tone_methods == {"s0": ToneMethod.HISTOGRAM}
-    assert treatment.sample_toned_rows("s0", 5).tolist() == [0]
-    assert not len(treatment.sample_toned_rows("s1", 5))
-    lenders = {"s0": ToneLender(np.full((1, 8, 8, 3), 30, np.uint8))}
-    toned = replace(treatment, tone_lenders=lenders)
+    toned = replace(treatment, tone_images={"s0": np.full((1, 8, 8, 3), 30, np.uint8)})
     for treated, expected in (
         (toned(rows, pixels, 7), {30: 0.2, 100: 0.6, 200: 0.2}),
         (treatment(rows, pixels, 7), {30: 0.0, 100: 0.8, 200: 0.2}),

@@ -15,7 +15,6 @@ from pipeline.report.figures.augmentation_previews import (
     TONED_COPY_COUNT,
     build_previews,
 )
-from pipeline.statistics.tone_matching import ToneMethod
 
 COUNT = 400
 SIMULATED_COLUMNS = ["slice", "label", "simulator", "condition", "strength"]
@@ -30,7 +29,6 @@ def artifacts() -> dict[str, Any]:
     pixels[: COUNT // 2] //= 4
     plan = pd.DataFrame({"image_id": ids[COUNT // 2 :], "slice": "s1", "remedy": "exposure"})
     plan = plan.assign(strength_low=0.15, strength_high=0.4, tone_share=0.0)
-    plan["tone_method"] = ToneMethod.HISTOGRAM
     return {
         "images": pd.DataFrame({"image_id": ids}),
         "pixels": pixels,
@@ -72,15 +70,6 @@ def test_copies_with_the_tones_of_the_slice_are_shown_too(artifacts: dict[str, A
     assert len(preview.treated_copies) == COPY_COUNT + TONED_COPY_COUNT
     for _, copy in preview.treated_copies[COPY_COUNT:]:
         assert 25 <= copy.min() <= copy.max() < 50, "the gray levels of the slice"
-
-
-def test_a_copy_with_mapped_colors_is_shown_once(artifacts: dict[str, Any]) -> None:
-    artifacts["plan"] = artifacts["plan"].assign(tone_share=0.5, tone_method=ToneMethod.TRANSPORT)
-    (preview,) = build_previews(artifacts, 0)
-    caption, copy = preview.treated_copies[-1]
-    assert len(preview.treated_copies) == COPY_COUNT + 1
-    assert caption not in [text for text, _ in preview.treated_copies[:-1]]
-    assert 25 <= copy.mean() < 50, "the brightness of the slice"
 
 
 def test_simulated_images_are_shown_by_their_strength(artifacts: dict[str, Any]) -> None:

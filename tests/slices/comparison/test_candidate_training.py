@@ -13,13 +13,12 @@ import pytest
 from pipeline.contracts import StageContext
 from pipeline.learning.models.backbone import build_network, save_model
 from pipeline.learning.training.arm_training import ArmTrainer, TrainingArm
-from pipeline.learning.training.targeted_treatment import RemedyStrength, TargetedTreatment
+from pipeline.learning.training.targeted_treatment import TargetedTreatment
 from pipeline.learning.training_settings import FitSettings
 from pipeline.slices.candidates.cross_fitting import assign_halves
 from pipeline.slices.comparison.candidate_training import CandidateTraining
 from pipeline.slices.prescription.real_images import RealImages, RepeatedImages
 from pipeline.slices.tracking.slice_matching import hash_groups
-from pipeline.statistics.tone_matching import ToneMethod
 from tests.helpers.validation_sets import make_validation_set
 from tests.learning.drawn import draw_images
 
@@ -67,27 +66,15 @@ def _list_arms() -> list[TrainingArm]:
     return [TrainingArm("control", None, images), TrainingArm("targeted", None, images)]
 
 
-@pytest.mark.parametrize("method", list(ToneMethod))
-def test_a_training_lends_tones_from_its_own_half_only(
-    candidates: CandidateTraining, method: ToneMethod
-) -> None:
+def test_a_training_lends_tones_from_its_own_half_only(candidates: CandidateTraining) -> None:
+    treatment = TargetedTreatment({}, (), lambda *arguments: arguments[1], None)
     images = _list_arms()[0].images
-    toned = RemedyStrength("exposure", 0.5, 0.5, "", "s1")
-    treatment = TargetedTreatment(
-        {int(row): (np.array([0.5]), [toned]) for row in images.image_rows},
-        (),
-        lambda *arguments: arguments[1],
-        None,
-        {"s1": method, "gone": method},
-    )
     halves = assign_halves(candidates.val.folds)
     seeds = candidates.train_seed(TrainingArm("targeted", treatment, images), 0)
     for half, fit in enumerate(seeds.fits):
         assert isinstance(fit.treatment, TargetedTreatment)
         rows = candidates.val.image_rows[(halves == half) & (candidates.planned_members["s1"])]
-        (lender,) = fit.treatment.tone_lenders.values()
-        np.testing.assert_array_equal(lender.images, candidates.pixels[rows])
-        assert (lender.transport is not None) == (method == ToneMethod.TRANSPORT)
+        np.testing.assert_array_equal(fit.treatment.tone_images["s1"], candidates.pixels[rows])
 
 
 def test_arms_are_averaged_and_what_they_saw_is_recorded(candidates: CandidateTraining) -> None:

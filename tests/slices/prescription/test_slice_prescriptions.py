@@ -24,7 +24,6 @@ from pipeline.slices.prescription.slice_prescriptions import (
     prescribe_slices,
 )
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
-from pipeline.statistics.tone_matching import ToneMethod
 from tests.helpers.validation_sets import make_validation_set
 
 COUNT = 60
@@ -42,7 +41,6 @@ EXPLANATION = {
     "fitted_high": 0.35,
     "fit_auc": 0.6,
     "tone_auc": 0.6,
-    "tone_method": ToneMethod.HISTOGRAM,
     "n": 10,
 }
 
@@ -204,13 +202,7 @@ def test_the_treatment_is_fitted_to_the_look_of_the_slice() -> None:
 
 
 def _build_plan(remedy: str, strength: float, **columns: Any) -> pd.DataFrame:
-    rows = {
-        "image_id": ["t1", "t2"],
-        "remedy": remedy,
-        "simulator": None,
-        "tone_share": 0.0,
-        "tone_method": "histogram",
-    }
+    rows = {"image_id": ["t1", "t2"], "remedy": remedy, "simulator": None, "tone_share": 0.0}
     return pd.DataFrame(rows | {"strength_low": strength, "strength_high": strength} | columns)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.domain.rules import Condition, Rule
 from pipeline.slices.prescription.treatment_plan import PrescriptionContext, SimulatorUse
-from pipeline.statistics.tone_matching import ToneMethod
 from tests.slices.conftest import draw_val
 
 DARK_SLICE = SimpleNamespace(
@@ -21,7 +20,6 @@ DARK_SLICE = SimpleNamespace(
     fitted_high=0.3,
     fit_auc=0.9,
     tone_auc=0.9,
-    tone_method=ToneMethod.TRANSPORT,
 )
 NO_SIMULATOR = SimulatorUse(None, (), 0.0)
 MARK_COLUMN = "mark of a"
@@ -74,7 +72,6 @@ def test_tones_of_the_slice_are_used_where_they_resemble_it_more_than_the_remedy
     slice_row = SimpleNamespace(**vars(DARK_SLICE) | {"tone_auc": tone_auc})
     plan = _build_context().build_plan(slice_row, 0.5, NO_SIMULATOR)
     assert (plan["tone_share"] > 0).eq(is_shared).all()
-    assert (plan["tone_method"] == ToneMethod.TRANSPORT).all()
     assert (plan["probability"] == 0.5).all()
 
 

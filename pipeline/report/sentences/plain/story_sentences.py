@@ -8,10 +8,8 @@ from typing import Any
 from pipeline.domain.statuses import CauseConfidence
 from pipeline.remedies import phrase_intervention
 from pipeline.report.sentences.number_format import format_count
-from pipeline.report.sentences.prescription_sentences import TONE_WORDS
 from pipeline.report.sentences.slice_sentences import describe_cause
 from pipeline.report.sentences.strength_format import format_strength_range
-from pipeline.statistics.tone_matching import ToneMethod
 
 LIGHT_REMEDY = "exposure"
 """The remedy whose strength is a factor; readers know it as a share of the light."""
@@ -78,8 +76,8 @@ def describe_treatment(treatment: Mapping[str, Any]) -> str:
     """Return how many training images were shown under a remedy.
 
     Args:
-        treatment: remedy, simulator, images, strength_low, strength_high, probability, tone_share
-            and tone_method.
+        treatment: remedy, simulator, images, strength_low, strength_high, probability and
+            tone_share.
     """
     strength = format_familiar_range(
         treatment["remedy"], treatment["strength_low"], treatment["strength_high"]
@@ -93,9 +91,9 @@ def describe_treatment(treatment: Mapping[str, Any]) -> str:
         )
     text = f"{images} also shown {strength}, {share}"
     if treatment["tone_share"]:
-        tones = TONE_WORDS[ToneMethod(treatment["tone_method"])]
         text += (
-            f"; {100 * treatment['tone_share']:.0f} % of these with {tones} of this kind instead"
+            f"; {100 * treatment['tone_share']:.0f} % of these with the brightness and colors of a "
+            "real image of this kind instead"
         )
     return text
 

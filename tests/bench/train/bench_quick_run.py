@@ -1,10 +1,12 @@
 """Minutes of `nightshift run --quick` by stage, and its longest silence on a terminal.
 
-    python -m tests.bench.train.bench_quick_run [--images 300] [--side 64]
+    python -m tests.bench.train.bench_quick_run [--images 300] [--side 64] [--dark]
 
-The images are flowers cut down to SIDE pixels. The run writes to a pseudo-terminal. A silence is
-the time between two writes; since the line of the run changes every second whatever a stage does,
-the longest time in which only that line changed is given too, with what stood there.
+The images are flowers cut down to SIDE pixels. With `--dark` a third of them is darkened, and none
+of these trains, so that a slice is confirmed and arms are trained. The run writes to a
+pseudo-terminal. A silence is the time between two writes; since the line of the run changes every
+second whatever a stage does, the longest time in which only that line changed is given too, with
+what stood there.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from tests.bench.results_file import format_table
 from tests.bench.train.bench_peers import list_images
@@ -32,14 +34,21 @@ TIMES = re.compile(r"[\d,.:]+ ?(s|min|h)?\b|[^\x00-\x7f]")
 """Times and the bar, which change without any news of the work."""
 
 
-def write_images(image_count: int, side: int, folder: Path) -> None:
-    """Write a sample of the flowers under FOLDER/CLASS, SIDE pixels at most."""
+DARKENING, DARK_SHARE = 0.06, 1 / 3
+DARK_CONFIG = "split: {train_where: luminance >= 25}\n"
+"""A setting that keeps images of this darkening out of the training."""
+
+
+def write_images(image_count: int, side: int, folder: Path, dark_share: float) -> None:
+    """Write a sample of the flowers under FOLDER/CLASS, SIDE pixels at most; some are darkened."""
     table = list_images("flowers").sample(image_count, random_state=0)
     for number, row in enumerate(table.itertuples()):
         target = folder / str(row.label) / f"{number}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         image = Image.open(str(row.path)).convert("RGB")
         image.thumbnail((side, side))
+        if number < dark_share * image_count:
+            image = ImageEnhance.Brightness(image).enhance(DARKENING)
         image.save(target)
 
 
@@ -95,14 +104,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--dark", action="store_true", help="darken some, which do not train")
     options = parser.parse_args()
     nightshift = str(Path(sys.executable).with_name("nightshift"))
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_images(options.images, options.side, folder / "images")
-        (folder / "quick.yaml").write_text(
-            "name: quick\nruns: runs\nreports: reports\ningest: {data: images}\n"
-        )
+        dark_share = DARK_SHARE if options.dark else 0.0
+        write_images(options.images, options.side, folder / "images", dark_share)
+        config = "name: quick\nruns: runs\nreports: reports\ningest: {data: images}\n"
+        (folder / "quick.yaml").write_text(config + (DARK_CONFIG if options.dark else ""))
         command = [nightshift, "run", "--quick", "-c", "quick.yaml"]
         code, writes = run_on_terminal(command, folder)
         rows = []

@@ -22,6 +22,7 @@ from pipeline.learning.training.holdout_split import (
     split_holdout,
 )
 from pipeline.learning.training.training_loop import fit_network
+from pipeline.learning.training_settings import FitSettings, LoopSettings
 from pipeline.stages import retrain
 from pipeline.storage.artifact_store import RunFolder, read_json
 
@@ -67,15 +68,18 @@ def train_oracle(run: RunFolder, settings: retrain.Config, seed: int, scratch: P
         images, run.load_artifact("splits"), run.load_artifact("pixels"), _load_class_names(run)
     )
     groups = images["group"].to_numpy(dtype=str)[training_images.image_rows]
-    holdout = run.load_artifact("training").get("holdout") or {"share": 0.1, "seed": 0}
+    training = run.load_artifact("training")
+    holdout = training.get("holdout") or {"share": 0.1, "seed": 0}
     kept_images, _ = split_holdout(training_images, groups, holdout["share"], holdout["seed"])
     image_passes = _load_candidates(run)[0]["passes"]
+    loop_settings = {name: getattr(settings, name) for name in LoopSettings.model_fields}
+    loop_settings["image_passes"] = image_passes
     network, meta = load_model(run.get_artifact_path("model"))
     fitted = fit_network(
         network,
         meta,
         add_dark_images(run, kept_images),
-        settings.model_copy(update={"image_passes": image_passes}),
+        FitSettings(**training["augmentation"], **loop_settings),
         seed=seed,
         scratch_folder=scratch,
     )

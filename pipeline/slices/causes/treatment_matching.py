@@ -118,9 +118,8 @@ class TreatmentMatcher:
         if reproduction_rate < CONSTANTS.causes.min_accuracy_loss:
             return replace(candidate, auc=np.nan, reproduction_rate=reproduction_rate)
         treated = good.apply_remedy(candidate.remedy, strength, strength)
-        regained = 0.0
-        if candidate.is_invertible:
-            regained = good.measure_regained_share(candidate.remedy, treated, is_broken, strength)
+        regained = good.estimate_regained(candidate.remedy, treated, is_broken, strength)
+        is_regained = regained is None or regained.value >= CONSTANTS.causes.min_regained_share
         pairs = _list_confusions(labels[is_broken], predictions[is_broken])
         slice_pairs = _list_confusions(
             val.labels[self.failing_rows], val.predictions[self.failing_rows]
@@ -129,7 +128,8 @@ class TreatmentMatcher:
         slice_groups = val.groups[self.slice_rows]
         return replace(
             candidate,
-            is_invertible=regained >= CONSTANTS.causes.min_regained_share,
+            is_invertible=candidate.is_invertible and is_regained,
+            regained=regained,
             auc=compute_two_sample_auc(
                 values, self.slice_values, good.groups, slice_groups, good.seed
             ),

@@ -57,6 +57,8 @@ class CauseRefusal(StrEnum):
     """The inverse repairs too few failures for the cause to have made most of them."""
     OTHER_CONFUSIONS = "other confusions"
     """Treated good images fail in another way."""
+    NOT_NEARER = "not nearer"
+    """Treated good images are no nearer to the slice than untreated ones."""
     TOO_FEW_FAILURES = "too few failures"
     """Nothing shows that the cause made most failures."""
 

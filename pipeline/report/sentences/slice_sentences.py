@@ -153,6 +153,7 @@ REFUSAL_WORDS = {
     CauseRefusal.NOT_REPRODUCED: "good images stay correct under it",
     CauseRefusal.REPAIRS_TOO_FEW: "its inverse corrects too few failures",
     CauseRefusal.OTHER_CONFUSIONS: "good images fail in another way",
+    CauseRefusal.NOT_NEARER: "it brings good images no nearer to the slice",
     CauseRefusal.TOO_FEW_FAILURES: "it was not shown to make most failures",
 }
 

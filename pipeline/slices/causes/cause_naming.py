@@ -23,6 +23,8 @@ class CauseCandidate:
         is_invertible: whether an inverse transform undoes it.
         auc: held-out two-sample AUC of treated good images against the slice; NaN if it was not
             measured, because the treatment reproduces no failure.
+        is_nearer: False if its copies are no nearer to the slice than untreated good images, see
+            `TreatmentMatcher.is_nearer`.
         reproduction_rate: share of good images that the treatment breaks.
         confusion_agreement: agreement of their confusions with the slice's, 0 to 1.
         repair_effect: share of the slice's failures that the inverse transform repairs, less the
@@ -59,6 +61,7 @@ class CauseCandidate:
     attributed_share: float | None = None
     attribution_lead: float | None = None
     pair_share: float = 0.0
+    is_nearer: bool = True
     is_equivalent: bool = False
     is_named: bool = False
     is_inverse_confirmed: bool = False
@@ -78,28 +81,30 @@ class CauseCandidate:
         """Return why the cause cannot be named; None if the evidence suffices.
 
         The treatment must reproduce the failure, and repairs must not refute that it made most
-        failures. A significant repair by its inverse then suffices. Otherwise its confusions must
-        agree with the slice's, and either its copies are indistinguishable from the slice and it
-        has no inverse, or most failures are attributed to it, alone or in a pair. The attribution
-        also counts if the inverse repairs too little, or in too few groups, to be significant, but
-        not if it repairs nothing.
+        failures. A significant repair by its inverse then suffices, if its copies are not further
+        from the slice than untreated images. Otherwise its confusions must agree with the slice's,
+        and either its copies are nearer to the slice than untreated images, indistinguishable from
+        it, and it has no inverse, or most failures are attributed to it, alone or in a pair. The
+        attribution also counts if the inverse repairs too little, or in too few groups, to be
+        significant, but not if it repairs nothing.
         """
         constants = CONSTANTS.causes
         if self.reproduction_rate < constants.min_accuracy_loss:
             return CauseRefusal.NOT_REPRODUCED
         if self.has_shortfall(significance_level):
             return CauseRefusal.REPAIRS_TOO_FEW
-        if self.is_repair_significant(significance_level):
+        if self.is_repair_significant(significance_level) and self.is_nearer:
             return None
         if self.confusion_agreement < constants.min_confusion_agreement:
             return CauseRefusal.OTHER_CONFUSIONS
-        if not self.is_invertible and self.auc <= constants.max_indistinguishable_auc:
+        is_matched = self.auc <= constants.max_indistinguishable_auc and self.is_nearer
+        if is_matched and not self.is_invertible:
             return None
         if self.repair_p_value is not None and (self.repair_effect or 0.0) <= 0:
             return CauseRefusal.REPAIRS_TOO_FEW
         if self.is_majority_cause or self.is_pair_member:
             return None
-        return CauseRefusal.TOO_FEW_FAILURES
+        return CauseRefusal.TOO_FEW_FAILURES if self.is_nearer else CauseRefusal.NOT_NEARER
 
     @property
     def is_majority_cause(self) -> bool:

@@ -135,15 +135,22 @@ _TRIED = (
     "reproduction_rate",
     "repair_effect",
     "repair_p_value",
+    "regained_share",
+    "shortfall_p_value",
     "attributed_share",
     "attribution_lead",
     "is_equivalent",
     "is_named",
+    "refusal",
 )
+_UNKNOWN_PAIR = (np.nan, np.nan)
+_NAMED = (*_UNKNOWN_PAIR, False, True, None)
+_EQUIVALENT = (*_UNKNOWN_PAIR, True, False, None)
+_REFUSED = (*_UNKNOWN_PAIR, False, False, "too few failures")
 _CAUSES = (
-    ("s1", "exposure", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, np.nan, np.nan, False, True),
-    ("s1", "gamma", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, np.nan, np.nan, True, False),
-    ("s1", "blur", 1.2, 0.52, 0.91, 0.12, np.nan, np.nan, np.nan, np.nan, False, False),
+    ("s1", "exposure", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, 0.94, 0.99, *_NAMED),
+    ("s1", "gamma", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, 0.9, 0.97, *_EQUIVALENT),
+    ("s1", "blur", 1.2, 0.52, 0.91, 0.12, *_UNKNOWN_PAIR, *_UNKNOWN_PAIR, *_REFUSED),
 )
 
 

@@ -48,6 +48,21 @@ class CauseConfidence(StrEnum):
     """The images lack the mark of their class, which the model relies on."""
 
 
+class CauseRefusal(StrEnum):
+    """Why a possible cause of a slice cannot be named."""
+
+    NOT_REPRODUCED = "not reproduced"
+    """Treated good images stay correct."""
+    REPAIRS_TOO_FEW = "repairs too few"
+    """The inverse repairs too few failures for the cause to have made most of them."""
+    OTHER_CONFUSIONS = "other confusions"
+    """Treated good images fail in another way."""
+    NOT_NEARER = "not nearer"
+    """Treated good images are no nearer to the slice than untreated ones."""
+    TOO_FEW_FAILURES = "too few failures"
+    """Nothing shows that the cause made most failures."""
+
+
 class TrackState(StrEnum):
     """State of a slice over the runs of one name, in the order of the report."""
 

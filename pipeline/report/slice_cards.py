@@ -27,7 +27,11 @@ from pipeline.report.sentences.plain.story_sentences import (
     describe_treatment,
 )
 from pipeline.report.sentences.prescription_sentences import describe_prescription
-from pipeline.report.sentences.slice_sentences import describe_admission, describe_cause
+from pipeline.report.sentences.slice_sentences import (
+    describe_admission,
+    describe_cause,
+    describe_cause_outcome,
+)
 from pipeline.report.sentences.strength_format import format_remedy_strength, format_strength_range
 
 MAX_SHOWN_COPIES = 3  # treated copies on a card
@@ -91,6 +95,7 @@ def list_cause_candidates(page: ReportPage, slice_name: str) -> list[dict[str, A
     for row in candidates:
         row["words"] = describe_cause(row["remedy"], row["strength"])
         row["strength_text"] = format_remedy_strength(row["remedy"], row["strength"])
+        row["outcome_text"] = describe_cause_outcome(row)
     return candidates
 
 

@@ -108,6 +108,9 @@ class CauseConstants:
     # Held-out AUC up to which two sets of images count as indistinguishable: the AUC of two samples
     # of 40 images of one distribution has a standard error of .065.
     max_indistinguishable_auc: float = 0.65
+    # Null slices whose largest AUC a slice must exceed to differ from good images: one null slice
+    # in 20 does.
+    null_slice_draws: int = 19
     # Difference in attribute distance that does not decide between two candidates.
     distance_tolerance: float = 0.03
     # Difference in two-sample AUC that does not decide between two candidates.

@@ -15,7 +15,7 @@ from pipeline.domain.group_source import CAMERA_COLUMN
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, parse_setting
 from pipeline.domain.slice_traits import parse_traits
-from pipeline.domain.statuses import CauseConfidence
+from pipeline.domain.statuses import CauseConfidence, CauseRefusal
 from pipeline.remedies import load_remedy, phrase_intervention
 from pipeline.report.sentences.trait_sentences import describe_traits
 
@@ -148,6 +148,30 @@ def describe_condition(condition: Condition) -> str:
         low, high = load_attribute(condition.column).LOW_HIGH_WORDS
         return str(low if condition.op == "<=" else high)
     return condition.format_text()
+
+
+REFUSAL_WORDS = {
+    CauseRefusal.NOT_REPRODUCED: "good images stay correct under it",
+    CauseRefusal.REPAIRS_TOO_FEW: "its inverse corrects too few failures",
+    CauseRefusal.OTHER_CONFUSIONS: "good images fail in another way",
+    CauseRefusal.NOT_NEARER: "it brings good images no nearer to the slice",
+    CauseRefusal.TOO_FEW_FAILURES: "it was not shown to make most failures",
+}
+
+
+def describe_cause_outcome(candidate: Mapping[Any, Any]) -> str:
+    """Return whether a tested cause was named, and otherwise why not.
+
+    Args:
+        candidate: a row of `causes`.
+    """
+    if candidate["is_named"]:
+        return "named"
+    if candidate["is_equivalent"]:
+        return "equivalent to the named one"
+    if pd.isna(candidate["refusal"]):
+        return "not the best cause"
+    return REFUSAL_WORDS[CauseRefusal(candidate["refusal"])]
 
 
 def _describe_subject(explanation: Mapping[Any, Any], rule: Rule) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pipeline.domain.statuses import CauseRefusal
 from pipeline.slices.finder_constants import CONSTANTS
+from pipeline.statistics.group_intervals import ConfidenceInterval
 
 RankingKey = tuple[bool, bool, bool, bool, float, float, float, str]
 
@@ -21,11 +23,17 @@ class CauseCandidate:
         is_invertible: whether an inverse transform undoes it.
         auc: held-out two-sample AUC of treated good images against the slice; NaN if it was not
             measured, because the treatment reproduces no failure.
+        is_nearer: False if its copies are no nearer to the slice than untreated good images, see
+            `TreatmentMatcher.is_nearer`.
         reproduction_rate: share of good images that the treatment breaks.
         confusion_agreement: agreement of their confusions with the slice's, 0 to 1.
         repair_effect: share of the slice's failures that the inverse transform repairs, less the
             mean share of other interventions; None without an inverse.
         repair_p_value: its one-sided p-value by group; None if it cannot be tested.
+        regained: share of the good images broken by the treatment that the inverse repairs, by
+            group; None if it was not measured.
+        shortfall_p_value: p-value of the hypothesis that the cause made most failures, as far as
+            repairs show; None if it cannot be tested.
         attributed_share: share of the slice's failures that are attributed to the treatment; None
             if no attribution was needed.
         attribution_lead: lower bound of its lead over every other treatment, as a share.
@@ -34,6 +42,7 @@ class CauseCandidate:
         is_equivalent: whether it is the same cause as the named one.
         is_named: whether the slice is reported under this cause.
         is_inverse_confirmed: whether its inverse transform significantly repairs the slice.
+        refusal: why it cannot be named; None if it can or was not ranked.
         is_suspected: whether it was named from attributes only, without a model to probe.
     """
 
@@ -47,34 +56,55 @@ class CauseCandidate:
     confusion_agreement: float = 0.0
     repair_effect: float | None = None
     repair_p_value: float | None = None
+    regained: ConfidenceInterval | None = None
+    shortfall_p_value: float | None = None
     attributed_share: float | None = None
     attribution_lead: float | None = None
     pair_share: float = 0.0
+    is_nearer: bool = True
     is_equivalent: bool = False
     is_named: bool = False
     is_inverse_confirmed: bool = False
     is_suspected: bool = False
+    refusal: CauseRefusal | None = None
+
+    @property
+    def regained_share(self) -> float | None:
+        """Return the share of `regained`; None if it was not measured."""
+        return None if self.regained is None else self.regained.value
 
     def can_be_named(self, significance_level: float) -> bool:
-        """Return whether the evidence suffices to name the cause (rules of evidence, 7).
+        """Return whether the evidence suffices to name the cause (rules of evidence, 7)."""
+        return self.find_refusal(significance_level) is None
 
-        The treatment must reproduce the failure. A significant repair by its inverse then suffices.
-        Otherwise its confusions must agree with the slice's, and either its copies are
-        indistinguishable from the slice and it has no inverse, or most failures are attributed to
-        it, alone or in a pair. The attribution also counts if the inverse repairs too little, or in
-        too few groups, to be significant, but not if it repairs nothing.
+    def find_refusal(self, significance_level: float) -> CauseRefusal | None:
+        """Return why the cause cannot be named; None if the evidence suffices.
+
+        The treatment must reproduce the failure, and repairs must not refute that it made most
+        failures. A significant repair by its inverse then suffices, if its copies are not further
+        from the slice than untreated images. Otherwise its confusions must agree with the slice's,
+        and either its copies are nearer to the slice than untreated images, indistinguishable from
+        it, and it has no inverse, or most failures are attributed to it, alone or in a pair. The
+        attribution also counts if the inverse repairs too little, or in too few groups, to be
+        significant, but not if it repairs nothing.
         """
         constants = CONSTANTS.causes
         if self.reproduction_rate < constants.min_accuracy_loss:
-            return False
-        if self.is_repair_significant(significance_level):
-            return True
+            return CauseRefusal.NOT_REPRODUCED
+        if self.has_shortfall(significance_level):
+            return CauseRefusal.REPAIRS_TOO_FEW
+        if self.is_repair_significant(significance_level) and self.is_nearer:
+            return None
         if self.confusion_agreement < constants.min_confusion_agreement:
-            return False
-        if not self.is_invertible and self.auc <= constants.max_indistinguishable_auc:
-            return True
-        is_refuted = self.repair_p_value is not None and (self.repair_effect or 0.0) <= 0
-        return (self.is_majority_cause or self.is_pair_member) and not is_refuted
+            return CauseRefusal.OTHER_CONFUSIONS
+        is_matched = self.auc <= constants.max_indistinguishable_auc and self.is_nearer
+        if is_matched and not self.is_invertible:
+            return None
+        if self.repair_p_value is not None and (self.repair_effect or 0.0) <= 0:
+            return CauseRefusal.REPAIRS_TOO_FEW
+        if self.is_majority_cause or self.is_pair_member:
+            return None
+        return CauseRefusal.TOO_FEW_FAILURES if self.is_nearer else CauseRefusal.NOT_NEARER
 
     @property
     def is_majority_cause(self) -> bool:
@@ -91,6 +121,18 @@ class CauseCandidate:
             and (self.attributed_share or 0.0) >= CONSTANTS.causes.negligible_share
         )
 
+    def has_shortfall(self, significance_level: float) -> bool:
+        """Return whether repairs refute that the cause made most failures of the slice.
+
+        Each member of a pair may have made fewer.
+        """
+        return (
+            self.is_invertible
+            and self.shortfall_p_value is not None
+            and self.shortfall_p_value <= significance_level
+            and not self.is_pair_member
+        )
+
     def is_repair_significant(self, significance_level: float) -> bool:
         """Return whether its inverse transform repairs the slice significantly."""
         return (
@@ -104,19 +146,20 @@ class CauseCandidate:
 def rank_candidates(
     candidates: list[CauseCandidate], significance_level: float
 ) -> list[CauseCandidate]:
-    """Return the candidates, best first.
+    """Return the candidates with their refusals, best first.
 
     The order is: can be named; most failures are attributed to it, or to it and another; nearest to
     the slice. A repair alone does not identify the cause: more contrast also repairs fog. Among the
     candidates that are as near as the nearest, the one that is hardest to separate from the slice
     comes first, and among equals the one whose inverse repairs most.
     """
-    passing = [c for c in candidates if c.can_be_named(significance_level)]
+    candidates = [replace(c, refusal=c.find_refusal(significance_level)) for c in candidates]
+    passing = [c for c in candidates if c.refusal is None]
     nearest = min((c.attribute_distance for c in passing), default=0.0)
     lowest_auc = min((c.auc for c in passing if _is_near(c, nearest)), default=0.0)
 
     def build_key(candidate: CauseCandidate) -> RankingKey:
-        can_be_named = candidate.can_be_named(significance_level)
+        can_be_named = candidate.refusal is None
         is_tied = can_be_named and _is_near(candidate, nearest)
         closeness = (candidate.attribute_distance, 0.0, 0.0)
         if is_tied:

@@ -92,7 +92,8 @@ def suspect_cause(
 
     Returns:
         One suspected cause and its strength range; nothing if no treatment removes
-        `CauseConstants.min_distance_reduction` of the distance from the slice.
+        `CauseConstants.min_distance_reduction` of the distance from the slice and of the two-sample
+        AUC beyond chance, or if the slice differs no more than null slices.
     """
     matcher = TreatmentMatcher(good_images, slice_mask, slice_mask, max_images)
     if not len(good_images.rows) or not len(matcher.slice_rows):
@@ -101,6 +102,8 @@ def suspect_cause(
     best = min(candidates, key=lambda candidate: candidate.attribute_distance)
     remaining_share = 1 - CONSTANTS.causes.min_distance_reduction
     if best.attribute_distance > remaining_share * matcher.measure_untreated_distance():
+        return [], None
+    if not matcher.slice_difference.is_mostly_explained_by(matcher.measure_auc(best)):
         return [], None
     strength_range = matcher.find_strength_range(best, strengths[best.remedy, best.cause_words])
     return [replace(best, is_named=True, is_suspected=True)], strength_range

@@ -11,6 +11,7 @@ from pipeline.domain.rules import Mask
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import load_remedy
 from pipeline.slices.causes.repair_test import InterventionTools
+from pipeline.statistics.group_intervals import ConfidenceInterval, estimate_cluster_mean
 from pipeline.statistics.group_sampling import sample_by_group
 
 Pixels = NDArray[np.uint8]
@@ -125,14 +126,33 @@ class GoodImages:
         Returns:
             1 without misclassified images; 0 without an inverse.
         """
+        regained = self.estimate_regained(remedy, treated_images, is_misclassified, strength)
+        if regained is None:
+            return float(load_remedy(remedy).invert_strength(strength) is not None)
+        return regained.value
+
+    def estimate_regained(
+        self, remedy: str, treated_images: Pixels, is_misclassified: Mask, strength: float
+    ) -> ConfidenceInterval | None:
+        """Return the share of `measure_regained_share` with its variance by group.
+
+        Args:
+            remedy: remedy whose inverse is applied.
+            treated_images: the images after a treatment, uint8 [n, side, side, 3].
+            is_misclassified: whether the treatment breaks each image, bool [n].
+            strength: strength to undo.
+
+        Returns:
+            None without misclassified images, an inverse or a model.
+        """
         inverse = load_remedy(remedy).invert_strength(strength)
         if not is_misclassified.any() or inverse is None or self.tools.predict_labels is None:
-            return float(inverse is not None)
+            return None
         repaired = self.tools.apply_remedy(
             remedy, treated_images[is_misclassified], inverse, inverse, self.seed
         )
-        predictions = self.tools.predict_labels(repaired)
-        return float((predictions == self.labels[is_misclassified]).mean())
+        is_regained = self.tools.predict_labels(repaired) == self.labels[is_misclassified]
+        return estimate_cluster_mean(is_regained, self.groups[is_misclassified])
 
 
 def select_good_images(

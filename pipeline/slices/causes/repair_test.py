@@ -23,6 +23,7 @@ from pipeline.domain.rules import iterate_rows
 from pipeline.domain.validation_set import ValidationSet
 from pipeline.remedies import load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
+from pipeline.slices.causes.repair_agreement import compute_shortfall_p_value
 from pipeline.slices.finder_constants import CONSTANTS
 from pipeline.statistics.group_intervals import estimate_cluster_mean
 from pipeline.statistics.multiple_testing import adjust_holm
@@ -58,6 +59,22 @@ class InterventionTools:
         if self.embed_images:
             columns.append(self.embed_images(pixels))
         return np.hstack(columns)
+
+
+@dataclass(frozen=True)
+class RepairEvidence:
+    """What the inverse of a possible cause does to the slice's failures.
+
+    Attributes:
+        repair_effect: the repaired share less the mean share of other interventions; None if it
+            was not measured.
+        repair_p_value: its one-sided p-value by group (t test); None without variance.
+        shortfall_p_value: see `compute_shortfall_p_value`.
+    """
+
+    repair_effect: float | None = None
+    repair_p_value: float | None = None
+    shortfall_p_value: float | None = None
 
 
 def find_nearest_intervention(
@@ -146,7 +163,7 @@ def measure_repair(
     tools: InterventionTools,
     other_repairs: RepairsByRemedy,
     seed: int,
-) -> tuple[float | None, float | None]:
+) -> RepairEvidence:
     """Return how much more the exact inverse of a candidate repairs than other interventions.
 
     Args:
@@ -158,18 +175,24 @@ def measure_repair(
         seed: seed of the transforms.
 
     Returns:
-        The difference of the repaired shares and its one-sided p-value by group (t test); None and
-        None without an inverse, with too few groups, or without variance.
+        No evidence without an inverse or with too few groups.
     """
     inverse = load_remedy(candidate.remedy).invert_strength(candidate.strength)
     if inverse is None or not len(failing_rows):
-        return None, None
+        return RepairEvidence()
     controls = [after for name, after in other_repairs.items() if name != candidate.remedy]
     repaired = _evaluate_repair(val, failing_rows, tools, (candidate.remedy, inverse), seed)
-    gain = estimate_cluster_mean(repaired - np.mean(controls, axis=0), val.groups[failing_rows])
-    if not gain.groups >= CONSTANTS.causes.min_failing_groups or not gain.variance > 0:
-        return None, None
-    return gain.value, float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
+    groups, control_shares = val.groups[failing_rows], np.mean(controls, axis=0)
+    gain = estimate_cluster_mean(repaired - control_shares, groups)
+    if not gain.groups >= CONSTANTS.causes.min_failing_groups:
+        return RepairEvidence()
+    shortfall_p_value = compute_shortfall_p_value(
+        repaired, control_shares, groups, candidate.regained
+    )
+    if not gain.variance > 0:
+        return RepairEvidence(shortfall_p_value=shortfall_p_value)
+    p_value = float(stats.t.sf(gain.value / np.sqrt(gain.variance), gain.groups - 1))
+    return RepairEvidence(gain.value, p_value, shortfall_p_value)
 
 
 def add_repairs(
@@ -196,20 +219,17 @@ def add_repairs(
     is_tested = [should_test_repair(candidate) for candidate in candidates]
     if not any(is_tested) or not len(failing_rows):
         return candidates
-    effects: list[float | None] = []
-    p_values: list[float | None] = []
+    evidence: list[RepairEvidence] = []
     for candidate, should_test in zip(candidates, is_tested, strict=True):
-        effect, p_value = None, None
+        measured = RepairEvidence()
         if should_test:
-            effect, p_value = measure_repair(
-                val, failing_rows, candidate, tools, other_repairs, seed
-            )
-        effects.append(effect)
-        p_values.append(p_value)
+            measured = measure_repair(val, failing_rows, candidate, tools, other_repairs, seed)
+        evidence.append(measured)
+    adjusted = adjust_holm([item.repair_p_value for item in evidence])
     completed = []
-    for candidate, effect, p in zip(candidates, effects, adjust_holm(p_values), strict=True):
-        p_value = None if np.isnan(p) else float(p)
-        completed.append(replace(candidate, repair_effect=effect, repair_p_value=p_value))
+    for candidate, item, p in zip(candidates, evidence, adjusted, strict=True):
+        corrected = replace(item, repair_p_value=None if np.isnan(p) else float(p))
+        completed.append(replace(candidate, **vars(corrected)))
     return completed
 
 

@@ -67,10 +67,13 @@ CAUSE_DTYPES = {
     "reproduction_rate": "float64",
     "repair_effect": "float64",
     "repair_p_value": "float64",
+    "regained_share": "float64",
+    "shortfall_p_value": "float64",
     "attributed_share": "float64",
     "attribution_lead": "float64",
     "is_equivalent": "bool",
     "is_named": "bool",
+    "refusal": "str",
 }
 """Columns and dtypes of the artifact `causes`; all but `slice` are fields of `CauseCandidate`."""
 

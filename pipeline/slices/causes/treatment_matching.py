@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pipeline.domain.rules import Mask
 from pipeline.remedies import load_remedy
 from pipeline.slices.causes.cause_naming import CauseCandidate
 from pipeline.slices.causes.good_images import GoodImages
+from pipeline.slices.causes.slice_resemblance import SliceDifference, measure_slice_difference
 from pipeline.slices.causes.strength_grid import list_midpoints
 from pipeline.slices.causes.treatment_attribution import TreatmentShare, attribute_failures
 from pipeline.slices.causes.treatment_similarity import (
@@ -74,8 +76,41 @@ class TreatmentMatcher:
 
     def measure_untreated_distance(self) -> float:
         """Return the attribute distance of the untreated good images from the slice, 0 to 1."""
-        untreated = self.good_images.tools.measure_attributes(self.good_images.images)
-        return compute_cliffs_delta(untreated, self.slice_values)
+        return compute_cliffs_delta(self._untreated_values, self.slice_values)
+
+    @cached_property
+    def _untreated_values(self) -> Floats:
+        return self.good_images.tools.measure_attributes(self.good_images.images)
+
+    @cached_property
+    def slice_difference(self) -> SliceDifference:
+        """Return how well untreated good images can be told from the slice."""
+        good, groups = self.good_images, self.val.groups[self.slice_rows]
+        return measure_slice_difference(
+            self._untreated_values, good.groups, self.slice_values, groups, good.seed
+        )
+
+    def measure_auc(self, candidate: CauseCandidate) -> float:
+        """Return the two-sample AUC of the treated good images against the slice."""
+        good, strength = self.good_images, candidate.strength
+        treated = good.measure_treated(candidate.remedy, strength, strength)
+        groups = self.val.groups[self.slice_rows]
+        return compute_two_sample_auc(treated, self.slice_values, good.groups, groups, good.seed)
+
+    def is_nearer(self, candidate: CauseCandidate) -> bool:
+        """Return whether an evaluated treatment brings good images nearer to the slice.
+
+        Without an inverse, resemblance is the evidence: the slice must differ from untreated good
+        images more than null slices do, and its copies less. With an inverse, the copies must not
+        be further from the slice, both in distance and in AUC. An AUC that no decision depends on
+        is not compared.
+        """
+        if not candidate.is_invertible:
+            is_alike = candidate.auc <= CONSTANTS.causes.max_indistinguishable_auc
+            return not is_alike or self.slice_difference.is_explained_by(candidate.auc)
+        if candidate.attribute_distance < self.measure_untreated_distance():
+            return True
+        return not self.slice_difference.is_increased_by(candidate.auc)
 
     def build_candidate(self, remedy: str, strengths: list[float]) -> CauseCandidate:
         """Return the candidate at the best-matched strength of one side of neutral.
@@ -118,26 +153,23 @@ class TreatmentMatcher:
         if reproduction_rate < CONSTANTS.causes.min_accuracy_loss:
             return replace(candidate, auc=np.nan, reproduction_rate=reproduction_rate)
         treated = good.apply_remedy(candidate.remedy, strength, strength)
-        regained = 0.0
-        if candidate.is_invertible:
-            regained = good.measure_regained_share(candidate.remedy, treated, is_broken, strength)
+        regained = good.estimate_regained(candidate.remedy, treated, is_broken, strength)
+        is_regained = regained is None or regained.value >= CONSTANTS.causes.min_regained_share
         pairs = _list_confusions(labels[is_broken], predictions[is_broken])
         slice_pairs = _list_confusions(
             val.labels[self.failing_rows], val.predictions[self.failing_rows]
         )
-        values = good.measure_treated(candidate.remedy, strength, strength)
-        slice_groups = val.groups[self.slice_rows]
-        return replace(
+        measured = replace(
             candidate,
-            is_invertible=regained >= CONSTANTS.causes.min_regained_share,
-            auc=compute_two_sample_auc(
-                values, self.slice_values, good.groups, slice_groups, good.seed
-            ),
+            is_invertible=candidate.is_invertible and is_regained,
+            regained=regained,
+            auc=self.measure_auc(candidate),
             reproduction_rate=reproduction_rate,
             confusion_agreement=measure_confusion_agreement(
                 pairs, good.groups[is_broken].tolist(), set(slice_pairs)
             ),
         )
+        return replace(measured, is_nearer=self.is_nearer(measured))
 
     def find_equivalents(self, best: CauseCandidate, others: list[CauseCandidate]) -> set[str]:
         """Return the remedies of candidates that are the same cause as the best one.

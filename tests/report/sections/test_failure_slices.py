@@ -37,7 +37,7 @@ def test_a_confirmed_slice_has_evidence_causes_curve_and_remedy(page: ReportPage
         "0.002",
         "too dark in the mid-tones",
         "equivalent to the named one",
-        "ruled out",
+        "it was not shown to make most failures",
         "training images treated with exposure x0.15 to x0.4",
         "Separability (AUC)",
     ):

@@ -8,12 +8,14 @@ import pytest
 from pipeline.domain.rules import Condition, Rule
 from pipeline.domain.slice_setting import SettingFact, dump_setting, find_setting
 from pipeline.domain.slice_traits import ConfusionTrait, dump_traits
-from pipeline.domain.statuses import CauseConfidence
+from pipeline.domain.statuses import CauseConfidence, CauseRefusal
 from pipeline.report.sentences.slice_sentences import (
+    REFUSAL_WORDS,
     SliceText,
     add_sentences,
     describe_applied_rules,
     describe_cause,
+    describe_cause_outcome,
     describe_slice,
 )
 from tests.helpers.explanations import EXPOSURE, make_text_columns
@@ -190,3 +192,13 @@ def test_shared_traits_are_part_of_the_text() -> None:
     text = describe_slice(row | {"shared_traits": traits}).common_traits
     assert text is not None
     assert "badge predicted as none" in text
+
+
+def test_every_tested_cause_has_its_outcome() -> None:
+    row = {"is_named": False, "is_equivalent": False, "refusal": None}
+    assert describe_cause_outcome(row | {"is_named": True}) == "named"
+    assert describe_cause_outcome(row | {"is_equivalent": True}) == "equivalent to the named one"
+    assert describe_cause_outcome(row) == "not the best cause"
+    few = describe_cause_outcome(row | {"refusal": "repairs too few"})
+    assert few == "its inverse corrects too few failures"
+    assert set(REFUSAL_WORDS) == set(CauseRefusal)

@@ -78,6 +78,8 @@ def test_of_indistinguishable_candidates_the_most_repairing_comes_first() -> Non
         replace(DARK, reproduction_rate=0.01),
         replace(DARK, repair_p_value=0.2),
         replace(DARK, repair_effect=-0.3),
+        replace(DARK, is_nearer=False),
+        replace(BLUR, is_nearer=False),
         replace(BLUR, auc=0.8),
         replace(BLUR, confusion_agreement=0.1),
         replace(BLUR, auc=0.8, attributed_share=0.9, attribution_lead=-0.1),

@@ -50,11 +50,11 @@ def test_the_exact_inverse_is_applied_instead_of_the_nearest_probed_strength(
     failing = darkness.failing_rows
     others = evaluate_other_remedies(darkness.val, failing, darkness.tools, INTERVENTIONS, 0)
     mild = replace(DARK, strength=0.95)
-    weak, _ = measure_repair(darkness.val, failing, mild, darkness.tools, others, 0)
-    strong, _ = measure_repair(darkness.val, failing, DARK, darkness.tools, others, 0)
-    assert weak is not None
-    assert strong is not None
-    assert strong > weak + 0.5
+    weak = measure_repair(darkness.val, failing, mild, darkness.tools, others, 0)
+    strong = measure_repair(darkness.val, failing, DARK, darkness.tools, others, 0)
+    assert weak.repair_effect is not None
+    assert strong.repair_effect is not None
+    assert strong.repair_effect > weak.repair_effect + 0.5
 
 
 def test_a_slice_without_failures_or_of_few_groups_is_not_tested(darkness: PlantedImages) -> None:

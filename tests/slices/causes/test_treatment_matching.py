@@ -98,3 +98,28 @@ def test_too_few_failing_groups_are_not_attributed(darkness: PlantedImages) -> N
     few[darkness.failing_rows[:4]] = True
     matcher = TreatmentMatcher(darkness.select_good(), few, few, 100)
     assert matcher.rank_by_attribution([DARK], {}, [DARK]) == [DARK]
+
+
+def test_resembling_a_slice_that_does_not_differ_is_no_evidence(darkness: PlantedImages) -> None:
+    """The hidden sub-class has the light of all other images, and the dark slice has not."""
+    noise = replace(NOISE, auc=0.55)
+    hidden = (np.arange(len(darkness.is_member)) % 3 == 0) & ~darkness.is_member
+    alike = TreatmentMatcher(darkness.select_good(hidden), hidden, hidden, 100)
+    assert not alike.slice_difference.is_significant
+    assert not alike.is_nearer(noise)
+    mask = darkness.is_member
+    dark = TreatmentMatcher(darkness.select_good(), mask, mask, 100)
+    assert dark.slice_difference.is_significant
+    assert dark.is_nearer(noise)
+
+
+def test_an_invertible_treatment_must_not_go_further_from_the_slice(
+    darkness: PlantedImages, matcher: TreatmentMatcher
+) -> None:
+    assert matcher.evaluate_candidate(DARK).is_nearer
+    hidden = (np.arange(len(darkness.is_member)) % 3 == 0) & ~darkness.is_member
+    alike = TreatmentMatcher(darkness.select_good(hidden), hidden, hidden, 100)
+    distance = alike.measure_distance(DARK.remedy, DARK.strength)
+    evaluated = alike.evaluate_candidate(replace(DARK, attribute_distance=distance))
+    assert evaluated.is_invertible
+    assert not evaluated.is_nearer

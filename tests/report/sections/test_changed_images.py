@@ -24,7 +24,10 @@ def test_the_first_fixed_images_come_from_many_groups(page: ReportPage) -> None:
     ]
     groups = page.flips["group"][page.flips["change"] == "fixed"].nunique()
     assert len(shown) == 12
-    assert page.flips["group"][shown].nunique() == min(groups, 12)
+    shown_counts = page.flips["group"][shown].value_counts()
+    assert shown_counts.max() <= 2
+    # a cap on each pair of classes may show a group twice before another one once
+    assert len(shown_counts) >= min(groups, 12) - 2
 
 
 def test_past_the_size_limit_the_page_says_how_many_it_holds(made: dict[str, Any]) -> None:

@@ -54,19 +54,6 @@ class DecodedImage:
         """Return the Rec. 601 luma, uint8 [H, W]."""
         return np.asarray(cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
-    @cached_property
-    def edge_energy(self) -> NDArray[np.float32]:
-        """Return squared gradients of a small copy, smoothed, float32 [32, 32]; 0 on the rim.
-
-        Fine texture and noise are averaged out. Several attributes ask where the contrast lies.
-        """
-        small = cv2.resize(self.pixels, (32, 32), interpolation=cv2.INTER_AREA)
-        energy = np.zeros((32, 32), np.float32)
-        for x_order in (0, 1):
-            gradient = cv2.Sobel(small, cv2.CV_32F, x_order, 1 - x_order)[1:-1, 1:-1]
-            energy[1:-1, 1:-1] += cv2.transform(gradient * gradient, np.ones((1, 3), np.float32))
-        return np.asarray(cv2.GaussianBlur(energy, (0, 0), 1.5), dtype=np.float32)
-
     @property
     def is_native(self) -> bool:
         """Return whether the pixels have the size of the stored file, unscaled."""

@@ -91,28 +91,6 @@ def enlarge(pixels: np.ndarray, factor: float = 3.0) -> np.ndarray:
     return cv2.resize(small, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def place_subject(pixels: np.ndarray, share: float, offset: float = 0.0) -> np.ndarray:
-    """Return the image shrunk to a disc before a plain, noisy backdrop of its own color.
-
-    Args:
-        pixels: uint8 [side, side, 3].
-        share: diameter of the disc over the side.
-        offset: distance of the disc from the center over half the side.
-    """
-    rng = np.random.default_rng(int(pixels.sum()))
-    side, diameter = len(pixels), int(share * len(pixels))
-    backdrop = _round(pixels.mean(axis=(0, 1)) + rng.normal(0, 3, pixels.shape))
-    small = cv2.resize(pixels, (diameter, diameter), interpolation=cv2.INTER_AREA)
-    disc = np.zeros((diameter, diameter), np.uint8)
-    cv2.circle(disc, (diameter // 2, diameter // 2), diameter // 2, 1, -1)
-    angle = rng.uniform(0, 2 * np.pi)
-    corner = side / 2 * (1 + offset * np.array([np.sin(angle), np.cos(angle)])) - diameter / 2
-    top, left = np.clip(corner, 0, side - diameter).astype(int)
-    part = backdrop[top : top + diameter, left : left + diameter]
-    part[:] = np.where(disc[..., None], small, part)
-    return backdrop
-
-
 OTHER_CONDITIONS: dict[str, Plant] = {
     "dark": darken,
     "blurred": blur,

@@ -20,7 +20,7 @@ from pipeline.learning.models.side_choice import list_useful_sides
 from pipeline.statistics.group_intervals import ConfidenceInterval, estimate_cluster_mean
 from pipeline.statistics.group_sampling import assign_group_folds, sample_classes_by_group
 
-MAX_CLASS_IMAGES = 60
+MAX_CLASS_IMAGES = 300
 MAX_IMAGES = 600
 """Images that are compared, of each class and in all: some five seconds of two cores at 224 px."""
 MIN_IMAGES = 30

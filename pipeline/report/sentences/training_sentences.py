@@ -48,8 +48,8 @@ def describe_side_comparison(comparison: SideComparison) -> str:
     return (
         f"the images are larger than {comparison.side} px: of {comparison.image_count:,} training "
         f"images a linear classifier of frozen features recognizes "
-        f"{format_percent(comparison.accuracy)} at {comparison.side} px and "
-        f"{format_percent(comparison.larger_accuracy)} at {comparison.larger_side} px "
+        f"{100 * comparison.accuracy:.1f} % at {comparison.side} px and "
+        f"{100 * comparison.larger_accuracy:.1f} % at {comparison.larger_side} px "
         f"({format_points(lost.value)}, 95 % interval {low} to {high}; ingest.side)"
     )
 

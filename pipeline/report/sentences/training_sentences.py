@@ -6,12 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.statuses import ModelOrigin, SeedOutcome
-from pipeline.report.sentences.number_format import (
-    format_count,
-    format_percent,
-    format_points,
-    format_signed,
-)
+from pipeline.report.sentences.number_format import format_count, format_percent
 
 if TYPE_CHECKING:
     from pipeline.learning.inference.side_accuracy import SideComparison
@@ -44,13 +39,13 @@ def describe_side_comparison(comparison: SideComparison) -> str:
         comparison: the comparison with a larger side.
     """
     lost = comparison.lost
-    low, high = (format_signed(100 * bound) for bound in (lost.low, lost.high))
+    value, low, high = (f"{100 * number:+.1f}" for number in (lost.value, lost.low, lost.high))
     return (
         f"the images are larger than {comparison.side} px: of {comparison.image_count:,} training "
         f"images a linear classifier of frozen features recognizes "
         f"{100 * comparison.accuracy:.1f} % at {comparison.side} px and "
         f"{100 * comparison.larger_accuracy:.1f} % at {comparison.larger_side} px "
-        f"({format_points(lost.value)}, 95 % interval {low} to {high}; ingest.side)"
+        f"({value} points, 95 % interval {low} to {high}; ingest.side)"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import cv2
@@ -114,7 +115,11 @@ class Base:
                 "given_split": pd.Series([None] * n, dtype="object"),
             }
         )
-        values = {name: rng.uniform(0, 1, n) for name in plugins.ATTRIBUTE_NAMES}
+        # Each attribute has draws of its own: one more does not shift all that is drawn after it.
+        values = {
+            name: np.random.default_rng(zlib.crc32(name.encode())).uniform(0, 1, n)
+            for name in plugins.ATTRIBUTE_NAMES
+        }
         values |= {"luminance": pixels.mean(axis=(1, 2, 3)), "hour": hour.astype(float)}
         fold = np.where(split == "val", groups % 5, -1)
         splits = pd.DataFrame(

@@ -146,7 +146,7 @@ _TRIED = (
 _UNKNOWN_PAIR = (np.nan, np.nan)
 _NAMED = (*_UNKNOWN_PAIR, False, True, None)
 _EQUIVALENT = (*_UNKNOWN_PAIR, True, False, None)
-_REFUSED = (*_UNKNOWN_PAIR, False, False, "too few failures")
+_REFUSED = (*_UNKNOWN_PAIR, False, False, "majority not shown")
 _CAUSES = (
     ("s1", "exposure", 0.25, 0.11, 0.58, 0.62, 0.31, 0.001, 0.94, 0.99, *_NAMED),
     ("s1", "gamma", 2.5, 0.14, 0.63, 0.48, 0.27, 0.004, 0.9, 0.97, *_EQUIVALENT),

@@ -59,7 +59,7 @@ class CauseRefusal(StrEnum):
     """Treated good images fail in another way."""
     NOT_NEARER = "not nearer"
     """Treated good images are no nearer to the slice than untreated ones."""
-    TOO_FEW_FAILURES = "too few failures"
+    MAJORITY_NOT_SHOWN = "majority not shown"
     """Nothing shows that the cause made most failures."""
 
 

@@ -22,13 +22,13 @@ from pipeline.settings_validation import PATH_SETTING
 from pipeline.storage import champion_registry
 from pipeline.storage.artifact_store import RunFolder, compute_key, hash_content
 
-MIN_IMBALANCE = 10
-"""Ratio of the largest class to the smallest from which the setting for long tails is named. It is
-not chosen by itself: balanced accuracy rose on one data set and fell on another."""
-
 if TYPE_CHECKING:
     from pipeline.learning.batches.batch_sampling import TrainingImages
     from pipeline.learning.training.training_loop import FitResult
+
+MIN_IMBALANCE = 10
+"""Ratio of the largest class to the smallest from which the setting for long tails is named. It is
+not chosen by itself: balanced accuracy rose on one data set and fell on another."""
 
 
 class Config(UserModelSettings, BudgetSettings, FitSettings):

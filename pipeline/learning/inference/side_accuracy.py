@@ -101,6 +101,8 @@ def compare_sides(
     if len(sample) < MIN_IMAGES or len(np.unique(labels)) < 2:
         return None
     folds = assign_group_folds(labels, own_groups, FOLD_COUNT, seed)
+    if not folds.any():  # a single group: nothing is left to fit on
+        return None
     is_right, is_right_larger = (
         _predict_by_folds(extract_features(copies), labels, folds) == labels
         for copies in (training_images.select_images(sample).load_pixels(), pixels)

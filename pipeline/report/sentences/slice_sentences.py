@@ -21,6 +21,13 @@ from pipeline.report.sentences.trait_sentences import describe_traits
 
 HOURS_PER_DAY = 24
 LIMIT_WORDS = {"<=": "at most", ">=": "at least"}
+REFUSAL_WORDS = {
+    CauseRefusal.NOT_REPRODUCED: "good images stay correct under it",
+    CauseRefusal.REPAIRS_TOO_FEW: "its inverse corrects too few failures",
+    CauseRefusal.OTHER_CONFUSIONS: "good images fail in another way",
+    CauseRefusal.NOT_NEARER: "it brings good images no nearer to the slice",
+    CauseRefusal.MAJORITY_NOT_SHOWN: "it was not shown to make most failures",
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ def describe_slice(explanation: Mapping[Any, Any], *, should_name_class: bool = 
     if rule.label and should_name_class:
         subject += f" in class {rule.label}"
     subject = subject[0].upper() + subject[1:]
-    asked = _describe_thresholds(rule, is_cause_named=explanation["named_causes"] != "[]")
-    title = ", ".join([subject, *asked])
+    is_cause_named = bool(json.loads(explanation["named_causes"]))
+    title = ", ".join([subject, *_list_asked_conditions(rule, is_cause_named=is_cause_named)])
     setting = _describe_setting(parse_setting(explanation["setting"]))
     failures = f"{explanation['failures']:,}"
     if setting:
@@ -150,15 +157,6 @@ def describe_condition(condition: Condition) -> str:
     return condition.format_text()
 
 
-REFUSAL_WORDS = {
-    CauseRefusal.NOT_REPRODUCED: "good images stay correct under it",
-    CauseRefusal.REPAIRS_TOO_FEW: "its inverse corrects too few failures",
-    CauseRefusal.OTHER_CONFUSIONS: "good images fail in another way",
-    CauseRefusal.NOT_NEARER: "it brings good images no nearer to the slice",
-    CauseRefusal.TOO_FEW_FAILURES: "it was not shown to make most failures",
-}
-
-
 def describe_cause_outcome(candidate: Mapping[Any, Any]) -> str:
     """Return whether a tested cause was named, and otherwise why not.
 
@@ -202,10 +200,10 @@ def _describe_rule(rule: Rule) -> str:
     return " and ".join(dict.fromkeys(words))
 
 
-def _describe_thresholds(rule: Rule, *, is_cause_named: bool) -> list[str]:
-    """Return what the rule asks: of the image, and when and where it was taken.
+def _list_asked_conditions(rule: Rule, *, is_cause_named: bool) -> list[str]:
+    """Return what the rule asks of an image, one text for each condition.
 
-    Without a named cause, the subject has the words of the rule already, but not its thresholds.
+    Without a named cause, the subject says the rule already, but for its thresholds and hours.
     """
     texts = []
     for condition in rule.conditions:

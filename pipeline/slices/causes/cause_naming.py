@@ -104,7 +104,7 @@ class CauseCandidate:
             return CauseRefusal.REPAIRS_TOO_FEW
         if self.is_majority_cause or self.is_pair_member:
             return None
-        return CauseRefusal.TOO_FEW_FAILURES if self.is_nearer else CauseRefusal.NOT_NEARER
+        return CauseRefusal.MAJORITY_NOT_SHOWN if self.is_nearer else CauseRefusal.NOT_NEARER
 
     @property
     def is_majority_cause(self) -> bool:

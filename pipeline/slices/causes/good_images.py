@@ -112,9 +112,9 @@ class GoodImages:
             self._predictions[key] = self.tools.predict_labels(treated)
         return self._predictions[key]
 
-    def measure_regained_share(
+    def estimate_regained(
         self, remedy: str, treated_images: Pixels, is_misclassified: Mask, strength: float
-    ) -> float:
+    ) -> ConfidenceInterval | None:
         """Return the share of misclassified treated images that the inverse transform repairs.
 
         Args:
@@ -124,26 +124,8 @@ class GoodImages:
             strength: strength to undo.
 
         Returns:
-            1 without misclassified images; 0 without an inverse.
-        """
-        regained = self.estimate_regained(remedy, treated_images, is_misclassified, strength)
-        if regained is None:
-            return float(load_remedy(remedy).invert_strength(strength) is not None)
-        return regained.value
-
-    def estimate_regained(
-        self, remedy: str, treated_images: Pixels, is_misclassified: Mask, strength: float
-    ) -> ConfidenceInterval | None:
-        """Return the share of `measure_regained_share` with its variance by group.
-
-        Args:
-            remedy: remedy whose inverse is applied.
-            treated_images: the images after a treatment, uint8 [n, side, side, 3].
-            is_misclassified: whether the treatment breaks each image, bool [n].
-            strength: strength to undo.
-
-        Returns:
-            None without misclassified images, an inverse or a model.
+            The share with its variance by group; None without misclassified images, an inverse or
+            a model.
         """
         inverse = load_remedy(remedy).invert_strength(strength)
         if not is_misclassified.any() or inverse is None or self.tools.predict_labels is None:

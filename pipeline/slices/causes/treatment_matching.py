@@ -201,10 +201,10 @@ class TreatmentMatcher:
         for breaking, repairing in ((first, second), (second, first)):
             treated = good.apply_remedy(breaking.remedy, breaking.strength, breaking.strength)
             is_broken = good.predict_treated(breaking.remedy, breaking.strength) != good.labels
-            regained = good.measure_regained_share(
+            regained = good.estimate_regained(
                 repairing.remedy, treated, is_broken, repairing.strength
             )
-            if regained < CONSTANTS.causes.min_mutual_repair_share:
+            if regained is None or regained.value < CONSTANTS.causes.min_mutual_repair_share:
                 return False
         return True
 

@@ -57,6 +57,11 @@ def test_images_that_are_gone_leave_nothing_to_compare(tmp_path: Path) -> None:
     assert compare_sides(table, images, groups, seed=0) is None, "24 images of one class are left"
 
 
+def test_a_single_group_leaves_nothing_to_fit_on(tmp_path: Path) -> None:
+    table, images = _write_gratings(tmp_path)
+    assert compare_sides(table, images, np.full(IMAGE_COUNT, "g"), seed=0) is None
+
+
 def test_images_at_addresses_are_not_fetched_again(tmp_path: Path) -> None:
     table, images = _write_gratings(tmp_path)
     table["source"] = "https://127.0.0.1:9/" + table.index.astype(str) + ".png"

@@ -64,6 +64,8 @@ def test_an_inverse_regains_darkened_images_but_not_black_ones(
     treated = lit.apply_remedy("exposure", strength, strength)
     is_broken = _predict_light(treated) != lit.labels
     assert is_broken.all()
-    assert lit.measure_regained_share("exposure", treated, is_broken, strength) == share
-    assert lit.measure_regained_share("noise", treated, is_broken, 12.0) == 0.0, "no inverse"
-    assert lit.measure_regained_share("exposure", treated, ~is_broken, 0.25) == 1.0, "no damage"
+    regained = lit.estimate_regained("exposure", treated, is_broken, strength)
+    assert regained is not None
+    assert regained.value == share
+    assert lit.estimate_regained("noise", treated, is_broken, 12.0) is None, "no inverse"
+    assert lit.estimate_regained("exposure", treated, ~is_broken, 0.25) is None, "no damage"
